@@ -1,0 +1,172 @@
+"""The behavior matrix: (trained model × ONNX model) ─► what the next training starts from, how fast, and why.
+
+The matrix is the data in `MATRIX`; the command line, the worker and the dashboard all read it here.
+Needs no machine-learning library and answers in microseconds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from sails.errors import RequestError
+from sails.workspace import Situation
+
+StartFrom = Literal["base", "trained"]
+Chooser = Literal["automatic", "person"]
+Start = Literal["auto", "base", "trained"]
+
+BASE_LEARNING_RATE = 5e-5
+CONTINUE_LEARNING_RATE = 1e-5
+HIGHEST_LEARNING_RATE = 1e-2
+USUAL_LEARNING_RATES = (1e-6, 1e-3)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the matrix; `headline` is what the person reads."""
+
+    number: int
+    trained: Literal["missing", "complete", "incomplete"]
+    onnx: Literal["missing", "present"]
+    start_from: StartFrom
+    headline: str
+
+    @property
+    def learning_rate(self) -> float:
+        return automatic_learning_rate(self.start_from)
+
+
+_NEW = "🆕 Training a new model from base"
+_CONTINUE = "🔄 Continuing from the trained model, 📚 lower learning rate to keep what it knows"
+_ORPHAN = "⚠️ ONNX model found, but not the model it came from: training from base"
+_INCOMPLETE = "⚠️ The trained model is incomplete: training from base; its files are set aside, not deleted"
+
+MATRIX = (
+    Row(1, "missing", "missing", "base", _NEW),
+    Row(2, "complete", "missing", "trained", _CONTINUE),
+    Row(3, "complete", "present", "trained", f"{_CONTINUE}; the ONNX model is refreshed afterwards"),
+    Row(4, "missing", "present", "base", _ORPHAN),
+    Row(5, "incomplete", "missing", "base", _INCOMPLETE),
+    Row(6, "incomplete", "present", "base", _INCOMPLETE),
+)
+
+
+class Plan(BaseModel):
+    """What the next training will do: the automatic choice, what is used, and who chose it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    row: int
+    start_from: StartFrom
+    start_chosen_by: Chooser = "automatic"
+    model: str  # the base model's name, or the folder of the trained model
+    base: str | None  # the base model at the root of it; None when nobody recorded it
+    learning_rate: float
+    automatic_learning_rate: float
+    learning_rate_chosen_by: Chooser = "automatic"
+    reason: str
+    warnings: tuple[str, ...] = ()
+
+
+def automatic_learning_rate(start_from: StartFrom) -> float:
+    """5e-5 from base; 1e-5 when continuing, so that what the model knows is disturbed less."""
+    return BASE_LEARNING_RATE if start_from == "base" else CONTINUE_LEARNING_RATE
+
+
+def row_for(trained: str, onnx: str) -> Row:
+    """The row of the matrix for two states."""
+    return next(row for row in MATRIX if (row.trained, row.onnx) == (trained, onnx))
+
+
+def plan(
+    situation: Situation,
+    *,
+    default_base: str,
+    model_name: str | None = None,
+    same_base: bool = True,
+    start: Start = "auto",
+    learning_rate: float | None = None,
+) -> Plan:
+    """Read the matrix, then let the person's choices win over it.
+
+    `model_name` is a base model that the person named, `same_base` whether the trained model grew from
+    that very one; naming another one starts over. Raises `RequestError` for a learning rate outside
+    (0, 1e-2] and for `start="trained"` without a complete trained model.
+    """
+    trained = situation.trained
+    row = row_for(trained.state, situation.onnx.state)
+    start_from, reason = row.start_from, row.headline
+    chosen_by: Chooser = "automatic"
+    warnings: list[str] = []
+    if trained.state == "incomplete":
+        reason = f"{reason} ({trained.reason})"
+    if start == "trained" and not trained.complete:
+        what = f"incomplete: {trained.reason}" if trained.reason else "missing"
+        raise RequestError(
+            f"There is no trained model to continue from ({what}).",
+            "Train from base first, or leave out --start trained.",
+        )
+    if start == "base" and row.start_from == "trained":
+        start_from, chosen_by = "base", "person"
+        reason = "🆕 Starting over from base, as chosen; the current model is kept as a version"
+    elif start == "auto" and row.start_from == "trained" and model_name and not same_base:
+        start_from, chosen_by = "base", "person"
+        grown = trained.base or "a base that is not recorded"
+        reason = f"🆕 Starting over from {model_name}; the current model (from {grown}) is kept as a version"
+    elif start != "auto":
+        chosen_by = "person"
+    automatic = automatic_learning_rate(start_from)
+    if learning_rate is not None:
+        warnings += check_learning_rate(learning_rate)
+    base = (model_name or default_base) if start_from == "base" else trained.base
+    return Plan(
+        row=row.number,
+        start_from=start_from,
+        start_chosen_by=chosen_by,
+        model=str(trained.path) if start_from == "trained" else str(base),
+        base=base,
+        learning_rate=automatic if learning_rate is None else learning_rate,
+        automatic_learning_rate=automatic,
+        learning_rate_chosen_by="automatic" if learning_rate is None else "person",
+        reason=reason,
+        warnings=tuple(warnings),
+    )
+
+
+def check_learning_rate(value: float) -> list[str]:
+    """Warnings in plain words for an unusual learning rate; `RequestError` for an impossible one."""
+    if not math.isfinite(value) or not 0 < value <= HIGHEST_LEARNING_RATE:
+        raise RequestError(
+            f"The learning rate {value:g} is out of range.",
+            f"Choose a number above 0 and at most {HIGHEST_LEARNING_RATE:g}, for example 5e-5.",
+        )
+    low, high = USUAL_LEARNING_RATES
+    if value < low:
+        return [f"⚠️ A learning rate of {value:g} is so low that the model will hardly learn anything."]
+    if value > high:
+        return [f"⚠️ A learning rate of {value:g} is so high that the model may forget what it knows."]
+    return []
+
+
+def describe_learning_rate(plan: Plan) -> str:
+    """The learning rate in one sentence: `1e-5 (automatic)`, or both values when a person chose."""
+    used, automatic = format_rate(plan.learning_rate), format_rate(plan.automatic_learning_rate)
+    if plan.learning_rate_chosen_by == "automatic":
+        return f"{used} (automatic)"
+    return f"{used} (chosen; the automatic value is {automatic})"
+
+
+def format_rate(value: float) -> str:
+    """`5e-5` rather than `5e-05`, as people write it."""
+    mantissa, _, exponent = f"{value:.3e}".partition("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def where(plan: Plan) -> str:
+    """What training starts from, as a short phrase."""
+    return plan.model if plan.start_from == "base" else f"the trained model in {Path(plan.model).name}"

@@ -1,0 +1,117 @@
+"""Every error that a person can cause or meet, as one sentence and one remedy.
+
+    SailsError
+    ├── RequestError              the request was wrong; nothing was started (exit code 2)
+    │   ├── ConversationFileError     a file of conversations cannot be read or holds nothing usable
+    │   ├── WorkspaceError            a folder, version or session that is asked for is not there
+    │   └── BusyError                 something else holds what this needs
+    └── JobError                  the work was started and failed (exit code 1)
+        ├── QualityError              the conversations are too poor to teach (also exit code 1)
+        ├── OutOfMemoryError          the work does not fit, or did not fit, in memory
+        ├── DiskFullError             the work does not fit, or did not fit, on the disk
+        ├── BadDataError              the conversations leave nothing to learn from
+        ├── ModelLoadError            a model, tokenizer or ONNX file cannot be loaded
+        ├── DownloadError             a base model cannot be fetched
+        ├── DivergedError             the loss is no longer a finite number
+        ├── VerificationError         an ONNX model does not answer like its original
+        └── UnknownError              none of the above; the log's last lines say more
+
+`kind` is the word that `status.json` records and that the pages look up. `str(error)` is what
+happened, `error.remedy` what the person can do about it.
+"""
+
+from __future__ import annotations
+
+import errno
+
+
+class SailsError(Exception):
+    """Base of the tree. Raise a leaf, with one sentence for what happened and one for the remedy."""
+
+    kind = "error"
+    exit_code = 1
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+    @property
+    def sentence(self) -> str:
+        """The message and its remedy, as a person reads them."""
+        return f"{self} {self.remedy}".strip()
+
+
+class RequestError(SailsError):
+    kind = "request"
+    exit_code = 2
+
+
+class ConversationFileError(RequestError):
+    kind = "conversation_file"
+
+
+class WorkspaceError(RequestError):
+    kind = "workspace"
+
+
+class BusyError(RequestError):
+    kind = "busy"
+
+
+class JobError(SailsError):
+    kind = "job"
+
+
+class QualityError(JobError):
+    kind = "quality"
+
+
+class OutOfMemoryError(JobError):
+    kind = "out_of_memory"
+
+
+class DiskFullError(JobError):
+    kind = "disk_full"
+
+
+class BadDataError(JobError):
+    kind = "bad_data"
+
+
+class ModelLoadError(JobError):
+    kind = "model_load"
+
+
+class DownloadError(JobError):
+    kind = "download"
+
+
+class DivergedError(JobError):
+    kind = "diverged"
+
+
+class VerificationError(JobError):
+    kind = "verification"
+
+
+class UnknownError(JobError):
+    kind = "unknown"
+
+
+def classify(error: BaseException) -> SailsError:
+    """The error as one of ours, whatever library it came from; never raises."""
+    if isinstance(error, SailsError):
+        return error
+    text = str(error) or type(error).__name__
+    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left" in text:
+        return DiskFullError("The disk is full.", "Free some space, then resume the session.")
+    out_of_memory = "out of memory" in text.lower() or "can't allocate memory" in text.lower()
+    if isinstance(error, MemoryError) or out_of_memory:
+        return OutOfMemoryError(
+            "The work needed more memory than this machine has free.",
+            "Close other programs, choose a smaller batch size, or a smaller base model.",
+        )
+    return UnknownError(
+        f"{type(error).__name__}: {text.splitlines()[0][:300]}",
+        "The last lines of the log say more; running the session again is safe.",
+    )
