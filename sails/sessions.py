@@ -1,0 +1,571 @@
+"""A session's spec, status and metrics; the queue; the history; readers that never read twice.
+
+A session is a folder (`DESIGN`: spec.json, status.json, metrics.jsonl, train.log, lock, data/, model/).
+The worker is its only writer while it runs; everybody else reads. Jobs (an export, say) have the same
+shapes in `jobs/ID`. Nothing here knows how a worker is started or what it does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from sails import locks
+from sails.behavior import Plan, Start
+from sails.errors import RequestError, SailsError, WorkspaceError
+from sails.workspace import Workspace, new_id, read_json
+
+State = Literal["queued", "running", "succeeded", "failed", "stopped", "interrupted"]
+Phase = Literal["queued", "prepare", "train", "judge", "publish", "export", "done"]
+Verdict = Literal["published", "held", "discarded"]
+Preset = Literal["quick", "balanced", "thorough"]
+
+CHECKPOINT_COMPLETE = "complete"  # the file that marks a checkpoint written to its end
+RESUMABLE = ("stopped", "interrupted")
+MAX_STARTS = 3  # a worker that dies this often before it says "running" will not come up
+START_SECONDS = 15  # how long a worker may take to say so
+
+# --- what is asked --------------------------------------------------------------------------------
+
+
+class Settings(BaseModel):
+    """How to train. None means: the preset chooses, from the number of rows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: Preset = "balanced"
+    epochs: int | None = Field(None, ge=1, le=1000)
+    batch_size: int | None = Field(None, ge=1, le=4096)  # rows; fixes them instead of the token budget
+    max_steps: int | None = Field(None, ge=1)
+    learning_rate: float | None = None  # None: the behavior matrix chooses
+    seed: int = Field(42, ge=0, lt=2**32)
+    max_length: int = Field(512, ge=16)  # tokens of one conversation
+    early_stop: bool = False
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+
+class TrainSpec(BaseModel):
+    """What was asked of a training session; never changes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["train"] = "train"
+    id: str
+    name: str
+    created: datetime
+    dataset: str  # its folder in datasets/
+    rows: int
+    start: Start = "auto"
+    model_name: str | None = None  # a base model that the person named
+    settings: Settings = Settings()
+    export: bool = False
+    verify: bool = False
+    opset: int | None = None
+    trained_model: Path
+    onnx_model: Path
+
+
+class ExportSpec(BaseModel):
+    """What was asked of an export job: one model folder to one ONNX folder."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["export", "baseline"] = "export"
+    id: str
+    name: str
+    created: datetime
+    model: str  # a model folder, or for a baseline a base model's name
+    onnx_output: Path
+    verify: bool = False
+    opset: int | None = None
+    prompts: tuple[str, ...] = ()
+
+
+Spec = Annotated[TrainSpec | ExportSpec, Field(discriminator="kind")]
+_SPEC: TypeAdapter[TrainSpec | ExportSpec] = TypeAdapter(Spec)
+
+# --- what became of it ----------------------------------------------------------------------------
+
+
+class Failure(BaseModel):
+    """Why a session failed, in words for a person; `kind` is the error's kind in `sails.errors`."""
+
+    kind: str
+    message: str
+    remedy: str = ""
+    log_tail: tuple[str, ...] = ()
+
+
+class Scores(BaseModel):
+    """Mean loss in nats a token and share of answer tokens predicted right, over some rows."""
+
+    loss: float
+    accuracy: float
+    rows: int
+
+
+class Results(BaseModel):
+    """What was measured: `taught` on rows that this session taught, `held_out` on rows never taught."""
+
+    taught_before: Scores | None = None
+    taught_after: Scores | None = None
+    held_out_before: Scores | None = None
+    held_out_after: Scores | None = None
+    rows_taught: int = 0
+    rows_held_out: int = 0
+    rows_new: int = 0  # of the rows taught, those that this model had never been taught
+    steps: int = 0
+    epochs: float = 0.0
+    tokens: int = 0  # without padding
+    tokens_per_second: float = 0.0
+    peak_memory: int = 0  # bytes
+    seconds: dict[str, float] = {}  # by phase
+    precision: str = ""
+    device: str = ""
+    certificate: dict[str, Any] | None = None  # of the ONNX export, when verified
+
+
+class Status(BaseModel):
+    """Where a session stands; replaced as a whole, by one writer."""
+
+    state: State = "queued"
+    phase: Phase = "queued"
+    step: int = 0
+    total_steps: int = 0
+    progress: float = 0.0  # of the phase, 0 to 1
+    message: str = ""
+    pid: int | None = None
+    pid_created: float | None = None
+    host: str = ""
+    heartbeat: datetime | None = None
+    queued: datetime | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+    plan: Plan | None = None
+    verdict: Verdict | None = None
+    verdict_reason: str = ""
+    parent: str | None = None  # fingerprint of the model it started from; None from base
+    replaces: str | None = None  # fingerprint of the model that was current at the start
+    fingerprint: str | None = None  # of the candidate
+    failure: Failure | None = None
+    results: Results = Results()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Session:
+    """One session's (or job's) folder and what lies in it."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "lock"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "train.log"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """The candidate, until it is published."""
+        return self.folder / "model"
+
+    def newest_checkpoint(self) -> Path | None:
+        """The newest checkpoint that was written to its end, and is thus safe to resume from."""
+        complete = [path.parent for path in self.checkpoints.glob(f"checkpoint-*/{CHECKPOINT_COMPLETE}")]
+        return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+    def spec(self) -> TrainSpec | ExportSpec:
+        """What was asked; raises `WorkspaceError` when the file is missing or damaged."""
+        try:
+            return _SPEC.validate_json((self.folder / "spec.json").read_bytes())
+        except FileNotFoundError as error:
+            raise WorkspaceError(
+                f"There is no session in {self.folder}.", "See `sails sessions list`."
+            ) from error
+        except ValidationError as error:
+            raise WorkspaceError(f"The spec of {self.id} is damaged.", "Start the session anew.") from error
+
+    def status(self) -> Status:
+        """The status as a reader must understand it: `running` without a living worker is *interrupted*."""
+        status = self.written_status()
+        if status.state == "running" and not self._worker_lives(status):
+            # The worker may have ended between the two reads; what it wrote last counts.
+            status = self.written_status()
+            if status.state == "running":
+                return status.model_copy(update={"state": "interrupted"})
+        return status
+
+    def written_status(self) -> Status:
+        """The status as the worker wrote it last."""
+        try:
+            return Status.model_validate_json((self.folder / "status.json").read_bytes())
+        except FileNotFoundError:
+            return Status()
+        except ValidationError as error:
+            raise WorkspaceError(f"The status of {self.id} is damaged.", "Start the session anew.") from error
+
+    def write_status(self, status: Status) -> None:
+        locks.write_atomic(self.folder / "status.json", status.model_dump_json(indent=1))
+
+    def request_stop(self) -> None:
+        """Ask the worker to end at its next step. A file, so that it works from any machine and system."""
+        (self.folder / "stop").touch()
+
+    def stop_requested(self) -> bool:
+        return (self.folder / "stop").exists()
+
+    def clear_stop(self) -> None:
+        (self.folder / "stop").unlink(missing_ok=True)
+
+    def log_tail(self, lines: int = 20) -> tuple[str, ...]:
+        try:
+            with open(self.log, "rb") as file:
+                file.seek(0, 2)
+                file.seek(max(0, file.tell() - 20_000))
+                return tuple(file.read().decode("utf-8", "replace").splitlines()[-lines:])
+        except FileNotFoundError:
+            return ()
+
+    def _worker_lives(self, status: Status) -> bool:
+        if not locks.is_held(self.lock):
+            return False
+        if status.pid is None or status.pid_created is None:
+            return True
+        return locks.is_alive(locks.ProcessIdentity(status.pid, status.pid_created, status.host))
+
+
+def create(folder: Path, spec: TrainSpec | ExportSpec) -> Session:
+    """Make the folder of a session or job with its spec and a first status `queued`."""
+    session = Session(folder / spec.id)
+    session.folder.mkdir(parents=True)
+    session.write_status(Status(queued=datetime.now(UTC)))
+    locks.write_atomic(session.folder / "spec.json", spec.model_dump_json(indent=1))
+    return session
+
+
+def free_id(folder: Path, name: str) -> str:
+    """An id that no session in `folder` has yet."""
+    base = new_id(name)
+    numbers = (f"{base}-{n}" for n in range(2, 10_000))
+    return next(i for i in (base, *numbers) if not (folder / i).exists())
+
+
+# --- the queue ------------------------------------------------------------------------------------
+
+
+class Waiting(BaseModel):
+    id: str
+    starts: int = 0
+    last_start: float = 0.0  # seconds since 1970
+
+
+class _Queue(BaseModel):
+    waiting: list[Waiting] = []
+
+
+def waiting(workspace: Workspace) -> list[Waiting]:
+    """Who waits, first first. A damaged file counts as an empty queue."""
+    try:
+        return _Queue.model_validate(read_json(workspace.queue) or {}).waiting
+    except ValidationError:
+        return []
+
+
+def _write_queue(workspace: Workspace, entries: list[Waiting]) -> None:
+    locks.write_atomic(workspace.queue, _Queue(waiting=entries).model_dump_json())
+
+
+def _queue_lock(workspace: Workspace) -> Path:
+    return workspace.root / "queue.lock"
+
+
+def enqueue(workspace: Workspace, session: Session) -> None:
+    with locks.short_lock(_queue_lock(workspace)):
+        entries = waiting(workspace)
+        if all(entry.id != session.id for entry in entries):
+            _write_queue(workspace, [*entries, Waiting(id=session.id)])
+
+
+def dequeue(workspace: Workspace, session_id: str) -> bool:
+    """Take a session out of the queue; False when it was not in it."""
+    with locks.short_lock(_queue_lock(workspace)):
+        entries = waiting(workspace)
+        left = [entry for entry in entries if entry.id != session_id]
+        if len(left) < len(entries):
+            _write_queue(workspace, left)
+        return len(left) < len(entries)
+
+
+def next_to_start(workspace: Workspace) -> Session | None:
+    """The first in the queue, with this start counted; None when there is none or it is just starting.
+
+    One that never comes up is failed and passed over.
+    """
+    with locks.short_lock(_queue_lock(workspace)):
+        entries = waiting(workspace)
+        while entries:
+            first = entries[0]
+            session = Session(workspace.sessions / first.id)
+            # A clock that was set back must not hold up the queue, hence the 0.
+            if session.folder.exists() and 0 <= time.time() - first.last_start < START_SECONDS:
+                return None
+            if session.folder.exists() and first.starts < MAX_STARTS:
+                first.starts, first.last_start = first.starts + 1, time.time()
+                _write_queue(workspace, entries)
+                return session
+            entries = entries[1:]
+            if session.folder.exists():
+                with contextlib.suppress(WorkspaceError):  # a damaged status cannot be changed
+                    _fail_to_start(session)
+            _write_queue(workspace, entries)
+    return None
+
+
+def _fail_to_start(session: Session) -> None:
+    failure = Failure(
+        kind="unknown",
+        message=f"The worker could not be started in {MAX_STARTS} tries.",
+        remedy="The last lines of the log say why.",
+        log_tail=session.log_tail(),
+    )
+    changes = {"state": "failed", "phase": "done", "ended": datetime.now(UTC), "failure": failure}
+    session.write_status(session.written_status().model_copy(update=changes))
+
+
+def stop(workspace: Workspace, session: Session) -> None:
+    """Ask a running session to end, or cancel one that waits. Raises `RequestError` when it has ended."""
+    status = session.status()
+    if status.state not in ("queued", "running"):
+        raise RequestError(f"{session.id} is not running: it is {status.state}.")
+    session.request_stop()
+    dequeue(workspace, session.id)
+    # Without a worker nobody else will say so; the queue may have lost it, when its writer was killed.
+    if not locks.is_held(session.lock) and (status := session.written_status()).state == "queued":
+        ended = {"state": "stopped", "ended": datetime.now(UTC), "message": "Cancelled in the queue"}
+        session.write_status(status.model_copy(update=ended))
+
+
+def resume(workspace: Workspace, session: Session) -> None:
+    """Put a stopped or interrupted session back into the queue. Raises `RequestError` otherwise."""
+    status = session.status()
+    if status.state not in RESUMABLE:
+        raise RequestError(
+            f"{session.id} cannot be resumed: it is {status.state}.",
+            "Only stopped and interrupted sessions can be resumed.",
+        )
+    session.clear_stop()
+    changes = {"state": "queued", "queued": datetime.now(UTC), "ended": None, "pid": None, "message": ""}
+    session.write_status(status.model_copy(update=changes))
+    enqueue(workspace, session)
+
+
+# --- the history ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of the history."""
+
+    session: Session
+    spec: TrainSpec | ExportSpec
+    status: Status
+
+    def brief(self) -> dict[str, Any]:
+        """The short form, ready for JSON."""
+        plan, results = self.status.plan, self.status.results
+        return {
+            "id": self.spec.id,
+            "name": self.spec.name,
+            "kind": self.spec.kind,
+            "created": self.spec.created.isoformat(),
+            "state": self.status.state,
+            "phase": self.status.phase,
+            "step": self.status.step,
+            "total_steps": self.status.total_steps,
+            "verdict": self.status.verdict,
+            "dataset": getattr(self.spec, "dataset", None),
+            "row": plan.row if plan else None,
+            "start_from": plan.start_from if plan else None,
+            "learning_rate": plan.learning_rate if plan else None,
+            "automatic_learning_rate": plan.automatic_learning_rate if plan else None,
+            "learning_rate_chosen_by": plan.learning_rate_chosen_by if plan else None,
+            "loss_before": results.taught_before.loss if results.taught_before else None,
+            "loss_after": results.taught_after.loss if results.taught_after else None,
+            "seconds": self.seconds,
+        }
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it has run, in seconds; None when it has not started."""
+        if not self.status.started:
+            return None
+        end = self.status.ended or self.status.heartbeat or datetime.now(UTC)
+        return round((end - self.status.started).total_seconds(), 1)
+
+    def full(self) -> dict[str, Any]:
+        """Everything: spec, status, plan as carried out, final metrics, verdict."""
+        return {
+            **self.brief(),
+            "spec": self.spec.model_dump(mode="json"),
+            "status": self.status.model_dump(mode="json"),
+            "plan": self.status.plan.model_dump(mode="json") if self.status.plan else None,
+            "metrics": self.status.results.model_dump(mode="json"),
+        }
+
+
+def record(session: Session) -> Record:
+    return Record(session, session.spec(), session.status())
+
+
+def history(workspace: Workspace) -> list[Record]:
+    """All training sessions, oldest first; a damaged one is left out."""
+    return list(_records(workspace.sessions))
+
+
+def _records(folder: Path) -> Iterator[Record]:
+    for path in sorted(folder.glob("*/spec.json")):
+        try:
+            yield record(Session(path.parent))
+        except SailsError:
+            continue
+
+
+def find(workspace: Workspace, wanted: str) -> Session:
+    """A session or job by its id, the end of its id, or `last`; raises `WorkspaceError` unless it is one."""
+    ids, jobs = (
+        sorted(path.parent.name for path in folder.glob("*/spec.json"))
+        for folder in (workspace.sessions, workspace.jobs)
+    )
+    if wanted == "last" and ids:
+        return Session(workspace.sessions / ids[-1])
+    for known, folder in ((ids, workspace.sessions), (jobs, workspace.jobs)):
+        if wanted in known:
+            return Session(folder / wanted)
+    matches = [i for i in ids if i.endswith(f"-{wanted}")]
+    if len(matches) == 1:
+        return Session(workspace.sessions / matches[0])
+    problem = f"{len(matches)} sessions are called {wanted}" if matches else f"There is no session {wanted!r}"
+    raise WorkspaceError(f"{problem} in {workspace.root}.", "See `sails sessions list` for their full names.")
+
+
+def running(workspace: Workspace) -> Record | None:
+    """The training session that runs now."""
+    if not locks.is_held(workspace.training_lock):
+        return None
+    return next((r for r in reversed(history(workspace)) if r.status.state == "running"), None)
+
+
+def ancestors(workspace: Workspace, fingerprint: str | None) -> list[Record]:
+    """The sessions that made the model with this fingerprint, oldest first.
+
+    Follows parents, not the calendar, so a model that was rolled back has the lineage that it had.
+    """
+    by_fingerprint = {r.status.fingerprint: r for r in history(workspace) if r.status.fingerprint}
+    chain: list[Record] = []
+    while fingerprint in by_fingerprint:
+        chain.append(by_fingerprint.pop(fingerprint))
+        fingerprint = chain[-1].status.parent
+    return chain[::-1]
+
+
+# --- metrics --------------------------------------------------------------------------------------
+
+
+class MetricsWriter:
+    """Appends one JSON object a line; numbers that are not finite are written as null."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (held for the session's life)
+        if _ends_in_half_a_line(path):  # a killed worker's; the next line must not be lost with it
+            self._file.write("\n")
+
+    def write(self, kind: str, **values: Any) -> None:
+        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+        self._file.write(json.dumps({"kind": kind, **finite}, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _ends_in_half_a_line(path: Path) -> bool:
+    with open(path, "rb") as file:
+        if file.seek(0, 2) == 0:
+            return False
+        file.seek(-1, 2)
+        return file.read() != b"\n"
+
+
+class LineReader:
+    """Reads a growing file once: each `read` gives the lines completed since the last one.
+
+    A half-written last line is left for the next time; a file that became shorter is read anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+
+    def read(self) -> list[str]:
+        try:
+            with open(self.path, "rb") as file:
+                if self._offset > file.seek(0, 2):
+                    self._offset = 0
+                file.seek(self._offset)
+                complete, newline, _ = file.read().rpartition(b"\n")
+        except FileNotFoundError:
+            return []
+        self._offset += len(complete) + len(newline)
+        if not newline:
+            return []
+        # Not splitlines(): that also splits at characters which a text inside a line may hold.
+        return [line.removesuffix("\r") for line in complete.decode("utf-8", "replace").split("\n")]
+
+
+class MetricsReader(LineReader):
+    """Reads metrics.jsonl once; a line that is no JSON object is left out."""
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        return [m for m in map(_parse, self.read()) if m is not None]
+
+
+def _parse(line: str) -> dict[str, Any] | None:
+    try:
+        content = json.loads(line)
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def this_worker() -> dict[str, Any]:
+    """The fields of a status that say which process writes it."""
+    identity = locks.this_process()
+    return {"pid": identity.pid, "pid_created": identity.created, "host": socket.gethostname()}
