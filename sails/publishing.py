@@ -16,6 +16,7 @@ Every writer holds a short lock beside the target, also when two workspaces shar
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -291,8 +292,8 @@ def _visible(folder: Path) -> list[Path]:
 
 def _free(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    candidates = (path, *(path.with_name(f"{path.name}-{n}") for n in range(2, 1000)))
-    return next(p for p in candidates if not p.exists())
+    numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(free for free in itertools.chain((path,), numbered) if not free.exists())
 
 
 # --- versions -------------------------------------------------------------------------------------

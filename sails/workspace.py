@@ -196,16 +196,17 @@ def resolve(target: Path) -> Path:
 
 def _steadily(target: Path, inspect: Callable[[Path], State]) -> State:
     """Inspect until nothing was renamed or removed in the meantime."""
-    while True:
+    vanished: FileNotFoundError | None = None
+    for _ in range(1000):
         before = _generation(target)
         try:
             state = inspect(resolve(target))
-        except FileNotFoundError:
-            if _generation(target) == before:
-                raise
+        except FileNotFoundError as error:
+            vanished = error
             continue
         if _generation(target) == before:
             return state
+    raise WorkspaceError(f"{target} changes all the time.", "Wait until it is at rest.") from vanished
 
 
 def _generation(target: Path) -> tuple[int, ...]:

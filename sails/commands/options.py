@@ -1,0 +1,79 @@
+"""Options that several commands share, each with the sentence that `--help` shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from sails.behavior import Start
+from sails.sessions import Preset
+
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace", help="Folder that holds everything. Default: $SAILS_WORKSPACE, else ./workspace."
+    ),
+]
+OutputDir = Annotated[
+    Path | None, typer.Option(help="Where the trained model lies. Default: trained_model in the workspace.")
+]
+OnnxOutput = Annotated[
+    Path | None, typer.Option(help="Where the ONNX model lies. Default: onnx_model in the workspace.")
+]
+DataFile = Annotated[Path, typer.Option(help="Conversations: JSON, JSON Lines, CSV, TSV, Excel or Parquet.")]
+QuestionColumn = Annotated[
+    str | None, typer.Option(help="The column that holds the questions, when it is not recognised by itself.")
+]
+AnswerColumn = Annotated[
+    str | None, typer.Option(help="The column that holds the answers, when it is not recognised by itself.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
+Epochs = Annotated[
+    int | None,
+    typer.Option(help="Rounds through the data. Default: the preset chooses from the number of rows."),
+]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Rows in a batch. Default: as many as fit into the preset's token budget.")
+]
+MaxSteps = Annotated[int | None, typer.Option(help="End after this many steps, whatever the rounds.")]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(help="How big each learning step is. Default: 5e-5 from base, 1e-5 when continuing."),
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        help="Base model to start from (see `sails base list`). Another one than before starts over."
+    ),
+]
+StartOption = Annotated[
+    Start,
+    typer.Option("--start", help="auto reads the behavior matrix; base starts over; trained continues."),
+]
+PresetOption = Annotated[Preset, typer.Option(help="How thoroughly to learn: quick, balanced or thorough.")]
+Seed = Annotated[int, typer.Option(help="The same seed on the same machine gives the same losses.")]
+MaxLength = Annotated[int, typer.Option(help="Longest conversation, in tokens; longer ones are shortened.")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"],
+    typer.Option(help="Where to train; auto takes a GPU if there is one."),
+]
+EarlyStop = Annotated[
+    bool, typer.Option("--early-stop", help="End when rows that were held out no longer get better.")
+]
+Name = Annotated[
+    str | None, typer.Option(help="A short name for the session. Default: the data file's name.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Train although the quality of the data is critical.")]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Return at once with the session's name; training goes on by itself.")
+]
+Opset = Annotated[
+    int | None, typer.Option("--opset-version", help="ONNX opset. Default: what the exporter recommends.")
+]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Compare the ONNX model's answers with the original's.")
+]
+Prompt = Annotated[str | None, typer.Option(help="Ask one question, print the answer and end.")]
+MaxTokens = Annotated[int, typer.Option(help="Longest answer, in tokens.")]

@@ -1,0 +1,205 @@
+"""What the commands share: following a session, progress bars, plain sentences, JSON.
+
+Everything that a person wrote (names, questions, answers) is printed as plain text, never as markup.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from sails import behavior, locks, sessions
+from sails.behavior import Plan
+from sails.errors import JobError
+from sails.launchers import local
+from sails.sessions import Session, Status
+from sails.workspace import Workspace
+
+POLL_SECONDS = 0.25
+QUIET_STEP = 0.1  # without a terminal, progress is a line for every tenth
+EXIT_FAILED, EXIT_WRONG = 1, 2
+
+PHASES = {
+    "queued": "waiting",
+    "prepare": "preparing",
+    "train": "training",
+    "judge": "judging",
+    "publish": "publishing",
+    "export": "exporting to ONNX",
+    "done": "done",
+}
+
+screen = Console(stderr=True, highlight=False, markup=False)
+
+
+def say(text: str = "") -> None:
+    """One line on standard output."""
+    print(text, flush=True)
+
+
+def warn(text: str) -> None:
+    """One line on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def say_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """A table as wide as it needs to be, so that it can be piped and searched."""
+    grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(cell) for cell in row))
+    width = None if sys.stdout.isatty() else 200
+    Console(highlight=False, markup=False, width=width).print(grid)
+
+
+# --- progress -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[float, str], None]]:
+    """A bar with the time left on a terminal, elsewhere a line at every tenth.
+
+    Gives `report(fraction, words)`.
+    """
+    if not screen.is_terminal:
+        yield _quiet_progress()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=screen, transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+        last = 0.0
+
+        def report(fraction: float, words: str) -> None:
+            nonlocal last
+            if fraction < last:  # the next piece of work; its time left is its own
+                bar.reset(task, total=1.0)
+            last = fraction
+            bar.update(task, completed=fraction, description=words)
+
+        yield report
+
+
+def _quiet_progress() -> Callable[[float, str], None]:
+    said: tuple[str, float] = ("", -1.0)
+
+    def report(fraction: float, words: str) -> None:
+        nonlocal said
+        what = words.partition(":")[0]
+        if what != said[0] or fraction - said[1] >= QUIET_STEP:
+            warn(f"{words} ({fraction:.0%})")
+            said = (what, fraction)
+
+    return report
+
+
+# --- following a session --------------------------------------------------------------------------
+
+
+def announce(plan: Plan) -> None:
+    """What the training will do and why, in the words of the matrix."""
+    say(plan.reason)
+    say(f"Learning rate: {behavior.describe_learning_rate(plan)}")
+    for warning in plan.warnings:
+        say(warning)
+
+
+def follow(session: Session, workspace: Workspace | None = None) -> Status:
+    """Show a session's progress until it ends; Ctrl-C asks it to stop at its next step.
+
+    With a `workspace`, the queue is kept moving meanwhile. A second Ctrl-C lets it go on in the background.
+    """
+    notes = 0
+    interrupts = 0
+    with progress_bar() as report:
+        while True:
+            try:
+                status = session.status()
+                for note in status.notes[notes:]:
+                    screen.print(f"· {note}")
+                notes = len(status.notes)
+                if status.state not in ("queued", "running"):
+                    return status
+                report(status.progress, _words(session, status, workspace))
+                if workspace is not None:
+                    local.dispatch(workspace)
+                elif status.state == "queued" and not _comes_up(session):
+                    raise JobError(f"{session.id} could not be started.", "\n".join(session.log_tail()))
+                time.sleep(POLL_SECONDS)
+            except KeyboardInterrupt:
+                interrupts += 1
+                if interrupts > 1:
+                    raise
+                screen.print("Stopping at the next step… (Ctrl-C again leaves it running in the background)")
+                session.request_stop()
+                if workspace is not None and session.status().state == "queued":
+                    sessions.stop(workspace, session)
+
+
+def _words(session: Session, status: Status, workspace: Workspace | None) -> str:
+    if status.state == "queued" and workspace is not None:
+        ids = [entry.id for entry in sessions.waiting(workspace)]
+        ahead = ids.index(session.id) if session.id in ids else 0
+        busy = locks.is_held(workspace.training_lock)
+        return f"waiting: {ahead + 1 if busy else ahead} before it" if ahead or busy else "starting"
+    words = PHASES[status.phase]
+    return f"{words}: {status.message}" if status.message else words
+
+
+def _comes_up(session: Session) -> bool:
+    """Whether a job's worker is still on its way."""
+    status = session.written_status()
+    age = time.time() - status.queued.timestamp() if status.queued else 0.0
+    return age < sessions.START_SECONDS or locks.is_held(session.lock)
+
+
+def conclude(session: Session, status: Status) -> None:
+    """Say how a training session ended; raises `JobError` unless it succeeded."""
+    if status.state == "failed" and status.failure:
+        tail = "\n".join(("", *status.failure.log_tail)) if status.failure.log_tail else ""
+        raise JobError(f"{session.id} failed: {status.failure.message}", status.failure.remedy + tail)
+    if status.state in sessions.RESUMABLE:
+        raise JobError(
+            f"{session.id} was {status.state} at step {status.step} of {status.total_steps or '?'}.",
+            f"Go on with: sails sessions resume {session.id}",
+        )
+    results = status.results
+    for name, before, after in (
+        ("taught rows", results.taught_before, results.taught_after),
+        ("rows it never saw", results.held_out_before, results.held_out_after),
+    ):
+        if before and after:
+            say(
+                f"  {name:18} loss {before.loss:.3f} → {after.loss:.3f}, "
+                f"answer tokens right {before.accuracy:.0%} → {after.accuracy:.0%} ({after.rows} rows)"
+            )
+    if results.tokens_per_second:
+        say(f"  {results.steps} steps, {results.tokens_per_second:,.0f} tokens per second")
+    if status.verdict == "published":
+        say(f"✅ {session.id}: the new model is published.")
+    elif status.verdict == "held":
+        say(f"⚠️ {session.id}: held. {status.verdict_reason}")
+
+
+def say_certificate(certificate: dict[str, Any]) -> None:
+    """The verification of an ONNX model, in words and figures."""
+    sign = "✅" if certificate["passed"] else "❌"
+    say(
+        f"{sign} ONNX against PyTorch: largest logit difference {certificate['max_logit_difference']:.2g}, "
+        f"next token equal at {certificate['next_token_agreement']:.1%} of "
+        f"{certificate['positions']} places, "
+        f"{certificate['identical_answers']} of {certificate['prompts']} answers identical."
+    )

@@ -1,0 +1,134 @@
+"""One conversation: its turns, its fingerprints, and the clean JSON Lines form on disk.
+
+The clean form has one conversation a line: `{"input", "output", …}` for one question with one
+answer, `{"messages": [{"role", "content"}, …], …}` for anything longer or with a system turn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sails.errors import ConversationFileError
+
+ROLES = ("system", "user", "assistant")
+RESERVED = frozenset({"input", "output", "messages"})
+"""Names that the clean form uses for the turns, so that a kept field can never have them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    role: str
+    """`system`, `user` or `assistant`."""
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """The turns of one row, the last one an answer.
+
+    `extra` holds the fields of the source that are kept beside the turns (a timestamp, for one), as
+    values that JSON can hold. `row` is the row's number in its source, from 1; it says where a
+    conversation stood, not what it is, and does not count when two are compared.
+    """
+
+    turns: tuple[Turn, ...]
+    extra: dict[str, Any] = field(default_factory=dict, hash=False)
+    row: int = field(default=0, compare=False)
+    _fingerprints: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @property
+    def input(self) -> str:
+        """The last thing the user said before the final answer."""
+        return next((turn.content for turn in reversed(self.turns[:-1]) if turn.role == "user"), "")
+
+    @property
+    def output(self) -> str:
+        """The final answer."""
+        return self.turns[-1].content if self.turns and self.turns[-1].role == "assistant" else ""
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hex digits of all turns: the same for rows that differ only in case or white space."""
+        return self._hashed()[0]
+
+    @property
+    def input_fingerprint(self) -> str:
+        """32 hex digits of what comes before the final answer, system turn left out."""
+        return self._hashed()[1]
+
+    def messages(self) -> list[dict[str, str]]:
+        """The turns as chat templates want them."""
+        return [{"role": turn.role, "content": turn.content} for turn in self.turns]
+
+    def to_json(self) -> dict[str, Any]:
+        """The row in its clean form."""
+        if tuple(turn.role for turn in self.turns) == ("user", "assistant"):
+            return {"input": self.turns[0].content, "output": self.turns[1].content, **self.extra}
+        return {"messages": self.messages(), **self.extra}
+
+    def _hashed(self) -> list[str]:
+        # Asked for by reading, cleaning, splitting and the ledger alike: hashed once.
+        if not self._fingerprints:
+            turns = [(turn.role, f"{turn.role}\x1f{_normalised(turn.content)}\x1e") for turn in self.turns]
+            asked = "".join(text for role, text in turns[:-1] if role != "system")
+            self._fingerprints.extend((_digest("".join(text for _, text in turns)), _digest(asked)))
+        return self._fingerprints
+
+
+def write_jsonl(path: Path | str, conversations: Iterable[Conversation]) -> None:
+    """Write the clean form; `read_jsonl` gives back equal conversations."""
+    # A lone half of a surrogate pair cannot be UTF-8; `\udXXX` is how JSON writes it.
+    with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        for conversation in conversations:
+            file.write(json.dumps(conversation.to_json(), ensure_ascii=False) + "\n")
+
+
+def read_jsonl(path: Path | str) -> list[Conversation]:
+    """Read what `write_jsonl` wrote, exactly as it stands; `row` becomes the line number.
+
+    Raises ConversationFileError, naming the line, for anything that `write_jsonl` does not write.
+    For files from elsewhere there is `read`.
+    """
+    conversations = []
+    number = 0
+    try:
+        with open(path, encoding="utf-8", newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                conversations.append(_from_json(json.loads(line), number))
+    except OSError as error:
+        raise ConversationFileError(
+            f"{Path(path).name} cannot be opened: {error.strerror or error}.",
+            "Check that the dataset still exists and that you may read it.",
+        ) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ConversationFileError(
+            f"{Path(path).name} is damaged at line {max(number, 1)}.",
+            "Add the original file to the library again.",
+        ) from error
+    return conversations
+
+
+def _from_json(fields: dict[str, Any], row: int) -> Conversation:
+    if "messages" in fields:
+        turns = tuple(Turn(message["role"], message["content"]) for message in fields["messages"])
+    else:
+        turns = (Turn("user", fields["input"]), Turn("assistant", fields["output"]))
+    if not all(turn.role in ROLES and isinstance(turn.content, str) for turn in turns):
+        raise ValueError("not a turn")
+    return Conversation(turns, {name: fields[name] for name in fields if name not in RESERVED}, row)
+
+
+def _normalised(text: str) -> str:
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    return " ".join(text.casefold().split())
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,132 @@
+"""How good a file of conversations is: which rows to leave out, one score, and what to do about it.
+
+score = 1 − (rows with an error + 0.1 · rows with warnings only) / rows
+
+so that warnings alone never cost a file its good grade. Rows that could not even be read count as
+rows with an error when they are given too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from sails.conversations.checks import CHECKS, Severity, findings
+from sails.conversations.conversation import Conversation
+from sails.conversations.files import Refusal
+
+Grade = Literal["good", "acceptable", "critical"]
+GOOD, ACCEPTABLE = 0.7, 0.5
+WARNING_COST = 0.1
+ENOUGH_ROWS = 20
+"""With fewer, none are held out (see `splitting`)."""
+MANY = 0.1
+"""A share of rows with the same warning that is worth a recommendation."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowProblem:
+    """One thing that is wrong with one row."""
+
+    row: int
+    check: str
+    """One of CHECKS, or `refused` for a row that could not be read."""
+    severity: Severity
+    reason: str
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """What `assess` found."""
+
+    total: int
+    valid: int
+    """Rows without an error."""
+    score: float
+    """From 0 to 1; see the module."""
+    grade: Grade
+    """`good` from 0.7, `acceptable` from 0.5, `critical` below."""
+    counts: dict[str, int]
+    """Rows that each of CHECKS found fault with, errors and warnings together."""
+    duplicates: int
+    """Rows that repeat an earlier one."""
+    problems: tuple[RowProblem, ...]
+    """In the order of the rows."""
+    recommendations: tuple[str, ...]
+    """What a person can do, the most useful first."""
+
+    @property
+    def errors(self) -> tuple[RowProblem, ...]:
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[RowProblem, ...]:
+        return tuple(problem for problem in self.problems if problem.severity == "warning")
+
+
+def assess(conversations: Sequence[Conversation], refused: Sequence[Refusal] = ()) -> QualityReport:
+    """Check every conversation; `refused` are the rows that reading refused, to count them in."""
+    problems = [RowProblem(refusal.row, "refused", "error", refusal.reason) for refusal in refused]
+    problems += [problem for conversation in conversations for problem in _problems(conversation)]
+    problems.sort(key=lambda problem: problem.row)
+
+    wrong = {problem.row for problem in problems if problem.severity == "error"}
+    doubtful = {problem.row for problem in problems} - wrong
+    total = len(conversations) + len(refused)
+    score = max(0.0, 1 - (len(wrong) + WARNING_COST * len(doubtful)) / total) if total else 0.0
+    counts = Counter(problem.check for problem in problems)
+    report = QualityReport(
+        total=total,
+        valid=total - len(wrong),
+        score=score,
+        grade="good" if score >= GOOD else "acceptable" if score >= ACCEPTABLE else "critical",
+        counts={check: counts[check] for check in CHECKS},
+        duplicates=len(conversations) - len({conversation.fingerprint for conversation in conversations}),
+        problems=tuple(problems),
+        recommendations=(),
+    )
+    return replace(report, recommendations=tuple(_recommendations(report)))
+
+
+def clean(conversations: Iterable[Conversation], report: QualityReport) -> tuple[Conversation, ...]:
+    """The conversations without those that have an error, and each of them once."""
+    wrong = {problem.row for problem in report.errors}
+    kept: dict[str, Conversation] = {}
+    for conversation in conversations:
+        if conversation.row not in wrong:
+            kept.setdefault(conversation.fingerprint, conversation)
+    return tuple(kept.values())
+
+
+def _problems(conversation: Conversation) -> list[RowProblem]:
+    spoken = [turn.content for turn in conversation.turns if turn.role != "system"]
+    pairs = list(zip(spoken[::2], spoken[1::2], strict=False))
+    return [RowProblem(conversation.row, *finding) for finding in findings(pairs)]
+
+
+def _recommendations(report: QualityReport) -> Iterator[str]:
+    if report.total > report.valid:
+        wrong = _rows(report.total - report.valid)
+        yield f"{wrong} should not be taught as they are: correct them, or use the clean file."
+    if report.valid < ENOUGH_ROWS:
+        yield (
+            f"Add conversations until there are {ENOUGH_ROWS} or more; with fewer, none can be kept back "
+            "to test the model with."
+        )
+    if report.duplicates:
+        yield f"{_rows(report.duplicates)} repeat an earlier one; the clean file holds each once."
+    advice = {
+        "too_short": "answer in a whole sentence where you can, a model learns more from it.",
+        "cut_off": "see whether the end of the answer got lost.",
+        "echo": "see whether the answer really answers.",
+    }
+    warned = Counter(problem.check for problem in report.warnings)
+    for check, what in advice.items():
+        if warned[check] > report.total * MANY:
+            yield f"{_rows(warned[check])}: {what}"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row" if count == 1 else f"{count:,} rows"

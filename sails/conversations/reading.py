@@ -1,0 +1,178 @@
+"""A file of conversations as conversations: every row either used or refused by its number.
+
+Two shapes are known (`columns`): a pair of columns with question and answer, and a column of whole
+chats. How files are opened and their rows numbered is `files`' business, what happens to one row
+`turns`'.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sails.conversations.columns import ColumnMapping, chat_column, recognise
+from sails.conversations.conversation import RESERVED, Conversation
+from sails.conversations.files import Refusal, open_source
+from sails.conversations.turns import Remark, RowRefused, chat_turns, kind, pair_turns, plain
+from sails.errors import ConversationFileError
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A file that was read."""
+
+    conversations: tuple[Conversation, ...]
+    refused: tuple[Refusal, ...]
+    duplicates: int
+    """Conversations that repeat an earlier one; they are still among `conversations`."""
+    columns: tuple[str, ...]
+    encoding: str
+    """For example `utf-8`, `utf-16-le`, `windows-1252`; empty for Excel and Parquet."""
+    format: str
+    """`json`, `jsonl`, `csv`, `tsv`, `xlsx` or `parquet`."""
+    mapping: ColumnMapping | None
+    """The columns that were used; None where the rows are chats."""
+    notes: tuple[str, ...]
+    """What a person should know about how the file was read, a sentence each."""
+
+
+def read(path: Path | str, mapping: ColumnMapping | None = None) -> Reading:
+    """Read JSON, JSON Lines, CSV, TSV, Excel (.xlsx) or Parquet.
+
+    `mapping` names the columns of a file whose names are not recognised by themselves. A row's
+    number is the line in JSON Lines, the position from 1 in a JSON list, and in a table the data
+    row, the column names not counted.
+
+    Raises ConversationFileError when the file cannot be read or no row of it can be used.
+    """
+    path = Path(path)
+    source = open_source(path)
+    rows = _Rows(source.columns, mapping)
+    conversations: list[Conversation] = []
+    refused: list[Refusal] = []
+    for record in source.records:
+        if isinstance(record, Refusal):
+            refused.append(record)
+            continue
+        row, fields = record
+        try:
+            conversations.append(rows.conversation(row, fields))
+        except RowRefused as reason:
+            refused.append(Refusal(row, str(reason)))
+    if not conversations or not rows.has_requested_columns:
+        raise rows.unusable(path.name, refused)
+    return Reading(
+        conversations=tuple(conversations),
+        refused=tuple(refused),
+        duplicates=len(conversations) - len({conversation.fingerprint for conversation in conversations}),
+        columns=tuple(rows.columns),
+        encoding=source.encoding,
+        format=source.format,
+        mapping=rows.mapping,
+        notes=source.notes + rows.notes(),
+    )
+
+
+class _Rows:
+    """Makes conversations of records, and remembers what it met."""
+
+    def __init__(self, columns: tuple[str, ...], requested: ColumnMapping | None) -> None:
+        self.columns = dict.fromkeys(columns)
+        self.mapping: ColumnMapping | None = None
+        self._table = columns
+        self._requested = requested
+        self._shapes: dict[tuple[str, ...], tuple[str | None, ColumnMapping | None]] = {}
+        self._remarks: Counter[Remark] = Counter()
+
+    def conversation(self, row: int, fields: Any) -> Conversation:
+        """Raises RowRefused."""
+        if isinstance(fields, list):
+            fields = {"messages": fields}
+        if not isinstance(fields, dict):
+            raise RowRefused(f"is {kind(fields)}, not a record with named fields")
+        chat, mapping = self._shape(tuple(fields))
+        remarks: set[Remark] = set()
+        try:
+            if chat and (items := _listed(fields.get(chat))) is not None:
+                used: tuple[str, ...] = (chat,)
+                turns = chat_turns(items, remarks)
+            elif mapping:
+                used = mapping.columns
+                turns = pair_turns(fields, mapping, remarks)
+                self.mapping = self.mapping or mapping
+            else:
+                raise RowRefused("has no column that is known to hold a question, with one for its answer")
+            taken = RESERVED.union(used)
+            extra = {name: plain(value) for name, value in fields.items() if name not in taken}
+        except RecursionError as error:
+            raise RowRefused("is nested too deeply") from error
+        finally:
+            self._remarks.update(remarks)
+        return Conversation(turns, extra, row)
+
+    def _shape(self, names: tuple[str, ...]) -> tuple[str | None, ColumnMapping | None]:
+        """The chat column and the pair of columns of records with these names, each if there is one."""
+        shape = self._shapes.get(names)
+        if shape is None:
+            self.columns.update(dict.fromkeys(names))
+            columns = self._table or names
+            if self._requested:
+                shape = None, self._requested.within(columns)
+            else:
+                shape = chat_column(columns), recognise(columns)
+            self._shapes[names] = shape
+        return shape
+
+    @property
+    def has_requested_columns(self) -> bool:
+        requested = self._requested.columns if self._requested else ()
+        found = {name.strip().casefold() for name in self.columns}
+        return all(name.strip().casefold() in found for name in requested)
+
+    def notes(self) -> tuple[str, ...]:
+        rows = ((remark, count, "row" if count == 1 else "rows") for remark, count in self._remarks.items())
+        notes = [f"{remark} in {count} {noun}." for remark, count, noun in rows]
+        if self.mapping and self.mapping.context:
+            notes.append(f"A question is “{self.mapping.input}” followed by “{self.mapping.context}”.")
+        return tuple(notes)
+
+    def unusable(self, name: str, refused: list[Refusal]) -> ConversationFileError:
+        """Why a file is refused whole."""
+        shapes = self._shapes.values() or [(chat_column(self.columns), recognise(self.columns))]
+        known = self.has_requested_columns and any(chat or mapping for chat, mapping in shapes)
+        if self.columns and not known:
+            found = _quoted(column[:40] for column in islice(self.columns, 12))
+            needed = self._requested.columns if self._requested else ("input", "output")
+            return ConversationFileError(
+                f"{name} has the columns {found}; a question and an answer are needed, as {_quoted(needed)}.",
+                "Rename the columns, or give a column mapping: which one asks, and which one answers.",
+            )
+        if not refused:
+            return ConversationFileError(f"{name} holds no conversations.", "Choose a file that has some.")
+        first = refused[0]
+        return ConversationFileError(
+            f"No conversation in {name} can be used; row {first.row}: {first.reason}.",
+            "Each row needs a question and an answer; correct the file and try again.",
+        )
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f"“{name}”" for name in names)
+
+
+def _listed(value: Any) -> list[Any] | None:
+    """A list, or a list written as JSON in a cell of a table; None for anything else."""
+    if isinstance(value, list):
+        return value
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            items = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+        return items if isinstance(items, list) else None
+    return None

@@ -1,0 +1,160 @@
+"""One record as turns: texts made clean, speakers put into our three roles, or the reason why not.
+
+Nothing is repaired by guessing. Rows that call tools are refused: the answer rests on what the tool
+returned, and taught without it a model learns to make such things up.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+import math
+import re
+from enum import StrEnum
+from typing import Any
+
+from sails.conversations.columns import ColumnMapping
+from sails.conversations.conversation import Turn
+
+
+class RowRefused(Exception):
+    """A row cannot be used; the text says why, in a few plain words."""
+
+
+class Remark(StrEnum):
+    """What was done to a row on the way in, worded to be counted: “… in 3 rows”."""
+
+    CONTROLS = "Control characters were removed"
+    TRAILING = "A last turn without an answer was left out"
+    TOOLS = "Tools are called, which cannot be taught; refused"
+
+
+_ROLES = {
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "model", "ai"), "assistant"),
+    **dict.fromkeys(("tool", "tool_call", "tool_response", "function", "observation"), "tool"),
+}
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_HALF_CHARACTERS = re.compile("[\ud800-\udfff]")
+_BLANK_LINES_FIRST = re.compile(r"\A(?:[^\S\n]*\n)+")
+
+
+def pair_turns(fields: dict[str, Any], mapping: ColumnMapping, remarks: set[Remark]) -> tuple[Turn, ...]:
+    """Question and answer from two columns; a context that is not empty follows the question.
+
+    Raises RowRefused, and adds to `remarks`; so does `chat_turns`.
+    """
+    question = _text(fields.get(mapping.input), f"the question (“{mapping.input}”)", remarks)
+    answer = _text(fields.get(mapping.output), f"the answer (“{mapping.output}”)", remarks)
+    context = fields.get(mapping.context) if mapping.context else None
+    if not _is_blank(context):
+        question += "\n\n" + _text(context, f"“{mapping.context}”", remarks)
+    return Turn("user", question), Turn("assistant", answer)
+
+
+def chat_turns(items: list[Any], remarks: set[Remark]) -> tuple[Turn, ...]:
+    """A list of turns: an optional system turn, then user and assistant by turns, an answer last."""
+    spoken = [_speaker(item, position) for position, item in enumerate(items, 1)]
+    if "tool" in (role for role, _ in spoken):
+        remarks.add(Remark.TOOLS)
+        raise RowRefused("calls a tool, which cannot be taught")
+    answered = len(spoken)
+    while answered and spoken[answered - 1][0] == "user":
+        answered -= 1
+    turns: list[Turn] = []
+    expected = "user"
+    for position, (role, content) in enumerate(spoken[:answered], 1):
+        if role == "system" and position == 1 and not _is_blank(content):
+            turns.append(Turn(role, _text(content, "the system turn", remarks)))
+        elif role == "system" and position == 1:
+            continue
+        elif role != expected:
+            raise RowRefused(f"turn {position} is by the {role} where one by the {expected} is due")
+        else:
+            turns.append(Turn(role, _text(content, f"turn {position}", remarks)))
+            expected = "assistant" if role == "user" else "user"
+    if not turns or turns[-1].role != "assistant":
+        raise RowRefused("holds no answer")
+    if answered < len(spoken):
+        remarks.add(Remark.TRAILING)
+    return tuple(turns)
+
+
+def plain(value: Any) -> Any:
+    """A kept field as something that JSON can hold and give back."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value.isoformat() if isinstance(value, datetime.date | datetime.time) else str(value)
+
+
+def kind(value: Any) -> str:
+    """What something is that should have been something else, in a word."""
+    names = {dict: "a record", list: "a list", str: "a text", type(None): "empty", bytes: "binary data"}
+    return names.get(type(value), "a number" if isinstance(value, int | float) else "of an unknown kind")
+
+
+def _speaker(item: Any, position: int) -> tuple[str, Any]:
+    if not isinstance(item, dict):
+        raise RowRefused(f"turn {position} is {kind(item)}, not a record with a role and a text")
+    named = item.get("role") or item.get("from")
+    role = _ROLES.get(named.strip().casefold()) if isinstance(named, str) else None
+    if role is None:
+        raise RowRefused(f"turn {position} has {f'the unknown role “{named}”' if named else 'no role'}")
+    if item.get("tool_calls") or item.get("function_call"):
+        role = "tool"
+    content = item.get("content", item.get("value", item.get("text")))
+    return role, _joined(content, position) if isinstance(content, list) else content
+
+
+def _joined(parts: list[Any], position: int) -> str:
+    """A content made of parts, as chat services export it; only text can be taught."""
+    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    written = [text for text in texts if isinstance(text, str)]
+    if len(written) < len(parts):
+        raise RowRefused(f"turn {position} holds something that is not text")
+    return "\n".join(written)
+
+
+def _text(value: Any, where: str, remarks: set[Remark]) -> str:
+    text = _written(value)
+    if text is None:
+        raise RowRefused(f"{where} is {kind(value)}, not text")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if _CONTROLS.search(text):
+        text = _CONTROLS.sub("", text)
+        remarks.add(Remark.CONTROLS)
+    if not text.isascii() and _HALF_CHARACTERS.search(text):
+        raise RowRefused(f"{where} holds broken characters")
+    stripped = text.strip()
+    if not stripped:
+        raise RowRefused(f"{where} is empty")
+    # Code may begin indented, and would be wrong if its first line alone were moved.
+    return _BLANK_LINES_FIRST.sub("", text.rstrip()) if "\n" in stripped else stripped
+
+
+def _written(value: Any) -> str | None:
+    """A text, number or date as a person writes it; empty for what is missing, None for the rest."""
+    if isinstance(value, str):
+        return value
+    if _is_blank(value):
+        return ""
+    if isinstance(value, bool | int | float):
+        return json.dumps(value).removesuffix(".0")
+    if isinstance(value, decimal.Decimal | datetime.date | datetime.time):
+        return str(value).removesuffix(" 00:00:00")
+    return None
+
+
+def _is_blank(value: Any) -> bool:
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, float) and math.isnan(value))

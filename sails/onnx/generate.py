@@ -1,0 +1,393 @@
+"""Chat with an exported model: onnxruntime, tokenizers, jinja2 and numpy, no torch.
+
+    generator = Generator.open(Path("workspace/onnx_model"))
+    for piece in generator.stream("What is a variable?"):
+        ...
+
+One Generator may answer many people at once: it keeps nothing between two calls, each answer carries its
+own cache of keys and values. A conversation that is longer than the model can read loses its oldest turns
+(never the leading system message, never the last message); a last message that is too long alone is refused.
+
+Not here: batches of several prompts, beam search, graphs exported without past keys and values.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Generator as Pieces
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from sails.errors import ModelLoadError, RequestError
+from sails.onnx.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate, Messages, as_messages
+from sails.onnx.decoder import Decoder
+from sails.onnx.sampling import Sampling, choose, next_scores
+
+__all__ = ["DEFAULT_CHAT_TEMPLATE", "Answer", "Generator", "Messages", "Stream"]
+
+EXPORT_AGAIN = "Export the model again."
+# A longer prompt goes through the model in parts: the logits of 512 tokens over a vocabulary of 49,152 are
+# 100 MB.
+PREFILL_TOKENS = 512
+# Where nothing says how much a model can read.
+UNKNOWN_CONTEXT_LENGTH = 2048
+HALF_CHARACTER = "\ufffd"
+
+_SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+_CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer. `token_ids` are those the model chose, an end-of-turn token included; times in seconds.
+
+    `stopped_by` is "end" (the model ended its turn), "stop" (a stop string), "length" (`max_new_tokens`),
+    "context" (the model cannot read more) or "interrupted" (the reader of the stream went away).
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    prompt_tokens: int
+    seconds_to_first_token: float
+    seconds: float
+    stopped_by: str
+    dropped_messages: int = 0
+
+
+class Generator:
+    """An exported model that answers. `open` one; `fingerprint` is that of the model it was exported from."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        tokenizer: Tokenizer,
+        template: ChatTemplate,
+        *,
+        context_length: int,
+        eos_token_ids: frozenset[int],
+        fingerprint: str | None,
+    ) -> None:
+        self.decoder = decoder
+        self.context_length = context_length
+        self.eos_token_ids = eos_token_ids
+        self.fingerprint = fingerprint
+        self._tokenizer = tokenizer
+        self._template = template
+
+    @classmethod
+    def open(cls, folder: Path, *, threads: int | None = None) -> Generator:
+        """Loads what `sails.onnx.export` wrote into `folder`; raises ModelLoadError or OutOfMemoryError.
+
+        `threads` are those of one answer; None leaves the choice to onnxruntime (all cores).
+        """
+        export = _read_json(folder / "export.json")
+        file = _onnx_file(folder, export)
+        tokenizer = _read_tokenizer(folder)
+        tokenizer_config = _read_json(folder / "special_tokens_map.json")
+        tokenizer_config |= _read_json(folder / "tokenizer_config.json")
+        special_tokens = {name: _token_text(tokenizer_config.get(name)) for name in _SPECIAL_TOKENS}
+        special_tokens = {name: text for name, text in special_tokens.items() if text}
+        template = _read_template(folder, tokenizer_config) or DEFAULT_CHAT_TEMPLATE
+        config = _read_json(folder / "config.json")
+        generation_config = _read_json(folder / "generation_config.json")
+        ends = _integers(generation_config.get("eos_token_id")) | _integers(config.get("eos_token_id"))
+        decoder = Decoder(file, threads)
+        _check_vocabulary(tokenizer, decoder)
+        return cls(
+            decoder,
+            tokenizer,
+            ChatTemplate(template, special_tokens),
+            context_length=_context_length(config, tokenizer_config),
+            eos_token_ids=ends or _integers(tokenizer.token_to_id(special_tokens.get("eos_token", ""))),
+            fingerprint=export.get("fingerprint"),
+        )
+
+    def render(self, messages: Messages) -> str:
+        """The conversation as the model reads it, up to where its answer begins; a str is one message."""
+        return self._template.render(messages)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a rendered prompt: nothing is added, a chat template brings its special tokens."""
+        text = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is no text
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of these tokens, special ones left out."""
+        return self._tokenizer.decode(list(token_ids), skip_special_tokens=True)
+
+    def logits(self, token_ids: Sequence[int]) -> np.ndarray:
+        """Logits [tokens, vocabulary] of the whole text in one pass, for comparing with another model."""
+        return self.decoder.step(token_ids, self.decoder.empty_past(), 0)[0].astype(np.float32)
+
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        max_new_tokens: int = 256,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        repetition_penalty: float = 1.0,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+        max_length: int | None = None,
+    ) -> Stream:
+        """The answer piece by piece; raises RequestError at once when settings or messages cannot be used."""
+        settings = (max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed, max_length)
+        return Stream(self, as_messages(messages), Sampling(*settings))
+
+    def answer(self, messages: Messages, **settings: Any) -> Answer:
+        """The whole answer; `settings` as in `stream`."""
+        stream = self.stream(messages, **settings)
+        for _ in stream:
+            pass
+        return stream.answer
+
+
+class Stream(Iterator[str]):
+    """The pieces of one answer as they are found: never empty, never half a character.
+
+    `answer` is what has come so far, and the whole answer once the stream has ended.
+    """
+
+    def __init__(self, generator: Generator, messages: list[dict[str, str]], sampling: Sampling) -> None:
+        self._started = self._ended = time.perf_counter()
+        self._generator = generator
+        self._sampling = sampling
+        self._context = min(generator.context_length, sampling.max_length or generator.context_length)
+        prompt, self._prompt_ids, self._dropped = self._fit(messages)
+        # After "Assistant:" the first space of an answer belongs to the layout, not to the answer.
+        self._skip_space = not prompt[-1:].isspace()
+        self._text = ""
+        self._token_ids: list[int] = []
+        self._stopped_by = "interrupted"
+        self._first: float | None = None
+        self._pieces = self._run()
+
+    def __next__(self) -> str:
+        return next(self._pieces)
+
+    def close(self) -> None:
+        """Ends the answer here; nothing more is computed."""
+        self._pieces.close()
+
+    @property
+    def answer(self) -> Answer:
+        return Answer(
+            text=self._text,
+            token_ids=tuple(self._token_ids),
+            prompt_tokens=len(self._prompt_ids),
+            seconds_to_first_token=self._first or 0.0,
+            seconds=self._ended - self._started,
+            stopped_by=self._stopped_by,
+            dropped_messages=self._dropped,
+        )
+
+    def _fit(self, messages: list[dict[str, str]]) -> tuple[str, list[int], int]:
+        """The prompt, its ids, and how many of the oldest messages gave way to leave room for an answer."""
+        system = 1 if messages[0]["role"] == "system" and len(messages) > 1 else 0
+        room = self._context - min(self._sampling.max_new_tokens, self._context // 2)
+
+        def prompt(start: int) -> str:
+            return self._generator.render(messages[:system] + messages[start:])
+
+        def fits(start: int) -> bool:
+            return len(self._generator.encode(prompt(start))) <= room
+
+        # A conversation may begin at any message of the user; at the latest the last message is all of it.
+        last = len(messages) - 1
+        starts = [i for i in range(system + 1, last) if messages[i]["role"] == "user"]
+        start = system if fits(system) else [*starts, last][bisect_left(starts, True, key=fits)]
+        ids = self._generator.encode(prompt(start))
+        if not ids:
+            raise RequestError("There is nothing to answer: the message is empty.", "Write a question.")
+        if len(ids) >= self._context:
+            raise RequestError(
+                f"The message has {len(ids):,} tokens, and together with its answer {self._context:,} fit.",
+                "Shorten it, or ask about one part at a time.",
+            )
+        return prompt(start), ids, start - system
+
+    def _run(self) -> Pieces[str, None, None]:
+        words, stops = _Words(self._generator.decode), _Stops(self._sampling.stop)
+        for token in self._tokens():
+            text, stopped = stops.add(words.add(token))
+            yield from self._show(text)
+            if stopped:
+                self._stopped_by = "stop"
+                return
+        text, stopped = stops.add(words.end())
+        if stopped:
+            self._stopped_by = "stop"
+        yield from self._show(text if stopped else text + stops.end())
+
+    def _show(self, text: str) -> Iterator[str]:
+        if text and self._skip_space:
+            self._skip_space = False
+            text = text.removeprefix(" ")
+        if text:
+            self._text += text
+            yield text
+
+    def _tokens(self) -> Iterator[int]:
+        """The answer's tokens one by one, without the one that ends the turn."""
+        decoder, sampling, prompt = self._generator.decoder, self._sampling, self._prompt_ids
+        random = np.random.default_rng(sampling.seed)
+        limit = min(sampling.max_new_tokens, self._context - len(prompt))
+        past, position, waiting = decoder.empty_past(), 0, prompt
+        while True:
+            while waiting:
+                part, waiting = waiting[:PREFILL_TOKENS], waiting[PREFILL_TOKENS:]
+                logits, past = decoder.step(part, past, position)
+                position += len(part)
+            token = choose(next_scores(logits[-1], prompt + self._token_ids, sampling), sampling, random)
+            self._token_ids.append(token)
+            self._ended = time.perf_counter()
+            if self._first is None:
+                self._first = self._ended - self._started
+            if token in self._generator.eos_token_ids:
+                self._stopped_by = "end"
+                return
+            yield token
+            if len(self._token_ids) == limit:
+                self._stopped_by = "length" if limit == sampling.max_new_tokens else "context"
+                return
+            waiting = [token]
+
+
+class _Words:
+    """Turns tokens into text as they come, holding a character back until its last byte is there."""
+
+    def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
+        self._decode = decode
+        self._shown: list[int] = []  # the tokens of the last piece: some decoders look at the neighbour
+        self._waiting: list[int] = []
+
+    def add(self, token: int) -> str:
+        self._waiting.append(token)
+        text = self._new_text()
+        if not text or text.endswith(HALF_CHARACTER):
+            return ""
+        self._shown, self._waiting = self._waiting, []
+        return text
+
+    def end(self) -> str:
+        """What was held back, without the half character at its end."""
+        return self._new_text().rstrip(HALF_CHARACTER)
+
+    def _new_text(self) -> str:
+        return self._decode(self._shown + self._waiting)[len(self._decode(self._shown)) :]
+
+
+class _Stops:
+    """Finds stop strings that are split over pieces: holds back what could be the beginning of one."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = stops
+        self._held = ""
+
+    def add(self, piece: str) -> tuple[str, bool]:
+        """The text that may be shown now, and whether a stop string was found."""
+        text = self._held + piece
+        found = [text.index(stop) for stop in self._stops if stop in text]
+        if found:
+            return text[: min(found)], True
+        starts = [stop[:length] for stop in self._stops for length in range(1, len(stop))]
+        held = max((len(start) for start in starts if text.endswith(start)), default=0)
+        self._held = text[len(text) - held :]
+        return text[: len(text) - held], False
+
+    def end(self) -> str:
+        return self._held
+
+
+def _onnx_file(folder: Path, export: Mapping[str, Any]) -> Path:
+    files = sorted(folder.glob("*.onnx"))
+    file = files[0] if len(files) == 1 else folder / "model.onnx"
+    if not file.is_file():
+        raise ModelLoadError(f"There is no ONNX model in {folder.name}.", "Export the model first.")
+    size, expected = file.stat().st_size, (export.get("files") or {}).get(file.name)
+    if size == 0:
+        raise ModelLoadError(f"{file.name} is empty.", EXPORT_AGAIN)
+    if expected is not None and size != expected:
+        raise ModelLoadError(f"{file.name} is damaged: it has {size:,} of {expected:,} bytes.", EXPORT_AGAIN)
+    return file
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    """What the file holds; empty when there is none."""
+    text = _read_text(file)
+    try:
+        content = {} if text is None else json.loads(text)
+    except ValueError as error:
+        raise ModelLoadError(f"{file.name} is damaged.", EXPORT_AGAIN) from error
+    if not isinstance(content, dict):
+        raise ModelLoadError(f"{file.name} does not hold what it should.", EXPORT_AGAIN)
+    return content
+
+
+def _read_text(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelLoadError(f"{file.name} cannot be read.", EXPORT_AGAIN) from error
+
+
+def _read_tokenizer(folder: Path) -> Tokenizer:
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise ModelLoadError(f"{file.name} is missing in {folder.name}.", EXPORT_AGAIN)
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:
+        raise ModelLoadError(f"{file.name} is damaged.", EXPORT_AGAIN) from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def _read_template(folder: Path, tokenizer_config: Mapping[str, Any]) -> str | None:
+    template = _read_text(folder / "chat_template.jinja") or tokenizer_config.get("chat_template")
+    if isinstance(template, list):  # several, each with a name
+        template = {entry.get("name"): entry.get("template") for entry in template}.get("default")
+    return template
+
+
+def _check_vocabulary(tokenizer: Tokenizer, decoder: Decoder) -> None:
+    """A token that the graph has no row for would end a chat in the middle."""
+    size = (
+        max([tokenizer.get_vocab_size(with_added_tokens=False) - 1, *tokenizer.get_added_tokens_decoder()])
+        + 1
+    )
+    if size > decoder.vocabulary_size:
+        raise ModelLoadError(
+            f"The tokenizer has {size:,} tokens and the ONNX model {decoder.vocabulary_size:,}:"
+            " they do not belong together.",
+            EXPORT_AGAIN,
+        )
+
+
+def _token_text(token: Any) -> Any:
+    return token.get("content") if isinstance(token, dict) else token
+
+
+def _integers(value: Any) -> frozenset[int]:
+    values = value if isinstance(value, list) else [value]
+    return frozenset(number for number in values if isinstance(number, int))
+
+
+def _context_length(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]) -> int:
+    lengths = [config.get(name) for name in _CONTEXT_NAMES] + [tokenizer_config.get("model_max_length")]
+    # A tokenizer without a limit says so with 10^30.
+    return next(
+        (length for length in lengths if isinstance(length, int) and length < 10**9), UNKNOWN_CONTEXT_LENGTH
+    )

@@ -1,0 +1,84 @@
+"""Which token comes next: the rules by which transformers chooses, in numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sails.errors import ModelLoadError, RequestError
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How an answer is drawn: temperature 0 takes the likeliest token, above 0 draws. Raises RequestError.
+
+    `max_length` limits prompt and answer together, in tokens; None leaves that to the model.
+    """
+
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    repetition_penalty: float = 1.0
+    stop: Sequence[str] = ()
+    seed: int | None = None
+    max_length: int | None = None
+
+    def __post_init__(self) -> None:
+        limits = (
+            (self.max_new_tokens >= 1, "The number of new tokens", "at least 1"),
+            (0 <= self.temperature < float("inf"), "The temperature", "0 or more"),
+            (0 < self.top_p <= 1, "Top-p", "above 0 and at most 1"),
+            (self.top_k >= 0, "Top-k", "0 (off) or more"),
+            (0 < self.repetition_penalty < float("inf"), "The repetition penalty", "above 0 (1 is off)"),
+            (self.max_length is None or self.max_length >= 2, "The longest conversation", "2 tokens or more"),
+            (self.seed is None or self.seed >= 0, "The seed", "0 or more"),
+        )
+        for holds, name, limit in limits:
+            if not holds:
+                raise RequestError(f"{name} must be {limit}.", "Correct the setting and ask again.")
+        stop = (self.stop,) if isinstance(self.stop, str) else self.stop
+        object.__setattr__(self, "stop", tuple(text for text in stop if text))
+
+
+def next_scores(logits: np.ndarray, token_ids: Sequence[int], sampling: Sampling) -> np.ndarray:
+    """The scores [vocabulary] to choose from, equal to those of transformers' logits processors.
+
+    The repetition penalty (Keskar et al. 2019) divides the positive and multiplies the negative scores of
+    all `token_ids`, the prompt's included. When drawing, temperature, top-k and top-p (Holtzman et al. 2020)
+    follow in this order; what they rule out is -inf.
+    """
+    scores = np.array(logits, dtype=np.float32)
+    if sampling.repetition_penalty != 1.0:
+        seen = np.asarray(token_ids, dtype=np.int64)
+        penalty = np.float32(sampling.repetition_penalty)
+        scores[seen] = np.where(scores[seen] < 0, scores[seen] * penalty, scores[seen] / penalty)
+    if sampling.temperature == 0:
+        return scores
+    scores /= np.float32(sampling.temperature)
+    if 0 < sampling.top_k < scores.size:
+        scores[scores < np.partition(scores, -sampling.top_k)[-sampling.top_k]] = -np.inf
+    if sampling.top_p < 1:
+        order = np.argsort(scores, kind="stable")
+        tail = np.cumsum(_softmax(scores[order])) <= 1 - sampling.top_p
+        tail[-1] = False  # the likeliest token always stays
+        scores[order[tail]] = -np.inf
+    return scores
+
+
+def choose(scores: np.ndarray, sampling: Sampling, random: np.random.Generator) -> int:
+    """One token id out of `scores`. Raises ModelLoadError when they are not numbers."""
+    best = int(scores.argmax())
+    if np.isnan(scores[best]):
+        raise ModelLoadError("The model computes values that are not numbers.", "Export the model again.")
+    if sampling.temperature == 0:
+        return best
+    reached = np.cumsum(_softmax(scores))
+    return int(np.searchsorted(reached, random.random() * reached[-1], side="right"))
+
+
+def _softmax(scores: np.ndarray) -> np.ndarray:
+    shares = np.exp((scores - scores.max()).astype(np.float64))
+    return shares / shares.sum()

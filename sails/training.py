@@ -1,0 +1,430 @@
+"""One training run: model + batches + settings ─► candidate model, metrics, checkpoints.
+
+    outcome = train(model, tokenizer, encoded, run, checkpoints, callbacks)
+
+The Hugging Face `Trainer` does the steps; this module decides what goes into them. The whole session is
+one schedule of batches, so a checkpoint's step number says exactly which batch comes next. The loss is
+computed at label positions only: answers are a third of the tokens and the vocabulary head is a large
+part of the work. The *last* weights are the result. Does not cover the choice of the starting model
+(`sails.behavior`), what to do with the candidate (`sails.publishing`), or replay.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+import torch
+from torch.nn import functional
+from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
+
+from sails import locks
+from sails.encoding import IGNORED, Example, collate
+from sails.errors import DivergedError, ModelLoadError
+from sails.sessions import CHECKPOINT_COMPLETE, Scores, Session
+
+CHECKPOINT_SECONDS = 300
+EVALUATIONS = 8  # about how often a session looks at its held-out rows
+PATIENCE = 3  # evaluations without a better held-out loss, before an early stop
+MIN_HELD_OUT = 20  # fewer rows are too few to judge
+
+# --- the machine and the model --------------------------------------------------------------------
+
+
+def choose_device(wanted: str) -> str:
+    """`cpu`, `cuda` or `mps`: what was asked for, or the fastest that is here."""
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def has_native_bf16(device: str) -> bool:
+    """Whether the processor or GPU multiplies bf16 itself; emulated bf16 is slower than fp32."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False
+
+
+def load_model(folder: Path, device: str) -> Any:
+    """The model in `folder`, in fp32. Raises `ModelLoadError`."""
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError) as error:
+        first = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise ModelLoadError(
+            f"The model in {folder} cannot be loaded: {first}",
+            "Choose another model, or start over from base.",
+        ) from error
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelLoadError(f"This machine has no usable {device} device.", "Leave out --device.") from error
+
+
+def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Save fp32 weights with all that chat and export need; `folder` appears complete or not at all."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    ends = {tokenizer.eos_token_id, end_of_turn(tokenizer)}
+    model.generation_config.eos_token_id = sorted(ends) if len(ends) > 1 else ends.pop()
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    locks.fsync_tree(partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    locks.rename(partial, folder)
+
+
+def end_of_turn(tokenizer: Any) -> int:
+    """The token that ends an answer in this tokenizer's template, else its end-of-text token."""
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    tokens = tokenizer.apply_chat_template(turns, tokenize=True)
+    special = [token for token in tokens[-3:] if token in tokenizer.all_special_ids]
+    return special[-1] if special else tokenizer.eos_token_id
+
+
+# --- loss and scores ------------------------------------------------------------------------------
+
+
+class AnswerLogits:
+    """Logits at label positions only, where the model's head allows it; checked against the full logits.
+
+    Some models do more after the last hidden state than multiply by the head (they cap or scale the
+    logits); on those the first batch differs and all logits are computed.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._body = model.base_model if model.base_model is not model else None
+        self._head = model.get_output_embeddings()
+        self._checked = False
+
+    def __call__(self, model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(logits, targets) of shape (labels, vocabulary) and (labels,), in the order of the batch."""
+        if not self._checked:
+            self._check(model, batch)
+        inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+        targets = batch["labels"][:, 1:]
+        chosen = targets != IGNORED
+        if self._body is None or self._head is None:
+            logits = model(**inputs, use_cache=False).logits[:, :-1][chosen]
+        else:
+            hidden = self._body(**inputs, use_cache=False).last_hidden_state
+            logits = self._head(hidden[:, :-1][chosen])
+        return logits.float(), targets[chosen]
+
+    @torch.no_grad()
+    def _check(self, model: Any, batch: dict[str, torch.Tensor]) -> None:
+        self._checked = True
+        if self._body is None or self._head is None:
+            return
+        was_training = model.training
+        model.eval()
+        row = {key: value[:1] for key, value in batch.items()}
+        short, _ = self(model, row)
+        self._body, body = None, self._body
+        full, _ = self(model, row)
+        if torch.allclose(short, full, rtol=1e-3, atol=1e-3):
+            self._body = body
+        model.train(was_training)
+
+
+@torch.no_grad()
+def evaluate(model: Any, examples: Sequence[Example], padding: int, precision: Precision) -> Scores | None:
+    """Mean loss (nats an answer token) and share of answer tokens predicted right; None without examples."""
+    if not examples:
+        return None
+    was_training = model.training
+    model.eval()
+    answer_logits = AnswerLogits(model)
+    loss, right, count = 0.0, 0, 0
+    by_length = sorted(examples, key=len)
+    for start in range(0, len(by_length), 8):
+        batch = collate(by_length[start : start + 8], padding)
+        batch = {key: value.to(model.device) for key, value in batch.items()}
+        with precision.autocast():
+            logits, targets = answer_logits(model, batch)
+        loss += functional.cross_entropy(logits, targets, reduction="sum").item()
+        right += int((logits.argmax(-1) == targets).sum())
+        count += len(targets)
+    model.train(was_training)
+    return Scores(loss=loss / count, accuracy=right / count, rows=len(examples))
+
+
+@torch.no_grad()
+def sample_answers(model: Any, tokenizer: Any, prompts: Sequence[str], max_new_tokens: int = 40) -> list[str]:
+    """Greedy answers to single questions, generated as one batch."""
+    was_training = model.training
+    model.eval()
+    texts = [
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
+        )
+        for prompt in prompts
+    ]
+    batch = tokenizer(
+        texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
+    ).to(model.device)
+    output = model.generate(
+        input_ids=batch["input_ids"],
+        attention_mask=batch["attention_mask"],
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        eos_token_id=sorted({tokenizer.eos_token_id, end_of_turn(tokenizer)}),
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model.train(was_training)
+    answers = output[:, batch["input_ids"].shape[1] :]
+    return [text.strip() for text in tokenizer.batch_decode(answers, skip_special_tokens=True)]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """bf16 where it is native, else fp32; the weights themselves are fp32 in both."""
+
+    device: str
+    bf16: bool
+
+    @classmethod
+    def of(cls, device: str) -> Precision:
+        return cls(device, has_native_bf16(device))
+
+    @property
+    def name(self) -> str:
+        return "bf16" if self.bf16 else "fp32"
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device, torch.bfloat16) if self.bf16 else nullcontext()
+
+
+# --- one run --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run is made of; `batches` is the whole session's schedule, epoch after epoch."""
+
+    examples: Sequence[Example]
+    batches: Sequence[Sequence[Sequence[int]]]
+    held_out: Sequence[Example]
+    learning_rate: float
+    seed: int
+    max_steps: int | None = None
+    early_stop: bool = False
+    prompts: Sequence[str] = ()
+    earlier_losses: Sequence[float] = ()  # held-out losses seen before the checkpoint resumed from
+
+    @property
+    def flat(self) -> list[Sequence[int]]:
+        return [batch for epoch in self.batches for batch in epoch][: self.max_steps]
+
+
+class Watcher(Protocol):
+    """What a run tells the outside, and the one thing that it asks."""
+
+    def metric(self, kind: str, **values: Any) -> None: ...
+
+    def should_stop(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    steps: int
+    total_steps: int
+    stopped: bool  # asked to end before its last step
+    stopped_early: bool  # its held-out loss no longer improved
+    tokens: int  # without padding, this process only
+    seconds: float  # of steps, this process only
+
+
+def train(
+    model: Any, tokenizer: Any, run: Run, precision: Precision, session: Session, watcher: Watcher
+) -> Outcome:
+    """Train `model` in place along the schedule, from the newest complete checkpoint if there is one.
+
+    Raises `DivergedError` when the loss is no longer finite.
+    """
+    flat = run.flat
+    story = _Story(model, tokenizer, run, precision, watcher)
+    trainer = _SailsTrainer(
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(session.checkpoints),
+            num_train_epochs=1,
+            per_device_train_batch_size=1,
+            learning_rate=run.learning_rate,
+            lr_scheduler_type="cosine_with_min_lr",
+            lr_scheduler_kwargs={"min_lr_rate": 0.1},
+            warmup_steps=min(10, max(1, len(flat) // 10)),
+            optim="adamw_torch_fused" if precision.device != "mps" else "adamw_torch",
+            max_grad_norm=1.0,
+            bf16=precision.bf16,
+            use_cpu=precision.device == "cpu",
+            seed=run.seed,
+            logging_steps=1,
+            logging_nan_inf_filter=False,
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            dataloader_pin_memory=False,
+        ),
+        callbacks=[story],
+        processing_class=tokenizer,
+    )
+    trainer.prepare(run, tokenizer.pad_token_id, story)
+    checkpoint = session.newest_checkpoint()
+    trainer.train(resume_from_checkpoint=os.fspath(checkpoint) if checkpoint else None)
+    return Outcome(
+        steps=trainer.state.global_step,
+        total_steps=len(flat),
+        stopped=story.stopped,
+        stopped_early=story.stopped_early,
+        tokens=story.tokens,
+        seconds=story.seconds,
+    )
+
+
+class _SailsTrainer(Trainer):
+    """The Trainer with our batches and our loss."""
+
+    def prepare(self, run: Run, padding: int, story: _Story) -> None:
+        self._run, self._padding, self._story = run, padding, story
+        self._answer_logits = AnswerLogits(self.model)
+        self.remove_callback(_printer())
+
+    def get_train_dataloader(self) -> Any:
+        return torch.utils.data.DataLoader(
+            self._run.examples,  # type: ignore[arg-type]
+            batch_sampler=self._run.flat,  # type: ignore[arg-type]
+            collate_fn=lambda examples: collate(examples, self._padding),
+        )
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,  # noqa: ARG002 (the Trainer's signature)
+        num_items_in_batch: Any = None,  # noqa: ARG002
+    ) -> torch.Tensor:
+        with self._story.precision.autocast():
+            logits, targets = self._answer_logits(model, inputs)
+        loss = functional.cross_entropy(logits, targets)
+        self._story.saw(loss.item(), int(inputs["attention_mask"].sum()))
+        return loss
+
+
+def _printer() -> type[TrainerCallback]:
+    from transformers import PrinterCallback
+
+    return PrinterCallback
+
+
+class _Story(TrainerCallback):
+    """What happens beside the steps: metrics, held-out evaluation, samples, checkpoints, stopping."""
+
+    def __init__(self, model: Any, tokenizer: Any, run: Run, precision: Precision, watcher: Watcher) -> None:
+        self.model, self.tokenizer, self.run = model, tokenizer, run
+        self.precision, self.watcher = precision, watcher
+        self.tokens, self.seconds, self.loss = 0, 0.0, math.nan
+        self.stopped = self.stopped_early = False
+        self._evaluate_every = max(1, math.ceil(len(run.flat) / EVALUATIONS))
+        self._epoch_ends = [sum(len(e) for e in run.batches[: n + 1]) for n in range(len(run.batches))]
+        self._best, self._since_best = math.inf, 0
+        for earlier in run.earlier_losses:
+            self._consider_early_stop(earlier)
+        self._batch_tokens = 0
+        self._step_began = self._saved = time.monotonic()
+        self._process = psutil.Process()
+
+    def saw(self, loss: float, tokens: int) -> None:
+        self.loss, self._batch_tokens = loss, tokens
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        if state.global_step == 0:
+            self._look(0)
+        self._saved = time.monotonic()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        self._step_began = time.monotonic()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:  # noqa: ARG002
+        if "grad_norm" not in logs:  # the Trainer's closing summary
+            return
+        step, seconds = state.global_step, time.monotonic() - self._step_began
+        self.tokens += self._batch_tokens
+        self.seconds += seconds
+        self.watcher.metric(
+            "step",
+            step=step,
+            total_steps=state.max_steps,
+            epoch=round(self._epoch(step), 4),
+            loss=self.loss,
+            learning_rate=logs["learning_rate"],
+            gradient_norm=logs["grad_norm"],
+            tokens=self.tokens,
+            tokens_per_second=round(self._batch_tokens / seconds, 1),
+            memory=self._process.memory_info().rss,
+        )
+        if not math.isfinite(self.loss) or not math.isfinite(logs["grad_norm"]):
+            raise DivergedError(
+                f"The loss is no longer a finite number (step {step}).",
+                "Choose a lower learning rate; the model that you had is untouched.",
+            )
+        if step % self._evaluate_every == 0 and step < state.max_steps:
+            self._look(step)
+        if self.stopped_early:
+            control.should_training_stop = True
+        if step < state.max_steps and self.watcher.should_stop():
+            self.stopped = control.should_training_stop = control.should_save = True
+        if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Mark the checkpoint complete, then remove older ones: a crash in between leaves one to use."""
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        locks.fsync_tree(folder)
+        (folder / CHECKPOINT_COMPLETE).touch()
+        locks.fsync_folder(folder)
+        for other in folder.parent.glob("checkpoint-*"):
+            if other != folder:
+                shutil.rmtree(other)
+        self._saved = time.monotonic()
+
+    def _look(self, step: int) -> None:
+        """Held-out scores and sample answers, with the time of a step not counting it."""
+        scores = evaluate(self.model, self.run.held_out, self.tokenizer.pad_token_id, self.precision)
+        if scores:
+            values = {"loss": scores.loss, "accuracy": scores.accuracy, "rows": scores.rows}
+            self.watcher.metric("evaluation", step=step, epoch=round(self._epoch(step), 4), **values)
+            self._consider_early_stop(scores.loss)
+        if self.run.prompts:
+            answers = sample_answers(self.model, self.tokenizer, self.run.prompts)
+            self.watcher.metric("samples", step=step, prompts=list(self.run.prompts), answers=answers)
+
+    def _consider_early_stop(self, loss: float) -> None:
+        if not self.run.early_stop or len(self.run.held_out) < MIN_HELD_OUT:
+            return
+        self._since_best = 0 if loss < self._best else self._since_best + 1
+        self._best = min(self._best, loss)
+        self.stopped_early = self._since_best >= PATIENCE
+
+    def _epoch(self, step: int) -> float:
+        """Rounds done after `step` steps, as a number with a fraction."""
+        begin = 0
+        for number, end in enumerate(self._epoch_ends):
+            if step < end:
+                return number + (step - begin) / (end - begin)
+            begin = end
+        return float(len(self._epoch_ends))

@@ -1,0 +1,115 @@
+"""Words for pages: what a person wrote as harmless text, sizes, moments, and how a session ended.
+
+Needs no streamlit. Names, paths and answers come from people and files, so they never reach a page as
+Markdown: `code` and `plain` make of them exactly the text that they are.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sails.behavior import describe_learning_rate
+from sails.sessions import Phase, Record
+
+# --- text that is only text -----------------------------------------------------------------------
+
+_MARKUP = re.compile(r"([!-/:-@\[-`{-~])")  # every ASCII character that Markdown may take for a sign
+_SHORTCODE = re.compile(r":(?=\w)")  # `:smile:` and `:material/…:`, which no backslash prevents
+
+
+def code(text: object) -> str:
+    """Any text as Markdown's inline code, whatever backticks it holds."""
+    line = " ".join(str(text).split()) or "(empty)"
+    fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
+    pad = " " if "`" in (line[0], line[-1]) else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def plain(text: object) -> str:
+    """Any text as one line of Markdown that shows exactly that text."""
+    line = _SHORTCODE.sub(":\u2060", " ".join(str(text).split()))  # U+2060 joins words and is invisible
+    return _MARKUP.sub(r"\\\1", line)
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+
+def size(count: int) -> str:
+    """Bytes as people say them: 538 MB."""
+    value, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    digits = 1 if unit in ("GB", "TB") and value < 100 else 0
+    return f"{value:,.{digits}f} {unit}"
+
+
+def moment(time: datetime, zone: str | None = None) -> str:
+    """A moment in the person's own time zone, else in this machine's: 22 Nov 2025, 13:07."""
+    try:
+        local = time.astimezone(ZoneInfo(zone) if zone else None)
+    except (ZoneInfoNotFoundError, ValueError):
+        local = time.astimezone()
+    return f"{local:%d %b %Y, %H:%M}".lstrip("0")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 48 s, 12 min, 3 h 20 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+# --- sessions -------------------------------------------------------------------------------------
+
+PHASES: dict[Phase, str] = {
+    "queued": "Waiting",
+    "prepare": "Preparing the conversations",
+    "train": "Learning",
+    "judge": "Judging what was learned",
+    "publish": "Putting the new model in place",
+    "export": "Making the ONNX model",
+    "done": "Finishing",
+}
+_VERDICTS = {
+    "published": ("✅", "It worked: the new model became the current one."),
+    "held": ("✋", "Held back: the new model waits for your decision, the old one stays."),
+    "discarded": ("↩️", "Discarded: the old model stays."),
+}
+_STATES = {
+    "queued": ("⏳", "It waits for its turn."),
+    "running": ("▶️", "It runs now."),
+    "succeeded": ("✅", "Finished."),
+    "stopped": ("⏹️", "Stopped on request; it can be resumed, and the old model stays."),
+    "interrupted": ("⚠️", "Interrupted before its end; it can be resumed, and the old model stays."),
+}
+
+
+def outcome(record: Record) -> tuple[str, str]:
+    """How a session ended: a sign, and a sentence that says it without the sign."""
+    status = record.status
+    if status.failure:
+        return "❌", f"Failed: {status.failure.message} {status.failure.remedy}".strip()
+    if status.verdict:
+        sign, sentence = _VERDICTS[status.verdict]
+        return sign, f"{sentence} {status.verdict_reason}".strip()
+    return _STATES.get(status.state, ("❌", "Failed; its log says why."))
+
+
+def learned(record: Record) -> str:
+    """What a session did, in figures: the learning rate and who chose it, loss before and after, time."""
+    plan, results = record.status.plan, record.status.results
+    parts = []
+    if plan:
+        parts.append(f"learning rate {describe_learning_rate(plan)}")
+    if results.taught_before and results.taught_after:
+        before, after = results.taught_before.loss, results.taught_after.loss
+        direction = "fell" if after < before else "did not fall"
+        parts.append(f"loss on the taught rows {direction}: {before:.2f} → {after:.2f}")
+    if record.seconds is not None and record.status.ended:
+        parts.append(f"took {duration(record.seconds)}")
+    return ", ".join(parts)

@@ -1,0 +1,504 @@
+"""The process behind one session or job: `python -m sails.worker SESSION_DIR`.
+
+    prepare ─► train ─► judge ─► publish ─► export
+
+It takes the session's lock and, for training, the workspace's training lock, before anything heavy is
+imported, and holds both for its whole life. All it says goes into the session's folder. Killed anywhere,
+it leaves the former model in place and the session *interrupted*: resumed, it continues behind the last
+thing that was finished.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sails import base_models, behavior, library, locks, planning, publishing, sessions
+from sails.conversations import Conversation, Register, ledger, read_jsonl, split, write_jsonl
+from sails.errors import (
+    BadDataError,
+    BusyError,
+    RequestError,
+    SailsError,
+    UnknownError,
+    VerificationError,
+    classify,
+)
+from sails.launchers import local
+from sails.sessions import ExportSpec, Failure, MetricsReader, MetricsWriter, Session, Status, TrainSpec
+from sails.workspace import Workspace, inspect_model
+
+HEARTBEAT_SECONDS = 5.0
+JUDGED_ROWS = 128  # at most so many taught rows, and so many held-out rows, are scored before and after
+VERIFIED_PROMPTS = 16
+GENERAL_PROMPT = "What is the capital of France?"  # shows drift that has nothing to do with the lesson
+
+log = logging.getLogger("sails.worker")
+
+
+def main(folder: str) -> int:
+    """Run the session in `folder` to its end; returns the exit code."""
+    session = Session(Path(folder).resolve())
+    _set_up_log()
+    own = locks.LifeLock(session.lock)
+    try:
+        own.acquire()
+    except BusyError:
+        log.info("Another worker already runs %s.", session.id)
+        return 0
+    spec = session.spec()
+    if isinstance(spec, ExportSpec):
+        return _live(session, lambda reporter: run_export(spec, reporter))
+    workspace = _workspace_of(session, spec)
+    training = locks.LifeLock(workspace.training_lock)
+    try:
+        training.acquire(timeout=1.0)
+    except BusyError:
+        log.info("Another session trains; %s keeps its place in the queue.", session.id)
+        return 0
+    try:
+        if session.written_status().state != "queued":
+            return 0
+        return _live(session, lambda reporter: run_training(workspace, session, spec, reporter))
+    finally:
+        sessions.dequeue(workspace, session.id)
+        training.release()
+        local.dispatch(workspace)
+
+
+def _set_up_log() -> None:
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout, force=True
+    )
+    logging.captureWarnings(True)
+
+
+def _workspace_of(session: Session, spec: TrainSpec) -> Workspace:
+    root = session.folder.parent.parent
+    return Workspace(root, spec.trained_model, spec.onnx_model)
+
+
+# --- saying where it stands -----------------------------------------------------------------------
+
+
+class Stopped(Exception):
+    """The person asked the session to end; raised between two pieces of work."""
+
+
+class Reporter:
+    """The one writer of a session's status and metrics, with a heartbeat while long work says nothing."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.status = session.written_status()
+        self._metrics = MetricsWriter(session.metrics)
+        self._guard = threading.RLock()
+        self._written = 0.0
+        self._ended = threading.Event()
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        locks.on_termination(self._stop.set)
+        now = datetime.now(UTC)
+        self.update(state="running", started=self.status.started or now, ended=None, failure=None)
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT_SECONDS):
+            self.update()
+
+    def update(self, **changes: Any) -> None:
+        """Change fields of the status and write it now."""
+        with self._guard:
+            if self._ended.is_set():
+                return
+            identity = sessions.this_worker()
+            now = datetime.now(UTC)
+            self.status = self.status.model_copy(update={**changes, **identity, "heartbeat": now})
+            self.session.write_status(self.status)
+            self._written = time.monotonic()
+
+    def result(self, **changes: Any) -> None:
+        self.update(results=self.status.results.model_copy(update=changes))
+
+    def note(self, text: str) -> None:
+        log.info("%s", text)
+        self.update(notes=(*self.status.notes, text))
+
+    def progress(self, fraction: float, message: str) -> None:
+        """Progress inside a phase, written at most twice a second."""
+        with self._guard:
+            self.status = self.status.model_copy(update={"progress": fraction, "message": message})
+            if time.monotonic() - self._written > 0.5:
+                self.update()
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """One step of the pipeline, timed."""
+        log.info("— %s", name)
+        self.update(phase=name, progress=0.0, message="")
+        began = time.monotonic()
+        yield
+        seconds = {**self.status.results.seconds, name: round(time.monotonic() - began, 2)}
+        self.result(seconds=seconds, peak_memory=locks.peak_memory())
+
+    def metric(self, kind: str, **values: Any) -> None:
+        self._metrics.write(kind, **values)
+        if kind == "step":
+            message = f"round {values['epoch']:.1f}, loss {values['loss']:.3f}"
+            with self._guard:
+                counts = {"step": values["step"], "total_steps": values["total_steps"]}
+                self.status = self.status.model_copy(update=counts)
+            self.progress(values["step"] / values["total_steps"], message)
+
+    def should_stop(self) -> bool:
+        return self._stop.is_set() or self.session.stop_requested()
+
+    def check_stop(self) -> None:
+        if self.should_stop():
+            raise Stopped
+
+    def end(self, state: str, **changes: Any) -> None:
+        self.update(state=state, ended=datetime.now(UTC), progress=1.0, **changes)
+        self._ended.set()
+        self._metrics.close()
+
+
+def _live(session: Session, work: Any) -> int:
+    """Run `work`, and turn every way in which it can end into a status."""
+    reporter = Reporter(session)
+    reporter.start()
+    try:
+        work(reporter)
+    except Stopped:
+        log.info("Stopped, as asked.")
+        reporter.end("stopped", message="Stopped; it can be resumed")
+        return 0
+    except Exception as error:  # noqa: BLE001 (the end of the line: everything becomes a status)
+        failure = classify(error)
+        log.error("%s\n%s", failure.sentence, "".join(traceback.format_exception(error)))
+        reporter.end("failed", failure=_failure(session, failure))
+        return 1
+    reporter.end("succeeded", phase="done", message="")
+    log.info("Done.")
+    return 0
+
+
+def _failure(session: Session, error: SailsError) -> Failure:
+    tail = session.log_tail() if isinstance(error, UnknownError) else ()
+    return Failure(kind=error.kind, message=str(error), remedy=error.remedy, log_tail=tail)
+
+
+# --- a training session ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """The rows of a session, as lie in its data/ folder."""
+
+    train: Sequence[Conversation]
+    held_out: Sequence[Conversation]
+
+
+def run_training(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:
+    """Everything between the start of a session and its end. Raises `SailsError` or `Stopped`."""
+    sessions.dequeue(workspace, session.id)
+    for target in (workspace.trained_model, workspace.onnx_model):
+        publishing.recover(target)
+    provenance = publishing.provenance_of(workspace.trained_model)
+    if provenance is None or provenance.session != session.id:
+        if not inspect_model(session.model).complete:
+            _train(workspace, session, spec, reporter)
+            reporter.check_stop()
+        with reporter.phase("publish"):
+            _publish_or_hold(workspace, session, reporter)
+    else:
+        reporter.update(verdict="published")  # it was published, and killed before it could say so
+    shutil.rmtree(session.checkpoints, ignore_errors=True)
+    if spec.export and reporter.status.verdict == "published":
+        with reporter.phase("export"):
+            prompts = [row.input for row in _verification_rows(session)]
+            _export(workspace.trained_model, workspace.onnx_model, spec.verify, spec.opset, prompts, reporter)
+
+
+def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:
+    with reporter.phase("prepare"):
+        start = _choose_start(workspace, session, spec, reporter)
+        lesson = _rows(workspace, session, spec, reporter)
+        pace = planning.choose_pace(spec.settings, len(lesson.train))
+        need = planning.estimate(start, pace, spec.settings.max_length, export=spec.export)
+        planning.refuse_if_too_big(need, workspace.root)
+        reporter.check_stop()
+        reporter.progress(0.5, "loading the model")
+        from sails import encoding, training  # heavy, and not needed for a request that cannot be met
+
+        device = training.choose_device(spec.settings.device)
+        precision = training.Precision.of(device)
+        tokenizer = encoding.load_tokenizer(start)
+        model = training.load_model(start, device)
+        longest = min(spec.settings.max_length, _context_length(model))
+        taught = encoding.encode(lesson.train, tokenizer, longest)
+        held_out = encoding.encode(lesson.held_out, tokenizer, longest).examples[:JUDGED_ROWS]
+        for count, what in ((taught.shortened, "shortened"), (taught.left_out, "left out")):
+            if count:
+                reporter.note(f"{count} conversations longer than {longest} tokens were {what}.")
+        judged, padding = taught.examples[:JUDGED_ROWS], tokenizer.pad_token_id
+        if reporter.status.results.taught_before is None:
+            reporter.progress(0.8, "asking the model before the lesson")
+            reporter.result(
+                taught_before=training.evaluate(model, judged, padding, precision),
+                held_out_before=training.evaluate(model, held_out, padding, precision),
+                precision=precision.name,
+                device=device,
+            )
+    plan = reporter.status.plan
+    assert plan is not None
+    with reporter.phase("train"):
+        run = training.Run(
+            examples=taught.examples,
+            batches=encoding.schedule(
+                taught.lengths,
+                epochs=pace.epochs,
+                seed=spec.settings.seed,
+                token_budget=pace.token_budget,
+                batch_size=pace.batch_size,
+            ),
+            held_out=held_out,
+            learning_rate=plan.learning_rate,
+            seed=spec.settings.seed,
+            max_steps=pace.max_steps,
+            early_stop=spec.settings.early_stop,
+            prompts=_sample_prompts(lesson),
+            earlier_losses=_earlier_losses(session),
+        )
+        outcome = training.train(model, tokenizer, run, precision, session, reporter)
+        _record(outcome, run, reporter)
+        if outcome.stopped:
+            raise Stopped
+        if outcome.stopped_early:
+            reporter.note(f"Stopped early at step {outcome.steps}: the held-out loss no longer improved.")
+    with reporter.phase("judge"):
+        reporter.result(
+            taught_after=training.evaluate(model, judged, padding, precision),
+            held_out_after=training.evaluate(model, held_out, padding, precision),
+        )
+        samples = training.sample_answers(model, tokenizer, run.prompts)
+        reporter.metric("samples", step=outcome.steps, prompts=list(run.prompts), answers=samples)
+        training.save_model(model, tokenizer, session.model)
+
+
+def _choose_start(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> Path:
+    """The folder of the model to start from; the plan as carried out goes into the status.
+
+    A resumed session keeps its plan and starts from its own checkpoint, whatever is current by now.
+    """
+    checkpoint = session.newest_checkpoint()
+    if reporter.status.plan is not None and checkpoint is not None:
+        reporter.metric("resume", step=int(checkpoint.name.rpartition("-")[2]))
+        log.info("Resuming from %s.", checkpoint.name)
+        return checkpoint
+    plan = local.plan_training(
+        workspace,
+        start=spec.start,
+        model_name=spec.model_name,
+        learning_rate=spec.settings.learning_rate,
+    )
+    current = workspace.situation().trained.fingerprint
+    reporter.update(plan=plan, replaces=current, parent=current if plan.start_from == "trained" else None)
+    for line in (plan.reason, *plan.warnings, f"Learning rate {behavior.describe_learning_rate(plan)}"):
+        log.info("%s", line)
+    if plan.start_from == "trained":
+        return workspace.trained_model
+    return base_models.ensure(plan.model, reporter.progress)
+
+
+def _rows(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> _Lesson:
+    """The session's rows: those in its data/ folder, or, the first time, the dataset split and recorded."""
+    train, held_out = session.data / "train.jsonl", session.data / "heldout.jsonl"
+    if not train.exists():
+        rows = library.rows_of(workspace, spec.dataset)
+        register = Register.load(workspace.register)
+        parts = split(rows, register)
+        if not parts.train:
+            raise BadDataError(
+                "Every row of this dataset is held out for judging, so none is left to teach.",
+                "Add more rows to the file.",
+            )
+        known = taught_before(workspace, reporter.status.parent)
+        counts = ledger(parts.train, known)
+        # The register is written first: killed in between, the same split comes out the next time.
+        register.record(
+            held=[row.input_fingerprint for row in parts.held_out],
+            taught=[row.input_fingerprint for row in parts.train],
+            session=session.id,
+        )
+        session.data.mkdir(exist_ok=True)
+        write_jsonl(held_out, parts.held_out)
+        write_jsonl(train, parts.train)
+        reporter.result(rows_taught=counts.total, rows_new=counts.new, rows_held_out=len(parts.held_out))
+        for text in parts.notes:
+            reporter.note(text)
+    return _Lesson(read_jsonl(train), read_jsonl(held_out))
+
+
+def taught_before(workspace: Workspace, fingerprint: str | None) -> set[str]:
+    """Fingerprints of all rows that the model with this fingerprint was ever taught."""
+    taught: set[str] = set()
+    for ancestor in sessions.ancestors(workspace, fingerprint):
+        path = ancestor.session.data / "train.jsonl"
+        if path.exists():
+            taught |= {row.fingerprint for row in read_jsonl(path)}
+    return taught
+
+
+def _sample_prompts(lesson: _Lesson) -> list[str]:
+    """Three taught questions, one held out, and one that has nothing to do with the lesson."""
+    questions = [row.input for row in (*lesson.train[:3], *lesson.held_out[:1])]
+    return [question for question in questions if len(question) < 500] + [GENERAL_PROMPT]
+
+
+def _context_length(model: Any) -> int:
+    config = model.config
+    return int(
+        getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 512
+    )
+
+
+def _earlier_losses(session: Session) -> list[float]:
+    """Held-out losses up to the checkpoint that is resumed from; empty for a first start."""
+    losses: dict[int, float] = {}
+    for metric in MetricsReader(session.metrics).read_metrics():
+        if metric["kind"] == "evaluation":
+            losses[metric["step"]] = metric["loss"]
+        elif metric["kind"] == "resume":
+            losses = {step: loss for step, loss in losses.items() if step <= metric["step"]}
+    return list(losses.values()) if session.newest_checkpoint() else []
+
+
+def _record(outcome: Any, run: Any, reporter: Reporter) -> None:
+    earlier = reporter.status.results
+    epoch_steps = [len(epoch) for epoch in run.batches]
+    reporter.result(
+        steps=outcome.steps,
+        epochs=round(outcome.steps / max(1, sum(epoch_steps)) * len(epoch_steps), 3),
+        tokens=earlier.tokens + outcome.tokens,
+        tokens_per_second=round(outcome.tokens / outcome.seconds, 1) if outcome.seconds else 0.0,
+    )
+
+
+# --- publishing -----------------------------------------------------------------------------------
+
+
+def _publish_or_hold(workspace: Workspace, session: Session, reporter: Reporter) -> None:
+    """Publish the candidate, unless another model became current while this session was interrupted."""
+    status = reporter.status
+    reporter.update(fingerprint=inspect_model(session.model).fingerprint)
+    if workspace.situation().trained.fingerprint != status.replaces:
+        reason = "The current model changed while this session was interrupted."
+        reporter.update(verdict="held", verdict_reason=reason)
+        reporter.note(f"⚠️ {reason} The candidate is kept; publish it with `sails sessions publish`.")
+        return
+    publish_candidate(workspace, session, status)
+    reporter.update(verdict="published")
+
+
+def publish_held(workspace: Workspace, session: Session) -> None:
+    """A person's decision to publish a held candidate after all. Raises `RequestError` when none is held."""
+    status = session.status()
+    if status.verdict != "held" or not inspect_model(session.model).complete:
+        raise RequestError(f"{session.id} holds no candidate.", "Only a held session can be published.")
+    with publishing.alone(workspace):
+        publish_candidate(workspace, session, status)
+        session.write_status(status.model_copy(update={"verdict": "published"}))
+
+
+def publish_candidate(workspace: Workspace, session: Session, status: Status) -> None:
+    """Make a session's candidate the current model; the one before becomes a version."""
+    provenance = publishing.Provenance(
+        session=session.id,
+        base=status.plan.base if status.plan else None,
+        parent=status.parent,
+        created=datetime.now(UTC),
+    )
+    publishing.publish(workspace, session.model, provenance)
+
+
+# --- export ---------------------------------------------------------------------------------------
+
+
+def run_export(spec: ExportSpec, reporter: Reporter) -> None:
+    """An export job: one model folder, or a base model, to one ONNX folder."""
+    publishing.recover(spec.onnx_output)
+    with reporter.phase("prepare"):
+        model = (
+            base_models.ensure(spec.model, reporter.progress) if spec.kind == "baseline" else Path(spec.model)
+        )
+    with reporter.phase("export"):
+        _export(model, spec.onnx_output, spec.verify, spec.opset, spec.prompts, reporter)
+
+
+def _export(
+    model: Path, target: Path, verify: bool, opset: int | None, prompts: Sequence[str], reporter: Reporter
+) -> None:
+    """Build the ONNX folder beside its target, verify it if asked, then put it in place at once."""
+    from sails.onnx.export import export
+
+    publishing.clear_leftovers(target)
+    staged = publishing.stage_path(target, reporter.session.id)
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir(parents=True)
+    fingerprint = inspect_model(model).fingerprint
+    done = export(model, staged, source_fingerprint=fingerprint, opset=opset, progress=reporter.progress)
+    log.info("Exported with opset %s in %.1f s.", done.opset, done.seconds)
+    if verify:
+        _verify(model, staged, prompts, reporter)
+    publishing.replace_folder(staged, target, keep=None)
+
+
+def _verify(model: Path, onnx: Path, prompts: Sequence[str], reporter: Reporter) -> None:
+    from sails.onnx import verify as verification
+
+    certificate = verification.verify(model, onnx, prompts, write=True, progress=reporter.progress)
+    reporter.result(certificate=jsonable(certificate))
+    if not certificate.passed:
+        shutil.rmtree(onnx)
+        raise VerificationError(
+            f"The ONNX model does not answer like the original: {' '.join(certificate.reasons)}",
+            "Export it again; the ONNX model that you had is untouched.",
+        )
+    log.info("Verified: largest logit difference %.2g.", certificate.max_logit_difference)
+
+
+def verification_prompts(workspace: Workspace, fingerprint: str | None) -> tuple[str, ...]:
+    """Questions for verifying the model with this fingerprint: held out by the session that made it."""
+    made_by = sessions.ancestors(workspace, fingerprint)[-1:]
+    return tuple(row.input for record in made_by for row in _verification_rows(record.session))
+
+
+def _verification_rows(session: Session) -> list[Conversation]:
+    """Held-out rows, else taught ones when none were held out."""
+    for name in ("heldout.jsonl", "train.jsonl"):
+        path = session.data / name
+        if path.exists() and (rows := read_jsonl(path)):
+            return rows[:VERIFIED_PROMPTS]
+    return []
+
+
+def jsonable(value: Any) -> dict[str, Any]:
+    """A dataclass as plain JSON types."""
+    return json.loads(json.dumps(asdict(value), default=str))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
