@@ -43,13 +43,14 @@ class Row:
 
 _NEW = "🆕 Training a new model from base"
 _CONTINUE = "🔄 Continuing from the trained model, 📚 lower learning rate to keep what it knows"
+_CONTINUE_AS_CHOSEN = "🔄 Continuing from the trained model, at the learning rate that was chosen"
 _ORPHAN = "⚠️ ONNX model found, but not the model it came from: training from base"
 _INCOMPLETE = "⚠️ The trained model is incomplete: training from base; its files are set aside, not deleted"
 
 MATRIX = (
     Row(1, "missing", "missing", "base", _NEW),
     Row(2, "complete", "missing", "trained", _CONTINUE),
-    Row(3, "complete", "present", "trained", f"{_CONTINUE}; the ONNX model is refreshed afterwards"),
+    Row(3, "complete", "present", "trained", f"{_CONTINUE}; the ONNX model needs a refresh afterwards"),
     Row(4, "missing", "present", "base", _ORPHAN),
     Row(5, "incomplete", "missing", "base", _INCOMPLETE),
     Row(6, "incomplete", "present", "base", _INCOMPLETE),
@@ -111,6 +112,11 @@ def plan(
             f"There is no trained model to continue from ({what}).",
             "Train from base first, or leave out --start trained.",
         )
+    if start == "trained" and model_name and not same_base:
+        raise RequestError(
+            f"The trained model did not grow from {model_name}.",
+            "Leave out --start trained to start over from it, or --model-name to continue.",
+        )
     if start == "base" and row.start_from == "trained":
         start_from, chosen_by = "base", "person"
         reason = "🆕 Starting over from base, as chosen; the current model is kept as a version"
@@ -123,6 +129,7 @@ def plan(
     automatic = automatic_learning_rate(start_from)
     if learning_rate is not None:
         warnings += check_learning_rate(learning_rate)
+        reason = reason.replace(_CONTINUE, _CONTINUE_AS_CHOSEN)
     base = (model_name or default_base) if start_from == "base" else trained.base
     return Plan(
         row=row.number,
@@ -147,9 +154,13 @@ def check_learning_rate(value: float) -> list[str]:
         )
     low, high = USUAL_LEARNING_RATES
     if value < low:
-        return [f"⚠️ A learning rate of {value:g} is so low that the model will hardly learn anything."]
+        return [
+            f"⚠️ A learning rate of {format_rate(value)} is so low that the model will hardly learn anything."
+        ]
     if value > high:
-        return [f"⚠️ A learning rate of {value:g} is so high that the model may forget what it knows."]
+        return [
+            f"⚠️ A learning rate of {format_rate(value)} is so high that the model may forget what it knows."
+        ]
     return []
 
 

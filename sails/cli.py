@@ -6,14 +6,15 @@ quality is critical, 2 the request was wrong. Errors are one sentence on standar
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from sails import __version__
 from sails.commands import data, history, models, options, teach
@@ -78,17 +79,25 @@ def _root(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code and never shows a stack trace for an error of ours."""
+    for stream in (sys.stdout, sys.stderr):  # a Windows console may not speak UTF-8, and 🆕 must not end it
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")
     try:
         result = typer.main.get_command(app)(arguments, prog_name="sails", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except SailsError as error:
         warn(error.sentence)
         return error.exit_code
-    except click.UsageError as error:
-        hint = f" See `{error.ctx.command_path} --help`." if error.ctx else ""
-        warn(error.format_message().rstrip(".") + "." + hint)
+    except TyperException as error:
+        if error.format_message().startswith("Usage:"):  # a command group without a command: its help
+            warn(error.format_message())
+            return EXIT_WRONG
+        context = getattr(error, "ctx", None)
+        hint = f" See `{context.command_path} --help`." if context else ""
+        message = " ".join(error.format_message().split())
+        warn(message.rstrip(".") + "." + hint if message else hint.strip())
         return EXIT_WRONG
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         warn("Cancelled.")
         return EXIT_FAILED
     except BrokenPipeError:

@@ -104,7 +104,7 @@ def classify(error: BaseException) -> SailsError:
         return error
     text = str(error) or type(error).__name__
     if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left" in text:
-        return DiskFullError("The disk is full.", "Free some space, then resume the session.")
+        return DiskFullError("The disk is full.", "Free some space, then run the session again.")
     out_of_memory = "out of memory" in text.lower() or "can't allocate memory" in text.lower()
     if isinstance(error, MemoryError) or out_of_memory:
         return OutOfMemoryError(

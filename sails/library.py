@@ -22,7 +22,7 @@ from sails.conversations import (
     read_jsonl,
     write_jsonl,
 )
-from sails.errors import BadDataError, WorkspaceError
+from sails.errors import BadDataError, ConversationFileError, WorkspaceError
 from sails.workspace import Workspace, new_id
 
 
@@ -99,7 +99,7 @@ def rows_of(workspace: Workspace, name: str) -> list[Conversation]:
     """The rows of a dataset; raises `BadDataError` when they are gone."""
     try:
         return read_jsonl(workspace.datasets / name / "conversations.jsonl")
-    except OSError as error:
+    except (OSError, ConversationFileError) as error:
         raise BadDataError(f"The rows of dataset {name!r} are gone.", "Start again with its file.") from error
 
 

@@ -272,13 +272,17 @@ def _retry_sharing(action: Callable[[], None]) -> None:
 # --- starting and ending processes ----------------------------------------------------------------
 
 
+_started: list[subprocess.Popen[bytes]] = []
+
+
 def start_detached(command: Sequence[str], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start a process in a session of its own, so that it outlives this one, its terminal and Ctrl-C.
 
     Its output is appended to `log`; it has no standard input.
     """
+    _started[:] = [process for process in _started if process.poll() is None]  # no zombies
     with open(log, "ab") as output:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -288,6 +292,8 @@ def start_detached(command: Sequence[str], log: Path, environment: dict[str, str
             start_new_session=not WINDOWS,
             creationflags=_DETACHED_WINDOWS,
         )
+    _started.append(process)
+    return process
 
 
 def on_termination(callback: Callable[[], None]) -> None:
@@ -322,7 +328,9 @@ def peak_memory() -> int:
     """The most bytes of memory that this process ever had."""
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
-    with contextlib.suppress(OSError, IndexError):  # on Linux, getrusage counts what the starter of this process used
+    with contextlib.suppress(
+        OSError, IndexError
+    ):  # on Linux, getrusage counts what the starter of this process used
         status = Path("/proc/self/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
     import resource

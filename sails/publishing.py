@@ -308,6 +308,15 @@ def versions(workspace: Workspace) -> list[Version]:
     return sorted(found, key=lambda version: version.retired, reverse=True)
 
 
+def pin(workspace: Workspace, version: str, *, pinned: bool) -> None:
+    """Keep a version for good, or no longer; raises `WorkspaceError` when there is none of that name."""
+    found = next((v for v in versions(workspace) if v.id == version), None)
+    if found is None:
+        raise WorkspaceError(f"There is no version {version!r}.", "See `sails sessions versions`.")
+    record = workspace.versions / version / VERSION_RECORD
+    locks.write_atomic(record, found.model_copy(update={"pinned": pinned}).model_dump_json(indent=1))
+
+
 def prune_versions(workspace: Workspace, kept: int = VERSIONS_KEPT) -> None:
     """Delete versions beyond the newest `kept`; pinned ones stay and do not count."""
     for version in [v for v in versions(workspace) if not v.pinned][kept:]:

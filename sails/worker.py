@@ -57,9 +57,17 @@ def main(folder: str) -> int:
     except BusyError:
         log.info("Another worker already runs %s.", session.id)
         return 0
-    spec = session.spec()
-    if isinstance(spec, ExportSpec):
-        return _live(session, lambda reporter: run_export(spec, reporter))
+    try:
+        spec = session.spec()
+        if isinstance(spec, ExportSpec):
+            return _live(session, lambda reporter: run_export(spec, reporter))
+        return _train_in_turn(session, spec)
+    finally:
+        own.release()
+
+
+def _train_in_turn(session: Session, spec: TrainSpec) -> int:
+    """Run a training session, unless another one trains or it is not waiting any more."""
     workspace = _workspace_of(session, spec)
     training = locks.LifeLock(workspace.training_lock)
     try:
@@ -188,6 +196,7 @@ def _live(session: Session, work: Any) -> int:
     except Exception as error:  # noqa: BLE001 (the end of the line: everything becomes a status)
         failure = classify(error)
         log.error("%s\n%s", failure.sentence, "".join(traceback.format_exception(error)))
+        shutil.rmtree(session.checkpoints, ignore_errors=True)  # a failed session is not resumed
         reporter.end("failed", failure=_failure(session, failure))
         return 1
     reporter.end("succeeded", phase="done", message="")
@@ -229,7 +238,18 @@ def run_training(workspace: Workspace, session: Session, spec: TrainSpec, report
     if spec.export and reporter.status.verdict == "published":
         with reporter.phase("export"):
             prompts = [row.input for row in _verification_rows(session)]
-            _export(workspace.trained_model, workspace.onnx_model, spec.verify, spec.opset, prompts, reporter)
+            # Without a trained model, the ONNX model was all that is left of something: keep it.
+            orphan = reporter.status.plan is not None and reporter.status.plan.row in (4, 6)
+            keep = workspace.set_aside / f"{session.id}-onnx" if orphan else None
+            _export(
+                workspace.trained_model,
+                workspace.onnx_model,
+                spec.verify,
+                spec.opset,
+                prompts,
+                reporter,
+                keep,
+            )
 
 
 def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:
@@ -314,6 +334,9 @@ def _choose_start(workspace: Workspace, session: Session, spec: TrainSpec, repor
         model_name=spec.model_name,
         learning_rate=spec.settings.learning_rate,
     )
+    if reporter.status.plan is not None:  # resumed before its first checkpoint: nothing measured so far holds
+        reporter.metric("resume", step=0)
+        reporter.result(taught_before=None, held_out_before=None, tokens=0)
     current = workspace.situation().trained.fingerprint
     reporter.update(plan=plan, replaces=current, parent=current if plan.start_from == "trained" else None)
     for line in (plan.reason, *plan.warnings, f"Learning rate {behavior.describe_learning_rate(plan)}"):
@@ -449,9 +472,18 @@ def run_export(spec: ExportSpec, reporter: Reporter) -> None:
 
 
 def _export(
-    model: Path, target: Path, verify: bool, opset: int | None, prompts: Sequence[str], reporter: Reporter
+    model: Path,
+    target: Path,
+    verify: bool,
+    opset: int | None,
+    prompts: Sequence[str],
+    reporter: Reporter,
+    keep: Path | None = None,
 ) -> None:
-    """Build the ONNX folder beside its target, verify it if asked, then put it in place at once."""
+    """Build the ONNX folder beside its target, verify it if asked, then put it in place at once.
+
+    The one that was there is deleted afterwards, or goes to `keep`.
+    """
     from sails.onnx.export import export
 
     publishing.clear_leftovers(target)
@@ -463,7 +495,7 @@ def _export(
     log.info("Exported with opset %s in %.1f s.", done.opset, done.seconds)
     if verify:
         _verify(model, staged, prompts, reporter)
-    publishing.replace_folder(staged, target, keep=None)
+    publishing.replace_folder(staged, target, keep)
 
 
 def _verify(model: Path, onnx: Path, prompts: Sequence[str], reporter: Reporter) -> None:

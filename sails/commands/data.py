@@ -39,7 +39,7 @@ def validate(
 ) -> None:
     """Check a file of conversations: what can be read, how good it is, what to improve."""
     reading = read(data_file, column_mapping(question_column, answer_column))
-    report = assess(reading.conversations)
+    report = assess(reading.conversations, reading.refused)
     target = output or data_file.with_name(f"{data_file.stem}_filtered.json")
     good = clean(reading.conversations, report)
     if keep_good:
@@ -91,7 +91,8 @@ def say_reading(reading: Reading, report: QualityReport) -> None:
 
 
 def say_problems(report: QualityReport) -> None:
-    for problem in report.problems[:20]:
+    problems = [problem for problem in report.problems if problem.check != "refused"]
+    for problem in problems[:20]:
         say(f"  row {problem.row}: {problem.reason} ({problem.severity})")
-    if len(report.problems) > 20:
-        say(f"  … and {len(report.problems) - 20} more")
+    if len(problems) > 20:
+        say(f"  … and {len(problems) - 20} more")

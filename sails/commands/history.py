@@ -77,7 +77,11 @@ def _trained_words(state: str, reason: str | None) -> str:
 def _onnx_words(present: bool, stale: bool | None) -> str:
     if not present:
         return "missing"
-    words = {True: "older than the trained model", False: "up to date", None: "from an unknown model"}
+    words = {
+        True: "not made from the trained model that is here",
+        False: "up to date",
+        None: "from an unknown model",
+    }
     return f"present, {words[stale]}"
 
 
@@ -217,13 +221,25 @@ def sessions_versions(workspace: options.WorkspaceOption = None, as_json: option
     table(f"Versions in {place.root}", ("version", "replaced", "fingerprint", ""), rows)
 
 
+@sessions_app.command("keep")
+def sessions_keep(
+    version: Annotated[str, typer.Argument(help="A version, as `sails sessions versions` lists it.")],
+    workspace: options.WorkspaceOption = None,
+    no_longer: Annotated[bool, typer.Option("--no-longer", help="Let it be deleted when it is old.")] = False,
+) -> None:
+    """Keep a version for good; others are deleted once five newer ones are there."""
+    publishing.pin(Workspace.open(workspace), version, pinned=not no_longer)
+    say(f"{version} is {'no longer ' if no_longer else ''}kept for good.")
+
+
 @sessions_app.command("rollback")
 def sessions_rollback(
     version: Annotated[str, typer.Argument(help="A version, as `sails sessions versions` lists it.")],
     workspace: options.WorkspaceOption = None,
+    output_dir: options.OutputDir = None,
 ) -> None:
     """Make an earlier model the current one again; the current one becomes a version."""
-    place = Workspace.open(workspace)
+    place = Workspace.open(workspace, output_dir=output_dir)
     publishing.roll_back(place, version)
     say(f"✅ {version} is the current model again. Refresh the ONNX model with: sails convert")
 

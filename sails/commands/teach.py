@@ -116,7 +116,7 @@ def pipeline(
         device=device,
     )
     place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
-    _train(
+    published = _train(
         place,
         data_file,
         settings,
@@ -129,7 +129,7 @@ def pipeline(
         verify=verify,
         opset=opset_version,
     )
-    if prompt:
+    if prompt and published:
         answer_once(place.onnx_model, prompt, max_tokens)
 
 
@@ -155,13 +155,13 @@ def _train(
     force: bool,
     detach: bool = False,
     **export: Any,
-) -> None:
-    """Read, judge, announce, submit and follow one training session."""
+) -> bool:
+    """Read, judge, announce, submit and follow one training session; whether its model was published."""
     plan = local.plan_training(
         place, start=start, model_name=model_name, learning_rate=settings.learning_rate
     )
     reading = read(data_file, mapping)
-    report = assess(reading.conversations)
+    report = assess(reading.conversations, reading.refused)
     say_reading(reading, report)
     if report.grade == "critical" and not force:
         say_problems(report)
@@ -185,9 +185,14 @@ def _train(
     )
     if detach:
         say(session.id)
-        return
+        return False
     warn(f"Session {session.id}")
     status = follow(session, place)
+    if status.plan and status.plan.reason != plan.reason:  # decided anew when its turn came
+        announce(status.plan)
     conclude(session, status)
     if status.results.certificate:
         say_certificate(status.results.certificate)
+    if place.situation().onnx.stale:
+        say("⚠️ The ONNX model is older than the trained model now; refresh it with: sails convert")
+    return status.verdict == "published"

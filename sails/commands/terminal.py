@@ -120,7 +120,7 @@ def announce(plan: Plan) -> None:
 def follow(session: Session, workspace: Workspace | None = None) -> Status:
     """Show a session's progress until it ends; Ctrl-C asks it to stop at its next step.
 
-    With a `workspace`, the queue is kept moving meanwhile. A second Ctrl-C lets it go on in the background.
+    With a `workspace`, the queue is kept moving meanwhile. A second Ctrl-C no longer waits for the end.
     """
     notes = 0
     interrupts = 0
@@ -143,7 +143,7 @@ def follow(session: Session, workspace: Workspace | None = None) -> Status:
                 interrupts += 1
                 if interrupts > 1:
                     raise
-                screen.print("Stopping at the next step… (Ctrl-C again leaves it running in the background)")
+                screen.print("Stopping at the next step… (Ctrl-C again does not wait for it)")
                 session.request_stop()
                 if workspace is not None and session.status().state == "queued":
                     sessions.stop(workspace, session)
@@ -170,7 +170,8 @@ def conclude(session: Session, status: Status) -> None:
     """Say how a training session ended; raises `JobError` unless it succeeded."""
     if status.state == "failed" and status.failure:
         tail = "\n".join(("", *status.failure.log_tail)) if status.failure.log_tail else ""
-        raise JobError(f"{session.id} failed: {status.failure.message}", status.failure.remedy + tail)
+        done = "published the new model, then " if status.verdict == "published" else ""
+        raise JobError(f"{session.id} {done}failed: {status.failure.message}", status.failure.remedy + tail)
     if status.state in sessions.RESUMABLE:
         raise JobError(
             f"{session.id} was {status.state} at step {status.step} of {status.total_steps or '?'}.",

@@ -105,9 +105,10 @@ def _echo(question: str, answer: str) -> Finding | None:
 
 # ---- repetitive -----------------------------------------------------------------------------------
 
-_LOOP = re.compile(r"(.{1,3}?)\1{3,}|(.{4,24}?)\2{2,}", re.DOTALL)
+_LOOP = re.compile(r"(.{1,3}?)\1{3,}|(.{4,24}?)\2{2,}")
 _SENTENCE_END = re.compile(r"[.!?\n。！？।؟]+")
-_SIGNS = re.compile(r"[\d\s!-/:-@\[-`{-~\u2000-\u2bff]+")
+_SIGN = re.compile(r"[\d\s!-/:-@\[-`{-~\u2000-\u2bff]+")
+_SIGN_OR_NAME = re.compile(_SIGN.pattern + "|[b-df-hj-np-tv-xz]")  # variables and placeholders: x, n, %s
 _CODE_SIGN = re.compile(r"[|\[\]{}()<>=;\\]")
 
 
@@ -115,39 +116,42 @@ def _repetitive(answer: str) -> Finding | None:
     """Half of the answer is one loop, or it says few sentences or few words again and again."""
     answer = answer[:20_000]
     words = _words(answer)
-    one_piece = len(words) < 4 or len(answer) > 10 * len(words)
-    if one_piece and len(answer) >= 8 and "0x" not in answer and _looped(answer.casefold()) >= 0.5:
+    in_one_piece = len(words) < 4 or len(answer) > 10 * len(words)
+    if in_one_piece and len(answer) >= 8 and "0x" not in answer and _looped(answer.casefold(), _SIGN) >= 0.5:
         return Finding("repetitive", "error", "the answer repeats the same characters again and again")
-    different = len(set(words))
-    if len(words) < 4 or different > 2 / 3 * len(words):  # what is half loops has fewer different words
+    if not _may_repeat(words):
         return None
     code = _CODE_SIGN.search(answer)
     sentences = [part.split() for part in _SENTENCE_END.split(answer.casefold())]
     sentences = [" ".join(sentence) for sentence in sentences if len(sentence) >= 3]
-    if (
-        (different == 1 and not code)
-        or _looped([word for word in words if len(word) > 1 or not word.isascii()]) >= 0.5
-        or (len(sentences) >= 5 and len(set(sentences)) <= 0.4 * len(sentences))
-    ):
+    same_sentences = len(sentences) >= 5 and len(set(sentences)) <= 0.4 * len(sentences)
+    if _looped(words, _SIGN_OR_NAME) >= 0.5 or (not code and (same_sentences or len(set(words)) == 1)):
         return Finding("repetitive", "error", "the answer says the same thing again and again")
-    spoken = [] if code else [word for word in words[:400] if not _SIGNS.fullmatch(word)]
+    spoken = [] if code else [word for word in words[:400] if not _SIGN.fullmatch(word)]
     if len(spoken) >= 8 and len(set(spoken)) <= max(2, len(spoken) / 8):
         return Finding("repetitive", "error", "the answer uses the same few words again and again")
     return None
 
 
-def _looped(items: Sequence[str]) -> float:
+def _may_repeat(words: list[str]) -> bool:
+    """A quick look that lets nearly all prose go: what is half loops has few different words in a row."""
+    count, different = len(words), len(set(words))
+    if count < 4 or different > count * 2 / 3:
+        return False
+    in_a_row = len(set(zip(words, words[1:], words[2:], strict=False)))
+    return count < 30 or in_a_row < 0.75 * count or different <= count / 8
+
+
+def _looped(items: Sequence[str], never: re.Pattern[str]) -> float:
     """The share of the items in their longest loop: four times up to three items, or three times more.
 
-    Numbers and signs repeat for good reasons, as in a matrix or a ruler, and never count.
+    `never` names items that are no part of a loop: numbers and signs repeat for good reasons, as in a
+    matrix or a ruler.
     """
-    letters: dict[str, str] = {}  # a letter for each item, so that a pattern can see loops of words too
-    for position, item in enumerate(items):
-        letters.setdefault(item, chr(0x10000 + position))
-    line = "".join(
-        chr(0x80000 + position) if _SIGNS.fullmatch(item) else letters[item]
-        for position, item in enumerate(items)
-    )
+    # One letter for each different item, so that a pattern sees loops of words too; `.` skips `\n`.
+    letters = {item: chr(0x10000 + number) for number, item in enumerate(set(items))}
+    letters |= {item: "\n" for item in letters if never.fullmatch(item)}
+    line = "".join(map(letters.__getitem__, items))
     return max((len(loop[0]) for loop in _LOOP.finditer(line)), default=0) / max(1, len(line))
 
 

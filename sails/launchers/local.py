@@ -17,7 +17,6 @@ from sails.behavior import Plan, Start
 from sails.sessions import ExportSpec, Session, Settings, TrainSpec
 from sails.workspace import Workspace
 
-
 # OpenMP's threads spin while they wait for each other. On a machine that does anything else besides, that
 # made a training step five times slower and more; sleeping costs little where nothing else runs.
 PATIENT_THREADS = {"GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}

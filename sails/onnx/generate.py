@@ -18,6 +18,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Generator as Pieces
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,11 @@ class Generator:
         """
         export = _read_json(folder / "export.json")
         file = _onnx_file(folder, export)
-        tokenizer = _read_tokenizer(folder)
+        with ThreadPoolExecutor(1) as pool:  # both take their time, and neither needs the other
+            loading = pool.submit(Decoder, file, threads)
+            tokenizer = _read_tokenizer(folder)
+            decoder = loading.result()
+        _check_vocabulary(tokenizer, decoder)
         tokenizer_config = _read_json(folder / "special_tokens_map.json")
         tokenizer_config |= _read_json(folder / "tokenizer_config.json")
         special_tokens = {name: _token_text(tokenizer_config.get(name)) for name in _SPECIAL_TOKENS}
@@ -98,8 +103,6 @@ class Generator:
         config = _read_json(folder / "config.json")
         generation_config = _read_json(folder / "generation_config.json")
         ends = _integers(generation_config.get("eos_token_id")) | _integers(config.get("eos_token_id"))
-        decoder = Decoder(file, threads)
-        _check_vocabulary(tokenizer, decoder)
         return cls(
             decoder,
             tokenizer,

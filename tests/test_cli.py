@@ -1,0 +1,294 @@
+"""The command line: words, exit codes, JSON, and whole journeys with real workers on a tiny model."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sails import cli, sessions
+from sails.workspace import Workspace
+from tests.helpers import steps_of, write_lesson
+from tests.tiny import make_tiny_model
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return make_tiny_model(tmp_path_factory.mktemp("base"), "llama")
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Workspace.open(tmp_path / "workspace")
+
+
+@pytest.fixture
+def run(place, capsys):
+    """Run one command in this process; gives its exit code, standard output and standard error."""
+
+    def command(*words):
+        capsys.readouterr()
+        code = cli.main([*map(str, words), *_workspace_option(words, place)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return command
+
+
+def _workspace_option(words, place):
+    without = ("validate", "base", "--help", "--version")
+    return () if any(word in words for word in without) else ("--workspace", str(place.root))
+
+
+COMMANDS = [
+    ("train",),
+    ("convert",),
+    ("chat",),
+    ("pipeline",),
+    ("validate",),
+    ("baseline",),
+    ("reset",),
+    ("status",),
+    ("serve",),
+    *(
+        ("sessions", name)
+        for name in ("list", "show", "log", "stop", "resume", "publish", "versions", "rollback")
+    ),
+    ("base", "list"),
+    ("base", "fetch"),
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(words, run):
+    code, out, _ = run(*words, "--help")
+    assert code == 0
+    assert "Usage: sails " + " ".join(words) in out
+
+
+def test_the_original_options_are_still_understood(run):
+    options = {
+        "train": "--data-file --epochs --batch-size --learning-rate --model-name --output-dir --force",
+        "convert": "--model-path --onnx-output --opset-version --verify",
+        "chat": "--model-path --prompt --max-tokens --max-length --device",
+        "pipeline": "--data-file --epochs --onnx-output --verify --max-tokens --max-length --opset-version",
+        "validate": "--data-file --filter --output",
+        "baseline": "--model-name --baseline-output --test",
+        "reset": "--output-dir --onnx-output --force",
+    }
+    for command, names in options.items():
+        _, out, _ = run(command, "--help")
+        for name in names.split():
+            assert name in out, (command, name)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "--data-file", "no-such-file.json"),
+        ("train",),
+        ("train", "--data-file", "lesson.json", "--learning-rate", "0"),
+        ("train", "--data-file", "lesson.json", "--learning-rate", "nan"),
+        ("train", "--data-file", "lesson.json", "--learning-rate", "0.5"),
+        ("train", "--data-file", "lesson.json", "--learning-rate", "fast"),
+        ("train", "--data-file", "lesson.json", "--epochs", "0"),
+        ("train", "--data-file", "lesson.json", "--epochs", "-3"),
+        ("train", "--data-file", "lesson.json", "--batch-size", "0"),
+        ("train", "--data-file", "lesson.json", "--start", "trained"),
+        ("train", "--data-file", "lesson.json", "--model-name", "no such model"),
+        ("train", "--data-file", "lesson.json", "--model-name", "../../etc"),
+        ("train", "--data-file", "empty.json"),
+        ("convert",),
+        ("chat", "--prompt", "Hello"),
+        ("sessions", "show", "nothing"),
+        ("sessions", "show", "../workspace"),
+        ("sessions", "stop", "last"),
+        ("sessions", "rollback", "nothing"),
+        ("nonsense",),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_request_is_one_sentence_on_standard_error_and_exit_2(
+    words, run, place, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    write_lesson(tmp_path / "lesson.json")
+    (tmp_path / "empty.json").write_text("")
+    code, out, err = run(*words)
+    assert code == 2, out + err
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+    assert "Traceback" not in err
+    assert not list(place.root.glob("sessions/*"))
+
+
+def test_status_says_what_is_there_and_what_comes_next(run):
+    code, out, _ = run("status", "--json")
+    assert code == 0
+    status = json.loads(out)
+    assert status["trained"] | {"path": ""} == {
+        "path": "",
+        "state": "missing",
+        "reason": None,
+        "fingerprint": None,
+        "base": None,
+        "session": None,
+    }
+    assert (status["onnx"]["state"], status["onnx"]["stale"]) == ("missing", None)
+    plan = status["plan"]
+    assert (plan["row"], plan["start_from"], plan["learning_rate"]) == (1, "base", 5e-5)
+    assert plan["model"] == "smollm2-135m-instruct"
+    assert plan["reason"].startswith("🆕")
+    _, words, _ = run("status")
+    assert "🆕 Training a new model from base" in words
+
+
+def test_looking_creates_nothing(run, place):
+    for words in (("status",), ("sessions", "list"), ("sessions", "versions")):
+        assert run(*words)[0] == 0
+    assert not place.root.exists()
+
+
+def test_validate_finds_problems_and_filters_them(run, tmp_path):
+    path = tmp_path / "mixed.json"
+    rows = json.loads(write_lesson(path, rows=20).read_text())
+    rows += [
+        {"input": "Why?", "output": ""},
+        {"input": "How?", "output": "go go go go go go go go go go go go"},
+    ]
+    path.write_text(json.dumps(rows))
+    code, out, _ = run("validate", "--data-file", path, "--filter")
+    assert code == 0
+    assert "22" in out
+    clean = json.loads((tmp_path / "mixed_filtered.json").read_text())
+    assert len(clean) == 20
+    code, out, _ = run("validate", "--data-file", path, "--json")
+    report = json.loads(out)
+    assert report["grade"] == "good"
+    assert {problem["row"] for problem in report["problems"]} | {r["row"] for r in report["refused"]} >= {
+        21,
+        22,
+    }
+
+
+def test_critical_data_is_refused_with_exit_1_unless_forced(run, place, base, tmp_path):
+    path = tmp_path / "bad.json"
+    rows = [{"input": f"Question {n}?", "output": "go go go go go go go go go go go go"} for n in range(9)]
+    path.write_text(json.dumps(rows))
+    assert run("validate", "--data-file", path)[0] == 1
+    code, _, err = run("train", "--data-file", path, "--model-name", base)
+    assert code == 1
+    assert "critical" in err
+    assert not place.sessions.exists()
+    code, out, _ = run("train", "--data-file", path, "--model-name", base, "--force", "--max-steps", 1)
+    assert code == 0, out
+
+
+def test_the_whole_job_from_a_file_to_a_chat(run, base, tmp_path):
+    lesson = write_lesson(tmp_path / "mountains.json")
+    code, out, err = run(
+        "pipeline", "--data-file", lesson, "--model-name", base, "--epochs", 2, "--prompt", "Which mountain?"
+    )
+    assert code == 0, err
+    assert "🆕" in out
+    assert "5e-5 (automatic)" in out
+    assert "✅ ONNX against PyTorch" in out
+
+    code, out, err = run(
+        "pipeline", "--data-file", write_lesson(tmp_path / "rivers.json", topic="river"), "--epochs", 1
+    )
+    assert code == 0, err
+    assert "🔄" in out
+    assert "📚" in out
+    assert "1e-5 (automatic)" in out
+
+    listed = json.loads(run("sessions", "list", "--json")[1])
+    assert [(r["row"], r["learning_rate"], r["verdict"]) for r in listed] == [
+        (1, 5e-5, "published"),
+        (3, 1e-5, "published"),
+    ]
+    shown = json.loads(run("sessions", "show", "rivers", "--json")[1])
+    assert shown["spec"]["dataset"] == "rivers"
+    assert shown["plan"]["learning_rate_chosen_by"] == "automatic"
+    assert shown["status"]["state"] == "succeeded"
+    assert shown["metrics"]["taught_after"]["loss"] <= shown["metrics"]["taught_before"]["loss"]
+    assert shown["verdict"] == "published"
+
+    code, first, _ = run("chat", "--prompt", "Which river?", "--max-tokens", 8)
+    assert code == 0
+    assert run("chat", "--prompt", "Which river?", "--max-tokens", 8)[1] == first
+
+    (version,) = json.loads(run("sessions", "versions", "--json")[1])
+    assert run("sessions", "rollback", version["id"])[0] == 0
+    status = json.loads(run("status", "--json")[1])
+    assert status["trained"]["fingerprint"] == version["fingerprint"]
+    assert status["onnx"]["stale"] is True
+    code, out, err = run("convert", "--verify")
+    assert code == 0, err
+    assert json.loads(run("status", "--json")[1])["onnx"]["stale"] is False
+
+    assert run("reset")[0] == 2  # nobody is asked where standard input is no terminal
+    assert run("reset", "--force")[0] == 0
+    assert json.loads(run("status", "--json")[1])["plan"]["row"] == 1
+    assert len(json.loads(run("sessions", "versions", "--json")[1])) == 2
+
+
+def test_a_baseline_is_the_base_model_untrained(run, base, tmp_path):
+    code, out, err = run("baseline", "--model-name", base, "--baseline-output", tmp_path / "plain", "--test")
+    assert code == 0, err
+    assert "What is the capital of France?" in out
+    assert (tmp_path / "plain" / "model.onnx").exists()
+
+
+def test_a_model_that_cannot_be_exported_is_exit_1(run, base, place):
+    shutil.copytree(base, place.trained_model)
+    (place.trained_model / "config.json").write_text('{"model_type": "no-such-model"}')
+    code, _, err = run("convert", "--verify")
+    assert code == 1
+    assert "Traceback" not in err
+    assert not place.onnx_model.exists()
+
+
+def test_detached_training_goes_on_by_itself_and_a_second_start_waits_its_turn(run, place, base, tmp_path):
+    lesson = write_lesson(tmp_path / "lesson.json")
+    common = ("--model-name", base, "--max-steps", 3, "--detach")
+    first = run("train", "--data-file", lesson, *common)[1].split()[-1]
+    second = run("train", "--data-file", lesson, *common, "--name", "second")[1].split()[-1]
+    _wait(lambda: _states(place) == {first: "succeeded", second: "succeeded"})
+    records = {r.spec.id: r for r in sessions.history(place)}
+    assert records[first].status.ended <= records[second].status.started
+    assert records[second].status.parent == records[first].status.fingerprint
+
+
+def test_ctrl_c_stops_gracefully_and_the_session_can_be_resumed(run, place, base, tmp_path):
+    lesson = write_lesson(tmp_path / "lesson.json")
+    command = [sys.executable, "-m", "sails", "train", "--data-file", str(lesson), "--model-name", str(base)]
+    command += ["--epochs", "400", "--workspace", str(place.root)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ})
+    _wait(lambda: any(len(steps_of(r.session)) > 3 for r in sessions.history(place)))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert b"sails sessions resume" in err
+    assert b"Traceback" not in err
+    (record,) = sessions.history(place)
+    assert record.status.state == "stopped"
+    assert run("sessions", "resume", "last", "--detach")[0] == 0
+    _wait(lambda: len(steps_of(record.session)) > record.status.step + 3)
+    assert run("sessions", "stop", "last")[0] == 0
+    _wait(lambda: record.session.status().state == "stopped")
+
+
+def _states(place):
+    return {r.spec.id: r.status.state for r in sessions.history(place)}
+
+
+def _wait(condition, seconds=150):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)

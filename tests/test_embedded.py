@@ -1,0 +1,48 @@
+"""The main job with the real embedded model, once: train, publish, export, verify, chat."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sails import base_models, cli, sessions
+from sails.onnx.generate import Generator
+from sails.workspace import Workspace
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+pytestmark = pytest.mark.embedded
+
+
+@pytest.mark.timeout(900)
+def test_a_lesson_becomes_a_chatting_onnx_model(tmp_path, capsys):
+    lesson = tmp_path / "lesson.json"
+    lesson.write_text(json.dumps(json.loads((EXAMPLES / "programming_basics.json").read_text())[:24]))
+    root = tmp_path / "workspace"
+    code = cli.main(
+        [
+            "pipeline",
+            "--data-file",
+            str(lesson),
+            "--workspace",
+            str(root),
+            "--epochs",
+            "2",
+            "--preset",
+            "quick",
+        ]
+    )
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    place = Workspace.open(root)
+    (record,) = sessions.history(place)
+    plan, results = record.status.plan, record.status.results
+    assert (plan.row, plan.model, plan.learning_rate) == (1, base_models.DEFAULT, 5e-5)
+    assert results.taught_after.loss < results.taught_before.loss - 0.3
+    assert results.certificate["passed"]
+    assert results.certificate["identical_answers"] == results.certificate["prompts"]
+    assert results.certificate["max_logit_difference"] < 1e-3
+    assert place.situation().onnx.stale is False
+    answer = Generator.open(place.onnx_model).answer("What is the capital of France?", max_new_tokens=24)
+    assert "Paris" in answer.text
+    assert "✅ ONNX against PyTorch" in out
