@@ -32,7 +32,7 @@ def write_lesson(path: Path, rows: int = 28, topic: str = "mountain") -> Path:
 
 def add_dataset(workspace: Workspace, path: Path) -> str:
     reading = read(path)
-    return library.add(workspace, path, reading, assess(reading.conversations)).name
+    return library.add(workspace, path, reading, assess(reading.conversations, reading.refused)).name
 
 
 def queue_training(

@@ -1,0 +1,122 @@
+"""A real Chromium and a real dashboard: `browser`, and `dashboard` with a workspace of its own.
+
+Without a Chromium these tests are skipped; with SAILS_REQUIRE_BROWSER=1, as in CI, they fail.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.conftest import REPOSITORY
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+# Chromium has nothing to ask anybody, and in a container no sandbox.
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+START_SECONDS = 60
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        if os.environ.get("SAILS_REQUIRE_BROWSER") == "1":
+            pytest.fail("There is no Chromium, and SAILS_REQUIRE_BROWSER=1 asks for one.")
+        pytest.skip("There is no Chromium on this machine.")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
+        yield chromium
+        chromium.close()
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """A running dashboard; what lies in `workspace` may change between two visits."""
+
+    address: str
+    workspace: Path
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+    folder = tmp_path_factory.mktemp("dashboard")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    dashboard = Dashboard(f"http://127.0.0.1:{port}", folder / "workspace", folder / "log")
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}"]
+    command.append("--server.headless=true")
+    environment = {**os.environ, "SAILS_WORKSPACE": str(dashboard.workspace)}
+    with open(dashboard.log, "wb") as log:
+        process = subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        _wait_for(dashboard, process)
+        yield dashboard
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _wait_for(dashboard: Dashboard, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{dashboard.address}/_stcore/health", timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.1)
+    pytest.fail(f"The dashboard did not start:\n{dashboard.log.read_text(errors='replace')}")
+
+
+@pytest.fixture
+def dashboard(server: Dashboard) -> Iterator[Dashboard]:
+    """The dashboard, with nothing in its workspace yet."""
+    yield server
+    if server.workspace.is_file():
+        server.workspace.unlink()
+    shutil.rmtree(server.workspace, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """One profile for all tests, so that Streamlit's own files come out of the cache."""
+    profile = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
+    yield profile
+    profile.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A tab of its own, at the size of a laptop, in the light theme."""
+    tab = context.new_page()
+    yield tab
+    tab.close()

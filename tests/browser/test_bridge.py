@@ -1,0 +1,118 @@
+"""The bridge as a person meets it: in Chromium, in both themes, on a phone, with the keyboard alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from sails import locks, sessions
+from sails.workspace import PROVENANCE
+from tests.browser.conftest import Dashboard
+from tests.situations import ROWS, make_session, make_situation, published
+
+ACROSS = "document.querySelector('[data-testid=stMain]').scrollWidth - window.innerWidth"
+HOSTILE = "<b>bold</b>![x](http://127.0.0.1:9/x):red[x]" + "very-long" * 20
+THEMES = {"light": "rgb(255, 255, 255)", "dark": "rgb(16, 25, 29)"}
+
+
+def visit(page: Page, dashboard: Dashboard) -> None:
+    """Open the bridge and wait until it is drawn to its end."""
+    page.goto(dashboard.address)
+    expect(page.get_by_role("heading", name="The last trainings")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("table").first).to_be_visible()
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+@pytest.mark.parametrize("number", ROWS)
+def test_the_row_that_applies_is_marked_and_no_other(page, dashboard, number):
+    make_situation(dashboard.workspace, number)
+    visit(page, dashboard)
+    rows = page.get_by_role("table").first.locator("tbody tr")
+    expect(rows).to_have_count(len(ROWS))
+    expect(rows.filter(has_text="this one")).to_have_count(1)
+    expect(rows.nth(number - 1)).to_contain_text("this one")
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_page_follows_the_theme_of_the_system_and_fits_a_phone(page, dashboard, theme):
+    workspace = make_situation(dashboard.workspace, 3)
+    (workspace.trained_model / PROVENANCE).write_text(json.dumps({"base": HOSTILE, "session": HOSTILE}))
+    make_session(workspace, "long", **published(verdict="held", verdict_reason=HOSTILE))
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.emulate_media(color_scheme=theme)
+    visit(page, dashboard)
+    expect(page.get_by_test_id("stApp")).to_have_css("background-color", THEMES[theme])
+    for summary in page.locator("summary").all():
+        summary.click()
+    assert page.evaluate(ACROSS) <= 0
+    mark = page.get_by_text("this one").bounding_box()
+    assert mark is not None
+    assert mark["x"] >= 0
+    assert mark["x"] + mark["width"] <= 390
+
+
+def test_what_people_wrote_is_shown_as_they_wrote_it(page, dashboard):
+    workspace = make_situation(dashboard.workspace, 2)
+    (workspace.trained_model / PROVENANCE).write_text(json.dumps({"base": HOSTILE}))
+    make_session(workspace, "long", **published(verdict="held", verdict_reason=HOSTILE))
+    visit(page, dashboard)
+    said = page.get_by_test_id("stMain").inner_text().replace("\u2060", "")
+    assert said.count(HOSTILE) == 2
+    assert page.locator("[data-testid=stMain] :is(img, b)").count() == 0
+
+
+def test_the_keyboard_alone_opens_how_to_train(page, dashboard):
+    make_situation(dashboard.workspace, 2)
+    visit(page, dashboard)
+    command = page.get_by_text("sails train --data-file examples/programming_basics.json")
+    expect(command).not_to_be_visible()
+    focused = "document.activeElement.closest('summary')?.innerText ?? ''"
+    for _ in range(15):
+        page.keyboard.press("Tab")
+        if "How to train" in page.evaluate(focused):
+            break
+    else:
+        pytest.fail("Tab never reached the expander.")
+    page.keyboard.press("Enter")
+    expect(command).to_be_visible()
+
+
+def test_a_running_session_is_followed_without_reloading_and_until_it_ends(page, dashboard):
+    workspace = make_situation(dashboard.workspace, 2)
+    running = {"state": "running", "phase": "train", "total_steps": 60, **sessions.this_worker()}
+    session = make_session(workspace, "databases", step=12, progress=0.2, **running)
+    held = [locks.LifeLock(session.lock), locks.LifeLock(workspace.training_lock)]
+    for lock in held:
+        lock.acquire()
+    try:
+        visit(page, dashboard)
+        expect(page.get_by_text("step 12 of 60")).to_be_visible()
+        later = session.written_status().model_copy(update={"step": 30, "progress": 0.5})
+        session.write_status(later)
+        expect(page.get_by_text("step 30 of 60")).to_be_visible(timeout=10_000)
+        session.write_status(later.model_copy(update={"state": "stopped"}))
+    finally:
+        for lock in held:
+            lock.release()
+    expect(page.get_by_text("Nothing is running.")).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("Stopped on request")).to_be_visible()
+
+
+def test_a_workspace_that_is_a_file_is_told_in_a_sentence(page, dashboard):
+    dashboard.workspace.write_text("not a folder")
+    page.goto(dashboard.address)
+    alert = page.get_by_test_id("stAlert")
+    expect(alert).to_contain_text("is a file, not a folder. Choose another folder.", timeout=20_000)
+    assert "Traceback" not in page.content()
+
+
+def test_the_page_asks_nobody_else_and_logs_no_error(page, dashboard):
+    make_situation(dashboard.workspace, 3)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    visit(page, dashboard)
+    assert asked
+    assert [url for url in asked if not url.startswith((dashboard.address, "data:", "blob:"))] == []
+    assert "Traceback" not in dashboard.log.read_text(encoding="utf-8", errors="replace")

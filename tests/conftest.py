@@ -1,0 +1,34 @@
+"""What holds for every test: it starts in an empty folder, far from this repository and from a real home."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sails.launchers.local import PATIENT_THREADS
+
+for _name, _value in PATIENT_THREADS.items():  # before anything loads torch
+    os.environ.setdefault(_name, _value)
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _isolated(request, monkeypatch, tmp_path_factory):
+    """The working directory, the workspace, caches and home are empty folders of this test alone.
+
+    A test marked `embedded` keeps the real home and cache, or it would unpack the base model every time.
+    Commands that a test starts find this checkout's packages wherever they run.
+    """
+    away = tmp_path_factory.mktemp("away")
+    (away / "here").mkdir()
+    monkeypatch.chdir(away / "here")  # so that the default ./workspace is not in the repository
+    monkeypatch.delenv("SAILS_WORKSPACE", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    if request.node.get_closest_marker("embedded") is None:
+        monkeypatch.setenv("SAILS_CACHE", str(away / "cache"))
+        for name in ("HOME", "USERPROFILE", "LOCALAPPDATA", "APPDATA"):
+            monkeypatch.setenv(name, str(away / "home"))
+        for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+            monkeypatch.setenv(name, str(away / "home" / name.lower()))
+        (away / "home").mkdir()

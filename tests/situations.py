@@ -1,0 +1,80 @@
+"""Workspaces in each situation of the behavior matrix, and sessions in each state, for tests of pages."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sails import sessions
+from sails.behavior import MATRIX, Plan, automatic_learning_rate
+from sails.sessions import Failure, Results, Scores, Session, Status, TrainSpec
+from sails.workspace import PROVENANCE, Workspace
+from tests.folders import fingerprint_of, make_model, make_onnx
+
+ROWS = [row.number for row in MATRIX]
+BASE = "smollm2-135m-instruct"
+
+
+def make_situation(root: Path, number: int) -> Workspace:
+    """A workspace to which row `number` applies; in row 3 its ONNX model is fresh."""
+    row = MATRIX[number - 1]
+    workspace = Workspace.open(root)
+    root.mkdir(parents=True, exist_ok=True)
+    fingerprint = None
+    if row.trained != "missing":
+        make_model(workspace.trained_model)
+        record = {"base": BASE, "session": "20260105-091500-databases"}
+        (workspace.trained_model / PROVENANCE).write_text(json.dumps(record))
+        fingerprint = fingerprint_of(workspace.trained_model)
+    if row.trained == "incomplete":
+        weights = workspace.trained_model / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:1000])
+    if row.onnx == "present":
+        make_onnx(workspace.onnx_model, fingerprint)
+    return workspace
+
+
+def make_session(workspace: Workspace, name: str, hour: int = 9, **status: object) -> Session:
+    """A session that nobody ran: its spec, and a status with these fields."""
+    spec = TrainSpec(
+        id=f"20260105-{hour:02}0000-{name}"[:60],
+        name=name,
+        created=datetime(2026, 1, 5, hour, tzinfo=UTC),
+        dataset="databases",
+        rows=90,
+        trained_model=workspace.trained_model,
+        onnx_model=workspace.onnx_model,
+    )
+    session = sessions.create(workspace.sessions, spec)
+    session.write_status(Status.model_validate(status))
+    return session
+
+
+def published(**changes: object) -> dict[str, object]:
+    """The status of a session that went well: 74 seconds, from base, loss 2.84 to 0.61."""
+    rate = automatic_learning_rate("base")
+    return {
+        "state": "succeeded",
+        "phase": "done",
+        "verdict": "published",
+        "started": datetime(2026, 1, 5, 9, 0, tzinfo=UTC),
+        "ended": datetime(2026, 1, 5, 9, 1, 14, tzinfo=UTC),
+        "plan": Plan(
+            row=1,
+            start_from="base",
+            model=BASE,
+            base=BASE,
+            learning_rate=rate,
+            automatic_learning_rate=rate,
+            reason="",
+        ),
+        "results": Results(
+            taught_before=Scores(loss=2.84, accuracy=0.4, rows=81),
+            taught_after=Scores(loss=0.61, accuracy=0.9, rows=81),
+        ),
+        **changes,
+    }
+
+
+def failed() -> dict[str, object]:
+    failure = Failure(kind="disk_full", message="The disk is full.", remedy="Free some space, then resume.")
+    return {"state": "failed", "phase": "done", "failure": failure}

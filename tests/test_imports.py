@@ -1,0 +1,134 @@
+"""Who may import whom, and what stays light: the walls between the rooms of the design."""
+
+import ast
+import json
+import subprocess
+import sys
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+HEAVY = {"torch", "transformers", "optimum", "datasets", "streamlit"}
+SECONDS = 2.0  # of processor time; on an ordinary machine they need a third of it
+
+# From top to bottom. A room imports from its own floor and from those below; the longest name counts.
+FLOORS = (
+    ("app", "pages", "sails.cli", "sails.__main__"),
+    ("sails.commands", "sails.ui"),
+    ("sails.worker", "sails.launchers"),
+    ("sails.training", "sails.retention", "sails.onnx"),
+    ("sails.encoding", "sails.base_models", "sails.dequantization", "sails.downloads"),
+    (
+        "sails.onnx.generate",  # chatting needs no torch, so it lies below what does
+        "sails.onnx.chat_template",
+        "sails.onnx.decoder",
+        "sails.onnx.sampling",
+        "sails.library",
+        "sails.planning",
+    ),
+    ("sails.publishing", "sails.conversations", "sails.sessions", "sails.behavior", "sails.workspace"),
+    ("sails.locks", "sails.errors"),
+)
+
+
+@cache
+def imports() -> dict[str, frozenset[str]]:
+    """For each of our modules, those of ours that it imports anywhere in its text."""
+    sources = [*REPOSITORY.glob("sails/**/*.py"), *REPOSITORY.glob("pages/*.py"), REPOSITORY / "app.py"]
+    names = {path: ".".join(path.relative_to(REPOSITORY).with_suffix("").parts) for path in sources}
+    modules = {path: name.removesuffix(".__init__") for path, name in names.items()}
+    known = set(modules.values())
+    return {
+        module: frozenset(imported for imported in _imported(path) if imported in known)
+        for path, module in modules.items()
+    }
+
+
+def _imported(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found - {"sails"}
+
+
+def floor_of(module: str) -> int:
+    rooms = {room: floor for floor, row in enumerate(FLOORS) for room in row}
+    inside = [room for room in rooms if f"{module}.".startswith(f"{room}.")]
+    assert inside, f"{module} has no place yet: say in FLOORS on which floor it lies"
+    return rooms[max(inside, key=len)]
+
+
+def test_every_room_imports_downwards_only():
+    for module, imported in imports().items():
+        for other in imported if module != "sails" else ():
+            assert floor_of(other) >= floor_of(module), f"{module} imports {other}, which lies above it"
+
+
+def test_no_module_imports_itself_round_a_corner():
+    graph = {module: imported - {module} for module, imported in imports().items()}
+    list(TopologicalSorter(graph).static_order())  # raises CycleError, and names the circle
+
+
+def test_the_walls_see_the_imports_that_are_there():
+    assert "sails.workspace" in imports()["sails.publishing"]
+    assert "sails.training" in imports()["sails.worker"]  # also those inside functions
+    assert floor_of("sails.onnx.export") < floor_of("sails.onnx.generate") < floor_of("sails.errors")
+    with pytest.raises(AssertionError, match="has no place yet"):
+        floor_of("sails.attic")
+
+
+def test_only_what_draws_pages_knows_streamlit():
+    for path in REPOSITORY.glob("sails/**/*.py"):
+        if "ui" not in path.relative_to(REPOSITORY).parts:
+            named = {name.partition(".")[0] for name in _imported(path)}
+            assert "streamlit" not in named, path
+
+
+LOOK = """
+import json, sys, time
+before = time.process_time()
+__import__(sys.argv[1])
+seconds = time.process_time() - before
+print(json.dumps([seconds, sorted({name.partition(".")[0] for name in sys.modules})]))
+"""
+
+
+def import_alone(module: str) -> tuple[float, set[str]]:
+    """Seconds of processor time, and the packages that are loaded afterwards, in a process of its own."""
+    command = [sys.executable, "-c", LOOK, module]
+    seconds, loaded = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    return seconds, set(loaded)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "sails.sessions",
+        "sails.behavior",
+        "sails.workspace",
+        "sails.conversations",
+        "sails.publishing",
+        "sails.library",
+        "sails.launchers.local",
+        "sails.onnx.generate",
+        "sails.base_models",
+        "sails.planning",
+        "sails.worker",  # it takes its locks before it loads anything heavy
+        "sails.cli",
+    ],
+)
+def test_a_light_module_loads_fast_and_nothing_heavy(module):
+    seconds, loaded = import_alone(module)
+    assert loaded & HEAVY == set()
+    assert "sails" in loaded
+    if seconds >= SECONDS:  # the first import on a fresh machine also compiles
+        seconds, _ = import_alone(module)
+    assert seconds < SECONDS
