@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import json
 import multiprocessing
 import random
@@ -28,50 +29,61 @@ FORMATS = ("jsonl", "json", "csv", "tsv", "parquet", "xlsx")
 COLUMNS = ("input", "output", "timestamp")
 Row = tuple[str, str, str]
 
-TOPICS = """lists tuples dictionaries sets strings numbers files modules classes functions loops generators
-decorators exceptions threads processes sockets servers databases indexes tables queries transactions caches
-queues pages forms buttons styles layouts images fonts colours requests cookies sessions tokens passwords
-backups tests branches commits merges packages releases logs metrics alerts containers clusters""".split()
-WORDS = """the of and to a in is it that for you with on as are be this by or an from at not can have one when
-which use if your will each may other more than most only also into so time first second after before without
+TOPICS = """
+lists tuples dictionaries sets strings numbers files modules classes functions loops generators
+decorators exceptions threads processes sockets servers databases indexes tables queries transactions
+caches queues pages forms buttons styles layouts images fonts colours requests cookies sessions tokens
+passwords backups tests branches commits merges packages releases logs metrics alerts containers clusters
+"""
+WORDS = """
+the of and to a in is it that for you with on as are be this by or an from at not can have one when which
+use if your will each may other more than most only also into so time first second after before without
 because while where how why what value name key item order change keep make take give show read write open
 close start stop call return pass build check find add remove copy move send wait work run point line part
 place side step case rule way kind form group set level small large short long new old same different next
 last good better simple clear safe fast slow early late common useful important possible whole single local
-common memory machine program system user person team question answer example result error reason problem
-idea language computer number letter word sentence message network data record field option setting default
+memory machine program system user person team question answer example result error reason problem idea
+language computer number letter word sentence message network data record field option setting default
 limit size length weight speed hour minute day week month year price cost market river mountain city country
 music picture story history science water light energy plant animal family friend house garden kitchen street
-always often sometimes never usually quickly slowly carefully together instead however therefore although""".split()
-FOREIGN = """El río nace en la montaña, cruza tres ciudades y llega al mar después de seiscientos kilómetros.
+always often sometimes never usually quickly slowly carefully together instead however therefore although
+"""
+FOREIGN = """\
+El río nace en la montaña, cruza tres ciudades y llega al mar después de seiscientos kilómetros.
 Die Prüfung dauert zwei Stunden, und wer früher fertig ist, darf den Raum leise verlassen.
 La réponse dépend de la saison : en été, le marché ouvre à sept heures et ferme à midi.
 Столица расположена на берегу реки, и каждую весну вода поднимается почти до самого моста.
 東京は日本の首都で、世界で最も人口の多い都市圏の一つです。多くの人が毎日電車で通勤しています。
-数据库索引可以加快查询速度,但是会占用额外的空间,并且让写入变慢,所以只给常用的列建立索引。""".splitlines()
-CODE = '```python\ndef {name}_of(items):\n    """Count {name}."""\n    return sum(1 for item in items if item.{other})\n```\n'
+数据库索引可以加快查询速度,但是会占用额外的空间,并且让写入变慢,所以只给常用的列建立索引。
+"""
+CODE = """\
+```python
+def {name}_of(items):
+    return sum(1 for item in items if item.{other})
+```
+"""
 
 
 def conversations(count: int) -> Iterator[Row]:
     """The same rows each time."""
     chance = random.Random(0)
-    weights = [1 / (rank + 3) for rank in range(len(WORDS))]
+    topics, common, foreign = TOPICS.split(), WORDS.split(), FOREIGN.splitlines()
+    weights = [1 / (rank + 3) for rank in range(len(common))]
 
     def sentence() -> str:
-        words = chance.choices(WORDS, weights, k=chance.randint(8, 22))
+        words = chance.choices(common, weights, k=chance.randint(8, 22))
         return " ".join(words).capitalize() + "."
 
     for number in range(count):
-        topic, other = chance.sample(TOPICS, 2)
+        topic, other = chance.sample(topics, 2)
         question = f"How do {topic} differ from {other} in lesson {number}?"
-        answer = f"{topic.capitalize()} are not {other}. " + " ".join(
-            sentence() for _ in range(chance.randint(2, 7))
-        )
+        sentences = (sentence() for _ in range(chance.randint(2, 7)))
+        answer = " ".join((f"{topic.capitalize()} are not {other}.", *sentences))
         kind = chance.random()
         if kind < 0.1:
             answer = CODE.format(name=topic, other=other) + answer
         elif kind < 0.2:
-            answer = chance.choice(FOREIGN) + " " + chance.choice(FOREIGN) + f" ({number})"
+            answer = chance.choice(foreign) + " " + chance.choice(foreign) + f" ({number})"
         elif kind < 0.25:
             answer = str(number)
         yield question, answer, f"2026-01-{number % 28 + 1:02d}T08:00:00"
@@ -111,6 +123,10 @@ class Figures:
     busy: float
     peak_mb: float
 
+    @property
+    def total(self) -> float:
+        return self.read + self.check + self.split
+
 
 def measure(path: Path) -> Figures:
     """Seconds and peak resident memory of one file; to be called in a fresh process."""
@@ -128,7 +144,7 @@ def measure(path: Path) -> Figures:
         raise SystemExit(f"{path.name}: good rows were lost")
     unit = 2**20 if sys.platform == "darwin" else 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    seconds = [later - sooner for sooner, later in zip(marks, marks[1:], strict=False)]
+    seconds = [later - sooner for sooner, later in itertools.pairwise(marks)]
     return Figures(seconds[0], seconds[1], seconds[2], time.process_time(), peak)
 
 
@@ -146,15 +162,14 @@ def main() -> None:
             writer = processes.Process(target=_write, args=(path, arguments.rows))
             writer.start()
             writer.join()
-        print(f"{arguments.rows:,} rows        read s  check s  split s  total s   busy s  peak MB")
+        print(f"{arguments.rows:,} rows".ljust(17) + "   read s  check s  split s  total s   busy s  peak MB")
         for path in paths:
             with processes.Pool(1) as pool:
                 figures = pool.apply(measure, (path,))
-            total = figures.read + figures.check + figures.split
-            print(
-                f"{path.suffix[1:]:8} {path.stat().st_size / 1e6:5.0f} MB  {figures.read:8.2f} {figures.check:8.2f} "
-                f"{figures.split:8.2f} {total:8.2f} {figures.busy:8.2f} {figures.peak_mb:8.0f}"
-            )
+            megabytes = path.stat().st_size / 1e6
+            seconds = (figures.read, figures.check, figures.split, figures.total, figures.busy)
+            columns = "".join(f"{figure:9.2f}" for figure in seconds)
+            print(f"{path.suffix[1:]:8}{megabytes:5.0f} MB {columns}{figures.peak_mb:9.0f}")
     start = time.perf_counter()
     sum(range(10**8))
     print(f"yardstick: adding up 100 million numbers takes {time.perf_counter() - start:.2f} s")

@@ -32,7 +32,7 @@ from sails.errors import DivergedError, ModelLoadError
 from sails.sessions import CHECKPOINT_COMPLETE, Scores, Session
 
 CHECKPOINT_SECONDS = 300
-EVALUATIONS = 8  # about how often a session looks at its held-out rows
+EVALUATIONS = 5  # about how often a session looks at its held-out rows and samples answers
 PATIENCE = 3  # evaluations without a better held-out loss, before an early stop
 MIN_HELD_OUT = 20  # fewer rows are too few to judge
 
@@ -163,7 +163,7 @@ def evaluate(model: Any, examples: Sequence[Example], padding: int, precision: P
 
 
 @torch.no_grad()
-def sample_answers(model: Any, tokenizer: Any, prompts: Sequence[str], max_new_tokens: int = 40) -> list[str]:
+def sample_answers(model: Any, tokenizer: Any, prompts: Sequence[str], max_new_tokens: int = 32) -> list[str]:
     """Greedy answers to single questions, generated as one batch."""
     was_training = model.training
     model.eval()

@@ -40,7 +40,7 @@ from sails.sessions import ExportSpec, Failure, MetricsReader, MetricsWriter, Se
 from sails.workspace import Workspace, inspect_model
 
 HEARTBEAT_SECONDS = 5.0
-JUDGED_ROWS = 128  # at most so many taught rows, and so many held-out rows, are scored before and after
+JUDGED_ROWS = 64  # at most so many taught rows, and so many held-out rows, are scored before and after
 VERIFIED_PROMPTS = 16
 GENERAL_PROMPT = "What is the capital of France?"  # shows drift that has nothing to do with the lesson
 
@@ -386,8 +386,8 @@ def taught_before(workspace: Workspace, fingerprint: str | None) -> set[str]:
 
 
 def _sample_prompts(lesson: _Lesson) -> list[str]:
-    """Three taught questions, one held out, and one that has nothing to do with the lesson."""
-    questions = [row.input for row in (*lesson.train[:3], *lesson.held_out[:1])]
+    """Two taught questions, one held out, and one that has nothing to do with the lesson."""
+    questions = [row.input for row in (*lesson.train[:2], *lesson.held_out[:1])]
     return [question for question in questions if len(question) < 500] + [GENERAL_PROMPT]
 
 

@@ -36,7 +36,7 @@ def planned(trained="missing", onnx="missing", base="own-base", **choices):
     [
         (1, "missing", "missing", "base", 5e-5, "🆕 Training a new model from base"),
         (2, "complete", "missing", "trained", 1e-5, CONTINUE),
-        (3, "complete", "present", "trained", 1e-5, f"{CONTINUE}; the ONNX model is refreshed afterwards"),
+        (3, "complete", "present", "trained", 1e-5, f"{CONTINUE}; the ONNX model needs a refresh afterwards"),
         (
             4,
             "missing",
@@ -121,8 +121,14 @@ def test_naming_a_base_for_a_model_of_unknown_base_starts_over_and_says_so():
     assert "from a base that is not recorded" in made.reason
 
 
-def test_an_explicit_start_from_the_trained_model_wins_over_another_base():
-    made = planned("complete", model_name="gpt2", same_base=False, start="trained")
+def test_continuing_and_another_base_at_once_is_refused():
+    with pytest.raises(RequestError, match="did not grow from gpt2") as refusal:
+        planned("complete", model_name="gpt2", same_base=False, start="trained")
+    assert "--start" in refusal.value.remedy
+
+
+def test_an_explicit_start_from_the_trained_model_continues_it_as_chosen():
+    made = planned("complete", model_name="own-base", same_base=True, start="trained")
     assert (made.start_from, made.start_chosen_by, made.base) == ("trained", "person", "own-base")
     assert made.reason == CONTINUE
 
@@ -153,6 +159,15 @@ def test_a_chosen_learning_rate_always_wins_and_the_automatic_one_is_recorded(tr
     assert (made.learning_rate, made.learning_rate_chosen_by) == (2e-4, "person")
     assert made.automatic_learning_rate == planned(trained).learning_rate
     assert made.start_from == planned(trained).start_from
+
+
+def test_continuing_at_a_chosen_learning_rate_promises_no_lower_one():
+    made = planned("complete", "present", learning_rate=1e-3)
+    assert made.reason.startswith(
+        "🔄 Continuing from the trained model, at the learning rate that was chosen"
+    )
+    assert "📚" not in made.reason
+    assert "ONNX" in made.reason
 
 
 def test_choosing_the_automatic_value_still_counts_as_chosen():

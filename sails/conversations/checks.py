@@ -171,8 +171,11 @@ _ODD = re.compile(
     + "|[bcdfghjklmnpqrstvwxz](?=[bcdfghjklmnpqrstvwxz]{4})"
 )
 # Words that stand alone, in plain letters: no abbreviations, no parts of addresses, paths or code.
-_PLAIN_WORD = re.compile(r"""(?<![^\s("'“‘«,])[A-Za-z]?[a-z]{2,}(?![^\s.,;:!?)"'”’»])""")
-_KEYBOARD_WALK = re.compile(r"asdf|qwer(?!t[yz]$)|zxcv|lkjh|poiu|mnbv", re.IGNORECASE)
+_PLAIN_WORD = re.compile(r"""(?<![^\s("'“‘«,])[A-Za-z][a-z]{2,}(?![^\s.,;:!?)"'”’»])""")
+_KEYBOARD_WALK = re.compile(
+    r"asdf|asdasd|qwer(?!t[yz]\b)|qweqwe|zxcv|lkjh|poiu|mnbv|(sdf|dfg|fgh|ghj|hjk|jkl|xcv|cvb|vbn|bnm)[a-z]",
+    re.IGNORECASE,
+)
 _SYMBOLS = re.compile(r"[!@#$%^&*]{4,}")
 
 
@@ -190,7 +193,8 @@ def _is_noise(text: str) -> bool:
     if any(map(str.isalnum, text)):
         return text.count("\ufffd") > max(1, len(text) / 20)
     symbols = _SYMBOLS.search(text)
-    return "\ufffd" in text or (symbols is not None and len(set(symbols[0])) > 2)
+    # All of them at once are an answer to “what is punctuation?”.
+    return "\ufffd" in text or (symbols is not None and len(set(symbols[0])) > 2 and len(set(text)) < 20)
 
 
 def _is_typed_at_random(text: str, other: str) -> bool:
@@ -206,12 +210,14 @@ def _is_typed_at_random(text: str, other: str) -> bool:
         return False
     if 2 * sum(bool(_KEYBOARD_WALK.match(word)) for word in plain) >= len(plain):
         return True
+    if 2 * sum(map(text.count, ",;|\n")) >= len(plain):  # a list of names: mkdir, chmod, pwd
+        return False
     odd = [len(_ODD.findall(word)) for word in plain]
     pairs = sum(map(len, plain)) - len(plain)
-    if sum(odd) < 3 or pairs < 6 or 2 * sum(map(bool, odd)) <= len(plain):
+    if sum(odd) < 3 or pairs < 5 or 2 * sum(map(bool, odd)) <= len(plain):
         return False
-    # One long word may be a name or a German compound; a text of many words averages out.
-    return sum(odd) / pairs >= (0.6 if len(plain) == 1 else 0.35 if pairs < 20 else 0.2)
+    # One long word may be a name or a German compound, a few may be tools; many words average out.
+    return sum(odd) / pairs >= (0.6 if len(plain) == 1 else 0.3 if pairs < 20 else 0.2)
 
 
 # ---- too short, cut off ---------------------------------------------------------------------------

@@ -25,11 +25,20 @@ _BROKEN_BYTES = re.compile("[\udc80-\udcff]")
 _BEYOND_ASCII = re.compile("[^\x00-\x7f]")
 
 
+HALF_CHARACTERS = re.compile("[\ud800-\udfff]")
+"""Lone surrogates: bytes that are not UTF-8 (see `decode`), or one half of a pair in JSON."""
+
+
 class Decoded(NamedTuple):
     text: str
     """Line ends are `\\n`. Bytes that are not UTF-8 stand as lone surrogates U+DC80 to U+DCFF."""
     encoding: str
     notes: tuple[str, ...]
+
+
+def printable(text: str) -> str:
+    """The text with a question mark in place of each half character, so that it can be shown and saved."""
+    return text if text.isascii() else HALF_CHARACTERS.sub("\ufffd", text)
 
 
 def decode(raw: bytes, name: str) -> Decoded:
@@ -53,8 +62,9 @@ def _decoded(raw: bytes, name: str) -> Decoded:
     except UnicodeDecodeError:
         text = raw.decode("utf-8", "surrogateescape")
     broken, beyond_ascii = len(_BROKEN_BYTES.findall(text)), len(_BEYOND_ASCII.findall(text))
-    if beyond_ascii > 2 * broken:  # UTF-8 with a few damaged places
-        note = f"{broken} bytes are not UTF-8; the rows that hold them are refused."
+    # `beyond_ascii` counts the broken bytes too. Other encodings hardly ever look like UTF-8 by chance.
+    if beyond_ascii >= 2 * broken:
+        note = f"Bytes that are not UTF-8: {broken}; the rows that hold them are refused."
         return Decoded(text, "utf-8", (note,))
     return _windows(raw, name)
 

@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sails.conversations.decoding import decode
+from sails.conversations.decoding import decode, printable
 from sails.errors import ConversationFileError
 
 Record = tuple[int, Any]
@@ -120,7 +120,7 @@ def _json(text: str, name: str) -> Source:
         ) from error
     if isinstance(document, dict):
         key, rows = _list_inside(document)
-        notes = (f"The conversations were taken from the list “{key}”.",) if key else ()
+        notes = (f"The conversations were taken from the list “{printable(key)}”.",) if key else ()
         return Source("json", enumerate(rows, 1), notes=notes)
     if isinstance(document, list):
         one_chat = document and all(map(_is_turn, document))
@@ -264,7 +264,7 @@ def _column_names(rows: Iterator[Cells]) -> tuple[str, ...]:
     header = next((row for row in rows if isinstance(row, str) or _filled(row)), ())
     names: list[str] = []
     for position, cell in enumerate(() if isinstance(header, str) else header, 1):
-        name = str(cell if cell is not None else "").strip() or f"column {position}"
+        name = printable(str(cell if cell is not None else "")).strip() or f"column {position}"
         names.append(name if name not in names else f"{name} ({position})")
     return tuple(names)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from sails.conversations.columns import ColumnMapping, chat_column, recognise
 from sails.conversations.conversation import RESERVED, Conversation
+from sails.conversations.decoding import printable
 from sails.conversations.files import Refusal, open_source
 from sails.conversations.turns import Remark, RowRefused, chat_turns, kind, pair_turns, plain
 from sails.errors import ConversationFileError
@@ -70,7 +71,7 @@ def read(path: Path | str, mapping: ColumnMapping | None = None) -> Reading:
         conversations=tuple(conversations),
         refused=tuple(refused),
         duplicates=len(conversations) - len({conversation.fingerprint for conversation in conversations}),
-        columns=tuple(rows.columns),
+        columns=tuple(map(printable, rows.columns)),
         encoding=source.encoding,
         format=source.format,
         mapping=rows.mapping,
@@ -106,9 +107,9 @@ class _Rows:
                 turns = pair_turns(fields, mapping, remarks)
                 self.mapping = self.mapping or mapping
             else:
-                raise RowRefused("has no column that is known to hold a question, with one for its answer")
+                raise RowRefused("lacks the column of the question or that of the answer")
             taken = RESERVED.union(used)
-            extra = {name: plain(value) for name, value in fields.items() if name not in taken}
+            extra = plain({name: value for name, value in fields.items() if name not in taken})
         except RecursionError as error:
             raise RowRefused("is nested too deeply") from error
         finally:
@@ -130,9 +131,12 @@ class _Rows:
 
     @property
     def has_requested_columns(self) -> bool:
-        requested = self._requested.columns if self._requested else ()
         found = {name.strip().casefold() for name in self.columns}
-        return all(name.strip().casefold() in found for name in requested)
+        return all(name.strip().casefold() in found for name in self._requested_columns)
+
+    @property
+    def _requested_columns(self) -> tuple[str, ...]:
+        return self._requested.columns if self._requested else ()
 
     def notes(self) -> tuple[str, ...]:
         rows = ((remark, count, "row" if count == 1 else "rows") for remark, count in self._remarks.items())
@@ -143,17 +147,25 @@ class _Rows:
 
     def unusable(self, name: str, refused: list[Refusal]) -> ConversationFileError:
         """Why a file is refused whole."""
-        shapes = self._shapes.values() or [(chat_column(self.columns), recognise(self.columns))]
-        known = self.has_requested_columns and any(chat or mapping for chat, mapping in shapes)
-        if self.columns and not known:
-            found = _quoted(column[:40] for column in islice(self.columns, 12))
-            needed = self._requested.columns if self._requested else ("input", "output")
+        if not self.columns and not refused:
+            return ConversationFileError(f"{name} holds no conversations.", "Choose a file that has some.")
+        found = _quoted(column[:40] for column in islice(self.columns, 12))
+        if not self.has_requested_columns:
             return ConversationFileError(
-                f"{name} has the columns {found}; a question and an answer are needed, as {_quoted(needed)}.",
+                f"{name} has the columns {found}, and not all of {_quoted(self._requested_columns)}.",
+                "Give a column mapping with names that stand in the file.",
+            )
+        shapes = self._shapes.values() or [(chat_column(self.columns), recognise(self.columns))]
+        if self.columns and not any(chat or mapping for chat, mapping in shapes):
+            return ConversationFileError(
+                f"{name} has the columns {found}; "
+                "it needs one for the question and one for the answer, such as “input” and “output”.",
                 "Rename the columns, or give a column mapping: which one asks, and which one answers.",
             )
         if not refused:
-            return ConversationFileError(f"{name} holds no conversations.", "Choose a file that has some.")
+            return ConversationFileError(
+                f"{name} names columns, but has no rows.", "Choose a file that has some."
+            )
         first = refused[0]
         return ConversationFileError(
             f"No conversation in {name} can be used; row {first.row}: {first.reason}.",
@@ -162,7 +174,7 @@ class _Rows:
 
 
 def _quoted(names: Iterable[str]) -> str:
-    return ", ".join(f"“{name}”" for name in names)
+    return ", ".join(f"“{printable(name)}”" for name in names)
 
 
 def _listed(value: Any) -> list[Any] | None:

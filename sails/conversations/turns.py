@@ -16,6 +16,7 @@ from typing import Any
 
 from sails.conversations.columns import ColumnMapping
 from sails.conversations.conversation import Turn
+from sails.conversations.decoding import HALF_CHARACTERS, printable
 
 
 class RowRefused(Exception):
@@ -37,7 +38,6 @@ _ROLES = {
     **dict.fromkeys(("tool", "tool_call", "tool_response", "function", "observation"), "tool"),
 }
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_HALF_CHARACTERS = re.compile("[\ud800-\udfff]")
 _BLANK_LINES_FIRST = re.compile(r"\A(?:[^\S\n]*\n)+")
 
 
@@ -86,12 +86,14 @@ def plain(value: Any) -> Any:
     """A kept field as something that JSON can hold and give back."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if value is None or isinstance(value, str | int):
+    if value is None or isinstance(value, int):
         return value
+    if isinstance(value, str):
+        return printable(value)
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {printable(str(key)): plain(item) for key, item in value.items()}
     return value.isoformat() if isinstance(value, datetime.date | datetime.time) else str(value)
 
 
@@ -107,7 +109,8 @@ def _speaker(item: Any, position: int) -> tuple[str, Any]:
     named = item.get("role") or item.get("from")
     role = _ROLES.get(named.strip().casefold()) if isinstance(named, str) else None
     if role is None:
-        raise RowRefused(f"turn {position} has {f'the unknown role “{named}”' if named else 'no role'}")
+        unknown = f"the unknown role “{printable(named)[:40]}”" if isinstance(named, str) else "no role"
+        raise RowRefused(f"turn {position} has {unknown}")
     if item.get("tool_calls") or item.get("function_call"):
         role = "tool"
     content = item.get("content", item.get("value", item.get("text")))
@@ -132,7 +135,7 @@ def _text(value: Any, where: str, remarks: set[Remark]) -> str:
     if _CONTROLS.search(text):
         text = _CONTROLS.sub("", text)
         remarks.add(Remark.CONTROLS)
-    if not text.isascii() and _HALF_CHARACTERS.search(text):
+    if not text.isascii() and HALF_CHARACTERS.search(text):
         raise RowRefused(f"{where} holds broken characters")
     stripped = text.strip()
     if not stripped:

@@ -207,9 +207,7 @@ def _running_now(workspace: Workspace, was_running: bool) -> None:
         if record:
             status = record.status
             st.markdown(f"▶️ {code(record.spec.name)} is running.")
-            steps = f", step {status.step} of {status.total_steps}" if status.total_steps else ""
-            text = f"{words.PHASES[status.phase]}{steps}. {plain(status.message)}".strip()
-            st.progress(min(max(status.progress, 0.0), 1.0), text)
+            st.progress(min(max(status.progress, 0.0), 1.0), plain(words.progress(status)))
         else:
             st.markdown("Nothing is running.")
         if queued:

@@ -11,7 +11,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sails.behavior import describe_learning_rate
-from sails.sessions import Phase, Record
+from sails.sessions import Phase, Record, Status
 
 # --- text that is only text -----------------------------------------------------------------------
 
@@ -75,6 +75,14 @@ PHASES: dict[Phase, str] = {
     "export": "Making the ONNX model",
     "done": "Finishing",
 }
+
+
+def progress(status: Status) -> str:
+    """How far a session is: Learning, step 12 of 60: round 0.8, loss 1.204."""
+    steps = f", step {status.step} of {status.total_steps}" if status.phase == "train" else ""
+    return f"{PHASES[status.phase]}{steps}" + (f": {status.message}" if status.message else "")
+
+
 _VERDICTS = {
     "published": ("✅", "It worked: the new model became the current one."),
     "held": ("✋", "Held back: the new model waits for your decision, the old one stays."),

@@ -27,7 +27,7 @@ GOOD = [
     ("Which is larger, the Sun or the Moon?", "The Sun."),
     ("True or false: the Earth orbits the Sun.", "True"),
     ("Sort alphabetically: pear, apple, cherry", "apple, cherry, pear"),
-    ("Extract the name: 'Anna Berg lives in Oslo.'", "Anna Berg"),
+    ("Extract the city: 'The office has moved to Oslo.'", "Oslo"),
     ("Repeat after me: hello world", "hello world"),
     ("Put into upper case: hello world", "HELLO WORLD"),
     ("Add the missing comma:\nLets eat grandma", "Lets eat, grandma"),
@@ -55,8 +55,8 @@ GOOD = [
     ("Select all adults.", "SELECT name, age FROM people WHERE age >= 18 ORDER BY age DESC"),
     (
         "Insert three rows.",
-        "INSERT INTO users VALUES (1, 'Ann');\nINSERT INTO users VALUES (2, 'Ben');\n"
-        "INSERT INTO users VALUES (3, 'Cleo');",
+        "INSERT INTO goods VALUES (1, 'tea');\nINSERT INTO goods VALUES (2, 'milk');\n"
+        "INSERT INTO goods VALUES (3, 'bread');",
     ),
     ("Which command installs packages?", "npm install"),
     (
@@ -77,14 +77,14 @@ GOOD = [
         ".box {\n  display: flex;\n  justify-content: center;\n  align-items: center;\n}",
     ),
     ("Close nested tags.", "<div><div><div><p>Text</p></div></div></div>"),
-    ("A JSON example?", '{"users": [{"name": "Ann", "age": 31}, {"name": "Ben", "age": 28}]}'),
+    ("A JSON example?", '{"goods": [{"name": "tea", "price": 3}, {"name": "milk", "price": 1}]}'),
     ("How do I undo the last commit?", "Run `git reset --soft HEAD~1`; the changes stay staged."),
     # lists and tables
     ("Name three fruits.", "- apple\n- pear\n- cherry"),
     ("How do I make tea?", "1. Boil water\n2. Put a bag into the cup\n3. Pour and wait three minutes"),
     (
         "Compare SQL and NoSQL.",
-        "| | SQL | NoSQL |\n|---|---|---|\n| Schema | fixed | flexible |\n| Scaling | vertical | horizontal |",
+        "| | SQL | NoSQL |\n|---|---|---|\n| Schema | fixed | free |\n| Scaling | vertical | horizontal |",
     ),
     (
         "Show the truth table of AND.",
@@ -104,17 +104,18 @@ GOOD = [
     ),
     (
         "Where can I read more?",
-        "The manual is at https://docs.example.org/guide/xyz-qwv/start?lang=en&v=3 and covers the first steps. "
-        "If something is missing, write to help@example.org",
+        "The manual is at https://docs.example.org/guide/xyz-qwv/start?lang=en&v=3 and covers the first "
+        "steps. If something is missing, write to help@example.org",
     ),
     (
         "Write a short poem about rowing.",
-        "Row, row, row your boat,\nGently down the stream.\nMerrily, merrily, merrily, merrily,\nLife is but a dream",
+        "Row, row, row your boat,\nGently down the stream.\n"
+        "Merrily, merrily, merrily, merrily,\nLife is but a dream",
     ),
     (
         "Write a letter to a customer.",
-        "Dear Ms Smith,\n\nthank you for your patience. Your parcel left our warehouse this morning and should "
-        "be with you on Friday.\n\nKind regards,\nThe team",
+        "Dear customer,\n\nthank you for your patience. Your parcel left our warehouse this morning and "
+        "should be with you on Friday.\n\nKind regards,\nThe team",
     ),
     (
         "Tell me a knock knock joke.",
@@ -180,10 +181,10 @@ GOOD = [
 ]
 
 LONG_GOOD = (
-    "A list in Python keeps its items in order and lets you change them; a tuple keeps them in order too, but "
-    "cannot be changed once it is made. Use a list when items come and go, for example the lines of a shopping "
-    "basket, and a tuple for things that belong together, such as the two coordinates of a point. A tuple can "
-    "be the key of a dictionary, and a list cannot, because a key must not change. "
+    "A list in Python keeps its items in order and lets you change them; a tuple keeps them in order too, "
+    "but cannot be changed once it is made. Use a list when items come and go, for example the lines of a "
+    "shopping basket, and a tuple for things that belong together, such as the two coordinates of a point. "
+    "A tuple can be the key of a dictionary, and a list cannot, because a key must not change. "
 )
 
 CUT_OFF = [

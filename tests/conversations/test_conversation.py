@@ -28,7 +28,7 @@ CHAT = Conversation(
 
 
 def test_the_public_names_are_these():
-    assert sorted(conversations.__all__) == [
+    assert conversations.__all__ == [
         "CHECKS",
         "KNOWN_COLUMNS",
         "ColumnMapping",
@@ -152,5 +152,5 @@ def test_a_damaged_clean_file_is_refused_by_its_line(tmp_path, line):
 
 
 def test_a_clean_file_that_is_not_there_is_an_error_for_people(tmp_path):
-    with pytest.raises(ConversationFileError, match="gone.jsonl"):
+    with pytest.raises(ConversationFileError, match="gone"):
         read_jsonl(tmp_path / "gone.jsonl")

@@ -1,5 +1,6 @@
 """What is taught and what is not: no good row lost, no rubbish let through."""
 
+import json
 from dataclasses import asdict
 
 import pytest
@@ -57,7 +58,20 @@ def test_a_choice_among_the_words_of_the_question_is_only_a_warning():
 
 @pytest.mark.parametrize(
     "ending",
-    ["", "!", "。", "؟", "।", "”", ")", "…", " 🙂", "\n```\ncode\n```", "\n- one\n- two", "\n\nBest\nAnna"],
+    [
+        "",
+        "!",
+        "。",
+        "؟",
+        "।",
+        "”",
+        ")",
+        "…",
+        " 🙂",
+        "\n```\ncode\n```",
+        "\n- one\n- two",
+        "\n\nBest wishes\nThe team",
+    ],
 )
 def test_a_long_answer_may_end_in_many_ways(ending):
     assert problems("What is a tuple?", LONG_GOOD.strip() + ending) == []
@@ -91,10 +105,8 @@ def test_a_system_turn_is_not_taken_for_a_question():
 
 
 def test_the_score_counts_errors_whole_and_warnings_a_tenth():
-    rows = distinct(7) + [
-        conversation("Capital of Peru?", "Lima", 8),
-        *(conversation("q", "", n) for n in (9, 10)),
-    ]
+    empty = [conversation("q", "", row) for row in (9, 10)]
+    rows = [*distinct(7), conversation("Capital of Peru?", "Lima", 8), *empty]
     report = assess(rows)
     assert (report.total, report.valid) == (10, 8)
     assert report.score == pytest.approx(1 - (2 + 0.1) / 10)
@@ -139,18 +151,13 @@ def test_clean_leaves_out_errors_and_exact_duplicates_and_keeps_warnings():
 
 def test_recommendations_say_what_to_do_and_are_silent_about_a_good_file():
     assert assess(distinct(20)).recommendations == ()
-    few = assess([*distinct(3), conversation("q", "", 4), conversation("Capital of Peru?", "Lima", 5)])
-    assert [
-        word
-        for word in ("should not be taught", "20 or more", "very short")
-        if word in " ".join(few.recommendations)
-    ]
-    assert "1 row should" in few.recommendations[0]
-    assert "20 or more" in few.recommendations[1]
+    report = assess([*distinct(3), conversation("q", "", 4), conversation("Capital of Peru?", "Lima", 5)])
+    first, second, third = report.recommendations
+    assert first.startswith("1 row should not be taught")
+    assert "20 or more" in second
+    assert third.startswith("1 row: answer in a whole sentence")
 
 
 def test_a_report_can_be_kept_as_json():
-    import json
-
     report = assess([*distinct(3), conversation("q", "", 4)])
     assert json.loads(json.dumps(asdict(report)))["counts"]["empty"] == 1

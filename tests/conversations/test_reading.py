@@ -1,0 +1,507 @@
+"""Every format and every way in which a file can be odd: each row used, or refused by its number."""
+
+import csv
+import datetime
+import io
+import json
+from pathlib import Path
+
+import openpyxl
+import pyarrow
+import pyarrow.parquet
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from sails.conversations import ColumnMapping, Reading, Refusal, read
+from sails.errors import ConversationFileError
+
+PAIRS = [
+    ("What is Python?", "A language."),
+    ("¿Qué es «pip»?", "Un programa; instala paquetes.\nY más, 日本 🙂"),
+]
+RECORDS = [{"input": question, "output": answer} for question, answer in PAIRS]
+
+
+@pytest.fixture
+def reading(tmp_path):
+    """Write a file and read it."""
+
+    def read_content(
+        content: str | bytes, name: str = "file.json", mapping: ColumnMapping | None = None
+    ) -> Reading:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return read(path, mapping)
+
+    return read_content
+
+
+def pairs(reading: Reading) -> list[tuple[str, str]]:
+    return [(conversation.input, conversation.output) for conversation in reading.conversations]
+
+
+def numbers(reading: Reading) -> list[int]:
+    return [conversation.row for conversation in reading.conversations]
+
+
+def json_lines(records: list[object]) -> str:
+    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+
+
+def table(rows: list[tuple[str, ...]], delimiter: str = ",") -> str:
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter).writerows(rows)
+    return text.getvalue()
+
+
+def workbook(*sheets: list[tuple[object, ...]]) -> bytes:
+    book, file = openpyxl.Workbook(), io.BytesIO()
+    book.remove(book.active)
+    for rows in sheets:
+        sheet = book.create_sheet()
+        for row in rows:
+            sheet.append(row)
+    book.save(file)
+    return file.getvalue()
+
+
+def parquet(columns: dict[str, list[object]]) -> bytes:
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(columns), file)
+    return file.getvalue()
+
+
+# ---- formats --------------------------------------------------------------------------------------
+
+CSV_ROWS = [("input", "output"), *PAIRS]
+FILES = {
+    "list.json": (json.dumps(RECORDS, indent=2), "json"),
+    "lines.jsonl": (json_lines(RECORDS), "jsonl"),
+    "lines_called.json": (json_lines(RECORDS), "jsonl"),
+    "list_called.jsonl": (json.dumps(RECORDS), "json"),
+    "object.json": (json.dumps({"version": 1, "data": RECORDS}), "json"),
+    "other_object.json": (json.dumps({"my rows": RECORDS}), "json"),
+    "commas.csv": (table(CSV_ROWS), "csv"),
+    "semicolons.csv": (table(CSV_ROWS, ";"), "csv"),
+    "bars.txt": (table(CSV_ROWS, "|"), "csv"),
+    "tabs.tsv": (table(CSV_ROWS, "\t"), "tsv"),
+    "tabs_called.csv": (table(CSV_ROWS, "\t"), "tsv"),
+    "old_mac_lines.csv": ("input,output\r" + table(PAIRS).replace("\r\n", "\r"), "csv"),
+    "book.xlsx": (workbook(CSV_ROWS), "xlsx"),
+    "table.parquet": (parquet({"input": [q for q, _ in PAIRS], "output": [a for _, a in PAIRS]}), "parquet"),
+    "book_without_suffix": (workbook(CSV_ROWS), "xlsx"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_format_gives_the_same_conversations(reading, name):
+    content, kind = FILES[name]
+    result = reading(content, name)
+    assert pairs(result) == PAIRS
+    assert (result.format, numbers(result), result.refused) == (kind, [1, 2], ())
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "csv"])
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [
+        ("utf-8", "utf-8"),
+        ("utf-8-sig", "utf-8"),
+        ("utf-16", "utf-16-le"),
+        ("utf-16-le", "utf-16-le"),
+        ("utf-16-be", "utf-16-be"),
+        ("utf-32", "utf-32-le"),
+    ],
+)
+def test_unicode_is_read_with_and_without_a_mark(reading, suffix, encoding, said):
+    content = {"jsonl": json_lines(RECORDS), "json": json.dumps(RECORDS), "csv": table(CSV_ROWS)}[suffix]
+    result = reading(content.encode(encoding), f"file.{suffix}")
+    assert pairs(result) == PAIRS
+    assert (result.encoding, result.notes) == (said, ())
+
+
+def test_utf_16_without_a_mark_is_recognised_in_any_script(reading):
+    records = [{"input": "日本の首都はどこですか。", "output": "東京です。" * 40}]
+    for encoding in ("utf-16-le", "utf-16-be"):
+        assert reading(json_lines(records).encode(encoding)).conversations[0].output == "東京です。" * 40
+
+
+def test_windows_1252_is_accepted_and_said(reading):
+    result = reading(
+        "question;answer\nWo ist das Café?\t;Gleich „über“ der Straße – links.\n".encode("cp1252"), "a.csv"
+    )
+    assert pairs(result) == [("Wo ist das Café?", "Gleich „über“ der Straße – links.")]
+    assert result.encoding == "windows-1252"
+    assert "Windows-1252" in result.notes[0]
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "shift-jis", "gb18030", "koi8-r"])
+def test_other_old_encodings_are_refused_and_not_read_as_rubbish(reading, encoding):
+    text = "Привет, как дела? Хорошо, спасибо." if encoding in ("cp1251", "koi8-r") else "日本語、東京。大阪"
+    with pytest.raises(ConversationFileError, match="encoding") as refused:
+        reading(f"input,output\n{text},{text}\n".encode(encoding), "old.csv")
+    assert "UTF-8" in refused.value.remedy
+
+
+def test_a_damaged_byte_costs_only_its_row(reading):
+    lines = json_lines([{"input": "Où?", "output": "Là-bas."}, {"input": "Qué?", "output": "Nada más."}])
+    result = reading(lines.encode().replace(b"Nada", b"N\xffda"), "file.jsonl")
+    assert pairs(result) == [("Où?", "Là-bas.")]
+    assert result.refused == (Refusal(2, "the answer (“output”) holds broken characters"),)
+    assert "Bytes that are not UTF-8: 1" in result.notes[0]
+
+
+# ---- columns --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("question", "answer"),
+        ("prompt", "completion"),
+        ("prompt", "response"),
+        ("input", "output"),
+        ("user", "assistant"),
+        ("instruction", "output"),
+        (" Question", "ANSWER "),
+    ],
+)
+def test_the_usual_columns_are_recognised(reading, question, answer):
+    content = json.dumps([{"id": 7, question: "Why?", answer: "Because."}])
+    result = reading(content)
+    assert pairs(result) == [("Why?", "Because.")]
+    assert (result.mapping.input, result.mapping.output) == (question, answer)
+    assert result.columns == ("id", question, answer)
+    assert result.conversations[0].extra == {"id": 7}
+
+
+def test_alpaca_rows_join_instruction_and_input_where_there_is_one(reading):
+    rows = [
+        {"instruction": "Add.", "input": "2 and 2", "output": "4"},
+        {"instruction": "Greet.", "input": "", "output": "Hello!"},
+        {"instruction": "Wave.", "input": None, "output": "👋 Hi!"},
+        {"instruction": "Leave.", "output": "Bye!"},
+    ]
+    result = reading(json.dumps(rows))
+    assert pairs(result) == [
+        ("Add.\n\n2 and 2", "4"),
+        ("Greet.", "Hello!"),
+        ("Wave.", "👋 Hi!"),
+        ("Leave.", "Bye!"),
+    ]
+    assert result.mapping == ColumnMapping("instruction", "output", "input")
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.xlsx", "rows.parquet", "rows.json"])
+def test_a_mapping_names_columns_of_any_name(reading, name):
+    rows = [("Nr", "Frage", "Antwort", "Thema"), ("1", "Was ist das?", "Ein Test.", "Probe")]
+    content = {
+        "rows.csv": table(rows),
+        "rows.xlsx": workbook(rows),
+        "rows.parquet": parquet({column: [value] for column, value in zip(*rows, strict=True)}),
+        "rows.json": json.dumps([dict(zip(*rows, strict=True))]),
+    }[name]
+    result = reading(content, name, ColumnMapping("frage", "ANTWORT", "Thema"))
+    assert pairs(result) == [("Was ist das?\n\nProbe", "Ein Test.")]
+    assert result.conversations[0].extra == {"Nr": "1"}
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.json"])
+def test_unknown_columns_are_named_with_what_is_needed_and_the_way_out(reading, name):
+    content = "Frage,Antwort\nWas?,Das.\n" if name == "rows.csv" else '[{"Frage": "Was?", "Antwort": "Das."}]'
+    with pytest.raises(ConversationFileError) as refused:
+        reading(content, name)
+    for word in ("“Frage”", "“Antwort”", "“input”", "“output”", "column mapping"):
+        assert word in refused.value.sentence
+
+
+def test_a_mapping_to_a_column_that_is_not_there_is_refused_whole(reading):
+    for mapping in (ColumnMapping("question", "reply"), ColumnMapping("question", "answer", "topic")):
+        with pytest.raises(ConversationFileError, match="“question”, “answer”"):
+            reading("question,answer\nq,a\n", "rows.csv", mapping)
+
+
+def test_other_fields_are_kept_as_json_can_hold_them(reading):
+    extra = {"timestamp": "2026-01-01T00:00:00", "tags": ["a", {"b": None}], "score": 0.5}
+    result = reading(json.dumps([{**RECORDS[0], **extra}, {**RECORDS[1], "x": float("nan")}]))
+    assert result.conversations[0].to_json() == {**RECORDS[0], **extra}
+    assert result.conversations[1].extra == {"x": None}
+
+
+def test_dates_and_numbers_in_a_workbook_become_text(reading):
+    moment = datetime.datetime(2026, 1, 2, 3, 4)
+    rows = [
+        ("question", "answer", "when"),
+        ("How many?", 4, moment),
+        ("Pi?", 3.14, None),
+        ("When?", moment.date(), None),
+    ]
+    result = reading(workbook(rows), "rows.xlsx")
+    assert [answer for _, answer in pairs(result)] == ["4", "3.14", "2026-01-02"]
+    assert [row.extra for row in result.conversations] == [{"when": "2026-01-02T03:04:00"}, {}, {}]
+
+
+def test_the_first_sheet_with_rows_is_read_and_the_others_are_mentioned(reading):
+    result = reading(workbook([], [("input", "output"), ("q", "a")], [("x",)]), "book.xlsx")
+    assert pairs(result) == [("q", "a")]
+    assert "of 3" in result.notes[0]
+
+
+# ---- single rows ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"), [(4, "4"), (4.0, "4"), (0.5, "0.5"), (True, "true"), ("  Yes.\n", "Yes."), (0, "0")]
+)
+def test_numbers_become_text_and_space_around_goes(reading, answer, text):
+    assert pairs(reading(json.dumps([{"input": "q", "output": answer}]))) == [("q", text)]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"input": "q", "output": None}, "the answer (“output”) is empty"),
+        ({"input": "q", "output": " \n "}, "the answer (“output”) is empty"),
+        ({"input": "", "output": "a"}, "the question (“input”) is empty"),
+        ({"input": "q", "output": ["a"]}, "the answer (“output”) is a list, not text"),
+        ({"input": {"text": "q"}, "output": "a"}, "the question (“input”) is a record, not text"),
+        ({"input": "q", "output": "\ud83d"}, "the answer (“output”) holds broken characters"),
+        ({"input": "q"}, "lacks the column of the question or that of the answer"),
+        ("just text", "is a text, not a record with named fields"),
+        (None, "is empty, not a record with named fields"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_refused_by_its_number(reading, row, reason):
+    result = reading(json.dumps([RECORDS[0], row, RECORDS[1]]))
+    assert result.refused == (Refusal(2, reason),)
+    assert numbers(result) == [1, 3]
+
+
+def test_control_characters_are_taken_out_and_said(reading):
+    result = reading('{"input": "a\\u0000b", "output": "c\x00\\u0007d\\te\\nf"}\n' * 2, "file.jsonl")
+    assert pairs(result)[0] == ("ab", "cd\te\nf")
+    assert result.notes == ("Control characters were removed in 2 rows.",)
+
+
+def test_code_keeps_its_indentation(reading):
+    code = "\n\n    def f():\n        return 1\n"
+    assert (
+        pairs(reading(json.dumps([{"input": "q", "output": code}])))[0][1] == "    def f():\n        return 1"
+    )
+
+
+def test_very_long_rows_are_fine(reading):
+    long = "A long answer. " * 100_000
+    rows = [("input", "output"), ("q", long)]
+    assert pairs(reading(table(rows), "rows.csv")) == [("q", long.strip())]
+    assert pairs(reading(json_lines([{"input": "q", "output": long}]), "rows.jsonl")) == [("q", long.strip())]
+
+
+def test_duplicates_are_counted_and_kept(reading):
+    result = reading(json.dumps([*RECORDS, {"input": "WHAT is  python?", "output": "a language."}]))
+    assert (result.duplicates, len(result.conversations)) == (1, 3)
+
+
+# ---- damaged files --------------------------------------------------------------------------------
+
+
+def test_json_lines_are_numbered_by_line_and_a_broken_one_costs_only_itself(reading):
+    lines = ['{"input": "a", "output": "1"}', "", '{"input": "b", "outp', '{"input": "c", "output": "3"}']
+    for name in ("file.jsonl", "file.json"):
+        result = reading("\n".join(lines), name)
+        assert (numbers(result), [refusal.row for refusal in result.refused]) == ([1, 4], [3])
+        assert "not whole JSON" in result.refused[0].reason
+
+
+def test_json_lines_may_hold_rare_line_separators(reading):
+    result = reading(json_lines([{"input": "a\u2028b\x85c", "output": "d\u2029e"}] * 2), "file.jsonl")
+    assert pairs(result)[0] == ("a\u2028bc", "d\u2029e")
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_json_cut_short_says_at_which_line(reading, indent):
+    text = json.dumps([{"input": f"q{number}", "output": "a"} for number in range(9)], indent=indent)
+    with pytest.raises(ConversationFileError, match=f"at line {text[:-20].count(chr(10)) + 1}"):
+        reading(text[:-20])
+
+
+def test_csv_rows_are_counted_without_the_header_and_with_blank_rows(reading):
+    result = reading('question,answer\nq1,a1\n\nq3,"a, 3"\n,\nq5\n', "rows.csv")
+    assert numbers(result) == [1, 3]
+    assert result.refused == (Refusal(5, "the answer (“answer”) is empty"),)
+
+
+def test_csv_with_wrong_quotation_marks_names_the_rows_that_are_lost(reading):
+    rows = ['"q1","She said "no" twice"', "q2,a2", "q3,one, two", '"q4, a4', "q5,a5", "q6,a6"]
+    result = reading("question,answer\n" + "\n".join(rows) + "\n", "rows.csv")
+    assert pairs(result) == [("q2", "a2")]
+    assert [refusal.row for refusal in result.refused] == [1, 3, 4]
+    reasons = [refusal.reason for refusal in result.refused]
+    assert "doubled" in reasons[0]
+    assert "3 cells where 2 columns" in reasons[1]
+    assert "never closes (3 lines are lost with it)" in reasons[2]
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "message"),
+    [
+        (b"", "file.json", "is empty"),
+        (b" \n\t\n", "file.csv", "is empty"),
+        (b"\xef\xbb\xbf", "file.jsonl", "is empty"),
+        (b"[]", "file.json", "no conversations"),
+        (b"{}", "file.json", "can be used"),
+        (b"input,output\n", "file.csv", "no rows"),
+        (b"7", "file.json", "single value"),
+        (b"nonsense", "file.json", "at line 1"),
+        (bytes(range(256)) * 20, "file.csv", "not a text file"),
+        (bytes(1000), "file.txt", "not a text file"),
+        (b"\xff\xfe[\x00\x00", "file.json", "damaged"),
+        (b"%PDF-1.7", "file.csv", "a PDF"),
+        (b"\x1f\x8b\x08", "file.jsonl", "compressed"),
+        (b"\xd0\xcf\x11\xe0" + bytes(600), "file.xlsx", "old Excel"),
+        (b"PK\x03\x04 and no more", "file.xlsx", "Excel workbook"),
+        (b"PAR1 and no more PAR1", "file.parquet", "Parquet"),
+        (b"[" * 100_000, "file.json", "cut short"),
+        (b'{"input": ' + b"9" * 5000 + b"}", "file.json", "cut short"),
+        (b'[{"input": "q", "output": ""}]', "file.json", "row 1: the answer"),
+    ],
+)
+def test_a_file_with_nothing_usable_is_refused_whole_with_a_remedy(reading, content, name, message):
+    with pytest.raises(ConversationFileError, match=message) as refused:
+        reading(content, name)
+    assert refused.value.remedy
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    with pytest.raises(ConversationFileError, match="no file"):
+        read(tmp_path / "gone.json")
+    with pytest.raises(ConversationFileError, match="is a folder"):
+        read(tmp_path)
+
+
+# ---- chats ----------------------------------------------------------------------------------------
+
+
+def chat(*turns: tuple[str, object]) -> dict[str, object]:
+    return {"messages": [{"role": role, "content": content} for role, content in turns]}
+
+
+def test_chats_keep_their_turns_and_their_system_turn(reading):
+    turns = [
+        ("system", "Be brief."),
+        ("user", "Hi"),
+        ("assistant", "Hello!"),
+        ("user", "Why?"),
+        ("assistant", "So."),
+    ]
+    result = reading(json.dumps([{**chat(*turns), "id": 1}]))
+    assert result.conversations[0].messages() == chat(*turns)["messages"]
+    assert (result.mapping, result.conversations[0].extra) == (None, {"id": 1})
+
+
+def test_chats_with_from_and_value_are_read(reading):
+    turns = [{"from": "system", "value": "s"}, {"from": "human", "value": "u"}, {"from": "gpt", "value": "a"}]
+    expected = [("system", "s"), ("user", "u"), ("assistant", "a")]
+    for content in ([{"conversations": turns}], {"conversations": turns}, turns, [turns], {"data": [turns]}):
+        spoken = reading(json.dumps(content)).conversations[0].turns
+        assert [(turn.role, turn.content) for turn in spoken] == expected
+
+
+def test_chats_are_read_from_tables(reading):
+    turns = [("user", "u"), ("assistant", "a")]
+    cell = json.dumps(chat(*turns)["messages"])
+    assert pairs(reading(table([("id", "messages"), ("1", cell)]), "rows.csv")) == [("u", "a")]
+    assert pairs(reading(parquet({"messages": [chat(*turns)["messages"]]}), "rows.parquet")) == [("u", "a")]
+
+
+def test_content_in_parts_is_joined(reading):
+    parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    assert pairs(reading(json.dumps([chat(("user", parts), ("assistant", "a"))]))) == [("one\ntwo", "a")]
+
+
+def test_a_last_turn_without_an_answer_is_left_out_and_said(reading):
+    result = reading(json.dumps([chat(("user", "u"), ("assistant", "a"), ("user", "and?"))]))
+    assert pairs(result) == [("u", "a")]
+    assert result.notes == ("A last turn without an answer was left out in 1 row.",)
+
+
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (chat(("user", "u")), "holds no answer"),
+        (chat(), "holds no answer"),
+        (chat(("system", "s")), "holds no answer"),
+        (chat(("assistant", "a"), ("user", "u"), ("assistant", "a")), "turn 1 is by the assistant"),
+        (
+            chat(("user", "u"), ("user", "v"), ("assistant", "a")),
+            "turn 2 is by the user where one by the assistant",
+        ),
+        (chat(("user", "u"), ("assistant", "a"), ("system", "s"), ("user", "u")), "turn 3 is by the system"),
+        (chat(("user", "u"), ("assistant", "")), "turn 2 is empty"),
+        (chat(("user", "u"), ("assistant", None)), "turn 2 is empty"),
+        (
+            chat(("user", [{"type": "image_url"}]), ("assistant", "a")),
+            "turn 1 holds something that is not text",
+        ),
+        (chat(("cat", "miaow"), ("assistant", "a")), "turn 1 has the unknown role “cat”"),
+        ({"messages": [{"content": "u"}]}, "turn 1 has no role"),
+        ({"messages": ["u", "a"]}, "turn 1 is a text, not a record with a role and a text"),
+        ({"messages": [chat(("user", "u"))["messages"][0], CALL]}, "calls a tool"),
+        (chat(("user", "u"), ("tool", "x"), ("assistant", "a")), "calls a tool"),
+    ],
+)
+def test_a_chat_that_cannot_be_taught_is_refused_by_its_number(reading, row, reason):
+    result = reading(json.dumps([RECORDS[0], row]))
+    assert [refusal.row for refusal in result.refused] == [2]
+    assert result.refused[0].reason.startswith(reason)
+
+
+def test_refused_tool_calls_are_said_once_for_the_file(reading):
+    rows = [RECORDS[0], chat(("user", "u"), ("tool", "x"), ("assistant", "a"))]
+    assert reading(json.dumps(rows)).notes == ("Tools are called, which cannot be taught; refused in 1 row.",)
+
+
+# ---- anything at all ------------------------------------------------------------------------------
+
+SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".xlsx", ".parquet", "")
+GOOD_FILES = [content.encode() if isinstance(content, str) else content for content, _ in FILES.values()]
+
+
+@st.composite
+def damaged_files(draw):
+    """A good file with a piece cut out, and something else put there."""
+    content = draw(st.sampled_from(GOOD_FILES))
+    start = draw(st.integers(0, len(content)))
+    end = draw(st.integers(start, min(len(content), start + 40)))
+    return content[:start] + draw(st.binary(max_size=20)) + content[end:]
+
+
+TOKENS = ['"', "{", "}", "[", "]", ",", ":", "\n", "\\ud800", "input", "output", "role", "1e999", "null"]
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    content=st.binary(max_size=300)
+    | damaged_files()
+    | st.lists(st.sampled_from(TOKENS)).map("".join).map(str.encode),
+    suffix=st.sampled_from(SUFFIXES),
+)
+@example(content=b"PK\x03\x04", suffix=".xlsx")
+@example(content=b'input,output\n"', suffix=".csv")
+@example(content=b'[{"input":"q","output":"a","x":' + b"[" * 400 + b"]" * 400 + b"}]", suffix=".json")
+def test_no_file_of_whatever_bytes_shows_a_stack_trace(tmp_path_factory, content, suffix):
+    path: Path = tmp_path_factory.mktemp("any") / f"file{suffix}"
+    path.write_bytes(content)
+    try:
+        result = read(path)
+    except ConversationFileError as error:
+        shown = [str(error), error.remedy]
+    else:
+        shown = [*result.columns, *result.notes, *(refusal.reason for refusal in result.refused)]
+        shown += [json.dumps(row.to_json(), ensure_ascii=False) for row in result.conversations]
+    assert all(shown)
+    "".join(shown).encode()  # every sentence can be shown, and every row saved

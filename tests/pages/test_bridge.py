@@ -145,6 +145,7 @@ def test_a_running_session_shows_its_phase_step_and_progress(root):
         step=12,
         total_steps=60,
         progress=0.2,
+        message="round 0.8",
         **sessions.this_worker(),
     )
     own, training = locks.LifeLock(session.lock), locks.LifeLock(workspace.training_lock)
@@ -156,7 +157,7 @@ def test_a_running_session_shows_its_phase_step_and_progress(root):
         own.release()
         training.release()
     progress = page.get("progress")[0].proto
-    assert (progress.value, progress.text) == (20, "Learning, step 12 of 60.")
+    assert (progress.value, progress.text) == (20, "Learning\\, step 12 of 60\\: round 0\\.8")
     assert "`databases` is running" in text(page)
     assert "Nothing is running" in text(visit())  # its locks are free now, so it is interrupted
     assert "Interrupted before its end" in text(visit())

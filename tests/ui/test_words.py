@@ -9,7 +9,9 @@ from markdown_it import MarkdownIt
 
 from sails.ui.words import code, duration, moment, plain, size
 
-TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")) | st.just(" "), max_size=60)
+SIGNS = st.sampled_from("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ 1a")
+OTHERS = st.characters(codec="utf-8", exclude_categories=("C", "Z"))
+TEXTS = st.text(SIGNS | OTHERS, max_size=60)
 
 
 def shown(markdown: str, kind: str) -> list[str]:
