@@ -40,7 +40,7 @@ def load_tokenizer(folder: Path) -> Any:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+    except Exception as error:  # tokenizers raises bare Exceptions for a damaged file
         raise ModelLoadError(
             f"The tokenizer in {folder} cannot be loaded: {_first_line(error)}.",
             "Copy the tokenizer files of the base model into the folder, or start over from base.",

@@ -6,6 +6,7 @@ is in the guide too; a test compares them.
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from sails.errors import DiskFullError, OutOfMemoryError
 from sails.locks import available_memory
 from sails.sessions import Settings
-from sails.workspace import safetensors_header
+from sails.workspace import safetensors_header, weight_files
 
 # --- presets --------------------------------------------------------------------------------------
 
@@ -94,19 +95,16 @@ def estimate(model: Path, pace: Pace, max_length: int, *, export: bool) -> Need:
 
 
 def count_parameters(model: Path) -> int:
-    """The number of parameters in a model folder, read from its safetensors headers (else its size)."""
-    shards = sorted(model.glob("*.safetensors"))
-    if not shards:
-        return sum(path.stat().st_size for path in model.glob("*.bin")) // 4
-    total = 0
-    for shard in shards:
-        for name, tensor in safetensors_header(shard).items():
-            if name != "__metadata__":
-                count = 1
-                for length in tensor["shape"]:
-                    count *= length
-                total += count
-    return total
+    """The number of parameters in a model folder, from its safetensors headers, else from its size."""
+    return sum(_count(path) for path in weight_files(model))
+
+
+def _count(path: Path) -> int:
+    if path.suffix != ".safetensors":
+        return path.stat().st_size // 4
+    tensors = safetensors_header(path)
+    tensors.pop("__metadata__", None)
+    return sum(math.prod(tensor["shape"]) for tensor in tensors.values())
 
 
 def refuse_if_too_big(need: Need, folder: Path) -> None:

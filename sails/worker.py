@@ -463,6 +463,7 @@ def publish_candidate(workspace: Workspace, session: Session, status: Status) ->
 def run_export(spec: ExportSpec, reporter: Reporter) -> None:
     """An export job: one model folder, or a base model, to one ONNX folder."""
     publishing.recover(spec.onnx_output)
+    reporter.check_stop()
     with reporter.phase("prepare"):
         model = (
             base_models.ensure(spec.model, reporter.progress) if spec.kind == "baseline" else Path(spec.model)

@@ -318,6 +318,13 @@ def _weights_source(sizes: dict[str, int]) -> str | None:
     return next((name for name in order if name in sizes), None)
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The files that are loaded as the model's weights, in order; none when there are none to load."""
+    sizes = {file.name: file.size for file in _files(folder)}
+    source = _weights_source(sizes)
+    return [folder / name for name in _weight_files(folder, source)] if source else []
+
+
 def _weight_files(folder: Path, source: str) -> list[str]:
     """The files that hold the weights, in order; none when the index cannot be read."""
     if source not in INDEXES:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sails.conversations.columns import ColumnMapping, chat_column, recognise
 from sails.conversations.conversation import RESERVED, Conversation
@@ -79,6 +79,14 @@ def read(path: Path | str, mapping: ColumnMapping | None = None) -> Reading:
     )
 
 
+class _Shape(NamedTuple):
+    """Where the turns of a record are: in a chat column, if it holds a list, or in a pair of columns."""
+
+    chat: str | None
+    mapping: ColumnMapping | None
+    pair: set[str]
+
+
 class _Rows:
     """Makes conversations of records, and remembers what it met."""
 
@@ -87,7 +95,7 @@ class _Rows:
         self.mapping: ColumnMapping | None = None
         self._table = columns
         self._requested = requested
-        self._shapes: dict[tuple[str, ...], tuple[str | None, ColumnMapping | None]] = {}
+        self._shapes: dict[tuple[str, ...], _Shape] = {}
         self._remarks: Counter[Remark] = Counter()
 
     def conversation(self, row: int, fields: Any) -> Conversation:
@@ -96,38 +104,37 @@ class _Rows:
             fields = {"messages": fields}
         if not isinstance(fields, dict):
             raise RowRefused(f"is {kind(fields)}, not a record with named fields")
-        chat, mapping = self._shape(tuple(fields))
+        chat, mapping, pair = self._shape(tuple(fields))
         remarks: set[Remark] = set()
         try:
             if chat and (items := _listed(fields.get(chat))) is not None:
-                used: tuple[str, ...] = (chat,)
-                turns = chat_turns(items, remarks)
+                turns, used = chat_turns(items, remarks), {chat}
             elif mapping:
-                used = mapping.columns
-                turns = pair_turns(fields, mapping, remarks)
+                turns, used = pair_turns(fields, mapping, remarks), pair
                 self.mapping = self.mapping or mapping
             else:
                 raise RowRefused("lacks the column of the question or that of the answer")
-            taken = RESERVED.union(used)
-            extra = plain({name: value for name, value in fields.items() if name not in taken})
+            extra = plain(
+                {name: fields[name] for name in fields if name not in used and name not in RESERVED}
+            )
         except RecursionError as error:
             raise RowRefused("is nested too deeply") from error
         finally:
             self._remarks.update(remarks)
         return Conversation(turns, extra, row)
 
-    def _shape(self, names: tuple[str, ...]) -> tuple[str | None, ColumnMapping | None]:
-        """The chat column and the pair of columns of records with these names, each if there is one."""
+    def _shape(self, names: tuple[str, ...]) -> _Shape:
+        """The shape of records with these fields; files have few different ones."""
         shape = self._shapes.get(names)
         if shape is None:
             self.columns.update(dict.fromkeys(names))
-            columns = self._table or names
-            if self._requested:
-                shape = None, self._requested.within(columns)
-            else:
-                shape = chat_column(columns), recognise(columns)
-            self._shapes[names] = shape
+            shape = self._shapes[names] = self._new_shape(self._table or names)
         return shape
+
+    def _new_shape(self, columns: Iterable[str]) -> _Shape:
+        chat = None if self._requested else chat_column(columns)
+        mapping = self._requested.within(columns) if self._requested else recognise(columns)
+        return _Shape(chat, mapping, set(mapping.columns) if mapping else set())
 
     @property
     def has_requested_columns(self) -> bool:
@@ -155,8 +162,8 @@ class _Rows:
                 f"{name} has the columns {found}, and not all of {_quoted(self._requested_columns)}.",
                 "Give a column mapping with names that stand in the file.",
             )
-        shapes = self._shapes.values() or [(chat_column(self.columns), recognise(self.columns))]
-        if self.columns and not any(chat or mapping for chat, mapping in shapes):
+        shapes = self._shapes.values() or [self._new_shape(self.columns)]
+        if self.columns and not any(shape.chat or shape.mapping for shape in shapes):
             return ConversationFileError(
                 f"{name} has the columns {found}; "
                 "it needs one for the question and one for the answer, such as “input” and “output”.",

@@ -59,6 +59,7 @@ def submit(
     opset: int | None = None,
 ) -> Session:
     """Queue a training session and start it if nothing else trains. Raises `RequestError` before that."""
+    workspace.check_publishable()
     plan_training(workspace, start=start, model_name=model_name, learning_rate=settings.learning_rate)
     report = library.report_of(workspace, dataset)
     title = name or dataset

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from sails.errors import SailsError
+from sails.launchers import local
 from sails.ui.words import code, plain
 from sails.workspace import Workspace
 
@@ -43,6 +44,8 @@ def frame(title: str) -> Iterator[Workspace]:
     with st.container(horizontal_alignment="center"), st.container(width=WIDTH), in_words():
         _header()
         workspace = Workspace.open()
+        if workspace.root.exists():
+            local.dispatch(workspace)  # after a crash, whoever looks keeps the queue moving
         st.caption(f"Workspace: {code(workspace.root)}")
         st.title(title, anchor=False)
         yield workspace

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from sails.errors import ModelLoadError
+from sails.onnx import verify as verification
 from sails.onnx.export import export
 from sails.onnx.generate import Generator
 from sails.onnx.verify import CERTIFICATE, FIXED_PROMPTS, MOST_PROMPTS, read_certificate, verify
@@ -190,6 +191,15 @@ def test_at_most_64_prompts_are_compared_and_long_ones_left_out(exported: Callab
     certificate = verify(pair.model, pair.onnx, [long, *["Hi"] * 100], max_new_tokens=1)
     assert certificate.prompts == MOST_PROMPTS - 1
     assert certificate.passed
+
+
+def test_where_nothing_could_be_compared_nothing_is_certified(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification, "LONGEST_PROMPT", 1)
+    certificate = verify(pair.model, pair.onnx, [])
+    assert (certificate.passed, certificate.prompts) == (False, 0)
+    assert "nothing was compared" in certificate.reasons[0]
 
 
 def test_models_that_do_not_belong_together_are_refused(pair: Pair, tmp_path: Path) -> None:
