@@ -34,6 +34,7 @@ from sails.sessions import CHECKPOINT_COMPLETE, Scores, Session
 CHECKPOINT_SECONDS = 300
 EVALUATIONS = 5  # about how often a session looks at its held-out rows and samples answers
 PATIENCE = 3  # evaluations without a better held-out loss, before an early stop
+START_AGAIN = "Choose a lower learning rate, or start over from base; the model that you had is untouched."
 MIN_HELD_OUT = 20  # fewer rows are too few to judge
 
 # --- the machine and the model --------------------------------------------------------------------
@@ -142,7 +143,10 @@ class AnswerLogits:
 
 @torch.no_grad()
 def evaluate(model: Any, examples: Sequence[Example], padding: int, precision: Precision) -> Scores | None:
-    """Mean loss (nats an answer token) and share of answer tokens predicted right; None without examples."""
+    """Mean loss (nats an answer token) and share of answer tokens predicted right; None without examples.
+
+    Raises `DivergedError` when the loss is not finite.
+    """
     if not examples:
         return None
     was_training = model.training
@@ -159,6 +163,10 @@ def evaluate(model: Any, examples: Sequence[Example], padding: int, precision: P
         right += int((logits.argmax(-1) == targets).sum())
         count += len(targets)
     model.train(was_training)
+    if not math.isfinite(loss):
+        raise DivergedError(
+            "The model's loss is not a finite number: its weights are of no use.", START_AGAIN
+        )
     return Scores(loss=loss / count, accuracy=right / count, rows=len(examples))
 
 
@@ -380,7 +388,7 @@ class _Story(TrainerCallback):
         if not math.isfinite(self.loss) or not math.isfinite(logs["grad_norm"]):
             raise DivergedError(
                 f"The loss is no longer a finite number (step {step}).",
-                "Choose a lower learning rate; the model that you had is untouched.",
+                START_AGAIN,
             )
         if step % self._evaluate_every == 0 and step < state.max_steps:
             self._look(step)
