@@ -284,15 +284,10 @@ def _another_process_holds(path):
     process.communicate()
 
 
-def test_long_conversations_are_shortened_and_said_so(place, base, tmp_path, monkeypatch):
-    path = write_lesson(tmp_path / "lesson.json")
-    rows = json.loads(path.read_text())
-    rows[0]["output"] = "The peak is high. " + " ".join(f"Fact {n} is worth knowing." for n in range(200))
-    path.write_text(json.dumps(rows))
-    session = queue_training(place, add_dataset(place, path), base, monkeypatch=monkeypatch, max_length=64)
-    status = run_worker(session)
+def test_long_conversations_are_shortened_and_said_so(teach):
+    _, status = teach(max_length=40)
     assert status.state == "succeeded"
-    assert any("longer than 64 tokens were shortened" in note for note in status.notes)
+    assert any("longer than 40 tokens were shortened" in note for note in status.notes)
 
 
 def test_every_setting_reaches_the_worker(place, base, tmp_path, monkeypatch):

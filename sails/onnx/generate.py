@@ -312,15 +312,20 @@ class _Stops:
 
 
 def _onnx_file(folder: Path, export: Mapping[str, Any]) -> Path:
+    """The graph; it and, for a large model, its `.onnx_data` must be as long as they were when exported."""
     files = sorted(folder.glob("*.onnx"))
     file = files[0] if len(files) == 1 else folder / "model.onnx"
     if not file.is_file():
         raise ModelLoadError(f"There is no ONNX model in {folder.name}.", "Export the model first.")
-    size, expected = file.stat().st_size, (export.get("files") or {}).get(file.name)
-    if size == 0:
+    if file.stat().st_size == 0:
         raise ModelLoadError(f"{file.name} is empty.", EXPORT_AGAIN)
-    if expected is not None and size != expected:
-        raise ModelLoadError(f"{file.name} is damaged: it has {size:,} of {expected:,} bytes.", EXPORT_AGAIN)
+    recorded = {
+        name: size for name, size in (export.get("files") or {}).items() if name.startswith(file.name)
+    }
+    for name, expected in recorded.items():
+        size = (folder / name).stat().st_size if (folder / name).is_file() else 0
+        if size != expected:
+            raise ModelLoadError(f"{name} is damaged: it has {size:,} of {expected:,} bytes.", EXPORT_AGAIN)
     return file
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sails.errors import DiskFullError, ModelLoadError
@@ -38,7 +38,9 @@ def gpt2(exported: Callable[..., Pair], tmp_path: Path) -> Path:
 def assert_equal_logits(model: Path, folder: Path) -> None:
     ids = list(range(5, 60))
     with torch.no_grad():
-        expected = AutoModelForCausalLM.from_pretrained(model)(torch.tensor([ids])).logits[0].numpy()
+        expected = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)(
+            torch.tensor([ids])
+        ).logits[0]
     np.testing.assert_allclose(Generator.open(folder, threads=1).logits(ids), expected, atol=1e-4)
 
 
@@ -123,6 +125,32 @@ def test_weights_in_the_old_format_are_exported_too(model: Path, tmp_path: Path)
     (model / "model.safetensors").unlink()
     export(model, tmp_path / "out", source_fingerprint=None)
     assert_equal_logits(model, tmp_path / "out")
+
+
+def test_half_precision_weights_become_full_precision(model: Path, tmp_path: Path) -> None:
+    weights = {name: weight.bfloat16() for name, weight in load_file(model / "model.safetensors").items()}
+    save_file(weights, model / "model.safetensors", {"format": "pt"})
+    change_config(model, dtype="bfloat16")
+    export(model, tmp_path / "out", source_fingerprint=None)
+    assert Generator.open(tmp_path / "out").decoder.empty_past()["past_key_values.0.key"].dtype == np.float32
+    assert_equal_logits(model, tmp_path / "out")
+
+
+def test_a_graph_in_two_files_is_opened_and_watched(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What happens by itself above 2 GB.
+    monkeypatch.setenv("FORCE_ONNX_EXTERNAL_DATA", "1")
+    done = export(model, tmp_path / "out", source_fingerprint=None)
+    data = tmp_path / "out" / "model.onnx_data"
+    assert dict(done.files)["model.onnx_data"] == data.stat().st_size > dict(done.files)["model.onnx"]
+    assert_equal_logits(model, tmp_path / "out")
+    truncate(data)
+    with pytest.raises(ModelLoadError, match=r"model\.onnx_data is damaged: it has"):
+        Generator.open(tmp_path / "out")
+    data.unlink()
+    with pytest.raises(ModelLoadError, match=r"model\.onnx_data is damaged: it has 0 of"):
+        Generator.open(tmp_path / "out")
 
 
 class Intruder:
