@@ -33,6 +33,7 @@ from sails.sessions import CHECKPOINT_COMPLETE, Scores, Session
 
 CHECKPOINT_SECONDS = 300
 EVALUATIONS = 5  # about how often a session looks at its held-out rows and samples answers
+SAMPLING_SHARE = 0.1  # of the time of the steps
 PATIENCE = 3  # evaluations without a better held-out loss, before an early stop
 START_AGAIN = "Choose a lower learning rate, or start over from base; the model that you had is untouched."
 MIN_HELD_OUT = 20  # fewer rows are too few to judge
@@ -352,7 +353,7 @@ class _Story(TrainerCallback):
         self._best, self._since_best = math.inf, 0
         for earlier in run.earlier_losses:
             self._consider_early_stop(earlier)
-        self._batch_tokens = 0
+        self._batch_tokens, self._sampling = 0, 0.0
         self._step_began = self._saved = time.monotonic()
         self._process = psutil.Process()
 
@@ -417,9 +418,12 @@ class _Story(TrainerCallback):
             values = {"loss": scores.loss, "accuracy": scores.accuracy, "rows": scores.rows}
             self.watcher.metric("evaluation", step=step, epoch=round(self._epoch(step), 4), **values)
             self._consider_early_stop(scores.loss)
-        if self.run.prompts:
+        # Writing answers is slow on a small machine: at most a tenth of the time goes there.
+        if self.run.prompts and (step == 0 or self._sampling <= SAMPLING_SHARE * self.seconds):
+            began = time.monotonic()
             answers = sample_answers(self.model, self.tokenizer, self.run.prompts)
             self.watcher.metric("samples", step=step, prompts=list(self.run.prompts), answers=answers)
+            self._sampling += time.monotonic() - began
 
     def _consider_early_stop(self, loss: float) -> None:
         if not self.run.early_stop or len(self.run.held_out) < MIN_HELD_OUT:

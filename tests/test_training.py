@@ -178,17 +178,24 @@ def test_a_loss_that_is_not_finite_ends_the_run(tiny, examples, tmp_path):
         teach(tiny, run_of(examples, learning_rate=1e30), tmp_path)
 
 
-def test_held_out_rows_are_scored_along_the_way_and_samples_change(tiny, examples, tmp_path):
-    run = run_of(
-        examples[:16], held_out=examples[16:], prompts=("Which mountain stands near Paris number 0?",)
-    )
-    _, _, notes = teach(tiny, run, tmp_path)
+def test_held_out_rows_are_scored_along_the_way(tiny, examples, tmp_path):
+    _, _, notes = teach(tiny, run_of(examples[:16], held_out=examples[16:]), tmp_path)
     evaluations = notes.of("evaluation")
     assert evaluations[0]["step"] == 0
     assert len(evaluations) >= 4
     assert all(math.isfinite(metric["loss"]) for metric in evaluations)
+
+
+@pytest.mark.parametrize(("share", "several"), [(1e9, True), (0.0, False)])
+def test_sample_answers_change_and_take_no_more_than_their_share_of_the_time(
+    share, several, tiny, examples, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(training, "SAMPLING_SHARE", share)
+    run = run_of(examples, prompts=("Which mountain stands near Paris number 0?",))
+    _, _, notes = teach(tiny, run, tmp_path)
     answers = [metric["answers"][0] for metric in notes.of("samples")]
-    assert answers[0] != answers[-1]
+    assert (len(answers) > 1) == several
+    assert (answers[0] != answers[-1]) == several
 
 
 @pytest.mark.parametrize(("rows", "ends_early"), [(24, True), (12, False)])

@@ -112,8 +112,13 @@ def test_an_incomplete_model_is_set_aside_and_not_deleted(place, teach):
 
 
 def test_the_scores_before_and_after_are_measured(teach):
-    _, status = teach(epochs=12, learning_rate=5e-3)
+    session, status = teach(epochs=12, learning_rate=5e-3)
     results = status.results
+    samples = [m for m in sessions.MetricsReader(session.metrics).read_metrics() if m["kind"] == "samples"]
+    assert samples[0]["step"] == 0
+    assert samples[-1]["step"] == status.total_steps
+    assert samples[0]["prompts"] == samples[-1]["prompts"]
+    assert samples[0]["answers"] != samples[-1]["answers"]
     assert results.taught_after.loss < results.taught_before.loss
     assert results.held_out_before.rows == results.held_out_after.rows == results.rows_held_out == 5
     assert results.rows_taught == results.rows_new == 23
