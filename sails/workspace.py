@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -235,7 +236,7 @@ def inspect_model(folder: Path) -> ModelState:
         state="incomplete" if reason else "complete",
         reason=reason,
         fingerprint=None if reason else _fingerprint(folder, sizes),
-        base=_text(record.get("base")),
+        base=_text(record.get("base")) or _base_in_config(folder),
         session=_text(record.get("session")),
         files=files,
         modified=_modified(folder, files),
@@ -285,6 +286,12 @@ def _files(folder: Path) -> tuple[FoundFile, ...]:
 def _modified(folder: Path, files: Iterable[FoundFile]) -> datetime | None:
     times = [(folder / file.name).stat().st_mtime for file in files]
     return datetime.fromtimestamp(max(times), UTC) if times else None
+
+
+def _base_in_config(folder: Path) -> str | None:
+    """The base model that transformers noted in a model made elsewhere; None for a folder's path."""
+    name = _text((read_json(folder / "config.json") or {}).get("_name_or_path"))
+    return name if name and re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", name) else None
 
 
 def _config_problem(folder: Path, sizes: dict[str, int]) -> str | None:

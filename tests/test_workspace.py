@@ -595,3 +595,19 @@ def test_an_unreadable_small_file_reads_as_nothing(tmp_path):
     assert read_json(tmp_path) is None
     (tmp_path / "list.json").write_text("[1]")
     assert read_json(Path(tmp_path / "list.json")) is None
+
+
+@pytest.mark.parametrize(
+    ("noted", "base"),
+    [
+        ("distilgpt2", "distilgpt2"),
+        ("microsoft/DialoGPT-small", "microsoft/DialoGPT-small"),
+        ("./trained_model", None),
+        (7, None),
+    ],
+)
+def test_a_model_made_elsewhere_is_known_by_the_base_in_its_config(noted, base, tmp_path):
+    folder = make_model(tmp_path / "trained_model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"_name_or_path": noted}))
+    assert inspect_model(folder).base == base
