@@ -225,17 +225,16 @@ def run_training(workspace: Workspace, session: Session, spec: TrainSpec, report
     sessions.dequeue(workspace, session.id)
     for target in (workspace.trained_model, workspace.onnx_model):
         publishing.recover(target)
-    provenance = publishing.provenance_of(workspace.trained_model)
-    if provenance is None or provenance.session != session.id:
+    if _was_published(workspace, reporter.status):
+        reporter.update(verdict="published")  # it may have been killed before it could say so
+    else:
         if not inspect_model(session.model).complete:
             _train(workspace, session, spec, reporter)
             reporter.check_stop()
         with reporter.phase("publish"):
             _publish_or_hold(workspace, session, reporter)
-    else:
-        reporter.update(verdict="published")  # it was published, and killed before it could say so
     shutil.rmtree(session.checkpoints, ignore_errors=True)
-    if spec.export and reporter.status.verdict == "published":
+    if spec.export and workspace.situation().trained.fingerprint == reporter.status.fingerprint:
         with reporter.phase("export"):
             prompts = [row.input for row in _verification_rows(session)]
             # Without a trained model, the ONNX model was all that is left of something: keep it.
@@ -250,6 +249,15 @@ def run_training(workspace: Workspace, session: Session, spec: TrainSpec, report
                 reporter,
                 keep,
             )
+
+
+def _was_published(workspace: Workspace, status: Status) -> bool:
+    """Whether a resumed session's candidate is, or was, the current model already."""
+    if status.verdict == "published":
+        return True
+    current = workspace.situation().trained.fingerprint
+    known = {current, *(version.fingerprint for version in publishing.versions(workspace))}
+    return status.fingerprint is not None and status.fingerprint in known
 
 
 def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:

@@ -15,7 +15,8 @@ pytestmark = pytest.mark.embedded
 
 
 @pytest.mark.timeout(900)
-def test_a_lesson_becomes_a_chatting_onnx_model(tmp_path, capsys):
+def test_a_lesson_becomes_a_chatting_onnx_model(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # a real model is worth every core
     lesson = tmp_path / "lesson.json"
     lesson.write_text(json.dumps(json.loads((EXAMPLES / "programming_basics.json").read_text())[:24]))
     root = tmp_path / "workspace"

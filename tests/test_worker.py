@@ -153,9 +153,7 @@ def test_a_session_stopped_in_the_middle_resumes_to_the_same_model(teach, tmp_pa
     assert stopped.state == "stopped"
     assert 5 <= stopped.step < stopped.total_steps
     assert not fresh.trained_model.exists()
-    with monkeypatch.context() as patch:
-        patch.setattr(worker.local, "start_worker", lambda _: None)
-        sessions.resume(fresh, session)
+    _resume(fresh, session, monkeypatch)
     resumed = run_worker(session)
     assert (resumed.state, resumed.verdict) == ("succeeded", "published")
     assert resumed.fingerprint == whole.fingerprint
@@ -175,9 +173,7 @@ def test_a_session_stopped_before_it_starts_training_can_be_resumed(place, base,
     session = queue_training(place, dataset, base, monkeypatch=monkeypatch, epochs=1)
     session.request_stop()
     assert run_worker(session).state == "stopped"
-    with monkeypatch.context() as patch:
-        patch.setattr(worker.local, "start_worker", lambda _: None)
-        sessions.resume(place, session)
+    _resume(place, session, monkeypatch)
     assert run_worker(session).verdict == "published"
 
 
@@ -192,9 +188,7 @@ def test_a_candidate_is_held_when_another_model_became_current_meanwhile(
     assert run_worker(session).state == "stopped"
     stopper.join()
     _, third = teach("lake")
-    with monkeypatch.context() as patch:
-        patch.setattr(worker.local, "start_worker", lambda _: None)
-        sessions.resume(place, session)
+    _resume(place, session, monkeypatch)
     held = run_worker(session)
     assert (held.state, held.verdict) == ("succeeded", "held")
     assert place.situation().trained.fingerprint == third.fingerprint
@@ -204,6 +198,30 @@ def test_a_candidate_is_held_when_another_model_became_current_meanwhile(
     assert {v.fingerprint for v in publishing.versions(place)} == {first.fingerprint, third.fingerprint}
     with pytest.raises(RequestError, match="holds no candidate"):
         worker.publish_held(place, session)
+
+
+def test_a_session_that_was_killed_behind_its_publication_is_not_taught_again(place, teach, monkeypatch):
+    session, first = teach("mountain", export=True)
+    # As a kill leaves it between the publication and the word of it.
+    session.write_status(first.model_copy(update={"state": "stopped", "verdict": None}))
+    shutil.rmtree(place.onnx_model)
+    _resume(place, session, monkeypatch)
+    again = run_worker(session)
+    assert (again.state, again.verdict, again.fingerprint) == ("succeeded", "published", first.fingerprint)
+    assert place.situation().onnx.stale is False  # the export was caught up on
+
+    _, second = teach("river")
+    session.write_status(first.model_copy(update={"state": "stopped", "verdict": None}))
+    _resume(place, session, monkeypatch)
+    assert run_worker(session).verdict == "published"
+    assert place.situation().trained.fingerprint == second.fingerprint
+    assert [v.fingerprint for v in publishing.versions(place)] == [first.fingerprint]
+
+
+def _resume(place, session, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.local, "start_worker", lambda _: None)
+        sessions.resume(place, session)
 
 
 def test_export_and_verification_follow_when_asked(place, teach):
