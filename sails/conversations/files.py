@@ -13,7 +13,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sails.conversations.decoding import decode, printable
+from sails.conversations.workbook import first_sheet
 from sails.errors import ConversationFileError
 
 Record = tuple[int, Any]
@@ -60,7 +60,6 @@ _OTHER_KINDS = (  # what people choose by mistake, by its first bytes
 )
 _LISTS = ("data", "conversations", "examples", "rows", "items", "records", "dataset", "pairs", "train")
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-_EXCEL_ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!"})
 _JSON = json.JSONDecoder(strict=False)  # a raw line break inside a text is common, and clear
 
 
@@ -209,26 +208,13 @@ def _csv_rows(text: str, delimiter: str) -> Iterator[Cells]:
 
 
 def _excel(raw: bytes, name: str) -> Source:
-    with _failing_as(name, "an Excel workbook"), warnings.catch_warnings():
-        import openpyxl
-
-        warnings.simplefilter("ignore")  # about styles and extensions, nothing that touches values
-        workbook = openpyxl.load_workbook(io.BytesIO(raw), read_only=True, data_only=True)
-        sheets = workbook.worksheets
-        rows: list[Cells] = []
-        for sheet in sheets:
-            sheet.reset_dimensions()  # some programs write them wrong
-            rows = [[_excel_value(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
-            if any(map(_filled, rows)):
-                break
-        note = f"Only the sheet “{sheet.title}” was read, of {len(sheets)}."
-    return replace(_table("xlsx", rows, name), notes=(note,) if len(sheets) > 1 else ())
-
-
-def _excel_value(value: Any) -> Any:
-    if isinstance(value, str):
-        return None if value in _EXCEL_ERRORS else value.replace("_x000D_", "")
-    return value
+    with _failing_as(name, "an Excel workbook"):
+        title, rows, sheets = first_sheet(raw)
+    widest = max(map(len, rows), default=0)
+    for header in islice(filter(None, rows), 1):  # cells beside the table are columns without a name
+        header += [None] * (widest - len(header))
+    note = f"Only the sheet “{title}” was read, of {sheets}."
+    return replace(_table("xlsx", rows, name), notes=(note,) if sheets > 1 else ())
 
 
 def _parquet(raw: bytes, name: str) -> Source:

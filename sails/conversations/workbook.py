@@ -30,7 +30,7 @@ _NOT_OF_A_DATE = re.compile(r'"[^"]*"|\[[^\]]*\]|[\\_*].')
 class Sheet(NamedTuple):
     title: str
     rows: list[list[Any]]
-    """Texts, numbers, booleans, dates and None; a blank row is an empty list."""
+    """Texts, numbers, booleans and dates, None between them; a blank row is an empty list."""
     of: int
     """How many sheets the workbook has."""
 
@@ -38,11 +38,12 @@ class Sheet(NamedTuple):
 def first_sheet(raw: bytes) -> Sheet:
     """The first sheet that has rows, or the last one if none has."""
     workbook = _Workbook(raw)
+    sheet = Sheet("", [], 0)
     for title, path in workbook.sheets:
-        rows = workbook.rows(path)
-        if any(any(value is not None for value in row) for row in rows):
+        sheet = Sheet(title, workbook.rows(path), len(workbook.sheets))
+        if any(sheet.rows):
             break
-    return Sheet(title, rows, len(workbook.sheets))
+    return sheet
 
 
 class _Workbook:
@@ -76,12 +77,14 @@ class _Workbook:
 
     def _values(self, row: Element) -> list[Any]:
         values: list[Any] = []
+        column = -1
         for cell in row:
             reference = cell.get("r")
-            column = _column(reference.rstrip("0123456789")) if reference else len(values)
-            if column > len(values):
+            column = _column(reference.rstrip("0123456789")) if reference else column + 1
+            value = self._value(cell)
+            if value not in (None, ""):  # cells that are only coloured may go on to the last column
                 values += [None] * (column - len(values))
-            values.append(self._value(cell))
+                values.append(value)
         return values
 
     def _value(self, cell: Element) -> Any:
@@ -107,16 +110,19 @@ class _Workbook:
         folder, name = posixpath.split(path)
         relations = ElementTree.fromstring(self._zip.read(posixpath.join(folder, "_rels", f"{name}.rels")))
         return {
-            relation.get("Id", ""): posixpath.normpath(posixpath.join("/", folder, relation.get("Target", "")))[1:]
+            relation.get("Id", ""): posixpath.normpath(
+                posixpath.join("/", folder, relation.get("Target", ""))
+            )[1:]
             for relation in relations
             if relation.get("Type", "").endswith(f"/{kind}")
         }
 
     def _elements(self, path: str, name: str) -> Iterator[Element]:
         """Every element of that name, one at a time; what was used is let go."""
+        ending = f"}}{name}"
         with self._zip.open(path) as file:
             for _, element in ElementTree.iterparse(file):
-                if element.tag.endswith(f"}}{name}"):
+                if element.tag.endswith(ending):
                     yield element
                     element.clear()
 
@@ -126,10 +132,10 @@ def _relation(sheet: Element) -> str:
 
 
 def _text(item: Element) -> str:
-    """A text, or the pieces of one, without the pronunciation that stands beside Japanese ones."""
-    pieces = (piece for piece in item if not piece.tag.endswith("}rPh"))
-    texts = (text.text for piece in pieces for text in piece.iter() if text.tag.endswith("}t"))
-    return _unescaped("".join(text or "" for text in texts))
+    """A text in one piece or several, without the pronunciation that may stand beside Japanese ones."""
+    pieces = [piece for piece in item if not piece.tag.endswith("}rPh")]
+    texts = [text.text or "" for piece in pieces for text in piece.iter() if text.tag.endswith("}t")]
+    return _unescaped("".join(texts))
 
 
 def _unescaped(text: str) -> str:
@@ -139,14 +145,13 @@ def _unescaped(text: str) -> str:
 
 def _date_styles(styles: Element) -> set[str]:
     """The numbers of the cell styles that show a date or a time."""
-    own = {
-        own.get("numFmtId", ""): bool(re.search("[dmyhs]", _NOT_OF_A_DATE.sub("", own.get("formatCode", "").lower())))
-        for own in styles.iterfind("{*}numFmts/{*}numFmt")
-    }
-    formats = [style.get("numFmtId", "0") for style in styles.iterfind("{*}cellXfs/{*}xf")]
-    return {
-        str(number) for number, name in enumerate(formats) if own.get(name, name.isdigit() and int(name) in _DATE_FORMATS)
-    }
+    dates = {str(number) for number in _DATE_FORMATS}
+    for own in styles.iterfind("{*}numFmts/{*}numFmt"):
+        code = _NOT_OF_A_DATE.sub("", own.get("formatCode", "").lower())
+        if re.search("[dmyhs]", code):
+            dates.add(own.get("numFmtId", ""))
+    used = styles.iterfind("{*}cellXfs/{*}xf")
+    return {str(number) for number, style in enumerate(used) if style.get("numFmtId") in dates}
 
 
 @cache

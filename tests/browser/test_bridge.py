@@ -20,7 +20,7 @@ THEMES = {"light": "rgb(255, 255, 255)", "dark": "rgb(16, 25, 29)"}
 def visit(page: Page, dashboard: Dashboard) -> None:
     """Open the bridge and wait until it is drawn to its end."""
     page.goto(dashboard.address)
-    expect(page.get_by_role("heading", name="The last trainings")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("heading", name="The last trainings")).to_be_visible()
     expect(page.get_by_role("table").first).to_be_visible()
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
@@ -91,12 +91,12 @@ def test_a_running_session_is_followed_without_reloading_and_until_it_ends(page,
         expect(page.get_by_text("step 12 of 60")).to_be_visible()
         later = session.written_status().model_copy(update={"step": 30, "progress": 0.5})
         session.write_status(later)
-        expect(page.get_by_text("step 30 of 60")).to_be_visible(timeout=10_000)
+        expect(page.get_by_text("step 30 of 60")).to_be_visible()
         session.write_status(later.model_copy(update={"state": "stopped"}))
     finally:
         for lock in held:
             lock.release()
-    expect(page.get_by_text("Nothing is running.")).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("Nothing is running.")).to_be_visible()
     expect(page.get_by_text("Stopped on request")).to_be_visible()
 
 
@@ -104,7 +104,7 @@ def test_a_workspace_that_is_a_file_is_told_in_a_sentence(page, dashboard):
     dashboard.workspace.write_text("not a folder")
     page.goto(dashboard.address)
     alert = page.get_by_test_id("stAlert")
-    expect(alert).to_contain_text("is a file, not a folder. Choose another folder.", timeout=20_000)
+    expect(alert).to_contain_text("is a file, not a folder. Choose another folder.")
     assert "Traceback" not in page.content()
 
 

@@ -1,0 +1,126 @@
+"""Excel workbooks as Excel, LibreOffice and Google write them; openpyxl says what is right."""
+
+import datetime
+import io
+import zipfile
+
+import openpyxl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+from sails.conversations.workbook import first_sheet
+
+TEXTS = st.text(max_size=20).filter(lambda text: not ILLEGAL_CHARACTERS_RE.search(text) and text[:1] != "=")
+DATES = st.datetimes(datetime.datetime(1950, 1, 1), datetime.datetime(2100, 1, 1))
+NUMBERS = st.integers(-(10**9), 10**9) | st.floats(-1e9, 1e9) | st.booleans()
+VALUES = st.none() | TEXTS | NUMBERS | DATES.map(lambda date: date.replace(microsecond=0))
+
+
+def saved(book: openpyxl.Workbook) -> bytes:
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+def book_of(*rows: list[object]) -> openpyxl.Workbook:
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    return book
+
+
+def written_by_hand(cells: str, texts: str = "") -> bytes:
+    """A workbook whose sheet and shared texts are these pieces of XML; paths are as some programs have them."""
+    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+
+    def relations(**targets: str) -> str:
+        links = "".join(
+            f'<Relationship Id="{kind}" Type="{office}/{kind}" Target="{path}"/>'
+            for kind, path in targets.items()
+        )
+        return f"<Relationships>{links}</Relationships>"
+
+    sheets = f'<sheets xmlns:r="{office}"><sheet name="Data" sheetId="1" r:id="worksheet"/></sheets>'
+    parts = {
+        "_rels/.rels": relations(officeDocument="/xl/book.xml"),
+        "xl/_rels/book.xml.rels": relations(worksheet="/xl/sheets/one.xml", sharedStrings="texts.xml"),
+        "xl/book.xml": f"<workbook {main}>{sheets}</workbook>",
+        "xl/sheets/one.xml": f"<worksheet {main}><sheetData>{cells}</sheetData></worksheet>",
+        "xl/texts.xml": f"<sst {main}>{texts}</sst>",
+    }
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+@given(st.lists(st.lists(VALUES, min_size=1, max_size=4), min_size=1, max_size=5), st.booleans())
+def test_values_are_read_as_openpyxl_reads_them(rows, since_1904):
+    book = book_of(*rows)
+    if since_1904:
+        book.epoch = openpyxl.utils.datetime.CALENDAR_MAC_1904
+    raw = saved(book)
+    right = openpyxl.load_workbook(io.BytesIO(raw)).active
+    for row, values in enumerate(first_sheet(raw).rows, 1):
+        for column, value in enumerate(values, 1):
+            expected = right.cell(row, column).value
+            if isinstance(expected, datetime.datetime):
+                assert abs(value - expected) < datetime.timedelta(seconds=1)
+            else:
+                assert value == expected
+    assert sum(value is not None for row in first_sheet(raw).rows for value in row) == sum(
+        cell.value is not None for row in right.iter_rows() for cell in row
+    )
+
+
+def test_blank_rows_and_cells_keep_their_place():
+    book = openpyxl.Workbook()
+    book.active["B2"], book.active["AA4"] = "here", "there"
+    rows = first_sheet(saved(book)).rows
+    assert rows == [[], [None, "here"], [], [*[None] * 26, "there"]]
+
+
+def test_the_first_sheet_with_rows_is_read():
+    book = openpyxl.Workbook()
+    book.create_sheet("Second").append(["x"])
+    book.create_sheet("Third").append(["y"])
+    assert first_sheet(saved(book)) == ("Second", [["x"]], 3)
+
+
+def test_a_workbook_without_rows_has_none():
+    assert first_sheet(saved(openpyxl.Workbook())).rows == []
+
+
+def test_pieces_of_a_text_are_joined_without_its_pronunciation():
+    pieces = "<r><t>東</t></r><r><rPr/><t xml:space='preserve'>京 </t></r><rPh><t>トウキョウ</t></rPh>"
+    cells = '<c r="A1" t="s"><v>1</v></c><c r="B1" t="inlineStr"><is><t>a_x000D_</t></is></c>'
+    raw = written_by_hand(f"<row>{cells}</row>", f"<si><t>no</t></si><si>{pieces}</si>")
+    assert first_sheet(raw) == ("Data", [["東京 ", "a\r"]], 1)
+
+
+def test_of_a_formula_the_last_value_is_read_and_of_an_error_none():
+    cells = (
+        '<c t="str"><f>A2</f><v>text</v></c><c><f>1+1</f><v>2</v></c><c t="e"><v>#N/A</v></c>'
+        '<c><f>1</f></c><c t="b"><v>1</v></c>'
+    )
+    assert first_sheet(written_by_hand(f"<row>{cells}</row>")).rows == [["text", 2, None, None, True]]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        '<row r="99999999999"><c><v>1</v></c></row>',
+        '<row r="2"/><row r="1"/>',
+        '<row><c r="ZZZZ1"><v>1</v></c></row>',
+        '<row><c t="s"><v>7</v></c></row>',
+        "<row><c><v>one</v></c></row>",
+        "<row><c>",
+    ],
+)
+def test_a_damaged_sheet_raises_instead_of_filling_the_memory(cells):
+    with pytest.raises((ValueError, IndexError, SyntaxError)):
+        first_sheet(written_by_hand(cells))
