@@ -41,16 +41,17 @@ def findings(pairs: Sequence[tuple[str, str]]) -> list[Finding]:
     Every answer is taught, so rubbish in any of them counts. The rest is asked of the last one only:
     in the midst of a chat “Hi” may well be answered with “Hi!”.
     """
-    *earlier, (question, answer) = pairs or [("", "")]
-    for asked, said in earlier:
-        if found := _repetitive(said) or _gibberish(asked, said):
+    for question, answer in pairs[:-1]:
+        if found := _repetitive(answer, _words(answer)) or _gibberish(question, answer):
             return [found]
-    found = _empty(question, answer) or _echo(question, answer)
+    question, answer = pairs[-1] if pairs else ("", "")
+    words = _words(answer)
+    found = _empty(question, answer) or _echo(question, answer, words)
     if not found or found.severity == "warning":
-        found = _repetitive(answer) or _gibberish(question, answer) or found
+        found = _repetitive(answer, words) or _gibberish(question, answer) or found
     if found and found.severity == "error":
         return [found]
-    return [finding for finding in (found, _too_short(answer), _cut_off(answer)) if finding]
+    return [finding for finding in (found, _too_short(answer, words), _cut_off(answer)) if finding]
 
 
 def _words(text: str) -> list[str]:
@@ -82,7 +83,7 @@ def _empty(question: str, answer: str) -> Finding | None:
 # ---- echo -----------------------------------------------------------------------------------------
 
 
-def _echo(question: str, answer: str) -> Finding | None:
+def _echo(question: str, answer: str, given: list[str]) -> Finding | None:
     """An answer that adds no word to the question.
 
     It may still be right: “tea or coffee?” and “sort: b, a” are answered in the question's own
@@ -90,10 +91,8 @@ def _echo(question: str, answer: str) -> Finding | None:
     it picks from it, or from the material that follows a colon, a line break or a quotation mark.
     """
     asked = _words(question)
-    known = set(asked)
-    if any(match[0] not in known for match in _WORD.finditer(answer.casefold())):
+    if not set(asked).issuperset(given):
         return None
-    given = _words(answer)
     if not given:  # an operator, an emoji
         same = question.strip() == answer.strip()
         return Finding("echo", "error", "the answer is the question again") if same else None
@@ -114,10 +113,9 @@ _SIGN_OR_NAME = re.compile(_SIGN.pattern + "|[b-df-hj-np-tv-xz]")  # variables a
 _CODE_SIGN = re.compile(r"[|\[\]{}()<>=;\\]")
 
 
-def _repetitive(answer: str) -> Finding | None:
+def _repetitive(answer: str, words: list[str]) -> Finding | None:
     """Half of the answer is one loop, or it says few sentences or few words again and again."""
-    answer = answer[:20_000]
-    words = _words(answer)
+    answer, words = answer[:20_000], words[:4000]
     in_one_piece = len(words) < 4 or len(answer) > 10 * len(words)
     if in_one_piece and len(answer) >= 8 and "0x" not in answer and _looped(answer.casefold(), _SIGN) >= 0.5:
         return Finding("repetitive", "error", "the answer repeats the same characters again and again")
@@ -174,10 +172,12 @@ _ODD = re.compile(
 )
 # Words that stand alone, in plain letters: no abbreviations, no parts of addresses, paths or code.
 _PLAIN_WORD = re.compile(r"""(?<![^\s("'“‘«,])[A-Za-z][a-z]{2,}(?![^\s.,;:!?)"'”’»])""")
-_KEYBOARD_WALK = re.compile(
-    r"asdf|asdasd|qwer(?!t[yz]\b)|qweqwe|zxcv|lkjh|poiu|mnbv|(sdf|dfg|fgh|ghj|hjk|jkl|xcv|cvb|vbn|bnm)[a-z]",
-    re.IGNORECASE,
+# Fingers walking along a row of keys; `qwerty` and its sisters are words by now.
+_KEYBOARD_WALKS = (
+    *("asdf", "asdasd", "qwer", "qweqwe", "zxcv", "lkjh", "poiu", "mnbv"),
+    *("sdf", "dfg", "fgh", "ghj", "hjk", "jkl", "xcv", "cvb", "vbn", "bnm"),
 )
+_KEYBOARDS = frozenset({"qwerty", "qwertz"})
 _SYMBOLS = re.compile(r"[!@#$%^&*]{4,}")
 
 
@@ -205,12 +205,13 @@ def _is_typed_at_random(text: str, other: str) -> bool:
     vowels = sum(map(text.count, "aeiouy"))
     if len(text) > 40 and vowels > 0.3 * (len(text) - text.count(" ")):  # keys hit at random: 0.15 to 0.23
         return False
-    if len(_ODD.findall(text)) < 3 and not _KEYBOARD_WALK.search(text):
+    walked = any(walk in text for walk in _KEYBOARD_WALKS)
+    if not walked and len(_ODD.findall(text)) < 3:
         return False
     plain = [word for word in _PLAIN_WORD.findall(text) if word not in other]
     if 3 * sum(map(len, plain)) < 2 * sum(map(str.isalpha, text)):
         return False
-    if 2 * sum(bool(_KEYBOARD_WALK.match(word)) for word in plain) >= len(plain):
+    if walked and 2 * sum(map(_is_walk, plain)) >= len(plain):
         return True
     if 2 * sum(map(text.count, ",;|\n")) >= len(plain):  # a list of names: mkdir, chmod, pwd
         return False
@@ -222,12 +223,16 @@ def _is_typed_at_random(text: str, other: str) -> bool:
     return sum(odd) / pairs >= (0.6 if len(plain) == 1 else 0.3 if pairs < 20 else 0.2)
 
 
+def _is_walk(word: str) -> bool:
+    return len(word) > 3 and word.lower().startswith(_KEYBOARD_WALKS) and word.lower() not in _KEYBOARDS
+
+
 # ---- too short, cut off ---------------------------------------------------------------------------
 
 
-def _too_short(answer: str) -> Finding | None:
+def _too_short(answer: str, words: list[str]) -> Finding | None:
     """A hint only: “4” and “Paris” are right, and a model learns more from a sentence."""
-    if len(answer) < 12 and len(_words(answer)) < 3:
+    if len(answer) < 12 and len(words) < 3:
         return Finding("too_short", "warning", "the answer is very short")
     return None
 

@@ -40,7 +40,7 @@ class Conversation:
     turns: tuple[Turn, ...]
     extra: dict[str, Any] = field(default_factory=dict, hash=False)
     row: int = field(default=0, compare=False)
-    _fingerprints: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    _fingerprints: tuple[str, str] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def input(self) -> str:
@@ -72,13 +72,13 @@ class Conversation:
             return {"input": self.turns[0].content, "output": self.turns[1].content, **self.extra}
         return {"messages": self.messages(), **self.extra}
 
-    def _hashed(self) -> list[str]:
+    def _hashed(self) -> tuple[str, str]:
         # Asked for by reading, cleaning, splitting and the ledger alike: hashed once.
-        if not self._fingerprints:
-            turns = [(turn.role, f"{turn.role}\x1f{_normalised(turn.content)}\x1e") for turn in self.turns]
-            asked = "".join(text for role, text in turns[:-1] if role != "system")
-            self._fingerprints.extend((_digest("".join(text for _, text in turns)), _digest(asked)))
-        return self._fingerprints
+        if self._fingerprints is None:
+            texts = [f"{turn.role}\x1f{_normalised(turn.content)}\x1e" for turn in self.turns]
+            asked = texts[self.turns[0].role == "system" : -1] if self.turns else []
+            object.__setattr__(self, "_fingerprints", (_digest("".join(texts)), _digest("".join(asked))))
+        return self._fingerprints or ("", "")
 
 
 def write_jsonl(path: Path | str, conversations: Iterable[Conversation]) -> None:
