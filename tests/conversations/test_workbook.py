@@ -32,7 +32,7 @@ def book_of(*rows: list[object]) -> openpyxl.Workbook:
 
 
 def written_by_hand(cells: str, texts: str = "") -> bytes:
-    """A workbook whose sheet and shared texts are these pieces of XML, with paths as some programs write them."""
+    """A workbook made of these pieces of XML, with paths as some programs write them."""
     main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
     office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 
