@@ -15,7 +15,6 @@ from sails.errors import ConversationFileError
 _MARKS = (  # longest first: UTF-32's begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
@@ -23,7 +22,7 @@ _SAMPLE = 1 << 16
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _BROKEN_BYTES = re.compile("[\udc80-\udcff]")
 _BEYOND_ASCII = re.compile("[^\x00-\x7f]")
-
+_HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 
 HALF_CHARACTERS = re.compile("[\ud800-\udfff]")
 """Lone surrogates: bytes that are not UTF-8 (see `decode`), or one half of a pair in JSON."""
@@ -53,6 +52,7 @@ def _decoded(raw: bytes, name: str) -> Decoded:
     for mark, encoding in _MARKS:
         if raw.startswith(mark):
             return _marked(raw[len(mark) :], encoding, name)
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     if utf16 := _unmarked_utf16(raw):
         return Decoded(raw.decode(utf16, "surrogatepass"), utf16, ())
     if len(_CONTROLS.findall(raw[:_SAMPLE])) > len(raw[:_SAMPLE]) / 20:
@@ -107,17 +107,15 @@ def _unmarked_utf16(raw: bytes) -> str | None:
 def _windows(raw: bytes, name: str) -> Decoded:
     """Western European text as older Windows programs save it.
 
-    Every Cyrillic, Greek or Chinese file in an old encoding of its own would pass too, as a heap of
-    accented letters; in Western languages accented letters are few among plain ones.
+    Cyrillic, Greek or Chinese text in an old encoding of its own would pass for it too, as a heap of
+    accented letters. In Western languages those stand alone or in twos between plain ones.
     """
-    sample = raw[:_SAMPLE]
-    accented = sum(byte > 0x7F for byte in sample)
-    plain = sum(chr(byte).isalpha() for byte in sample if byte < 0x80)
     try:
         text = raw.decode("windows-1252")
     except UnicodeDecodeError as error:
         raise _not_text(name) from error
-    if accented > plain / 2:
+    runs = [len(run) for run in _HIGH_BYTES.findall(raw)]
+    if 3 * sum(run for run in runs if run > 2) > sum(runs):
         raise _not_text(name)
     note = "The file is not UTF-8; it was read as Windows-1252. Check that accented letters look right."
     return Decoded(text, "windows-1252", (note,))

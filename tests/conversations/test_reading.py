@@ -136,17 +136,30 @@ def test_windows_1252_is_accepted_and_said(reading):
     assert "Windows-1252" in result.notes[0]
 
 
-@pytest.mark.parametrize("encoding", ["cp1251", "shift-jis", "gb18030", "koi8-r"])
-def test_other_old_encodings_are_refused_and_not_read_as_rubbish(reading, encoding):
-    text = "Привет, как дела? Хорошо, спасибо." if encoding in ("cp1251", "koi8-r") else "日本語、東京。大阪"
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1251", "Привет, как дела?"),
+        ("koi8-r", "Привет, как дела?"),
+        ("cp1253", "Καλημέρα, τι κάνεις;"),
+        ("cp1255", "שלום עולם"),
+        ("cp1256", "مرحبا بالعالم"),
+        ("shift-jis", "日本語、東京。大阪"),
+        ("gb18030", "中国的首都是哪里"),
+        ("euc-kr", "한국의 수도는 서울"),
+    ],
+)
+def test_other_old_encodings_are_refused_and_not_read_as_rubbish(reading, encoding, text):
+    rows = [{"input": text, "output": text, "timestamp": "2026-01-01T00:00:00", "channel": "helpdesk"}]
     with pytest.raises(ConversationFileError, match="encoding") as refused:
-        reading(f"input,output\n{text},{text}\n".encode(encoding), "old.csv")
+        reading((json_lines(RECORDS[:1]) * 3000 + json_lines(rows)).encode(encoding), "old.jsonl")
     assert "UTF-8" in refused.value.remedy
 
 
-def test_a_damaged_byte_costs_only_its_row(reading):
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_damaged_byte_costs_only_its_row(reading, mark):
     lines = json_lines([{"input": "Où?", "output": "Là-bas."}, {"input": "Qué?", "output": "Nada más."}])
-    result = reading(lines.encode().replace(b"Nada", b"N\xffda"), "file.jsonl")
+    result = reading(mark + lines.encode().replace(b"Nada", b"N\xffda"), "file.jsonl")
     assert pairs(result) == [("Où?", "Là-bas.")]
     assert result.refused == (Refusal(2, "the answer (“output”) holds broken characters"),)
     assert "Bytes that are not UTF-8: 1" in result.notes[0]
