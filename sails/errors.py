@@ -4,7 +4,8 @@
     ├── RequestError              the request was wrong; nothing was started (exit code 2)
     │   ├── ConversationFileError     a file of conversations cannot be read or holds nothing usable
     │   ├── WorkspaceError            a folder, version or session that is asked for is not there
-    │   └── BusyError                 something else holds what this needs
+    │   ├── BusyError                 something else holds what this needs
+    │   └── ViewOnlyError             nothing may be changed here
     └── JobError                  the work was started and failed (exit code 1)
         ├── QualityError              the conversations are too poor to teach (also exit code 1)
         ├── OutOfMemoryError          the work does not fit, or did not fit, in memory
@@ -56,6 +57,10 @@ class WorkspaceError(RequestError):
 
 class BusyError(RequestError):
     kind = "busy"
+
+
+class ViewOnlyError(RequestError):
+    kind = "view_only"
 
 
 class JobError(SailsError):

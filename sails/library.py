@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from sails import locks
+from sails import access, locks
 from sails.conversations import (
     Conversation,
     QualityReport,
@@ -51,6 +51,7 @@ def add(
     `keep_all` keeps rows that the quality check calls unfit, too. Raises `BadDataError` when no row is
     left.
     """
+    access.require_changes()
     rows = _distinct(reading.conversations) if keep_all else clean(reading.conversations, report)
     if not rows:
         raise BadDataError("No row of the file is fit to be taught.", "See `sails validate` for the reasons.")

@@ -28,7 +28,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sails import locks
+from sails import access, locks
 from sails.errors import BusyError, ModelLoadError, WorkspaceError
 from sails.workspace import (
     EXPORT_RECORD,
@@ -92,6 +92,7 @@ def replace_folder(staged: Path, target: Path, keep: Path | None) -> None:
     export is never deleted but moved beside the target. Safe to be killed at any instruction:
     `recover(target)` finishes or undoes.
     """
+    access.require_changes()
     if staged.parent != target.parent:
         raise ValueError(f"{staged} must lie beside {target}")
     locks.fsync_tree(staged)
@@ -202,6 +203,7 @@ def publish(workspace: Workspace, candidate: Path, provenance: Provenance) -> st
     The candidate folder is moved. The model that was current becomes a version, an incomplete one is
     set aside. Raises `ModelLoadError` when the candidate is not complete.
     """
+    access.require_changes()
     workspace.check_publishable()
     locks.write_atomic(candidate / PROVENANCE, provenance.model_dump_json(indent=1))
     state = inspect_model(candidate)
@@ -224,6 +226,7 @@ def roll_back(workspace: Workspace, version: str) -> str:
 
     Raises `WorkspaceError` when there is no such version and `BusyError` while a session trains.
     """
+    access.require_changes()
     workspace.check_publishable()
     source, target = workspace.versions / version, workspace.trained_model
     names = [path.name for path in _visible(workspace.versions)]
@@ -244,6 +247,7 @@ def retire(workspace: Workspace) -> Path | None:
 
     Returns where the model went, None when there was none. Raises `BusyError` while a session trains.
     """
+    access.require_changes()
     workspace.check_publishable()
     with alone(workspace):
         with _only_writer(workspace.trained_model):
@@ -310,6 +314,7 @@ def versions(workspace: Workspace) -> list[Version]:
 
 def pin(workspace: Workspace, version: str, *, pinned: bool) -> None:
     """Keep a version for good, or no longer; raises `WorkspaceError` when there is none of that name."""
+    access.require_changes()
     found = next((v for v in versions(workspace) if v.id == version), None)
     if found is None:
         raise WorkspaceError(f"There is no version {version!r}.", "See `sails sessions versions`.")

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from sails import locks
+from sails import access, locks
 from sails.behavior import Plan, Start
 from sails.errors import RequestError, SailsError, WorkspaceError
 from sails.workspace import Workspace, new_id, read_json
@@ -264,6 +264,7 @@ class Session:
 
 def create(folder: Path, spec: TrainSpec | ExportSpec) -> Session:
     """Make the folder of a session or job with its spec and a first status `queued`."""
+    access.require_changes()
     session = Session(folder / spec.id)
     session.folder.mkdir(parents=True)
     session.write_status(Status(queued=datetime.now(UTC)))
@@ -308,6 +309,7 @@ def _queue_lock(workspace: Workspace) -> Path:
 
 
 def enqueue(workspace: Workspace, session: Session) -> None:
+    access.require_changes()
     with locks.short_lock(_queue_lock(workspace)):
         entries = waiting(workspace)
         if all(entry.id != session.id for entry in entries):
@@ -362,6 +364,7 @@ def _fail_to_start(session: Session) -> None:
 
 def stop(workspace: Workspace, session: Session) -> None:
     """Ask a running session to end, or cancel one that waits. Raises `RequestError` when it has ended."""
+    access.require_changes()
     status = session.status()
     if status.state not in ("queued", "running"):
         raise RequestError(f"{session.id} is not running: it is {status.state}.")
@@ -375,6 +378,7 @@ def stop(workspace: Workspace, session: Session) -> None:
 
 def resume(workspace: Workspace, session: Session) -> None:
     """Put a stopped or interrupted session back into the queue. Raises `RequestError` otherwise."""
+    access.require_changes()
     status = session.status()
     if status.state not in RESUMABLE:
         raise RequestError(

@@ -24,7 +24,8 @@ def _isolated(request, monkeypatch, tmp_path_factory):
     away = tmp_path_factory.mktemp("away")
     (away / "here").mkdir()
     monkeypatch.chdir(away / "here")  # so that the default ./workspace is not in the repository
-    monkeypatch.delenv("SAILS_WORKSPACE", raising=False)
+    for name in ("SAILS_WORKSPACE", "SAILS_VIEW_ONLY", "SAILS_ROOT"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     if request.node.get_closest_marker("embedded") is None:
         monkeypatch.setenv("SAILS_CACHE", str(away / "cache"))

@@ -30,7 +30,7 @@ FLOORS = (
         "sails.planning",
     ),
     ("sails.publishing", "sails.conversations", "sails.sessions", "sails.behavior", "sails.workspace"),
-    ("sails.locks", "sails.errors"),
+    ("sails.locks", "sails.errors", "sails.access"),
 )
 
 

@@ -12,7 +12,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sails import base_models, behavior, library, locks, sessions
+from sails import access, base_models, behavior, library, locks, sessions
 from sails.behavior import Plan, Start
 from sails.sessions import ExportSpec, Session, Settings, TrainSpec
 from sails.workspace import Workspace
@@ -59,6 +59,7 @@ def submit(
     opset: int | None = None,
 ) -> Session:
     """Queue a training session and start it if nothing else trains. Raises `RequestError` before that."""
+    access.require_changes()
     workspace.check_publishable()
     plan_training(workspace, start=start, model_name=model_name, learning_rate=settings.learning_rate)
     report = library.report_of(workspace, dataset)
@@ -94,7 +95,7 @@ def submit_export(workspace: Workspace, spec_fields: ExportSpec) -> Session:
 
 def dispatch(workspace: Workspace) -> subprocess.Popen[bytes] | None:
     """Start the first in the queue if nothing trains. Anybody may call this at any time."""
-    if not sessions.waiting(workspace) or locks.is_held(workspace.training_lock):
+    if access.view_only() or not sessions.waiting(workspace) or locks.is_held(workspace.training_lock):
         return None
     session = sessions.next_to_start(workspace)
     return start_worker(session) if session else None
@@ -102,6 +103,7 @@ def dispatch(workspace: Workspace) -> subprocess.Popen[bytes] | None:
 
 def start_worker(session: Session) -> subprocess.Popen[bytes]:
     """Start `python -m sails.worker SESSION_DIR`, detached, with its output in the session's log."""
+    access.require_changes()
     package = Path(__file__).resolve().parents[2]
     paths = [str(package), os.environ.get("PYTHONPATH", "")]
     environment = {

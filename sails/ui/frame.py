@@ -1,10 +1,11 @@
 """What every page stands in: title, navigation, workspace, and errors as sentences.
 
-    with frame("Bridge") as workspace:
+    with frame("Train") as workspace:
         ...
 
 Every page opens with it, because a deep link on a fresh server runs that page's script and nothing else. To
-add a page, add its line to `PAGES`.
+add a page, add its line to `PAGES`. Which workspace a person looks at stands in the address (`?workspace=`,
+`?model=`), so that it survives a reload, and two tabs may show two workspaces.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 import streamlit as st
 
+from sails import access
 from sails.errors import SailsError
 from sails.launchers import local
 from sails.ui.words import code, plain
 from sails.workspace import Workspace
 
 WIDTH = 1000  # pixels; beyond that, lines become hard to read
+PLACE = ("workspace", "model")  # the parts of the address that every link keeps
 
 log = logging.getLogger("sails.ui")
 
@@ -34,53 +38,122 @@ class Page:
     icon: str
 
 
-PAGES = (Page("app.py", "Bridge", ":material/explore:"),)
+PAGES = (
+    Page("app.py", "Bridge", ":material/explore:"),
+    Page("pages/1_Data.py", "Data", ":material/library_books:"),
+    Page("pages/2_Train.py", "Train", ":material/school:"),
+    Page("pages/3_Sessions.py", "Sessions", ":material/history:"),
+    Page("pages/4_ONNX_export.py", "ONNX export", ":material/package_2:"),
+    Page("pages/5_Chat.py", "Chat", ":material/chat:"),
+)
 
 
 @contextmanager
 def frame(title: str) -> Iterator[Workspace]:
     """Draw what all pages have in common and give the workspace; whatever fails inside is told in words."""
-    st.set_page_config(page_title=f"{title} · MTN Sails", page_icon="⛵", layout="wide")
+    tab_title(title)
     with st.container(horizontal_alignment="center"), st.container(width=WIDTH), in_words():
         _header()
-        workspace = Workspace.open()
+        workspace = chosen_workspace()
         if workspace.root.exists():
             local.dispatch(workspace)  # after a crash, whoever looks keeps the queue moving
         st.caption(f"Workspace: {code(workspace.root)}")
+        if access.view_only():
+            st.info("You can look at everything here and change nothing.", icon=":material/visibility:")
         st.title(title, anchor=False)
         yield workspace
+
+
+def tab_title(title: str, state: str = "") -> None:
+    """What the browser's tab says; `state` in front of it, for who looks at another tab: ✅ Done."""
+    name = f"{state} · {title}" if state else title
+    st.set_page_config(page_title=f"{name} · MTN Sails", page_icon="⛵", layout="wide")
 
 
 def _header() -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         st.markdown("⛵ **MTN Sails**", width="content")
-        if len(PAGES) > 1:  # without a pages/ folder, streamlit refuses even the link to app.py
-            for page in PAGES:
-                st.page_link(page.script, label=page.title, icon=page.icon)
+        for page in PAGES:
+            st.page_link(page.script, label=page.title, icon=page.icon, query_params=place())
+
+
+# --- where a person is ----------------------------------------------------------------------------
+
+
+def usual_workspace() -> Workspace:
+    """The workspace that opens when the address names none."""
+    return Workspace.open()
+
+
+def chosen_workspace() -> Workspace:
+    """The workspace and model folder that the address names; raises `RequestError` outside the allowed root."""
+    usual = usual_workspace()
+    root = access.allowed_root(usual.root)
+    named = {name: access.inside(root, value) for name, value in place().items()}
+    return Workspace.open(named.get("workspace", usual.root), output_dir=named.get("model"))
+
+
+def place() -> dict[str, str]:
+    """What the address says of the workspace; empty for the usual one. Every link and switch passes it on."""
+    return {name: st.query_params[name] for name in PLACE if st.query_params.get(name)}
+
+
+def _page(title: str) -> Page:
+    return next(page for page in PAGES if page.title == title)
+
+
+def link(title: str, label: str, *, icon: str | None = None, **parameters: str) -> None:
+    """A link to another page in the same workspace; `parameters` stand in the address as well."""
+    page = _page(title)
+    st.page_link(page.script, label=label, icon=icon or page.icon, query_params={**place(), **parameters})
+
+
+def go(title: str, **parameters: str) -> NoReturn:
+    """Go to another page in the same workspace now; `parameters` stand in the address as well."""
+    st.switch_page(_page(title).script, query_params={**place(), **parameters})
+
+
+# --- errors ---------------------------------------------------------------------------------------
 
 
 @contextmanager
 def in_words() -> Iterator[None]:
-    """Show an error as a sentence with a remedy; one nobody foresaw goes to the log under a short code."""
-    try:
+    """Show an error as a sentence with a remedy; one nobody foresaw goes to the log under a short code.
+
+    What stands behind it in the same block is not drawn. To let the rest of a page be drawn all the same,
+    wrap only the part that may fail in `told`.
+    """
+    with told() as failed:
         yield
-        return
+    if failed:
+        st.stop()
+
+
+@contextmanager
+def told() -> Iterator[list[str]]:
+    """As `in_words`, but the page goes on; the list holds the sentence that was shown, if one was."""
+    shown: list[str] = []
+    try:
+        yield shown
     except SailsError as error:
-        show_error(str(error), error.remedy)
+        shown.append(show_error(str(error), error.remedy))
     except OSError as error:
         log.warning("cannot read or write: %s", error)
         what = error.filename or "A file"
-        show_error(f"{what} cannot be used: {error.strerror}.", "Check that it is there and may be opened.")
+        remedy = "Check that it is there and may be opened."
+        shown.append(show_error(f"{what} cannot be used: {error.strerror}.", remedy))
     except Exception as error:  # the last resort: a person must never meet a stack trace
         number = secrets.token_hex(3)
         log.error("error %s", number, exc_info=error)
-        show_error(
-            f"Something went wrong that should not have (code {number}).",
-            "Reload the page; if it stays, the dashboard's log in the terminal says more under this code.",
+        sentence = f"Something went wrong that should not have (code {number})."
+        remedy = (
+            "Reload the page; if it stays, the dashboard's log in the terminal says more under this code."
         )
-    st.stop()
+        shown.append(show_error(sentence, remedy))
 
 
-def show_error(message: str, remedy: str = "") -> None:
-    """One sentence for what happened and one for what to do."""
-    st.error(plain(f"{message} {remedy}".strip()), icon=":material/error:")
+def show_error(message: str, remedy: str = "") -> str:
+    """One sentence for what happened and one for what to do; returns both."""
+    sentence = f"{message} {remedy}".strip()
+    st.error(plain(sentence), icon=":material/error:")
+    return sentence

@@ -1,0 +1,6 @@
+"""Data."""
+
+from sails.ui.frame import frame
+
+with frame("Data") as workspace:
+    pass

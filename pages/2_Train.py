@@ -1,0 +1,6 @@
+"""Train."""
+
+from sails.ui.frame import frame
+
+with frame("Train") as workspace:
+    pass

@@ -1,0 +1,6 @@
+"""Sessions."""
+
+from sails.ui.frame import frame
+
+with frame("Sessions") as workspace:
+    pass

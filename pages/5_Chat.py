@@ -1,0 +1,6 @@
+"""Chat."""
+
+from sails.ui.frame import frame
+
+with frame("Chat") as workspace:
+    pass
