@@ -86,7 +86,7 @@ def usual_workspace() -> Workspace:
 
 
 def chosen_workspace() -> Workspace:
-    """The workspace and model folder that the address names; raises `RequestError` outside the allowed root."""
+    """The workspace and model folder that the address names; `RequestError` outside the allowed root."""
     usual = usual_workspace()
     root = access.allowed_root(usual.root)
     named = {name: access.inside(root, value) for name, value in place().items()}

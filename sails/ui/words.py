@@ -33,6 +33,16 @@ def plain(text: object) -> str:
     return _MARKUP.sub(r"\\\1", line)
 
 
+def literal(text: object) -> str:
+    """Any text as Markdown that shows exactly that text, line by line, with its indentation."""
+    lines = str(text).splitlines() or [""]
+    return "  \n".join(_indentation(line) + plain(line) or "\u00a0" for line in lines)
+
+
+def _indentation(line: str) -> str:
+    return "\u00a0" * (len(line.expandtabs(4)) - len(line.expandtabs(4).lstrip()))
+
+
 # --- figures --------------------------------------------------------------------------------------
 
 
