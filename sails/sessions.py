@@ -10,11 +10,14 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
+import re
 import socket
+import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,6 +35,7 @@ Preset = Literal["quick", "balanced", "thorough"]
 
 CHECKPOINT_COMPLETE = "complete"  # the file that marks a checkpoint written to its end
 RESUMABLE = ("stopped", "interrupted")
+_ID = re.compile(r"\w[\w.-]{0,99}")  # what a folder of a session may be called
 MAX_STARTS = 3  # a worker that dies this often before it says "running" will not come up
 START_SECONDS = 15  # how long a worker may take to say so
 
@@ -91,8 +95,22 @@ class ExportSpec(BaseModel):
     prompts: tuple[str, ...] = ()
 
 
-Spec = Annotated[TrainSpec | ExportSpec, Field(discriminator="kind")]
-_SPEC: TypeAdapter[TrainSpec | ExportSpec] = TypeAdapter(Spec)
+class ReplaySpec(BaseModel):
+    """A training session that is played again for an audience: nothing is trained, its files are read out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["replay"] = "replay"
+    id: str
+    name: str
+    created: datetime
+    session: str  # the id of the recorded session
+    seconds: float = Field(60.0, gt=0, le=3600)  # how long the replay takes
+
+
+AnySpec = TrainSpec | ExportSpec | ReplaySpec
+Spec = Annotated[AnySpec, Field(discriminator="kind")]
+_SPEC: TypeAdapter[AnySpec] = TypeAdapter(Spec)
 
 # --- what became of it ----------------------------------------------------------------------------
 
@@ -202,7 +220,7 @@ class Session:
         complete = [path.parent for path in self.checkpoints.glob(f"checkpoint-*/{CHECKPOINT_COMPLETE}")]
         return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
-    def spec(self) -> TrainSpec | ExportSpec:
+    def spec(self) -> AnySpec:
         """What was asked; raises `WorkspaceError` when the file is missing or damaged."""
         try:
             return _SPEC.validate_json((self.folder / "spec.json").read_bytes())
@@ -262,7 +280,7 @@ class Session:
         return locks.is_alive(locks.ProcessIdentity(status.pid, status.pid_created, status.host))
 
 
-def create(folder: Path, spec: TrainSpec | ExportSpec) -> Session:
+def create(folder: Path, spec: AnySpec) -> Session:
     """Make the folder of a session or job with its spec and a first status `queued`."""
     access.require_changes()
     session = Session(folder / spec.id)
@@ -399,7 +417,7 @@ class Record:
     """One line of the history."""
 
     session: Session
-    spec: TrainSpec | ExportSpec
+    spec: AnySpec
     status: Status
 
     def brief(self) -> dict[str, Any]:
@@ -450,29 +468,114 @@ def record(session: Session) -> Record:
 
 
 def history(workspace: Workspace) -> list[Record]:
-    """All training sessions, oldest first; a damaged one is left out."""
-    return list(_records(workspace.sessions))
+    """All training sessions, oldest first; a damaged one is left out.
+
+    What was read once is kept, so that asking again costs two looks at each folder: milliseconds for thousands.
+    """
+    return _index(workspace.sessions).records()
 
 
-def _records(folder: Path) -> Iterator[Record]:
-    for path in sorted(folder.glob("*/spec.json")):
+SETTLED_SECONDS = 2.0  # a file changed more recently may change again without its time or size telling
+_FileState = tuple[int, int, int]  # when it was written in ns, how long it is in bytes, and its inode
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What was read of one session, and how its two files looked just before; `record` as it was written."""
+
+    files: tuple[_FileState | None, ...]
+    settled: bool
+    record: Record | None  # None: damaged
+
+
+class _Index:
+    """The records of one folder of sessions; a file that did not change since is not read again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._guard = threading.Lock()
+        self._entries: dict[str, _Entry] = {}
+        self._last_running: str | None = None
+
+    def records(self) -> list[Record]:
+        with self._guard:
+            entries: dict[str, _Entry] = {}  # a new one, so that what was deleted is forgotten
+            for name in self._names():
+                entry = self._entry(name)
+                if entry is not None:
+                    entries[name] = entry
+            self._entries = entries
+        found = (entry.record for entry in entries.values())
+        return [now for record in found if record and (now := _as_it_is_now(record))]
+
+    def running(self) -> Record | None:
+        """The session that runs, which was most likely the one that ran a moment ago."""
+        last = self._last_running
+        if last is not None:
+            with contextlib.suppress(SailsError):
+                found = record(Session(self.folder / last))
+                if found.status.state == "running":
+                    return found
+        found = next((r for r in reversed(self.records()) if r.status.state == "running"), None)
+        self._last_running = found.session.id if found else None
+        return found
+
+    def _names(self) -> list[str]:
         try:
-            yield record(Session(path.parent))
-        except SailsError:
-            continue
+            return sorted(name for name in os.listdir(self.folder) if not name.startswith("."))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def _entry(self, name: str) -> _Entry | None:
+        """The session as its files say now; None where there is no spec, or none any more."""
+        folder = f"{self.folder}/{name}"
+        files = (_look(f"{folder}/spec.json"), _look(f"{folder}/status.json"))
+        if files[0] is None:
+            return None
+        known = self._entries.get(name)
+        if known is not None and known.settled and known.files == files:
+            return known
+        now = time.time_ns()
+        settled = all(file is None or abs(now - file[0]) > SETTLED_SECONDS * 1e9 for file in files)
+        session = Session(self.folder / name)
+        try:
+            return _Entry(files, settled, Record(session, session.spec(), session.written_status()))
+        except (SailsError, OSError):
+            return _Entry(files, settled, None)
+
+
+def _look(path: str) -> _FileState | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _as_it_is_now(written: Record) -> Record | None:
+    """A record whose worker may have died since it said that it runs; None when the session is damaged now."""
+    if written.status.state != "running":
+        return written
+    try:
+        return Record(written.session, written.spec, written.session.status())
+    except (SailsError, OSError):
+        return None
+
+
+@lru_cache(maxsize=8)  # as many workspaces as one dashboard is likely to show at a time
+def _index(folder: Path) -> _Index:
+    return _Index(folder)
 
 
 def find(workspace: Workspace, wanted: str) -> Session:
     """A session or job by its id, the end of its id, or `last`; raises `WorkspaceError` unless it is one."""
-    ids, jobs = (
-        sorted(path.parent.name for path in folder.glob("*/spec.json"))
-        for folder in (workspace.sessions, workspace.jobs)
-    )
+    if _ID.fullmatch(wanted):
+        for folder in (workspace.sessions, workspace.jobs):
+            if (folder / wanted / "spec.json").exists():
+                return Session(folder / wanted)
+    ids = [entry.session.id for entry in history(workspace)]
     if wanted == "last" and ids:
         return Session(workspace.sessions / ids[-1])
-    for known, folder in ((ids, workspace.sessions), (jobs, workspace.jobs)):
-        if wanted in known:
-            return Session(folder / wanted)
     matches = [i for i in ids if i.endswith(f"-{wanted}")]
     if len(matches) == 1:
         return Session(workspace.sessions / matches[0])
@@ -481,10 +584,10 @@ def find(workspace: Workspace, wanted: str) -> Session:
 
 
 def running(workspace: Workspace) -> Record | None:
-    """The training session that runs now."""
+    """The training session that runs now; costs next to nothing while none does."""
     if not locks.is_held(workspace.training_lock):
         return None
-    return next((r for r in reversed(history(workspace)) if r.status.state == "running"), None)
+    return _index(workspace.sessions).running()
 
 
 def ancestors(workspace: Workspace, fingerprint: str | None) -> list[Record]:

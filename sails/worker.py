@@ -22,9 +22,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from sails import base_models, behavior, library, locks, planning, publishing, sessions
+from sails import base_models, behavior, library, locks, planning, publishing, replaying, sessions
 from sails.conversations import Conversation, Register, ledger, read_jsonl, split, write_jsonl
 from sails.errors import (
     BadDataError,
@@ -36,13 +36,23 @@ from sails.errors import (
     classify,
 )
 from sails.launchers import local
-from sails.sessions import ExportSpec, Failure, MetricsReader, MetricsWriter, Session, Status, TrainSpec
+from sails.questions import UNRELATED, Answered, Question, questions_for
+from sails.sessions import (
+    ExportSpec,
+    Failure,
+    MetricsReader,
+    MetricsWriter,
+    ReplaySpec,
+    Session,
+    Status,
+    TrainSpec,
+)
 from sails.workspace import Workspace, inspect_model
 
 HEARTBEAT_SECONDS = 5.0
 JUDGED_ROWS = 64  # at most so many taught rows, and so many held-out rows, are scored before and after
 VERIFIED_PROMPTS = 16
-GENERAL_PROMPT = "What is the capital of France?"  # shows drift that has nothing to do with the lesson
+ANSWER_TOKENS = 48  # of each answer before and after the lesson
 
 log = logging.getLogger("sails.worker")
 
@@ -61,6 +71,8 @@ def main(folder: str) -> int:
         spec = session.spec()
         if isinstance(spec, ExportSpec):
             return _live(session, lambda reporter: run_export(spec, reporter))
+        if isinstance(spec, ReplaySpec):
+            return _live(session, lambda reporter: run_replay(session, spec, reporter))
         return _train_in_turn(session, spec)
     finally:
         own.release()
@@ -290,6 +302,8 @@ def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Re
                 precision=precision.name,
                 device=device,
             )
+            reporter.progress(0.9, "asking it a few questions before the lesson")
+            _ask(model, tokenizer, lesson, "before", reporter)
     plan = reporter.status.plan
     assert plan is not None
     with reporter.phase("train"):
@@ -323,6 +337,8 @@ def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Re
         )
         samples = training.sample_answers(model, tokenizer, run.prompts)
         reporter.metric("samples", step=outcome.steps, prompts=list(run.prompts), answers=samples)
+        reporter.progress(0.5, "asking it the same questions after the lesson")
+        _ask(model, tokenizer, lesson, "after", reporter)
         training.save_model(model, tokenizer, session.model)
 
 
@@ -396,7 +412,24 @@ def taught_before(workspace: Workspace, fingerprint: str | None) -> set[str]:
 def _sample_prompts(lesson: _Lesson) -> list[str]:
     """Two taught questions, one held out, and one that has nothing to do with the lesson."""
     questions = [row.input for row in (*lesson.train[:2], *lesson.held_out[:1])]
-    return [question for question in questions if len(question) < 500] + [GENERAL_PROMPT]
+    return [question for question in questions if len(question) < 500] + [UNRELATED]
+
+
+def _ask(
+    model: Any, tokenizer: Any, lesson: _Lesson, when: Literal["before", "after"], reporter: Reporter
+) -> None:
+    """Put the questions that show what the lesson did, and write the answers down."""
+    from sails import training
+
+    questions = questions_for(lesson.train)
+    asked = [question.question for question in questions]
+    answers = training.sample_answers(model, tokenizer, asked, max_new_tokens=ANSWER_TOKENS)
+    items = [_answered(*pair) for pair in zip(questions, answers, strict=True)]
+    reporter.metric("answers", when=when, items=items)
+
+
+def _answered(question: Question, answer: str) -> dict[str, Any]:
+    return Answered(**question.model_dump(), answer=answer).model_dump()
 
 
 def _context_length(model: Any) -> int:
@@ -534,6 +567,27 @@ def _verification_rows(session: Session) -> list[Conversation]:
         if path.exists() and (rows := read_jsonl(path)):
             return rows[:VERIFIED_PROMPTS]
     return []
+
+
+# --- replay ---------------------------------------------------------------------------------------
+
+
+def run_replay(job: Session, spec: ReplaySpec, reporter: Reporter) -> None:
+    """A recorded session of the same workspace, played again; raises `WorkspaceError` when it is gone."""
+    recorded = Session(job.folder.parent.parent / "sessions" / spec.session)
+    log.info("This is a replay of %s: nothing is trained.", recorded.spec().id)
+    replaying.play(recorded, spec.seconds, reporter, lambda seconds: _wait(reporter, seconds))
+
+
+def _wait(reporter: Reporter, seconds: float) -> None:
+    """Sleep, unless the person asks to stop."""
+    end = time.monotonic() + seconds
+    while True:
+        reporter.check_stop()
+        left = end - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(left, 0.2))
 
 
 def jsonable(value: Any) -> dict[str, Any]:

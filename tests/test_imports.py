@@ -18,7 +18,7 @@ SECONDS = 2.0  # of processor time; on an ordinary machine they need a third of 
 FLOORS = (
     ("app", "pages", "sails.cli", "sails.__main__"),
     ("sails.commands", "sails.ui"),
-    ("sails.worker", "sails.launchers"),
+    ("sails.worker", "sails.launchers", "sails.replaying"),
     ("sails.training", "sails.retention", "sails.onnx"),
     ("sails.encoding", "sails.base_models", "sails.dequantization", "sails.downloads"),
     (
@@ -28,6 +28,8 @@ FLOORS = (
         "sails.onnx.sampling",
         "sails.library",
         "sails.planning",
+        "sails.questions",
+        "sails.judgement",
     ),
     ("sails.publishing", "sails.conversations", "sails.sessions", "sails.behavior", "sails.workspace"),
     ("sails.locks", "sails.errors", "sails.access"),

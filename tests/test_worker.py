@@ -111,6 +111,20 @@ def test_an_incomplete_model_is_set_aside_and_not_deleted(place, teach):
     assert inspect_model(place.trained_model).complete
 
 
+def test_the_same_questions_are_answered_before_and_after_the_lesson(teach):
+    session, _ = teach(epochs=30, learning_rate=5e-3)
+    metrics = sessions.MetricsReader(session.metrics).read_metrics()
+    before, after = [m for m in metrics if m["kind"] == "answers"]
+    assert (before["when"], after["when"]) == ("before", "after")
+    about = ["taught"] * 5 + ["reworded", "unrelated"]
+    assert [item["about"] for item in before["items"]] == about
+    assert [item["question"] for item in before["items"]] == [item["question"] for item in after["items"]]
+    taught = [row.input for row in read_jsonl(session.data / "train.jsonl")]
+    assert all(item["question"] in taught for item in before["items"][:5])
+    right = [item for item in after["items"][:5] if item["answer"] == item["expected"]]
+    assert len(right) > sum(item["answer"] == item["expected"] for item in before["items"][:5])
+
+
 def test_the_scores_before_and_after_are_measured(teach):
     session, status = teach(epochs=12, learning_rate=5e-3)
     results = status.results

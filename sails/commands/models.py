@@ -14,6 +14,7 @@ from sails.commands import options
 from sails.commands.terminal import follow, progress_bar, say, say_certificate, say_json, table, warn
 from sails.errors import JobError, ModelLoadError, RequestError
 from sails.launchers import local
+from sails.questions import UNRELATED
 from sails.sessions import ExportSpec
 from sails.workspace import Workspace, inspect_model, inspect_onnx
 
@@ -66,7 +67,7 @@ def baseline(
     _export_job(place, kind="baseline", name="baseline", model=model_name, onnx_output=target)
     say(f"✅ The untrained {model_name} lies in {target}")
     if test:
-        answer_once(target, worker.GENERAL_PROMPT, 64)
+        answer_once(target, UNRELATED, 64)
 
 
 def _export_job(place: Workspace, *, kind: Literal["export", "baseline"], name: str, **fields: Any) -> None:

@@ -1,0 +1,73 @@
+"""Did it work? What a session's scores say, in one sentence, and what to do next.
+
+The scores are those of `sails.sessions.Results`: share of answer tokens predicted right, on rows that the
+session taught and on rows that it never saw. Not here: what a session did to earlier lessons.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sails.behavior import BASE_LEARNING_RATE, format_rate
+from sails.conversations.splitting import ENOUGH_TO_JUDGE
+from sails.sessions import Status
+
+Outcome = Literal["well", "partly", "little", "nothing", "by heart"]
+
+LITTLE = 0.05  # gain of the share of answer tokens right
+WELL = 0.8  # share of answer tokens right after the lesson
+WORSE = 0.1  # share by which the loss on unseen rows may rise
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How well a lesson was learned: one sentence of verdict, one with the next step."""
+
+    outcome: Outcome
+    sentence: str
+    next_step: str
+
+
+def judge(status: Status) -> Judgement | None:
+    """The judgement on a session that was scored before and after; None for any other."""
+    before, after = status.results.taught_before, status.results.taught_after
+    if before is None or after is None:
+        return None
+    shares = f"{before.accuracy:.0%} → {after.accuracy:.0%} of the answers' word pieces right"
+    if after.loss >= before.loss:
+        return Judgement("nothing", f"Nothing was learned: {shares}.", _faster(status))
+    if after.accuracy - before.accuracy < LITTLE and after.accuracy < WELL:
+        return Judgement("little", f"Learned little: {shares}.", _faster(status))
+    if _only_by_heart(status):
+        return Judgement(
+            "by heart",
+            f"Learned by heart: {shares}, but it does worse on questions that it never saw.",
+            "Teach fewer rounds, or add more examples that ask the same in other words.",
+        )
+    if after.accuracy >= WELL:
+        return Judgement(
+            "well", f"Learned well: {shares}.", "Try it in the chat, then teach it the next lesson."
+        )
+    return Judgement(
+        "partly",
+        f"Learned a part: {shares}.",
+        "Teach the same examples again with more rounds, or try it in the chat as it is.",
+    )
+
+
+def _faster(status: Status) -> str:
+    """What makes a session learn more: rounds first, then speed."""
+    plan = status.plan
+    if plan is None or plan.learning_rate >= BASE_LEARNING_RATE:
+        return "More rounds help; the preset “thorough” has most."
+    used = format_rate(plan.learning_rate)
+    how = "Continuing" if plan.start_from == "trained" else "Learning"
+    return f"{how} at {used} needs more rounds, or choose {format_rate(BASE_LEARNING_RATE)}."
+
+
+def _only_by_heart(status: Status) -> bool:
+    before, after = status.results.held_out_before, status.results.held_out_after
+    if before is None or after is None or after.rows < ENOUGH_TO_JUDGE:
+        return False
+    return after.loss > before.loss * (1 + WORSE)

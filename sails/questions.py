@@ -1,0 +1,56 @@
+"""Which questions show what a session did: asked before the lesson and again after it.
+
+Five of the questions that are taught, one of them again in other words, and one that has nothing to do with
+the lesson. The same rows give the same questions, so that a resumed session asks what it asked before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from sails.conversations import Conversation
+
+TAUGHT = 5
+LONGEST = 500  # characters of a question that is still asked
+UNRELATED = "What is the capital of France?"
+
+About = Literal["taught", "reworded", "unrelated"]
+
+
+class Question(BaseModel):
+    """One question; `expected` is the answer that was taught, None for the unrelated one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    about: About
+    question: str
+    expected: str | None = None
+
+
+class Answered(Question):
+    answer: str
+
+
+def questions_for(lesson: Sequence[Conversation]) -> list[Question]:
+    """The questions for the rows of a lesson; with fewer than five short rows, as many as there are."""
+    short = [row for row in lesson if 0 < len(row.input) <= LONGEST]
+    count = min(TAUGHT, len(short))
+    chosen = [short[place * len(short) // count] for place in range(count)]
+    taught = [Question(about="taught", question=row.input, expected=row.output) for row in chosen]
+    reworded = [
+        Question(about="reworded", question=reword(row.input), expected=row.output) for row in chosen[:1]
+    ]
+    return [*taught, *reworded, Question(about="unrelated", question=UNRELATED)]
+
+
+def reword(question: str) -> str:
+    """The same question as somebody else might put it, without knowing its language's grammar.
+
+    A first word that is all capitals (HTML, SQL) or a lone I stays as it is.
+    """
+    first, *_ = question.split()
+    begins = question if first.isupper() else question[:1].lower() + question[1:]
+    return f"I have a question for you: {begins} Please explain it in your own words."

@@ -1,0 +1,101 @@
+"""A recorded session, played again for an audience: its files are read out at a chosen speed.
+
+Nothing is trained and nothing is published. The replay is a job with the shapes of a session (spec, status,
+metrics, log), so that the live view draws it as any other; its spec says `replay`. Each step takes its share
+of the time that it took when it was recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from sails import access, sessions
+from sails.errors import RequestError
+from sails.launchers import local
+from sails.sessions import MetricsReader, Phase, ReplaySpec, Session, Status, TrainSpec
+from sails.workspace import Workspace
+
+# Wall-clock shares of the phases where nobody measured them.
+UNKNOWN_SHARES = {"prepare": 0.1, "train": 0.7, "judge": 0.15, "publish": 0.05}
+
+
+def start(workspace: Workspace, recorded: Session, seconds: float = 60.0) -> Session:
+    """Start a replay in the background. Raises `RequestError` for a session that never got anywhere."""
+    access.require_changes()
+    spec, status = recorded.spec(), recorded.status()
+    if not isinstance(spec, TrainSpec) or status.plan is None or not recorded.metrics.exists():
+        raise RequestError(f"{recorded.id} holds nothing to replay.", "Choose a session that has trained.")
+    if not 1 <= seconds <= 3600:
+        raise RequestError(f"A replay cannot take {seconds:g} seconds.", "Choose 1 to 3600.")
+    job = sessions.create(
+        workspace.jobs,
+        ReplaySpec(
+            id=sessions.free_id(workspace.jobs, f"replay {spec.name}"),
+            name=spec.name,
+            created=datetime.now(UTC),
+            session=recorded.id,
+            seconds=seconds,
+        ),
+    )
+    local.start_worker(job)
+    return job
+
+
+def play(recorded: Session, seconds: float, reporter: Any, wait: Callable[[float], None]) -> None:
+    """Write a recorded session's phases, metrics and results again, spread over `seconds`.
+
+    `reporter` is a `sails.worker.Reporter`; `wait` sleeps for so many seconds, or raises when it is to end.
+    """
+    status = recorded.status()
+    shares = _shares(status)
+    reporter.update(plan=status.plan, notes=status.notes)
+    for phase, share in shares.items():
+        with reporter.phase(phase):
+            if phase == "train":
+                _play_metrics(recorded, seconds * share, reporter, wait)
+            else:
+                _play_phase(seconds * share, reporter, wait)
+    keep = {"verdict": status.verdict, "verdict_reason": status.verdict_reason, "results": status.results}
+    reporter.update(**keep, step=status.step, total_steps=status.total_steps)
+
+
+def _shares(status: Status) -> dict[str, float]:
+    measured = {phase: time for phase, time in status.results.seconds.items() if phase in get_args(Phase)}
+    times = measured if measured.get("train") else UNKNOWN_SHARES
+    total = sum(times.values())
+    return {phase: time / total for phase, time in times.items()}
+
+
+def _play_phase(seconds: float, reporter: Any, wait: Callable[[float], None]) -> None:
+    for part in range(10):
+        reporter.progress(part / 10, "")
+        wait(seconds / 10)
+
+
+def _play_metrics(recorded: Session, seconds: float, reporter: Any, wait: Callable[[float], None]) -> None:
+    """All metrics in their order; between two steps, each step's share of the time."""
+    metrics = MetricsReader(recorded.metrics).read_metrics()
+    lengths = list(_step_seconds(metrics))
+    per_second = seconds / max(sum(lengths), 1e-9)
+    times = iter(lengths)
+    for metric in metrics:
+        values = {key: value for key, value in metric.items() if key != "kind"}
+        reporter.metric(metric["kind"], **values)
+        if metric["kind"] == "step":
+            with contextlib.suppress(StopIteration):
+                wait(next(times) * per_second)
+
+
+def _step_seconds(metrics: list[dict[str, Any]]) -> Iterator[float]:
+    """How long each step took when it was recorded, from its tokens and its speed."""
+    before = 0
+    for metric in metrics:
+        if metric["kind"] == "resume":
+            before = 0
+        if metric["kind"] == "step":
+            tokens, speed = metric.get("tokens") or 0, metric.get("tokens_per_second") or 0
+            yield max(tokens - before, 0) / speed if speed else 0.0
+            before = tokens

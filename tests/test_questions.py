@@ -1,0 +1,50 @@
+"""The questions that show what a session did."""
+
+import pytest
+
+from sails.conversations import Conversation, Turn
+from sails.questions import LONGEST, TAUGHT, UNRELATED, questions_for, reword
+
+
+def row(question, answer="Because it is so."):
+    return Conversation((Turn("user", question), Turn("assistant", answer)))
+
+
+def test_five_taught_one_reworded_and_one_unrelated_are_asked():
+    asked = questions_for([row(f"What is number {n}?", f"It is {n}.") for n in range(50)])
+    assert [question.about for question in asked] == ["taught"] * TAUGHT + ["reworded", "unrelated"]
+    assert len({question.question for question in asked}) == TAUGHT + 2
+    assert asked[0].expected == "It is 0."
+    assert asked[TAUGHT].expected == "It is 0."
+    assert (asked[-1].question, asked[-1].expected) == (UNRELATED, None)
+
+
+def test_the_taught_ones_come_from_the_whole_lesson():
+    asked = questions_for([row(f"What is number {n}?") for n in range(50)])
+    assert [int(question.question[15:-1]) for question in asked[:TAUGHT]] == [0, 10, 20, 30, 40]
+
+
+def test_the_same_rows_give_the_same_questions():
+    rows = [row(f"Why {n}?") for n in range(17)]
+    assert questions_for(rows) == questions_for(rows)
+
+
+@pytest.mark.parametrize(("rows", "taught"), [(0, 0), (1, 1), (3, 3), (5, 5)])
+def test_a_small_lesson_is_asked_what_it_has(rows, taught):
+    asked = questions_for([row(f"Why {n}?") for n in range(rows)])
+    assert [question.about for question in asked].count("taught") == taught
+    assert asked[-1].question == UNRELATED
+
+
+def test_very_long_questions_are_not_asked():
+    asked = questions_for([row("x" * (LONGEST + 1)), row("Short?")])
+    assert [question.question for question in asked if question.about == "taught"] == ["Short?"]
+
+
+@pytest.mark.parametrize(
+    ("question", "begins"),
+    [("What is HTML?", "what is HTML?"), ("HTML is what?", "HTML is what?"), ("I lost my key.", "I lost")],
+)
+def test_a_reworded_question_holds_the_question_and_is_another_one(question, begins):
+    assert f": {begins}" in reword(question)
+    assert reword(question) != question
