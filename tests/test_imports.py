@@ -28,6 +28,7 @@ FLOORS = (
         "sails.onnx.sampling",
         "sails.library",
         "sails.planning",
+        "sails.feeds",
         "sails.questions",
         "sails.judgement",
     ),

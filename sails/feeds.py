@@ -1,0 +1,457 @@
+"""What a session's metrics say so far, read once and shared by everybody who looks at it.
+
+    feed = feed_of(session)
+    feed.update()                  # reads what was written since the last time, whoever asks
+    feed.curve("loss")             # Curve(x, y), at most 1,000 points
+
+One feed per session folder lives in the process, so a second viewer costs no reading. A curve is thinned to
+the lowest and the highest point of each stretch of steps, so that a spike of a single step stays visible
+among a million; the stretches are kept up to date as rows arrive and never computed anew. A first read of a
+long file goes on in the background, and what was read so far can be drawn. Nothing is drawn here, and
+nothing is written.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sails.sessions import LineReader, Session
+
+POINTS = 1000  # at most so many in a curve
+KEPT_FEEDS = 32  # with a million rows each, 24 MB apiece
+BLOCK = 1 << 20  # bytes read and understood at a time
+PATIENCE = 0.1  # seconds that an `update` may take before the rest is left to the background
+LOG_BYTES = 1 << 20  # of a log that is already there, the end is enough
+LOG_LINES = 5000
+KEPT_SAMPLES = 200
+MOST_STEPS = 2**53
+
+STEP_CURVES = ("loss", "learning_rate", "tokens_per_second", "gradient_norm")
+HELD_OUT_CURVES = {"held_out_loss": "loss", "held_out_accuracy": "accuracy"}
+
+Floats = NDArray[np.float32]
+Steps = NDArray[np.int64]
+
+# --- one curve ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Steps `x` (int64, rising) and values `y` (float32, finite), of one length."""
+
+    x: Steps
+    y: Floats
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def thinned(self, points: int) -> Curve:
+        """The same curve in at most `points` points, with its lowest and highest ones."""
+        if len(self) <= points:
+            return self
+        width = -(-len(self) // (points // 2))
+        keep = _extremes(self.y, 0, len(self), width)
+        return Curve(self.x[keep], self.y[keep])
+
+
+def _extremes(values: Floats, begin: int, end: int, width: int) -> NDArray[np.int64]:
+    """Indices of the lowest and the highest value in each stretch of `width` from `begin` to `end`, rising.
+
+    A stretch of nothing but NaN gives none.
+    """
+    starts = np.arange(begin, end, width)
+    padded = np.full(len(starts) * width, np.nan, np.float32)
+    padded[: end - begin] = values[begin:end]
+    rows = padded.reshape(len(starts), width)
+    seen = np.isfinite(rows)
+    low = np.where(seen, rows, np.inf).argmin(axis=1) + starts
+    high = np.where(seen, rows, -np.inf).argmax(axis=1) + starts
+    kept = seen.any(axis=1)
+    return np.unique(np.concatenate([low[kept], high[kept]]))
+
+
+class _Column:
+    """One growing row of values, and the extremes of its complete stretches.
+
+    A stretch starts with two values; whenever there are too many stretches, two neighbours become one. So a
+    new value costs the same among a thousand as among a million.
+    """
+
+    def __init__(self) -> None:
+        self._values: Floats = np.empty(256, np.float32)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._count, self._done, self._width = 0, 0, 2
+        self._kept: NDArray[np.int64] = np.empty(0, np.int64)
+
+    def extend(self, values: Sequence[float]) -> None:
+        with np.errstate(over="ignore"):  # what is too large for a chart is infinite, and not drawn
+            new = np.asarray(values, np.float32)
+        needed = self._count + len(new)
+        if needed > len(self._values):
+            grown = np.empty(max(needed, 2 * len(self._values)), np.float32)
+            grown[: self._count] = self._values[: self._count]
+            self._values = grown
+        self._values[self._count : needed] = new
+        self._count = needed
+        self._settle()
+
+    def cut(self, count: int) -> None:
+        """Keep the first `count` values."""
+        self._count = count
+        self._done = count // self._width * self._width
+        self._kept = self._kept[self._kept < self._done]
+
+    def _settle(self) -> None:
+        """Note the extremes of the stretches that are complete now."""
+        while self._count > POINTS // 2 * self._width:
+            self._widen()
+        end = self._count // self._width * self._width
+        if end > self._done:
+            new = _extremes(self._values, self._done, end, self._width)
+            self._kept = np.concatenate([self._kept, new])
+            self._done = end
+
+    def _widen(self) -> None:
+        self._width *= 2
+        self._done = self._done // self._width * self._width
+        kept = self._kept[self._kept < self._done]
+        if len(kept):
+            stretch, values = kept // self._width, self._values[kept]
+            begins = np.flatnonzero(np.diff(stretch, prepend=-1))
+            # Sorted by stretch and value; of equal values the first stays first.
+            low, high = np.lexsort((values, stretch)), np.lexsort((-values, stretch))
+            kept = np.unique(kept[np.concatenate([low[begins], high[begins]])])
+        self._kept = kept
+
+    def indices(self) -> NDArray[np.int64]:
+        """Where the points to draw lie: at most `POINTS`, rising."""
+        rest = np.empty(0, np.int64)
+        if self._count > self._done:
+            rest = _extremes(self._values, self._done, self._count, self._width)
+        return np.concatenate([self._kept, rest])
+
+    def at(self, indices: NDArray[np.int64]) -> Floats:
+        return self._values[indices]
+
+
+class _Table:
+    """Columns that share their steps; rows after a `resume` replace those that no longer count."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._steps: Steps = np.empty(256, np.int64)
+        self._columns = {name: _Column() for name in names}
+        self.rows = 0
+
+    def extend(self, steps: Sequence[int], values: Mapping[str, Sequence[float]]) -> None:
+        needed = self.rows + len(steps)
+        if needed > len(self._steps):
+            grown = np.empty(max(needed, 2 * len(self._steps)), np.int64)
+            grown[: self.rows] = self._steps[: self.rows]
+            self._steps = grown
+        self._steps[self.rows : needed] = steps
+        self.rows = needed
+        for name, column in self._columns.items():
+            column.extend(values[name])
+
+    def cut_after(self, step: int) -> None:
+        self.rows = int(np.searchsorted(self._steps[: self.rows], step, side="right"))
+        for column in self._columns.values():
+            column.cut(self.rows)
+
+    def curve(self, name: str) -> Curve:
+        column = self._columns[name]
+        indices = column.indices()
+        return Curve(self._steps[indices], column.at(indices))
+
+
+# --- one session ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What the model answered to the session's sample questions after `step` steps."""
+
+    step: int
+    prompts: tuple[str, ...]
+    answers: tuple[str, ...]
+
+
+class _Blocks(LineReader):
+    """Reads in blocks of whole lines, and says when the file was begun anew."""
+
+    def __init__(self, path: Path, keep: int | None = None) -> None:
+        super().__init__(path)
+        self._keep = keep  # of a file that is there already, only so many bytes at its end
+        self.size = 0
+
+    @property
+    def begun_anew(self) -> bool:
+        """Whether the file is shorter than what was read of it. Takes note of its size."""
+        try:
+            self.size = self.path.stat().st_size
+        except OSError:
+            self.size = 0
+        return self.size < self._offset
+
+    @property
+    def behind(self) -> bool:
+        return self.size > self._offset
+
+    @property
+    def share(self) -> float:
+        """How much of the file was read, 0 to 1."""
+        return min(1.0, self._offset / self.size) if self.size else 1.0
+
+    def restart(self) -> None:
+        self._offset = 0
+
+    def read_block(self) -> list[bytes]:
+        """The next whole lines, about `BLOCK` bytes of them; empty when there is no whole line more."""
+        try:
+            with open(self.path, "rb") as file:
+                if self._keep is not None:
+                    self._offset = self._near_the_end(file.seek(0, 2))
+                    self._keep = None
+                file.seek(self._offset)
+                block = file.read(BLOCK)
+                if len(block) == BLOCK:
+                    block += file.readline()
+        except OSError:
+            return []
+        complete, newline, _ = block.rpartition(b"\n")
+        self._offset += len(complete) + len(newline)
+        return complete.split(b"\n") if newline else []
+
+    def _near_the_end(self, size: int) -> int:
+        return max(0, size - self._keep) if self._keep is not None else 0
+
+
+class Feed:
+    """The metrics and the log of one session, growing. Any number of threads may use it at once."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._guard = threading.Lock()  # of what was understood so far
+        self._reading = threading.Lock()  # held by the one who reads
+        self._metrics = _Blocks(session.metrics)
+        self._log = _Blocks(session.log, keep=LOG_BYTES)
+        self._log_lines: deque[str] = deque(maxlen=LOG_LINES)
+        self.version = 0  # rises whenever there is something new
+        self._forget()
+
+    def _forget(self) -> None:
+        self._steps = _Table(STEP_CURVES)
+        self._held_out = _Table(tuple(HELD_OUT_CURVES))
+        self._samples: list[Samples] = []
+        self._answers: dict[str, tuple[dict[str, Any], ...]] = {}
+        self._last: dict[str, Any] = {}
+        self._resumed_at = 0
+
+    # --- what it knows ----------------------------------------------------------------------------
+
+    @property
+    def rows(self) -> int:
+        """Steps that count."""
+        return self._steps.rows
+
+    @property
+    def share_read(self) -> float:
+        """How much of the metrics file was read, 0 to 1."""
+        return self._metrics.share
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The last step's metrics; empty before the first."""
+        return self._last
+
+    @property
+    def resumed_at(self) -> int:
+        """The step from which the session was resumed last; 0 when it never was."""
+        return self._resumed_at
+
+    @property
+    def samples(self) -> tuple[Samples, ...]:
+        with self._guard:
+            return tuple(self._samples)
+
+    @property
+    def answers(self) -> dict[str, tuple[dict[str, Any], ...]]:
+        """The questions and answers `before` and `after` the lesson, as far as they are there."""
+        with self._guard:
+            return dict(self._answers)
+
+    @property
+    def log(self) -> tuple[str, ...]:
+        """The last lines of the log, at most `LOG_LINES`."""
+        with self._guard:
+            return tuple(self._log_lines)
+
+    def curve(self, name: str, points: int = POINTS) -> Curve:
+        """One of `STEP_CURVES` or `HELD_OUT_CURVES` in at most `points` points."""
+        with self._guard:
+            table = self._held_out if name in HELD_OUT_CURVES else self._steps
+            return table.curve(name).thinned(points)
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def update(self) -> None:
+        """Read what is new. Returns soon: a long file is read on in the background."""
+        if not self._reading.acquire(blocking=False):
+            return  # somebody reads already
+        handed_over = False
+        try:
+            self._read_log()
+            if not self._read_metrics(time.monotonic() + PATIENCE):
+                thread = threading.Thread(target=self._read_on, daemon=True, name="sails-feed")
+                thread.start()
+                handed_over = True
+        finally:
+            if not handed_over:
+                self._reading.release()
+
+    def wait(self, seconds: float = 60.0) -> None:
+        """Read to the end of the file now, for who cannot draw half of it."""
+        deadline = time.monotonic() + seconds
+        self.update()
+        if self._reading.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            self._reading.release()
+
+    def _read_on(self) -> None:
+        try:
+            self._read_metrics(float("inf"))
+        finally:
+            self._reading.release()
+
+    def _read_metrics(self, deadline: float) -> bool:
+        """Whether everything was read before the deadline."""
+        if self._metrics.begun_anew:
+            self._metrics.restart()
+            with self._guard:
+                self._forget()
+                self.version += 1
+        while self._metrics.behind:
+            if time.monotonic() > deadline:
+                return False
+            lines = self._metrics.read_block()
+            if not lines:
+                break
+            metrics = [metric for metric in map(_parse, lines) if metric is not None]
+            with self._guard:
+                self._take(metrics)
+                self.version += 1
+        return True
+
+    def _read_log(self) -> None:
+        if self._log.begun_anew:
+            self._log.restart()
+            with self._guard:
+                self._log_lines.clear()
+        while self._log.behind:
+            lines = self._log.read_block()
+            if not lines:
+                break
+            with self._guard:
+                self._log_lines.extend(line.decode("utf-8", "replace").rstrip("\r") for line in lines)
+                self.version += 1
+
+    def _take(self, metrics: list[dict[str, Any]]) -> None:
+        steps: list[dict[str, Any]] = []
+        for metric in metrics:
+            kind, step = metric.get("kind"), metric.get("step")
+            if kind == "answers":
+                self._take_answers(metric)
+            elif not isinstance(step, int) or not 0 <= step < MOST_STEPS:
+                continue  # rubbish, or a kind that a later version writes
+            elif kind == "step":
+                steps.append(metric)
+            else:
+                self._take_steps(steps)
+                steps = []
+                self._take_other(kind, step, metric)
+        self._take_steps(steps)
+
+    def _take_steps(self, metrics: list[dict[str, Any]]) -> None:
+        if metrics:
+            columns = {name: [_number(metric.get(name)) for metric in metrics] for name in STEP_CURVES}
+            self._steps.extend([metric["step"] for metric in metrics], columns)
+            self._last = metrics[-1]
+
+    def _take_other(self, kind: Any, step: int, metric: dict[str, Any]) -> None:
+        if kind == "evaluation":
+            values = {name: [_number(metric.get(key))] for name, key in HELD_OUT_CURVES.items()}
+            self._held_out.extend([step], values)
+        elif kind == "samples":
+            sample = Samples(step, _texts(metric.get("prompts")), _texts(metric.get("answers")))
+            self._samples = [*self._samples, sample]
+            if len(self._samples) > KEPT_SAMPLES:  # the first stays: it is how the model answered before
+                del self._samples[1]
+        elif kind == "resume":
+            self._resumed_at = step
+            self._steps.cut_after(step)
+            self._held_out.cut_after(step)
+            self._samples = [sample for sample in self._samples if sample.step <= step]
+
+    def _take_answers(self, metric: dict[str, Any]) -> None:
+        when, items = metric.get("when"), metric.get("items")
+        if isinstance(when, str) and isinstance(items, list):
+            self._answers[when] = tuple(item for item in items if isinstance(item, dict))
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        content = json.loads(line.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value) if isinstance(value, int | float) else float("nan")
+    except OverflowError:  # an integer of hundreds of digits
+        return float("nan")
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()
+
+
+# --- all sessions ---------------------------------------------------------------------------------
+
+_feeds: OrderedDict[tuple[str, int], Feed] = OrderedDict()
+_feeds_guard = threading.Lock()
+
+
+def feed_of(session: Session) -> Feed:
+    """The one feed of this session in this process; it is forgotten when the session's folder is gone."""
+    with _feeds_guard:
+        key = (str(session.folder), _identity(session.folder))
+        feed = _feeds.pop(key, None)
+        if feed is None:
+            for known in [known for known in _feeds if _identity(Path(known[0])) != known[1]]:
+                del _feeds[known]
+            while len(_feeds) >= KEPT_FEEDS:
+                _feeds.popitem(last=False)
+            feed = Feed(session)
+        _feeds[key] = feed
+        return feed
+
+
+def _identity(folder: Path) -> int:
+    """Tells a folder from another one of the same name that came later; 0 when there is none."""
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return 0
