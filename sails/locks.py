@@ -244,11 +244,14 @@ def move_folder(source: Path, target: Path) -> None:
     shutil.rmtree(source)
 
 
-def copy_folder(source: Path, target: Path) -> None:
-    """Copy a folder to where no `target` is yet; a crash leaves a `.partial`, never half a target."""
+def copy_folder(source: Path, target: Path, leave_out: Sequence[str] = ()) -> None:
+    """Copy a folder to where no `target` is yet; a crash leaves a `.partial`, never half a target.
+
+    Files and folders whose names match a pattern of `leave_out` are not copied.
+    """
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(source, partial)
+    shutil.copytree(source, partial, ignore=shutil.ignore_patterns(*leave_out))
     fsync_tree(partial)
     rename(partial, target)
 

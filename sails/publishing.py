@@ -42,6 +42,7 @@ from sails.workspace import (
 )
 
 VERSION_RECORD = "version.json"
+VERSION_ONNX = "onnx"  # a version's own ONNX model, made on demand; it stays behind when the version leaves
 VERSIONS_KEPT = 5
 _NAME = re.compile(r"\w[\w.-]{0,99}")  # what a session may be called that was recorded by somebody else
 
@@ -235,7 +236,7 @@ def roll_back(workspace: Workspace, version: str) -> str:
     with alone(workspace), _only_writer(target):
         _sweep(target)
         staged = stage_path(target, version)
-        locks.copy_folder(source, staged)
+        locks.copy_folder(source, staged, leave_out=_made_on_demand(source))
         (staged / VERSION_RECORD).unlink(missing_ok=True)
         _swap(staged, target, _place_for_current(workspace))
         _discard(source)
@@ -260,6 +261,12 @@ def retire(workspace: Workspace) -> Path | None:
             if not is_foreign(workspace.onnx_model):
                 _take_away(workspace.onnx_model, keep=None)
         return keep
+
+
+def _made_on_demand(version: Path) -> tuple[str, ...]:
+    """What belongs to a version and not to its model: its ONNX model, and what a dead export left of one."""
+    made_here = (version / VERSION_ONNX / EXPORT_RECORD).exists()
+    return (f".{VERSION_ONNX}.*", VERSION_ONNX) if made_here else (f".{VERSION_ONNX}.*",)
 
 
 @contextlib.contextmanager

@@ -277,6 +277,35 @@ def test_rolling_back_brings_the_old_model_back_and_keeps_the_new_one(workspace)
     assert sorted(os.listdir(workspace.versions)) == ["20260101-000000-lesson"]
 
 
+def test_the_onnx_model_made_for_a_version_changes_nothing_in_it_and_stays_behind(workspace):
+    first, second = publish_model(workspace, 1), publish_model(workspace, 2)
+    version = workspace.versions / "20260101-000000-lesson"
+    make_onnx(version / "onnx", first)
+    (version / ".onnx.lock").touch()
+    make_onnx(version / ".onnx.staged-20260103-000000-export.1-2")  # a dead export's
+    assert fingerprint_of(version) == first
+    assert [v.fingerprint for v in versions(workspace)] == [first]
+    assert roll_back(workspace, version.name) == first
+    assert {path.name for path in workspace.trained_model.iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "sails.json",
+        "tokenizer.json",
+    }
+    assert not version.exists()
+    make_onnx(workspace.versions / "20260102-000000-lesson" / "onnx", second)
+    prune_versions(workspace, kept=0)
+    assert list(workspace.versions.iterdir()) == []
+
+
+def test_an_onnx_folder_that_came_with_a_model_is_rolled_back_with_it(workspace):
+    first = publish_model(workspace, 1)
+    make_onnx(workspace.trained_model / "onnx")
+    publish_model(workspace, 2)
+    assert roll_back(workspace, "20260101-000000-lesson") == first
+    assert (workspace.trained_model / "onnx" / "model.onnx").exists()
+
+
 def test_rolling_back_over_an_incomplete_or_missing_model_works(workspace):
     first = publish_model(workspace, 1)
     publish_model(workspace, 2)
