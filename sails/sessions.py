@@ -158,6 +158,7 @@ class Status(BaseModel):
 
     state: State = "queued"
     phase: Phase = "queued"
+    phase_started: datetime | None = None  # so that a reader can tell how fast the phase goes
     step: int = 0
     total_steps: int = 0
     progress: float = 0.0  # of the phase, 0 to 1
@@ -470,7 +471,7 @@ def record(session: Session) -> Record:
 def history(workspace: Workspace) -> list[Record]:
     """All training sessions, oldest first; a damaged one is left out.
 
-    What was read once is kept, so that asking again costs two looks at each folder: milliseconds for thousands.
+    What was read once is kept, so that asking again costs one look at each session.
     """
     return _index(workspace.sessions).records()
 
@@ -481,11 +482,11 @@ _FileState = tuple[int, int, int]  # when it was written in ns, how long it is i
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What was read of one session, and how its two files looked just before; `record` as it was written."""
+    """What was read of one session, and how its status file looked just before."""
 
-    files: tuple[_FileState | None, ...]
+    file: _FileState | None
     settled: bool
-    record: Record | None  # None: damaged
+    record: Record | None  # with the state as it was written; None: damaged
 
 
 class _Index:
@@ -500,8 +501,13 @@ class _Index:
     def records(self) -> list[Record]:
         with self._guard:
             entries: dict[str, _Entry] = {}  # a new one, so that what was deleted is forgotten
-            for name in self._names():
-                entry = self._entry(name)
+            root, known = f"{self.folder}{os.sep}", self._entries
+            for name in _names(self.folder):
+                file = _look(f"{root}{name}/status.json")
+                entry = known.get(name)
+                # The spec never changes, so the status alone tells; without one, it may have been deleted.
+                if entry is None or not entry.settled or entry.file != file or file is None:
+                    entry = self._read(name, file)
                 if entry is not None:
                     entries[name] = entry
             self._entries = entries
@@ -520,28 +526,36 @@ class _Index:
         self._last_running = found.session.id if found else None
         return found
 
-    def _names(self) -> list[str]:
-        try:
-            return sorted(name for name in os.listdir(self.folder) if not name.startswith("."))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-
-    def _entry(self, name: str) -> _Entry | None:
+    def _read(self, name: str, file: _FileState | None) -> _Entry | None:
         """The session as its files say now; None where there is no spec, or none any more."""
-        folder = f"{self.folder}/{name}"
-        files = (_look(f"{folder}/spec.json"), _look(f"{folder}/status.json"))
-        if files[0] is None:
-            return None
-        known = self._entries.get(name)
-        if known is not None and known.settled and known.files == files:
-            return known
+        folder = f"{self.folder}{os.sep}{name}"  # not a Path: of those, thousands cost more than the reading
         now = time.time_ns()
-        settled = all(file is None or abs(now - file[0]) > SETTLED_SECONDS * 1e9 for file in files)
-        session = Session(self.folder / name)
         try:
-            return _Entry(files, settled, Record(session, session.spec(), session.written_status()))
-        except (SailsError, OSError):
-            return _Entry(files, settled, None)
+            with open(f"{folder}/spec.json", "rb") as opened:
+                settled = _is_settled(os.fstat(opened.fileno()).st_mtime_ns, now)
+                spec = _SPEC.validate_json(opened.read())
+            status = Status()
+            if file is not None:
+                settled = settled and _is_settled(file[0], now)
+                with open(f"{folder}/status.json", "rb") as opened:
+                    status = Status.model_validate_json(opened.read())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValidationError):
+            return _Entry(file, False, None)
+        return _Entry(file, settled, Record(Session(Path(folder)), spec, status))
+
+
+def _is_settled(written: int, now: int) -> bool:
+    return abs(now - written) > SETTLED_SECONDS * 1e9
+
+
+def _names(folder: Path) -> list[str]:
+    """What lies in a folder of sessions, in order of time; hidden are those that are just being deleted."""
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _look(path: str) -> _FileState | None:
@@ -553,7 +567,7 @@ def _look(path: str) -> _FileState | None:
 
 
 def _as_it_is_now(written: Record) -> Record | None:
-    """A record whose worker may have died since it said that it runs; None when the session is damaged now."""
+    """A record whose worker may have died since it said that it runs; None when it is damaged by now."""
     if written.status.state != "running":
         return written
     try:
@@ -573,10 +587,13 @@ def find(workspace: Workspace, wanted: str) -> Session:
         for folder in (workspace.sessions, workspace.jobs):
             if (folder / wanted / "spec.json").exists():
                 return Session(folder / wanted)
-    ids = [entry.session.id for entry in history(workspace)]
-    if wanted == "last" and ids:
-        return Session(workspace.sessions / ids[-1])
-    matches = [i for i in ids if i.endswith(f"-{wanted}")]
+    names = _names(workspace.sessions)
+    if wanted == "last":
+        for name in reversed(names):
+            if (workspace.sessions / name / "spec.json").exists():
+                return Session(workspace.sessions / name)
+    called = (name for name in names if name.endswith(f"-{wanted}"))
+    matches = [name for name in called if (workspace.sessions / name / "spec.json").exists()]
     if len(matches) == 1:
         return Session(workspace.sessions / matches[0])
     problem = f"{len(matches)} sessions are called {wanted}" if matches else f"There is no session {wanted!r}"
