@@ -1,29 +1,46 @@
 """The library of datasets: `datasets/NAME/` with the clean rows, the file they came from and a report.
 
-A dataset never changes once it is there: a file with other rows under the same name gets a new name.
+The rows of a dataset never change once it is there: other rows under the same name get a new name. Only the
+name may change, and whoever asks for the old one (a session's spec, say) still finds it.
+
+Not here: how a file is read and judged (`sails.conversations`), and rows that are still being corrected
+(`sails.drafts`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from dataclasses import asdict
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from sails import access, locks
+from sails import access, locks, sessions
 from sails.conversations import (
     Conversation,
     QualityReport,
     Reading,
+    Register,
+    RowProblem,
+    assess,
     clean,
+    ledger,
+    read,
     read_jsonl,
+    split,
     write_jsonl,
 )
-from sails.errors import BadDataError, ConversationFileError, WorkspaceError
-from sails.workspace import Workspace, new_id
+from sails.errors import BadDataError, BusyError, ConversationFileError, RequestError, WorkspaceError
+from sails.workspace import Workspace
+
+LONGEST_NAME = 40  # characters
+ROWS, REPORT = "conversations.jsonl", "report.json"
+EXAMPLE_FILES = Path(__file__).resolve().parent.parent / "examples"
 
 
 class DatasetReport(BaseModel):
@@ -41,38 +58,43 @@ class DatasetReport(BaseModel):
     encoding: str
     format: str
     quality: dict[str, Any]
+    created: datetime | None = None  # None in reports of older versions
+    characters: int = 0  # of all turns; a token is about four
+    formerly: tuple[str, ...] = ()  # names that it had before
+    combined: tuple[str, ...] = ()  # the datasets that it was made of
+
+    def assessment(self) -> QualityReport:
+        """The quality check of its source, as it was made when it was added."""
+        problems = tuple(RowProblem(**problem) for problem in self.quality["problems"])
+        advice = tuple(self.quality["recommendations"])
+        return QualityReport(**{**self.quality, "problems": problems, "recommendations": advice})
+
+
+# --- adding ---------------------------------------------------------------------------------------
 
 
 def add(
-    workspace: Workspace, source: Path, reading: Reading, report: QualityReport, *, keep_all: bool = False
+    workspace: Workspace,
+    source: Path,
+    reading: Reading,
+    report: QualityReport,
+    *,
+    keep_all: bool = False,
+    name: str | None = None,
 ) -> DatasetReport:
     """Put the clean rows of a file that was read and assessed into the library.
 
-    `keep_all` keeps rows that the quality check calls unfit, too. Raises `BadDataError` when no row is
-    left.
+    `keep_all` keeps rows that the quality check calls unfit, too. The name is made from `name`, else from
+    the file's; the same rows under the same name are the dataset that is there already. Raises
+    `BadDataError` when no row is left.
     """
     access.require_changes()
     rows = _distinct(reading.conversations) if keep_all else clean(reading.conversations, report)
     if not rows:
         raise BadDataError("No row of the file is fit to be taught.", "See `sails validate` for the reasons.")
-    fingerprint = hashlib.sha256("\n".join(row.fingerprint for row in rows).encode()).hexdigest()[:16]
-    stem = new_id(source.stem)[16:]
-    for name in (stem, *(f"{stem}-{n}" for n in range(2, 10_000))):
-        folder = workspace.datasets / name
-        if not folder.exists():
-            break
-        if (existing := report_of(workspace, name)).fingerprint == fingerprint:
-            return existing
-    staged = workspace.datasets / f".{name}.partial"
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    write_jsonl(staged / "conversations.jsonl", rows)
-    shutil.copyfile(source, staged / f"source{source.suffix}")
-    entry = DatasetReport(
-        name=name,
+    entry = _entry(
+        rows,
         source=source.name,
-        fingerprint=fingerprint,
-        rows=len(rows),
         left_out=len(reading.conversations) - len(rows),
         refused=len(reading.refused),
         duplicates=reading.duplicates,
@@ -80,29 +102,260 @@ def add(
         format=reading.format,
         quality=asdict(report),
     )
-    locks.write_atomic(staged / "report.json", entry.model_dump_json(indent=1))
-    locks.rename(staged, folder)
-    return entry
+    return _store(
+        workspace,
+        name_from(name or source.stem),
+        entry,
+        rows,
+        lambda folder: shutil.copyfile(source, folder / f"source{source.suffix}"),
+    )
+
+
+def combine(workspace: Workspace, names: Sequence[str]) -> DatasetReport:
+    """Several datasets as one, each row once, under a name made of theirs: `databases-and-web`.
+
+    One name alone, or datasets that hold nothing beyond one of them, give that one. Raises
+    `RequestError` without a name, `WorkspaceError` when one is not there, `BadDataError` when its rows are
+    gone.
+    """
+    if not names:
+        raise RequestError("No dataset was chosen.", "Choose one or more.")
+    parts = sorted({report.name: report for report in (report_of(workspace, name) for name in names)}.items())
+    if len(parts) == 1:
+        return parts[0][1]
+    access.require_changes()
+    rows = _distinct([row for name, _ in parts for row in rows_of(workspace, name)])
+    rows = tuple(replace(row, row=number) for number, row in enumerate(rows, 1))
+    total = sum(report.rows for _, report in parts)
+    entry = _entry(
+        rows,
+        source=f"{len(parts)} datasets",
+        left_out=total - len(rows),
+        refused=0,
+        duplicates=total - len(rows),
+        encoding="utf-8",
+        format="jsonl",
+        quality=asdict(assess(rows)),
+        combined=tuple(name for name, _ in parts),
+    )
+    for _, report in parts:
+        if report.fingerprint == entry.fingerprint or report.rows == entry.rows:
+            return report  # the others add nothing to it
+    stem = name_from("-and-".join(name for name, _ in parts))
+    return _store(workspace, stem, entry, rows, lambda _: None)
+
+
+def _entry(rows: Sequence[Conversation], **fields: Any) -> DatasetReport:
+    return DatasetReport(
+        name="",
+        fingerprint=hashlib.sha256("\n".join(row.fingerprint for row in rows).encode()).hexdigest()[:16],
+        rows=len(rows),
+        created=datetime.now(UTC),
+        characters=sum(len(turn.content) for row in rows for turn in row.turns),
+        **fields,
+    )
+
+
+def _store(
+    workspace: Workspace,
+    stem: str,
+    entry: DatasetReport,
+    rows: Sequence[Conversation],
+    write_source: Callable[[Path], object],
+) -> DatasetReport:
+    """Write a dataset under the first free name of `stem`, `stem-2`, …; never half of one."""
+    with _alone(workspace):
+        taken = {known: report for report in reports(workspace) for known in (report.name, *report.formerly)}
+        for name in (stem, *(f"{stem}-{n}" for n in range(2, 10_000))):
+            if name not in taken and not (workspace.datasets / name).exists():
+                break
+            if name in taken and taken[name].fingerprint == entry.fingerprint:
+                return taken[name]
+        entry = entry.model_copy(update={"name": name})
+        staged = workspace.datasets / f".{name}.partial"
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir(parents=True)
+        write_jsonl(staged / ROWS, rows)
+        write_source(staged)
+        locks.write_atomic(staged / REPORT, entry.model_dump_json(indent=1))
+        locks.rename(staged, workspace.datasets / name)
+    return report_of(workspace, name)
+
+
+def name_from(text: str) -> str:
+    """A name for a folder and for an address: lower-case words of letters and digits in any script."""
+    text = unicodedata.normalize("NFKC", text).lower()
+    words = "".join(c if c.isalnum() else "-" for c in text).split("-")
+    return "-".join(filter(None, words))[:LONGEST_NAME].strip("-") or "dataset"
+
+
+def _alone(workspace: Workspace) -> Any:
+    return locks.short_lock(workspace.root / "datasets.lock")
+
+
+def _distinct(rows: Sequence[Conversation]) -> tuple[Conversation, ...]:
+    return tuple({row.fingerprint: row for row in rows}.values())
+
+
+# --- looking --------------------------------------------------------------------------------------
+
+
+def reports(workspace: Workspace) -> list[DatasetReport]:
+    """Every dataset, the newest first; a damaged one is left out."""
+    found = filter(None, map(_read, workspace.datasets.glob(f"[!.]*/{REPORT}")))
+    return sorted(found, key=lambda report: (str(report.created), report.name), reverse=True)
 
 
 def report_of(workspace: Workspace, name: str) -> DatasetReport:
-    """What is known of a dataset; raises `WorkspaceError` when it is not there."""
-    path = workspace.datasets / name / "report.json"
-    try:
-        return DatasetReport.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    """What is known of a dataset, by its name or one that it had; `WorkspaceError` when it is not there."""
+    # Names come from addresses too, and must not lead out of the library.
+    report = _read(workspace.datasets / name / REPORT) if _is_plain(name) else None
+    report = report or next((one for one in reports(workspace) if name in one.formerly), None)
+    if report is None:
         raise WorkspaceError(
-            f"There is no dataset {name!r} in {workspace.root}.", "Add its file again."
-        ) from error
+            f"There is no dataset {name[:200]!r} in {workspace.root}.", "Add its file again."
+        )
+    return report
 
 
 def rows_of(workspace: Workspace, name: str) -> list[Conversation]:
     """The rows of a dataset; raises `BadDataError` when they are gone."""
     try:
-        return read_jsonl(workspace.datasets / name / "conversations.jsonl")
-    except (OSError, ConversationFileError) as error:
+        return read_jsonl(rows_file(workspace, name))
+    except (OSError, WorkspaceError, ConversationFileError) as error:
         raise BadDataError(f"The rows of dataset {name!r} are gone.", "Start again with its file.") from error
 
 
-def _distinct(rows: tuple[Conversation, ...]) -> tuple[Conversation, ...]:
-    return tuple({row.fingerprint: row for row in rows}.values())
+def rows_file(workspace: Workspace, name: str) -> Path:
+    """Where the clean rows lie, as JSON Lines; raises `WorkspaceError` when there is no such dataset."""
+    return workspace.datasets / report_of(workspace, name).name / ROWS
+
+
+def _read(path: Path) -> DatasetReport | None:
+    """A report under the name of its folder, with the time of the file where it says none itself."""
+    try:
+        report = DatasetReport.model_validate_json(path.read_bytes())
+        created = report.created or datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except (OSError, ValueError):
+        return None
+    return report.model_copy(update={"name": path.parent.name, "created": created})
+
+
+def _is_plain(name: str) -> bool:
+    return bool(name) and name[0] != "." and Path(name).name == name
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """What the next training would do with the rows of a dataset."""
+
+    new: int  # taught, and new to the model
+    taught_before: int  # taught once more
+    held_out: int  # kept back, to test the model with
+    notes: tuple[str, ...]
+
+
+def novelty(workspace: Workspace, rows: Sequence[Conversation], taught: set[str]) -> Novelty:
+    """Count what would be new, repeated and held out; `taught` are the fingerprints of the model's rows."""
+    parts = split(rows, Register.load(workspace.register))
+    counts = ledger(parts.train, taught)
+    return Novelty(counts.new, counts.taught_before, len(parts.held_out), parts.notes)
+
+
+# --- changing -------------------------------------------------------------------------------------
+
+
+def rename(workspace: Workspace, name: str, wanted: str) -> DatasetReport:
+    """Give a dataset another name; sessions that know the old one still find it.
+
+    Raises `RequestError` for a name without a letter or digit and for one that another dataset has or had.
+    """
+    access.require_changes()
+    if not any(map(str.isalnum, wanted)):
+        raise RequestError("A name needs a letter or a digit.", "Choose another name.")
+    target = name_from(wanted)
+    with _alone(workspace):
+        report = report_of(workspace, name)
+        if target == report.name:
+            return report
+        others = [other for other in reports(workspace) if other.name != report.name]
+        if any(target in (other.name, *other.formerly) for other in others):
+            raise RequestError(f"Another dataset is, or was, called {target!r}.", "Choose another name.")
+        former = tuple(old for old in (*report.formerly, report.name) if old != target)
+        renamed = report.model_copy(update={"name": target, "formerly": former})
+        # The report first: killed in between, the folder has its old name and both names find it.
+        locks.write_atomic(workspace.datasets / report.name / REPORT, renamed.model_dump_json(indent=1))
+        locks.rename(workspace.datasets / report.name, workspace.datasets / target)
+    return renamed
+
+
+def delete(workspace: Workspace, name: str) -> None:
+    """Delete a dataset for good. Raises `BusyError` while a session that waits or runs needs it.
+
+    What sessions were taught stays in their own folders.
+    """
+    access.require_changes()
+    with _alone(workspace):
+        report = report_of(workspace, name)
+        if users := used_by(workspace, report):
+            raise BusyError(
+                f"The dataset {report.name!r} is needed by {users[0]}, which waits or runs.",
+                "Wait until it has ended, or stop it first.",
+            )
+        for leftover in workspace.datasets.glob(".*.deleted"):  # of a delete that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
+        doomed = workspace.datasets / f".{report.name}.deleted"
+        locks.rename(workspace.datasets / report.name, doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def used_by(workspace: Workspace, report: DatasetReport) -> list[str]:
+    """The ids of the sessions that wait or run and need this dataset."""
+    ids = [entry.id for entry in sessions.waiting(workspace)]
+    running = sessions.running(workspace)
+    records = [running] if running else []
+    for session in (sessions.Session(workspace.sessions / waiting) for waiting in ids):
+        try:
+            records.append(sessions.record(session))
+        except WorkspaceError:  # its folder is gone or damaged; it will never run
+            continue
+    names = (report.name, *report.formerly)
+    return sorted({one.spec.id for one in records if getattr(one.spec, "dataset", None) in names})
+
+
+# --- the examples ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Example:
+    """A small lesson that comes with the program."""
+
+    file: str
+    title: str
+    teaches: str  # one sentence
+
+
+EXAMPLES = (
+    Example(
+        "programming_basics.json",
+        "Programming basics",
+        "Teaches the words of programming: variables, types, loops, functions, testing and Git.",
+    ),
+    Example(
+        "web_development.json",
+        "Web development",
+        "Teaches how web pages work: HTML, CSS, JavaScript, HTTP, security and accessibility.",
+    ),
+    Example(
+        "databases.json",
+        "Databases",
+        "Teaches how data is kept: SQL, keys, indexes, transactions, replication and backups.",
+    ),
+)
+
+
+def add_example(workspace: Workspace, example: Example) -> DatasetReport:
+    """Put one of the examples into the library; the one that is there already is given back."""
+    path = EXAMPLE_FILES / example.file
+    reading = read(path)
+    return add(workspace, path, reading, assess(reading.conversations, reading.refused))
