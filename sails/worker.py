@@ -167,7 +167,7 @@ class Reporter:
     def phase(self, name: str) -> Iterator[None]:
         """One step of the pipeline, timed."""
         log.info("— %s", name)
-        self.update(phase=name, progress=0.0, message="")
+        self.update(phase=name, phase_started=datetime.now(UTC), progress=0.0, message="")
         began = time.monotonic()
         yield
         seconds = {**self.status.results.seconds, name: round(time.monotonic() - began, 2)}
