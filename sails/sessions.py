@@ -159,7 +159,6 @@ class Status(BaseModel):
     state: State = "queued"
     phase: Phase = "queued"
     phase_started: datetime | None = None  # so that a reader can tell how fast the phase goes
-    phase_started: datetime | None = None  # so that a reader can tell how fast the phase goes
     step: int = 0
     total_steps: int = 0
     progress: float = 0.0  # of the phase, 0 to 1
