@@ -10,6 +10,7 @@ thing that was finished.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import shutil
@@ -17,7 +18,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -29,10 +30,12 @@ from sails.conversations import Conversation, Register, ledger, read_jsonl, spli
 from sails.errors import (
     BadDataError,
     BusyError,
+    ModelLoadError,
     RequestError,
     SailsError,
     UnknownError,
     VerificationError,
+    WorkspaceError,
     classify,
 )
 from sails.launchers import local
@@ -53,6 +56,8 @@ HEARTBEAT_SECONDS = 5.0
 JUDGED_ROWS = 64  # at most so many taught rows, and so many held-out rows, are scored before and after
 VERIFIED_PROMPTS = 16
 ANSWER_TOKENS = 48  # of each answer before and after the lesson
+
+Progress = Callable[[float, str], None]
 
 log = logging.getLogger("sails.worker")
 
@@ -112,8 +117,11 @@ def _workspace_of(session: Session, spec: TrainSpec) -> Workspace:
 # --- saying where it stands -----------------------------------------------------------------------
 
 
-class Stopped(Exception):
-    """The person asked the session to end; raised between two pieces of work."""
+class Stopped(BaseException):
+    """The person asked the session to end; raised between two pieces of work.
+
+    No `Exception`, so that no library on the way takes it for a failure of its own.
+    """
 
 
 class Reporter:
@@ -503,14 +511,17 @@ def publish_candidate(workspace: Workspace, session: Session, status: Status) ->
 
 def run_export(spec: ExportSpec, reporter: Reporter) -> None:
     """An export job: one model folder, or a base model, to one ONNX folder."""
+
+    def progress(fraction: float, words: str) -> None:
+        reporter.check_stop()
+        reporter.progress(fraction, words)
+
     publishing.recover(spec.onnx_output)
     reporter.check_stop()
     with reporter.phase("prepare"):
-        model = (
-            base_models.ensure(spec.model, reporter.progress) if spec.kind == "baseline" else Path(spec.model)
-        )
+        model = base_models.ensure(spec.model, progress) if spec.kind == "baseline" else Path(spec.model)
     with reporter.phase("export"):
-        _export(model, spec.onnx_output, spec.verify, spec.opset, spec.prompts, reporter)
+        _export(model, spec.onnx_output, spec.verify, spec.opset, spec.prompts, reporter, progress=progress)
 
 
 def _export(
@@ -521,32 +532,70 @@ def _export(
     prompts: Sequence[str],
     reporter: Reporter,
     keep: Path | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Build the ONNX folder beside its target, verify it if asked, then put it in place at once.
 
-    The one that was there is deleted afterwards, or goes to `keep`.
+    The one that was there is deleted afterwards, or goes to `keep`. `progress` is the reporter's own, or one
+    that may raise `Stopped`; it counts through both parts once.
     """
     from sails.onnx.export import export
 
-    publishing.clear_leftovers(target)
-    staged = publishing.stage_path(target, reporter.session.id)
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
+    report = progress or reporter.progress
+    share = 0.5 if verify else 1.0
     fingerprint = inspect_model(model).fingerprint
-    done = export(model, staged, source_fingerprint=fingerprint, opset=opset, progress=reporter.progress)
-    log.info("Exported with opset %s in %.1f s.", done.opset, done.seconds)
-    if verify:
-        _verify(model, staged, prompts, reporter)
-    publishing.replace_folder(staged, target, keep)
+    staged = _empty_stage(target, reporter.session.id)
+    try:
+        done = export(
+            model,
+            staged,
+            source_fingerprint=fingerprint,
+            opset=opset,
+            progress=lambda fraction, words: report(share * fraction, words),
+        )
+        log.info("Exported with opset %s in %.1f s.", done.opset, done.seconds)
+        if done.note:
+            reporter.note(done.note)
+        if verify:
+            _verify(
+                model,
+                staged,
+                prompts,
+                reporter,
+                lambda fraction, words: report(share + (1 - share) * fraction, words),
+            )
+        if inspect_model(model).fingerprint != fingerprint:
+            raise ModelLoadError(
+                "The model changed while its ONNX model was being made.", "Make the ONNX model again."
+            )
+        publishing.replace_folder(staged, target, keep)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
 
 
-def _verify(model: Path, onnx: Path, prompts: Sequence[str], reporter: Reporter) -> None:
+def _empty_stage(target: Path, tag: str) -> Path:
+    """A folder beside `target` to build in; raises `WorkspaceError` where nothing can be written."""
+    try:
+        publishing.clear_leftovers(target)
+        staged = publishing.stage_path(target, tag)
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir(parents=True)
+        return staged
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise WorkspaceError(
+            f"Nothing can be written in {target.parent}: {error.strerror}.",
+            "Give yourself the right to write there, or choose another folder.",
+        ) from error
+
+
+def _verify(model: Path, onnx: Path, prompts: Sequence[str], reporter: Reporter, progress: Progress) -> None:
     from sails.onnx import verify as verification
 
-    certificate = verification.verify(model, onnx, prompts, write=True, progress=reporter.progress)
+    certificate = verification.verify(model, onnx, prompts, write=True, progress=progress)
     reporter.result(certificate=jsonable(certificate))
     if not certificate.passed:
-        shutil.rmtree(onnx)
         raise VerificationError(
             f"The ONNX model does not answer like the original: {' '.join(certificate.reasons)}",
             "Export it again; the ONNX model that you had is untouched.",
