@@ -1,26 +1,53 @@
-"""The bridge: what the two model folders hold, what the next training will do, and why.
+"""The bridge: what the two model folders hold, what the next training will do, and why; what to do now.
 
-    streamlit run app.py        (or `make run`, which sets everything up first)
-
-Reads the workspace's files and changes nothing. Training is started from the terminal for now.
+streamlit run app.py        (or `make run`, which sets everything up first)
 """
 
 import streamlit as st
 
-from sails import sessions
+from sails import demo, library, sessions
+from sails.guidance import NextStep, next_step
 from sails.launchers.local import plan_training
 from sails.ui import panels
-from sails.ui.frame import frame
+from sails.ui.frame import frame, go
+from sails.workspace import Workspace
 
 LAST = 3  # sessions shown
+
+
+def do(step: NextStep, workspace: Workspace) -> None:
+    """Go where the main button leads."""
+    match step.kind:
+        case "watch":
+            go("Train", session=step.target)
+        case "decide" | "resume":
+            go("Sessions", session=step.target)
+        case "example":
+            go("Train", dataset=library.add_example(workspace, library.EXAMPLES[0]).name)
+        case "train":
+            go("Train", dataset=step.target)
+        case "export":
+            go("ONNX export")
+        case "chat":
+            go("Chat")
+
 
 with frame("Bridge") as workspace:
     situation = workspace.situation()
     plan = plan_training(workspace)
     history = sessions.history(workspace)
+    step = next_step(
+        situation,
+        active=sessions.active(workspace),
+        datasets=[report.name for report in library.reports(workspace)],
+        last=history[-1] if history else None,
+    )
 
+    if demo.is_demo(workspace):
+        panels.demo(workspace, history)
+    if panels.main_button(step):
+        do(step, workspace)
     panels.next_training(plan, situation)
-    panels.how_to_train(workspace, expanded=not history and plan.row == 1)
 
     st.header("What runs now", anchor=False)
     panels.running_now(workspace)
@@ -37,3 +64,4 @@ with frame("Bridge") as workspace:
 
     st.header("The last trainings", anchor=False)
     panels.last_sessions(history[-LAST:])
+    panels.choose_place(workspace)

@@ -8,6 +8,7 @@ shapes in `jobs/ID`. Nothing here knows how a worker is started or what it does.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import math
 import os
@@ -15,6 +16,7 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -500,17 +502,10 @@ class _Index:
 
     def records(self) -> list[Record]:
         with self._guard:
-            entries: dict[str, _Entry] = {}  # a new one, so that what was deleted is forgotten
-            root, known = f"{self.folder}{os.sep}", self._entries
-            for name in _names(self.folder):
-                file = _look(f"{root}{name}/status.json")
-                entry = known.get(name)
-                # The spec never changes, so the status alone tells; without one, it may have been deleted.
-                if entry is None or not entry.settled or entry.file != file or file is None:
-                    entry = self._read(name, file)
-                if entry is not None:
-                    entries[name] = entry
-            self._entries = entries
+            names = _names(self.folder)
+            with _no_collection(len(names) - len(self._entries)):
+                entries = {name: entry for name in names if (entry := self._entry(name))}
+            self._entries = entries  # a new one, so that what was deleted is forgotten
         found = (entry.record for entry in entries.values())
         return [now for record in found if record and (now := _as_it_is_now(record))]
 
@@ -525,6 +520,15 @@ class _Index:
         found = next((r for r in reversed(self.records()) if r.status.state == "running"), None)
         self._last_running = found.session.id if found else None
         return found
+
+    def _entry(self, name: str) -> _Entry | None:
+        """What is known of a session, read again if need be; None where there is no spec (any more)."""
+        file = _look(f"{self.folder}{os.sep}{name}/status.json")
+        known = self._entries.get(name)
+        # The spec never changes, so the status alone tells; without one, the session may have been deleted.
+        if known is not None and known.settled and file is not None and known.file == file:
+            return known
+        return self._read(name, file)
 
     def _read(self, name: str, file: _FileState | None) -> _Entry | None:
         """The session as its files say now; None where there is no spec, or none any more."""
@@ -544,6 +548,19 @@ class _Index:
         except (OSError, ValidationError):
             return _Entry(file, False, None)
         return _Entry(file, settled, Record(Session(Path(folder)), spec, status))
+
+
+@contextlib.contextmanager
+def _no_collection(new: int) -> Iterator[None]:
+    """Reading thousands of sessions makes nothing that needs collecting, and looking for it doubles the time."""
+    pause = new > 500 and gc.isenabled()
+    if pause:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if pause:
+            gc.enable()
 
 
 def _is_settled(written: int, now: int) -> bool:
@@ -605,6 +622,18 @@ def running(workspace: Workspace) -> Record | None:
     if not locks.is_held(workspace.training_lock):
         return None
     return _index(workspace.sessions).running()
+
+
+def running_jobs(workspace: Workspace) -> list[Record]:
+    """Exports and replays that run now or are just starting, oldest first."""
+    return [r for r in _index(workspace.jobs).records() if r.status.state in ("queued", "running")]
+
+
+def active(workspace: Workspace) -> str | None:
+    """The id of the session that trains now, else of the first that waits."""
+    if record := running(workspace):
+        return record.spec.id
+    return next((entry.id for entry in waiting(workspace)), None)
 
 
 def ancestors(workspace: Workspace, fingerprint: str | None) -> list[Record]:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from sails import access
 from sails.errors import WorkspaceError
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -155,6 +156,29 @@ class Workspace:
         trained = _steadily(self.trained_model, inspect_model)
         onnx = _steadily(self.onnx_model, lambda folder: inspect_onnx(folder, trained.fingerprint))
         return Situation(trained, onnx)
+
+
+def workspaces_in(root: Path) -> list[Path]:
+    """The folders directly in `root` that are workspaces, by name."""
+    parts = ("sessions", "datasets", "trained_model", "onnx_model")
+    try:
+        folders = [path for path in root.iterdir() if path.name[0] != "." and path.is_dir()]
+    except OSError:
+        return []
+    return sorted(folder for folder in folders if any((folder / part).is_dir() for part in parts))
+
+
+def create_workspace(root: Path, name: str) -> Path:
+    """Make a new, empty workspace inside `root`; raises `RequestError` when it cannot be."""
+    access.require_changes()
+    folder = access.inside(root, name)
+    if folder.exists():
+        raise WorkspaceError(f"{folder} is there already.", "Open it, or choose another name.")
+    try:
+        (folder / "datasets").mkdir(parents=True)
+    except OSError as error:
+        raise WorkspaceError(f"{folder} cannot be made: {error.strerror}.", "Choose another name.") from error
+    return folder
 
 
 def _folder(path: str | Path) -> Path:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sails import publishing, sessions, worker
+from sails import publishing, replaying, sessions, worker
 from sails.behavior import format_rate
 from sails.commands import options
 from sails.commands.terminal import conclude, follow, say, say_json, table
@@ -196,6 +196,17 @@ def sessions_resume(
         say(found.id)
         return
     conclude(found, follow(found, place))
+
+
+@sessions_app.command("replay")
+def sessions_replay(
+    session: SessionName,
+    workspace: options.WorkspaceOption = None,
+    seconds: Annotated[float, typer.Option(help="How long the replay takes.")] = 60.0,
+) -> None:
+    """Play a recorded session again for an audience, in the dashboard; nothing is trained."""
+    place = Workspace.open(workspace)
+    say(replaying.start(place, sessions.find(place, session), seconds).id)
 
 
 @sessions_app.command("publish")

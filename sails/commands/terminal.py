@@ -20,6 +20,7 @@ from rich.text import Text
 from sails import behavior, locks, sessions
 from sails.behavior import Plan
 from sails.errors import JobError
+from sails.judgement import judge
 from sails.launchers import local
 from sails.sessions import Session, Status
 from sails.workspace import Workspace
@@ -189,6 +190,8 @@ def conclude(session: Session, status: Status) -> None:
             )
     if results.tokens_per_second:
         say(f"  {results.steps} steps, {results.tokens_per_second:,.0f} tokens per second")
+    if judged := judge(status):
+        say(f"{judged.sentence} {judged.next_step}")
     if status.verdict == "published":
         say(f"✅ {session.id}: the new model is published.")
     elif status.verdict == "held":

@@ -2,8 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from sails.conversations.splitting import ENOUGH_TO_JUDGE
+from sails.feeds import feed_of
+from sails.judgement import judge
 from sails.sessions import Record
+from sails.ui.words import literal, plain
+
+SIGNS = {"well": "✅", "partly": "🟡", "little": "⚠️", "nothing": "❌", "by heart": "⚠️"}
+ABOUT = {
+    "taught": "It was taught this",
+    "reworded": "The same in other words, which it was not taught",
+    "unrelated": "Nothing to do with the lesson: has anything else changed?",
+}
+WHEN = {"before": "Before the lesson", "after": "After the lesson"}
 
 
 def did_it_work(record: Record) -> None:
     """Answers before and after side by side, one sentence of verdict and the next step."""
+    feed = feed_of(record.session)
+    feed.wait()
+    answers = feed.answers
+    judged = judge(record.status)
+    if judged is None and "after" not in answers:
+        return
+    st.header("Did it work?", anchor=False)
+    if judged:
+        st.markdown(f"{SIGNS[judged.outcome]} **{plain(judged.sentence)}**")
+        st.markdown(f"**What to do next:** {plain(judged.next_step)}")
+    _unseen(record)
+    if answers.get("before") and answers.get("after"):
+        st.markdown("The same questions, asked before and after. Read them: that is the real test.")
+        for before, after in zip(answers["before"], answers["after"], strict=False):
+            _question(before, after)
+
+
+def _unseen(record: Record) -> None:
+    before, after = record.status.results.held_out_before, record.status.results.held_out_after
+    if before and after:
+        direction = "better" if after.loss < before.loss else "no better"
+        few = " That is too few to judge by." if after.rows < ENOUGH_TO_JUDGE else ""
+        st.markdown(
+            f"On {after.rows} questions that were kept back and never taught, it does {direction}: "
+            f"{before.accuracy:.0%} → {after.accuracy:.0%} of the answers' word pieces right.{few}"
+        )
+
+
+def _question(before: dict[str, Any], after: dict[str, Any]) -> None:
+    with st.container(border=True, gap="xsmall"):
+        st.caption(ABOUT.get(before["about"], ""))
+        st.markdown(f"**{plain(before['question'])}**")
+        texts = [(WHEN["before"], before["answer"]), (WHEN["after"], after["answer"])]
+        if before.get("expected"):
+            texts.append(("As it was taught", before["expected"]))
+        _side_by_side(texts)
+
+
+def _side_by_side(texts: Sequence[tuple[str, str]]) -> None:
+    for column, (title, text) in zip(st.columns(len(texts)), texts, strict=True):
+        with column:
+            st.caption(title)
+            st.markdown(literal(text) if text.strip() else "*(no answer)*")

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from sails import behavior, sessions
+from sails import access, behavior, replaying, sessions
 from sails.behavior import MATRIX, Plan, Row
+from sails.guidance import NextStep
 from sails.sessions import Record
 from sails.ui import words
-from sails.ui.frame import in_words
+from sails.ui.frame import go, in_words, link, place, told, usual_workspace
 from sails.ui.words import code, plain
-from sails.workspace import FoundFile, ModelState, OnnxState, Situation, Workspace
+from sails.workspace import (
+    FoundFile,
+    ModelState,
+    OnnxState,
+    Situation,
+    Workspace,
+    create_workspace,
+    workspaces_in,
+)
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 REFRESH_SECONDS = 2
 STATES = {
     "complete": "✅ complete",
@@ -69,25 +75,23 @@ def _how_fast(plan: Plan) -> str:
     return f"{times} times gentler than from base: it learns more slowly and damages less of what it knows."
 
 
-def how_to_train(workspace: Workspace, expanded: bool = False) -> None:
-    """The commands for the terminal, until there are pages for them."""
-    elsewhere = workspace.root != CHECKOUT / "workspace"
-    option = f" --workspace {shlex.quote(str(workspace.root))}" if elsewhere else ""
-    with st.expander(
-        "How to train, for now from the terminal", icon=":material/terminal:", expanded=expanded
-    ):
-        st.markdown(f"Open a terminal in the folder {code(CHECKOUT)}. Teach the model an example:")
-        st.code(
-            f"sails train --data-file examples/programming_basics.json{option}",
-            language=None,
-            wrap_lines=True,
-        )
-        st.markdown("Then turn what it learned into an ONNX model, and talk with it:")
-        st.code(f"sails convert{option}\nsails chat{option}", language=None, wrap_lines=True)
-        st.caption(
-            "If the terminal does not know `sails`, write `.venv/bin/sails` instead "
-            "(on Windows `.venv\\Scripts\\sails`). While it trains, this page shows how far it is."
-        )
+BUTTONS = {
+    "watch": ("Watch it learn", ":material/visibility:"),
+    "decide": ("Look at it and decide", ":material/balance:"),
+    "resume": ("See where it stopped", ":material/play_circle:"),
+    "example": ("Load an example", ":material/library_add:"),
+    "train": ("Train", ":material/school:"),
+    "export": ("Make the ONNX model", ":material/package_2:"),
+    "chat": ("Chat with it", ":material/chat:"),
+}
+
+
+def main_button(step: NextStep) -> bool:
+    """The one obvious thing to do now; whether it was clicked."""
+    label, icon = BUTTONS[step.kind]
+    st.markdown(plain(step.reason))
+    changes = step.kind == "example" and access.view_only()
+    return st.button(label, type="primary", icon=icon, key="main_button", disabled=changes)
 
 
 # --- the behavior matrix --------------------------------------------------------------------------
@@ -155,13 +159,13 @@ def _onnx_model(model: OnnxState, trained: ModelState) -> None:
 
 def _freshness(model: OnnxState, trained: ModelState) -> str:
     if not model.present:
-        return "Nothing to chat with yet; `sails convert` makes it from the trained model."
+        return "Nothing to chat with yet; the page ONNX export makes it from the trained model."
     if model.stale is None:
         return "**Unknown whether fresh:** nobody noted which trained model it was made from."
     if not model.stale:
         return "**Fresh:** it was made from the trained model beside it."
     if trained.complete:
-        return "**Out of date:** it was made from an earlier model; `sails convert` makes it anew."
+        return "**Out of date:** it was made from an earlier model; the page ONNX export makes it anew."
     return "**Orphaned:** it was made from a trained model that is no longer here."
 
 
@@ -192,26 +196,35 @@ def _files(files: Sequence[FoundFile], what: str) -> None:
 
 
 def running_now(workspace: Workspace) -> None:
-    """The session that runs, with its progress; refreshes itself only as long as one runs."""
-    running = sessions.running(workspace)
-    refresh = REFRESH_SECONDS if running else None
-    st.fragment(_running_now, run_every=refresh)(workspace, running is not None)
+    """What trains and what is done beside it, with progress; refreshes itself only while anything runs."""
+    active = sessions.running(workspace) is not None or bool(sessions.running_jobs(workspace))
+    refresh = REFRESH_SECONDS if active else None
+    st.fragment(_running_now, run_every=refresh)(workspace, active)
 
 
-def _running_now(workspace: Workspace, was_running: bool) -> None:
+def _running_now(workspace: Workspace, was_active: bool) -> None:
     with in_words():
-        record = sessions.running(workspace)
+        training = sessions.running(workspace)
+        jobs = sessions.running_jobs(workspace)
         queued = len(sessions.waiting(workspace))
-        if was_running and not record:
+        if was_active and not training and not jobs:
             st.rerun()  # it has ended: everything else on the page may be different now
-        if record:
+        for record in [*filter(None, [training]), *jobs]:
             status = record.status
-            st.markdown(f"▶️ {code(record.spec.name)} is running.")
+            st.markdown(f"▶️ {code(record.spec.name)} {KINDS[record.spec.kind]}.")
             st.progress(min(max(status.progress, 0.0), 1.0), plain(words.progress(status)))
-        else:
+        if not training and not jobs:
             st.markdown("Nothing is running.")
         if queued:
             st.markdown("One more session waits." if queued == 1 else f"{queued} more sessions wait.")
+
+
+KINDS = {
+    "train": "is running",
+    "export": "is being made into an ONNX model",
+    "baseline": "is being made into an ONNX model, untrained",
+    "replay": "is being replayed; nothing is trained",
+}
 
 
 def last_sessions(records: Sequence[Record]) -> None:
@@ -223,3 +236,76 @@ def last_sessions(records: Sequence[Record]) -> None:
         when = words.moment(record.spec.created, st.context.timezone)
         details = [when, *filter(None, [plain(words.learned(record))])]
         st.markdown(f"{sign} {code(record.spec.name)} {plain(sentence)}  \n:small[{', '.join(details)}]")
+        link("Sessions", "Look at it", session=record.spec.id)
+
+
+# --- the demo -------------------------------------------------------------------------------------
+
+
+def demo(workspace: Workspace, records: Sequence[Record]) -> None:
+    """What a demo workspace is, and one of its sessions played again for an audience."""
+    with st.container(border=True, gap="small"):
+        st.markdown(
+            "🎬 **This is a demo.** Its trainings are real and were recorded; the models that they made "
+            "are not included, so there is none to continue from or to chat with until you train."
+        )
+        recorded = {record.spec.id: record for record in records if record.status.plan}
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            chosen = st.selectbox(
+                "A recorded training",
+                list(recorded),
+                format_func=lambda session: recorded[session].spec.name,
+                key="replay",
+            )
+            seconds = st.number_input("Seconds", 10, 600, 60, key="replay_seconds", width=140)
+            if (
+                st.button("Replay it", icon=":material/replay:", disabled=access.view_only() or not recorded)
+                and chosen
+            ):
+                job = replaying.start(workspace, recorded[chosen].session, seconds)
+                go("Train", session=job.id)
+
+
+# --- which workspace ------------------------------------------------------------------------------
+
+
+def choose_place(workspace: Workspace) -> None:
+    """Open another workspace or model folder inside the allowed root, or make a new workspace."""
+    root = access.allowed_root(usual_workspace().root)
+    with st.expander("Workspace and model folder", icon=":material/folder_open:"):
+        st.markdown(
+            "Everything of one model lies in one folder, its workspace. "
+            f"Yours may lie anywhere in {code(root)}."
+        )
+        names = [str(path.relative_to(root)) for path in workspaces_in(root)]
+        here = str(workspace.root.relative_to(root)) if workspace.root.is_relative_to(root) else None
+        names = names if here is None or here in names else [here, *names]
+        chosen = st.selectbox(
+            "Open a workspace", names, index=names.index(here) if here else None, key="open_workspace"
+        )
+        if chosen and chosen != here:
+            _open_place(workspace=chosen)
+        new = st.text_input("Make a new workspace", placeholder="its name", key="new_workspace")
+        if st.button("Make it", disabled=access.view_only()):
+            with told() as failed:
+                made = create_workspace(root, new)
+            if not failed:
+                _open_place(workspace=str(made.relative_to(root)))
+        model = st.text_input(
+            "Folder of the trained model",
+            value=place().get("model", ""),
+            placeholder="trained_model in the workspace",
+            help="Only when it lies elsewhere. Empty: the workspace's own.",
+            key="model_folder",
+        )
+        if st.button("Use this folder"):
+            with told() as failed:
+                if model.strip():
+                    Workspace.open(workspace.root, output_dir=access.inside(root, model))
+            if not failed:
+                _open_place(workspace=place().get("workspace", ""), model=model.strip())
+
+
+def _open_place(**parts: str) -> None:
+    st.query_params.from_dict({name: value for name, value in parts.items() if value})
+    st.rerun()

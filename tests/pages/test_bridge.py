@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import locks, sessions
+from sails import library, locks, sessions
 from sails.behavior import MATRIX, format_rate
 from sails.ui import frame
 from sails.ui.frame import Page
 from sails.workspace import PROVENANCE, Workspace
 from tests.conftest import REPOSITORY
-from tests.folders import make_onnx
+from tests.folders import make_model, make_onnx
 from tests.situations import ROWS, failed, make_session, make_situation, published
 
 APP = str(REPOSITORY / "app.py")
@@ -67,17 +67,94 @@ def test_why_a_model_is_incomplete_is_said_with_the_figures(root):
     assert text(visit()).count(reason) == 2  # where the plan is explained, and where the folder is described
 
 
-def test_an_empty_workspace_shows_how_to_train_at_once_and_creates_nothing(root):
-    page = visit()
-    assert page.expander[0].proto.expanded
-    assert page.code[0].value.startswith("sails train --data-file examples/programming_basics.json")
+def test_looking_at_an_empty_workspace_creates_nothing(root):
+    visit()
     assert not root.exists()
 
 
-def test_the_command_names_the_workspace_unless_it_is_the_usual_one(root, monkeypatch):
-    assert f"--workspace {root}" in visit().code[0].value
-    monkeypatch.setenv("SAILS_WORKSPACE", str(REPOSITORY / "workspace"))
-    assert visit().code[0].value == "sails train --data-file examples/programming_basics.json"
+# --- the main button ------------------------------------------------------------------------------
+
+
+def main_button(page: AppTest):
+    return page.button(key="main_button")
+
+
+def test_from_nothing_the_main_button_loads_an_example_and_goes_to_train(root):
+    page = visit()
+    assert main_button(page).label == "Load an example"
+    page = main_button(page).click().run()
+    assert page.title[0].value == "Train"
+    assert (root / "datasets/programming-basics/conversations.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "label"), [(1, "Train"), (2, "Make the ONNX model"), (3, "Chat with it"), (5, "Train")]
+)
+def test_the_main_button_follows_from_what_is_there(root, number, label):
+    workspace = make_situation(root, number)
+    library.add_example(workspace, library.EXAMPLES[0])
+    assert main_button(visit()).label == label
+
+
+def test_a_held_model_is_the_first_thing_to_decide_about(root):
+    workspace = make_situation(root, 3)
+    session = make_session(workspace, "worse", **published(verdict="held"))
+    session.model.mkdir()
+    page = visit()
+    assert main_button(page).label == "Look at it and decide"
+    assert main_button(page).click().run().title[0].value == "Sessions"
+
+
+def test_where_nothing_may_be_changed_everything_is_shown_and_no_button_changes_anything(root, monkeypatch):
+    monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
+    make_situation(root, 1)
+    page = visit()
+    assert main_button(page).disabled
+    assert "change nothing" in page.info[0].value
+    assert len(page.table[0].value) == len(MATRIX)
+
+
+# --- which workspace ------------------------------------------------------------------------------
+
+
+def test_another_workspace_is_opened_by_the_address_and_kept_by_every_link(root):
+    make_situation(root.parent / "other", 2)
+    page = AppTest.from_file(APP, default_timeout=60)
+    page.query_params["workspace"] = "other"
+    page.run()
+    assert f"`{root.parent / 'other'}`" in text(page)
+    assert all("workspace=other" in link.proto.query_string for link in page.get("page_link"))
+
+
+@pytest.mark.parametrize("name", ["..", "../..", "/etc", "/", "x/../..", ".", "a\0b"])
+@pytest.mark.usefixtures("root")
+def test_no_address_leads_out_of_the_allowed_root(name):
+    page = AppTest.from_file(APP, default_timeout=60)
+    page.query_params["workspace"] = name
+    page.run()
+    assert not page.exception
+    assert "does not lie in" in text(page)
+    assert not page.table
+
+
+def test_a_new_workspace_is_made_and_opened(root):
+    make_situation(root, 2)
+    page = visit()
+    page.text_input(key="new_workspace").input("team a")
+    page = next(button for button in page.button if button.label == "Make it").click().run()
+    assert (root.parent / "team a").is_dir()
+    assert f"`{root.parent / 'team a'}`" in text(page)
+    assert page.header[0].value == MATRIX[0].headline
+
+
+def test_the_model_folder_may_lie_elsewhere_inside_the_root(root):
+    make_situation(root, 1)
+    make_model(root.parent / "elsewhere")
+    page = visit()
+    page.text_input(key="model_folder").input("elsewhere")
+    page = next(button for button in page.button if button.label == "Use this folder").click().run()
+    assert page.header[0].value == MATRIX[1].headline
+    assert f"`{root.parent / 'elsewhere'}`" in text(page)
 
 
 # --- what was found -------------------------------------------------------------------------------
