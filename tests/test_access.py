@@ -22,9 +22,7 @@ def place(tmp_path):
 
 
 CHANGES = {
-    "add a dataset": lambda place, file: library.add(
-        place, file, read(file), assess(read(file).conversations)
-    ),
+    "add a dataset": lambda place, file: add_dataset(place, file),
     "rename a dataset": lambda place, _: library.rename(place, "lesson", "new name"),
     "delete a dataset": lambda place, _: library.delete(place, "lesson"),
     "combine datasets": lambda place, _: library.combine(place, ["lesson", "other-lesson"]),

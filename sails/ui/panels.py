@@ -281,7 +281,7 @@ def choose_place(workspace: Workspace) -> None:
         here = str(workspace.root.relative_to(root)) if workspace.root.is_relative_to(root) else None
         names = names if here is None or here in names else [here, *names]
         chosen = st.selectbox(
-            "Open a workspace", names, index=names.index(here) if here else None, key="open_workspace"
+            "Open a workspace", names, index=names.index(here) if here else None, key=f"open_workspace {here}"
         )
         if chosen and chosen != here:
             _open_place(workspace=chosen)
@@ -296,7 +296,7 @@ def choose_place(workspace: Workspace) -> None:
             value=place().get("model", ""),
             placeholder="trained_model in the workspace",
             help="Only when it lies elsewhere. Empty: the workspace's own.",
-            key="model_folder",
+            key=f"model_folder {here}",
         )
         if st.button("Use this folder"):
             with told() as failed:

@@ -151,7 +151,7 @@ def test_the_model_folder_may_lie_elsewhere_inside_the_root(root):
     make_situation(root, 1)
     make_model(root.parent / "elsewhere")
     page = visit()
-    page.text_input(key="model_folder").input("elsewhere")
+    next(field for field in page.text_input if "trained model" in field.label).input("elsewhere")
     page = next(button for button in page.button if button.label == "Use this folder").click().run()
     assert page.header[0].value == MATRIX[1].headline
     assert f"`{root.parent / 'elsewhere'}`" in text(page)
