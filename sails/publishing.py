@@ -22,6 +22,7 @@ import re
 import shutil
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sails import access, locks
-from sails.errors import BusyError, ModelLoadError, WorkspaceError
+from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, WorkspaceError
 from sails.workspace import (
     EXPORT_RECORD,
     PROVENANCE,
+    ModelState,
+    OnnxState,
     Workspace,
     inspect_model,
     inspect_onnx,
@@ -44,6 +47,7 @@ from sails.workspace import (
 VERSION_RECORD = "version.json"
 VERSION_ONNX = "onnx"  # a version's own ONNX model, made on demand; it stays behind when the version leaves
 VERSIONS_KEPT = 5
+NAME_LENGTH = 60  # characters that a person may call a version
 _NAME = re.compile(r"\w[\w.-]{0,99}")  # what a session may be called that was recorded by somebody else
 
 
@@ -65,6 +69,7 @@ class Version(BaseModel):
     fingerprint: str | None = None
     retired: datetime
     pinned: bool = False
+    name: str = ""  # what a person calls it
 
 
 class _Journal(BaseModel):
@@ -225,22 +230,73 @@ def publish(workspace: Workspace, candidate: Path, provenance: Provenance) -> st
 def roll_back(workspace: Workspace, version: str) -> str:
     """Make a version the current model again; returns its fingerprint. The current one becomes a version.
 
-    Raises `WorkspaceError` when there is no such version and `BusyError` while a session trains.
+    Its name, and that it is kept for good, come back when another model takes its place. Raises
+    `WorkspaceError` when there is no such version, `BusyError` while a session trains and `DiskFullError`.
     """
     access.require_changes()
     workspace.check_publishable()
-    source, target = workspace.versions / version, workspace.trained_model
-    names = [path.name for path in _visible(workspace.versions)]
-    if version not in names or not inspect_model(source).complete:
-        raise WorkspaceError(f"There is no version {version!r}.", "See `sails sessions versions`.")
+    source, target = _model_of(workspace, version), workspace.trained_model
     with alone(workspace), _only_writer(target):
+        source = _model_of(workspace, version)  # somebody else may have been faster
         _sweep(target)
+        _refuse_without_room(source, target.parent)
         staged = stage_path(target, version)
         locks.copy_folder(source, staged, leave_out=_made_on_demand(source))
-        (staged / VERSION_RECORD).unlink(missing_ok=True)
+        if not _is_cherished(staged):
+            (staged / VERSION_RECORD).unlink(missing_ok=True)
         _swap(staged, target, _place_for_current(workspace))
         _discard(source)
         return str(inspect_model(target).fingerprint)
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """What rolling back to a version will do."""
+
+    version: Version
+    current: ModelState  # complete: becomes a version; incomplete: is set aside
+    onnx: OnnxState
+    refreshes_onnx: bool  # the ONNX model that is here was made from that very version
+    size: int  # bytes to be copied
+
+
+def prospect(workspace: Workspace, version: str) -> Prospect:
+    """What `roll_back` would do now; raises `WorkspaceError` when there is no such version."""
+    source = _model_of(workspace, version)
+    situation, model = workspace.situation(), inspect_model(source)
+    record = next((v for v in versions(workspace) if v.id == version), None)
+    when = model.modified or datetime.now(UTC)
+    return Prospect(
+        version=record or Version(id=version, fingerprint=model.fingerprint, retired=when),
+        current=situation.trained,
+        onnx=situation.onnx,
+        refreshes_onnx=situation.onnx.fingerprint is not None
+        and situation.onnx.fingerprint == model.fingerprint,
+        size=sum(file.size for file in model.files),
+    )
+
+
+def version_with(workspace: Workspace, fingerprint: str | None) -> Version | None:
+    """The version that holds the model with this fingerprint, the one put away last of several."""
+    return next((v for v in versions(workspace) if fingerprint and v.fingerprint == fingerprint), None)
+
+
+def _model_of(workspace: Workspace, version: str) -> Path:
+    folder = workspace.versions / version
+    names = [path.name for path in _visible(workspace.versions)]
+    if version not in names or not inspect_model(folder).complete:
+        raise WorkspaceError(f"There is no version {version!r}.", "See `sails sessions versions`.")
+    return folder
+
+
+def _refuse_without_room(source: Path, folder: Path) -> None:
+    size = sum(file.size for file in inspect_model(source).files)
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise DiskFullError(
+            f"The model needs {size / 1e6:,.0f} MB in {folder}, and {free / 1e6:,.0f} MB are free.",
+            "Free some space, then try again.",
+        )
 
 
 def retire(workspace: Workspace) -> Path | None:
@@ -291,7 +347,14 @@ def _place_for_current(workspace: Workspace) -> Path | None:
         return _free(workspace.set_aside / new_id("incomplete")) if holds_any else None
     recorded = current.session if current.session and _NAME.fullmatch(current.session) else None
     place = _free(workspace.versions / (recorded or new_id("imported")))
-    record = Version(id=place.name, fingerprint=current.fingerprint, retired=datetime.now(UTC))
+    earlier = _record_in(workspace.trained_model)  # from when it was a version before
+    record = Version(
+        id=place.name,
+        fingerprint=current.fingerprint,
+        retired=datetime.now(UTC),
+        pinned=earlier is not None and earlier.pinned,
+        name=earlier.name if earlier else "",
+    )
     locks.write_atomic(workspace.trained_model / VERSION_RECORD, record.model_dump_json(indent=1))
     return place
 
@@ -312,21 +375,50 @@ def _free(path: Path) -> Path:
 
 def versions(workspace: Workspace) -> list[Version]:
     """Earlier models, the one that was current last first."""
-    found = []
-    for path in workspace.versions.glob(f"[!.]*/{VERSION_RECORD}"):
-        with contextlib.suppress(ValidationError):
-            found.append(Version.model_validate({**(read_json(path) or {}), "id": path.parent.name}))
+    folders = workspace.versions.glob(f"[!.]*/{VERSION_RECORD}")
+    found = [record for path in folders if (record := _record_in(path.parent))]
     return sorted(found, key=lambda version: version.retired, reverse=True)
+
+
+def _record_in(folder: Path) -> Version | None:
+    with contextlib.suppress(ValidationError):
+        return Version.model_validate({**(read_json(folder / VERSION_RECORD) or {}), "id": folder.name})
+    return None
+
+
+def _is_cherished(folder: Path) -> bool:
+    """Whether a person named the version or keeps it for good."""
+    record = _record_in(folder)
+    return record is not None and bool(record.pinned or record.name)
 
 
 def pin(workspace: Workspace, version: str, *, pinned: bool) -> None:
     """Keep a version for good, or no longer; raises `WorkspaceError` when there is none of that name."""
+    _change(workspace, version, pinned=pinned)
+
+
+def name_version(workspace: Workspace, version: str, name: str) -> None:
+    """Give a version a name, an empty one for none; raises `WorkspaceError` when there is no such version.
+
+    A name has at most `NAME_LENGTH` characters on one line; `RequestError` otherwise.
+    """
+    line = " ".join(name.split())
+    if len(line) > NAME_LENGTH or not all(character.isprintable() for character in line):
+        raise RequestError(
+            f"The name of a version has at most {NAME_LENGTH} letters, figures and signs.",
+            "Choose a shorter one.",
+        )
+    _change(workspace, version, name=line)
+
+
+def _change(workspace: Workspace, version: str, **changes: Any) -> None:
     access.require_changes()
-    found = next((v for v in versions(workspace) if v.id == version), None)
-    if found is None:
-        raise WorkspaceError(f"There is no version {version!r}.", "See `sails sessions versions`.")
-    record = workspace.versions / version / VERSION_RECORD
-    locks.write_atomic(record, found.model_copy(update={"pinned": pinned}).model_dump_json(indent=1))
+    with _only_writer(workspace.trained_model):  # nobody rolls back or prunes meanwhile
+        found = next((v for v in versions(workspace) if v.id == version), None)
+        if found is None:
+            raise WorkspaceError(f"There is no version {version!r}.", "See `sails sessions versions`.")
+        record = workspace.versions / version / VERSION_RECORD
+        locks.write_atomic(record, found.model_copy(update=changes).model_dump_json(indent=1))
 
 
 def prune_versions(workspace: Workspace, kept: int = VERSIONS_KEPT) -> None:

@@ -552,7 +552,7 @@ class _Index:
 
 @contextlib.contextmanager
 def _no_collection(new: int) -> Iterator[None]:
-    """Reading thousands of sessions makes nothing that needs collecting, and looking for it doubles the time."""
+    """Reading thousands of sessions makes no garbage, and looking for it takes as long as the reading."""
     pause = new > 500 and gc.isenabled()
     if pause:
         gc.disable()
