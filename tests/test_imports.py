@@ -20,7 +20,14 @@ FLOORS = (
     ("sails.commands", "sails.ui"),
     ("sails.worker", "sails.launchers", "sails.replaying", "sails.exporting"),
     ("sails.training", "sails.retention", "sails.onnx"),
-    ("sails.encoding", "sails.base_models", "sails.dequantization", "sails.downloads", "sails.speakers"),
+    (
+        "sails.encoding",
+        "sails.tokens",
+        "sails.base_models",
+        "sails.dequantization",
+        "sails.downloads",
+        "sails.speakers",
+    ),
     (
         "sails.onnx.generate",  # chatting needs no torch, so it lies below what does
         "sails.onnx.chat_template",
@@ -28,6 +35,7 @@ FLOORS = (
         "sails.onnx.sampling",
         "sails.chatting",
         "sails.library",
+        "sails.drafts",
         "sails.planning",
         "sails.feeds",
         "sails.questions",
@@ -123,6 +131,7 @@ def import_alone(module: str) -> tuple[float, set[str]]:
         "sails.conversations",
         "sails.publishing",
         "sails.library",
+        "sails.tokens",
         "sails.launchers.local",
         "sails.onnx.generate",
         "sails.base_models",

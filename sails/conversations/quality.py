@@ -68,9 +68,16 @@ class QualityReport:
 
 def assess(conversations: Sequence[Conversation], refused: Sequence[Refusal] = ()) -> QualityReport:
     """Check every conversation; `refused` are the rows that reading refused, to count them in."""
+    problems = [problem for conversation in conversations for problem in problems_of(conversation)]
+    return summarise(conversations, refused, problems)
+
+
+def summarise(
+    conversations: Sequence[Conversation], refused: Sequence[Refusal], found: Iterable[RowProblem]
+) -> QualityReport:
+    """What `assess` says when the problems are known already, as when one row was corrected."""
     problems = [RowProblem(refusal.row, "refused", "error", refusal.reason) for refusal in refused]
-    problems += [problem for conversation in conversations for problem in _problems(conversation)]
-    problems.sort(key=lambda problem: problem.row)
+    problems = sorted([*problems, *found], key=lambda problem: problem.row)
 
     wrong = {problem.row for problem in problems if problem.severity == "error"}
     doubtful = {problem.row for problem in problems} - wrong
@@ -90,6 +97,13 @@ def assess(conversations: Sequence[Conversation], refused: Sequence[Refusal] = (
     return replace(report, recommendations=tuple(_recommendations(report)))
 
 
+def problems_of(conversation: Conversation) -> list[RowProblem]:
+    """What is wrong with one conversation."""
+    spoken = [turn.content for turn in conversation.turns if turn.role != "system"]
+    pairs = list(zip(spoken[::2], spoken[1::2], strict=False))
+    return [RowProblem(conversation.row, *finding) for finding in findings(pairs)]
+
+
 def clean(conversations: Iterable[Conversation], report: QualityReport) -> tuple[Conversation, ...]:
     """The conversations without those that have an error, and each of them once."""
     wrong = {problem.row for problem in report.errors}
@@ -98,12 +112,6 @@ def clean(conversations: Iterable[Conversation], report: QualityReport) -> tuple
         if conversation.row not in wrong:
             kept.setdefault(conversation.fingerprint, conversation)
     return tuple(kept.values())
-
-
-def _problems(conversation: Conversation) -> list[RowProblem]:
-    spoken = [turn.content for turn in conversation.turns if turn.role != "system"]
-    pairs = list(zip(spoken[::2], spoken[1::2], strict=False))
-    return [RowProblem(conversation.row, *finding) for finding in findings(pairs)]
 
 
 def _recommendations(report: QualityReport) -> Iterator[str]:
