@@ -10,13 +10,16 @@ CHOICES = $(if $(TORCH),--torch='$(TORCH)') $(if $(PORT),--port=$(PORT))
 EXTRA = $(if $(ARGS),-- $(ARGS))
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test lint format types check demo-matrix clean
+.PHONY: help run demo setup test lint format types check demo-matrix clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: ## set up what is missing, then open the dashboard (TORCH='…pip arguments…', PORT=…, ARGS='…for Streamlit…')
 	@$(START) run $(CHOICES) $(EXTRA)
+
+demo: ## the same on a demo workspace full of recorded sessions, to look at and to replay
+	@$(START) demo $(CHOICES) $(EXTRA)
 
 setup: ## the same without opening the dashboard
 	@$(START) setup $(CHOICES)

@@ -2,6 +2,7 @@
 
     python start.py                            set up what is missing, then open the dashboard
     python start.py --torch "torch==2.13.0"    the same, with another PyTorch build (any pip arguments)
+    python start.py demo                       the same on a workspace full of recorded sessions
     python start.py test                       everything CI checks (after `--`: arguments for pytest)
 
 Needs Python 3.11 or newer and nothing else. Everything is installed into `.venv` beside this file. What
@@ -32,6 +33,7 @@ WINDOWS = os.name == "nt"
 PYTHON = VENV / ("Scripts/python.exe" if WINDOWS else "bin/python")
 STAMP = VENV / "sails-setup.json"
 LOG = VENV / "sails-setup.log"
+DEMO = ROOT / "demo_workspace"
 
 DEFAULT_TORCH = "torch==2.13.0"
 OLDEST_TORCH = (2, 6)
@@ -55,7 +57,7 @@ TOOLS = {
     "check": [LINT, FORMAT_CHECK, TYPES],
     "test": [LINT, FORMAT_CHECK, TYPES, "pytest"],
 }
-COMMANDS = ("run", "setup", *TOOLS, "demo-matrix", "clean")
+COMMANDS = ("run", "demo", "setup", *TOOLS, "demo-matrix", "clean")
 
 
 class SetupError(Exception):
@@ -86,7 +88,13 @@ def main(arguments: Sequence[str]) -> int:
             return check(TOOLS[options.command], extra)
         set_up(options.torch)
         fetch_base_model()
-        return 0 if options.command == "setup" else open_dashboard(options, extra)
+        if options.command == "setup":
+            return 0
+        if options.command == "demo":
+            os.environ["SAILS_WORKSPACE"] = str(DEMO)
+            if run(PYTHON, "-m", "sails", "demo", "--workspace", str(DEMO)):
+                return 1
+        return open_dashboard(options, extra)
     except SetupError as error:
         print(error, file=sys.stderr)
         return 1

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from sails import __version__
+from sails import __version__, demo
 from sails.commands import data, history, models, options, teach
 from sails.commands.terminal import EXIT_FAILED, EXIT_WRONG, say, warn
 from sails.errors import SailsError, WorkspaceError
@@ -60,6 +60,14 @@ def serve(
     command = [sys.executable, "-m", "streamlit", "run", str(page), f"--server.port={port}"]
     command.append(f"--server.headless={'true' if headless else 'false'}")
     raise typer.Exit(subprocess.call(command, env=environment, cwd=page.parent))
+
+
+@app.command("demo")
+def make_demo(workspace: options.WorkspaceOption = None) -> None:
+    """Make a workspace full of recorded sessions, to look at and to replay in the dashboard."""
+    place = Workspace.open(workspace)
+    demo.make(place)
+    say(f"✅ The demo workspace is {place.root}. Open it with: sails serve --workspace {place.root}")
 
 
 def _version(wanted: bool) -> None:

@@ -128,6 +128,12 @@ def test_the_second_run_installs_nothing(project):
     assert again.stdout.splitlines() == ["sails base fetch", "streamlit run app.py"]
 
 
+def test_a_demo_opens_the_dashboard_on_a_workspace_of_its_own(project):
+    lines = start(project, "demo").stdout.splitlines()
+    made = f"sails demo --workspace {project / 'demo_workspace'}"
+    assert lines == ["sails base fetch", made, "streamlit run app.py"]
+
+
 # --- what changed, and what was interrupted -------------------------------------------------------
 
 
