@@ -273,13 +273,13 @@ class Feed:
 
     @property
     def last(self) -> dict[str, Any]:
-        """The last step's metrics; empty before the first."""
+        """The last step's metrics, since a resume where there was one; empty before the first."""
         return self._last
 
     @property
-    def resumed_at(self) -> int:
-        """The step from which the session was resumed last; 0 when it never was."""
-        return self._resumed_at
+    def steps_since_resume(self) -> int:
+        """Steps since the session was resumed last, or since its start when it never was."""
+        return max(0, self._last.get("step", 0) - self._resumed_at)
 
     @property
     def samples(self) -> tuple[Samples, ...]:
@@ -398,7 +398,7 @@ class Feed:
             if len(self._samples) > KEPT_SAMPLES:  # the first stays: it is how the model answered before
                 del self._samples[1]
         elif kind == "resume":
-            self._resumed_at = step
+            self._resumed_at, self._last = step, {}
             self._steps.cut_after(step)
             self._held_out.cut_after(step)
             self._samples = [sample for sample in self._samples if sample.step <= step]

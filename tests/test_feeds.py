@@ -111,7 +111,7 @@ def test_after_a_resume_the_steps_behind_the_checkpoint_count_no_more(session):
     feed.update()
     curve = feed.curve("loss")
     assert feed.rows == 1202
-    assert feed.resumed_at == 1201
+    assert feed.steps_since_resume == 1
     assert curve.x[-1] == 1202
     assert curve.y.max() == 1201
     assert curve.y.min() == -5.0

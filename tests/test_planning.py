@@ -1,27 +1,37 @@
 """Before a session: what the presets choose, and whether it fits into this machine."""
 
+import dataclasses
 import itertools
 import shutil
+import socket
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from sails import planning
+from sails import planning, sessions
 from sails.errors import DiskFullError, OutOfMemoryError
 from sails.planning import (
     PRESETS,
+    Lesson,
     Need,
     Pace,
+    TimeLeft,
     choose_pace,
     count_parameters,
     estimate,
+    estimate_time,
+    experience,
     gigabytes,
     refuse_if_too_big,
+    time_left,
     training_memory,
 )
-from sails.sessions import Settings
+from sails.sessions import Results, Settings, Status
+from sails.workspace import Workspace
 from tests.folders import make_model, make_sharded_model, tensors
+from tests.situations import BASE, make_session, published
 
 PARAMETERS = sum(tensor.size for tensor in tensors().values())
 PACE = Pace(epochs=1, token_budget=512, batch_size=None, max_steps=None)
@@ -163,3 +173,152 @@ def test_exactly_what_is_free_is_enough(tmp_path, monkeypatch):
 
 def test_sizes_are_told_in_gigabytes():
     assert (gigabytes(0), gigabytes(1_550_000_000), gigabytes(12)) == ("0.0 GB", "1.6 GB", "0.0 GB")
+
+
+# --- how long it takes ----------------------------------------------------------------------------
+
+LESSON = Lesson(rows=90, size=27_000)  # 9,000 tokens
+TINY_SPEED = 1e11  # operations a second
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    return Workspace.open(tmp_path / "workspace")
+
+
+def earlier(workspace: Workspace, name: str, hour: int, **changes: object) -> sessions.Session:
+    """A session that went through 9,000 tokens of 27,000 bytes in 100 seconds, and judged for 7."""
+    results = Results(
+        tokens=9000,
+        tokens_per_second=120.0,
+        epochs=1.0,
+        seconds={"prepare": 20.0, "train": 100.0, "judge": 7.0},
+    )
+    session = make_session(workspace, name, hour, **published(results=results, host=socket.gethostname()))
+    session.data.mkdir()
+    (session.data / "train.jsonl").write_bytes(b"x" * 27_000)
+    session.write_status(session.written_status().model_copy(update=changes))
+    return session
+
+
+def seen(workspace: Workspace, base: str = BASE) -> planning.Experience | None:
+    return experience(sessions.history(workspace), base)
+
+
+def test_an_estimate_rests_on_what_earlier_sessions_took(workspace):
+    earlier(workspace, "one", 9)
+    before = seen(workspace)
+    assert before is not None
+    assert (before.sessions, before.tokens_per_second, before.bytes_a_token) == (1, (90.0, 90.0), 3.0)
+    assert before.seconds == {"prepare": 20.0, "train": 100.0, "judge": 7.0}
+    pace = Pace(epochs=3, token_budget=256, batch_size=None, max_steps=None)
+    time = estimate_time(LESSON, pace, 10**6, export=False, seen=before, speed=TINY_SPEED)
+    assert time.sessions == 1
+    assert time.low <= 300 + 27 <= time.high  # three rounds, and what came before and after
+    assert time.high < 2.5 * time.low
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state": "stopped"},
+        {"state": "failed"},
+        {"host": "another-machine"},
+        {"plan": None},
+        {"results": Results(tokens=9000, tokens_per_second=120.0, seconds={"train": 10.0})},  # resumed
+        {"results": Results()},
+    ],
+)
+def test_a_session_that_tells_nothing_about_the_time_is_passed_over(workspace, changes):
+    earlier(workspace, "one", 9, **changes)
+    assert seen(workspace) is None
+
+
+def test_sessions_of_another_base_model_tell_nothing(workspace):
+    earlier(workspace, "one", 9)
+    assert seen(workspace, "gpt2") is None
+
+
+def test_the_latest_sessions_count_and_their_slowest_and_fastest_make_the_range(workspace):
+    for hour in range(8):
+        results = Results(tokens=1000, tokens_per_second=1e6, epochs=1.0, seconds={"train": 100.0 - hour})
+        earlier(workspace, "one", hour, results=results)
+    before = seen(workspace)
+    assert before is not None
+    assert before.sessions == planning.LATEST
+    assert before.tokens_per_second == (1000 / 97, 1000 / 93)
+
+
+def test_without_earlier_sessions_the_measured_processor_decides():
+    quick = estimate_time(LESSON, PACE, 10**8, export=False, seen=None, speed=TINY_SPEED)
+    slow = estimate_time(LESSON, PACE, 10**8, export=False, seen=None, speed=TINY_SPEED / 4)
+    assert quick.sessions == 0
+    assert 0 < quick.low < quick.high
+    assert slow.low > 2 * quick.low
+    larger = estimate_time(LESSON, PACE, 4 * 10**8, export=False, seen=None, speed=TINY_SPEED)
+    assert larger.low > 2 * quick.low
+    exported = estimate_time(LESSON, PACE, 10**8, export=True, seen=None, speed=TINY_SPEED)
+    assert exported.low > quick.low
+
+
+@pytest.mark.parametrize(
+    ("pace", "share"),
+    [
+        (Pace(epochs=2, token_budget=500, batch_size=None, max_steps=18), 0.5),
+        (Pace(epochs=2, token_budget=500, batch_size=None, max_steps=10_000), 1.0),
+        (Pace(epochs=2, token_budget=None, batch_size=9, max_steps=5), 0.25),
+    ],
+)
+def test_a_limit_of_steps_shortens_the_estimate(workspace, pace, share):
+    earlier(workspace, "one", 9)
+    times = [
+        estimate_time(LESSON, each, 10**6, export=False, seen=seen(workspace), speed=TINY_SPEED)
+        for each in (pace, dataclasses.replace(pace, max_steps=None))
+    ]
+    around = planning.SPREAD[0] * 27.5
+    assert times[0].low - around == pytest.approx(share * (times[1].low - around))
+
+
+def test_the_processor_is_measured_once_and_fast():
+    speed = planning.processor_speed()
+    assert speed > 1e8
+    assert planning.processor_speed() is speed
+
+
+# --- how long it still takes ----------------------------------------------------------------------
+
+PHASES = ("prepare", "train", "judge", "publish")
+NOW = datetime(2026, 1, 5, 9, 1, tzinfo=UTC)
+
+
+def running(phase: str, seconds: float, **fields: object) -> Status:
+    began = NOW - timedelta(seconds=seconds)
+    return Status.model_validate({"state": "running", "phase": phase, "phase_started": began, **fields})
+
+
+def test_the_time_left_comes_from_the_steps_done_so_far():
+    status = running("train", 40, step=20, total_steps=100)
+    left = time_left(status, PHASES, steps=20, seen={"judge": 7.0, "publish": 1.0}, now=NOW)
+    assert left == TimeLeft(160 + 8)
+    resumed = time_left(status, PHASES, steps=10, seen={}, now=NOW)
+    assert resumed == TimeLeft(320, unknown=("judge", "publish"))
+
+
+@pytest.mark.parametrize(("steps", "seconds"), [(0, 60), (2, 60), (50, 1)])
+def test_in_the_beginning_nobody_knows(steps, seconds):
+    status = running("train", seconds, step=steps, total_steps=100)
+    assert time_left(status, PHASES, steps=steps, seen={}, now=NOW).seconds is None
+
+
+def test_other_phases_are_known_from_earlier_sessions_only():
+    status = running("judge", 5)
+    assert time_left(status, PHASES, steps=0, seen={}, now=NOW).seconds is None
+    assert time_left(status, PHASES, steps=0, seen={"judge": 7.0, "publish": 1.0}, now=NOW) == TimeLeft(3)
+    overdue = running("judge", 50)
+    assert time_left(overdue, PHASES, steps=0, seen={"judge": 7.0, "publish": 1.0}, now=NOW) == TimeLeft(1)
+
+
+def test_a_status_of_an_older_version_that_does_not_say_when_its_phase_began_is_no_harm():
+    status = Status(state="running", phase="train", step=20, total_steps=100)
+    assert time_left(status, PHASES, steps=20, seen={}, now=NOW).seconds is None
+    assert time_left(Status(), PHASES, steps=0, seen={}, now=NOW).seconds is None
