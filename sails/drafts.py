@@ -1,0 +1,297 @@
+"""Conversations on their way into the library: read, judged, corrected row by row, and then saved.
+
+    draft = drafts.from_file("helpdesk.csv", content)   # an `Unmapped` when it must be told the columns
+    draft = draft.corrected({7: ("How?", "So.")}).dropped([9])
+    report = draft.save(workspace)
+
+A draft lives in memory only, and every change gives a new one. Not here: how files are read and judged
+(`sails.conversations`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from sails import library
+from sails.conversations import (
+    ColumnMapping,
+    Conversation,
+    QualityReport,
+    Reading,
+    Refusal,
+    RowProblem,
+    Turn,
+    assess,
+    read,
+)
+from sails.conversations.columns import chat_column, recognise
+from sails.conversations.decoding import printable
+from sails.conversations.files import open_source
+from sails.conversations.quality import problems_of, summarise
+from sails.errors import BadDataError, ConversationFileError, RequestError
+from sails.library import DatasetReport
+from sails.workspace import Workspace
+
+LOOKED_AT = 200  # records in which columns are looked for
+SHOWN = 3  # rows of an unmapped file that are kept to be shown
+LONGEST_FILE_NAME = 80  # characters; a file system allows 255 bytes
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A file's conversations as they would be saved now."""
+
+    file: str
+    content: bytes
+    reading: Reading  # as the file has it
+    name: str  # in the library, once it is saved
+    first_row_taught: bool = False  # the line of column names was an example, too
+    corrections: Mapping[int, Conversation] = field(default_factory=dict)  # by row
+    left_out: frozenset[int] = frozenset()  # rows that the person dropped
+    problems: Mapping[int, tuple[RowProblem, ...]] = field(default_factory=dict)  # by row, those dropped too
+
+    @cached_property
+    def rows(self) -> tuple[Conversation, ...]:
+        """The conversations with their corrections, without those dropped."""
+        known = self.reading.conversations
+        if not self.corrections and not self.left_out:
+            return known
+        kept = (row for row in known if row.row not in self.left_out)
+        return tuple(self.corrections.get(row.row, row) for row in kept)
+
+    @cached_property
+    def refused(self) -> tuple[Refusal, ...]:
+        return tuple(refusal for refusal in self.reading.refused if refusal.row not in self.left_out)
+
+    @cached_property
+    def report(self) -> QualityReport:
+        found = (one for row, some in self.problems.items() if row not in self.left_out for one in some)
+        return summarise(self.rows, self.refused, found)
+
+    @cached_property
+    def wrong(self) -> frozenset[int]:
+        """Rows that will not be saved as they are."""
+        return frozenset(problem.row for problem in self.report.errors)
+
+    @cached_property
+    def doubtful(self) -> frozenset[int]:
+        """Rows that a person may want to look at."""
+        return frozenset(problem.row for problem in self.report.warnings) - self.wrong
+
+    @cached_property
+    def savable(self) -> tuple[Conversation, ...]:
+        """The rows that `save` keeps: without an error, each once."""
+        return tuple({row.fingerprint: row for row in self.rows if row.row not in self.wrong}.values())
+
+    def row(self, number: int) -> Conversation | None:
+        """A row by its number, dropped ones included; None when there is none."""
+        return self.corrections.get(number) or self._by_number.get(number)
+
+    @cached_property
+    def _by_number(self) -> dict[int, Conversation]:
+        return {row.row: row for row in self.reading.conversations}
+
+    def corrected(self, texts: Mapping[int, tuple[str, str]]) -> Draft:
+        """With other words for the last question and the answer of some rows, which are judged anew."""
+        corrections, problems = dict(self.corrections), dict(self.problems)
+        for number, (question, answer) in texts.items():
+            known = self.row(number)
+            if known is not None:
+                corrections[number] = _with_words(known, _typed(question), _typed(answer))
+                problems[number] = tuple(problems_of(corrections[number]))
+        return replace(self, corrections=corrections, problems=problems)
+
+    def dropped(self, rows: Iterable[int]) -> Draft:
+        return replace(self, left_out=self.left_out.union(rows))
+
+    def restored(self, rows: Collection[int] | None = None) -> Draft:
+        """With some of the dropped rows, or all of them, back in their places."""
+        return replace(self, left_out=self.left_out.difference(rows) if rows is not None else frozenset())
+
+    def find(self, words: str, among: Collection[int] | None = None) -> list[int]:
+        """The numbers of the rows that hold these words in question or answer; `among` limits them."""
+        wanted = words.casefold().strip()
+        known = self._by_number if among is None else [n for n in self._by_number if n in among]
+        rows = (self.row(number) for number in known)
+        return [
+            row.row
+            for row in rows
+            if row and (not wanted or any(wanted in turn.content.casefold() for turn in row.turns))
+        ]
+
+    def save(self, workspace: Workspace) -> DatasetReport:
+        """Put the rows without an error into the library; raises `BadDataError` when none is left."""
+        if not self.savable:
+            raise BadDataError("No row is fit to be taught.", "Correct one in the grid, or bring others.")
+        reading = replace(
+            self.reading,
+            conversations=self.rows,
+            refused=self.refused,
+            duplicates=self.report.duplicates,
+        )
+        with _on_disk(self.file, self.content) as path:
+            return library.add(workspace, path, reading, self.report, name=self.name)
+
+
+@dataclass(frozen=True)
+class Unmapped:
+    """A file that can be read but does not say which column asks and which one answers."""
+
+    file: str
+    content: bytes
+    columns: tuple[str, ...]
+    first_rows: tuple[dict[str, str], ...]  # by column
+    table: bool  # it has a line of column names, which may be an example by mistake
+    message: str
+
+    def mapped(self, mapping: ColumnMapping, *, first_row_taught: bool = False) -> Draft:
+        """The draft, read with these columns; raises `ConversationFileError` and `RequestError`."""
+        return mapped(self.file, self.content, mapping, first_row_taught=first_row_taught)
+
+
+# --- making one -----------------------------------------------------------------------------------
+
+
+def from_file(file: str, content: bytes) -> Draft | Unmapped:
+    """Read a file, whatever its name says. Raises `ConversationFileError` when it is of no use."""
+    file = file_name(file)
+    with _on_disk(file, content) as path:
+        try:
+            return _draft(file, content, read(path))
+        except ConversationFileError as error:
+            unmapped = _look(path, file, content, str(error))
+            if unmapped is None:
+                raise
+            return unmapped
+
+
+def mapped(file: str, content: bytes, mapping: ColumnMapping, *, first_row_taught: bool = False) -> Draft:
+    """Read a file by the columns that a person named.
+
+    `first_row_taught`: the table has no line of column names; what stands there is its first row.
+    """
+    if len({name.casefold() for name in mapping.columns}) < len(mapping.columns):
+        raise RequestError(
+            "The same column is chosen twice.", "Choose one column for questions and another for answers."
+        )
+    file = file_name(file)
+    with _on_disk(file, content) as path:
+        reading = read(path, mapping)
+    if first_row_taught:
+        asked = f"{mapping.input}\n\n{mapping.context}" if mapping.context else mapping.input
+        first = Conversation((Turn("user", asked), Turn("assistant", mapping.output)), row=0)
+        reading = replace(reading, conversations=(first, *reading.conversations))
+    return replace(_draft(file, content, reading), first_row_taught=first_row_taught)
+
+
+def from_text(text: str) -> Draft | Unmapped:
+    """Read what a person pasted: a table copied from a sheet, CSV, or JSON."""
+    if not text.strip():
+        raise RequestError(
+            "Nothing was pasted yet.", "Copy a table with questions and answers, and paste it into the field."
+        )
+    kind = "json" if text.lstrip()[0] in "[{" else "txt"
+    return from_file(f"pasted.{kind}", printable(text).encode())
+
+
+def from_pairs(pairs: Sequence[tuple[str | None, str | None]]) -> Draft:
+    """Questions and answers that a person typed; pairs that are wholly empty are passed over."""
+    typed = [(_typed(question or ""), _typed(answer or "")) for question, answer in pairs]
+    records = [{"input": question, "output": answer} for question, answer in typed if question or answer]
+    if not records:
+        raise RequestError("Nothing was typed yet.", "Write a question and its answer into the grid.")
+    content = json.dumps(records, ensure_ascii=False, indent=1).encode()
+    draft = from_file("typed.json", content)
+    assert isinstance(draft, Draft)  # its columns are known
+    return draft
+
+
+def from_dataset(workspace: Workspace, name: str) -> Draft:
+    """The rows of a dataset, to be corrected and saved as another one; it stays as it is itself."""
+    report = library.report_of(workspace, name)
+    content = library.rows_file(workspace, name).read_bytes()
+    draft = from_file(f"{report.name}.jsonl", content)
+    assert isinstance(draft, Draft)  # the clean form is always known
+    return draft
+
+
+def _draft(file: str, content: bytes, reading: Reading) -> Draft:
+    found: dict[int, list[RowProblem]] = {}
+    for problem in assess(reading.conversations).problems:
+        found.setdefault(problem.row, []).append(problem)
+    problems = {row: tuple(some) for row, some in found.items()}
+    return Draft(file, content, reading, library.name_from(Path(file).stem), problems=problems)
+
+
+def _look(path: Path, file: str, content: bytes, message: str) -> Unmapped | None:
+    """The columns of a file that `read` refused; None when they are not the reason."""
+    columns: dict[str, None] = {}
+    rows: list[dict[str, str]] = []
+    try:
+        source = open_source(path)
+        columns.update(dict.fromkeys(source.columns))
+        records = (record[1] for record in source.records if not isinstance(record, Refusal))
+        for fields in islice(records, LOOKED_AT):
+            if isinstance(fields, dict):
+                columns.update(dict.fromkeys(map(str, fields)))
+                rows.append({str(name): _shown(value) for name, value in fields.items()})
+    except ConversationFileError:
+        return None
+    names = tuple(columns)
+    if len(names) < 2 or recognise(names) or chat_column(names) or not (rows or source.columns):
+        return None
+    table = source.format in ("csv", "tsv", "xlsx")
+    return Unmapped(file, content, names, tuple(rows[:SHOWN]), table, message)
+
+
+# --- small parts ----------------------------------------------------------------------------------
+
+
+def file_name(name: str) -> str:
+    """The name of a file without folders, marks that cannot be seen, and too much length."""
+    last = PurePosixPath(PureWindowsPath(printable(name)).as_posix()).name
+    visible = "".join("_" if c in '<>:"|?*' else c for c in last if c.isprintable()).strip()
+    stem, dot, suffix = visible.rpartition(".")
+    if len(visible) > LONGEST_FILE_NAME:
+        visible = (
+            f"{stem[: LONGEST_FILE_NAME - 10]}{dot}{suffix[:9]}" if stem else visible[:LONGEST_FILE_NAME]
+        )
+    return visible if visible.strip(".") else "file"
+
+
+@contextmanager
+def _on_disk(file: str, content: bytes) -> Iterator[Path]:
+    """The content as a file of that name, for those who read paths; gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="sails-") as folder:
+        path = Path(folder) / file
+        path.write_bytes(content)
+        yield path
+
+
+def _with_words(row: Conversation, question: str, answer: str) -> Conversation:
+    """The row with another last question and answer; the turns before them stay."""
+    turns = list(row.turns)
+    turns[-1] = Turn("assistant", answer)
+    turns[-2] = Turn("user", question)
+    return Conversation(tuple(turns), row.extra, row.row)
+
+
+def _typed(text: str) -> str:
+    """A text as reading a file would have made it."""
+    text = printable(text).replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROLS.sub("", text).strip()
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return printable(text[:200])

@@ -1,0 +1,254 @@
+"""Drafts: what a person uploads, pastes or types, corrected and dropped row by row, and then saved."""
+
+import json
+
+import pytest
+
+from sails import drafts, library
+from sails.conversations import ColumnMapping, assess
+from sails.drafts import Draft, Unmapped
+from sails.errors import BadDataError, ConversationFileError, RequestError, ViewOnlyError
+from sails.workspace import Workspace
+
+GOOD = [
+    {"input": f"What is number {n}?", "output": f"Number {n} is the one after {n - 1}."} for n in range(1, 6)
+]
+LOOP = {"input": "What is a loop?", "output": "again and again and again and again and again and again"}
+SHORT = {"input": "Is it?", "output": "Yes."}
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    return Workspace.open(tmp_path / "workspace")
+
+
+def draft_of(*records, file="lesson.json") -> Draft:
+    draft = drafts.from_file(file, json.dumps(records).encode())
+    assert isinstance(draft, Draft)
+    return draft
+
+
+# --- correcting -----------------------------------------------------------------------------------
+
+
+def test_a_draft_is_judged_like_its_file():
+    draft = draft_of(*GOOD, LOOP, SHORT)
+    assert draft.report == assess(draft.reading.conversations, draft.reading.refused)
+    assert (draft.wrong, draft.doubtful) == ({6}, {7})
+    assert len(draft.savable) == 6
+
+
+def test_a_corrected_row_is_judged_anew_and_the_others_are_not_touched():
+    draft = draft_of(*GOOD, LOOP).corrected(
+        {6: ("What is a loop?", "A loop repeats its lines until it is done.")}
+    )
+    assert draft.wrong == set()
+    assert draft.report == assess(draft.rows)
+    assert draft.rows[5].output == "A loop repeats its lines until it is done."
+    assert draft.rows[:5] == draft.reading.conversations[:5]
+    worse = draft.corrected({1: ("What is number 1?", "")})
+    assert worse.wrong == {1}
+    assert worse.report.score < draft.report.score
+
+
+def test_dropped_rows_count_no_more_and_come_back_when_they_are_wanted():
+    draft = draft_of(*GOOD, LOOP, SHORT)
+    dropped = draft.dropped(draft.wrong).dropped(draft.doubtful)
+    assert [row.row for row in dropped.rows] == [1, 2, 3, 4, 5]
+    assert dropped.report.score == 1.0
+    assert dropped.restored([7]).doubtful == {7}
+    assert dropped.restored().report == draft.report
+
+
+def test_refused_rows_are_dropped_like_others():
+    draft = drafts.from_file(
+        "x.jsonl", b'{"input": "What is it?", "output": "It is a small test."}\n{"input": 1\n'
+    )
+    assert isinstance(draft, Draft)
+    assert draft.wrong == {2}
+    assert draft.dropped([2]).refused == ()
+    assert draft.dropped([2]).report.score == 1.0
+
+
+def test_in_a_chat_the_last_question_and_answer_are_corrected_and_the_rest_stays():
+    turns = [
+        ("user", "Hi"),
+        ("assistant", "Hello"),
+        ("user", "Who are you?"),
+        ("assistant", "asdf asdf asdf"),
+    ]
+    chat = {"messages": [{"role": role, "content": text} for role, text in turns], "when": "today"}
+    row = draft_of(chat).corrected({1: ("Who are you?", "I am a small model.")}).rows[0]
+    assert [turn.content for turn in row.turns] == ["Hi", "Hello", "Who are you?", "I am a small model."]
+    assert row.extra == {"when": "today"}
+
+
+def test_typed_text_is_cleaned_like_text_from_a_file():
+    draft = draft_of(*GOOD).corrected({1: (" What\x00 is\r\nit? ", "\ud83d It is.")})
+    assert draft.rows[0].input == "What is\nit?"
+    assert draft.rows[0].output == "\ufffd It is."
+
+
+def test_a_row_that_is_not_there_cannot_be_corrected():
+    draft = draft_of(*GOOD)
+    assert draft.corrected({99: ("a", "b")}).rows == draft.rows
+
+
+def test_rows_are_found_by_words_in_any_case_and_with_their_corrections():
+    draft = draft_of(*GOOD, SHORT).corrected({2: ("What is a ship?", "A ship has SAILS.")})
+    assert draft.find("sails") == [2]
+    assert draft.find("") == [1, 2, 3, 4, 5, 6]
+    assert draft.find("number", among={1, 6}) == [1]
+
+
+# --- saving ---------------------------------------------------------------------------------------
+
+
+def test_what_is_saved_are_the_rows_as_corrected_and_the_source_as_it_came(workspace):
+    draft = draft_of(*GOOD, LOOP, LOOP, SHORT, file="My Lesson.json")
+    report = draft.corrected({1: ("What is one?", "One is the first number.")}).dropped([8]).save(workspace)
+    assert report.name == "my-lesson"
+    assert (report.rows, report.left_out) == (5, 2)
+    assert library.rows_of(workspace, "my-lesson")[0].output == "One is the first number."
+    source = next((workspace.datasets / "my-lesson").glob("source*"))
+    assert source.read_bytes() == draft.content
+
+
+def test_a_draft_without_a_good_row_is_not_saved(workspace):
+    with pytest.raises(BadDataError, match="No row is fit"):
+        draft_of(LOOP).save(workspace)
+    assert library.reports(workspace) == []
+
+
+def test_where_nothing_may_be_changed_nothing_is_saved(workspace, monkeypatch):
+    monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
+    with pytest.raises(ViewOnlyError):
+        draft_of(*GOOD).save(workspace)
+
+
+def test_a_dataset_is_corrected_as_a_copy(workspace):
+    draft_of(*GOOD).save(workspace)
+    copy = drafts.from_dataset(workspace, "lesson")
+    assert copy.rows == draft_of(*GOOD).rows
+    saved = copy.corrected({1: ("What is one?", "One is the first number.")}).save(workspace)
+    assert saved.name == "lesson-2"
+    assert library.rows_of(workspace, "lesson")[0].input == GOOD[0]["input"]
+
+
+# --- columns --------------------------------------------------------------------------------------
+
+TICKETS = b"Ticket,Reply,Team\nHow do I log in?,Use the blue button on the right.,Web\n"
+
+
+def test_a_file_with_unknown_columns_asks_for_them_and_is_read_with_those_named():
+    unmapped = drafts.from_file("tickets.csv", TICKETS)
+    assert isinstance(unmapped, Unmapped)
+    assert unmapped.columns == ("Ticket", "Reply", "Team")
+    assert unmapped.first_rows[0]["Team"] == "Web"
+    draft = unmapped.mapped(ColumnMapping("Ticket", "Reply", "Team"))
+    assert draft.rows[0].input == "How do I log in?\n\nWeb"
+    assert draft.rows[0].output == "Use the blue button on the right."
+
+
+def test_the_columns_of_json_are_found_in_its_records():
+    unmapped = drafts.from_file("x.json", b'[{"q": "What is it?"}, {"q": "And now?", "a": "A small test."}]')
+    assert isinstance(unmapped, Unmapped)
+    assert unmapped.columns == ("q", "a")
+    assert not unmapped.table
+    assert len(unmapped.mapped(ColumnMapping("q", "a")).rows) == 1
+
+
+def test_a_table_without_column_names_loses_no_row():
+    unmapped = drafts.from_text(
+        "What is a ship?\tA ship is a large boat.\nWhat is a sail?\tA sail catches the wind."
+    )
+    assert isinstance(unmapped, Unmapped)
+    question, answer = unmapped.columns
+    draft = unmapped.mapped(ColumnMapping(question, answer), first_row_taught=True)
+    assert [row.input for row in draft.rows] == ["What is a ship?", "What is a sail?"]
+
+
+@pytest.mark.parametrize(
+    "mapping", [ColumnMapping("Ticket", "ticket"), ColumnMapping("Ticket", "Reply", "Reply")]
+)
+def test_one_column_is_not_both_question_and_answer(mapping):
+    with pytest.raises(RequestError, match="twice"):
+        drafts.mapped("tickets.csv", TICKETS, mapping)
+
+
+def test_columns_that_are_not_there_are_refused_in_a_sentence():
+    with pytest.raises(ConversationFileError, match="not all of"):
+        drafts.mapped("tickets.csv", TICKETS, ColumnMapping("Ticket", "Nothing"))
+
+
+# --- what is of no use ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "sentence"),
+    [
+        ("empty.csv", b"", "is empty"),
+        ("blank.json", b" \n ", "is empty"),
+        ("one.csv", b"only\nvalue\n", "it needs one for the question"),
+        ("report.pdf", b"%PDF-1.7 \x00\x01", "is a PDF"),
+        ("old.xls", b"\xd0\xcf\x11\xe0\xa1\xb1", "an old Excel file"),
+        ("broken.json", b'[{"input": "a", "output": "b"},', "cut short"),
+        ("header.csv", b"input,output\n", "has no rows"),
+        ("numbers.json", b"[1, 2, 3]", "No conversation"),
+        ("picture.csv", b"\x89PNG\r\n\x1a\n\x00\x00", "a picture"),
+    ],
+)
+def test_a_file_that_is_of_no_use_is_refused_with_a_remedy(file, content, sentence):
+    with pytest.raises(ConversationFileError, match=sentence) as refused:
+        drafts.from_file(file, content)
+    assert file in str(refused.value)
+    assert refused.value.remedy
+
+
+@pytest.mark.parametrize("text", ["", " \n\t"])
+def test_an_empty_paste_says_what_to_do(text):
+    with pytest.raises(RequestError, match="Nothing was pasted"):
+        drafts.from_text(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "input\toutput\nWhat is it?\tIt is a small test.",
+        "question;answer\nWhat is it?;It is a small test.",
+        '[{"input": "What is it?", "output": "It is a small test."}]',
+        '{"input": "What is it?", "output": "It is a small test."}\n{"input": "And?", "output": "No more."}',
+    ],
+)
+def test_pasted_text_is_known_by_what_it_holds(text):
+    draft = drafts.from_text(text)
+    assert isinstance(draft, Draft)
+    assert draft.rows[0].input == "What is it?"
+    assert draft.name == "pasted"
+
+
+def test_typed_pairs_become_rows_and_what_was_forgotten_is_told():
+    draft = drafts.from_pairs(
+        [(None, None), ("What is it?", "It is a small test."), ("And this?", None), (" ", "")]
+    )
+    assert [row.input for row in draft.rows] == ["What is it?"]
+    assert [refusal.row for refusal in draft.refused] == [2]
+    with pytest.raises(RequestError, match="Nothing was typed"):
+        drafts.from_pairs([(None, ""), ("  ", None)])
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("../../etc/x.csv", "x.csv"),
+        ("C:\\Users\\x.csv", "x.csv"),
+        ("🦜.json", "🦜.json"),
+        ("a\0b\u202ec.csv", "abc.csv"),
+        ("..", "file"),
+        ("", "file"),
+        ("<b>x</b>.csv", "b_.csv"),
+        ("x" * 300 + ".csv", "x" * 70 + ".csv"),
+    ],
+)
+def test_a_file_name_is_made_harmless_and_stays_readable(given, shown):
+    assert drafts.file_name(given) == shown
