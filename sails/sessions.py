@@ -16,7 +16,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -329,6 +329,11 @@ def _queue_lock(workspace: Workspace) -> Path:
     return workspace.root / "queue.lock"
 
 
+def queue_at_rest(workspace: Workspace) -> contextlib.AbstractContextManager[None]:
+    """While it is held, nobody joins or leaves the queue, and no session is started from it."""
+    return locks.short_lock(_queue_lock(workspace))
+
+
 def enqueue(workspace: Workspace, session: Session) -> None:
     access.require_changes()
     with locks.short_lock(_queue_lock(workspace)):
@@ -517,9 +522,9 @@ class _Index:
                 found = record(Session(self.folder / last))
                 if found.status.state == "running":
                     return found
-        found = next((r for r in reversed(self.records()) if r.status.state == "running"), None)
-        self._last_running = found.session.id if found else None
-        return found
+        runs = next((r for r in reversed(self.records()) if r.status.state == "running"), None)
+        self._last_running = runs.session.id if runs else None
+        return runs
 
     def _entry(self, name: str) -> _Entry | None:
         """What is known of a session, read again if need be; None where there is no spec (any more)."""
@@ -642,11 +647,16 @@ def ancestors(workspace: Workspace, fingerprint: str | None) -> list[Record]:
     Follows parents, not the calendar, so a model that was rolled back has the lineage that it had.
     """
     by_fingerprint = {r.status.fingerprint: r for r in history(workspace) if r.status.fingerprint}
-    chain: list[Record] = []
-    while fingerprint in by_fingerprint:
-        chain.append(by_fingerprint.pop(fingerprint))
-        fingerprint = chain[-1].status.parent
-    return chain[::-1]
+    return chain(by_fingerprint, fingerprint)
+
+
+def chain(by_fingerprint: Mapping[str, Record], fingerprint: str | None) -> list[Record]:
+    """`ancestors`, among sessions that were read already and are known by the fingerprint of their model."""
+    line: dict[str, Record] = {}
+    while fingerprint is not None and fingerprint in by_fingerprint and fingerprint not in line:
+        line[fingerprint] = by_fingerprint[fingerprint]
+        fingerprint = line[fingerprint].status.parent
+    return list(line.values())[::-1]
 
 
 # --- metrics --------------------------------------------------------------------------------------

@@ -18,7 +18,14 @@ SECONDS = 2.0  # of processor time; on an ordinary machine they need a third of 
 FLOORS = (
     ("app", "pages", "sails.cli", "sails.__main__"),
     ("sails.commands", "sails.ui"),
-    ("sails.worker", "sails.launchers", "sails.replaying", "sails.exporting"),
+    (
+        "sails.worker",
+        "sails.launchers",
+        "sails.foresight",
+        "sails.replaying",
+        "sails.exporting",
+        "sails.rerunning",
+    ),
     ("sails.training", "sails.retention", "sails.onnx"),
     (
         "sails.encoding",
@@ -42,6 +49,9 @@ FLOORS = (
         "sails.judgement",
         "sails.guidance",
         "sails.demo",
+        "sails.lineage",
+        "sails.archive",
+        "sails.comparison",
     ),
     ("sails.publishing", "sails.conversations", "sails.sessions", "sails.behavior", "sails.workspace"),
     ("sails.locks", "sails.errors", "sails.access"),

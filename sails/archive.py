@@ -1,0 +1,98 @@
+"""A session as a file to keep, and a session that is not wanted any more.
+
+write_zip(session, stream)      what was asked, taught, measured and answered; never a model
+delete(workspace, session)      gone at once, unless a model that is still here needs it
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sails import access, lineage, locks, publishing, sessions
+from sails.errors import BusyError, RequestError
+from sails.sessions import Record, Session
+from sails.workspace import Workspace
+
+# --- a file to keep -------------------------------------------------------------------------------
+
+FILES = ("spec.json", "status.json", "metrics.jsonl", "train.log", "retention.json")
+ANSWERS = "answers.json"  # made for the file: the answers before and after, which lie among the metrics
+
+
+def write_zip(session: Session, stream: BinaryIO) -> None:
+    """Write everything about a session but its model and checkpoints; `WorkspaceError` when it is gone."""
+    session.spec()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
+        for path in _files(session):
+            with contextlib.suppress(FileNotFoundError):  # a running session replaces its status
+                archive.write(path, f"{session.id}/{path.relative_to(session.folder).as_posix()}")
+        answers = _answers(session)
+        if answers:
+            text = json.dumps(answers, ensure_ascii=False, indent=1)
+            archive.writestr(f"{session.id}/{ANSWERS}", text)
+
+
+def _answers(session: Session) -> dict[str, Any]:
+    """What it answered `before` and `after`; the other lines, maybe a million, are passed over."""
+    found: dict[str, Any] = {}
+    with contextlib.suppress(FileNotFoundError), open(session.metrics, "rb") as lines:
+        for line in lines:
+            if b'"answers"' in line[:40]:
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    metric = json.loads(line)
+                    found[metric["when"]] = metric["items"]
+    return found
+
+
+def _files(session: Session) -> Iterator[Path]:
+    for path in (*(session.folder / name for name in FILES), *sorted(session.data.glob("*.jsonl"))):
+        if path.is_file() and not path.is_symlink():
+            yield path
+
+
+# --- not wanted any more --------------------------------------------------------------------------
+
+
+def why_not_deletable(workspace: Workspace, record: Record) -> str | None:
+    """Why a session cannot be deleted, in a sentence; None when it can."""
+    if record.status.state in ("queued", "running"):
+        return "It has not ended yet: stop it first."
+    need = lineage.needed(workspace, sessions.history(workspace)).get(record.session.id)
+    return lineage.why_needed(need) if need else None
+
+
+def delete(workspace: Workspace, session: Session) -> None:
+    """Delete a session with all its files, also with the model that it holds back.
+
+    Never one that has not ended, nor one that a model which is still here goes back to: `RequestError` says
+    why. `BusyError` while its candidate may just be published. It disappears at once; killed on the way, the
+    rest of its files goes with the next deletion.
+    """
+    access.require_changes()
+    deleted = session.folder.with_name(f".{session.id}.deleted")
+    with _settled(workspace, session):
+        reason = why_not_deletable(workspace, sessions.record(session))
+        if reason:
+            raise RequestError(f"{session.id} cannot be deleted. {reason}")
+        if locks.is_held(session.lock):
+            raise BusyError(f"{session.id} is just being worked on.", "Try again in a minute.")
+        shutil.rmtree(deleted, ignore_errors=True)
+        locks.rename(session.folder, deleted)
+    for half_deleted in workspace.sessions.glob(".*.deleted"):
+        shutil.rmtree(half_deleted, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _settled(workspace: Workspace, session: Session) -> Iterator[None]:
+    """While nobody resumes or starts a session, or publishes what it holds back."""
+    with contextlib.ExitStack() as held:
+        if sessions.record(session).status.verdict == "held":
+            held.enter_context(publishing.alone(workspace))
+        held.enter_context(sessions.queue_at_rest(workspace))
+        yield

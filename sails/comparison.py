@@ -1,0 +1,180 @@
+"""Sessions side by side: what was asked of each, what each measured, and what each answered.
+
+Values come as the words in which a person reads them, one for each session in the order given. Draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sails.behavior import describe_learning_rate, format_rate
+from sails.feeds import Feed
+from sails.planning import choose_pace
+from sails.sessions import Record, Scores, TrainSpec
+
+MOST = 5  # sessions that can be compared; more are hard to tell apart
+NOTHING = "–"
+BEST = "★"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing of which sessions may differ, with one value for each."""
+
+    label: str
+    values: tuple[str, ...]
+
+    @property
+    def differs(self) -> bool:
+        return len(set(self.values)) > 1
+
+
+# --- what was asked -------------------------------------------------------------------------------
+
+
+def settings(records: Sequence[Record]) -> list[Line]:
+    """What was asked of each session and with what it was carried out."""
+    return [Line(label, tuple(map(value, records))) for label, value in _SETTINGS.items()]
+
+
+def _dataset(record: Record) -> str:
+    return record.spec.dataset if isinstance(record.spec, TrainSpec) else NOTHING
+
+
+def _start(record: Record) -> str:
+    plan = record.status.plan
+    if plan is None:
+        return NOTHING
+    return f"the base model {plan.model}" if plan.start_from == "base" else "the trained model"
+
+
+def _base(record: Record) -> str:
+    return (record.status.plan and record.status.plan.base) or NOTHING
+
+
+def _learning_rate(record: Record) -> str:
+    if record.status.plan:
+        return describe_learning_rate(record.status.plan)
+    asked = record.spec.settings.learning_rate if isinstance(record.spec, TrainSpec) else None
+    return f"{format_rate(asked)} (chosen)" if asked else "automatic"
+
+
+def _rounds(record: Record) -> str:
+    if not isinstance(record.spec, TrainSpec):
+        return NOTHING
+    asked = record.spec.settings
+    rows = record.status.results.rows_taught or record.spec.rows
+    chosen_by = "chosen" if asked.epochs else f"preset {asked.preset}"
+    return f"{choose_pace(asked, rows).epochs} ({chosen_by})"
+
+
+def _asked(name: str, unless: str = NOTHING) -> Callable[[Record], str]:
+    """One of the settings, as asked; `unless` stands for what was left to the program."""
+
+    def value(record: Record) -> str:
+        if not isinstance(record.spec, TrainSpec):
+            return NOTHING
+        asked = getattr(record.spec.settings, name)
+        if isinstance(asked, bool):
+            return "yes" if asked else "no"
+        return unless if asked is None else str(asked)
+
+    return value
+
+
+def _rows(record: Record) -> str:
+    results = record.status.results
+    if not results.rows_taught:
+        return NOTHING
+    return f"{results.rows_taught} ({results.rows_new} of them new to the model)"
+
+
+_SETTINGS: dict[str, Callable[[Record], str]] = {
+    "Examples (dataset)": _dataset,
+    "Rows taught": _rows,
+    "Rows held back for judging": lambda record: str(record.status.results.rows_held_out or NOTHING),
+    "Started from": _start,
+    "Base model at its root": _base,
+    "Learning speed (learning rate)": _learning_rate,
+    "Rounds (epochs)": _rounds,
+    "Examples at a time (batch size)": _asked("batch_size", "automatic"),
+    "Steps at most": _asked("max_steps", "no limit"),
+    "Longest example, in word pieces (tokens)": _asked("max_length"),
+    "Stops early when it no longer helps": _asked("early_stop"),
+    "Number for chance (seed)": _asked("seed"),
+    "Computed on": lambda record: record.status.results.device or NOTHING,
+    "Precision": lambda record: record.status.results.precision or NOTHING,
+}
+
+# --- what was measured ----------------------------------------------------------------------------
+
+
+def scores(records: Sequence[Record]) -> list[Line]:
+    """What each session measured; the best after the lesson is marked where they can be told apart."""
+    results = [record.status.results for record in records]
+    before_taught, after_taught = [r.taught_before for r in results], [r.taught_after for r in results]
+    before_unseen, after_unseen = [r.held_out_before for r in results], [r.held_out_after for r in results]
+    return [
+        _losses("Loss on taught examples, before", before_taught),
+        _losses("Loss on taught examples, after", after_taught, mark=True),
+        _shares("Word pieces right on taught examples, after", after_taught),
+        _losses("Loss on examples never taught, before", before_unseen),
+        _losses("Loss on examples never taught, after", after_unseen, mark=True),
+        _shares("Word pieces right on examples never taught, after", after_unseen),
+        Line("Steps", tuple(str(r.steps or NOTHING) for r in results)),
+    ]
+
+
+def _losses(label: str, found: Sequence[Scores | None], *, mark: bool = False) -> Line:
+    """Losses, of which the lowest is the best."""
+    values = [score.loss if score else None for score in found]
+    return _line(label, values, "{:.2f}", min if mark else None)
+
+
+def _shares(label: str, found: Sequence[Scores | None]) -> Line:
+    return _line(label, [score.accuracy if score else None for score in found], "{:.0%}", max)
+
+
+def _line(
+    label: str, values: Sequence[float | None], form: str, best: Callable[[list[float]], float] | None
+) -> Line:
+    known = [value for value in values if value is not None]
+    texts = [NOTHING if value is None else form.format(value) for value in values]
+    if best and len(known) > 1 and len({text for text in texts if text != NOTHING}) > 1:
+        winner = form.format(best(known))
+        texts = [f"{text} {BEST} best" if text == winner else text for text in texts]
+    return Line(label, tuple(texts))
+
+
+# --- what was answered ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question, and what each session's model answered after its lesson; None: it was not asked."""
+
+    text: str
+    answers: tuple[str | None, ...]
+
+
+def last_answers(feed: Feed) -> dict[str, str]:
+    """What the model answered after the lesson, by question; samples while it learned count as well."""
+    found: dict[str, str] = {}
+    for samples in feed.samples[-1:]:
+        found.update(zip(samples.prompts, samples.answers, strict=False))
+    for item in feed.answers.get("after", ()):
+        question, answer = item.get("question"), item.get("answer")
+        if isinstance(question, str) and isinstance(answer, str):
+            found[question] = answer
+    return found
+
+
+def same_questions(answered: Sequence[Mapping[str, str]]) -> list[Question]:
+    """The questions that at least two were asked, those that most were asked first."""
+    counts: dict[str, int] = {}
+    for answers in answered:
+        for question in answers:
+            counts[question] = counts.get(question, 0) + 1
+    common = sorted((q for q, count in counts.items() if count > 1), key=lambda q: -counts[q])
+    return [Question(q, tuple(answers.get(q) for answers in answered)) for q in common]
