@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from sails import base_models, sessions, worker
+from sails import base_models, exporting
 from sails.commands import options
 from sails.commands.terminal import follow, progress_bar, say, say_certificate, say_json, table, warn
 from sails.errors import JobError, ModelLoadError, RequestError
-from sails.launchers import local
 from sails.questions import UNRELATED
-from sails.sessions import ExportSpec
+from sails.sessions import Session
 from sails.workspace import Workspace, inspect_model, inspect_onnx
 
 base_app = typer.Typer(help="The base models that training can start from.", no_args_is_help=True)
@@ -32,23 +30,7 @@ def convert(
 ) -> None:
     """Export the trained model to ONNX, and with --verify prove that it answers the same."""
     place = Workspace.open(workspace, output_dir=model_path, onnx_output=onnx_output)
-    state = place.situation().trained
-    if not state.complete:
-        raise RequestError(
-            f"There is no complete model in {place.trained_model} ({state.reason or 'it is missing'}).",
-            "Train one first: sails train --data-file FILE",
-        )
-    prompts = worker.verification_prompts(place, state.fingerprint)
-    _export_job(
-        place,
-        kind="export",
-        name="export",
-        model=str(place.trained_model),
-        onnx_output=place.onnx_model,
-        verify=verify,
-        opset=opset_version,
-        prompts=prompts,
-    )
+    _follow(exporting.export_current(place, verify=verify, opset=opset_version))
     say(f"✅ ONNX model written to {place.onnx_model}")
 
 
@@ -61,20 +43,15 @@ def baseline(
     test: Annotated[bool, typer.Option("--test", help="Ask it one question afterwards.")] = False,
 ) -> None:
     """Export a base model untrained, to compare the trained one with."""
-    base_models.find(model_name)
-    place = Workspace.open(workspace)
     target = baseline_output.expanduser().resolve()
-    _export_job(place, kind="baseline", name="baseline", model=model_name, onnx_output=target)
+    _follow(exporting.export_base(Workspace.open(workspace), model_name, target))
     say(f"✅ The untrained {model_name} lies in {target}")
     if test:
         answer_once(target, UNRELATED, 64)
 
 
-def _export_job(place: Workspace, *, kind: Literal["export", "baseline"], name: str, **fields: Any) -> None:
-    spec = ExportSpec(
-        kind=kind, id=sessions.free_id(place.jobs, name), name=name, created=datetime.now(UTC), **fields
-    )
-    job = local.submit_export(place, spec)
+def _follow(job: Session) -> None:
+    """Follow an export job to its end; raises `JobError` unless it succeeded."""
     status = follow(job)
     if status.results.certificate:
         say_certificate(status.results.certificate)

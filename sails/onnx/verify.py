@@ -158,12 +158,20 @@ def verify(
 def read_certificate(onnx: Path) -> Certificate | None:
     """The certificate in an ONNX folder, or None when there is none that can be read."""
     try:
-        content = json.loads((onnx / CERTIFICATE).read_text(encoding="utf-8"))
-        known = {field.name: content[field.name] for field in fields(Certificate)}
-        examples = tuple(Example(**example) for example in content["examples"])
-        return Certificate(**known | {"reasons": tuple(content["reasons"]), "examples": examples})
-    except (OSError, ValueError, KeyError, TypeError):
+        return certificate_from(json.loads((onnx / CERTIFICATE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def certificate_from(content: Any) -> Certificate:
+    """A certificate from its JSON form. Raises KeyError, TypeError or ValueError when it is none."""
+    known = {field.name: content[field.name] for field in fields(Certificate)}
+    examples = tuple(Example(**{key: str(text) for key, text in one.items()}) for one in content["examples"])
+    for field in fields(Certificate):  # figures that are none would fail whoever shows them
+        if field.type in ("int", "float"):
+            known[field.name] = (int if field.type == "int" else float)(known[field.name])
+    reasons = tuple(str(reason) for reason in content["reasons"])
+    return Certificate(**known | {"reasons": reasons, "examples": examples, "created": str(known["created"])})
 
 
 class _Original:
