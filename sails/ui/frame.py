@@ -28,6 +28,15 @@ from sails.workspace import Workspace
 WIDTH = 1000  # pixels; beyond that, lines become hard to read
 PLACE = ("workspace", "model")  # the parts of the address that every link keeps
 
+# Streamlit writes white on the accent colour in both themes; on the light one of the dark theme nobody can
+# read that.
+STYLE = """<style>
+[data-testid="stBaseButton-primary"]:enabled, [data-testid="stBaseButton-primaryFormSubmit"]:enabled,
+[data-testid="stMultiSelect"] :is([data-tag], [data-tag] button) {
+  color: light-dark(#ffffff, #10191d) !important;
+}
+</style>"""
+
 log = logging.getLogger("sails.ui")
 
 
@@ -52,6 +61,7 @@ PAGES = (
 def frame(title: str) -> Iterator[Workspace]:
     """Draw what all pages have in common and give the workspace; whatever fails inside is told in words."""
     tab_title(title)
+    st.html(STYLE)
     with st.container(horizontal_alignment="center"), st.container(width=WIDTH), in_words():
         _header()
         workspace = chosen_workspace()

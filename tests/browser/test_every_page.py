@@ -1,0 +1,92 @@
+"""Every page in Chromium: a deep link, both themes, a phone, and no barrier for who uses other means.
+
+With SAILS_SCREENSHOTS=FOLDER the pictures stay there; the README shows three of them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from sails import demo
+from sails.ui.frame import PAGES
+from sails.workspace import Workspace
+from tests.browser.conftest import Dashboard
+from tests.situations import make_situation
+
+ACROSS = "document.querySelector('[data-testid=stMain]').scrollWidth - window.innerWidth"
+THEMES = {"light": "rgb(255, 255, 255)", "dark": "rgb(16, 25, 29)"}
+SIZES = {"laptop": (1440, 900), "phone": (390, 844)}
+SERIOUS = ("serious", "critical")
+
+every_page = pytest.mark.parametrize("title", [page.title for page in PAGES])
+
+
+@pytest.fixture
+def furnished(dashboard: Dashboard) -> Workspace:
+    """Recorded sessions, and a model of either kind."""
+    workspace = Workspace.open(dashboard.workspace)
+    demo.make(workspace)
+    make_situation(workspace.root, 3)
+    return workspace
+
+
+def address(dashboard: Dashboard, title: str) -> str:
+    return dashboard.address if title == "Bridge" else f"{dashboard.address}/{title.replace(' ', '_')}"
+
+
+def visit(page: Page, dashboard: Dashboard, title: str, query: str = "") -> None:
+    """A deep link, and nothing before it; waits until the page is drawn to its end."""
+    page.goto(address(dashboard, title) + query)
+    expect(page.get_by_role("heading", name=title, exact=True, level=1)).to_be_visible()
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+@every_page
+@pytest.mark.usefixtures("furnished")
+def test_a_deep_link_is_framed(page, dashboard, title):
+    visit(page, dashboard, title)
+    links = page.get_by_test_id("stPageLink")
+    for other in PAGES:
+        expect(links.filter(has_text=re.compile(f"^.*{other.title}$")).first).to_be_visible()
+    expect(page).to_have_title(re.compile(f"{title} · MTN Sails$"))
+
+
+@every_page
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.usefixtures("furnished")
+def test_no_page_has_a_serious_barrier_and_each_fits_a_phone(page, dashboard, title, theme, tmp_path):
+    page.emulate_media(color_scheme=theme)
+    pictures = Path(os.environ.get("SAILS_SCREENSHOTS") or tmp_path)
+    pictures.mkdir(parents=True, exist_ok=True)
+    for name, (width, height) in SIZES.items():
+        page.set_viewport_size({"width": width, "height": height})
+        visit(page, dashboard, title)
+        expect(page.get_by_test_id("stApp")).to_have_css("background-color", THEMES[theme])
+        assert page.evaluate(ACROSS) <= 0
+        file = pictures / f"{title.replace(' ', '-').lower()}-{theme}-{name}.png"
+        page.screenshot(path=file)
+        assert file.stat().st_size > 10_000
+        if name == "laptop":
+            found = Axe().run(page).response["violations"]
+            barriers = [
+                (violation["id"], node["html"][:200], node["failureSummary"])
+                for violation in found
+                if violation["impact"] in SERIOUS
+                for node in violation["nodes"]
+            ]
+            assert barriers == []
+
+
+@pytest.mark.usefixtures("furnished")
+def test_no_address_leads_out_of_the_allowed_root(page, dashboard):
+    for title in ("Bridge", "Data", "Train", "Sessions", "Chat"):
+        page.goto(address(dashboard, title) + "?workspace=../..")
+        expect(page.get_by_test_id("stAlert").first).to_contain_text("does not lie in")
