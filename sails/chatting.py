@@ -130,13 +130,18 @@ class Conversation:
 
 def describe(origin: Origin) -> str:
     """Which model it was, in one line: Current model (session 2026…, fingerprint 1a2b…, out of date)."""
+    known = details(origin)
+    return f"{origin.title} ({known})" if known else origin.title
+
+
+def details(origin: Origin) -> str:
+    """What is known of a model besides its title."""
     facts = [
         f"session {origin.session}" if origin.session else "",
         f"fingerprint {origin.fingerprint}" if origin.fingerprint else "",
         {True: "out of date", None: "unknown whether up to date", False: ""}[origin.stale],
     ]
-    known = ", ".join(filter(None, facts))
-    return f"{origin.title} ({known})" if known else origin.title
+    return ", ".join(filter(None, facts))
 
 
 def notes(reply: Reply) -> list[str]:

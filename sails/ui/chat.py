@@ -74,16 +74,12 @@ def _pick(here: Room, everybody: list[Speaker], label: str, key: str, usual: str
     _kept(here, key, usual)
     if st.session_state[key] not in keys:  # a version that is gone
         st.session_state[key] = CURRENT
+    # A title stays the same whatever becomes of the model, or the browser's choice would be lost with it.
     chosen = place.selectbox(
-        label, keys, key=key, format_func=lambda wanted: _label(speakers.find(everybody, wanted))
+        label, keys, key=key, format_func=lambda wanted: speakers.find(everybody, wanted).title
     )
     here.chosen[key] = chosen
     return speakers.find(everybody, chosen)
-
-
-def _label(speaker: Speaker) -> str:
-    later = {"unmade": " (must be made ready first)", "impossible": " (cannot answer)"}
-    return speaker.title + later.get(speaker.readiness, "")
 
 
 def settings(here: Room) -> Settings:
@@ -163,29 +159,25 @@ def _stale(speaker: Speaker) -> None:
 
 
 def _way_on(workspace: Workspace, speaker: Speaker) -> None:
-    with st.container(border=True):
-        if speaker.readiness == "impossible":
-            if speaker.key == CURRENT:
-                st.markdown("There is no model yet, so there is nobody to talk with. Teach one first.")
-                if st.button("Train a model", type="primary", icon=":material/school:"):
-                    go("Train")
-                st.caption("Or choose the base model above, and hear how it answers untaught.")
-            else:
-                st.markdown(f"{plain(speaker.title)} is not complete or no longer here. Choose another one.")
-            return
-        if speaker.key == CURRENT:
-            st.markdown("The current model answers as an ONNX model, and that has not been made yet.")
-            if st.button("Make the ONNX model", type="primary", icon=":material/package_2:"):
-                go("ONNX export")
-            return
-        if job := exporting.at_work(workspace, speaker.onnx):
-            onnx.follow(workspace, job)
-            return
+    if job := exporting.at_work(workspace, speaker.onnx):
+        onnx.follow(workspace, job)
+    elif speaker.readiness == "impossible" and speaker.key != CURRENT:
+        st.markdown(f"⚠️ {plain(speaker.title)} is not complete or no longer here. Choose another one.")
+    elif speaker.readiness == "impossible":
+        st.markdown("There is no model yet, so there is nobody to talk with. Teach one first.")
+        if st.button("Train a model", type="primary", icon=":material/school:"):
+            go("Train")
+        st.caption("Or choose the base model above, and hear how it answers untaught.")
+    elif speaker.key == CURRENT:
+        st.markdown("The current model answers as an ONNX model, and that has not been made yet.")
+        if st.button("Make the ONNX model", type="primary", icon=":material/package_2:"):
+            go("ONNX export")
+    else:
+        _last_try(workspace, speaker)
         st.markdown(
             f"{plain(speaker.title)} must be made ready once before it can answer. For a small model that "
             "takes about a minute; afterwards it stays ready."
         )
-        _last_try(workspace, speaker)
         if st.button(
             "Make it ready",
             type="primary",
@@ -193,8 +185,8 @@ def _way_on(workspace: Workspace, speaker: Speaker) -> None:
             key=f"ready_{speaker.key}",
             disabled=access.view_only(),
         ):
-            here = exporting.export_for(workspace, speaker)
-            st.session_state[f"tried_{speaker.key}"] = here.folder
+            job_folder = exporting.export_for(workspace, speaker).folder
+            st.session_state[f"tried_{speaker.key}"] = job_folder
             st.rerun()
 
 
@@ -212,33 +204,39 @@ def said(conversation: Conversation) -> None:
     """All questions and answers, exactly as they were written."""
     for turn in conversation.turns:
         _question(turn)
-        for column, reply in zip(_columns(turn), turn.replies, strict=True):
-            with column:
-                if len(turn.replies) > 1:
-                    st.caption(plain(reply.origin.title))
-                with st.chat_message("assistant"):
-                    if reply.text:
-                        st.markdown(literal(reply.text))
-                    _about(reply)
+        for place, reply in zip(_places(turn), turn.replies, strict=True):
+            with place:
+                if reply.text:
+                    st.markdown(literal(reply.text))
+                _about(reply, alone=len(turn.replies) == 1)
 
 
 def _question(turn: Turn) -> None:
-    with st.chat_message("user"):
+    with st.chat_message("user", avatar=":material/person:"):
         st.markdown(literal(turn.question))
 
 
-def _columns(turn: Turn) -> list[DeltaGenerator]:
-    return [st.container()] if len(turn.replies) == 1 else st.columns(len(turn.replies))
+def _places(turn: Turn) -> list[DeltaGenerator]:
+    """Where each answer of a turn goes: one below the question, two side by side under their names."""
+    if len(turn.replies) == 1:
+        return [st.chat_message("assistant", avatar=":material/sailing:")]
+    places = []
+    for column, reply in zip(st.columns(len(turn.replies)), turn.replies, strict=True):
+        with column:
+            st.markdown(f"**{plain(reply.origin.title)}**")
+            places.append(st.chat_message("assistant", avatar=":material/sailing:"))
+    return places
 
 
-def _about(reply: Reply) -> None:
+def _about(reply: Reply, alone: bool) -> None:
     """What there is to know about an answer besides its text."""
     if reply.problem:
         st.error(plain(reply.problem), icon=":material/error:")
     for note in chatting.notes(reply):
         st.markdown(f"{'⏹️' if reply.stopped_by == 'interrupted' else 'ℹ️'} {plain(note)}")
-    took = f" · {reply.seconds:.1f} s" if reply.text else ""
-    st.caption(f"{plain(chatting.describe(reply.origin))}{took}")
+    took = f"{reply.seconds:.1f} s" if reply.seconds >= 0.1 else "under 0.1 s"
+    whose = chatting.describe(reply.origin) if alone else chatting.details(reply.origin)
+    st.caption(" · ".join(filter(None, [plain(whose), took if reply.text else ""])))
 
 
 # --- asking ---------------------------------------------------------------------------------------
@@ -265,13 +263,7 @@ def _answer(conversation: Conversation, folders: list[Path]) -> None:
     """Draws the newest turn as it grows. Left early, by Stop or another page, what was said stays."""
     turn = conversation.turns[-1]
     _question(turn)
-    places: list[DeltaGenerator] = []
-    for column, reply in zip(_columns(turn), turn.replies, strict=True):
-        with column:
-            if len(turn.replies) > 1:
-                st.caption(plain(reply.origin.title))
-            with st.chat_message("assistant"):
-                places.append(st.empty())
+    places = [place.empty() for place in _places(turn)]
     st.button("Stop", key="chat_stop", icon=":material/stop_circle:")  # whatever is pressed ends the answer
     waiting = "Thinking" if all(map(chatting.MODELS.holds, folders)) else "Loading the model"
     drawn = [0.0] * len(places)

@@ -141,8 +141,8 @@ _PHASES: dict[Phase, str] = {
     "done": "Finishing",
 }
 _ENDS = {
-    "stopped": "Stopped on request. An ONNX model that was there before is untouched.",
-    "interrupted": "Interrupted before its end, so nothing was made. Make the ONNX model again.",
+    "stopped": "stopped on request. One that was there before is untouched.",
+    "interrupted": "interrupted before its end, so nothing was made. Make it again.",
 }
 
 
@@ -200,7 +200,7 @@ def _ended(job: Job) -> None:
                 st.code("\n".join(status.failure.log_tail), language=None, wrap_lines=True)
     else:
         sign = "⏹️" if status.state == "stopped" else "⚠️"
-        st.markdown(f"{sign} {_what(job)}: {_ENDS.get(status.state, 'it ended, nobody knows how.')}")
+        st.markdown(f"{sign} {_what(job)} was {_ENDS.get(status.state, 'ended.')}")
     for note in status.notes:
         st.caption(plain(note))
     measured = status.results.certificate
@@ -220,21 +220,20 @@ def _what(job: Job) -> str:
 
 def earlier(jobs: Sequence[Job]) -> None:
     """The last exports, newest first: what, when, how long and how it ended."""
-    if not jobs:
+    ended = [job for job in jobs if not job.at_work]
+    if not ended:
         st.markdown("None yet.")
-    for job in jobs[:LISTED]:
+    for job in ended[:LISTED]:
         status = job.status
         when = words.moment(job.spec.created, st.context.timezone)
         details = [when, *([words.duration(job.seconds)] if job.seconds is not None else [])]
         st.markdown(f"{_one_line(job)}  \n:small[{plain(', '.join(details))}, {code(job.spec.onnx_output)}]")
-        if status.state not in ("queued", "running", "succeeded"):
+        if status.state != "succeeded":
             link("ONNX export", "See why", icon=":material/info:", job=job.session.id)
 
 
 def _one_line(job: Job) -> str:
     sign, end = {
-        "queued": ("⏳", "starts"),
-        "running": ("▶️", "is being made"),
         "succeeded": ("✅", "was made"),
         "failed": ("❌", "was not made"),
         "stopped": ("⏹️", "was stopped"),
@@ -286,7 +285,7 @@ def figures(certificate: Certificate) -> list[Figure]:
         ),
         Figure(
             "Largest difference of any score",
-            f"{difference:.1e}",
+            "less than 0.00001" if difference < 1e-5 else f"{difference:.5f}",
             difference <= allowed,
             f"At most {allowed:g} is allowed. Rounding reaches about 0.0001, a real fault whole numbers.",
         ),
