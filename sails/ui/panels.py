@@ -235,8 +235,9 @@ def last_sessions(records: Sequence[Record]) -> None:
         sign, sentence = words.outcome(record)
         when = words.moment(record.spec.created, st.context.timezone)
         details = [when, *filter(None, [plain(words.learned(record))])]
-        st.markdown(f"{sign} {code(record.spec.name)} {plain(sentence)}  \n:small[{', '.join(details)}]")
-        link("Sessions", "Look at it", session=record.spec.id)
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            st.markdown(f"{sign} {code(record.spec.name)} {plain(sentence)}  \n:small[{', '.join(details)}]")
+            link("Sessions", "Look at it", session=record.spec.id)
 
 
 # --- the demo -------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ def visit(page: Page, dashboard: Dashboard) -> None:
     page.goto(dashboard.address)
     expect(page.get_by_role("heading", name="The last trainings")).to_be_visible()
     expect(page.get_by_role("table").first).to_be_visible()
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
@@ -63,20 +64,32 @@ def test_what_people_wrote_is_shown_as_they_wrote_it(page, dashboard):
     assert page.locator("[data-testid=stMain] :is(img, b)").count() == 0
 
 
-def test_the_keyboard_alone_opens_how_to_train(page, dashboard):
-    make_situation(dashboard.workspace, 2)
+def test_the_keyboard_alone_reaches_the_main_button_and_what_it_does(page, dashboard):
     visit(page, dashboard)
-    command = page.get_by_text("sails train --data-file examples/programming_basics.json")
-    expect(command).not_to_be_visible()
-    focused = "document.activeElement.closest('summary')?.innerText ?? ''"
+    focused = "document.activeElement.closest('button')?.innerText ?? ''"
     for _ in range(15):
         page.keyboard.press("Tab")
-        if "How to train" in page.evaluate(focused):
+        if "Load an example" in page.evaluate(focused):
             break
     else:
-        pytest.fail("Tab never reached the expander.")
+        pytest.fail("Tab never reached the main button.")
     page.keyboard.press("Enter")
-    expect(command).to_be_visible()
+    expect(page.get_by_role("heading", name="Train", exact=True, level=1)).to_be_visible()
+    expect(page.get_by_text("programming-basics").first).to_be_visible()
+
+
+def test_a_new_workspace_is_opened_and_stays_open_after_a_reload(page, dashboard):
+    visit(page, dashboard)
+    name = f"team-{dashboard.workspace.parent.name}"
+    page.get_by_text("Workspace and model folder").click()
+    page.get_by_label("Make a new workspace").fill(name)
+    page.get_by_role("button", name="Make it").click()
+    expect(page.get_by_text(f"Workspace: {dashboard.workspace.parent / name}")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text(f"Workspace: {dashboard.workspace.parent / name}")).to_be_visible()
+    page.get_by_role("link", name="Train").click()
+    expect(page.get_by_role("heading", name="Train", exact=True, level=1)).to_be_visible()
+    expect(page.get_by_text(f"Workspace: {dashboard.workspace.parent / name}")).to_be_visible()
 
 
 def test_a_running_session_is_followed_without_reloading_and_until_it_ends(page, dashboard):
