@@ -1,6 +1,35 @@
-"""Sessions."""
+"""Sessions: what was trained, what came of it, which model came from which, and going back.
 
-from sails.ui.frame import frame
+/Sessions                       the history, the family tree and the versions
+/Sessions?session=ID            one session
+/Sessions?compare=ID,ID         up to five side by side
+"""
+
+import streamlit as st
+
+from sails import sessions
+from sails.ui import comparison, history, session, versions
+from sails.ui.frame import frame, link
 
 with frame("Sessions") as workspace:
-    pass
+    one, several = st.query_params.get("session"), st.query_params.get("compare")
+    if one or several:
+        link("Sessions", "All sessions", icon=":material/arrow_back:")
+    if one:
+        session.everything(workspace, session.named(workspace, one))
+    elif several:
+        comparison.side_by_side(comparison.chosen(workspace, several))
+    else:
+        records = sessions.history(workspace)
+        table, tree, kept = st.tabs(
+            ["History", "Which came from which", "Versions"], key="view", bind="query-params"
+        )
+        with table:
+            if table.open:
+                history.history(workspace, records)
+        with tree:
+            if tree.open:
+                versions.family_tree(workspace, records)
+        with kept:
+            if kept.open:
+                versions.versions(workspace, records)

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sails import publishing, sessions
+from sails import publishing
 from sails.publishing import Version
 from sails.sessions import RESUMABLE, Record, TrainSpec
-from sails.workspace import Workspace, inspect_model, resolve
+from sails.workspace import ModelState, Workspace, inspect_model, resolve
 
 Fate = Literal["current", "version", "held", "discarded", "gone"]
 Origin = Literal["base", "unknown", "session"]
@@ -39,61 +39,78 @@ def tree(workspace: Workspace, records: Sequence[Record]) -> list[Branch]:
     before it; the one that leads to the current model is last. So a long chain is a straight line.
     """
     makers = [record for record in records if record.status.fingerprint]
-    by_fingerprint = {record.status.fingerprint or "": record for record in makers}
+    parents = _parents(makers)
     children: dict[str, list[Record]] = {}
-    roots: list[Record] = []
+    roots = [record for record in makers if record.session.id not in parents]
     for record in makers:
-        parent = by_fingerprint.get(record.status.parent or "")
-        if parent is None or parent is record:
-            roots.append(record)
-        else:
+        if parent := parents.get(record.session.id):
             children.setdefault(parent.session.id, []).append(record)
-    current = workspace.situation().trained.fingerprint
-    main = {record.session.id for record in sessions.chain(by_fingerprint, current)}
-    versions = {v.fingerprint: v for v in publishing.versions(workspace)}
+    homes = _homes(workspace, makers)
+    main = _line_to(next((i for i, (fate, _) in homes.items() if fate == "current"), None), parents)
 
     lines: list[Branch] = []
-    seen: set[str] = set()
     left = [(record, 0) for record in _main_last(roots, main)[::-1]]
     while left:
         record, depth = left.pop()
-        if record.session.id in seen:  # models that are each other's parents: damaged by hand
-            continue
-        seen.add(record.session.id)
-        fate, version = _fate(record, current, by_fingerprint, versions)
-        lines.append(Branch(record, depth, _origin(record, by_fingerprint), fate, version))
+        fate, version = homes.get(record.session.id) or (_fate(record), None)
+        origin: Origin = "session" if record.session.id in parents else "unknown"
+        lines.append(Branch(record, depth, origin if record.status.parent else "base", fate, version))
         grown = _main_last(children.get(record.session.id, []), main)
         left += [(child, depth) for child in grown[-1:]]
         left += [(child, depth + 1) for child in grown[-2::-1]]
     return lines
 
 
+def _parents(makers: Sequence[Record]) -> dict[str, Record]:
+    """By the id of a session, the one whose model it continued: of two that made one, the last."""
+    made: dict[str, Record] = {}
+    parents: dict[str, Record] = {}
+    for record in makers:
+        parent = made.get(record.status.parent or "")
+        if parent is not None:
+            parents[record.session.id] = parent
+        made[record.status.fingerprint or ""] = record
+    return parents
+
+
+def _line_to(identity: str | None, parents: dict[str, Record]) -> set[str]:
+    line = set()
+    while identity is not None:
+        line.add(identity)
+        identity = parents[identity].session.id if identity in parents else None
+    return line
+
+
 def _main_last(records: Sequence[Record], main: set[str]) -> list[Record]:
     return sorted(records, key=lambda record: (record.session.id in main, record.session.id))
 
 
-def _origin(record: Record, known: dict[str, Record]) -> Origin:
-    if record.status.parent is None:
-        return "base"
-    return "session" if record.status.parent in known else "unknown"
+def _homes(workspace: Workspace, makers: Sequence[Record]) -> dict[str, tuple[Fate, Version | None]]:
+    """By the id of the session that made it, where a model that is still here lies."""
+    last = {record.status.fingerprint: record.session.id for record in makers}
+    ids = {record.session.id for record in makers}
+    homes: dict[str, tuple[Fate, Version | None]] = {}
+    for version in publishing.versions(workspace):
+        made = publishing.provenance_of(workspace.versions / version.id)
+        session = made.session if made and made.session in ids else last.get(version.fingerprint)
+        if session is not None:
+            homes[session] = ("version", version)
+    if (maker := maker_of(workspace.situation().trained, makers)) is not None:
+        homes[maker] = ("current", None)
+    return homes
 
 
-def _fate(
-    record: Record,
-    current: str | None,
-    by_fingerprint: dict[str, Record],
-    versions: dict[str | None, Version],
-) -> tuple[Fate, Version | None]:
-    """What became of the model that a session made. Of two that made the same one, the later has it."""
-    status = record.status
-    latest = by_fingerprint.get(status.fingerprint or "") is record
-    if latest and status.fingerprint == current:
-        return "current", None
-    if latest and status.fingerprint in versions:
-        return "version", versions[status.fingerprint]
-    if status.verdict == "held":
-        return "held", None
-    return ("discarded" if status.verdict == "discarded" else "gone"), None
+def maker_of(model: ModelState, records: Sequence[Record]) -> str | None:
+    """The id of the session that made a model: as it is recorded, else the last that made one like it."""
+    if model.fingerprint is None:
+        return None
+    makers = [r.session.id for r in records if r.status.fingerprint == model.fingerprint]
+    return model.session if model.session in makers else next(reversed(makers), None)
+
+
+def _fate(record: Record) -> Fate:
+    verdict = record.status.verdict
+    return verdict if verdict in ("held", "discarded") else "gone"
 
 
 # --- who is still needed --------------------------------------------------------------------------

@@ -1,0 +1,58 @@
+"""Asking before something happens that cannot simply be taken back.
+
+    if asking.button("Delete", "delete-x", icon=…, disabled=…):    # opens the question
+    if asking.agreed("delete-x", ["This deletes …"], "Yes, delete it"):
+        …                                                          # the person said yes
+
+With `times=2` a second question follows the first. The question stands on the page and not in a dialog, so
+that what takes long can show its progress below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+
+def button(label: str, key: str, *, icon: str, disabled: bool = False, help: str | None = None) -> None:
+    """The button that opens the question."""
+    st.button(label, key=f"ask-{key}", icon=icon, disabled=disabled, help=help, on_click=_ask, args=(key,))
+
+
+def agreed(key: str, sentences: Sequence[str], yes: str, *, again: str | None = None) -> bool:
+    """Draw the question if it is open; True in the run in which the person said yes, to `again` as well.
+
+    `sentences` are Markdown: what will happen. `again` is the second question, for what is gone for good.
+    """
+    stage = st.session_state.get(_state(key), 0)
+    if not stage:
+        return False
+    last = again is None or stage == 2
+    with st.container(border=True):
+        for sentence in sentences:
+            st.markdown(sentence)
+        if stage == 2 and again:
+            st.markdown(f"**{again}**")
+        with st.container(horizontal=True):
+            if last:
+                said_yes = st.button(yes, key=f"yes-{key}-{stage}", type="primary")
+            else:
+                st.button("Go on", key=f"yes-{key}-{stage}", on_click=_ask, args=(key, 2))
+                said_yes = False
+            st.button("No, leave it as it is", key=f"no-{key}", on_click=close, args=(key,))
+    if said_yes:
+        close(key)
+    return said_yes
+
+
+def close(key: str) -> None:
+    st.session_state.pop(_state(key), None)
+
+
+def _ask(key: str, stage: int = 1) -> None:
+    st.session_state[_state(key)] = stage
+
+
+def _state(key: str) -> str:
+    return f"asked-{key}"

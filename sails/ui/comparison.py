@@ -1,0 +1,118 @@
+"""Up to five sessions side by side: curves, settings, scores and answers."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from sails import comparison
+from sails.comparison import Line, Question
+from sails.errors import RequestError
+from sails.feeds import Feed, feed_of
+from sails.sessions import Record
+from sails.ui import charts, history
+from sails.ui.frame import link
+from sails.ui.session import named
+from sails.ui.words import literal, plain
+from sails.workspace import Workspace
+
+DIFFERS = "≠ **Different**"
+CURVES = {
+    "loss": "How wrong it is on what it learns (loss)",
+    "held_out_loss": "How wrong it is on examples kept back (loss)",
+}
+
+
+def chosen(workspace: Workspace, wanted: str) -> list[Record]:
+    """The sessions whose ids stand in the address; raises `RequestError` unless there are two to five."""
+    ids = list(dict.fromkeys(filter(None, wanted.split(","))))
+    if not 2 <= len(ids) <= comparison.MOST:
+        raise RequestError(
+            f"{len(ids)} sessions cannot be compared.",
+            f"Choose two to {comparison.MOST} of them in the history.",
+        )
+    return [named(workspace, identity) for identity in ids]
+
+
+def side_by_side(records: Sequence[Record]) -> None:
+    """Everything in which the sessions may differ."""
+    letters = string.ascii_uppercase[: len(records)]
+    st.header(f"{len(records)} sessions side by side", anchor=False)
+    for letter, record in zip(letters, records, strict=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{letter}**", width="content")
+            link("Sessions", plain(history.named(record)), session=record.session.id)
+    with st.spinner("Reading what was measured …"):
+        feeds = [feed_of(record.session) for record in records]
+        for feed in feeds:
+            feed.wait()
+    _curves(letters, feeds)
+    st.header("What each was asked", anchor=False)
+    _settings(letters, comparison.settings(records))
+    st.header("How well each did", anchor=False)
+    st.markdown("Loss: how wrong the answers are; lower is better. Word pieces right: higher is better.")
+    _table(letters, comparison.scores(records), "What each session measured")
+    st.header("What each answers", anchor=False)
+    _answers(letters, comparison.same_questions([comparison.last_answers(feed) for feed in feeds]))
+
+
+def _curves(letters: str, feeds: Sequence[Feed]) -> None:
+    st.header("How each learned", anchor=False)
+    drawn = False
+    for name, title in CURVES.items():
+        lines = [
+            charts.Line(letter, curve.x, curve.y, points=name == "held_out_loss")
+            for letter, feed in zip(letters, feeds, strict=True)
+            if len(curve := feed.curve(name))
+        ]
+        if lines:
+            drawn = True
+            st.subheader(title, anchor=False)
+            said = "; ".join(f"{line.name} from {line.y[0]:.3g} to {line.y[-1]:.3g}" for line in lines)
+            charts.draw(charts.lines(lines, "Step", "Loss"), f"compare-{name}", f"{title}. {said}.")
+    if not drawn:
+        st.markdown("None of them was measured.")
+
+
+def _settings(letters: str, lines: Sequence[Line]) -> None:
+    different = [line for line in lines if line.differs]
+    same = [line for line in lines if not line.differs]
+    if different:
+        st.markdown(f"{DIFFERS} in {len(different)} of {len(lines)}:")
+        _table(letters, different, "The settings in which the sessions differ")
+    else:
+        st.markdown("All were asked the same.")
+    if same:
+        with st.expander(f"The same in all of them ({len(same)})", icon=":material/equal:"):
+            _table(letters, same, "The settings that are the same in all sessions")
+
+
+def _table(letters: str, lines: Sequence[Line], alt: str) -> None:
+    rows = [[plain(text) for text in (line.label, *line.values)] for line in lines]
+    columns = ["", *letters]
+    st.table(pd.DataFrame(rows, columns=columns), border="horizontal", hide_index=True, alt=alt)
+
+
+def _answers(letters: str, questions: Sequence[Question]) -> None:
+    if not questions:
+        st.markdown("They were not asked the same questions.")
+        return
+    st.markdown("The same questions, each answered after the lesson.")
+    for question in questions:
+        with st.container(border=True, gap="xsmall"):
+            st.markdown(f"**{plain(question.text)}**")
+            for letter, column, answer in zip(
+                letters, st.columns(len(letters)), question.answers, strict=True
+            ):
+                with column:
+                    st.caption(letter)
+                    st.markdown(_answer(answer))
+
+
+def _answer(answer: str | None) -> str:
+    if answer is None:
+        return "*(was not asked)*"
+    return literal(answer) if answer.strip() else "*(no answer)*"

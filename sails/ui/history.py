@@ -1,0 +1,247 @@
+"""The history of sessions as a table that is searched, filtered and marked.
+
+The table is kept: of thousands of sessions, only those that changed since are put into words again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from sails import comparison, lineage
+from sails.sessions import Record, State, TrainSpec
+from sails.ui import words
+from sails.ui.frame import go, link
+from sails.workspace import Workspace
+
+OFFERED = 50  # sessions in the list to choose from; of more, nobody finds one there
+TALL = 400  # pixels of a table of many rows, which scrolls inside
+
+STATES: dict[State, str] = {
+    "queued": "⏳ Waiting",
+    "running": "▶️ Running",
+    "succeeded": "✅ Finished",
+    "failed": "❌ Failed",
+    "stopped": "⏹️ Stopped",
+    "interrupted": "⚠️ Interrupted",
+}
+VERDICTS = {"published": "Taken over", "held": "✋ Held back", "discarded": "↩️ Discarded"}
+CURRENT = "★ Current"
+STARTS = {"base": "base", "trained": "trained"}
+CHOSEN_BY = {"automatic": "automatic", "person": "chosen"}
+
+# --- the table ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """One session in the words of the table; `searched` is what the search looks through."""
+
+    record: Record
+    identity: str
+    current: bool
+    cells: tuple[object, ...]
+    searched: str
+
+
+COLUMNS = {
+    "Name": st.column_config.TextColumn(pinned=True),
+    "Begun": st.column_config.DatetimeColumn(help="When it was asked for.", format="D MMM YYYY, HH:mm"),
+    "State": st.column_config.TextColumn(help="How the session ended, or what it does now."),
+    "Verdict": st.column_config.TextColumn(
+        help="What became of the new model: taken over, held back or discarded. ★ is the current one."
+    ),
+    "Examples": st.column_config.TextColumn(help="The dataset that was taught."),
+    "From": st.column_config.TextColumn(help="The base model, or the model trained before."),
+    "Learning rate": st.column_config.NumberColumn(help="The learning speed.", format="scientific"),
+    "Set by": st.column_config.TextColumn(
+        help="Whether the learning rate was automatic or chosen by a person."
+    ),
+    "Loss before": st.column_config.NumberColumn(
+        help="How wrong the answers to the taught questions were before; 0 would be perfect.", format="%.2f"
+    ),
+    "Loss after": st.column_config.NumberColumn(
+        help="The same after the lesson: lower than before is good.", format="%.2f"
+    ),
+    "Minutes": st.column_config.NumberColumn(help="How long it took.", format="%.1f"),
+}
+
+
+class _Table:
+    """The table of one workspace, newest first, kept from one look to the next."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._rows: list[Row] = []
+        self._data = pd.DataFrame(columns=list(COLUMNS))
+
+    def update(self, records: Sequence[Record], current: str | None) -> tuple[list[Row], pd.DataFrame]:
+        """The rows and the data frame of all records, which are given oldest first.
+
+        `current` is the id of the session that made the current model.
+        """
+        with self._guard:
+            known = {id(row.record): row for row in self._rows}
+            rows = [_row(record, current, known.get(id(record))) for record in reversed(records)]
+            if len(rows) != len(self._rows) or any(a is not b for a, b in zip(rows, self._rows, strict=True)):
+                self._rows, self._data = rows, _data(rows)
+            return self._rows, self._data
+
+
+@lru_cache(maxsize=8)
+def _table(sessions: Path) -> _Table:  # noqa: ARG001 (one for each folder of sessions)
+    return _Table()
+
+
+def _row(record: Record, current: str | None, known: Row | None) -> Row:
+    is_current = record.spec.id == current
+    if known is not None and known.record is record and known.current == is_current:
+        return known
+    plan, results = record.status.plan, record.status.results
+    verdict = CURRENT if is_current else VERDICTS.get(record.status.verdict or "", "")
+    dataset = record.spec.dataset if isinstance(record.spec, TrainSpec) else ""
+    cells = (
+        record.spec.name,
+        record.spec.created.timestamp(),
+        STATES[record.status.state],
+        verdict,
+        dataset,
+        STARTS[plan.start_from] if plan else "",
+        plan.learning_rate if plan else None,
+        CHOSEN_BY[plan.learning_rate_chosen_by] if plan else "",
+        results.taught_before.loss if results.taught_before else None,
+        results.taught_after.loss if results.taught_after else None,
+        record.seconds / 60 if record.seconds is not None else None,
+    )
+    said = (record.spec.name, *cells[2:6], cells[7], record.session.id, record.status.verdict_reason)
+    return Row(record, record.session.id, is_current, cells, " ".join(map(str, said)).casefold())
+
+
+def _data(rows: Sequence[Row]) -> pd.DataFrame:
+    columns = dict(zip(COLUMNS, zip(*(row.cells for row in rows), strict=True), strict=True)) if rows else {}
+    numbers = ("Learning rate", "Loss before", "Loss after", "Minutes")
+    table: dict[str, Any] = {
+        name: np.array(values, float) if name in numbers else values for name, values in columns.items()
+    }
+    if rows:
+        table["Begun"] = pd.to_datetime(np.array(columns["Begun"], float), unit="s", utc=True)
+    return pd.DataFrame(table, columns=list(COLUMNS))
+
+
+def matching(rows: Sequence[Row], text: str, states: Sequence[str]) -> list[int]:
+    """The places of the rows that hold every word of the text and are in one of the states (none: in any)."""
+    wanted = text.casefold().split()
+    return [
+        place
+        for place, row in enumerate(rows)
+        if (not states or STATES[row.record.status.state] in states)
+        and all(word in row.searched for word in wanted)
+    ]
+
+
+# --- the history ----------------------------------------------------------------------------------
+
+
+def history(workspace: Workspace, records: Sequence[Record]) -> None:
+    """Search, filter, table, and what can be done with the sessions that are marked."""
+    if not records:
+        st.markdown("There has been no training yet. Each one will stand here, with what came of it.")
+        link("Train", "Teach the model something")
+        return
+    current = lineage.maker_of(workspace.situation().trained, records)
+    rows, data = _table(workspace.sessions).update(records, current)
+    text, states = _filters()
+    places = matching(rows, text, states)
+    if len(places) < len(rows):
+        data = data.iloc[places]
+    shown = [rows[place] for place in places]
+    st.caption(_how_many(len(shown), len(rows)))
+    if shown:
+        _choose([shown[place] for place in _draw(data, shown)], shown)
+
+
+def _filters() -> tuple[str, list[str]]:
+    with st.container(horizontal=True):
+        text = st.text_input(
+            "Search",
+            key="search",
+            bind="query-params",
+            type="search",
+            placeholder="A name, a dataset, a word",
+            width=300,
+        )
+        states = st.multiselect(
+            "State", list(STATES.values()), key="state", bind="query-params", placeholder="Any", width=300
+        )
+    return text or "", states
+
+
+def _how_many(shown: int, total: int) -> str:
+    if not shown:
+        return "No session is like that. Take a word out of the search, or a state."
+    of = f" of {total:,}" if shown < total else ""
+    if total == 1:
+        return "1 session."
+    return f"{shown:,}{of} sessions, newest first. A click on a column's name sorts by it."
+
+
+def _draw(data: pd.DataFrame, shown: Sequence[Row]) -> list[int]:
+    """The table; returns the places of the rows that are marked."""
+    # A mark is a place in the table, so it must not outlive a change of what stands there.
+    same = hash(tuple(row.identity for row in shown))
+    event = st.dataframe(
+        data,
+        key=f"history-{same}",
+        hide_index=True,
+        column_config={**COLUMNS, "Begun": _begun()},
+        on_select="rerun",
+        selection_mode="multi-row",
+        placeholder="",
+        height="auto" if len(data) <= 10 else TALL,
+        alt=f"{len(data)} sessions, newest first: state, verdict, examples, learning rate, loss and time",
+    )
+    return [place for place in event.selection.rows if place < len(shown)]
+
+
+def _begun() -> Any:
+    """When a session began, on the clock of who looks."""
+    return st.column_config.DatetimeColumn(
+        help="When it was asked for.", format="D MMM YYYY, HH:mm", timezone=st.context.timezone
+    )
+
+
+def _choose(marked: Sequence[Row], shown: Sequence[Row]) -> None:
+    """Open one session or compare several: those marked in the table, or chosen from the list."""
+    offered = {row.identity: row.record for row in shown[:OFFERED]}
+    offered |= {row.identity: row.record for row in marked}
+    picked = st.multiselect(
+        "Open one session, or compare up to five",
+        list(offered),
+        format_func=lambda identity: named(offered[identity]),
+        key="chosen",
+        placeholder="Choose here, or mark rows in the table",
+        help=f"The {OFFERED} newest ones that are shown above.",
+        max_selections=comparison.MOST,
+    )
+    chosen = list(dict.fromkeys([*(row.identity for row in marked), *picked]))
+    several = len(chosen) > 1
+    label = f"Compare {len(chosen)} sessions" if several else "Open"
+    too_many = len(chosen) > comparison.MOST
+    if too_many:
+        st.markdown(f"{len(chosen)} sessions are marked; more than {comparison.MOST} cannot be told apart.")
+    if st.button(label, type="primary", key="open", disabled=not chosen or too_many):
+        go("Sessions", **({"compare": ",".join(chosen)} if several else {"session": chosen[0]}))
+
+
+def named(record: Record) -> str:
+    """A session in one line of a list: 22 Nov 2025, 13:07 · databases · ✅ Finished."""
+    when = words.moment(record.spec.created, st.context.timezone)
+    return f"{when} · {record.spec.name} · {STATES[record.status.state]}"

@@ -1,0 +1,204 @@
+"""Earlier models: which came from which, what they are called, which are kept, and going back to one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+import streamlit as st
+
+from sails import access, lineage, publishing
+from sails.lineage import Branch
+from sails.publishing import NAME_LENGTH, VERSIONS_KEPT, Prospect, Version
+from sails.sessions import Record, TrainSpec
+from sails.ui import asking, words
+from sails.ui.frame import link, told
+from sails.ui.words import code, plain
+from sails.workspace import Workspace
+
+LINES = 100  # of the tree; the rest is older
+FATES = {
+    "current": "★ the current model",
+    "version": "📌 kept as a version",
+    "held": "✋ held back",
+    "discarded": "↩️ discarded",
+    "gone": "no longer kept",
+}
+ORIGINS = {"base": "from the base model", "unknown": "from a model whose session is not here", "session": ""}
+INDENT = "\u2003"  # as wide as a letter, and no space that a browser would swallow
+
+# --- which came from which ------------------------------------------------------------------------
+
+
+def family_tree(workspace: Workspace, records: Sequence[Record]) -> None:
+    """The sessions that made a model, each below the one that it continued."""
+    lines = lineage.tree(workspace, records)
+    if not lines:
+        st.markdown("No session has made a model yet.")
+        return
+    st.markdown(
+        "Each model grew from the one above it. One that stands further in branched off there, and the line "
+        "went on without it."
+    )
+    if len(lines) > LINES:
+        st.caption(f"The last {LINES} of {len(lines):,} models.")
+    for line in lines[-LINES:]:
+        _line(line)
+
+
+def _line(line: Branch) -> None:
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        if line.depth:
+            st.markdown(f"{2 * INDENT * line.depth}└", width="content")
+        link("Sessions", plain(line.record.spec.name), session=line.record.session.id)
+        said = [
+            words.moment(line.record.spec.created, st.context.timezone),
+            _fate(line),
+            ORIGINS[line.origin],
+        ]
+        st.markdown(f":small[{', '.join(filter(None, said))}]", width="content")
+
+
+def _fate(line: Branch) -> str:
+    name = line.version.name if line.version else ""
+    fate = f"{FATES[line.fate]} {plain(name)}".strip()
+    return f"**{fate}**" if line.fate == "current" else fate
+
+
+# --- earlier models -------------------------------------------------------------------------------
+
+
+class _Undo(TypedDict):
+    """After a roll back: the version that was the current model before, and what is current now."""
+
+    version: str
+    now: str
+
+
+def versions(workspace: Workspace, records: Sequence[Record]) -> None:
+    """The current model, the earlier ones, and what can be done with them."""
+    _undo(workspace)
+    current = workspace.situation().trained
+    with st.container(border=True, gap="xsmall"):
+        st.subheader("★ The current model", anchor=False)
+        if current.complete:
+            st.markdown(_made_by(records, current.session, current.fingerprint))
+        else:
+            st.markdown(f"There is none: it is {current.state}. {plain(current.reason or '')}".strip())
+    found = publishing.versions(workspace)
+    if not found:
+        st.markdown(
+            "There are no earlier models yet. When a new one takes over, the one before is kept here."
+        )
+        return
+    st.markdown(
+        f"The newest {VERSIONS_KEPT} earlier models are kept by themselves, and those that you keep for good."
+    )
+    for version in found:
+        with st.container(border=True, gap="small"), told():
+            _version(workspace, records, version)
+
+
+def _title(version: Version, records: Sequence[Record]) -> str:
+    made = next((r for r in records if r.session.id == version.id), None)
+    return version.name or (made.spec.name if made else version.id)
+
+
+def _made_by(records: Sequence[Record], session: str | None, fingerprint: str | None) -> str:
+    made = next((r for r in records if r.session.id == session), None)
+    facts = [f"Made by the session {code(session)}" if session else "Made elsewhere"]
+    if made and isinstance(made.spec, TrainSpec):
+        facts.append(f"Taught last: {code(made.spec.dataset)}")
+    return "  \n".join([*facts, f"Fingerprint {code(fingerprint)}"])
+
+
+def _version(workspace: Workspace, records: Sequence[Record], version: Version) -> None:
+    key, looking_only = version.id, access.view_only()
+    kept = " 📌 kept for good" if version.pinned else ""
+    st.subheader(f"{plain(_title(version, records))}{kept}", anchor=False)
+    made = publishing.provenance_of(workspace.versions / version.id)
+    replaced = words.moment(version.retired, st.context.timezone)
+    st.markdown(
+        f"Replaced on {replaced}  \n{_made_by(records, made.session if made else None, version.fingerprint)}"
+    )
+    with st.container(horizontal=True):
+        asking.button("Roll back to it", f"roll-{key}", icon=":material/undo:", disabled=looking_only)
+        label = "No longer keep it for good" if version.pinned else "Keep it for good"
+        if st.button(label, key=f"pin-{key}", icon=":material/keep:", disabled=looking_only):
+            publishing.pin(workspace, version.id, pinned=not version.pinned)
+            st.rerun()
+        with st.popover("Name it", icon=":material/edit:", disabled=looking_only):
+            _name(workspace, version)
+    if asking.agreed(f"roll-{key}", _what_happens(workspace, records, version), "Yes, roll back"):
+        _roll_back(workspace, version.id, _title(version, records))
+
+
+def _name(workspace: Workspace, version: Version) -> None:
+    with st.form(f"name-{version.id}", border=False):
+        name = st.text_input("Name of this version", value=version.name, max_chars=NAME_LENGTH)
+        if st.form_submit_button("Save"):
+            publishing.name_version(workspace, version.id, name)
+            st.rerun()
+
+
+# --- going back -----------------------------------------------------------------------------------
+
+
+def _what_happens(workspace: Workspace, records: Sequence[Record], version: Version) -> list[str]:
+    if not st.session_state.get(f"asked-roll-{version.id}"):
+        return []
+    prospect = publishing.prospect(workspace, version.id)
+    title = plain(_title(version, records))
+    return [
+        f"**{title} becomes the current model again** ({words.size(prospect.size)} are copied).",
+        _what_becomes_of_the_current(prospect),
+        _what_becomes_of_the_onnx(prospect),
+        "The next training continues from it. Afterwards you can undo this.",
+    ]
+
+
+def _what_becomes_of_the_current(prospect: Prospect) -> str:
+    if prospect.current.complete:
+        return "The model that is current now is kept as a version, so nothing is lost."
+    if prospect.current.state == "incomplete":
+        return "What lies in the folder of the current model is incomplete; it is set aside, not deleted."
+    return "There is no current model now, so nothing makes room for it."
+
+
+def _what_becomes_of_the_onnx(prospect: Prospect) -> str:
+    if not prospect.onnx.present:
+        return "There is no ONNX model; to chat with it, make one on the page ONNX export."
+    if prospect.refreshes_onnx:
+        return "The ONNX model that is here was made from it, so it fits again."
+    return (
+        "The ONNX model that is here was made from another model, so it goes out of date: make it anew on "
+        "the page ONNX export."
+    )
+
+
+def _roll_back(workspace: Workspace, version: str, title: str) -> None:
+    before = workspace.situation().trained.fingerprint
+    with st.spinner("Putting the model in place; this copies the whole model …"):
+        publishing.roll_back(workspace, version)
+    former = publishing.version_with(workspace, before)
+    st.session_state[_undo_key(workspace)] = _Undo(version=former.id if former else "", now=title)
+    st.rerun()
+
+
+def _undo(workspace: Workspace) -> None:
+    """What was just done, and taking it back."""
+    done: _Undo | None = st.session_state.get(_undo_key(workspace))
+    if done is None:
+        return
+    st.success(f"{plain(done['now'])} is the current model again.", icon=":material/check_circle:")
+    known = any(version.id == done["version"] for version in publishing.versions(workspace))
+    if known and st.button("Undo", key="undo", icon=":material/redo:", disabled=access.view_only()):
+        with st.spinner("Putting the former model back in place …"):
+            publishing.roll_back(workspace, done["version"])
+        del st.session_state[_undo_key(workspace)]
+        st.toast("Undone: the model that was current before is current again.", icon=":material/redo:")
+        st.rerun()
+
+
+def _undo_key(workspace: Workspace) -> str:
+    return f"undo-{workspace.root}-{workspace.trained_model}"
