@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,17 +68,23 @@ class Dashboard:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
-    folder = tmp_path_factory.mktemp("dashboard")
+    with start_dashboard(tmp_path_factory.mktemp("dashboard")) as dashboard:
+        yield dashboard
+
+
+@contextmanager
+def start_dashboard(folder: Path, **environment: str) -> Iterator[Dashboard]:
+    """A dashboard of its own, whose workspace lies in `folder`; it is ended with the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     dashboard = Dashboard(f"http://127.0.0.1:{port}", folder / "workspace", folder / "log")
     command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}"]
     command.append("--server.headless=true")
-    environment = {**os.environ, "SAILS_WORKSPACE": str(dashboard.workspace)}
-    with open(dashboard.log, "wb") as log:
+    all_variables = {**os.environ, "SAILS_WORKSPACE": str(dashboard.workspace), **environment}
+    with open(dashboard.log, "ab") as log:
         process = subprocess.Popen(
-            command, cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT
+            command, cwd=REPOSITORY, env=all_variables, stdout=log, stderr=subprocess.STDOUT
         )
     try:
         _wait_for(dashboard, process)
