@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from sails.errors import BusyError, ModelLoadError, WorkspaceError
+from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, WorkspaceError
 from sails.publishing import (
+    VERSIONS_KEPT,
     Provenance,
     clear_leftovers,
     is_foreign,
+    name_version,
+    pin,
+    prospect,
     provenance_of,
     prune_versions,
     publish,
@@ -24,6 +28,7 @@ from sails.publishing import (
     retire,
     roll_back,
     stage_path,
+    version_with,
     versions,
 )
 from sails.workspace import Workspace, inspect_model, journal_of
@@ -225,14 +230,9 @@ def test_only_the_newest_five_versions_are_kept(workspace):
     assert len(os.listdir(workspace.versions)) == 5
 
 
-def pin(workspace, version):
-    path = workspace.versions / version.id / "version.json"
-    path.write_text(version.model_copy(update={"pinned": True}).model_dump_json())
-
-
 def test_pinned_versions_stay_and_do_not_count(workspace):
     prints = [publish_model(workspace, 1), publish_model(workspace, 2)]
-    pin(workspace, versions(workspace)[0])
+    pin(workspace, versions(workspace)[0].id, pinned=True)
     prints += [publish_model(workspace, seed) for seed in range(3, 9)]
     kept = versions(workspace)
     assert [version.fingerprint for version in kept] == [*prints[6:1:-1], prints[0]]
@@ -368,6 +368,81 @@ def test_while_a_session_trains_nobody_rolls_back_or_resets(workspace):
     finally:
         worker.communicate(b"end\n")
     roll_back(workspace, "20260101-000000-lesson")
+
+
+# --- names, and what a roll back will do ----------------------------------------------------------
+
+
+def test_a_version_has_a_name_until_it_is_taken_away(workspace):
+    publish_model(workspace, 1)
+    publish_model(workspace, 2)
+    name_version(workspace, "20260101-000000-lesson", "  before\n the   summer ")
+    assert versions(workspace)[0].name == "before the summer"
+    name_version(workspace, "20260101-000000-lesson", "")
+    assert versions(workspace)[0].name == ""
+
+
+@pytest.mark.parametrize("name", ["x" * 61, "a\0b", "a\x1b[31mb", "\u202ereversed"])
+def test_a_name_that_is_too_long_or_holds_what_nobody_sees_is_refused(workspace, name):
+    publish_model(workspace, 1)
+    publish_model(workspace, 2)
+    with pytest.raises(RequestError, match="at most 60"):
+        name_version(workspace, "20260101-000000-lesson", name)
+    with pytest.raises(WorkspaceError, match="There is no version"):
+        name_version(workspace, "../trained_model", "a name")
+
+
+def test_name_and_keeping_survive_becoming_the_current_model_and_being_replaced(workspace):
+    first = publish_model(workspace, 1)
+    publish_model(workspace, 2)
+    name_version(workspace, "20260101-000000-lesson", "the good one")
+    pin(workspace, "20260101-000000-lesson", pinned=True)
+    roll_back(workspace, "20260101-000000-lesson")
+    assert fingerprint_of(workspace.trained_model) == first
+    for seed in range(3, 3 + VERSIONS_KEPT + 2):
+        publish_model(workspace, seed)
+    kept = next(v for v in versions(workspace) if v.fingerprint == first)
+    assert (kept.name, kept.pinned) == ("the good one", True)
+    assert sum(v.pinned for v in versions(workspace)) == 1  # the next model did not inherit it
+
+
+def test_what_a_roll_back_will_do_is_known_before(workspace):
+    first, second = publish_model(workspace, 1), publish_model(workspace, 2)
+    ahead = prospect(workspace, "20260101-000000-lesson")
+    assert (ahead.version.fingerprint, ahead.current.fingerprint) == (first, second)
+    assert not ahead.onnx.present
+    assert ahead.size == sum(f.stat().st_size for f in (workspace.versions / ahead.version.id).iterdir())
+    make_onnx(workspace.onnx_model, second)
+    assert not prospect(workspace, "20260101-000000-lesson").refreshes_onnx
+    shutil.rmtree(workspace.onnx_model)
+    make_onnx(workspace.onnx_model, first)
+    assert prospect(workspace, "20260101-000000-lesson").refreshes_onnx
+    with pytest.raises(WorkspaceError, match="There is no version"):
+        prospect(workspace, "nobody")
+    assert fingerprint_of(workspace.trained_model) == second
+
+
+def test_a_roll_back_is_undone_through_the_fingerprint_of_what_was_current(workspace):
+    publish_model(workspace, 1)
+    second = publish_model(workspace, 2)
+    roll_back(workspace, "20260101-000000-lesson")
+    former = version_with(workspace, second)
+    assert roll_back(workspace, former.id) == second
+    assert version_with(workspace, second) is None
+    assert version_with(workspace, None) is None
+
+
+def test_a_roll_back_without_room_on_the_disk_is_refused_and_touches_nothing(workspace, monkeypatch):
+    publish_model(workspace, 1)
+    second = publish_model(workspace, 2)
+    before = listing(workspace.versions)
+    usage = shutil.disk_usage(workspace.root)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10))
+    with pytest.raises(DiskFullError, match="0 MB are free"):
+        roll_back(workspace, "20260101-000000-lesson")
+    assert fingerprint_of(workspace.trained_model) == second
+    assert listing(workspace.versions) == before
+    assert beside(workspace.trained_model) == []
 
 
 # --- retire ---------------------------------------------------------------------------------------

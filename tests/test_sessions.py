@@ -3,11 +3,13 @@
 import json
 import math
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -591,6 +593,135 @@ def test_the_running_session_is_found_by_the_training_lock(workspace):
     own.release()
     assert running(workspace) is None
     training.release()
+
+
+# --- the history is read once ---------------------------------------------------------------------
+
+
+def settle(workspace):
+    """As if all that was written so far had been written a minute ago."""
+    past = time.time() - 60
+    for path in workspace.sessions.glob("*/*.json"):
+        os.utime(path, (past, past))
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The names of the files that were opened since."""
+    opened = []
+
+    def counting(path, *args, **kwargs):
+        opened.append(Path(path).name)
+        return open(path, *args, **kwargs)
+
+    monkeypatch.setattr(sessions, "open", counting, raising=False)
+    return opened
+
+
+def test_what_did_not_change_is_not_read_again(workspace, reads):
+    made = [make(workspace, f"20260102-03040{n}-s", state="succeeded") for n in range(3)]
+    settle(workspace)
+    first = history(workspace)
+    assert reads.count("status.json") == 3
+    reads.clear()
+    assert history(workspace) == first
+    assert reads == []
+    made[1].write_status(Status(state="failed"))
+    assert [entry.status.state for entry in history(workspace)] == ["succeeded", "failed", "succeeded"]
+    assert reads.count("status.json") == 1
+
+
+def test_a_change_is_seen_though_neither_time_nor_size_of_the_file_tell(workspace):
+    """Two changes within one tick of the clock, in place."""
+    session = make(workspace, state="succeeded")
+    path = session.folder / "status.json"
+    before = path.stat()
+    assert history(workspace)[0].status.state == "succeeded"
+    content = path.read_text()
+    path.write_text(content.replace('"succeeded"', '"stopped"  '))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert history(workspace)[0].status.state == "stopped"
+
+
+def test_what_was_replaced_is_seen_though_time_and_size_are_the_same(workspace):
+    session = make(workspace, state="succeeded")
+    settle(workspace)
+    assert history(workspace)[0].status.state == "succeeded"
+    path, other = session.folder / "status.json", session.folder / "new.json"
+    other.write_text(path.read_text().replace('"succeeded"', '"stopped"  '))
+    os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    os.replace(other, path)
+    assert history(workspace)[0].status.state == "stopped"
+
+
+def test_new_deleted_and_damaged_sessions_are_noticed(workspace):
+    one, two = make(workspace, "20260102-030405-a"), make(workspace, "20260102-030406-b")
+    settle(workspace)
+    assert len(history(workspace)) == 2
+    shutil.rmtree(one.folder)
+    three = make(workspace, "20260102-030407-c")
+    assert [entry.session for entry in history(workspace)] == [two, three]
+    (two.folder / "status.json").write_text("{ half")
+    assert [entry.session for entry in history(workspace)] == [three]
+    two.write_status(Status())
+    assert [entry.session for entry in history(workspace)] == [two, three]
+
+
+def test_hidden_folders_and_files_are_no_sessions(workspace):
+    session = make(workspace)
+    shutil.copytree(session.folder, workspace.sessions / ".20260102-030405-first.deleted")
+    (workspace.sessions / "a note").write_text("not a session")
+    (workspace.sessions / "empty").mkdir()
+    assert [entry.session for entry in history(workspace)] == [session]
+
+
+def test_a_session_that_dies_is_interrupted_in_the_history_though_no_file_changed(workspace):
+    session = make(workspace, state="running", **worker_fields())
+    settle(workspace)
+    lock = LifeLock(session.lock)
+    lock.acquire()
+    assert history(workspace)[0].status.state == "running"
+    lock.release()
+    assert history(workspace)[0].status.state == "interrupted"
+    lock.acquire()
+    assert history(workspace)[0].status.state == "running"
+    lock.release()
+
+
+def test_many_threads_read_the_history_while_it_changes(workspace):
+    for n in range(40):
+        make(workspace, f"20260102-0304{n}-s", state="succeeded")
+
+    def look(_):
+        return [len(history(workspace)) for _ in range(20)]
+
+    with ThreadPoolExecutor(8) as pool:
+        counts = pool.map(look, range(8))
+        for n in range(20):
+            make(workspace, f"20260103-0304{n}-s")
+        assert all(sorted(seen) == seen and seen[0] >= 40 for seen in counts)
+    assert len(history(workspace)) == 60
+
+
+def test_who_looks_at_what_runs_reads_one_session_of_a_hundred(workspace, reads):
+    for n in range(100):
+        make(workspace, f"20260102-03{n:04}-s", state="succeeded")
+    session = make(workspace, "20260101-000000-old", state="running", **worker_fields())
+    settle(workspace)
+    assert running(workspace) is None
+    assert reads == []  # the training lock is free
+    locks = [LifeLock(session.lock), LifeLock(workspace.training_lock)]
+    for lock in locks:
+        lock.acquire()
+    assert running(workspace).session == session
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sessions, "_look", lambda path: seen.append(path))
+        assert running(workspace).session == session
+    assert seen == []
+    for lock in locks:
+        lock.release()
 
 
 # --- finding a session ----------------------------------------------------------------------------
