@@ -1,6 +1,21 @@
-"""Train."""
+"""Train: choose what to teach and how, start it, and watch it live.
 
+/Train                   the form, and what runs and waits
+/Train?dataset=NAME      the form with that dataset chosen
+/Train?session=ID        that session (or job) live, or how it ended
+"""
+
+import streamlit as st
+
+from sails import sessions
+from sails.ui import live, training
 from sails.ui.frame import frame
 
 with frame("Train") as workspace:
-    pass
+    wanted = st.query_params.get("session")
+    if wanted:
+        training.started()
+        live.view(workspace, sessions.find(workspace, wanted))
+    else:
+        live.now(workspace)
+        training.form(workspace, st.query_params.get("dataset"))

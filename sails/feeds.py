@@ -142,6 +142,18 @@ class _Column:
             rest = _extremes(self._values, self._done, self._count, self._width)
         return np.concatenate([self._kept, rest])
 
+    def means(self, parts: int) -> tuple[NDArray[np.int64], Floats]:
+        """For each of at most `parts` stretches of all values, the index of its last one and its mean."""
+        width = -(-self._count // parts)
+        starts = np.arange(0, self._count, width)
+        values = self._values[: self._count]
+        seen = np.isfinite(values)
+        counts = np.add.reduceat(seen, starts, dtype=np.int64)
+        sums = np.add.reduceat(np.where(seen, values, 0), starts, dtype=np.float64)
+        ends = np.minimum(starts + width, self._count) - 1
+        kept = counts > 0
+        return ends[kept], (sums[kept] / counts[kept]).astype(np.float32)
+
     def at(self, indices: NDArray[np.int64]) -> Floats:
         return self._values[indices]
 
@@ -174,6 +186,12 @@ class _Table:
         column = self._columns[name]
         indices = column.indices()
         return Curve(self._steps[indices], column.at(indices))
+
+    def average(self, name: str, parts: int) -> Curve:
+        if not self.rows:
+            return Curve(self._steps[:0], np.empty(0, np.float32))
+        ends, means = self._columns[name].means(parts)
+        return Curve(self._steps[ends], means)
 
 
 # --- one session ----------------------------------------------------------------------------------
@@ -303,6 +321,11 @@ class Feed:
         with self._guard:
             table = self._held_out if name in HELD_OUT_CURVES else self._steps
             return table.curve(name).thinned(points)
+
+    def average(self, name: str, parts: int = 60) -> Curve:
+        """The mean of one of `STEP_CURVES` over each of at most `parts` stretches, at their last steps."""
+        with self._guard:
+            return self._steps.average(name, parts)
 
     # --- reading ----------------------------------------------------------------------------------
 

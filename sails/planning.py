@@ -90,7 +90,11 @@ class Need:
 
 def estimate(model: Path, pace: Pace, max_length: int, *, export: bool) -> Need:
     """What a session on the model in `model` needs at its peak, from its files alone."""
-    parameters = count_parameters(model)
+    return need_of(count_parameters(model), pace, max_length, export=export)
+
+
+def need_of(parameters: int, pace: Pace, max_length: int, *, export: bool) -> Need:
+    """The same for a model of so many parameters, which may not be on this machine yet."""
     tokens = max_length * pace.batch_size if pace.batch_size else max(pace.token_budget or 0, max_length)
     memory = training_memory(parameters, tokens)
     weights = parameters * 4
@@ -155,7 +159,7 @@ class Experience:
     """What earlier sessions of this workspace on this machine took, with models of one size."""
 
     sessions: int
-    tokens_per_second: tuple[float, float]  # slowest and fastest, all that happens beside the steps included
+    tokens_per_second: tuple[float, float]  # slowest with all that happens beside the steps, fastest without
     bytes_a_token: float
     seconds: Mapping[str, float] = field(default_factory=dict)  # mean, by phase; only those that were seen
 
@@ -174,17 +178,18 @@ def experience(records: Iterable[Record], base: str | None) -> Experience | None
     seen = [record for record in records if _tells_time(record, base)][-LATEST:]
     if not seen:
         return None
-    rates, densities = [], []
+    slowest, fastest, densities = [], [], []
     for record in seen:
         results = record.status.results
-        rates.append(results.tokens / results.seconds["train"])
+        slowest.append(results.tokens / results.seconds["train"])
+        fastest.append(results.tokens_per_second)
         size = _size(record.session.data / "train.jsonl")
         if size and results.epochs:
             densities.append(size * results.epochs / results.tokens)
     phases = {phase for record in seen for phase in record.status.results.seconds}
     return Experience(
         sessions=len(seen),
-        tokens_per_second=(min(rates), max(rates)),
+        tokens_per_second=(min(slowest), max(fastest)),
         bytes_a_token=_mean(densities) if densities else BYTES_A_TOKEN,
         seconds={phase: _mean(_times(seen, phase)) for phase in phases},
     )

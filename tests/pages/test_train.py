@@ -1,0 +1,664 @@
+"""The page Train without a browser: each choice reaches the worker, nothing wrong gets through."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from sails import base_models, foresight, library, sessions
+from sails.behavior import format_rate
+from sails.conversations import Register, read, split
+from sails.launchers import local
+from sails.sessions import Session, TrainSpec
+from sails.workspace import Workspace
+from tests.conftest import REPOSITORY
+from tests.helpers import add_dataset, run_worker, steps_of, write_lesson
+from tests.situations import BASE, failed, make_session, make_situation, published
+from tests.tiny import make_tiny_model
+
+APP = str(REPOSITORY / "app.py")
+TRAIN = "pages/2_Train.py"
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch) -> Workspace:
+    monkeypatch.setenv("SAILS_WORKSPACE", str(tmp_path / "workspace"))
+    return Workspace.open(tmp_path / "workspace")
+
+
+@pytest.fixture
+def lesson(workspace, tmp_path) -> str:
+    return add_dataset(workspace, write_lesson(tmp_path / "mountains.json"))
+
+
+@pytest.fixture
+def _no_worker(monkeypatch) -> None:
+    """What is started only waits: the test runs the worker itself, where it can watch."""
+    monkeypatch.setattr(local, "start_worker", lambda _: None)
+
+
+no_worker = pytest.mark.usefixtures("_no_worker")
+in_workspace = pytest.mark.usefixtures("workspace")
+with_lesson = pytest.mark.usefixtures("lesson")
+
+
+def visit(**query: str) -> AppTest:
+    page = AppTest.from_file(APP, default_timeout=60)
+    page.run()
+    page.switch_page(TRAIN)
+    for name, value in query.items():
+        page.query_params[name] = value
+    return checked(page.run())
+
+
+def checked(page: AppTest) -> AppTest:
+    assert not page.exception
+    return page
+
+
+def text(page: AppTest) -> str:
+    """All that the page says, with the escapes taken out."""
+    kinds = (page.title, page.header, page.subheader, page.caption, page.markdown, page.error, page.warning)
+    said = "\n".join(element.value for kind in (*kinds, page.info) for element in kind)
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", said).replace("\u2060", "").replace("\u00a0", " ")
+
+
+def press(page: AppTest, key: str = "train_go") -> AppTest:
+    return checked(page.button(key=key).click().run())
+
+
+def from_tiny(page: AppTest, tiny: Path) -> AppTest:
+    """The tiny model as the base model, in the field for other ones."""
+    page.selectbox(key="train_base").select("Another one")
+    page.run()
+    return checked(page.text_input(key="train_other_base").input(str(tiny)).run())
+
+
+def only_session(workspace: Workspace) -> Session:
+    (record,) = sessions.history(workspace)
+    return record.session
+
+
+def spec_of(session: Session) -> dict[str, Any]:
+    return json.loads((session.folder / "spec.json").read_text())
+
+
+# --- each input reaches the worker ----------------------------------------------------------------
+
+
+def number(key: str, value: int) -> Callable[[AppTest], Any]:
+    return lambda page: page.number_input(key=key).set_value(value)
+
+
+def toggle(key: str, value: bool) -> Callable[[AppTest], Any]:
+    return lambda page: page.toggle(key=key).set_value(value)
+
+
+def chosen(key: str, value: str) -> Callable[[AppTest], Any]:
+    return lambda page: page.selectbox(key=key).select(value)
+
+
+STEPS = number("train_max_steps", 4)  # of the tests that look at something else
+
+
+@no_worker
+@pytest.mark.parametrize(
+    ("choose", "asked", "done"),
+    [
+        pytest.param(
+            [number("train_epochs", 2)],
+            {"epochs": 2},
+            lambda s, steps: (round(s.results.epochs), steps[-1]["total_steps"] % 2) == (2, 0),
+            id="rounds",
+        ),
+        pytest.param(
+            [number("train_batch_size", 3), number("train_epochs", 1)],
+            {"batch_size": 3},
+            lambda s, steps: len(steps) == -(-s.results.rows_taught // 3),
+            id="batch size",
+        ),
+        pytest.param(
+            [number("train_max_steps", 5)], {"max_steps": 5}, lambda _, steps: len(steps) == 5, id="steps"
+        ),
+        pytest.param(
+            [STEPS, lambda page: page.text_input(key="train_rate").input("3e-4")],
+            {"learning_rate": 3e-4},
+            lambda s, steps: (
+                s.plan.learning_rate == 3e-4
+                and s.plan.learning_rate_chosen_by == "person"
+                and max(step["learning_rate"] for step in steps) == pytest.approx(3e-4)
+            ),
+            id="learning rate",
+        ),
+        pytest.param(
+            [STEPS],
+            {"learning_rate": None},
+            lambda s, steps: (
+                s.plan.learning_rate_chosen_by == "automatic"
+                and max(step["learning_rate"] for step in steps) == pytest.approx(5e-5)
+            ),
+            id="automatic learning rate",
+        ),
+        pytest.param(
+            [lambda page: page.radio(key="train_preset").set_value("quick")],
+            {"preset": "quick"},
+            lambda s, _: round(s.results.epochs) == 4,
+            id="quick",
+        ),
+        pytest.param(
+            [number("train_max_length", 64), STEPS],
+            {"max_length": 64},
+            lambda s, _: any("longer than 64 tokens" in note for note in s.notes),
+            id="longest conversation",
+        ),
+        pytest.param(
+            [chosen("train_device", "cpu"), STEPS], {"device": "cpu"}, lambda s, _: s.results.device == "cpu",
+            id="device",
+        ),
+    ],
+)  # fmt: skip
+def test_each_setting_is_found_in_the_spec_and_in_what_the_worker_did(
+    workspace, lesson, tiny, choose, asked, done
+):
+    page = from_tiny(visit(), tiny)
+    page.toggle(key="train_export").set_value(False)
+    for change in choose:
+        change(page)
+    press(checked(page.run()))
+    session = only_session(workspace)
+    spec = spec_of(session)
+    assert {key: spec["settings"][key] for key in asked} == asked
+    assert (spec["dataset"], spec["name"], spec["export"]) == (lesson, lesson, False)
+    status = run_worker(session)
+    assert (status.state, status.verdict) == ("succeeded", "published"), status.failure
+    assert done(status, steps_of(session))
+
+
+@no_worker
+@pytest.mark.parametrize("early", [True, False])
+def test_an_early_stop_ends_what_makes_unseen_questions_worse(workspace, tmp_path, tiny, early):
+    """All taught answers are one word and all answers kept back another, so learning can only do harm."""
+    rows = [
+        {"input": f"What is the name of hill number {n}?", "output": "Paris Paris Paris"} for n in range(220)
+    ]
+    (tmp_path / "hills.json").write_text(json.dumps(rows))
+    kept_back = {
+        row.input
+        for row in split(
+            read(tmp_path / "hills.json").conversations, Register.load(workspace.register)
+        ).held_out
+    }
+    assert len(kept_back) >= 20
+    for row in rows:
+        if row["input"] in kept_back:
+            row["output"] = "When 7 tests sort colors"
+    (tmp_path / "hills.json").write_text(json.dumps(rows))
+    add_dataset(workspace, tmp_path / "hills.json")
+    page = from_tiny(visit(), tiny)
+    page.text_input(key="train_rate").input("1e-2")
+    number("train_epochs", 6)(page)
+    page.toggle(key="train_early_stop").set_value(early)
+    page.toggle(key="train_export").set_value(False)
+    press(checked(page.run()))
+    session = only_session(workspace)
+    assert spec_of(session)["settings"]["early_stop"] == early
+    status = run_worker(session)
+    assert any("Stopped early" in note for note in status.notes) == early
+    assert (status.step < status.total_steps) == early
+
+
+@no_worker
+@with_lesson
+def test_the_seed_decides_the_order_of_the_examples(workspace, tiny):
+    tokens = []
+    for seed in (1, 2, 1):
+        page = visit()
+        if tokens:
+            page.radio(key="train_start").set_value("over")
+            page.run()
+        page = from_tiny(page, tiny)
+        number("train_seed", seed)(page)
+        STEPS(page)
+        page.toggle(key="train_export").set_value(False)
+        press(checked(page.run()))
+        session = sessions.history(workspace)[-1].session
+        assert spec_of(session)["settings"]["seed"] == seed
+        assert run_worker(session).state == "succeeded"
+        tokens.append([step["tokens"] for step in steps_of(session)])
+    assert tokens[0] == tokens[2] != tokens[1]
+
+
+@no_worker
+@with_lesson
+def test_the_base_model_the_name_and_the_export_reach_the_worker(workspace, tiny):
+    page = from_tiny(visit(), tiny)
+    page.text_input(key="train_name").input("Mountains, first try")
+    STEPS(page)
+    press(checked(page.run()))
+    session = only_session(workspace)
+    spec = spec_of(session)
+    assert (spec["name"], spec["model_name"]) == ("Mountains, first try", str(tiny))
+    assert (spec["export"], spec["verify"]) == (True, True)
+    status = run_worker(session)
+    assert status.state == "succeeded", status.failure
+    assert status.plan is not None
+    assert status.plan.base == str(tiny)
+    assert status.results.certificate is not None
+    assert workspace.situation().onnx.stale is False
+
+
+@no_worker
+@with_lesson
+def test_starting_over_is_a_choice_and_keeps_the_former_model(workspace, tiny):
+    session = _train_once(workspace, tiny)
+    first = session.status().fingerprint
+    page = visit()
+    assert "Continue from the trained model" in page.radio(key="train_start").options
+    page.radio(key="train_start").set_value("over")
+    page = from_tiny(checked(page.run()), tiny)
+    assert "kept as a version first" in text(page)
+    STEPS(page)
+    page.toggle(key="train_export").set_value(False)
+    press(checked(page.run()))
+    session = sessions.history(workspace)[-1].session
+    assert spec_of(session)["start"] == "base"
+    status = run_worker(session)
+    assert status.plan is not None
+    assert (status.plan.start_from, status.plan.start_chosen_by) == ("base", "person")
+    assert status.parent is None
+    assert [version.name for version in workspace.versions.iterdir()]
+    assert status.replaces == first
+
+
+@no_worker
+@with_lesson
+def test_continuing_is_the_usual_choice_at_the_gentler_rate(workspace, tiny):
+    first = _train_once(workspace, tiny)
+    page = visit()
+    assert "Automatic is 1e-5" in text(page)
+    STEPS(page)
+    page.toggle(key="train_export").set_value(False)
+    press(checked(page.run()))
+    session = sessions.history(workspace)[-1].session
+    assert spec_of(session)["model_name"] is None
+    status = run_worker(session)
+    assert status.parent == first.status().fingerprint
+    assert max(step["learning_rate"] for step in steps_of(session)) == pytest.approx(1e-5)
+
+
+@no_worker
+def test_several_datasets_are_taught_as_one(workspace, lesson, tiny, tmp_path):
+    other = add_dataset(workspace, write_lesson(tmp_path / "rivers.json", topic="river"))
+    page = from_tiny(visit(), tiny)
+    page.multiselect(key="train_datasets").set_value([lesson, other])
+    STEPS(page)
+    page.toggle(key="train_export").set_value(False)
+    page = checked(page.run())
+    assert "2 datasets are taught together" in text(page)
+    press(page)
+    session = only_session(workspace)
+    spec = session.spec()
+    assert isinstance(spec, TrainSpec)
+    assert library.report_of(workspace, spec.dataset).combined == tuple(sorted((lesson, other)))
+    assert spec.rows == 56
+    status = run_worker(session)
+    assert status.results.rows_taught + status.results.rows_held_out == 56
+
+
+def _train_once(workspace: Workspace, tiny: Path) -> Session:
+    page = from_tiny(visit(), tiny)
+    STEPS(page)
+    page.toggle(key="train_export").set_value(False)
+    press(checked(page.run()))
+    session = only_session(workspace)
+    assert run_worker(session).verdict == "published"
+    return session
+
+
+# --- what the form says ---------------------------------------------------------------------------
+
+
+def test_without_data_the_page_says_where_to_add_some(workspace):
+    page = visit()
+    assert "There is nothing to teach yet" in text(page)
+    assert not page.button
+    assert not workspace.root.exists()
+
+
+def test_the_dataset_of_the_address_is_chosen(workspace, lesson, tmp_path):
+    other = add_dataset(workspace, write_lesson(tmp_path / "rivers.json", topic="river"))
+    assert visit(dataset=lesson).multiselect(key="train_datasets").value == [lesson]
+    assert visit(dataset=other).multiselect(key="train_datasets").value == [other]
+    page = visit(dataset="<b>nowhere</b>")
+    assert "There is no dataset" in text(page)
+
+
+@with_lesson
+def test_the_presets_say_their_rounds_for_these_examples():
+    said = visit().radio(key="train_preset").proto.captions
+    assert [caption.split()[0] for caption in said] == ["4", "8", "15"]
+
+
+@with_lesson
+def test_the_base_models_say_what_they_can_and_which_is_recommended():
+    page = visit()
+    options = page.selectbox(key="train_base").options
+    assert "recommended" in options[0]
+    assert sum("recommended" in option for option in options) == 1
+    for model in base_models.catalogue():
+        assert model.note in text(page)
+
+
+@with_lesson
+def test_a_chosen_rate_stands_beside_the_automatic_one_in_words():
+    page = visit()
+    assert "Automatic is 5e-5: full speed" in text(page)
+    for written, words in (("3e-4", "6 times faster"), ("0,00001", "5 times slower"), ("5E-5", "the same")):
+        page.text_input(key="train_rate").input(written)
+        said = text(checked(page.run()))
+        rate = foresight.read_learning_rate(written)
+        assert rate is not None
+        assert f"Automatic 5e-5, you chose {format_rate(rate)}" in said
+        assert words in said
+    page.text_input(key="train_rate").input("5e-3")
+    assert "so high that the model may forget" in text(checked(page.run()))
+
+
+@with_lesson
+def test_the_forecast_says_time_memory_and_disk_and_where_they_come_from():
+    page = visit()
+    assert [metric.label for metric in page.metric] == ["Time", "Memory", "Disk, for a while"]
+    assert re.search(r"\d+ (s|min)|\d+ h \d+ min", page.metric[0].value)
+    assert "how fast this processor calculates right now" in text(page)
+    assert "23 of the 28 examples are taught, each 8 times; 5 are kept back" in text(page)
+
+
+@with_lesson
+def test_a_model_too_large_for_this_machine_is_a_warning_with_numbers(monkeypatch):
+    monkeypatch.setattr("sails.planning.available_memory", lambda: 10**9)
+    monkeypatch.setattr("sails.foresight.available_memory", lambda: 10**9)
+    page = visit()
+    assert re.search(r"needs about \d\.\d GB of memory, and 1.0 GB are free", text(page))
+    assert "distilgpt2" in page.selectbox(key="train_base").options[0]
+    assert "too large for the memory that is free" in page.selectbox(key="train_base").options[1]
+
+
+@with_lesson
+def test_an_incomplete_model_is_explained(workspace):
+    make_situation(workspace.root, 5)
+    assert "The trained model cannot be used, because" in text(visit())
+
+
+# --- doing it wrong -------------------------------------------------------------------------------
+
+NONSENSE = ["abc", "0", "-1", "1e9", "nan", "inf", "1_0", "0.02", "<b>1</b>", "5e", "1 000", "--", "１e９"]
+
+
+@no_worker
+@pytest.mark.parametrize("rate", NONSENSE)
+@with_lesson
+def test_a_nonsensical_rate_is_a_sentence_and_starts_nothing(workspace, rate):
+    page = visit()
+    page.text_input(key="train_rate").input(rate)
+    page = checked(page.run())
+    said = " ".join(error.value for error in page.error)
+    assert "is not a number" in said or "is out of range" in said
+    assert page.button(key="train_go").disabled
+    assert sessions.history(workspace) == []
+
+
+@no_worker
+@with_lesson
+def test_a_click_that_comes_with_nonsense_starts_nothing(workspace):
+    page = visit()
+    page.text_input(key="train_rate").input("1e9")
+    press(page)  # faster than the page could say what is wrong
+    assert sessions.history(workspace) == []
+
+
+@no_worker
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("epochs", 0),
+        ("epochs", -1),
+        ("epochs", 10**9),
+        ("batch_size", 0),
+        ("batch_size", 10**9),
+        ("max_steps", -1),
+        ("max_steps", 10**12),
+        ("seed", -1),
+        ("seed", 2**32),
+        ("max_length", 1),
+    ],
+)
+@with_lesson
+def test_a_number_out_of_range_never_gets_into_a_spec(workspace, key, value):
+    page = visit()
+    page.number_input(key=f"train_{key}").set_value(value)  # which no browser would let through
+    page.button(key="train_go").click()
+    checked(page.run())
+    for record in sessions.history(workspace):
+        assert spec_of(record.session)["settings"][key] != value
+
+
+@no_worker
+@with_lesson
+def test_a_name_of_markup_stays_text(workspace, tiny):
+    page = from_tiny(visit(), tiny)
+    hostile = "<img src=x onerror=alert(1)> **bold** :red[x] `y`"
+    page.text_input(key="train_name").input(hostile)
+    page = press(checked(page.run()))
+    session = only_session(workspace)
+    assert spec_of(session)["name"] == hostile
+    page = visit(session=session.id)
+    assert page.header[0].value == f"``{hostile} ``" or hostile in page.header[0].value
+    assert page.header[0].value.startswith("``")
+
+
+@no_worker
+@pytest.mark.parametrize("name", ["", "   "])
+def test_an_empty_name_is_that_of_the_dataset(workspace, lesson, name):
+    page = visit()
+    page.text_input(key="train_name").input(name)
+    press(checked(page.run()))
+    assert spec_of(only_session(workspace))["name"] == lesson
+
+
+@no_worker
+@pytest.mark.parametrize("base", ["", "no such model", "/nowhere/at/all", "\x00", "x" * 5000])
+@with_lesson
+def test_a_base_model_that_is_none_is_a_sentence(workspace, base):
+    page = visit()
+    page.selectbox(key="train_base").select("Another one")
+    page = checked(page.run())
+    page.text_input(key="train_other_base").input(base)
+    page = checked(page.run())
+    assert page.error
+    assert page.button(key="train_go").disabled
+    assert sessions.history(workspace) == []
+
+
+@no_worker
+def test_a_dataset_that_was_deleted_meanwhile_starts_nothing(workspace, lesson, tmp_path):
+    other = add_dataset(workspace, write_lesson(tmp_path / "rivers.json", topic="river"))
+    page = visit(dataset=lesson)
+    library.delete(workspace, lesson)
+    page = press(page)
+    assert sessions.history(workspace) == []
+    assert page.multiselect(key="train_datasets").value == []
+    page.multiselect(key="train_datasets").set_value([other])
+    press(checked(page.run()))
+    assert spec_of(only_session(workspace))["dataset"] == other
+
+
+@no_worker
+@with_lesson
+def test_two_clicks_start_one_training(workspace):
+    page = visit()
+    page.button(key="train_go").click()
+    state = page.session_state["train_button"]
+    page.run()
+    assert len(sessions.history(workspace)) == 1
+    page.session_state["train_button"] = state  # as the second click finds it, before the page has changed
+    page.query_params.pop("session", None)
+    page.run()
+    assert len(sessions.history(workspace)) == 1
+
+
+@no_worker
+@with_lesson
+def test_two_tabs_start_two_trainings_one_behind_the_other(workspace):
+    one, two = visit(), visit()
+    press(one)
+    press(two)
+    first, second = (record.spec.id for record in sessions.history(workspace))
+    assert [entry.id for entry in sessions.waiting(workspace)] == [first, second]
+    assert "It waits for its turn: 1 training is before it." in text(visit(session=second))
+    said = text(visit())
+    assert "What waits" in said
+    assert said.index("1. ⏳") < said.index("2. ⏳")
+
+
+@no_worker
+@with_lesson
+def test_nothing_can_be_started_or_stopped_where_one_may_only_look(workspace, monkeypatch):
+    session = make_session(workspace, "waiting")
+    sessions.enqueue(workspace, session)
+    before = [visit(), visit(), visit(session=session.id)]
+    before[2] = press(before[2], f"stop_{session.id}")
+    monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
+    keys = ("train_go", f"cancel_{session.id}", f"yes_{session.id}")
+    for page, key in zip(before, keys, strict=True):  # drawn when it was allowed, pressed when it is not
+        press(page, key)
+    assert [record.spec.id for record in sessions.history(workspace)] == [session.id]
+    assert session.status().state == "queued"
+    page = visit()
+    assert page.button(key="train_go").disabled
+    assert page.button(key=f"cancel_{session.id}").disabled
+    assert visit(session=session.id).button(key=f"stop_{session.id}").disabled
+
+
+# --- one session ----------------------------------------------------------------------------------
+
+
+@no_worker
+@with_lesson
+def test_after_the_start_the_session_is_on_the_screen(workspace):
+    page = press(visit())
+    session = only_session(workspace)
+    assert page.query_params["session"] in (session.id, [session.id])
+    assert "It is about to start" in text(page)
+
+
+@in_workspace
+def test_a_session_that_is_not_there_is_a_sentence():
+    assert "There is no session" in text(visit(session="../../etc"))
+    assert "There is no session" in text(visit(session="20260105-090000-none"))
+
+
+def test_how_it_ended_and_the_next_step_are_said(workspace):
+    good = make_session(workspace, "good", 9, **published())
+    bad = make_session(workspace, "bad", 10, **failed())
+    held = make_session(workspace, "held", 11, **published(verdict="held", verdict_reason="It forgot."))
+    page = visit(session=good.id)
+    assert "It worked" in text(page)
+    assert page.button(key="live_next").label == "Make the ONNX model, to chat with it"
+    assert "Failed: The disk is full. Free some space, then resume." in text(visit(session=bad.id))
+    assert "Held back" in text(visit(session=held.id))
+
+
+@pytest.mark.parametrize("state", ["stopped", "interrupted"])
+@no_worker
+def test_what_was_stopped_or_interrupted_can_be_resumed(workspace, state):
+    written = "running" if state == "interrupted" else state
+    session = make_session(workspace, "half", state=written, phase="train", step=3, total_steps=10)
+    page = press(visit(session=session.id), f"resume_{session.id}")
+    assert session.status().state == "queued"
+    assert "It is about to start" in text(page)
+
+
+@no_worker
+def test_what_waits_is_cancelled_after_one_question(workspace):
+    session = make_session(workspace, "waiting")
+    sessions.enqueue(workspace, session)
+    page = press(visit(session=session.id), f"stop_{session.id}")
+    assert session.status().state == "queued"
+    page = press(page, f"no_{session.id}")
+    page = press(page, f"stop_{session.id}")
+    page = press(page, f"yes_{session.id}")
+    assert session.status().state == "stopped"
+    assert sessions.waiting(workspace) == []
+    assert page.button(key=f"resume_{session.id}")
+
+
+def _with_metrics(session: Session, steps: int = 40) -> None:
+    lines: list[dict[str, Any]] = [
+        {"kind": "samples", "step": 0, "prompts": ["What is SQL?"], "answers": ["Hm"]}
+    ]
+    lines += [
+        {"kind": "step", "step": n, "total_steps": steps, "loss": 3 / n, "learning_rate": 1e-5, "tokens": n}
+        for n in range(1, steps + 1)
+    ]
+    lines += [
+        {"kind": "evaluation", "step": 20, "loss": 2.0, "accuracy": 0.5, "rows": 9},
+        {"kind": "samples", "step": 20, "prompts": ["What is SQL?"], "answers": ["# A *language*"]},
+        {"kind": "samples", "step": 40, "prompts": ["What is SQL?"], "answers": ["A language."]},
+    ]
+    session.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_curves_answers_notes_and_log_are_shown(workspace):
+    session = make_session(workspace, "good", **published(notes=("Only 9 rows are held out.",)))
+    _with_metrics(session)
+    session.log.write_text("begun\nLoss is **fine**\nended\n")
+    page = visit(session=session.id)
+    alt = page.get("plotly_chart")[0].proto.alt
+    assert "3.00 at step 1, 0.08 at step 40" in alt
+    assert "kept back: 2.00 at first" in alt
+    said = text(page)
+    assert "Only 9 rows are held out." in said
+    assert "Before the lesson" in said
+    assert "After step 40" in said
+    assert "Step 20: # A *language*" in said
+    assert page.code[-1].value == "begun\nLoss is **fine**\nended"
+    page.text_input(key=f"log_{session.id}").input("FINE")
+    page = checked(page.run())
+    assert page.code[-1].value == "Loss is **fine**"
+    assert "1 lines hold it" in text(page)
+
+
+def test_a_damaged_metrics_file_leaves_the_page_whole(workspace):
+    session = make_session(workspace, "good", **published())
+    session.metrics.write_bytes(b'{"kind": "step", "step": 1, "loss": null}\n\xff\xfe\n[1]\n{"kind": "st')
+    assert "It worked" in text(visit(session=session.id))
+
+
+def test_an_export_job_and_a_replay_are_shown_as_well(workspace):
+    recorded = make_session(workspace, "good", **published())
+    spec = sessions.ReplaySpec(
+        id="20260105-120000-replay", name="good", created=recorded.spec().created, session=recorded.id
+    )
+    sessions.create(workspace.jobs, spec)
+    page = visit(session=spec.id)
+    assert "This is a replay of a recorded session" in text(page)
+    job = sessions.ExportSpec(
+        id="20260105-130000-export",
+        name="export",
+        created=recorded.spec().created,
+        model=BASE,
+        onnx_output=workspace.onnx_model,
+    )
+    sessions.create(workspace.jobs, job)
+    assert "Export: later" in text(visit(session=job.id))
