@@ -20,7 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sails.errors import ModelLoadError, RequestError, SailsError
+from sails import locks
+from sails.errors import ModelLoadError, OutOfMemoryError, RequestError, SailsError
 from sails.workspace import resolve
 
 if TYPE_CHECKING:  # a second to import, and not needed to show what was said
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # a second to import, and not needed to show what was said
     from sails.onnx.generate import Stream
 
 IN_MEMORY = 2  # models at most
+LOADED_MEMORY = 2.0  # times the size of its file, while a model is being loaded
 _Identity = tuple[tuple[str, int, int, int], ...]  # name, inode, bytes and time of change in ns of each file
 
 # --- what was said --------------------------------------------------------------------------------
@@ -208,14 +210,25 @@ class Models:
             return self._loaded.get(key)
 
     def _load(self, folder: Path) -> Model:
-        from sails.onnx.generate import Generator
+        from sails.onnx.generate import Generator as Model
 
+        needed = sum(file.stat().st_size for file in resolve(folder).glob("*.onnx*")) * LOADED_MEMORY
         with self._guard:
             for key in [key for key in self._loaded if key[0] == folder]:  # what lay there before
                 del self._loaded[key]
             while len(self._loaded) >= self._at_most:
                 self._loaded.popitem(last=False)
-        return Generator.open(resolve(folder))
+            if needed > locks.available_memory():
+                self._loaded.clear()
+        locks.give_back_memory()
+        if needed > (free := locks.available_memory()):
+            raise OutOfMemoryError(
+                f"The model takes {needed / 1e6:,.0f} MB of memory, and {free / 1e6:,.0f} MB are free.",
+                "Close other programs, or wait until a training has ended.",
+            )
+        model = Model.open(resolve(folder))
+        locks.give_back_memory()
+        return model
 
 
 def _identity(folder: Path) -> _Identity:

@@ -24,7 +24,7 @@ from sails.speakers import BASE, CURRENT, Speaker
 from sails.workspace import Situation, Workspace, resolve
 
 OPSETS = range(SMALLEST_OPSET, LARGEST_OPSET + 1)
-PACKING_MEMORY = 1.3  # times the size of what is packed
+PACKING_MEMORY = 2.2  # times the size of what is packed: once packed, once on its way to the browser
 
 # --- starting -------------------------------------------------------------------------------------
 
@@ -184,10 +184,10 @@ def packed_size(folder: Path) -> int:
 
 def check_room_for_packing(folder: Path) -> None:
     """Raises `RequestError` when the zip file of an ONNX folder does not fit into memory."""
-    size, free = packed_size(folder), locks.available_memory()
-    if size * PACKING_MEMORY > free:
+    needed, free = packed_size(folder) * PACKING_MEMORY, locks.available_memory()
+    if needed > free:
         raise RequestError(
-            f"The download takes {size / 1e6:,.0f} MB of memory, and {free / 1e6:,.0f} MB are free.",
+            f"The download takes {needed / 1e6:,.0f} MB of memory, and {free / 1e6:,.0f} MB are free.",
             f"Copy the folder {folder} instead.",
         )
 

@@ -327,6 +327,18 @@ def available_memory(group: Path = Path("/sys/fs/cgroup")) -> int:
     return available
 
 
+def give_back_memory() -> None:
+    """Hand memory that this process has freed back to the system.
+
+    The C library keeps what it may need again; after a model of gigabytes was dropped, that is most of it.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
 def peak_memory() -> int:
     """The most bytes of memory that this process ever had."""
     if sys.platform == "win32":

@@ -331,7 +331,7 @@ def _certificate(found: Certificate) -> None:
             st.markdown(f"{'✅ Good.' if figure.good else '❌ Not good.'} {plain(figure.sentence)}")
     st.caption(
         f"Measured {plain(_moment(found.created))} in {words.duration(found.seconds)}, on "
-        f"{found.prompts} questions: eight fixed ones, and questions of the last lesson."
+        f"{found.prompts} questions: some that never change, and some of the last lesson where there are any."
     )
     with st.expander("Answers side by side", icon=":material/compare_arrows:"):
         for example in found.examples:
@@ -366,9 +366,9 @@ def files(onnx: OnnxState) -> None:
     )
     with told():
         exporting.check_room_for_packing(onnx.path)
-        size = words.size(exporting.packed_size(onnx.path))
+        packed = exporting.packed_size(onnx.path)
         st.download_button(
-            f"Download all as one zip file ({size})",
+            f"Download all as one zip file ({words.size(packed)})",
             data=lambda: exporting.packed(onnx.path),
             file_name="onnx_model.zip",
             mime="application/zip",
@@ -377,5 +377,6 @@ def files(onnx: OnnxState) -> None:
             key="onnx_download",
         )
         st.caption(
-            f"It is packed when you click. That takes a moment and, for as long, {size} of memory here."
+            "It is packed when you click. That takes a moment and, for as long, about "
+            f"{words.size(round(packed * exporting.PACKING_MEMORY))} of this machine's memory."
         )
