@@ -1,6 +1,51 @@
-"""Data."""
+"""Data: bring conversations, look at them, correct them, and keep them as datasets that can be taught.
 
-from sails.ui.frame import frame
+/Data               bring something, or go on with what waits to be saved; below it, the library
+/Data?dataset=NAME  one dataset of the library
+"""
+
+import streamlit as st
+
+from sails import library
+from sails.drafts import Unmapped
+from sails.ui import bringing, correcting, data
+from sails.ui.desk import desk, news
+from sails.ui.frame import frame, link, told
 
 with frame("Data") as workspace:
-    pass
+    brought = desk()
+    news(brought)
+
+    if name := st.query_params.get("dataset"):
+        link("Data", "All datasets", icon=":material/arrow_back:")
+        report = library.report_of(workspace, name)
+        data.heading(report)
+        data.actions(workspace, brought, report)
+        with told():
+            data.contents(workspace, report)
+        data.housekeeping(workspace, brought, report)
+
+    elif brought.waiting:
+        bringing.choose_waiting(brought)
+        if isinstance(brought.current, Unmapped):
+            bringing.ask_for_columns(brought, brought.current)
+        else:
+            kept = brought.draft.savable
+            correcting.verdict(brought)
+            lengths = data.measured(workspace, kept)
+            correcting.save(workspace, brought, lengths)
+            correcting.rows(brought)
+            if kept:
+                st.header("What a training would make of it", anchor=False)
+                data.novelty(workspace, kept)
+                data.lengths(lengths)
+
+    else:
+        st.markdown(
+            "A model learns from examples: a question, and the answer that you would like to read. "
+            "Bring them in whatever way is easiest."
+        )
+        bringing.bring(workspace, brought)
+        bringing.how_many()
+        st.header("Your datasets", anchor=False)
+        data.shelf(workspace)

@@ -129,8 +129,11 @@ class Draft:
             if row and (not wanted or any(wanted in turn.content.casefold() for turn in row.turns))
         ]
 
-    def save(self, workspace: Workspace) -> DatasetReport:
-        """Put the rows without an error into the library; raises `BadDataError` when none is left."""
+    def save(self, workspace: Workspace, *, tokens: int | None = None) -> DatasetReport:
+        """Put the rows without an error into the library; raises `BadDataError` when none is left.
+
+        `tokens` is their number where they were counted.
+        """
         if not self.savable:
             raise BadDataError("No row is fit to be taught.", "Correct one in the grid, or bring others.")
         reading = replace(
@@ -140,7 +143,7 @@ class Draft:
             duplicates=self.report.duplicates,
         )
         with _on_disk(self.file, self.content) as path:
-            return library.add(workspace, path, reading, self.report, name=self.name)
+            return library.add(workspace, path, reading, self.report, name=self.name, tokens=tokens)
 
 
 @dataclass(frozen=True)

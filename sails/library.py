@@ -39,6 +39,8 @@ from sails.errors import BadDataError, BusyError, ConversationFileError, Request
 from sails.workspace import Workspace
 
 LONGEST_NAME = 40  # characters
+CHARACTERS_A_TOKEN = 4  # of ordinary English text
+MARKS_A_TURN = 10  # tokens of a chat template around a turn
 ROWS, REPORT = "conversations.jsonl", "report.json"
 EXAMPLE_FILES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -59,7 +61,8 @@ class DatasetReport(BaseModel):
     format: str
     quality: dict[str, Any]
     created: datetime | None = None  # None in reports of older versions
-    characters: int = 0  # of all turns; a token is about four
+    tokens: int = 0  # of all rows; 0 in reports of older versions
+    tokens_counted: bool = False  # by a model's tokenizer; else estimated
     formerly: tuple[str, ...] = ()  # names that it had before
     combined: tuple[str, ...] = ()  # the datasets that it was made of
 
@@ -81,12 +84,13 @@ def add(
     *,
     keep_all: bool = False,
     name: str | None = None,
+    tokens: int | None = None,
 ) -> DatasetReport:
     """Put the clean rows of a file that was read and assessed into the library.
 
     `keep_all` keeps rows that the quality check calls unfit, too. The name is made from `name`, else from
-    the file's; the same rows under the same name are the dataset that is there already. Raises
-    `BadDataError` when no row is left.
+    the file's; the same rows under the same name are the dataset that is there already. `tokens` is their
+    number where they were counted. Raises `BadDataError` when no row is left.
     """
     access.require_changes()
     rows = _distinct(reading.conversations) if keep_all else clean(reading.conversations, report)
@@ -101,6 +105,7 @@ def add(
         encoding=reading.encoding,
         format=reading.format,
         quality=asdict(report),
+        tokens=tokens,
     )
     return _store(
         workspace,
@@ -145,13 +150,14 @@ def combine(workspace: Workspace, names: Sequence[str]) -> DatasetReport:
     return _store(workspace, stem, entry, rows, lambda _: None)
 
 
-def _entry(rows: Sequence[Conversation], **fields: Any) -> DatasetReport:
+def _entry(rows: Sequence[Conversation], tokens: int | None = None, **fields: Any) -> DatasetReport:
     return DatasetReport(
         name="",
         fingerprint=hashlib.sha256("\n".join(row.fingerprint for row in rows).encode()).hexdigest()[:16],
         rows=len(rows),
         created=datetime.now(UTC),
-        characters=sum(len(turn.content) for row in rows for turn in row.turns),
+        tokens=sum(map(estimated_tokens, rows)) if tokens is None else tokens,
+        tokens_counted=tokens is not None,
         **fields,
     )
 
@@ -187,6 +193,11 @@ def name_from(text: str) -> str:
     text = unicodedata.normalize("NFKC", text).lower()
     words = "".join(c if c.isalnum() else "-" for c in text).split("-")
     return "-".join(filter(None, words))[:LONGEST_NAME].strip("-") or "dataset"
+
+
+def estimated_tokens(row: Conversation) -> int:
+    """Tokens by the number of characters, with the marks that a chat template puts around each turn."""
+    return sum(-(-len(turn.content) // CHARACTERS_A_TOKEN) + MARKS_A_TURN for turn in row.turns)
 
 
 def _alone(workspace: Workspace) -> Any:

@@ -17,13 +17,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from sails import base_models
+from sails import base_models, library
 from sails.conversations import Conversation
 from sails.errors import RequestError
 from sails.onnx.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
 from sails.workspace import Workspace, read_json
 
-CHARACTERS_A_TOKEN = 4  # of ordinary English text
 MOST_MEASURED = 10_000  # more conversations are sampled, which takes at most a few seconds
 TOGETHER = 500  # conversations tokenized between two reports of progress
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
@@ -72,7 +71,7 @@ def tokenizer_folder(workspace: Workspace) -> Path | None:
 def measure(
     conversations: Sequence[Conversation],
     folder: Path | None,
-    progress: Callable[[float], None] = lambda _: None,
+    progress: Callable[[float], object] = lambda _: None,
 ) -> Lengths:
     """Count the tokens of up to 10,000 conversations; without a tokenizer, estimate them."""
     chosen = conversations
@@ -82,15 +81,9 @@ def measure(
     lengths: list[int] = []
     for start in range(0, len(chosen), TOGETHER):
         part = chosen[start : start + TOGETHER]
-        lengths += count(part) if count else map(estimate, part)
+        lengths += count(part) if count else map(library.estimated_tokens, part)
         progress(min(1.0, (start + TOGETHER) / len(chosen)))
     return Lengths(tuple(lengths), len(conversations), counted=count is not None)
-
-
-def estimate(conversation: Conversation) -> int:
-    """Tokens by the number of characters."""
-    characters = sum(len(turn.content) for turn in conversation.turns)
-    return -(-characters // CHARACTERS_A_TOKEN)
 
 
 def _counter(folder: Path | None) -> Callable[[Sequence[Conversation]], list[int]] | None:

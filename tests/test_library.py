@@ -48,8 +48,8 @@ def test_a_dataset_keeps_its_source_and_says_when_it_was_made_and_how_long_it_is
     assert source == (tmp_path / "peaks.json").read_bytes()
     assert report.created is not None
     assert abs((datetime.now(UTC) - report.created).total_seconds()) < 60
-    texts = [text for pair in json.loads(source) for text in pair.values()]
-    assert report.characters == sum(map(len, texts))
+    assert not report.tokens_counted
+    assert report.tokens == sum(map(library.estimated_tokens, library.rows_of(workspace, name)))
 
 
 def test_the_assessment_comes_back_from_the_disk_as_it_was(workspace, tmp_path):
@@ -67,9 +67,7 @@ def test_a_report_of_an_older_version_is_read_and_gets_the_time_of_its_file(work
     name = add(workspace, tmp_path)
     path = workspace.datasets / name / "report.json"
     known = json.loads(path.read_text())
-    path.write_text(
-        json.dumps({k: known[k] for k in known if k not in ("created", "characters", "formerly")})
-    )
+    path.write_text(json.dumps({k: known[k] for k in known if k not in ("created", "tokens", "formerly")}))
     os.utime(path, (1_700_000_000, 1_700_000_000))
     assert library.report_of(workspace, name).created == datetime.fromtimestamp(1_700_000_000, UTC)
 

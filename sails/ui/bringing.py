@@ -1,0 +1,259 @@
+"""Bringing conversations: upload, paste, type or an example; and, when a file does not say it, its columns.
+
+Whatever comes of it lies on the desk; an example goes into the library at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from sails import access, drafts, library, planning
+from sails.conversations import ColumnMapping
+from sails.conversations.splitting import ENOUGH_ROWS, ENOUGH_TO_JUDGE, HELD_OUT_LEAST, HELD_OUT_MOST
+from sails.drafts import Draft, Unmapped
+from sails.ui.data_words import JUDGED, file_label
+from sails.ui.desk import Desk, show_dataset, throw_away
+from sails.ui.frame import told
+from sails.ui.words import code, plain
+from sails.workspace import Workspace
+
+WAYS = {
+    "upload": ":material/upload_file: Upload files",
+    "paste": ":material/content_paste: Paste a table",
+    "type": ":material/edit: Type them",
+    "example": ":material/lightbulb: Use an example",
+}
+TEXT_COLUMNS = {
+    "Question": st.column_config.TextColumn("Question", width=250),
+    "Answer": st.column_config.TextColumn("Answer", width=380),
+}
+ROW_COLUMN = {"Row": st.column_config.NumberColumn("Row", width=60)}
+
+
+def bring(workspace: Workspace, desk: Desk) -> None:
+    """Four ways to bring conversations."""
+    way = st.segmented_control(
+        "How would you like to bring them?",
+        list(WAYS),
+        format_func=WAYS.__getitem__,
+        default="upload",
+        required=True,
+        key="data-way",
+    )
+    with st.container(border=True):
+        match way:
+            case "paste":
+                _paste(desk)
+            case "type":
+                _type(desk)
+            case "example":
+                _example(workspace)
+            case _:
+                _upload(desk)
+
+
+def _upload(desk: Desk) -> None:
+    files = st.file_uploader(
+        "Drop your files here: Excel (.xlsx), CSV, JSON, JSON Lines or Parquet",
+        accept_multiple_files=True,
+        key=desk.key("upload"),
+        disabled=access.view_only(),
+    )
+    st.caption(
+        "One row is one example, with a column for the question and one for the answer. "
+        "The files stay on this machine."
+    )
+    if files:
+        access.require_changes()
+        for file in files:
+            name, content = file.name, file.getvalue()
+            with st.spinner(f"Reading and checking {code(drafts.file_name(name))} …"):
+                _lay_down(desk, drafts.from_file, name, content)
+        desk.begin_afresh()
+        st.rerun()
+
+
+def _paste(desk: Desk) -> None:
+    text = st.text_area(
+        "Paste a table here, with the names of its columns in the first line",
+        height=200,
+        placeholder="question\tanswer\nHow do I reset my password?\tChoose “Forgot password”.",
+        key=desk.key("paste"),
+        disabled=access.view_only(),
+    )
+    st.caption("Copied from Excel or another spreadsheet, as CSV, or as JSON.")
+    if st.button("Check the table", type="primary", key="data-check-paste", disabled=access.view_only()):
+        with st.spinner("Reading and checking …"):
+            _lay_down(desk, drafts.from_text, text)
+        st.rerun()
+
+
+def _type(desk: Desk) -> None:
+    # Streamlit forgets a grid when another page is visited: it begins with what was typed before.
+    if desk.key("typed") not in st.session_state:
+        st.session_state["data-typed-first"] = st.session_state.get("data-typed", _nothing_typed())
+    grid = st.data_editor(
+        st.session_state["data-typed-first"],
+        num_rows="dynamic",
+        hide_index=True,
+        key=desk.key("typed"),
+        disabled=access.view_only(),
+        column_config=TEXT_COLUMNS,
+        alt="A grid to type questions and answers into, one pair in each row",
+    )
+    st.session_state["data-typed"] = grid
+    st.caption("Click a cell and type. The last line of the grid adds another row.")
+    if st.button("Check the examples", type="primary", key="data-check-typed", disabled=access.view_only()):
+        pairs = [(_cell(question), _cell(answer)) for question, answer in grid.to_numpy().tolist()]
+        if _lay_down(desk, drafts.from_pairs, pairs):
+            del st.session_state["data-typed"]
+        st.rerun()
+
+
+def _nothing_typed() -> pd.DataFrame:
+    return pd.DataFrame({"Question": [""] * 3, "Answer": [""] * 3}, dtype="string")
+
+
+def _cell(value: Any) -> str:
+    return "" if pd.isna(value) else str(value)
+
+
+def _example(workspace: Workspace) -> None:
+    st.markdown("Three small lessons of 90 examples each, to see how it works before you bring your own.")
+    for example in library.EXAMPLES:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{example.title}**  \n{example.teaches}", width=560)
+            use = st.button(
+                f"Use “{example.title}”", key=f"data-example-{example.file}", disabled=access.view_only()
+            )
+        if use:
+            show_dataset(library.add_example(workspace, example).name)
+
+
+def _lay_down(desk: Desk, make: Callable[..., Draft | Unmapped], *arguments: Any) -> bool:
+    """Put what `make` gives on the desk, or else the sentence of why it cannot be used."""
+    desk.thrown_away = None
+    with told() as failed:
+        desk.take(make(*arguments))
+    for sentence in failed:
+        desk.say("failed", plain(sentence))
+    return not failed
+
+
+# --- how many -------------------------------------------------------------------------------------
+
+
+def how_many() -> None:
+    """How many examples a person needs, in words."""
+    few, *_, many, most = planning.PRESETS
+    repeated = "once" if most.balanced == 1 else f"{most.balanced} times"
+    with st.expander("How many examples do I need?", icon=":material/help:"):
+        st.markdown(
+            f"""
+Begin with what you have: you can teach more at any time, and the model builds on what it knows.
+
+- **Fewer than {ENOUGH_ROWS}** are enough to see that it works. All of them are taught, so none is left
+  to test whether the model can also answer what it was not taught.
+- **From {ENOUGH_ROWS} new questions on**, one in ten, at least {HELD_OUT_LEAST}, is kept back. The model
+  never learns from those; they are its exam.
+- **From about {JUDGED}**, at least {ENOUGH_TO_JUDGE} are kept back, and the result of the exam can be
+  trusted.
+- **Thousands** make it better still, as long as they are good. Never more than {HELD_OUT_MOST} are kept
+  back.
+
+Good examples help more than many: answer in whole sentences, in the tone that you would like to read, and
+ask the same thing in several ways. Few examples are repeated more often: up to {few.rows} are gone through
+{few.balanced} times, more than {many.rows:,} {repeated}.
+"""
+        )
+
+
+# --- the files on the desk ------------------------------------------------------------------------
+
+
+def choose_waiting(desk: Desk) -> None:
+    """Which of the files on the desk is looked at; they are saved one after another."""
+    labels = [file_label(number, waiting.file) for number, waiting in enumerate(desk.waiting, 1)]
+    if len(labels) > 1:
+        st.radio(
+            f"{len(labels)} files wait to be saved. Which one would you like to look at?",
+            range(len(labels)),
+            format_func=labels.__getitem__,
+            index=min(desk.chosen, len(labels) - 1),
+            key=desk.key("chosen"),
+            on_change=_choose,
+            args=(desk, desk.key("chosen")),
+        )
+    st.header(plain(desk.current.file), anchor=False)
+
+
+def _choose(desk: Desk, key: str) -> None:
+    desk.chosen = st.session_state[key]
+    desk.begin_afresh()
+
+
+# --- its columns ----------------------------------------------------------------------------------
+
+
+def ask_for_columns(desk: Desk, unmapped: Unmapped) -> None:
+    """Ask which column asks and which one answers, beside the first rows of the file."""
+    st.markdown(
+        "The columns of this file have names that I do not know. **Which one holds the questions, "
+        "and which one the answers?**"
+    )
+    if unmapped.first_rows:
+        st.dataframe(
+            pd.DataFrame(list(unmapped.first_rows), columns=list(unmapped.columns)),
+            hide_index=True,
+            alt="The first rows of the file, to see what each column holds",
+        )
+    first, second, *_ = unmapped.columns
+    mapping = choose_columns(desk, unmapped.columns, ColumnMapping(first, second))
+    no_names = unmapped.table and st.checkbox(
+        "The first line is not a line of names: it is an example itself",
+        key=desk.key("first-row"),
+        help="Tick this when the names of the columns above are really a question and an answer.",
+    )
+    with st.container(horizontal=True):
+        if st.button(
+            "Use these columns", type="primary", key="data-use-columns", disabled=access.view_only()
+        ):
+            with told() as failed, st.spinner("Reading and checking …"):
+                desk.put(unmapped.mapped(mapping, first_row_taught=no_names))
+            if not failed:
+                st.rerun()
+        throw_away(desk)
+
+
+def choose_columns(desk: Desk, columns: Sequence[str], chosen: ColumnMapping) -> ColumnMapping:
+    """The columns of the question, the answer and, if any, of what belongs to the question."""
+    nothing = "(none)"
+    asks, answers, belongs = st.columns(3)
+    question = asks.selectbox(
+        "Column of the question",
+        columns,
+        index=_position(columns, chosen.input),
+        key=desk.key("question-column"),
+    )
+    answer = answers.selectbox(
+        "Column of the answer",
+        columns,
+        index=_position(columns, chosen.output),
+        key=desk.key("answer-column"),
+    )
+    context = belongs.selectbox(
+        "Belongs to the question",
+        [nothing, *columns],
+        index=_position(columns, chosen.context) + 1 if chosen.context else 0,
+        key=desk.key("context-column"),
+        help="Optional: for example a passage that the question is about. It is put behind the question.",
+    )
+    return ColumnMapping(question, answer, None if context == nothing else context)
+
+
+def _position(columns: Sequence[str], wanted: str) -> int:
+    return columns.index(wanted) if wanted in columns else 0

@@ -1,0 +1,244 @@
+"""A draft under the eyes of a person: its quality, its rows in a grid to correct, its name, and saving it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from sails import access, drafts, library
+from sails.drafts import Draft
+from sails.library import DatasetReport
+from sails.tokens import Lengths
+from sails.ui import data_words
+from sails.ui.bringing import ROW_COLUMN, TEXT_COLUMNS, choose_columns
+from sails.ui.data_words import examples, shortened
+from sails.ui.desk import Desk, show_dataset, throw_away
+from sails.ui.frame import in_words, told
+from sails.ui.words import code, plain
+from sails.workspace import Workspace
+
+PART = 50  # rows of the grid
+LONGEST_CELL = 4_000  # characters that the grid shows
+REFUSED = 50  # refused rows that are listed
+WHICH = {"problems": "Rows to look at", "all": "All rows"}
+
+
+# --- quality --------------------------------------------------------------------------------------
+
+
+def verdict(desk: Desk) -> None:
+    """The quality of a draft in words, and one click to drop what is wrong."""
+    draft = desk.draft
+    for note in draft.reading.notes:
+        st.caption(plain(note))
+    with st.container(border=True):
+        st.markdown(data_words.quality(draft.report))
+        if draft.wrong:
+            st.markdown("Rows with errors are not saved. Correct them in the grid below, or drop them here.")
+        with st.container(horizontal=True):
+            _drop(desk, "errors", draft.wrong)
+            _drop(desk, "warnings", draft.doubtful)
+            _restore(desk)
+    if draft.refused:
+        _refused(draft)
+    _columns_used(desk)
+
+
+def _drop(desk: Desk, what: str, rows: Collection[int]) -> None:
+    label = f"Drop the {data_words.rows(len(rows))} with {what}"
+    if rows and st.button(label, icon=":material/delete_sweep:", key=f"data-drop-{what}"):
+        desk.put(desk.draft.dropped(rows))
+        st.rerun()
+
+
+def _restore(desk: Desk) -> None:
+    dropped = desk.draft.left_out
+    label = f"Put {data_words.rows(len(dropped))} back"
+    if dropped and st.button(label, icon=":material/undo:", key="data-restore"):
+        desk.put(desk.draft.restored())
+        st.rerun()
+
+
+def _refused(draft: Draft) -> None:
+    label = f"Cannot be read: {data_words.rows(len(draft.refused))}"
+    with st.expander(label, icon=":material/error:"):
+        if len(draft.refused) > REFUSED:
+            st.caption(f"The first {REFUSED} of {len(draft.refused):,}:")
+        table = [(refusal.row, refusal.reason) for refusal in draft.refused[:REFUSED]]
+        st.dataframe(
+            pd.DataFrame(table, columns=["Row", "Why"]),
+            hide_index=True,
+            column_config=ROW_COLUMN,
+            alt="The rows that cannot be read, and why",
+        )
+        st.markdown("Correct them in the file and bring it again, or go on without them.")
+
+
+def _columns_used(desk: Desk) -> None:
+    """Which columns were taken for question and answer, and a way to choose others."""
+    draft = desk.draft
+    mapping = draft.reading.mapping
+    if mapping is None or len(draft.reading.columns) < 3:
+        return
+    label = f"The questions are in {code(mapping.input)}, the answers in {code(mapping.output)}"
+    with st.expander(label, icon=":material/view_column:"):
+        wanted = choose_columns(desk, draft.reading.columns, mapping)
+        st.caption("Reading the file again forgets your corrections.")
+        if st.button("Read it again with these columns", key="data-other-columns"):
+            with told() as failed, st.spinner("Reading and checking …"):
+                desk.put(
+                    drafts.mapped(draft.file, draft.content, wanted, first_row_taught=draft.first_row_taught)
+                )
+            if not failed:
+                st.rerun()
+
+
+# --- saving ---------------------------------------------------------------------------------------
+
+
+def save(workspace: Workspace, desk: Desk, lengths: Lengths) -> None:
+    """Its name, and the buttons that keep it or throw it away."""
+    draft = desk.draft
+    typed = st.text_input(
+        "Name in your library",
+        value=draft.name,
+        max_chars=library.LONGEST_NAME,
+        key=desk.key("name"),
+        disabled=access.view_only(),
+    )
+    with st.container(horizontal=True):
+        if st.button(
+            f"Save {examples(len(draft.savable))}",
+            type="primary",
+            icon=":material/save:",
+            key="data-save",
+            disabled=access.view_only() or not draft.savable,
+        ):
+            wanted = library.name_from(typed if typed.strip() else draft.name)
+            with told() as failed, st.spinner("Saving …"):
+                counted = lengths.total if lengths.counted and not lengths.sampled else None
+                report = replace(draft, name=wanted).save(workspace, tokens=counted)
+            if not failed:
+                _saved(desk, report, wanted)
+        throw_away(desk)
+    if not draft.savable:
+        st.markdown("There is no row that can be saved yet: correct one in the grid.")
+
+
+def _saved(desk: Desk, report: DatasetReport, wanted: str) -> None:
+    other = f" The name {code(wanted)} was taken." if report.name != wanted else ""
+    desk.say("done", f"{code(report.name)} is in your library: {examples(report.rows)}.{other}")
+    desk.remove()
+    show_dataset(None if desk.waiting else report.name)
+
+
+# --- the rows -------------------------------------------------------------------------------------
+
+
+def rows(desk: Desk) -> None:
+    """The rows in a grid, to be read, corrected in place, and left out; those with problems first."""
+    draft = desk.draft
+    st.header("The rows", anchor=False)
+    problems = draft.wrong | draft.doubtful
+    counts = {"problems": len(problems), "all": len(draft.rows)}
+    which = st.segmented_control(
+        "Which rows?",
+        list(WHICH),
+        format_func=lambda one: f"{WHICH[one]} ({counts[one]:,})",
+        default="problems" if problems else "all",
+        required=True,
+        key=desk.key("which"),
+    )
+    search = st.text_input("Find rows by their words", key=desk.key("search"), icon=":material/search:")
+    found = _asked_rows(desk, which, search)
+    if not found:
+        st.markdown("No row fits." if search else "✅ There is nothing to look at: no row has a problem.")
+        return
+    part = _part(desk, len(found))
+    _grid(desk, found[part * PART : (part + 1) * PART], key=desk.key(f"grid-{which}-{search}-{part}"))
+
+
+def _asked_rows(desk: Desk, which: str, search: str) -> list[int]:
+    """The rows that the grid shows. They stay while it is worked in, also those that are right by now."""
+    if desk.grid is None or desk.grid[0] != (which, search):
+        draft = desk.draft
+        among = draft.wrong | draft.doubtful if which == "problems" else {row.row for row in draft.rows}
+        desk.grid = ((which, search), draft.find(search, among))
+    return desk.grid[1]
+
+
+def _part(desk: Desk, count: int) -> int:
+    """Which part of many rows to show, from 0."""
+    parts = -(-count // PART)
+    if parts == 1:
+        return 0
+    label = f"{count:,} rows in {parts:,} parts; show part"
+    number = st.number_input(label, 1, parts, key=desk.key("part"), width=320)
+    return min(max(int(number), 1), parts) - 1
+
+
+def _grid(desk: Desk, shown: Sequence[int], key: str) -> None:
+    table = pd.DataFrame([_line(desk.draft, number) for number in shown])
+    if not table["Before it"].any():
+        table = table.drop(columns="Before it")
+    st.data_editor(
+        table,
+        hide_index=True,
+        key=key,
+        on_change=_edited,
+        args=(desk, list(shown), key),
+        disabled=["Row", "Before it", "What the check says"],
+        column_config={
+            **TEXT_COLUMNS,
+            **ROW_COLUMN,
+            "Keep": st.column_config.CheckboxColumn("Keep", width=70),
+            "What the check says": st.column_config.TextColumn(width=230),
+        },
+        alt="The rows with question and answer; both can be edited, and Keep can be unticked",
+    )
+    st.caption(
+        "Double-click a question or an answer to correct it; it is checked again at once. "
+        "Untick *Keep* to leave a row out."
+    )
+
+
+def _line(draft: Draft, number: int) -> dict[str, Any]:
+    row = draft.row(number)
+    assert row is not None
+    signs = {"error": "❌", "warning": "⚠️"}
+    said = [f"{signs[one.severity]} {one.reason}" for one in draft.problems.get(number, ())]
+    dropped = number in draft.left_out
+    return {
+        "Row": number,
+        "Keep": not dropped,
+        "What the check says": "– left out" if dropped else "; ".join(said) or "✅ fine",
+        "Question": shortened(row.input, LONGEST_CELL),
+        "Answer": shortened(row.output, LONGEST_CELL),
+        "Before it": f"{len(row.turns) - 2} turns" if len(row.turns) > 2 else "",
+    }
+
+
+def _edited(desk: Desk, shown: Sequence[int], key: str) -> None:
+    """Take over what was changed in the grid, which gives all changes since it was drawn first."""
+    with in_words():
+        access.require_changes()
+        draft = desk.draft
+        for position, cells in st.session_state[key]["edited_rows"].items():
+            number = shown[int(position)]
+            row = draft.row(number)
+            assert row is not None
+            if "Keep" in cells:
+                draft = draft.restored([number]) if cells["Keep"] else draft.dropped([number])
+            texts = (cells.get("Question", row.input) or "", cells.get("Answer", row.output) or "")
+            if texts == (row.input, row.output):
+                continue
+            if max(len(row.input), len(row.output)) > LONGEST_CELL:
+                too_long = f"Row {number} is too long for the grid, so it stays as it was."
+                desk.say("failed", f"{too_long} Correct it in the file and bring that again.")
+                continue
+            draft = draft.corrected({number: texts})
+        desk.put(draft, afresh=False)

@@ -1,0 +1,222 @@
+"""The library on the data page: the shelf of all datasets, and one of them with all that is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from sails import access, drafts, library, tokens, worker
+from sails.conversations import Conversation
+from sails.library import DatasetReport
+from sails.tokens import Lengths
+from sails.ui import data_words, words
+from sails.ui.bringing import ROW_COLUMN, TEXT_COLUMNS
+from sails.ui.data_words import examples, shortened
+from sails.ui.desk import Desk, show_dataset
+from sails.ui.frame import go, link, show_error, told
+from sails.ui.words import code, plain
+from sails.workspace import Workspace
+
+SHELF = 20  # datasets shown at first
+PREVIEW = 50  # rows
+LONGEST_CELL = 4_000  # characters
+
+# --- all of them ----------------------------------------------------------------------------------
+
+
+def shelf(workspace: Workspace) -> None:
+    """Every dataset of the library, the newest first."""
+    reports = library.reports(workspace)
+    if not reports:
+        st.markdown("There is none yet. Bring your own conversations, or begin with an example.")
+        return
+    wanted = ""
+    if len(reports) > SHELF:
+        wanted = st.text_input("Find a dataset", key="data-find-dataset", icon=":material/search:")
+    found = [report for report in reports if wanted.casefold().strip() in report.name]
+    for report in found[:SHELF]:
+        with st.container(border=True, gap="xsmall"):
+            link("Data", f"**{plain(report.name)}**", icon=":material/description:", dataset=report.name)
+            st.markdown(_facts(report))
+    if len(found) > SHELF:
+        st.caption(f"The newest {SHELF} of {len(found):,}; search to find the others.")
+    if not found:
+        st.markdown("No dataset has this in its name.")
+
+
+def _facts(report: DatasetReport) -> str:
+    return data_words.facts(report, lambda time: words.moment(time, st.context.timezone))
+
+
+# --- one of them ----------------------------------------------------------------------------------
+
+
+def heading(report: DatasetReport) -> None:
+    """The dataset's name and what it is, in a line."""
+    st.header(plain(report.name), anchor=False)
+    parts = ", ".join(map(code, report.combined))
+    st.markdown(f"{_facts(report)}  \n{f'Made of {parts}' if parts else f'From {code(report.source)}'}")
+
+
+def actions(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
+    """What most people want to do with a dataset; the first is the next step."""
+    with st.container(horizontal=True):
+        if st.button(
+            "Teach this",
+            type="primary",
+            icon=":material/school:",
+            key="data-teach",
+            disabled=access.view_only(),
+        ):
+            go("Train", dataset=report.name)
+        st.download_button(
+            "Download",
+            data=lambda: library.rows_file(workspace, report.name).read_bytes(),
+            file_name=f"{report.name}.jsonl",
+            mime="application/jsonl",
+            icon=":material/download:",
+            key="data-download",
+            on_click="ignore",
+        )
+        if st.button("Correct a copy", icon=":material/edit:", key="data-copy", disabled=access.view_only()):
+            with told() as failed, st.spinner("Reading and checking …"):
+                desk.take(drafts.from_dataset(workspace, report.name))
+                desk.chosen = len(desk.waiting) - 1
+            if not failed:
+                show_dataset(None)
+
+
+def contents(workspace: Workspace, report: DatasetReport) -> None:
+    """All that is in a dataset: what a training would make of it, its quality, its lengths, its rows."""
+    rows = _rows_of(workspace, report)
+    novelty(workspace, rows)
+    st.header("Quality", anchor=False)
+    st.markdown(data_words.quality(report.assessment()))
+    if gone := report.left_out + report.refused:
+        st.caption(f"{data_words.rows(gone)} of the source {'was' if gone == 1 else 'were'} left out.")
+    lengths(measured(workspace, rows))
+    st.header("The rows", anchor=False)
+    _preview(rows)
+
+
+def _rows_of(workspace: Workspace, report: DatasetReport) -> tuple[Conversation, ...]:
+    # The rows of a dataset never change, so its name and fingerprint say all.
+    return _read(workspace, f"{workspace.root} {report.name} {report.fingerprint}", report.name)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Reading the rows …")
+def _read(_workspace: Workspace, which: str, name: str) -> tuple[Conversation, ...]:  # noqa: ARG001
+    return tuple(library.rows_of(_workspace, name))
+
+
+def _preview(rows: Sequence[Conversation]) -> None:
+    search = st.text_input("Find rows by their words", key="data-find", icon=":material/search:")
+    wanted = search.casefold().strip()
+    found = [row for row in rows if not wanted or wanted in f"{row.input}\n{row.output}".casefold()]
+    if not found:
+        st.markdown("No row fits.")
+        return
+    if len(found) > PREVIEW:
+        st.caption(f"The first {PREVIEW} of {len(found):,} rows:")
+    table = [
+        (row.row, shortened(row.input, LONGEST_CELL), shortened(row.output, LONGEST_CELL))
+        for row in found[:PREVIEW]
+    ]
+    st.dataframe(
+        pd.DataFrame(table, columns=["Row", "Question", "Answer"]),
+        hide_index=True,
+        column_config={**TEXT_COLUMNS, **ROW_COLUMN},
+        alt="Rows of the dataset with question and answer",
+    )
+
+
+def housekeeping(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
+    """Another name, and deleting, which is asked twice."""
+    st.header("Name and removal", anchor=False)
+    with st.expander("Rename this dataset", icon=":material/edit_note:"):
+        _rename(workspace, desk, report)
+    with st.expander("Delete this dataset", icon=":material/delete:"):
+        _delete(workspace, desk, report)
+
+
+def _rename(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
+    name = st.text_input(
+        "New name",
+        value=report.name,
+        max_chars=library.LONGEST_NAME,
+        key=f"data-new-name-{report.name}",
+        disabled=access.view_only(),
+    )
+    if st.button("Rename", key="data-rename", disabled=access.view_only()):
+        with told() as failed:
+            renamed = library.rename(workspace, report.name, name)
+        if not failed:
+            desk.say("done", f"It is called {code(renamed.name)} now.")
+            show_dataset(renamed.name)
+
+
+def _delete(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
+    st.markdown(
+        f"This removes {examples(report.rows)} and the file that they came from, for good. "
+        "Models that were taught with them stay as they are."
+    )
+    typed = st.text_input(
+        f"To confirm, type its name: {code(report.name)}",
+        key=f"data-confirm-{report.name}",
+        disabled=access.view_only(),
+    )
+    if not st.button("Delete for good", key="data-delete", disabled=access.view_only()):
+        return
+    if typed.strip() != report.name:
+        show_error("The name does not match, so nothing was deleted.", f"Type {report.name} to delete it.")
+        return
+    with told() as failed:
+        library.delete(workspace, report.name)
+    if not failed:
+        desk.say("done", f"{code(report.name)} is deleted.")
+        show_dataset(None)
+
+
+# --- figures, of a draft as well ------------------------------------------------------------------
+
+
+def novelty(workspace: Workspace, rows: Sequence[Conversation]) -> None:
+    """Of these rows at the next training: new, taught before, kept back."""
+    current = workspace.situation().trained.fingerprint
+    counts = library.novelty(workspace, rows, worker.taught_before(workspace, current))
+    new, before, held = st.columns(3)
+    new.metric("New to the model", f"{counts.new:,}", border=True)
+    before.metric("Taught before", f"{counts.taught_before:,}", border=True)
+    held.metric("Kept back as its exam", f"{counts.held_out:,}", border=True)
+    st.markdown(data_words.novelty(counts))
+
+
+def measured(workspace: Workspace, rows: Sequence[Conversation]) -> Lengths:
+    """The lengths, measured once for the same rows; with a progress bar, as it may take seconds."""
+    folder = tokens.tokenizer_folder(workspace)
+    known = st.session_state.get("data-lengths")
+    if known is None or known[0] is not rows or known[1] != folder:
+        counting = "Counting tokens …"
+        bar = st.progress(0.0, counting)
+        found = tokens.measure(rows, folder, lambda part: bar.progress(part, counting))
+        bar.empty()
+        known = st.session_state["data-lengths"] = (rows, folder, found)
+    return known[2]
+
+
+def lengths(measured: Lengths) -> None:
+    """How long the examples are, as a sentence and a chart."""
+    from sails.ui import charts  # plotly takes half a second, and most visits do not need it
+
+    st.header("How long the examples are", anchor=False)
+    sentence = data_words.lengths(measured)
+    st.markdown(sentence)
+    ranges, counts = data_words.histogram(measured)
+    charts.draw(
+        charts.bars(ranges, counts, "Tokens in one example", "Examples", height=240),
+        "data-lengths-chart",
+        f"Bars: how many examples have how many tokens. {sentence}",
+    )
+    st.caption(data_words.how_measured(measured))

@@ -1,0 +1,136 @@
+"""Words and figures of the data page: quality, length and novelty of conversations. Needs no streamlit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sails.conversations import QualityReport
+from sails.conversations.splitting import ENOUGH_ROWS, ENOUGH_TO_JUDGE
+from sails.library import DatasetReport, Novelty
+from sails.tokens import Lengths
+from sails.ui.words import plain
+
+USUAL_LIMIT = 512  # tokens; see `Settings.max_length`
+BARS = 12  # at most, in the chart of lengths
+JUDGED = 10 * ENOUGH_TO_JUDGE  # new questions of which enough are held out, as one in ten is
+GRADES = {
+    "good": ("✅", "Good"),
+    "acceptable": ("⚠️", "Acceptable"),
+    "critical": ("❌", "Critical"),
+}
+CHECKED = {  # what each check found
+    "empty": "the question or the answer is empty",
+    "echo": "the answer only gives back the question",
+    "repetitive": "the answer repeats itself",
+    "gibberish": "not made of words",
+    "too_short": "a very short answer",
+    "cut_off": "the answer seems to break off",
+}
+
+
+def rows(count: int) -> str:
+    return f"{count:,} row" if count == 1 else f"{count:,} rows"
+
+
+def examples(count: int) -> str:
+    return f"{count:,} example" if count == 1 else f"{count:,} examples"
+
+
+# --- quality --------------------------------------------------------------------------------------
+
+
+def quality(report: QualityReport) -> str:
+    """How good the rows are, in a sentence, and below it what was found how often."""
+    sign, grade = GRADES[report.grade]
+    lines = [f"{sign} **{grade}: {report.valid:,} of {rows(report.total)} can be taught as they are.**"]
+    if report.grade == "critical":
+        lines.append("A model takes over the faults of its examples: correct these rows, or leave them out.")
+    found = [f"- {rows(count)}: {CHECKED[check]}" for check, count in report.counts.items() if count]
+    if unread := sum(problem.check == "refused" for problem in report.problems):
+        found.append(f"- {rows(unread)}: cannot be read")
+    if report.duplicates:
+        found.append(f"- {rows(report.duplicates)}: the same as an earlier one; each is kept once")
+    return "\n\n".join([*lines, "\n".join(found)])
+
+
+def facts(report: DatasetReport, moment: Callable[..., str]) -> str:
+    """A dataset in one line: examples, quality, tokens, and when it was saved."""
+    sign, grade = GRADES.get(report.quality.get("grade", ""), ("–", "not checked"))
+    parts = [examples(report.rows), f"{sign} quality: {grade.lower()}"]
+    if report.tokens:
+        parts.append(f"{'' if report.tokens_counted else 'about '}{report.tokens:,} tokens")
+    if report.created:
+        parts.append(moment(report.created))
+    return " · ".join(parts)
+
+
+# --- novelty --------------------------------------------------------------------------------------
+
+
+def novelty(counts: Novelty) -> str:
+    """Whether there is enough to learn and enough to judge by."""
+    if not counts.new and not counts.taught_before:
+        return "⚠️ Nothing is left to teach: every question here belongs to the exam. Bring more examples."
+    if not counts.new:
+        return "⚠️ The model was taught all of this before; once more refreshes what it may have forgotten."
+    if not counts.held_out:
+        return (
+            f"⚠️ None is kept back, which takes {ENOUGH_ROWS} new questions. The model can learn these, but "
+            "nothing is left to test whether it can answer what it was not taught."
+        )
+    if counts.held_out < ENOUGH_TO_JUDGE:
+        return (
+            f"👍 Enough to begin. An exam of {counts.held_out} questions gives a first impression; with "
+            f"{ENOUGH_TO_JUDGE} (about {JUDGED} examples) its result can be trusted."
+        )
+    return f"✅ With {counts.held_out} questions in the exam, its result can be trusted."
+
+
+# --- lengths --------------------------------------------------------------------------------------
+
+
+def lengths(measured: Lengths) -> str:
+    """How long the examples are, and how many will be shortened."""
+    about = "" if measured.counted and not measured.sampled else "about "
+    first = (
+        f"Half of the examples have up to {measured.typical:,} tokens, the longest has {measured.longest:,}; "
+        f"together they have {about}{measured.total:,}."
+    )
+    longer = measured.longer_than(USUAL_LIMIT)
+    if not longer:
+        return f"{first} ✅ None is longer than {USUAL_LIMIT} tokens, so none is shortened."
+    return (
+        f"{first} ⚠️ {about.capitalize()}{examples(longer)} {'is' if longer == 1 else 'are'} longer than "
+        f"{USUAL_LIMIT} tokens, and the end of it will be cut off, unless the training is told to read more."
+    )
+
+
+def how_measured(measured: Lengths) -> str:
+    """What a token is, and how far the figures are to be trusted."""
+    notes = ["A token is a piece of a word, about four letters long."]
+    if not measured.counted:
+        notes.append("No model is on this machine yet, so these numbers are estimates.")
+    if measured.sampled:
+        notes.append(f"Measured on {len(measured.measured):,} examples, drawn by lot.")
+    return " ".join(notes)
+
+
+def histogram(measured: Lengths) -> tuple[list[str], list[int]]:
+    """Ranges of tokens, all equally wide, and how many of the measured examples lie in each."""
+    width = next(step for step in _round_numbers() if step * BARS >= measured.longest)
+    counts = [0] * max(1, -(-measured.longest // width))
+    for length in measured.measured:
+        counts[max(0, length - 1) // width] += 1
+    return [f"{n * width + 1:,}–{(n + 1) * width:,}" for n in range(len(counts))], counts
+
+
+def _round_numbers() -> list[int]:
+    return [step * 10**power for power in range(12) for step in (1, 2, 5)]
+
+
+def shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]} …"
+
+
+def file_label(number: int, file: str) -> str:
+    return f"{number}. {plain(file)}"
