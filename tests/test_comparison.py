@@ -1,0 +1,85 @@
+"""Sessions side by side: what differs in what was asked, who did best, and what each answered."""
+
+import json
+
+import pytest
+
+from sails import sessions
+from sails.comparison import NOTHING, last_answers, same_questions, scores, settings
+from sails.feeds import Feed
+from sails.sessions import MetricsWriter, Results, Scores
+from sails.workspace import Workspace
+from tests.situations import make_session, published
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace.open(tmp_path / "w")
+
+
+def asked(session, **changes):
+    """The record of a session whose settings were these."""
+    spec = json.loads((session.folder / "spec.json").read_text())
+    spec["settings"].update(changes)
+    (session.folder / "spec.json").write_text(json.dumps(spec))
+    return sessions.record(session)
+
+
+def found(lines, label):
+    return next(line for line in lines if line.label.startswith(label))
+
+
+def test_what_differs_is_told_from_what_does_not(workspace):
+    one = asked(make_session(workspace, "one", 8, **published()), epochs=3)
+    two = asked(make_session(workspace, "two", 9, **published()), seed=7)
+    lines = settings([one, two])
+    assert {line.label for line in lines if line.differs} == {"Rounds (epochs)", "Number for chance (seed)"}
+    assert found(lines, "Rounds").values == ("3 (chosen)", "6 (preset balanced)")
+    assert found(lines, "Learning speed").values == ("5e-5 (automatic)",) * 2
+    assert found(lines, "Stops early").values == ("no", "no")
+    assert found(lines, "Steps at most").values == ("no limit",) * 2
+
+
+def test_a_session_that_never_started_is_compared_by_what_was_asked(workspace):
+    record = asked(make_session(workspace, "queued"), learning_rate=3e-4)
+    lines = settings([record])
+    assert found(lines, "Learning speed").values == ("3e-4 (chosen)",)
+    assert found(lines, "Started from").values == found(lines, "Rows taught").values == (NOTHING,)
+    assert {line.values for line in scores([record])} == {(NOTHING,)}
+
+
+def test_the_best_is_marked_where_they_can_be_told_apart(workspace):
+    def measured(name, hour, loss, accuracy):
+        after = Scores(loss=loss, accuracy=accuracy, rows=9)
+        results = Results(taught_after=after, held_out_after=after, steps=5)
+        return sessions.record(make_session(workspace, name, hour, **published(results=results)))
+
+    one, two, three = measured("a", 8, 0.601, 0.8), measured("b", 9, 0.5, 0.8), measured("c", 10, 0.499, 0.8)
+    lines = scores([one, two, three])
+    assert found(lines, "Loss on taught examples, after").values == ("0.60", "0.50 ★ best", "0.50 ★ best")
+    assert found(lines, "Word pieces right on taught").values == ("80%",) * 3
+    assert found(lines, "Loss on taught examples, before").values == (NOTHING,) * 3
+
+
+def test_the_last_answers_are_those_after_the_lesson(workspace):
+    session = make_session(workspace, "databases")
+    writer = MetricsWriter(session.metrics)
+    writer.write("samples", step=0, prompts=["What?", "Why?"], answers=["?", "?"])
+    writer.write("samples", step=9, prompts=["What?", "Why?"], answers=["That.", "Perhaps."])
+    writer.write("answers", when="before", items=[{"question": "Why?", "answer": "no"}])
+    writer.write("answers", when="after", items=[{"question": "Why?", "answer": "So."}, {"question": 5}])
+    writer.close()
+    feed = Feed(session)
+    feed.wait()
+    assert last_answers(feed) == {"What?": "That.", "Why?": "So."}
+
+
+def test_questions_that_only_one_was_asked_are_left_out_and_the_most_common_come_first():
+    answered = [{"a": "1", "b": "2", "only": "3"}, {"a": "4", "c": "5"}, {"b": "6", "c": "7", "a": "8"}]
+    questions = same_questions(answered)
+    assert [(q.text, q.answers) for q in questions] == [
+        ("a", ("1", "4", "8")),
+        ("b", ("2", None, "6")),
+        ("c", (None, "5", "7")),
+    ]
+    assert same_questions([{"a": "1"}, {"b": "1"}]) == []
