@@ -203,11 +203,13 @@ def _changed_run(workspace: Workspace, record: Record, spec: TrainSpec) -> None:
         preset = st.selectbox(
             "How thorough (preset)",
             list(PRESETS),
+            key="again-preset",
             index=list(PRESETS).index(asked.preset),
             format_func=PRESETS.__getitem__,
         )
         epochs = st.number_input(
             "Rounds (epochs)",
+            key="again-epochs",
             value=asked.epochs,
             min_value=1,
             max_value=1000,
@@ -216,6 +218,7 @@ def _changed_run(workspace: Workspace, record: Record, spec: TrainSpec) -> None:
         )
         rate = st.number_input(
             "Learning speed (learning rate)",
+            key="again-rate",
             value=asked.learning_rate,
             format="%.1e",
             step=1e-5,
@@ -225,7 +228,7 @@ def _changed_run(workspace: Workspace, record: Record, spec: TrainSpec) -> None:
         st.caption(
             f"The learning rate lies above 0 and at most at {HIGHEST_LEARNING_RATE:g}, usually near 5e-5."
         )
-        if st.form_submit_button("Run with these settings", disabled=access.view_only()):
+        if st.form_submit_button("Run with these settings", key="again-changed", disabled=access.view_only()):
             changes = {"preset": preset, "epochs": epochs, "learning_rate": rate}
             go("Train", session=rerunning.run_again(workspace, record, **changes).id)
 

@@ -135,8 +135,10 @@ def _version(workspace: Workspace, records: Sequence[Record], version: Version) 
 
 def _name(workspace: Workspace, version: Version) -> None:
     with st.form(f"name-{version.id}", border=False):
-        name = st.text_input("Name of this version", value=version.name, max_chars=NAME_LENGTH)
-        if st.form_submit_button("Save"):
+        name = st.text_input(
+            "Name of this version", value=version.name, max_chars=NAME_LENGTH, key=f"name-of-{version.id}"
+        )
+        if st.form_submit_button("Save", key=f"save-{version.id}", disabled=access.view_only()):
             publishing.name_version(workspace, version.id, name)
             st.rerun()
 
