@@ -40,6 +40,7 @@ for command in (
     history.status,
 ):
     app.command()(command)
+app.add_typer(data.datasets_app, name="datasets")
 app.add_typer(history.sessions_app, name="sessions")
 app.add_typer(models.base_app, name="base")
 

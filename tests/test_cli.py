@@ -12,7 +12,7 @@ import pytest
 
 from sails import cli, sessions
 from sails.workspace import Workspace
-from tests.helpers import steps_of, write_lesson
+from tests.helpers import add_dataset, steps_of, write_lesson
 from tests.tiny import make_tiny_model
 
 
@@ -54,6 +54,7 @@ COMMANDS = [
     ("reset",),
     ("status",),
     ("serve",),
+    *(("datasets", name) for name in ("list", "rename", "delete")),
     *(
         ("sessions", name)
         for name in ("list", "show", "log", "stop", "resume", "publish", "versions", "rollback")
@@ -173,6 +174,21 @@ def test_validate_finds_problems_and_filters_them(run, tmp_path):
         21,
         22,
     }
+
+
+def test_datasets_are_listed_renamed_and_deleted(run, place, tmp_path):
+    add_dataset(place, write_lesson(tmp_path / "peaks.json", 5))
+    assert "peaks.json" in run("datasets", "list")[1]
+    assert run("datasets", "rename", "peaks", "All the Peaks") == (0, "It is called all-the-peaks now.\n", "")
+    (listed,) = json.loads(run("datasets", "list", "--json")[1])
+    assert (listed["name"], listed["rows"], listed["formerly"]) == ("all-the-peaks", 5, ["peaks"])
+    code, _, error = run("datasets", "delete", "peaks")
+    assert (code, error) == (2, "Deleting a dataset must be confirmed. Add --force.\n")
+    assert run("datasets", "delete", "peaks", "--force")[1] == "all-the-peaks is deleted.\n"
+    assert json.loads(run("datasets", "list", "--json")[1]) == []
+    code, _, error = run("datasets", "delete", "peaks", "--force")
+    assert code == 2
+    assert error.startswith("There is no dataset 'peaks'")
 
 
 def test_critical_data_is_refused_with_exit_1_unless_forced(run, place, base, tmp_path):

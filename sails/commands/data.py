@@ -1,8 +1,9 @@
-"""`sails validate`: check a file of conversations."""
+"""`sails validate`: check a file of conversations. `sails datasets`: the library of those that were added."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from sails import locks
+from sails import library, locks
 from sails.commands import options
-from sails.commands.terminal import EXIT_FAILED, say, say_json
+from sails.commands.terminal import EXIT_FAILED, say, say_json, table
 from sails.conversations import (
     ColumnMapping,
     Conversation,
@@ -24,6 +25,9 @@ from sails.conversations import (
     write_jsonl,
 )
 from sails.errors import RequestError
+from sails.workspace import Workspace
+
+datasets_app = typer.Typer(help="The library of datasets: list, rename, delete.", no_args_is_help=True)
 
 
 def validate(
@@ -96,3 +100,61 @@ def say_problems(report: QualityReport) -> None:
         say(f"  row {problem.row}: {problem.reason} ({problem.severity})")
     if len(problems) > 20:
         say(f"  … and {len(problems) - 20} more")
+
+
+# --- datasets -------------------------------------------------------------------------------------
+
+DatasetName = Annotated[str, typer.Argument(help="A dataset, as `sails datasets list` names it.")]
+
+
+@datasets_app.command("list")
+def datasets_list(workspace: options.WorkspaceOption = None, as_json: options.AsJson = False) -> None:
+    """All datasets, the newest first."""
+    place = Workspace.open(workspace)
+    reports = library.reports(place)
+    if as_json:
+        say_json([report.model_dump(mode="json", exclude={"quality"}) for report in reports])
+        return
+    rows = [
+        (
+            report.name,
+            f"{report.rows:,}",
+            f"{report.tokens:,}" if report.tokens else "",
+            str(report.quality.get("grade", "")),
+            f"{report.created:%Y-%m-%d %H:%M}" if report.created else "",
+            report.source,
+        )
+        for report in reports
+    ]
+    columns = ("dataset", "rows", "tokens, about", "quality", "added (UTC)", "from")
+    table(f"Datasets in {place.root}", columns, rows)
+
+
+@datasets_app.command("rename")
+def datasets_rename(
+    dataset: DatasetName,
+    name: Annotated[str, typer.Argument(help="Its new name.")],
+    workspace: options.WorkspaceOption = None,
+) -> None:
+    """Give a dataset another name; sessions that were taught with it still find it."""
+    renamed = library.rename(Workspace.open(workspace), dataset, name)
+    say(f"It is called {renamed.name} now.")
+
+
+@datasets_app.command("delete")
+def datasets_delete(
+    dataset: DatasetName,
+    workspace: options.WorkspaceOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Do not ask.")] = False,
+) -> None:
+    """Delete a dataset for good; models that were taught with it stay as they are."""
+    place = Workspace.open(workspace)
+    report = library.report_of(place, dataset)
+    if not force:
+        if not sys.stdin.isatty():
+            raise RequestError("Deleting a dataset must be confirmed.", "Add --force.")
+        say(f"{report.name} has {report.rows:,} rows. They and their source are deleted for good.")
+        if typer.prompt("To confirm, type its name") != report.name:
+            raise RequestError("The name does not match, so nothing was deleted.")
+    library.delete(place, report.name)
+    say(f"{report.name} is deleted.")

@@ -57,11 +57,18 @@ def facts(report: DatasetReport, moment: Callable[..., str]) -> str:
     """A dataset in one line: examples, quality, tokens, and when it was saved."""
     sign, grade = GRADES.get(report.quality.get("grade", ""), ("–", "not checked"))
     parts = [examples(report.rows), f"{sign} quality: {grade.lower()}"]
-    if report.tokens:
-        parts.append(f"{'' if report.tokens_counted else 'about '}{report.tokens:,} tokens")
+    if report.tokens_counted:
+        parts.append(f"{report.tokens:,} tokens")
+    elif report.tokens:
+        parts.append(f"about {_rounded(report.tokens):,} tokens")
     if report.created:
         parts.append(moment(report.created))
     return " · ".join(parts)
+
+
+def _rounded(count: int) -> int:
+    """Two figures are all that an estimate is good for: 8,988,799 becomes 9,000,000."""
+    return int(float(f"{count:.1e}"))
 
 
 # --- novelty --------------------------------------------------------------------------------------
