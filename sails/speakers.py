@@ -47,7 +47,7 @@ class Speaker:
     @property
     def origin(self) -> Origin:
         """What to say of its answers."""
-        unknown = self.key == CURRENT and self.fingerprint is None
+        unknown = self.readiness == "stale" and self.fingerprint is None
         stale = None if unknown else self.readiness == "stale"
         return Origin(self.title, self.fingerprint, self.session, stale)
 
