@@ -172,19 +172,23 @@ def _at_work(workspace: Workspace, job: Job) -> None:
     st.progress(min(max(status.progress, 0.0), 1.0), plain(message))
     stopping = job.session.stop_requested()
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button(
+        st.button(
             "Stop",
             key=f"stop_{job.session.id}",
             icon=":material/stop_circle:",
+            on_click=_stop,
+            args=(workspace, job),
             disabled=stopping or access.view_only(),
-        ):
-            with told():
-                exporting.stop(workspace, job.session)
-                stopping = True
+        )
         spent = f"For {words.duration(job.seconds)} now. " if job.seconds is not None else ""
         st.caption(f"{spent}It goes on when you leave this page.")
     if stopping:
         st.markdown("⏹️ It stops after the piece of work that it is in.")
+
+
+def _stop(workspace: Workspace, job: Job) -> None:
+    with told():
+        exporting.stop(workspace, job.session)
 
 
 def _ended(job: Job) -> None:
