@@ -106,10 +106,10 @@ def lengths(measured: Lengths) -> str:
     longer = measured.longer_than(USUAL_LIMIT)
     if not longer:
         return f"{first} ✅ None is longer than {USUAL_LIMIT} tokens, so none is shortened."
-    return (
-        f"{first} ⚠️ {about.capitalize()}{examples(longer)} {'is' if longer == 1 else 'are'} longer than "
-        f"{USUAL_LIMIT} tokens, and the end of it will be cut off, unless the training is told to read more."
-    )
+    what = f"⚠️ {about.capitalize()}{examples(longer)}"
+    cut = "is longer {}, and its end" if longer == 1 else "are longer {}, and their ends"
+    where = cut.format(f"than {USUAL_LIMIT} tokens")
+    return f"{first} {what} {where} will be cut off, unless the training is told to read more."
 
 
 def how_measured(measured: Lengths) -> str:

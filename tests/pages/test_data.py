@@ -464,7 +464,8 @@ def test_a_long_shelf_shows_the_newest_and_finds_the_others(workspace, tmp_path)
 # --- what must never happen -----------------------------------------------------------------------
 
 
-def test_where_nothing_may_be_changed_all_that_changes_is_disabled(workspace, peaks, monkeypatch):
+@in_workspace
+def test_where_nothing_may_be_changed_all_that_changes_is_disabled(peaks, monkeypatch):
     monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
     page = visit()
     assert page.file_uploader[0].proto.disabled

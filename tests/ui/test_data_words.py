@@ -1,0 +1,135 @@
+"""The sentences of the data page: each number that matters is said to be good or not."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from sails.conversations import Conversation, Turn, assess
+from sails.conversations.files import Refusal
+from sails.library import DatasetReport, Novelty
+from sails.tokens import Lengths
+from sails.ui import data_words
+
+
+def rows_of(*answers: str) -> list[Conversation]:
+    return [
+        Conversation((Turn("user", f"What is thing {n}?"), Turn("assistant", answer)), row=n)
+        for n, answer in enumerate(answers, 1)
+    ]
+
+
+GOOD = [f"It is the thing that comes before number {n}." for n in range(9)]
+
+
+def report(**changes: object) -> DatasetReport:
+    known = {
+        "name": "peaks", "source": "peaks.csv", "fingerprint": "x", "rows": 90, "left_out": 0, "refused": 0,
+        "duplicates": 0, "encoding": "utf-8", "format": "csv", "quality": {"grade": "good"},
+        "created": datetime(2026, 1, 5, 9, 0, tzinfo=UTC), "tokens": 6872,
+    }  # fmt: skip
+    return DatasetReport.model_validate(known | changes)
+
+
+# --- quality --------------------------------------------------------------------------------------
+
+
+def test_good_rows_are_said_to_be_good_and_nothing_else():
+    assert data_words.quality(assess(rows_of(*GOOD))).strip() == (
+        "✅ **Good: 9 of 9 rows can be taught as they are.**"
+    )
+
+
+def test_each_kind_of_problem_is_counted_in_words():
+    twice = [*rows_of(*GOOD, "...", "Yes."), rows_of(GOOD[0])[0]]
+    said = data_words.quality(assess(twice, [Refusal(20, "the answer is empty")]))
+    for line in (
+        "- 1 row: the question or the answer is empty",
+        "- 1 row: a very short answer",
+        "- 1 row: cannot be read",
+        "- 1 row: the same as an earlier one; each is kept once",
+    ):
+        assert line in said
+
+
+def test_critical_rows_come_with_the_advice_to_correct_them():
+    said = data_words.quality(assess(rows_of("...", "asdf asdf asdf asdf")))
+    assert said.startswith("❌ **Critical: 0 of 2 rows")
+    assert "correct these rows, or leave them out" in said
+
+
+# --- one line -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tokens_counted": True}, "90 examples · ✅ quality: good · 6,872 tokens · 2026"),
+        ({}, "90 examples · ✅ quality: good · about 6,900 tokens · 2026"),
+        ({"tokens": 8_988_799}, "90 examples · ✅ quality: good · about 9,000,000 tokens · 2026"),
+        (
+            {"rows": 1, "quality": {"grade": "critical"}, "tokens": 0},
+            "1 example · ❌ quality: critical · 2026",
+        ),
+        ({"quality": {}, "created": None, "tokens": 0}, "90 examples · – quality: not checked"),
+    ],
+)
+def test_a_dataset_in_one_line(changes, words):
+    assert data_words.facts(report(**changes), lambda time: f"{time:%Y}") == words
+
+
+# --- novelty --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ((0, 0, 30), "Nothing is left to teach"),
+        ((0, 80, 9), "was taught all of this before"),
+        ((19, 0, 0), "None is kept back, which takes 20 new questions"),
+        ((81, 0, 9), "An exam of 9 questions gives a first impression; with 20 (about 200 examples)"),
+        ((180, 0, 20), "With 20 questions in the exam, its result can be trusted"),
+    ],
+)
+def test_what_a_training_would_make_of_it_is_said_to_be_enough_or_not(counts, words):
+    assert words in data_words.novelty(Novelty(*counts, notes=()))
+
+
+# --- lengths --------------------------------------------------------------------------------------
+
+
+def test_no_example_is_shortened():
+    said = data_words.lengths(Lengths((10, 77, 102), 3, counted=True))
+    assert said == (
+        "Half of the examples have up to 77 tokens, the longest has 102; together they have 189. "
+        "✅ None is longer than 512 tokens, so none is shortened."
+    )
+
+
+@pytest.mark.parametrize(
+    ("measured", "words"),
+    [
+        (Lengths((10, 600), 2, counted=True), "⚠️ 1 example is longer than 512 tokens, and its end will be"),
+        (Lengths((10, 600, 700), 3, counted=True), "⚠️ 2 examples are longer than 512 tokens, and their ends"),
+        (Lengths((10, 600), 2, counted=False), "⚠️ About 1 example is longer than 512 tokens"),
+    ],
+)
+def test_long_examples_are_counted_and_what_happens_to_them_is_said(measured, words):
+    assert words in data_words.lengths(measured)
+
+
+def test_an_estimate_and_a_sample_say_that_they_are():
+    assert "estimates" in data_words.how_measured(Lengths((10,), 1, counted=False))
+    assert "Measured on 2 examples, drawn by lot" in data_words.how_measured(
+        Lengths((10, 20), 9, counted=True)
+    )
+    assert "estimates" not in data_words.how_measured(Lengths((10,), 1, counted=True))
+
+
+@pytest.mark.parametrize("longest", [0, 1, 7, 12, 13, 102, 512, 5_000, 10**7])
+def test_every_example_is_in_one_of_at_most_twelve_ranges(longest):
+    lengths = Lengths((min(1, longest), longest), 2, counted=True)
+    ranges, counts = data_words.histogram(lengths)
+    assert 1 <= len(ranges) == len(counts) <= data_words.BARS
+    assert sum(counts) == 2
+    assert ranges[0].startswith("1–")
+    assert counts[-1] >= 1
