@@ -36,10 +36,15 @@ class Room:
 
 
 def room(workspace: Workspace) -> Room:
-    key = f"chat in {workspace.root} with {workspace.trained_model}"
+    key = room_key(workspace)
     if key not in st.session_state:
         st.session_state[key] = Room()
     return st.session_state[key]
+
+
+def room_key(workspace: Workspace) -> str:
+    """Under which name this browser keeps its chat in a workspace."""
+    return f"chat in {workspace.root} with {workspace.trained_model}"
 
 
 def _kept(here: Room, key: str, usual: Any) -> str:
