@@ -1,0 +1,235 @@
+"""Making the ONNX model and talking with it, in Chromium and with real workers on a model of two layers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from sails import exporting
+from sails.onnx.export import export
+from sails.workspace import Workspace
+from tests.browser.conftest import Dashboard, start_dashboard
+from tests.exported import add_version, make_talking
+from tests.folders import fingerprint_of
+from tests.helpers import add_dataset, queue_training, run_worker, write_lesson
+from tests.tiny import make_tiny_model
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+PATIENT = 120_000  # milliseconds; a worker loads torch on a machine that does other things too
+ACROSS = "document.querySelector('[data-testid=stMain]').scrollWidth - window.innerWidth"
+HOSTILE = "<b>bold</b>![x](http://127.0.0.1:9/x):red[x]" + "very-long" * 20
+
+
+@dataclass(frozen=True)
+class Place:
+    dashboard: Dashboard
+    workspace: Workspace
+
+    def open(self, page: Page, name: str) -> None:
+        page.goto(f"{self.dashboard.address}/{name}")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A dashboard whose cache of base models lies in a folder of its own as well."""
+    folder = tmp_path_factory.mktemp("talking")
+    workspace = make_talking(folder / "workspace")
+    with start_dashboard(folder, SAILS_CACHE=str(folder / "cache")) as dashboard:
+        yield Place(dashboard, workspace)
+        assert "Traceback" not in dashboard.log.read_text(encoding="utf-8", errors="replace")
+
+
+def main(page: Page) -> Locator:
+    return page.get_by_test_id("stMain")
+
+
+def ask(page: Page, question: str, turn: int = 1) -> None:
+    """Ask and wait until the answer has come to its end."""
+    box = page.get_by_placeholder("Ask something")
+    box.fill(question)
+    box.press("Enter")
+    expect(page.get_by_test_id("stChatMessage").filter(has_text=question[:20])).to_have_count(turn)
+    expect(main(page).get_by_role("button", name="Save as text")).to_be_visible()
+    expect(main(page).get_by_role("button", name="Stop")).to_have_count(0)
+
+
+def test_a_taught_model_is_made_proven_downloaded_and_talked_with(page, tmp_path, monkeypatch):
+    workspace = Workspace.open(tmp_path / "workspace")
+    dataset = add_dataset(workspace, write_lesson(tmp_path / "lesson.json"))
+    base = make_tiny_model(tmp_path / "base")
+    session = queue_training(workspace, dataset, base, monkeypatch=monkeypatch, epochs=30, learning_rate=5e-3)
+    assert run_worker(session).verdict == "published"
+    with start_dashboard(tmp_path, SAILS_CACHE=str(tmp_path / "cache")) as dashboard:
+        Place(dashboard, workspace).open(page, "ONNX_export")
+        page.get_by_role("button", name="Make the ONNX model").click()
+        expect(page.get_by_text("The ONNX model is being made.")).to_be_visible()
+        page.reload()  # the job is found again
+        expect(page.get_by_role("heading", name="The ONNX model is fresh")).to_be_visible(timeout=PATIENT)
+        expect(page.get_by_text("It answers like the original. Both")).to_be_visible()
+        expect(main(page).get_by_text("✅ Good.")).to_have_count(3)
+        page.get_by_text("Answers side by side").click()
+        expect(page.get_by_text("The mountain near").first).to_be_visible()
+
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download all as one zip file").click()
+        download.value.save_as(tmp_path / "taken.zip")
+        archive = zipfile.ZipFile(tmp_path / "taken.zip")
+        assert archive.testzip() is None
+        assert archive.read("onnx_model/model.onnx") == (workspace.onnx_model / "model.onnx").read_bytes()
+
+        page.get_by_role("button", name="Talk with it").click()
+        expect(page.get_by_role("heading", name="Chat", exact=True, level=1)).to_be_visible()
+        ask(page, "Which mountain stands near Paris number 0?")
+        expect(page.get_by_test_id("stChatMessage").last).to_contain_text("The mountain near")
+        expect(main(page)).to_contain_text(f"session {session.id}")
+
+
+def test_base_and_current_answer_side_by_side_and_the_conversation_is_kept(page, place, tmp_path):
+    place.open(page, "Chat")
+    page.get_by_text("Two models side by side").click()
+    expect(page.get_by_text("must be made ready once")).to_be_visible()
+    page.get_by_role("button", name="Make it ready").click()
+    expect(page.get_by_placeholder("Ask something")).to_be_enabled(timeout=PATIENT)
+    ask(page, f"{HOSTILE} one")
+    expect(page.get_by_test_id("stChatMessage")).to_have_count(3)
+    names = main(page).locator("strong").all_inner_texts()
+    assert names[-2:] == ["Base model base", "Current model"]
+    said = page.get_by_test_id("stChatMessage").first.inner_text().replace("\u2060", "")
+    assert f"{HOSTILE} one" in said
+    assert main(page).locator("[data-testid=stChatMessage] :is(img, b)").count() == 0
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as JSON").click()
+    download.value.save_as(tmp_path / "conversation.json")
+    (turn,) = json.loads((tmp_path / "conversation.json").read_text(encoding="utf-8"))
+    assert turn["question"] == f"{HOSTILE} one"
+    base, current = turn["replies"]
+    assert base["text"] != current["text"]
+    assert current["origin"]["fingerprint"] == fingerprint_of(place.workspace.trained_model)
+
+    page.get_by_role("link", name="Bridge").click()
+    expect(page.get_by_role("heading", name="Chat", exact=True, level=1)).to_have_count(0)
+    page.get_by_role("link", name="Chat").click()
+    expect(page.get_by_test_id("stChatMessage")).to_have_count(3)
+    page.get_by_role("button", name="New conversation").click()
+    expect(page.get_by_test_id("stChatMessage")).to_have_count(0)
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A model that never ends its turn and can read very much, so that there is time to stop it."""
+    folder = tmp_path_factory.mktemp("endless")
+    workspace = Workspace.open(folder / "workspace")
+    make_tiny_model(workspace.trained_model)
+    for name, changes in {
+        "config.json": {"max_position_embeddings": 100_000, "eos_token_id": 1},
+        "generation_config.json": {"eos_token_id": 1},
+    }.items():
+        file = workspace.trained_model / name
+        file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    fingerprint = fingerprint_of(workspace.trained_model)
+    export(workspace.trained_model, workspace.onnx_model, source_fingerprint=fingerprint)
+    with start_dashboard(folder, SAILS_CACHE=str(folder / "cache")) as dashboard:
+        yield Place(dashboard, workspace)
+        assert "Traceback" not in dashboard.log.read_text(encoding="utf-8", errors="replace")
+
+
+def begin_long_answer(page: Page, place: Place) -> Locator:
+    """Ask for the longest answer there is; gives the place where it grows."""
+    place.open(page, "Chat")
+    page.get_by_text("Settings").click()
+    longest = page.get_by_label("Longest answer")
+    longest.fill("4096")
+    longest.press("Enter")
+    expect(longest).to_have_value("4096")
+    box = page.get_by_placeholder("Ask something")
+    box.fill("Tell me everything.")
+    box.press("Enter")
+    answer = page.get_by_test_id("stChatMessage").nth(1)
+    expect(answer).to_contain_text(" ")
+    return answer
+
+
+def test_stop_keeps_what_was_said_so_far_and_the_chat_goes_on(page, endless):
+    answer = begin_long_answer(page, endless)
+    length = len(answer.inner_text())
+    page.wait_for_function(
+        "length => document.querySelectorAll('[data-testid=stChatMessage]')[1].innerText.length > length",
+        arg=length,
+    )  # it streams
+    main(page).get_by_role("button", name="Stop").click()
+    expect(answer).to_contain_text("Stopped here.")
+    expect(main(page).get_by_role("button", name="Stop")).to_have_count(0)
+    box = page.get_by_placeholder("Ask something")
+    expect(box).to_be_enabled()
+
+
+def test_two_people_chat_at_once_and_one_who_leaves_finds_what_was_said(page, endless, browser: Browser):
+    answer = begin_long_answer(page, endless)
+    visitor = browser.new_context(viewport={"width": 1440, "height": 900})
+    try:
+        other = visitor.new_page()
+        theirs = begin_long_answer(other, endless)
+        assert len(theirs.inner_text()) > 0
+        expect(main(page).get_by_role("button", name="Stop")).to_be_visible()  # ours still goes on
+        page.get_by_role("link", name="Bridge").click()
+        expect(page.get_by_role("heading", name="Chat", exact=True, level=1)).to_have_count(0)
+        page.get_by_role("link", name="Chat").click()
+        expect(answer).to_contain_text("Stopped here.")
+        main(other).get_by_role("button", name="Stop").click()
+        expect(theirs).to_contain_text("Stopped here.")
+    finally:
+        visitor.close()
+
+
+def test_a_job_whose_worker_is_killed_is_told_and_can_be_started_again(page, place):
+    place.open(page, "ONNX_export")
+    page.get_by_role("button", name="Make it again").click()
+    expect(page.get_by_text("The ONNX model is being made.")).to_be_visible()
+    job = exporting.at_work(place.workspace, place.workspace.onnx_model)
+    assert job is not None
+    expect(page.get_by_text("now. It goes on when you leave this page.")).to_be_visible()
+    pid = job.session.written_status().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    expect(page.get_by_text("was interrupted before its end")).to_be_visible()
+    expect(page.get_by_role("button", name="Make it again")).to_be_enabled()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["ONNX_export", "Chat"])
+def test_both_pages_fit_a_phone(page, place, name, theme):
+    add_version_once(place.workspace)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.emulate_media(color_scheme=theme)
+    place.open(page, name)
+    for summary in page.locator("summary").all():
+        summary.click()
+    if name == "Chat":
+        ask(page, HOSTILE)
+    assert page.evaluate(ACROSS) <= 0
+
+
+def add_version_once(workspace: Workspace) -> None:
+    if not workspace.versions.exists():
+        add_version(workspace)
+
+
+def test_a_damaged_model_is_a_sentence_and_no_trace(page, tmp_path: Path):
+    workspace = make_talking(tmp_path / "workspace")
+    os.truncate(workspace.onnx_model / "model.onnx", 1000)
+    with start_dashboard(tmp_path) as dashboard:
+        Place(dashboard, workspace).open(page, "Chat")
+        ask(page, "Is anybody there?")
+        expect(page.get_by_test_id("stAlert")).to_contain_text("is damaged")
+        assert "Traceback" not in page.content()
