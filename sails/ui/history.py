@@ -233,7 +233,7 @@ def _choose(marked: Sequence[Row], shown: Sequence[Row]) -> None:
     )
     chosen = list(dict.fromkeys([*(row.identity for row in marked), *picked]))
     several = len(chosen) > 1
-    label = f"Compare {len(chosen)} sessions" if several else "Open"
+    label = f"Compare {len(chosen)} sessions" if several else "Open the session"
     too_many = len(chosen) > comparison.MOST
     if too_many:
         st.markdown(f"{len(chosen)} sessions are marked; more than {comparison.MOST} cannot be told apart.")

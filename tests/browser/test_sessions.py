@@ -1,0 +1,195 @@
+"""The Sessions page as a person uses it: real sessions, compared, rolled back, taken back, deleted."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from sails import publishing, sessions
+from sails.sessions import Session
+from sails.workspace import Workspace
+from tests.browser.conftest import Dashboard
+from tests.helpers import add_dataset, queue_training, run_worker, write_lesson
+from tests.situations import failed, make_session
+from tests.tiny import make_tiny_model
+
+ACROSS = "document.querySelector('[data-testid=stMain]').scrollWidth - window.innerWidth"
+ROW = 35  # pixels of a row of the table
+SERIOUS = ("serious", "critical")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture
+def trained(dashboard: Dashboard, tiny: Path, tmp_path: Path, monkeypatch) -> tuple[Session, Session]:
+    """Two sessions, one behind the other, that taught a model of two layers; and one that failed."""
+    workspace = Workspace.open(dashboard.workspace)
+    dataset = add_dataset(workspace, write_lesson(tmp_path / "mountains.json"))
+    first = queue_training(
+        workspace, dataset, tiny, monkeypatch=monkeypatch, name="First", epochs=2, learning_rate=5e-3
+    )
+    assert run_worker(first).verdict == "published"
+    second = queue_training(workspace, dataset, None, monkeypatch=monkeypatch, name="Second", epochs=1)
+    assert run_worker(second).verdict == "published"
+    make_session(workspace, "broken", 9, **failed())
+    return first, second
+
+
+def visit(page: Page, dashboard: Dashboard, query: str = "") -> None:
+    page.goto(f"{dashboard.address}/Sessions{query}")
+    drawn(page)
+
+
+def drawn(page: Page) -> None:
+    """Wait until the page is drawn to its end."""
+    expect(page.get_by_role("heading", name="Sessions", exact=True, level=1)).to_be_visible()
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def mark(page: Page, row: int) -> None:
+    """Click the box in front of a row of the table, the first one being 0."""
+    box = page.get_by_test_id("stDataFrame").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 16, box["y"] + ROW * (row + 1.5))
+
+
+def test_two_sessions_marked_in_the_table_are_compared_and_one_is_opened(page, dashboard, trained):
+    first, second = trained
+    visit(page, dashboard)
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+    mark(page, 0)
+    expect(page.get_by_role("button", name="Open the session")).to_be_enabled()
+    mark(page, 1)
+    page.get_by_role("button", name="Compare 2 sessions").click()
+    expect(page.get_by_role("heading", name="2 sessions side by side")).to_be_visible()
+    expect(page).to_have_url(re.compile(f"compare={second.id}%2C{first.id}"))
+    different = page.get_by_role("table").first
+    expect(different).to_contain_text("Learning speed (learning rate)")
+    expect(different).to_contain_text("5e-3 (chosen; the automatic value is 5e-5)")
+    expect(page.get_by_test_id("stPlotlyChart")).to_have_count(2)
+    expect(page.get_by_text("What is the capital of France?")).to_be_visible()
+    page.get_by_role("link", name=re.compile("First")).click()
+    expect(page.get_by_role("heading", name="First", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name="Did it work?")).to_be_visible()
+    page.get_by_role("tab", name="Examples").click()
+    expect(page.get_by_text("kept back for judging")).to_be_visible()
+    expect(page).to_have_url(re.compile(f"session={first.id}$"))
+    page.get_by_role("link", name="All sessions").click()
+    expect(page.get_by_text("3 sessions, newest first.")).to_be_visible()
+    expect(page).to_have_url(re.compile("/Sessions$"))
+    page.go_back(wait_until="commit")
+    expect(page.get_by_role("heading", name="First", exact=True)).to_be_visible()
+
+
+@pytest.mark.usefixtures("trained")
+def test_searching_stays_in_the_address_and_survives_a_reload(page, dashboard):
+    visit(page, dashboard)
+    page.get_by_role("searchbox", name="Search").fill("second")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("1 of 3 sessions")).to_be_visible()
+    expect(page).to_have_url(re.compile("search=second"))
+    page.reload()
+    drawn(page)
+    expect(page.get_by_text("1 of 3 sessions")).to_be_visible()
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_session_is_found_and_opened_with_the_keyboard_alone(page, dashboard):
+    visit(page, dashboard)
+    page.get_by_role("combobox", name="Open one session").focus()
+    page.keyboard.type("First")
+    expect(page.get_by_role("option")).to_have_count(1)
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    button = page.get_by_role("button", name="Open the session")
+    expect(button).to_be_enabled()
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="First", exact=True)).to_be_visible()
+
+
+@pytest.mark.usefixtures("trained")
+def test_rolling_back_is_asked_done_and_undone(page, dashboard):
+    workspace = Workspace.open(dashboard.workspace)
+    now, before = workspace.situation().trained.fingerprint, publishing.versions(workspace)[0].fingerprint
+    visit(page, dashboard)
+    page.get_by_role("tab", name="Versions").click()
+    page.get_by_role("button", name="Roll back to it").click()
+    expect(page.get_by_text("becomes the current model again")).to_be_visible()
+    expect(page.get_by_text("kept as a version, so nothing is lost")).to_be_visible()
+    page.get_by_role("button", name="Yes, roll back").click()
+    expect(page.get_by_text("First is the current model again.")).to_be_visible()
+    assert workspace.situation().trained.fingerprint == before
+    page.get_by_role("tab", name="Which came from which").click()
+    expect(page.get_by_text("★ the current model")).to_have_count(1)
+    page.get_by_role("tab", name="Versions").click()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Undone: the model that was current before")).to_be_visible()
+    expect(page.get_by_text("First is the current model again.")).to_have_count(0)
+    assert workspace.situation().trained.fingerprint == now
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_version_gets_a_name(page, dashboard):
+    visit(page, dashboard, "?view=Versions")
+    page.get_by_role("button", name="Name it").click()
+    page.get_by_role("textbox", name="Name of this version").fill("before the *summer*")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="before the *summer*")).to_be_visible()
+
+
+def test_deleting_is_asked_twice_and_not_possible_for_the_current_model(page, dashboard, trained):
+    first, second = trained
+    for needed in (first, second):
+        visit(page, dashboard, f"?session={needed.id}")
+        expect(page.get_by_role("button", name="Delete")).to_be_disabled()
+    workspace = Workspace.open(dashboard.workspace)
+    broken = next(r for r in sessions.history(workspace) if r.spec.name == "broken").session
+    visit(page, dashboard, f"?session={broken.id}")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("Really delete it?")).to_be_visible()
+    assert broken.folder.exists()
+    page.get_by_role("button", name="Delete it for good").click()
+    expect(page.get_by_text("2 sessions, newest first.")).to_be_visible()
+    assert not broken.folder.exists()
+
+
+def test_a_session_is_downloaded_as_a_zip(page, dashboard, trained, tmp_path):
+    first, _ = trained
+    visit(page, dashboard, f"?session={first.id}")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    download.value.save_as(tmp_path / "session.zip")
+    assert download.value.suggested_filename == f"{first.id}.zip"
+    names = {name.partition("/")[2] for name in zipfile.ZipFile(tmp_path / "session.zip").namelist()}
+    assert {"spec.json", "status.json", "metrics.jsonl", "answers.json", "data/train.jsonl"} <= names
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_part_of_the_page_has_a_serious_barrier_and_each_fits_a_phone(page, dashboard, trained, theme):
+    first, second = trained
+    page.emulate_media(color_scheme=theme)
+    for query in (
+        "?view=Which+came+from+which",
+        "?view=Versions",
+        f"?session={first.id}",
+        f"?compare={first.id},{second.id}",
+    ):
+        page.set_viewport_size({"width": 1440, "height": 900})
+        visit(page, dashboard, query)
+        violations = Axe().run(page).response["violations"]
+        assert [(v["id"], v["nodes"][0]["html"][:200]) for v in violations if v["impact"] in SERIOUS] == []
+        page.set_viewport_size({"width": 390, "height": 844})
+        visit(page, dashboard, query)
+        assert page.evaluate(ACROSS) <= 0
