@@ -143,16 +143,16 @@ class _Column:
         return np.concatenate([self._kept, rest])
 
     def means(self, parts: int) -> tuple[NDArray[np.int64], Floats]:
-        """For each of at most `parts` stretches of all values, the index of its last one and its mean."""
+        """For each of at most `parts` stretches of all values, the index of its middle and its mean."""
         width = -(-self._count // parts)
         starts = np.arange(0, self._count, width)
         values = self._values[: self._count]
         seen = np.isfinite(values)
         counts = np.add.reduceat(seen, starts, dtype=np.int64)
         sums = np.add.reduceat(np.where(seen, values, 0), starts, dtype=np.float64)
-        ends = np.minimum(starts + width, self._count) - 1
+        middles = (starts + np.minimum(starts + width, self._count) - 1) // 2
         kept = counts > 0
-        return ends[kept], (sums[kept] / counts[kept]).astype(np.float32)
+        return middles[kept], (sums[kept] / counts[kept]).astype(np.float32)
 
     def at(self, indices: NDArray[np.int64]) -> Floats:
         return self._values[indices]
@@ -190,8 +190,8 @@ class _Table:
     def average(self, name: str, parts: int) -> Curve:
         if not self.rows:
             return Curve(self._steps[:0], np.empty(0, np.float32))
-        ends, means = self._columns[name].means(parts)
-        return Curve(self._steps[ends], means)
+        middles, means = self._columns[name].means(parts)
+        return Curve(self._steps[middles], means)
 
 
 # --- one session ----------------------------------------------------------------------------------
@@ -323,7 +323,7 @@ class Feed:
             return table.curve(name).thinned(points)
 
     def average(self, name: str, parts: int = 60) -> Curve:
-        """The mean of one of `STEP_CURVES` over each of at most `parts` stretches, at their last steps."""
+        """The mean of one of `STEP_CURVES` over each of at most `parts` stretches, at their middle."""
         with self._guard:
             return self._steps.average(name, parts)
 

@@ -28,12 +28,14 @@ CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": "reset"}
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: `x` and `y` of one length. `points` marks each point, for curves of few."""
+    """One curve: `x` and `y` of one length; `points` marks each point, for curves of few."""
 
     name: str
     x: Any
     y: Any
     points: bool = False
+    width: float = 2  # pixels
+    dash: str = ""  # Plotly's word for it; empty: another one for each curve
 
 
 def lines(curves: Sequence[Line], x_label: str, y_label: str, *, height: int = HEIGHT) -> go.Figure:
@@ -81,7 +83,7 @@ def _trace(curve: Line, number: int) -> dict[str, Any]:
         "mode": "lines+markers" if curve.points or len(curve.x) == 1 else "lines",
         "x": packed(curve.x),
         "y": packed(curve.y),
-        "line": {"width": 2, "dash": DASHES[number % len(DASHES)]},
+        "line": {"width": curve.width, "dash": curve.dash or DASHES[number % len(DASHES)]},
         "marker": {"size": 8, "symbol": SIGNS[number % len(SIGNS)]},
         "hovertemplate": "%{y:.4g}",
     }
@@ -93,7 +95,12 @@ def _layout(x_label: str, y_label: str, height: int) -> dict[str, Any]:
         "height": height,
         "margin": {"l": 8, "r": 8, "t": 28, "b": 8},
         "xaxis": {"title": {"text": x_label}, "automargin": True, "fixedrange": True},
-        "yaxis": {"title": {"text": y_label}, "automargin": True, "fixedrange": True},
+        "yaxis": {
+            "title": {"text": y_label},
+            "automargin": True,
+            "fixedrange": True,
+            "exponentformat": "e",  # 5e-5, as everywhere, and not 50µ
+        },
         "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
         "hovermode": "x unified",
     }

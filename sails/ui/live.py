@@ -10,6 +10,7 @@ here: whether it worked (`sails.ui.outcome`), and how a session compares with ot
 
 from __future__ import annotations
 
+import time
 import weakref
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,9 +34,10 @@ from sails.ui.words import code, literal, plain
 from sails.workspace import Workspace
 
 REFRESH_SECONDS = 1.0
+CHART_SECONDS = 3.0
 SILENT_SECONDS = 30  # a worker says that it lives every five
 LOG_TAIL = 40  # lines shown
-SMALL_POINTS = 150  # of the curves beside the loss
+LOSS_POINTS, SMALL_POINTS = 700, 100  # of the loss, and of the curves beside it: what a screen can show
 AVERAGE_FROM = 30  # steps, before an average says more than the steps themselves
 
 ACTIVE = ("queued", "running")
@@ -91,7 +93,7 @@ def _tick(workspace: Workspace, session: Session, spec: sessions.AnySpec, state:
         with place[2]:
             _notes(status)
         with place[3]:
-            _curves(feed)
+            _curves(feed, at_once=state not in ACTIVE)
         with place[4]:
             _answers(feed)
         with place[5]:
@@ -257,6 +259,7 @@ def resume_button(workspace: Workspace, session: Session) -> None:
 @dataclass(frozen=True)
 class _Figures:
     version: int
+    made: float  # seconds on the machine's own clock
     loss: go.Figure
     loss_alt: str
     rate: go.Figure
@@ -266,26 +269,29 @@ class _Figures:
 _made: weakref.WeakKeyDictionary[Feed, _Figures] = weakref.WeakKeyDictionary()
 
 
-def _figures(feed: Feed) -> _Figures:
-    """The charts of a feed as it is now, made once for all who look."""
-    version = feed.version
+def _figures(feed: Feed, at_once: bool) -> _Figures:
+    """The charts of a feed as it is now, made once for all who look.
+
+    While a session runs they may be a few seconds old: a chart that changes forgets where the mouse was.
+    """
+    version, now = feed.version, time.monotonic()
     made = _made.get(feed)
-    if made is None or made.version != version:
-        made = _Figures(
-            version, *_loss(feed), _small(feed, "learning_rate"), _small(feed, "tokens_per_second")
-        )
+    if made is None or (made.version != version and (at_once or now - made.made > CHART_SECONDS)):
+        small = [_small(feed, name) for name in ("learning_rate", "tokens_per_second")]
+        made = _Figures(version, now, *_loss(feed), *small)
         _made[feed] = made
     return made
 
 
 def _loss(feed: Feed) -> tuple[go.Figure, str]:
-    steps, held_out = feed.curve("loss"), feed.curve("held_out_loss", SMALL_POINTS)
-    lines = [Line("each step", steps.x, steps.y)]
+    steps, held_out = feed.curve("loss", LOSS_POINTS), feed.curve("held_out_loss", SMALL_POINTS)
+    lines = []
     if feed.rows >= AVERAGE_FROM:
         average = feed.average("loss", parts=min(60, feed.rows // 5))
-        lines.append(Line("average", average.x, average.y))
+        lines.append(Line("average", average.x, average.y, width=4))
+    lines.append(Line("each step", steps.x, steps.y, width=1, dash="solid"))
     if len(held_out):
-        lines.append(Line("examples kept back", held_out.x, held_out.y, points=True))
+        lines.append(Line("examples kept back", held_out.x, held_out.y, points=True, dash="dot"))
     alt = "No step has been made yet."
     if len(steps):
         alt = (
@@ -303,14 +309,14 @@ def _small(feed: Feed, name: str) -> go.Figure:
     return charts.lines([Line(label, curve.x, curve.y)], "Step", label, height=220)
 
 
-def _curves(feed: Feed) -> None:
+def _curves(feed: Feed, at_once: bool) -> None:
     if not feed.rows:
         return
     st.subheader("How wrong it still is (loss)", anchor=False)
     st.caption("The lower, the better. It jumps from step to step; what counts is where it goes.")
     if feed.share_read < 1:
         st.caption(f"Reading what was written so far: {feed.share_read:.0%}")
-    figures = _figures(feed)
+    figures = _figures(feed, at_once)
     charts.draw(figures.loss, "live_loss", figures.loss_alt)
     with st.expander("Learning rate and speed", icon=":material/speed:"):
         left, right = st.columns(2)
@@ -341,7 +347,10 @@ def _answers(feed: Feed) -> None:
             with before:
                 _answer("Before the lesson", first, number)
             with now:
-                _answer(f"After step {latest.step}" if latest.step else "Now", latest, number)
+                if latest is first:
+                    st.caption("What it answers in between comes here after a while.")
+                else:
+                    _answer(f"After step {latest.step}", latest, number)
     if len(samples) > 2:
         with st.expander("All answers in between", icon=":material/timeline:"):
             for number, question in enumerate(latest.prompts):
@@ -375,11 +384,11 @@ def _log(session: Session, feed: Feed) -> None:
         lines = feed.log
         if wanted:
             lines = tuple(line for line in lines if wanted.casefold() in line.casefold())
-            st.caption(
-                f"{len(lines):,} lines hold it"
-                + (f"; the last {LOG_TAIL}:" if len(lines) > LOG_TAIL else ".")
-            )
-        st.code("\n".join(lines[-LOG_TAIL:]) or "(nothing)", language=None, wrap_lines=True, height=300)
+            found = "1 line holds it" if len(lines) == 1 else f"{len(lines):,} lines hold it"
+            st.caption(found + (f"; the last {LOG_TAIL}:" if len(lines) > LOG_TAIL else "."))
+        newest = "\n".join(reversed(lines[-LOG_TAIL:]))
+        st.caption("The newest line stands at the top.")
+        st.code(newest or "(nothing)", language=None, wrap_lines=True, height=300)
 
 
 # --- how it ended ---------------------------------------------------------------------------------

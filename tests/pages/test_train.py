@@ -632,11 +632,11 @@ def test_curves_answers_notes_and_log_are_shown(workspace):
     assert "Before the lesson" in said
     assert "After step 40" in said
     assert "Step 20: # A *language*" in said
-    assert page.code[-1].value == "begun\nLoss is **fine**\nended"
+    assert page.code[-1].value == "ended\nLoss is **fine**\nbegun"
     page.text_input(key=f"log_{session.id}").input("FINE")
     page = checked(page.run())
     assert page.code[-1].value == "Loss is **fine**"
-    assert "1 lines hold it" in text(page)
+    assert "1 line holds it" in text(page)
 
 
 def test_a_damaged_metrics_file_leaves_the_page_whole(workspace):
