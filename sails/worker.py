@@ -543,7 +543,13 @@ def _export(
 
     report = progress or reporter.progress
     share = 0.5 if verify else 1.0
-    fingerprint = inspect_model(model).fingerprint
+    state = inspect_model(model)
+    if not state.complete:  # a version may have been deleted since it was asked for
+        raise ModelLoadError(
+            f"There is no complete model in {model} ({state.reason or 'it is missing'}).",
+            "Choose another model.",
+        )
+    fingerprint = state.fingerprint
     staged = _empty_stage(target, reporter.session.id)
     try:
         done = export(

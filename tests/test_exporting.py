@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import threading
 import time
 import zipfile
@@ -214,6 +215,15 @@ def test_a_model_that_changes_meanwhile_fails_the_job_and_keeps_the_old_export(p
         worker._export(place.trained_model, place.onnx_model, False, None, (), reporter, progress=changing)
     reporter.end("failed")
     assert listing(place.onnx_model) == before
+
+
+def test_a_version_deleted_meanwhile_fails_in_a_sentence_and_leaves_no_folder(place):
+    folder = add_version(place)
+    job = export_for(place, find(speakers(place), f"version/{VERSION}"))
+    shutil.rmtree(folder)
+    status = run_worker(job)
+    assert status.failure.message == f"There is no complete model in {folder} (it is missing)."
+    assert not folder.exists()
 
 
 def test_where_nothing_can_be_written_the_failure_says_so(place, tmp_path):

@@ -22,6 +22,7 @@ from sails.ui.words import literal, plain
 from sails.workspace import Workspace
 
 REDRAWN_SECONDS = 0.05  # an answer that grows is drawn at most so often
+LONG_QUESTION = 2000  # characters; of a longer one the beginning is shown, and the rest on demand
 LONGEST_ANSWER = 4096  # tokens that the field offers
 SIDES = ("Left", "Right")
 
@@ -218,7 +219,12 @@ def said(conversation: Conversation) -> None:
 
 def _question(turn: Turn) -> None:
     with st.chat_message("user", avatar=":material/person:"):
-        st.markdown(literal(turn.question))
+        if len(turn.question) <= LONG_QUESTION:
+            st.markdown(literal(turn.question))
+        else:
+            st.markdown(literal(f"{turn.question[:LONG_QUESTION]}…"))
+            with st.expander(f"All {len(turn.question):,} characters"):
+                st.markdown(literal(turn.question))
 
 
 def _places(turn: Turn) -> list[DeltaGenerator]:

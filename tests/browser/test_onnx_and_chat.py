@@ -147,7 +147,7 @@ def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 def begin_long_answer(page: Page, place: Place) -> Locator:
     """Ask for the longest answer there is; gives the place where it grows."""
     place.open(page, "Chat")
-    page.get_by_text("Settings").click()
+    page.get_by_text("Settings", exact=True).click()
     longest = page.get_by_label("Longest answer")
     longest.fill("4096")
     longest.press("Enter")
