@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sails import locks, sessions
-from sails.behavior import Plan, automatic_learning_rate
+from sails.behavior import Plan, StartFrom, automatic_learning_rate
 from sails.sessions import Failure, Record, Results, Scores, Session, Status, TrainSpec
 from sails.workspace import Workspace
 
@@ -72,7 +72,7 @@ def _spec(workspace: Workspace, number: int) -> TrainSpec:
 
 def _status(number: int) -> Status:
     began = START + timedelta(minutes=7 * number, seconds=2)
-    start_from = "trained" if number else "base"
+    start_from: StartFrom = "trained" if number else "base"
     rate = automatic_learning_rate(start_from)
     plan = Plan(
         row=2 if number else 1,
