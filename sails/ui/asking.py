@@ -36,7 +36,7 @@ def agreed(key: str, sentences: Sequence[str], yes: str, *, again: str | None = 
             st.markdown(f"**{again}**")
         with st.container(horizontal=True):
             if last:
-                said_yes = st.button(yes, key=f"yes-{key}-{stage}", type="primary")
+                said_yes = st.button(yes, key=f"yes-{key}-{stage}", type="secondary" if again else "primary")
             else:
                 st.button("Go on", key=f"yes-{key}-{stage}", on_click=_ask, args=(key, 2))
                 said_yes = False

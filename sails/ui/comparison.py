@@ -13,7 +13,7 @@ from sails.comparison import Line, Question
 from sails.errors import RequestError
 from sails.feeds import Feed, feed_of
 from sails.sessions import Record
-from sails.ui import charts, history
+from sails.ui import charts, words
 from sails.ui.frame import link
 from sails.ui.session import named
 from sails.ui.words import literal, plain
@@ -44,7 +44,8 @@ def side_by_side(records: Sequence[Record]) -> None:
     for letter, record in zip(letters, records, strict=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{letter}**", width="content")
-            link("Sessions", plain(history.named(record)), session=record.session.id)
+            when = words.moment(record.spec.created, st.context.timezone)
+            link("Sessions", f"{plain(record.spec.name)}, {when}", session=record.session.id)
     with st.spinner("Reading what was measured …"):
         feeds = [feed_of(record.session) for record in records]
         for feed in feeds:

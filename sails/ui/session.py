@@ -179,7 +179,7 @@ def _run_again(workspace: Workspace, record: Record) -> None:
     if not isinstance(record.spec, TrainSpec):
         return
     spec, looking_only = record.spec, access.view_only()
-    with st.expander("Run it again", icon=":material/replay:"), told():
+    with st.expander("Run it again", icon=":material/replay:", key="run-again"), told():
         plan = local.plan_training(
             workspace,
             start=spec.start,
