@@ -24,6 +24,16 @@ THEMES = {"light": "rgb(255, 255, 255)", "dark": "rgb(16, 25, 29)"}
 SIZES = {"laptop": (1440, 900), "phone": (390, 844)}
 SERIOUS = ("serious", "critical")
 
+FIRST, LAST = "20261125-092024-programming-basics", "20261125-093401-databases"
+VIEWS = {
+    **{page.title.lower().replace(" ", "-"): (page.title, "") for page in PAGES},
+    "one-dataset": ("Data", "?dataset=web-development"),
+    "one-training": ("Train", f"?session={LAST}"),
+    "one-session": ("Sessions", f"?session={FIRST}"),
+    "comparison": ("Sessions", f"?compare={FIRST},{LAST}"),
+    "versions": ("Sessions", "?view=Versions"),
+}
+
 every_page = pytest.mark.parametrize("title", [page.title for page in PAGES])
 
 
@@ -59,19 +69,20 @@ def test_a_deep_link_is_framed(page, dashboard, title):
     expect(page).to_have_title(re.compile(f"{title} · MTN Sails$"))
 
 
-@every_page
+@pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.usefixtures("furnished")
-def test_no_page_has_a_serious_barrier_and_each_fits_a_phone(page, dashboard, title, theme, tmp_path):
+def test_no_page_has_a_serious_barrier_and_each_fits_a_phone(page, dashboard, view, theme, tmp_path):
+    title, query = VIEWS[view]
     page.emulate_media(color_scheme=theme)
     pictures = Path(os.environ.get("SAILS_SCREENSHOTS") or tmp_path)
     pictures.mkdir(parents=True, exist_ok=True)
     for name, (width, height) in SIZES.items():
         page.set_viewport_size({"width": width, "height": height})
-        visit(page, dashboard, title)
+        visit(page, dashboard, title, query)
         expect(page.get_by_test_id("stApp")).to_have_css("background-color", THEMES[theme])
         assert page.evaluate(ACROSS) <= 0
-        file = pictures / f"{title.replace(' ', '-').lower()}-{theme}-{name}.png"
+        file = pictures / f"{view}-{theme}-{name}.png"
         page.screenshot(path=file)
         assert file.stat().st_size > 10_000
         if name == "laptop":
