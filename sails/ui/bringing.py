@@ -15,7 +15,7 @@ from sails import access, drafts, library, planning
 from sails.conversations import ColumnMapping
 from sails.conversations.splitting import ENOUGH_ROWS, ENOUGH_TO_JUDGE, HELD_OUT_LEAST, HELD_OUT_MOST
 from sails.drafts import Draft, Unmapped
-from sails.ui.data_words import JUDGED, file_label
+from sails.ui.data_words import JUDGED, examples, file_label
 from sails.ui.desk import Desk, show_dataset, throw_away
 from sails.ui.frame import told
 from sails.ui.words import code, plain
@@ -106,9 +106,10 @@ def _type(desk: Desk) -> None:
         alt="A grid to type questions and answers into, one pair in each row",
     )
     st.session_state["data-typed"] = grid
-    st.caption("Click a cell and type. The last line of the grid adds another row.")
+    pairs = [(_cell(question), _cell(answer)) for question, answer in grid.to_numpy().tolist()]
+    whole = examples(sum(bool(question and answer) for question, answer in pairs))
+    st.caption(f"Click a cell and type. The last line of the grid adds another row. So far: {whole}.")
     if st.button("Check the examples", type="primary", key="data-check-typed", disabled=access.view_only()):
-        pairs = [(_cell(question), _cell(answer)) for question, answer in grid.to_numpy().tolist()]
         if _lay_down(desk, drafts.from_pairs, pairs):
             del st.session_state["data-typed"]
         st.rerun()
@@ -151,7 +152,7 @@ def how_many() -> None:
     """How many examples a person needs, in words."""
     few, *_, many, most = planning.PRESETS
     repeated = "once" if most.balanced == 1 else f"{most.balanced} times"
-    with st.expander("How many examples do I need?", icon=":material/help:"):
+    with st.expander("How many examples do I need?", icon=":material/help:", key="data-how-many"):
         st.markdown(
             f"""
 Begin with what you have: you can teach more at any time, and the model builds on what it knows.
@@ -186,14 +187,15 @@ def choose_waiting(desk: Desk) -> None:
             index=min(desk.chosen, len(labels) - 1),
             key=desk.key("chosen"),
             on_change=_choose,
-            args=(desk, desk.key("chosen")),
+            args=(desk, desk.generation, desk.key("chosen")),
         )
     st.header(plain(desk.current.file), anchor=False)
 
 
-def _choose(desk: Desk, key: str) -> None:
-    desk.chosen = st.session_state[key]
-    desk.begin_afresh()
+def _choose(desk: Desk, generation: int, key: str) -> None:
+    if generation == desk.generation:  # else a late word of a list that is gone
+        desk.chosen = st.session_state[key]
+        desk.begin_afresh()
 
 
 # --- its columns ----------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def _restore(desk: Desk) -> None:
 
 def _refused(draft: Draft) -> None:
     label = f"Cannot be read: {data_words.rows(len(draft.refused))}"
-    with st.expander(label, icon=":material/error:"):
+    with st.expander(label, icon=":material/error:", key="data-refused"):
         if len(draft.refused) > REFUSED:
             st.caption(f"The first {REFUSED} of {len(draft.refused):,}:")
         table = [(refusal.row, refusal.reason) for refusal in draft.refused[:REFUSED]]
@@ -85,7 +85,7 @@ def _columns_used(desk: Desk) -> None:
     if mapping is None or len(draft.reading.columns) < 3:
         return
     label = f"The questions are in {code(mapping.input)}, the answers in {code(mapping.output)}"
-    with st.expander(label, icon=":material/view_column:"):
+    with st.expander(label, icon=":material/view_column:", key="data-columns"):
         wanted = choose_columns(desk, draft.reading.columns, mapping)
         st.caption("Reading the file again forgets your corrections.")
         if st.button("Read it again with these columns", key="data-other-columns"):
@@ -190,7 +190,7 @@ def _grid(desk: Desk, shown: Sequence[int], key: str) -> None:
         hide_index=True,
         key=key,
         on_change=_edited,
-        args=(desk, list(shown), key),
+        args=(desk, desk.generation, list(shown), key),
         disabled=["Row", "Before it", "What the check says"],
         column_config={
             **TEXT_COLUMNS,
@@ -222,9 +222,11 @@ def _line(draft: Draft, number: int) -> dict[str, Any]:
     }
 
 
-def _edited(desk: Desk, shown: Sequence[int], key: str) -> None:
+def _edited(desk: Desk, generation: int, shown: Sequence[int], key: str) -> None:
     """Take over what was changed in the grid, which gives all changes since it was drawn first."""
     with in_words():
+        if generation != desk.generation:  # a late word of a grid that is gone, after saving for example
+            return
         access.require_changes()
         draft = desk.draft
         for position, cells in st.session_state[key]["edited_rows"].items():

@@ -103,10 +103,11 @@ def contents(workspace: Workspace, report: DatasetReport) -> None:
 
 def _rows_of(workspace: Workspace, report: DatasetReport) -> tuple[Conversation, ...]:
     # The rows of a dataset never change, so its name and fingerprint say all.
-    return _read(workspace, f"{workspace.root} {report.name} {report.fingerprint}", report.name)
+    with st.spinner("Reading the rows …"):
+        return _read(workspace, f"{workspace.root} {report.name} {report.fingerprint}", report.name)
 
 
-@st.cache_resource(max_entries=8, show_spinner="Reading the rows …")
+@st.cache_resource(max_entries=8, show_spinner=False)
 def _read(_workspace: Workspace, which: str, name: str) -> tuple[Conversation, ...]:  # noqa: ARG001
     return tuple(library.rows_of(_workspace, name))
 
@@ -135,9 +136,9 @@ def _preview(rows: Sequence[Conversation]) -> None:
 def housekeeping(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
     """Another name, and deleting, which is asked twice."""
     st.header("Name and removal", anchor=False)
-    with st.expander("Rename this dataset", icon=":material/edit_note:"):
+    with st.expander("Rename this dataset", icon=":material/edit_note:", key="data-renaming"):
         _rename(workspace, desk, report)
-    with st.expander("Delete this dataset", icon=":material/delete:"):
+    with st.expander("Delete this dataset", icon=":material/delete:", key="data-deleting"):
         _delete(workspace, desk, report)
 
 
@@ -195,13 +196,13 @@ def novelty(workspace: Workspace, rows: Sequence[Conversation]) -> None:
 
 def measured(workspace: Workspace, rows: Sequence[Conversation]) -> Lengths:
     """The lengths, measured once for the same rows; with a progress bar, as it may take seconds."""
+    place = st.empty()  # always: what stands below must not move when there is nothing left to count
     folder = tokens.tokenizer_folder(workspace)
     known = st.session_state.get("data-lengths")
     if known is None or known[0] is not rows or known[1] != folder:
         counting = "Counting tokens …"
-        bar = st.progress(0.0, counting)
-        found = tokens.measure(rows, folder, lambda part: bar.progress(part, counting))
-        bar.empty()
+        found = tokens.measure(rows, folder, lambda part: place.progress(part, counting))
+        place.empty()
         known = st.session_state["data-lengths"] = (rows, folder, found)
     return known[2]
 
