@@ -12,7 +12,6 @@ from sails.ui import comparison, history, session, versions
 from sails.ui.frame import frame, link
 
 with frame("Sessions") as workspace:
-    st.query_params.update()  # tell the browser: a link within the page leaves its old address standing
     one, several = st.query_params.get("session"), st.query_params.get("compare")
     if one or several:
         link("Sessions", "All sessions", icon=":material/arrow_back:")

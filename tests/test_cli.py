@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import pytest
 
-from sails import cli, sessions
+from sails import cli, locks, publishing, sessions
 from sails.workspace import Workspace
 from tests.helpers import add_dataset, steps_of, write_lesson
+from tests.situations import failed, make_session, make_situation
 from tests.tiny import make_tiny_model
 
 
@@ -57,8 +59,12 @@ COMMANDS = [
     *(("datasets", name) for name in ("list", "rename", "delete")),
     *(
         ("sessions", name)
-        for name in ("list", "show", "log", "stop", "resume", "publish", "versions", "rollback")
+        for name in (
+            *("list", "show", "log", "stop", "resume", "publish", "save", "delete", "replay"),
+            *("versions", "keep", "name", "rollback"),
+        )
     ),
+    ("demo",),
     ("base", "list"),
     ("base", "fetch"),
 ]
@@ -251,6 +257,33 @@ def test_the_whole_job_from_a_file_to_a_chat(run, base, tmp_path):
     assert run("reset", "--force")[0] == 0
     assert json.loads(run("status", "--json")[1])["plan"]["row"] == 1
     assert len(json.loads(run("sessions", "versions", "--json")[1])) == 2
+
+
+def test_a_session_is_saved_and_deleted_and_a_version_is_named(run, place, tmp_path):
+    session = make_session(place, "broken", **failed())
+    code, out, _ = run("sessions", "save", "broken", "--output", tmp_path / "broken.zip")
+    assert (code, "saved" in out) == (0, True)
+    assert f"{session.id}/spec.json" in zipfile.ZipFile(tmp_path / "broken.zip").namelist()
+    assert run("sessions", "delete", "broken")[0] == 2  # nobody is asked where standard input is no terminal
+    assert session.folder.exists()
+    assert run("sessions", "delete", "broken", "--force")[0] == 0
+    assert not session.folder.exists()
+    make_situation(place.root, 3)
+    kept = publishing.retire(place)
+    assert run("sessions", "name", kept.name, "before summer")[0] == 0
+    assert "before summer" in run("sessions", "versions")[1]
+
+
+def test_a_demo_workspace_is_made_and_one_of_its_sessions_replayed(run, place):
+    assert run("demo")[0] == 0
+    assert len(json.loads(run("sessions", "list", "--json")[1])) == len(sessions.history(place)) >= 4
+    code, out, _ = run("sessions", "replay", "databases", "--seconds", 2)
+    assert code == 0
+    job = sessions.find(place, out.strip())
+    locks._started[-1].wait(timeout=60)
+    assert job.status().state == "succeeded"
+    recorded = sessions.find(place, "databases")
+    assert job.metrics.read_text(encoding="utf-8") == recorded.metrics.read_text(encoding="utf-8")
 
 
 def test_a_baseline_is_the_base_model_untrained(run, base, tmp_path):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sails import publishing, replaying, sessions, worker
+from sails import archive, publishing, replaying, sessions, worker
 from sails.behavior import format_rate
 from sails.commands import options
 from sails.commands.terminal import conclude, follow, say, say_json, table
@@ -209,6 +210,40 @@ def sessions_replay(
     say(replaying.start(place, sessions.find(place, session), seconds).id)
 
 
+@sessions_app.command("save")
+def sessions_save(
+    session: SessionName,
+    output: Annotated[
+        Path | None, typer.Option(help="The zip file. Default: the session's name, where you are.")
+    ] = None,
+    workspace: options.WorkspaceOption = None,
+) -> None:
+    """Save everything about a session but its model as a zip file."""
+    found = sessions.find(Workspace.open(workspace), session)
+    target = output or Path(f"{found.id}.zip")
+    with open(target, "wb") as file:
+        archive.write_zip(found, file)
+    say(f"✅ {found.id} is saved in {target}.")
+
+
+@sessions_app.command("delete")
+def sessions_delete(
+    session: SessionName,
+    workspace: options.WorkspaceOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Do not ask.")] = False,
+) -> None:
+    """Delete a session for good; never one that a model which is still here goes back to."""
+    place = Workspace.open(workspace)
+    found = sessions.find(place, session)
+    if not force:
+        if not sys.stdin.isatty():
+            raise RequestError("Deleting a session must be confirmed.", "Add --force.")
+        if not typer.confirm(f"Delete {found.id} with all its files?"):
+            return
+    archive.delete(place, found)
+    say(f"✅ {found.id} is deleted.")
+
+
 @sessions_app.command("publish")
 def sessions_publish(session: SessionName, workspace: options.WorkspaceOption = None) -> None:
     """Make the candidate of a held session the current model; the current one becomes a version."""
@@ -227,9 +262,10 @@ def sessions_versions(workspace: options.WorkspaceOption = None, as_json: option
         say_json([version.model_dump(mode="json") for version in found])
         return
     rows = [
-        (v.id, f"{v.retired:%Y-%m-%d %H:%M}", v.fingerprint or "", "kept" if v.pinned else "") for v in found
+        (v.id, v.name, f"{v.retired:%Y-%m-%d %H:%M}", v.fingerprint or "", "kept" if v.pinned else "")
+        for v in found
     ]
-    table(f"Versions in {place.root}", ("version", "replaced", "fingerprint", ""), rows)
+    table(f"Versions in {place.root}", ("version", "name", "replaced", "fingerprint", ""), rows)
 
 
 @sessions_app.command("keep")
@@ -241,6 +277,17 @@ def sessions_keep(
     """Keep a version for good; others are deleted once five newer ones are there."""
     publishing.pin(Workspace.open(workspace), version, pinned=not no_longer)
     say(f"{version} is {'no longer ' if no_longer else ''}kept for good.")
+
+
+@sessions_app.command("name")
+def sessions_name(
+    version: Annotated[str, typer.Argument(help="A version, as `sails sessions versions` lists it.")],
+    name: Annotated[str, typer.Argument(help="What to call it; empty for no name.")],
+    workspace: options.WorkspaceOption = None,
+) -> None:
+    """Give a version a name."""
+    publishing.name_version(Workspace.open(workspace), version, name)
+    say(f"✅ {version} is called {name}." if name.strip() else f"✅ {version} has no name any more.")
 
 
 @sessions_app.command("rollback")

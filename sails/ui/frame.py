@@ -63,6 +63,7 @@ def frame(title: str) -> Iterator[Workspace]:
     tab_title(title)
     st.html(STYLE)
     with st.container(horizontal_alignment="center"), st.container(width=WIDTH), in_words():
+        st.query_params.update()  # tell the browser: a link within a page leaves its old address standing
         _header()
         workspace = chosen_workspace()
         if workspace.root.exists():
