@@ -32,7 +32,7 @@ with frame("Data") as workspace:
         else:
             kept = brought.draft.savable
             correcting.verdict(brought)
-            lengths = data.measured(workspace, kept)
+            lengths = data.measured(workspace, kept, brought.key("draft"))
             correcting.save(workspace, brought, lengths)
             correcting.rows(brought)
             if kept:

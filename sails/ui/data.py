@@ -194,17 +194,21 @@ def novelty(workspace: Workspace, rows: Sequence[Conversation]) -> None:
     st.markdown(data_words.novelty(counts))
 
 
-def measured(workspace: Workspace, rows: Sequence[Conversation]) -> Lengths:
-    """The lengths, measured once for the same rows; with a progress bar, as it may take seconds."""
+def measured(workspace: Workspace, rows: Sequence[Conversation], draft: str = "") -> Lengths:
+    """The lengths, measured once for the same rows; with a progress bar, as it may take seconds.
+
+    While one row after another of a large `draft` is corrected, its sample is not drawn anew each time.
+    """
     place = st.empty()  # always: what stands below must not move when there is nothing left to count
     folder = tokens.tokenizer_folder(workspace)
+    large = draft if len(rows) > tokens.MOST_MEASURED else ""
     known = st.session_state.get("data-lengths")
-    if known is None or known[0] is not rows or known[1] != folder:
+    if known is None or known[0] != folder or not (known[1] is rows or (large and known[2] == large)):
         counting = "Counting tokens …"
         found = tokens.measure(rows, folder, lambda part: place.progress(part, counting))
         place.empty()
-        known = st.session_state["data-lengths"] = (rows, folder, found)
-    return known[2]
+        known = st.session_state["data-lengths"] = (folder, rows, large, found)
+    return known[3]
 
 
 def lengths(measured: Lengths) -> None:

@@ -9,12 +9,14 @@ import re
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 from sails import library
 from sails.workspace import Workspace
 from tests.browser.conftest import Dashboard
 from tests.browser.test_bridge import ACROSS, THEMES
+from tests.browser.test_every_page import SERIOUS
 from tests.helpers import add_dataset, write_lesson
 
 HOSTILE = "<b>bold</b>![x](http://127.0.0.1:9/x):red[x]`" + "very-long" * 20
@@ -196,6 +198,36 @@ def test_each_view_fits_a_phone_in_both_themes(page, dashboard, workspace, tmp_p
     for summary in page.locator("summary").all():
         summary.click()
     assert page.evaluate(ACROSS) <= 0
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_no_view_has_a_serious_barrier(page, dashboard, workspace, tmp_path, theme):
+    name = add_dataset(workspace, write_lesson(tmp_path / "peaks.json"))
+    page.emulate_media(color_scheme=theme)
+    visit(page, dashboard)
+    page.get_by_text("How many examples do I need?").click()
+    for way in ("Paste a table", "Type them", "Use an example", "Upload files"):
+        page.get_by_role("radio", name=way).click()
+        expect(page.get_by_role("radio", name=way)).to_be_checked()
+        assert barriers(page) == [], way
+    upload(page, write(tmp_path / "a.json", *GOOD, EMPTY), write(tmp_path / "b.json", {"q": "1", "z": "2"}))
+    expect(page.get_by_text("together they have")).to_be_visible()
+    assert barriers(page) == []
+    page.get_by_text("2. b.json").click()
+    expect(page.get_by_role("button", name="Use these columns")).to_be_visible()
+    assert barriers(page) == []
+    visit(page, dashboard, name)
+    for summary in page.locator("summary").all():
+        summary.click()
+    assert barriers(page) == []
+
+
+def barriers(page: Page) -> list[tuple[str, str]]:
+    page.mouse.move(0, 0)  # the colours under a mouse are Streamlit's
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    found = Axe().run(page).response["violations"]
+    serious = (violation for violation in found if violation["impact"] in SERIOUS)
+    return [(violation["id"], node["html"][:200]) for violation in serious for node in violation["nodes"]]
 
 
 def test_what_people_wrote_is_shown_as_they_wrote_it(page, dashboard, tmp_path):
