@@ -18,6 +18,7 @@ from functools import lru_cache
 
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 
 from sails import access, planning, sessions
 from sails.errors import SailsError
@@ -318,16 +319,18 @@ def _curves(feed: Feed, at_once: bool) -> None:
         st.caption(f"Reading what was written so far: {feed.share_read:.0%}")
     figures = _figures(feed, at_once)
     charts.draw(figures.loss, "live_loss", figures.loss_alt)
-    with st.expander("Learning rate and speed", icon=":material/speed:"):
-        left, right = st.columns(2)
-        last = feed.last
+    folded = _folded("Learning rate and speed", ":material/speed:", "live_rates")
+    if folded.open:
+        left, right = folded.columns(2)
+        rate, speed = (feed.last.get(name) for name in ("learning_rate", "tokens_per_second"))
         with left:
             st.caption("The learning rate rises at first, then falls to a tenth.")
-            charts.draw(figures.rate, "live_rate", f"Learning rate by step, {last.get('learning_rate')} now.")
+            charts.draw(figures.rate, "live_rate", f"Learning rate by step, {rate} at the last one.")
         with right:
             st.caption("How many word pieces (tokens) it goes through in a second.")
-            speed = last.get("tokens_per_second")
-            charts.draw(figures.speed, "live_speed", f"Word pieces a second by step, {speed} now.")
+            charts.draw(
+                figures.speed, "live_speed", f"Word pieces a second by step, {speed} at the last one."
+            )
 
 
 # --- answers --------------------------------------------------------------------------------------
@@ -352,10 +355,12 @@ def _answers(feed: Feed) -> None:
                 else:
                     _answer(f"After step {latest.step}", latest, number)
     if len(samples) > 2:
-        with st.expander("All answers in between", icon=":material/timeline:"):
+        folded = _folded("All answers in between", ":material/timeline:", "live_between")
+        if folded.open:
             for number, question in enumerate(latest.prompts):
-                st.markdown(f"**{plain(question)}**")
-                st.markdown("\n".join(f"- Step {one.step}: {plain(_text(one, number))}" for one in samples))
+                folded.markdown(f"**{plain(question)}**")
+                lines = (f"- Step {one.step}: {plain(_text(one, number))}" for one in samples)
+                folded.markdown("\n".join(lines))
 
 
 def _answer(title: str, sample: Samples, number: int) -> None:
@@ -377,7 +382,10 @@ def _notes(status: Status) -> None:
 
 
 def _log(session: Session, feed: Feed) -> None:
-    with st.expander("Log", icon=":material/article:"):
+    folded = _folded("Log", ":material/article:", "live_log")
+    if not folded.open:
+        return
+    with folded:
         wanted = st.text_input(
             "Search in the log", key=f"log_{session.id}", placeholder="a word; empty shows the last lines"
         )
@@ -386,9 +394,14 @@ def _log(session: Session, feed: Feed) -> None:
             lines = tuple(line for line in lines if wanted.casefold() in line.casefold())
             found = "1 line holds it" if len(lines) == 1 else f"{len(lines):,} lines hold it"
             st.caption(found + (f"; the last {LOG_TAIL}:" if len(lines) > LOG_TAIL else "."))
-        newest = "\n".join(reversed(lines[-LOG_TAIL:]))
         st.caption("The newest line stands at the top.")
+        newest = "\n".join(reversed(lines[-LOG_TAIL:]))
         st.code(newest or "(nothing)", language=None, wrap_lines=True, height=300)
+
+
+def _folded(label: str, icon: str, key: str) -> ExpanderContainer:
+    """A part that is sent only while it is open: a refresh stays small."""
+    return st.expander(label, icon=icon, key=key, on_change="rerun")
 
 
 # --- how it ended ---------------------------------------------------------------------------------

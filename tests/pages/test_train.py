@@ -624,6 +624,12 @@ def test_curves_answers_notes_and_log_are_shown(workspace):
     _with_metrics(session)
     session.log.write_text("begun\nLoss is **fine**\nended\n")
     page = visit(session=session.id)
+    assert len(page.get("plotly_chart")) == 1
+    assert not page.code  # what is folded away is not sent
+    for part in ("live_rates", "live_between", "live_log"):
+        page.session_state[part] = True
+    page = checked(page.run())
+    assert len(page.get("plotly_chart")) == 3
     alt = page.get("plotly_chart")[0].proto.alt
     assert "3.00 at step 1, 0.08 at step 40" in alt
     assert "kept back: 2.00 at first" in alt
@@ -637,6 +643,15 @@ def test_curves_answers_notes_and_log_are_shown(workspace):
     page = checked(page.run())
     assert page.code[-1].value == "Loss is **fine**"
     assert "1 line holds it" in text(page)
+
+
+def test_steps_without_any_loss_leave_the_page_whole(workspace):
+    session = make_session(workspace, "good", **published())
+    session.metrics.write_text('{"kind": "step", "step": 1, "loss": null, "learning_rate": null}\n' * 99)
+    page = visit(session=session.id)
+    page.session_state["live_rates"] = True
+    page = checked(page.run())
+    assert "Something went wrong" not in text(page)
 
 
 def test_a_damaged_metrics_file_leaves_the_page_whole(workspace):
