@@ -9,7 +9,7 @@ import streamlit as st
 from sails import library
 from sails.drafts import Unmapped
 from sails.ui import bringing, correcting, data
-from sails.ui.desk import desk, news
+from sails.ui.desk import desk, news, way_back
 from sails.ui.frame import frame, link, told
 
 with frame("Data") as workspace:
@@ -41,6 +41,7 @@ with frame("Data") as workspace:
                 data.lengths(lengths)
 
     else:
+        way_back(brought)
         st.markdown(
             "A model learns from examples: a question, and the answer that you would like to read. "
             "Bring them in whatever way is easiest."

@@ -98,10 +98,11 @@ def novelty(counts: Novelty) -> str:
 
 def lengths(measured: Lengths) -> str:
     """How long the examples are, and how many will be shortened."""
-    about = "" if measured.counted and not measured.sampled else "about "
+    exact = measured.counted and not measured.sampled
+    about, total = ("", measured.total) if exact else ("about ", _rounded(measured.total))
     first = (
         f"Half of the examples have up to {measured.typical:,} tokens, the longest has {measured.longest:,}; "
-        f"together they have {about}{measured.total:,}."
+        f"together they have {about}{total:,}."
     )
     longer = measured.longer_than(USUAL_LIMIT)
     if not longer:

@@ -70,13 +70,17 @@ def desk() -> Desk:
 
 
 def news(desk: Desk) -> None:
-    """What the last action did, once; and a way back for what was thrown away."""
+    """What the last action did, once."""
     for kind, sentence in desk.sentences:
         if kind == "done":
             st.success(sentence, icon=":material/check_circle:")
         else:
             st.error(sentence, icon=":material/error:")
     desk.sentences = []
+
+
+def way_back(desk: Desk) -> None:
+    """Bring back what was thrown away last."""
     if desk.thrown_away:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"{plain(desk.thrown_away.file)} was thrown away.", width="content")

@@ -105,6 +105,10 @@ def test_no_example_is_shortened():
     )
 
 
+def test_a_total_that_is_not_counted_is_round():
+    assert "together they have about 12,000." in data_words.lengths(Lengths((61, 62), 200, counted=True))
+
+
 @pytest.mark.parametrize(
     ("measured", "words"),
     [
