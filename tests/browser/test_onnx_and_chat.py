@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from sails import exporting
@@ -127,16 +128,20 @@ def test_base_and_current_answer_side_by_side_and_the_conversation_is_kept(page,
 
 @pytest.fixture(scope="module")
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A model that never ends its turn and can read very much, so that there is time to stop it."""
+    """A model of many layers that never ends its turn and can read very much: there is time to stop it."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
     folder = tmp_path_factory.mktemp("endless")
     workspace = Workspace.open(folder / "workspace")
     make_tiny_model(workspace.trained_model)
-    for name, changes in {
-        "config.json": {"max_position_embeddings": 100_000, "eos_token_id": 1},
-        "generation_config.json": {"eos_token_id": 1},
-    }.items():
-        file = workspace.trained_model / name
-        file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    config = AutoConfig.from_pretrained(workspace.trained_model)
+    config.update({"num_hidden_layers": 40, "max_position_embeddings": 100_000, "eos_token_id": 1})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        model = AutoModelForCausalLM.from_config(config)
+    model.generation_config.eos_token_id = 1  # never chosen: an untaught model goes round in circles
+    model.save_pretrained(workspace.trained_model)
     fingerprint = fingerprint_of(workspace.trained_model)
     export(workspace.trained_model, workspace.onnx_model, source_fingerprint=fingerprint)
     with start_dashboard(folder, SAILS_CACHE=str(folder / "cache")) as dashboard:
@@ -208,7 +213,7 @@ def test_a_job_whose_worker_is_killed_is_told_and_can_be_started_again(page, pla
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["ONNX_export", "Chat"])
-def test_both_pages_fit_a_phone(page, place, name, theme):
+def test_with_all_opened_both_pages_fit_a_phone_and_have_no_serious_barrier(page, place, name, theme):
     add_version_once(place.workspace)
     page.set_viewport_size({"width": 390, "height": 844})
     page.emulate_media(color_scheme=theme)
@@ -218,6 +223,12 @@ def test_both_pages_fit_a_phone(page, place, name, theme):
     if name == "Chat":
         ask(page, HOSTILE)
     assert page.evaluate(ACROSS) <= 0
+    page.set_viewport_size({"width": 1440, "height": 900})
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    expect(page.locator("[data-stale=true]")).to_have_count(0)  # what is faded is about to be drawn anew
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    serious = [one for one in found if one["impact"] in ("serious", "critical")]
+    assert [(one["id"], node["html"][:200]) for one in serious for node in one["nodes"]] == []
 
 
 def add_version_once(workspace: Workspace) -> None:
