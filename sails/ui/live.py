@@ -25,7 +25,7 @@ from sails.errors import SailsError
 from sails.feeds import Feed, Samples, feed_of
 from sails.launchers import local
 from sails.planning import TimeLeft
-from sails.sessions import ReplaySpec, Session, Status, TrainSpec
+from sails.sessions import ExportSpec, ReplaySpec, Session, Status, TrainSpec
 from sails.ui import charts, words
 from sails.ui.charts import Line
 from sails.ui.frame import go as go_to
@@ -76,7 +76,7 @@ def view(workspace: Workspace, session: Session) -> None:
 def _tick(workspace: Workspace, session: Session, spec: sessions.AnySpec, state: str) -> None:
     with in_words():
         status = session.status()
-        if status.state != state:
+        if status.state != state or not session.folder.exists():
             st.rerun()  # everything else on the page is different now
         feed = feed_of(session)
         feed.update()
@@ -88,7 +88,7 @@ def _tick(workspace: Workspace, session: Session, spec: sessions.AnySpec, state:
                 _steps(workspace, spec, status)
                 _progress(workspace, session, spec, status, feed)
             with place[1]:
-                _stopping(workspace, session, state)
+                _stopping(workspace, session, spec, state)
             with place[6]:
                 _queue(workspace, but=session.id)
         with place[2]:
@@ -199,7 +199,7 @@ def _usual_seconds(workspace: Workspace, _session: str, base: str | None) -> dic
 # --- stop, resume, cancel -------------------------------------------------------------------------
 
 
-def _stopping(workspace: Workspace, session: Session, state: str) -> None:
+def _stopping(workspace: Workspace, session: Session, spec: sessions.AnySpec, state: str) -> None:
     """Stop what runs, or cancel what waits; asks once."""
     if session.stop_requested():
         st.markdown("⏹️ It was asked to stop, and ends after the step that it is in.")
@@ -211,14 +211,10 @@ def _stopping(workspace: Workspace, session: Session, state: str) -> None:
             f"{verb} …", key=f"stop_{session.id}", icon=":material/stop_circle:", disabled=access.view_only()
         ):
             st.session_state[asked] = True
-            st.rerun(scope=_scope())
+            st.rerun()
         return
     with st.container(border=True):
-        st.markdown(
-            "Stop it? What it learned so far is kept, and it can be resumed later. The current model stays."
-            if state == "running"
-            else "Take it out of the queue? Nothing is lost; it can be put back later."
-        )
+        st.markdown(_question(spec, state))
         with st.container(horizontal=True):
             if st.button(f"Yes, {verb.lower()} it", key=f"yes_{session.id}", type="primary"):
                 with told():
@@ -227,15 +223,17 @@ def _stopping(workspace: Workspace, session: Session, state: str) -> None:
                 st.rerun()
             if st.button("No, go on", key=f"no_{session.id}"):
                 st.session_state[asked] = False
-                st.rerun(scope=_scope())
+                st.rerun()
 
 
-def _scope() -> str:
-    """A refresh of the fragment alone where one runs, else of the page."""
-    from streamlit.runtime.scriptrunner import get_script_run_ctx
-
-    context = get_script_run_ctx()
-    return "fragment" if context and context.fragment_ids_this_run else "app"
+def _question(spec: sessions.AnySpec, state: str) -> str:
+    if not isinstance(spec, TrainSpec):
+        return "Stop it? Nothing that you have is changed by that; it can be started again."
+    if state == "running":
+        return (
+            "Stop it? What it learned so far is kept, and it can be resumed later. The current model stays."
+        )
+    return "Take it out of the queue? Nothing is lost; it can be put back later."
 
 
 def resume_button(workspace: Workspace, session: Session) -> None:
@@ -342,7 +340,19 @@ def _answers(feed: Feed) -> None:
     if not samples:
         return
     first, latest = samples[0], samples[-1]
-    st.subheader("What it answers meanwhile", anchor=False)
+    if "after" not in feed.answers:  # else what it answers in the end stands above
+        st.subheader("What it answers meanwhile", anchor=False)
+        _first_and_latest(first, latest)
+    if len(samples) > 2:
+        folded = _folded("All answers on the way", ":material/timeline:", "live_between")
+        if folded.open:
+            for number, question in enumerate(latest.prompts):
+                folded.markdown(f"**{plain(question)}**")
+                lines = (f"- Step {one.step}: {plain(_text(one, number))}" for one in samples)
+                folded.markdown("\n".join(lines))
+
+
+def _first_and_latest(first: Samples, latest: Samples) -> None:
     for number, question in enumerate(latest.prompts):
         with st.container(border=True, gap="xsmall"):
             st.markdown(f"**{plain(question)}**")
@@ -354,13 +364,6 @@ def _answers(feed: Feed) -> None:
                     st.caption("What it answers in between comes here after a while.")
                 else:
                     _answer(f"After step {latest.step}", latest, number)
-    if len(samples) > 2:
-        folded = _folded("All answers in between", ":material/timeline:", "live_between")
-        if folded.open:
-            for number, question in enumerate(latest.prompts):
-                folded.markdown(f"**{plain(question)}**")
-                lines = (f"- Step {one.step}: {plain(_text(one, number))}" for one in samples)
-                folded.markdown("\n".join(lines))
 
 
 def _answer(title: str, sample: Samples, number: int) -> None:
@@ -409,8 +412,10 @@ def _folded(label: str, icon: str, key: str) -> ExpanderContainer:
 
 def _ended(workspace: Workspace, record: sessions.Record) -> None:
     """How it ended in words, the one next step, and whether it worked."""
-    status, session = record.status, record.session
+    status = record.status
     sign, sentence = words.outcome(record)
+    if isinstance(record.spec, ReplaySpec):
+        st.markdown("The replay is over. This is how the recorded session ended:")
     st.markdown(f"{sign} **{plain(sentence)}**")
     if status.failure and status.failure.log_tail:
         st.code("\n".join(status.failure.log_tail), language=None, wrap_lines=True)
@@ -419,14 +424,18 @@ def _ended(workspace: Workspace, record: sessions.Record) -> None:
     with st.container(horizontal=True):
         _next_step(workspace, record)
     did_it_work(record)
-    if status.state in sessions.RESUMABLE:
-        return
-    st.caption(f"Session {code(session.id)}")
+    st.caption(f"Session {code(record.session.id)}")
 
 
 def _next_step(workspace: Workspace, record: sessions.Record) -> None:
     status, spec = record.status, record.spec
-    if status.state in sessions.RESUMABLE and isinstance(spec, TrainSpec):
+    if isinstance(spec, ReplaySpec):
+        link("Sessions", "The recorded session", session=spec.session)
+        return
+    if isinstance(spec, ExportSpec):
+        link("ONNX export", "The ONNX model and its certificate", job=spec.id)
+        return
+    if status.state in sessions.RESUMABLE:
         resume_button(workspace, record.session)
     elif status.verdict == "published":
         exported = "export" in status.results.seconds
@@ -434,9 +443,9 @@ def _next_step(workspace: Workspace, record: sessions.Record) -> None:
         label = "Try it in the chat" if exported else "Make the ONNX model, to chat with it"
         if st.button(label, type="primary", key="live_next", icon=":material/arrow_forward:"):
             go_to(title)
-    elif status.state == "failed" and isinstance(spec, TrainSpec):
+    elif status.state == "failed":
         link("Train", "Train again with other choices", dataset=spec.dataset)
-    link("Sessions", "Everything about this session", session=record.spec.id)
+    link("Sessions", "Everything about this session", session=spec.id)
     link("Train", "Another training")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -668,6 +669,11 @@ def test_an_export_job_and_a_replay_are_shown_as_well(workspace):
     sessions.create(workspace.jobs, spec)
     page = visit(session=spec.id)
     assert "This is a replay of a recorded session" in text(page)
+    replay = Session(workspace.jobs / spec.id)
+    replay.write_status(replay.written_status().model_validate(published()))
+    page = visit(session=spec.id)
+    assert "The replay is over" in text(page)
+    assert not [button for button in page.button if button.key == "live_next"]
     job = sessions.ExportSpec(
         id="20260105-130000-export",
         name="export",
@@ -676,4 +682,13 @@ def test_an_export_job_and_a_replay_are_shown_as_well(workspace):
         onnx_output=workspace.onnx_model,
     )
     sessions.create(workspace.jobs, job)
-    assert "Export: later" in text(visit(session=job.id))
+    page = visit(session=job.id)
+    assert "Export: later" in text(page)
+    assert "Nothing that you have is changed by that" in text(press(page, f"stop_{job.id}"))
+
+
+def test_a_session_that_is_deleted_while_it_is_watched_is_told(workspace):
+    session = make_session(workspace, "waiting")
+    page = visit(session=session.id)
+    shutil.rmtree(session.folder)
+    assert "There is no session" in text(checked(page.run()))
