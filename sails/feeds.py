@@ -266,6 +266,7 @@ class Feed:
         self._metrics = _Blocks(session.metrics)
         self._log = _Blocks(session.log, keep=LOG_BYTES)
         self._log_lines: deque[str] = deque(maxlen=LOG_LINES)
+        self._reading_on = False  # in the background
         self.version = 0  # rises whenever there is something new
         self._forget()
 
@@ -286,8 +287,8 @@ class Feed:
 
     @property
     def share_read(self) -> float:
-        """How much of the metrics file was read, 0 to 1."""
-        return self._metrics.share
+        """How much of the metrics file was read, 0 to 1; a half-written last line counts as read."""
+        return self._metrics.share if self._reading_on else 1.0
 
     @property
     def last(self) -> dict[str, Any]:
@@ -337,6 +338,7 @@ class Feed:
         try:
             self._read_log()
             if not self._read_metrics(time.monotonic() + PATIENCE):
+                self._reading_on = True
                 thread = threading.Thread(target=self._read_on, daemon=True, name="sails-feed")
                 thread.start()
                 handed_over = True
@@ -355,6 +357,7 @@ class Feed:
         try:
             self._read_metrics(float("inf"))
         finally:
+            self._reading_on = False
             self._reading.release()
 
     def _read_metrics(self, deadline: float) -> bool:

@@ -148,6 +148,7 @@ def test_a_half_written_line_waits_for_its_end(session):
     write(session, step(1, 1.0), whole[:20])
     feed = read(session)
     assert feed.curve("loss").x.tolist() == [1]
+    assert feed.share_read == 1.0
     write(session, whole[20:])
     feed.update()
     assert feed.curve("loss").x.tolist() == [1, 2]

@@ -37,7 +37,7 @@ from sails.workspace import Workspace
 REFRESH_SECONDS = 1.0
 CHART_SECONDS = 3.0
 SILENT_SECONDS = 30  # a worker says that it lives every five
-LOG_TAIL = 40  # lines shown
+LOG_TAIL = 25  # lines shown
 LOSS_POINTS, SMALL_POINTS = 700, 100  # of the loss, and of the curves beside it: what a screen can show
 AVERAGE_FROM = 30  # steps, before an average says more than the steps themselves
 
@@ -68,6 +68,8 @@ def view(workspace: Workspace, session: Session) -> None:
         )
     tab_title("Train", _tab(status))
     if status.state not in ACTIVE:
+        with st.spinner("Reading what it wrote …"):  # of a long session, a few seconds the first time
+            feed_of(session).wait()
         _ended(workspace, record)
     refresh = REFRESH_SECONDS if status.state in ACTIVE else None
     st.fragment(_tick, run_every=refresh)(workspace, session, record.spec, status.state)
@@ -399,7 +401,7 @@ def _log(session: Session, feed: Feed) -> None:
             st.caption(found + (f"; the last {LOG_TAIL}:" if len(lines) > LOG_TAIL else "."))
         st.caption("The newest line stands at the top.")
         newest = "\n".join(reversed(lines[-LOG_TAIL:]))
-        st.code(newest or "(nothing)", language=None, wrap_lines=True, height=300)
+        st.code(newest or "(nothing)", language=None, wrap_lines=True)
 
 
 def _folded(label: str, icon: str, key: str) -> ExpanderContainer:
@@ -443,10 +445,11 @@ def _next_step(workspace: Workspace, record: sessions.Record) -> None:
         label = "Try it in the chat" if exported else "Make the ONNX model, to chat with it"
         if st.button(label, type="primary", key="live_next", icon=":material/arrow_forward:"):
             go_to(title)
-    elif status.state == "failed":
-        link("Train", "Train again with other choices", dataset=spec.dataset)
     link("Sessions", "Everything about this session", session=spec.id)
-    link("Train", "Another training")
+    if status.state == "failed":
+        link("Train", "Train again with other choices", dataset=spec.dataset)
+    else:
+        link("Train", "Another training")
 
 
 # --- what runs and what waits ---------------------------------------------------------------------
@@ -481,7 +484,7 @@ def _queue(workspace: Workspace, but: str = "") -> None:
     others = [one for one in waiting if one != but]
     if not others:
         return
-    st.subheader("What waits", anchor=False)
+    (st.subheader if but else st.header)("What waits", anchor=False)
     for one in others:
         session = Session(workspace.sessions / one)
         with st.container(horizontal=True, vertical_alignment="center"):

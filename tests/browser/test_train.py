@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 from sails import locks, sessions
@@ -69,7 +70,7 @@ def choose_tiny(page: Page, tiny: Path) -> None:
 def start(page: Page) -> None:
     button = page.get_by_role("button", name=re.compile("Start "))
     expect(button).to_be_enabled()
-    button.click()
+    button.dblclick()  # as impatient people do
     expect(page).to_have_url(re.compile("session="))
 
 
@@ -88,6 +89,7 @@ def test_a_training_is_started_watched_stopped_and_resumed(page, dashboard, work
     start(page)
 
     expect(page).to_have_title(re.compile(r"▶"), timeout=PATIENT)
+    assert len(sessions.history(workspace)) == 1
     expect(page.get_by_text("How wrong it still is (loss)")).to_be_visible(timeout=PATIENT)
     expect(page).to_have_title(re.compile(r"▶ \d+.% · Train"))
     expect(page.get_by_text("Learn: now")).to_be_visible()
@@ -230,14 +232,20 @@ def test_the_form_and_the_live_view_fit_a_phone_in_both_themes(page, dashboard, 
     page.emulate_media(color_scheme=theme)
     visit(page, dashboard)
     expect(page.get_by_role("button", name="Start the training")).to_be_enabled()
-    for summary in page.locator("summary").all():
-        summary.click()
-    assert page.evaluate(ACROSS) <= 0
+    check_all_opened(page)
     visit(page, dashboard, session=session.id)
     expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
-    for summary in page.locator("summary").all():
+    check_all_opened(page)
+
+
+def check_all_opened(page: Page) -> None:
+    """With everything open, nothing is too wide, and nothing bars who does not use eyes and a mouse."""
+    for summary in page.get_by_test_id("stMain").locator("summary").all():
         summary.click()
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     assert page.evaluate(ACROSS) <= 0
+    found = Axe().run(page).response["violations"]
+    assert [one for one in found if one["impact"] in ("serious", "critical")] == []
 
 
 def test_a_number_that_cannot_be_never_leaves_the_field(page, dashboard, workspace):
