@@ -42,6 +42,7 @@ def furnished(dashboard: Dashboard) -> Workspace:
     """Recorded sessions, and a model of either kind."""
     workspace = Workspace.open(dashboard.workspace)
     demo.make(workspace)
+    (workspace.root / demo.MARK).unlink()
     make_situation(workspace.root, 3)
     return workspace
 
@@ -57,6 +58,16 @@ def visit(page: Page, dashboard: Dashboard, title: str, query: str = "") -> None
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def barriers(page: Page) -> list[tuple[str, str, str]]:
+    """What keeps people from using the page who see little, or use no mouse: rule, element and why."""
+    return [
+        (violation["id"], node["html"][:200], node["failureSummary"])
+        for violation in Axe().run(page).response["violations"]
+        if violation["impact"] in SERIOUS
+        for node in violation["nodes"]
+    ]
 
 
 @every_page
@@ -86,14 +97,27 @@ def test_no_page_has_a_serious_barrier_and_each_fits_a_phone(page, dashboard, vi
         page.screenshot(path=file)
         assert file.stat().st_size > 10_000
         if name == "laptop":
-            found = Axe().run(page).response["violations"]
-            barriers = [
-                (violation["id"], node["html"][:200], node["failureSummary"])
-                for violation in found
-                if violation["impact"] in SERIOUS
-                for node in violation["nodes"]
-            ]
-            assert barriers == []
+            assert barriers(page) == []
+
+
+def test_a_recorded_session_is_replayed_live_and_marked_as_a_replay(page, dashboard, tmp_path):
+    workspace = Workspace.open(dashboard.workspace)
+    demo.make(workspace)
+    visit(page, dashboard, "Bridge")
+    expect(page.get_by_text("This is a demo.")).to_be_visible()
+    assert barriers(page) == []
+    page.get_by_label("Seconds").fill("30")
+    page.get_by_label("Seconds").press("Enter")
+    page.get_by_role("button", name="Replay it").click()
+    expect(page.get_by_text("This is a replay of a recorded session")).to_be_visible()
+    expect(page).to_have_title(re.compile(r"▶ [4-9]\d.% · Train"), timeout=120_000)
+    pictures = Path(os.environ.get("SAILS_SCREENSHOTS") or tmp_path)
+    page.screenshot(path=pictures / "live.png")
+    expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
+    expect(page).to_have_title(re.compile("✅ Done"), timeout=120_000)
+    expect(page.get_by_role("heading", name="Did it work?")).to_be_visible()
+    expect(page.get_by_text("This is a replay of a recorded session")).to_be_visible()
+    assert workspace.situation().trained.state == "missing"
 
 
 @pytest.mark.usefixtures("furnished")
