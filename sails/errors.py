@@ -117,6 +117,6 @@ def classify(error: BaseException) -> SailsError:
             "Close other programs, choose a smaller batch size, or a smaller base model.",
         )
     return UnknownError(
-        f"{type(error).__name__}: {text.splitlines()[0][:300]}",
+        f"{type(error).__name__}: {text.splitlines()[0][:300].rstrip('.')}.",
         "The last lines of the log say more; running the session again is safe.",
     )

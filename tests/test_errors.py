@@ -82,7 +82,7 @@ def test_another_operating_system_error_is_no_full_disk():
 def test_an_unknown_error_says_its_first_line_and_where_to_look():
     unknown = classify(ValueError("wrong shape\nline two\nline three"))
     assert type(unknown) is UnknownError
-    assert str(unknown) == "ValueError: wrong shape"
+    assert str(unknown) == "ValueError: wrong shape."
     assert "log" in unknown.remedy
 
 
