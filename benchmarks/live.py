@@ -11,6 +11,8 @@ does. A viewer asks for a refresh of the live part every second, as the page doe
 - viewers per core: the most viewers, each refreshing once a second, whose 95th percentile from request to end
   is under 0.5 s, while the server runs on one core
 - start: seconds from the command to the first page drawn to its end
+- with --soak N: memory of the server behind a tenth of N refreshes and behind all of them; a day of one
+  viewer is 86,400
 """
 
 from __future__ import annotations
@@ -265,6 +267,18 @@ async def crowd(port: int, session: str, count: int) -> float:
     return statistics.quantiles(times, n=20)[-1]
 
 
+async def soak(server: psutil.Process, port: int, session: str, refreshes: int) -> tuple[float, float]:
+    """Megabytes of the server's memory behind a tenth of so many refreshes in a row, and behind all."""
+    viewer = await Viewer.open(port, session)
+    sizes = []
+    for number in range(1, refreshes + 1):
+        await viewer.refresh()
+        if number in (max(1, refreshes // 10), refreshes):
+            sizes.append(server.memory_info().rss / 1e6)
+    await viewer.close()
+    return sizes[0], sizes[-1]
+
+
 async def first_page(port: int) -> None:
     connection = await _connect(port)
     message = BackMsg()
@@ -281,7 +295,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="metric rows")
-    sizes = options.parse_args().sizes
+    options.add_argument("--soak", type=int, default=0, metavar="N", help="refreshes without a pause")
+    sizes, refreshes = (chosen := options.parse_args()).sizes, chosen.soak
     lines = [("what", "measured", "reach")]
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace.open(Path(folder) / "workspace")
@@ -309,6 +324,12 @@ def main() -> None:
                     break
                 reached = f"{count} ({percentile * 1000:.0f} ms)"
         lines.append(("viewers at 1 s on one core (95th percentile)", reached, "≥ 50"))
+        if refreshes:
+            with running(workspace, session, rows), dashboard(workspace.root) as (server, port, _):
+                early, late = asyncio.run(soak(server, port, session.id, refreshes))
+            lines.append(
+                (f"memory behind {refreshes:,} refreshes", f"{early:.0f} → {late:.0f} MB", "no growth")
+            )
         began = time.monotonic()
         with dashboard(workspace.root) as (_, port, _):
             asyncio.run(first_page(port))
