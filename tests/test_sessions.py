@@ -45,6 +45,8 @@ from sails.sessions import (
     find,
     free_id,
     history,
+    index,
+    metrics,
     next_to_start,
     record,
     resume,
@@ -285,7 +287,7 @@ def test_a_worker_that_ends_between_any_two_lines_of_a_reader_never_seems_interr
                 lock.release()
                 ended.append(count)
 
-        seen.append(for_every_line(session.status, (sessions,), end).state)
+        seen.append(for_every_line(session.status, (sessions.session,), end).state)
         lock.release()
         if not ended:
             break
@@ -614,7 +616,7 @@ def reads(monkeypatch):
         opened.append(Path(path).name)
         return open(path, *args, **kwargs)
 
-    monkeypatch.setattr(sessions, "open", counting, raising=False)
+    monkeypatch.setattr(index, "open", counting, raising=False)
     return opened
 
 
@@ -717,7 +719,7 @@ def test_who_looks_at_what_runs_reads_one_session_of_a_hundred(workspace, reads)
     assert running(workspace).session == session
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sessions, "_look", lambda path: seen.append(path))
+        patch.setattr(index, "_look", lambda path: seen.append(path))
         assert running(workspace).session == session
     assert seen == []
     for lock in locks:
@@ -897,7 +899,7 @@ def test_a_hundred_thousand_lines_are_read_from_disk_once(tmp_path, monkeypatch)
         return CountingFile(file, lambda *size: counted.append(read(*size)) or counted[-1])
 
     path.write_text("".join(f'{{"kind": "step", "step": {n}}}\n' for n in range(100_000)))
-    monkeypatch.setattr(sessions, "open", counting_open, raising=False)
+    monkeypatch.setattr(metrics, "open", counting_open, raising=False)
     reader = MetricsReader(path)
     assert len(reader.read_metrics()) == 100_000
     assert sum(map(len, counted)) == path.stat().st_size

@@ -1,0 +1,265 @@
+"""The history of a workspace: every session, found and read once; what runs; which model came from which."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from sails import locks
+from sails.errors import SailsError, WorkspaceError
+from sails.sessions.queue import waiting
+from sails.sessions.session import SPEC, AnySpec, Session, Status
+from sails.workspace import Workspace
+
+_ID = re.compile(r"\w[\w.-]{0,99}")  # what a folder of a session may be called
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of the history."""
+
+    session: Session
+    spec: AnySpec
+    status: Status
+
+    def brief(self) -> dict[str, Any]:
+        """The short form, ready for JSON."""
+        plan, results = self.status.plan, self.status.results
+        return {
+            "id": self.spec.id,
+            "name": self.spec.name,
+            "kind": self.spec.kind,
+            "created": self.spec.created.isoformat(),
+            "state": self.status.state,
+            "phase": self.status.phase,
+            "step": self.status.step,
+            "total_steps": self.status.total_steps,
+            "verdict": self.status.verdict,
+            "dataset": getattr(self.spec, "dataset", None),
+            "row": plan.row if plan else None,
+            "start_from": plan.start_from if plan else None,
+            "learning_rate": plan.learning_rate if plan else None,
+            "automatic_learning_rate": plan.automatic_learning_rate if plan else None,
+            "learning_rate_chosen_by": plan.learning_rate_chosen_by if plan else None,
+            "loss_before": results.taught_before.loss if results.taught_before else None,
+            "loss_after": results.taught_after.loss if results.taught_after else None,
+            "seconds": self.seconds,
+        }
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it has run, in seconds; None when it has not started."""
+        if not self.status.started:
+            return None
+        end = self.status.ended or self.status.heartbeat or datetime.now(UTC)
+        return round((end - self.status.started).total_seconds(), 1)
+
+    def full(self) -> dict[str, Any]:
+        """Everything: spec, status, plan as carried out, final metrics, verdict."""
+        return {
+            **self.brief(),
+            "spec": self.spec.model_dump(mode="json"),
+            "status": self.status.model_dump(mode="json"),
+            "plan": self.status.plan.model_dump(mode="json") if self.status.plan else None,
+            "metrics": self.status.results.model_dump(mode="json"),
+        }
+
+
+def record(session: Session) -> Record:
+    return Record(session, session.spec(), session.status())
+
+
+def history(workspace: Workspace) -> list[Record]:
+    """All training sessions, oldest first; a damaged one is left out.
+
+    What was read once is kept, so that asking again costs one look at each session.
+    """
+    return _index(workspace.sessions).records()
+
+
+SETTLED_SECONDS = 2.0  # a file changed more recently may change again without its time or size telling
+_FileState = tuple[int, int, int]  # when it was written in ns, how long it is in bytes, and its inode
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What was read of one session, and how its status file looked just before."""
+
+    file: _FileState | None
+    settled: bool
+    record: Record | None  # with the state as it was written; None: damaged
+
+
+class _Index:
+    """The records of one folder of sessions; a file that did not change since is not read again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._guard = threading.Lock()
+        self._entries: dict[str, _Entry] = {}
+        self._last_running: str | None = None
+
+    def records(self) -> list[Record]:
+        with self._guard:
+            names = _names(self.folder)
+            with _no_collection(len(names) - len(self._entries)):
+                entries = {name: entry for name in names if (entry := self._entry(name))}
+            self._entries = entries  # a new one, so that what was deleted is forgotten
+        found = (entry.record for entry in entries.values())
+        return [now for record in found if record and (now := _as_it_is_now(record))]
+
+    def running(self) -> Record | None:
+        """The session that runs, which was most likely the one that ran a moment ago."""
+        last = self._last_running
+        if last is not None:
+            with contextlib.suppress(SailsError):
+                found = record(Session(self.folder / last))
+                if found.status.state == "running":
+                    return found
+        runs = next((r for r in reversed(self.records()) if r.status.state == "running"), None)
+        self._last_running = runs.session.id if runs else None
+        return runs
+
+    def _entry(self, name: str) -> _Entry | None:
+        """What is known of a session, read again if need be; None where there is no spec (any more)."""
+        file = _look(f"{self.folder}{os.sep}{name}/status.json")
+        known = self._entries.get(name)
+        # The spec never changes, so the status alone tells; without one, the session may have been deleted.
+        if known is not None and known.settled and file is not None and known.file == file:
+            return known
+        return self._read(name, file)
+
+    def _read(self, name: str, file: _FileState | None) -> _Entry | None:
+        """The session as its files say now; None where there is no spec, or none any more."""
+        folder = f"{self.folder}{os.sep}{name}"  # not a Path: of those, thousands cost more than the reading
+        now = time.time_ns()
+        try:
+            with open(f"{folder}/spec.json", "rb") as opened:
+                settled = _is_settled(os.fstat(opened.fileno()).st_mtime_ns, now)
+                spec = SPEC.validate_json(opened.read())
+            status = Status()
+            if file is not None:
+                settled = settled and _is_settled(file[0], now)
+                with open(f"{folder}/status.json", "rb") as opened:
+                    status = Status.model_validate_json(opened.read())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValidationError):
+            return _Entry(file, False, None)
+        return _Entry(file, settled, Record(Session(Path(folder)), spec, status))
+
+
+@contextlib.contextmanager
+def _no_collection(new: int) -> Iterator[None]:
+    """Reading thousands of sessions makes no garbage, and looking for it takes as long as the reading."""
+    pause = new > 500 and gc.isenabled()
+    if pause:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if pause:
+            gc.enable()
+
+
+def _is_settled(written: int, now: int) -> bool:
+    return abs(now - written) > SETTLED_SECONDS * 1e9
+
+
+def _names(folder: Path) -> list[str]:
+    """What lies in a folder of sessions, in order of time; hidden are those that are just being deleted."""
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _look(path: str) -> _FileState | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _as_it_is_now(written: Record) -> Record | None:
+    """A record whose worker may have died since it said that it runs; None when it is damaged by now."""
+    if written.status.state != "running":
+        return written
+    try:
+        return Record(written.session, written.spec, written.session.status())
+    except (SailsError, OSError):
+        return None
+
+
+@lru_cache(maxsize=8)  # as many workspaces as one dashboard is likely to show at a time
+def _index(folder: Path) -> _Index:
+    return _Index(folder)
+
+
+def find(workspace: Workspace, wanted: str) -> Session:
+    """A session or job by its id, the end of its id, or `last`; raises `WorkspaceError` unless it is one."""
+    if _ID.fullmatch(wanted):
+        for folder in (workspace.sessions, workspace.jobs):
+            if (folder / wanted / "spec.json").exists():
+                return Session(folder / wanted)
+    names = _names(workspace.sessions)
+    if wanted == "last":
+        for name in reversed(names):
+            if (workspace.sessions / name / "spec.json").exists():
+                return Session(workspace.sessions / name)
+    called = (name for name in names if name.endswith(f"-{wanted}"))
+    matches = [name for name in called if (workspace.sessions / name / "spec.json").exists()]
+    if len(matches) == 1:
+        return Session(workspace.sessions / matches[0])
+    problem = f"{len(matches)} sessions are called {wanted}" if matches else f"There is no session {wanted!r}"
+    raise WorkspaceError(f"{problem} in {workspace.root}.", "See `sails sessions list` for their full names.")
+
+
+def running(workspace: Workspace) -> Record | None:
+    """The training session that runs now; costs next to nothing while none does."""
+    if not locks.is_held(workspace.training_lock):
+        return None
+    return _index(workspace.sessions).running()
+
+
+def running_jobs(workspace: Workspace) -> list[Record]:
+    """Exports and replays that run now or are just starting, oldest first."""
+    return [r for r in _index(workspace.jobs).records() if r.status.state in ("queued", "running")]
+
+
+def active(workspace: Workspace) -> str | None:
+    """The id of the session that trains now, else of the first that waits."""
+    if record := running(workspace):
+        return record.spec.id
+    return next((entry.id for entry in waiting(workspace)), None)
+
+
+def ancestors(workspace: Workspace, fingerprint: str | None) -> list[Record]:
+    """The sessions that made the model with this fingerprint, oldest first.
+
+    Follows parents, not the calendar, so a model that was rolled back has the lineage that it had.
+    """
+    by_fingerprint = {r.status.fingerprint: r for r in history(workspace) if r.status.fingerprint}
+    return chain(by_fingerprint, fingerprint)
+
+
+def chain(by_fingerprint: Mapping[str, Record], fingerprint: str | None) -> list[Record]:
+    """`ancestors`, among sessions that were read already and are known by the fingerprint of their model."""
+    line: dict[str, Record] = {}
+    while fingerprint is not None and fingerprint in by_fingerprint and fingerprint not in line:
+        line[fingerprint] = by_fingerprint[fingerprint]
+        fingerprint = line[fingerprint].status.parent
+    return list(line.values())[::-1]

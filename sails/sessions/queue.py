@@ -1,0 +1,133 @@
+"""The queue of a workspace: who waits, who is next, stopping and resuming. First come, first served."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from sails import access, locks
+from sails.errors import RequestError, WorkspaceError
+from sails.sessions.session import Failure, Session
+from sails.workspace import Workspace, read_json
+
+RESUMABLE = ("stopped", "interrupted")
+MAX_STARTS = 3  # a worker that dies this often before it says "running" will not come up
+START_SECONDS = 15  # how long a worker may take to say so
+
+
+class Waiting(BaseModel):
+    id: str
+    starts: int = 0
+    last_start: float = 0.0  # seconds since 1970
+
+
+class _Queue(BaseModel):
+    waiting: list[Waiting] = []
+
+
+def waiting(workspace: Workspace) -> list[Waiting]:
+    """Who waits, first first. A damaged file counts as an empty queue."""
+    try:
+        return _Queue.model_validate(read_json(workspace.queue) or {}).waiting
+    except ValidationError:
+        return []
+
+
+def _write_queue(workspace: Workspace, entries: list[Waiting]) -> None:
+    locks.write_atomic(workspace.queue, _Queue(waiting=entries).model_dump_json())
+
+
+def _queue_lock(workspace: Workspace) -> Path:
+    return workspace.root / "queue.lock"
+
+
+def queue_at_rest(workspace: Workspace) -> contextlib.AbstractContextManager[None]:
+    """While it is held, nobody joins or leaves the queue, and no session is started from it."""
+    return locks.short_lock(_queue_lock(workspace))
+
+
+def enqueue(workspace: Workspace, session: Session) -> None:
+    access.require_changes()
+    with locks.short_lock(_queue_lock(workspace)):
+        entries = waiting(workspace)
+        if all(entry.id != session.id for entry in entries):
+            _write_queue(workspace, [*entries, Waiting(id=session.id)])
+
+
+def dequeue(workspace: Workspace, session_id: str) -> bool:
+    """Take a session out of the queue; False when it was not in it."""
+    with locks.short_lock(_queue_lock(workspace)):
+        entries = waiting(workspace)
+        left = [entry for entry in entries if entry.id != session_id]
+        if len(left) < len(entries):
+            _write_queue(workspace, left)
+        return len(left) < len(entries)
+
+
+def next_to_start(workspace: Workspace) -> Session | None:
+    """The first in the queue, with this start counted; None when there is none or it is just starting.
+
+    One that never comes up is failed and passed over.
+    """
+    with locks.short_lock(_queue_lock(workspace)):
+        entries = waiting(workspace)
+        while entries:
+            first = entries[0]
+            session = Session(workspace.sessions / first.id)
+            # A clock that was set back must not hold up the queue, hence the 0.
+            if session.folder.exists() and 0 <= time.time() - first.last_start < START_SECONDS:
+                return None
+            if session.folder.exists() and first.starts < MAX_STARTS:
+                first.starts, first.last_start = first.starts + 1, time.time()
+                _write_queue(workspace, entries)
+                return session
+            entries = entries[1:]
+            if session.folder.exists():
+                with contextlib.suppress(WorkspaceError):  # a damaged status cannot be changed
+                    _fail_to_start(session)
+            _write_queue(workspace, entries)
+    return None
+
+
+def _fail_to_start(session: Session) -> None:
+    failure = Failure(
+        kind="unknown",
+        message=f"The worker could not be started in {MAX_STARTS} tries.",
+        remedy="The last lines of the log say why.",
+        log_tail=session.log_tail(),
+    )
+    changes = {"state": "failed", "phase": "done", "ended": datetime.now(UTC), "failure": failure}
+    session.write_status(session.written_status().model_copy(update=changes))
+
+
+def stop(workspace: Workspace, session: Session) -> None:
+    """Ask a running session to end, or cancel one that waits. Raises `RequestError` when it has ended."""
+    access.require_changes()
+    status = session.status()
+    if status.state not in ("queued", "running"):
+        raise RequestError(f"{session.id} is not running: it is {status.state}.")
+    session.request_stop()
+    dequeue(workspace, session.id)
+    # Without a worker nobody else will say so; the queue may have lost it, when its writer was killed.
+    if not locks.is_held(session.lock) and (status := session.written_status()).state == "queued":
+        ended = {"state": "stopped", "ended": datetime.now(UTC), "message": "Cancelled in the queue"}
+        session.write_status(status.model_copy(update=ended))
+
+
+def resume(workspace: Workspace, session: Session) -> None:
+    """Put a stopped or interrupted session back into the queue. Raises `RequestError` otherwise."""
+    access.require_changes()
+    status = session.status()
+    if status.state not in RESUMABLE:
+        raise RequestError(
+            f"{session.id} cannot be resumed: it is {status.state}.",
+            "Only stopped and interrupted sessions can be resumed.",
+        )
+    session.clear_stop()
+    changes = {"state": "queued", "queued": datetime.now(UTC), "ended": None, "pid": None, "message": ""}
+    session.write_status(status.model_copy(update=changes))
+    enqueue(workspace, session)
