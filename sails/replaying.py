@@ -8,13 +8,14 @@ of the time that it took when it was recorded.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, get_args
 
 from sails import access, sessions
 from sails.errors import RequestError
 from sails.launchers import local
+from sails.reporting import Reporter
 from sails.sessions import MetricsReader, Phase, ReplaySpec, Session, Status, TrainSpec
 from sails.workspace import Workspace
 
@@ -44,20 +45,17 @@ def start(workspace: Workspace, recorded: Session, seconds: float = 60.0) -> Ses
     return job
 
 
-def play(recorded: Session, seconds: float, reporter: Any, wait: Callable[[float], None]) -> None:
-    """Write a recorded session's phases, metrics and results again, spread over `seconds`.
-
-    `reporter` is a `sails.worker.Reporter`; `wait` sleeps for so many seconds, or raises when it is to end.
-    """
+def play(recorded: Session, seconds: float, reporter: Reporter) -> None:
+    """Write a recorded session's phases, metrics and results again, spread over `seconds`."""
     status = recorded.status()
     shares = _shares(status)
     reporter.update(plan=status.plan, notes=status.notes)
     for phase, share in shares.items():
         with reporter.phase(phase):
             if phase == "train":
-                _play_metrics(recorded, seconds * share, reporter, wait)
+                _play_metrics(recorded, seconds * share, reporter)
             else:
-                _play_phase(seconds * share, reporter, wait)
+                _play_phase(seconds * share, reporter)
     keep = {"verdict": status.verdict, "verdict_reason": status.verdict_reason, "results": status.results}
     reporter.update(**keep, step=status.step, total_steps=status.total_steps)
 
@@ -69,13 +67,13 @@ def _shares(status: Status) -> dict[str, float]:
     return {phase: time / total for phase, time in times.items()}
 
 
-def _play_phase(seconds: float, reporter: Any, wait: Callable[[float], None]) -> None:
+def _play_phase(seconds: float, reporter: Reporter) -> None:
     for part in range(10):
         reporter.progress(part / 10, "")
-        wait(seconds / 10)
+        reporter.wait(seconds / 10)
 
 
-def _play_metrics(recorded: Session, seconds: float, reporter: Any, wait: Callable[[float], None]) -> None:
+def _play_metrics(recorded: Session, seconds: float, reporter: Reporter) -> None:
     """All metrics in their order; between two steps, each step's share of the time."""
     metrics = MetricsReader(recorded.metrics).read_metrics()
     lengths = list(_step_seconds(metrics))
@@ -86,7 +84,7 @@ def _play_metrics(recorded: Session, seconds: float, reporter: Any, wait: Callab
         reporter.metric(metric["kind"], **values)
         if metric["kind"] == "step":
             with contextlib.suppress(StopIteration):
-                wait(next(times) * per_second)
+                reporter.wait(next(times) * per_second)
 
 
 def _step_seconds(metrics: list[dict[str, Any]]) -> Iterator[float]:

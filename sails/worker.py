@@ -15,11 +15,7 @@ import json
 import logging
 import shutil
 import sys
-import threading
-import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,19 +28,15 @@ from sails.errors import (
     BusyError,
     ModelLoadError,
     RequestError,
-    SailsError,
-    UnknownError,
     VerificationError,
     WorkspaceError,
-    classify,
 )
 from sails.launchers import local
 from sails.questions import UNRELATED, Answered, Question, questions_for
+from sails.reporting import Reporter, Stopped, live
 from sails.sessions import (
     ExportSpec,
-    Failure,
     MetricsReader,
-    MetricsWriter,
     ReplaySpec,
     Session,
     Status,
@@ -52,7 +44,6 @@ from sails.sessions import (
 )
 from sails.workspace import Workspace, inspect_model
 
-HEARTBEAT_SECONDS = 5.0
 JUDGED_ROWS = 64  # at most so many taught rows, and so many held-out rows, are scored before and after
 VERIFIED_PROMPTS = 16
 ANSWER_TOKENS = 48  # of each answer before and after the lesson
@@ -75,9 +66,9 @@ def main(folder: str) -> int:
     try:
         spec = session.spec()
         if isinstance(spec, ExportSpec):
-            return _live(session, lambda reporter: run_export(spec, reporter))
+            return live(session, lambda reporter: run_export(spec, reporter))
         if isinstance(spec, ReplaySpec):
-            return _live(session, lambda reporter: run_replay(session, spec, reporter))
+            return live(session, lambda reporter: run_replay(session, spec, reporter))
         return _train_in_turn(session, spec)
     finally:
         own.release()
@@ -95,7 +86,7 @@ def _train_in_turn(session: Session, spec: TrainSpec) -> int:
     try:
         if session.written_status().state != "queued":
             return 0
-        return _live(session, lambda reporter: run_training(workspace, session, spec, reporter))
+        return live(session, lambda reporter: run_training(workspace, session, spec, reporter))
     finally:
         sessions.dequeue(workspace, session.id)
         training.release()
@@ -112,121 +103,6 @@ def _set_up_log() -> None:
 def _workspace_of(session: Session, spec: TrainSpec) -> Workspace:
     root = session.folder.parent.parent
     return Workspace(root, spec.trained_model, spec.onnx_model)
-
-
-# --- saying where it stands -----------------------------------------------------------------------
-
-
-class Stopped(BaseException):
-    """The person asked the session to end; raised between two pieces of work.
-
-    No `Exception`, so that no library on the way takes it for a failure of its own.
-    """
-
-
-class Reporter:
-    """The one writer of a session's status and metrics, with a heartbeat while long work says nothing."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.status = session.written_status()
-        self._metrics = MetricsWriter(session.metrics)
-        self._guard = threading.RLock()
-        self._written = 0.0
-        self._ended = threading.Event()
-        self._stop = threading.Event()
-
-    def start(self) -> None:
-        locks.on_termination(self._stop.set)
-        now = datetime.now(UTC)
-        self.update(state="running", started=self.status.started or now, ended=None, failure=None)
-        threading.Thread(target=self._beat, daemon=True).start()
-
-    def _beat(self) -> None:
-        while not self._ended.wait(HEARTBEAT_SECONDS):
-            self.update()
-
-    def update(self, **changes: Any) -> None:
-        """Change fields of the status and write it now."""
-        with self._guard:
-            if self._ended.is_set():
-                return
-            identity = sessions.this_worker()
-            now = datetime.now(UTC)
-            self.status = self.status.model_copy(update={**changes, **identity, "heartbeat": now})
-            self.session.write_status(self.status)
-            self._written = time.monotonic()
-
-    def result(self, **changes: Any) -> None:
-        self.update(results=self.status.results.model_copy(update=changes))
-
-    def note(self, text: str) -> None:
-        log.info("%s", text)
-        self.update(notes=(*self.status.notes, text))
-
-    def progress(self, fraction: float, message: str) -> None:
-        """Progress inside a phase, written at most twice a second."""
-        with self._guard:
-            self.status = self.status.model_copy(update={"progress": fraction, "message": message})
-            if time.monotonic() - self._written > 0.5:
-                self.update()
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """One step of the pipeline, timed."""
-        log.info("— %s", name)
-        self.update(phase=name, phase_started=datetime.now(UTC), progress=0.0, message="")
-        began = time.monotonic()
-        yield
-        seconds = {**self.status.results.seconds, name: round(time.monotonic() - began, 2)}
-        self.result(seconds=seconds, peak_memory=locks.peak_memory())
-
-    def metric(self, kind: str, **values: Any) -> None:
-        self._metrics.write(kind, **values)
-        if kind == "step":
-            message = f"round {values['epoch']:.1f}, loss {values['loss']:.3f}"
-            with self._guard:
-                counts = {"step": values["step"], "total_steps": values["total_steps"]}
-                self.status = self.status.model_copy(update=counts)
-            self.progress(values["step"] / values["total_steps"], message)
-
-    def should_stop(self) -> bool:
-        return self._stop.is_set() or self.session.stop_requested()
-
-    def check_stop(self) -> None:
-        if self.should_stop():
-            raise Stopped
-
-    def end(self, state: str, **changes: Any) -> None:
-        self.update(state=state, ended=datetime.now(UTC), progress=1.0, **changes)
-        self._ended.set()
-        self._metrics.close()
-
-
-def _live(session: Session, work: Any) -> int:
-    """Run `work`, and turn every way in which it can end into a status."""
-    reporter = Reporter(session)
-    reporter.start()
-    try:
-        work(reporter)
-    except Stopped:
-        log.info("Stopped, as asked.")
-        reporter.end("stopped", message="Stopped; it can be resumed")
-        return 0
-    except Exception as error:  # noqa: BLE001 (the end of the line: everything becomes a status)
-        failure = classify(error)
-        log.error("%s\n%s", failure.sentence, "".join(traceback.format_exception(error)))
-        shutil.rmtree(session.checkpoints, ignore_errors=True)  # a failed session is not resumed
-        reporter.end("failed", failure=_failure(session, failure))
-        return 1
-    reporter.end("succeeded", phase="done", message="")
-    log.info("Done.")
-    return 0
-
-
-def _failure(session: Session, error: SailsError) -> Failure:
-    tail = session.log_tail() if isinstance(error, UnknownError) else ()
-    return Failure(kind=error.kind, message=str(error), remedy=error.remedy, log_tail=tail)
 
 
 # --- a training session ---------------------------------------------------------------------------
@@ -631,18 +507,7 @@ def run_replay(job: Session, spec: ReplaySpec, reporter: Reporter) -> None:
     """A recorded session of the same workspace, played again; raises `WorkspaceError` when it is gone."""
     recorded = Session(job.folder.parent.parent / "sessions" / spec.session)
     log.info("This is a replay of %s: nothing is trained.", recorded.spec().id)
-    replaying.play(recorded, spec.seconds, reporter, lambda seconds: _wait(reporter, seconds))
-
-
-def _wait(reporter: Reporter, seconds: float) -> None:
-    """Sleep, unless the person asks to stop."""
-    end = time.monotonic() + seconds
-    while True:
-        reporter.check_stop()
-        left = end - time.monotonic()
-        if left <= 0:
-            return
-        time.sleep(min(left, 0.2))
+    replaying.play(recorded, spec.seconds, reporter)
 
 
 def jsonable(value: Any) -> dict[str, Any]:

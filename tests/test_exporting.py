@@ -15,6 +15,7 @@ from sails import access, exporting, locks, publishing, sessions, worker
 from sails.errors import BusyError, RequestError, ViewOnlyError, WorkspaceError
 from sails.exporting import export_base, export_current, export_for, freshness, jobs, pack, read_job
 from sails.launchers import local
+from sails.reporting import Reporter
 from sails.speakers import find, speakers
 from sails.workspace import Workspace, inspect_onnx
 from tests.exported import VERSION, add_version, copy_talking, make_talking
@@ -210,7 +211,7 @@ def test_a_model_that_changes_meanwhile_fails_the_job_and_keeps_the_old_export(p
         if words == "writing the tokenizer":
             config.write_text(config.read_text() + "\n")
 
-    reporter = worker.Reporter(export_current(place))
+    reporter = Reporter(export_current(place))
     with pytest.raises(Exception, match="changed while its ONNX model was being made"):
         worker._export(place.trained_model, place.onnx_model, False, None, (), reporter, progress=changing)
     reporter.end("failed")

@@ -21,6 +21,7 @@ FLOORS = (
     (
         "sails.worker",
         "sails.launchers",
+        "sails.reporting",
         "sails.foresight",
         "sails.replaying",
         "sails.exporting",

@@ -65,10 +65,8 @@ def test_each_step_takes_its_share_of_the_time(recorded):
         def __init__(self):
             self.waited, self.written = [], []
 
-        def update(self, **_):
-            pass
-
-        progress = result = update
+        def wait(self, seconds):
+            self.waited.append(seconds)
 
         def metric(self, kind, **values):
             self.written.append((kind, values))
@@ -77,7 +75,7 @@ def test_each_step_takes_its_share_of_the_time(recorded):
     metrics[2]["tokens_per_second"] = 25.0  # the second step took twice as long
     recorded.metrics.write_text("".join(json.dumps(line) + "\n" for line in metrics))
     paper = Paper()
-    replaying._play_metrics(recorded, 10.0, paper, paper.waited.append)
+    replaying._play_metrics(recorded, 10.0, paper)
     assert paper.waited == pytest.approx([2.0, 4.0, 2.0, 2.0])
     assert [kind for kind, _ in paper.written] == ["samples", "step", "step", "step", "step"]
 
