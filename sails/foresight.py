@@ -9,6 +9,7 @@ wrong is one `RequestError` with its remedy. Not here: what the worker then does
 
 from __future__ import annotations
 
+import contextlib
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,11 +23,11 @@ from sails import base_models, library, planning, sessions
 from sails.base_models import BaseModel
 from sails.behavior import Plan, Start
 from sails.conversations import Register, read_jsonl, split
-from sails.errors import DiskFullError, OutOfMemoryError, RequestError
+from sails.errors import DiskFullError, OutOfMemoryError, RequestError, SailsError
 from sails.launchers import local
 from sails.locks import available_memory
 from sails.planning import Lesson, Need, Pace, TimeEstimate
-from sails.sessions import Session, Settings
+from sails.sessions import Session, Settings, Status
 from sails.workspace import Workspace
 
 LONGEST_NAME = 80  # characters
@@ -184,6 +185,17 @@ def foresee(workspace: Workspace, choices: Choices) -> Foresight:
             speed=0.0 if seen else planning.processor_speed(),
         )
     return Foresight(plan, counts.rows, counts.taught, counts.held_out, pace, need, time, warnings)
+
+
+def usual_seconds(workspace: Workspace, status: Status) -> dict[str, float]:
+    """How long each phase of a session that runs may take; phases of which nobody can know are left out."""
+    if status.plan is None:
+        return {}
+    seen = planning.experience(sessions.history(workspace), status.plan.base)
+    parameters = 0
+    with contextlib.suppress(SailsError):  # the model it started from may be gone by now
+        parameters = _parameters(workspace, status.plan)
+    return planning.usual_seconds(seen, status.results.seconds.get("prepare"), parameters)
 
 
 def start(workspace: Workspace, choices: Choices) -> Session:

@@ -259,7 +259,23 @@ def _guessed_seconds(lesson: Lesson, parameters: int, rate: float) -> dict[str, 
     millions = parameters / 1e6
     judged = min(lesson.rows, 2 * JUDGED_ROWS) * lesson.size / max(lesson.rows, 1) / BYTES_A_TOKEN
     asking = judged / (4 * rate) + 0.05 * millions
-    return {"prepare": 6 + asking, "judge": 1 + asking, "publish": 0.5, "export": 5 + 0.3 * millions}
+    return {"prepare": 6 + asking, "judge": 1 + asking, **_finishing_seconds(parameters)}
+
+
+def _finishing_seconds(parameters: int) -> dict[str, float]:
+    return {"publish": 0.5, "export": 5 + 0.3 * parameters / 1e6}
+
+
+def usual_seconds(seen: Experience | None, prepared: float | None, parameters: int) -> dict[str, float]:
+    """Seconds by phase for a session that runs: as they took before, else from what it did itself.
+
+    Judging asks what preparing asked, which took `prepared` seconds; the rest follows from the size of the
+    model, 0 `parameters` if nobody knows.
+    """
+    guessed = _finishing_seconds(parameters) if parameters else {}
+    if prepared is not None:
+        guessed["judge"] = prepared
+    return {**guessed, **(seen.seconds if seen else {})}
 
 
 @cache

@@ -324,3 +324,16 @@ def test_a_status_of_an_older_version_that_does_not_say_when_its_phase_began_is_
     status = Status(state="running", phase="train", step=20, total_steps=100)
     assert time_left(status, PHASES, steps=20, seen={}, now=NOW).seconds is None
     assert time_left(Status(), PHASES, steps=0, seen={}, now=NOW).seconds is None
+
+
+def test_without_earlier_sessions_the_later_phases_follow_from_this_one():
+    assert planning.usual_seconds(None, None, 0) == {}
+    first = planning.usual_seconds(None, 12.0, 135_000_000)
+    assert first["judge"] == 12.0  # it asks again what was asked while preparing
+    assert first["export"] > first["publish"] > 0
+
+
+def test_what_was_seen_before_counts_more_than_a_guess():
+    seen = planning.Experience(1, (10.0, 20.0), 3.0, {"judge": 40.0, "export": 50.0})
+    usual = planning.usual_seconds(seen, 12.0, 135_000_000)
+    assert (usual["judge"], usual["export"]) == (40.0, 50.0)

@@ -20,7 +20,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 
-from sails import access, planning, sessions
+from sails import access, foresight, planning, sessions
 from sails.errors import SailsError
 from sails.feeds import Feed, Samples, feed_of
 from sails.launchers import local
@@ -60,7 +60,7 @@ def view(workspace: Workspace, session: Session) -> None:
     """The whole live view; refreshes itself until the session has ended."""
     record = sessions.record(session)
     status = record.status
-    st.header(code(record.spec.name), anchor=False)
+    st.header(plain(record.spec.name), anchor=False)
     if isinstance(record.spec, ReplaySpec):
         st.info(
             "This is a replay of a recorded session: nothing is trained, and nothing changes.",
@@ -98,7 +98,7 @@ def _tick(workspace: Workspace, session: Session, spec: sessions.AnySpec, state:
         with place[3]:
             _curves(feed, at_once=state not in ACTIVE)
         with place[4]:
-            _answers(feed)
+            _answers(feed, ended=state not in ACTIVE)
         with place[5]:
             _log(session, feed)
 
@@ -155,7 +155,9 @@ def _progress(
     st.progress(min(max(status.progress, 0.0), 1.0), plain(words.progress(status)))
     now = datetime.now(UTC)
     running = (now - status.started).total_seconds() if status.started else 0.0
-    st.markdown(f"**{_left(workspace, spec, status, feed, now)}** It has run for {words.duration(running)}.")
+    st.markdown(
+        f"**{_left(workspace, session, spec, status, feed, now)}** It has run for {words.duration(running)}."
+    )
     if status.heartbeat and (silent := (now - status.heartbeat).total_seconds()) > SILENT_SECONDS:
         st.warning(
             f"Nothing was heard from it for {words.duration(silent)}. It may be waiting for a busy machine.",
@@ -173,12 +175,14 @@ def _place_in_queue(workspace: Workspace, session: Session) -> str:
     return f"It waits for its turn: {ahead} {'training is' if ahead == 1 else 'trainings are'} before it."
 
 
-def _left(workspace: Workspace, spec: sessions.AnySpec, status: Status, feed: Feed, now: datetime) -> str:
+def _left(
+    workspace: Workspace, session: Session, spec: sessions.AnySpec, status: Status, feed: Feed, now: datetime
+) -> str:
     if isinstance(spec, ReplaySpec):
         gone = (now - status.started).total_seconds() if status.started else 0.0
         left = TimeLeft(max(spec.seconds - gone, 0.0))
     else:
-        seen = _usual_seconds(workspace, spec.id, status.plan.base if status.plan else None)
+        seen = _usual_seconds(workspace, session, status.phase)
         left = planning.time_left(
             status, _phases(workspace, spec), steps=feed.steps_since_resume, seen=seen, now=now
         )
@@ -188,14 +192,13 @@ def _left(workspace: Workspace, spec: sessions.AnySpec, status: Status, feed: Fe
         return f"About {words.duration(left.seconds)} left."
     later = ", ".join(STEPS[phase].lower() for phase in left.unknown)
     known = words.duration(left.seconds)
-    return f"About {known} left of this step; of the later ones ({later}) nobody knows yet."
+    return f"About {known} left for this step. How long the rest takes ({later}) shows after the first time."
 
 
 @lru_cache(maxsize=64)
-def _usual_seconds(workspace: Workspace, _session: str, base: str | None) -> dict[str, float]:
-    """What each phase took before; looked up once for each session."""
-    seen = planning.experience(sessions.history(workspace), base)
-    return dict(seen.seconds) if seen else {}
+def _usual_seconds(workspace: Workspace, session: Session, _phase: str) -> dict[str, float]:
+    """What each phase usually takes; looked up once for each phase of a session."""
+    return foresight.usual_seconds(workspace, session.status())
 
 
 # --- stop, resume, cancel -------------------------------------------------------------------------
@@ -314,7 +317,10 @@ def _curves(feed: Feed, at_once: bool) -> None:
     if not feed.rows:
         return
     st.subheader("How wrong it still is (loss)", anchor=False)
-    st.caption("The lower, the better. It jumps from step to step; what counts is where it goes.")
+    st.caption(
+        "The lower, the better. It jumps from step to step; what counts is where it goes. Where the dotted "
+        "line (examples kept back) rises while the others fall, it learns by heart instead of understanding."
+    )
     if feed.share_read < 1:
         st.caption(f"Reading what was written so far: {feed.share_read:.0%}")
     figures = _figures(feed, at_once)
@@ -336,15 +342,15 @@ def _curves(feed: Feed, at_once: bool) -> None:
 # --- answers --------------------------------------------------------------------------------------
 
 
-def _answers(feed: Feed) -> None:
+def _answers(feed: Feed, ended: bool) -> None:
     """What it answers to a few questions: at first and now, and folded away all in between."""
     samples = feed.samples
     if not samples:
         return
     first, latest = samples[0], samples[-1]
     if "after" not in feed.answers:  # else what it answers in the end stands above
-        st.subheader("What it answers meanwhile", anchor=False)
-        _first_and_latest(first, latest)
+        st.subheader("What it answered on the way" if ended else "What it answers meanwhile", anchor=False)
+        _first_and_latest(first, latest, ended)
     if len(samples) > 2:
         folded = _folded("All answers on the way", ":material/timeline:", "live_between")
         if folded.open:
@@ -354,7 +360,7 @@ def _answers(feed: Feed) -> None:
                 folded.markdown("\n".join(lines))
 
 
-def _first_and_latest(first: Samples, latest: Samples) -> None:
+def _first_and_latest(first: Samples, latest: Samples, ended: bool) -> None:
     for number, question in enumerate(latest.prompts):
         with st.container(border=True, gap="xsmall"):
             st.markdown(f"**{plain(question)}**")
@@ -362,10 +368,10 @@ def _first_and_latest(first: Samples, latest: Samples) -> None:
             with before:
                 _answer("Before the lesson", first, number)
             with now:
-                if latest is first:
-                    st.caption("What it answers in between comes here after a while.")
-                else:
+                if latest is not first:
                     _answer(f"After step {latest.step}", latest, number)
+                elif not ended:
+                    st.caption("What it answers in between comes here after a while.")
 
 
 def _answer(title: str, sample: Samples, number: int) -> None:
@@ -420,10 +426,11 @@ def _ended(workspace: Workspace, record: sessions.Record) -> None:
         st.markdown("The replay is over. This is how the recorded session ended:")
     st.markdown(f"{sign} **{plain(sentence)}**")
     if status.failure and status.failure.log_tail:
-        st.code("\n".join(status.failure.log_tail), language=None, wrap_lines=True)
+        with st.expander("The last lines of its log", icon=":material/article:"):
+            st.code("\n".join(status.failure.log_tail), language=None, wrap_lines=True)
     if facts := words.learned(record):
         st.caption(plain(facts))
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         _next_step(workspace, record)
     did_it_work(record)
     st.caption(f"Session {code(record.session.id)}")
@@ -439,6 +446,13 @@ def _next_step(workspace: Workspace, record: sessions.Record) -> None:
         return
     if status.state in sessions.RESUMABLE:
         resume_button(workspace, record.session)
+    elif status.verdict == "held":
+        if st.button("Decide what becomes of it", type="primary", key="live_next", icon=":material/balance:"):
+            go_to("Sessions", session=spec.id)
+    elif status.state == "failed":
+        label = "Train again with other choices"
+        if st.button(label, type="primary", key="live_next", icon=":material/school:"):
+            go_to("Train", dataset=spec.dataset)
     elif status.verdict == "published":
         exported = "export" in status.results.seconds
         title = "Chat" if exported else "ONNX export"
@@ -446,9 +460,7 @@ def _next_step(workspace: Workspace, record: sessions.Record) -> None:
         if st.button(label, type="primary", key="live_next", icon=":material/arrow_forward:"):
             go_to(title)
     link("Sessions", "Everything about this session", session=spec.id)
-    if status.state == "failed":
-        link("Train", "Train again with other choices", dataset=spec.dataset)
-    else:
+    if status.state != "failed":
         link("Train", "Another training")
 
 
@@ -470,7 +482,7 @@ def _now(workspace: Workspace, was: tuple[str | None, tuple[str, ...]]) -> None:
             st.rerun()
         if running:
             with st.container(border=True):
-                st.markdown(f"▶️ {code(running.spec.name)} is running.")
+                st.markdown(f"▶️ **{plain(running.spec.name)}** is running.")
                 st.progress(
                     min(max(running.status.progress, 0.0), 1.0), plain(words.progress(running.status))
                 )
