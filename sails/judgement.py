@@ -18,6 +18,7 @@ Outcome = Literal["well", "partly", "little", "nothing", "by heart"]
 LITTLE = 0.05  # gain of the share of answer tokens right
 WELL = 0.8  # share of answer tokens right after the lesson
 WORSE = 0.1  # share by which the loss on unseen rows may rise
+DECIDE = "Read its answers, then decide whether it becomes the current model."  # of one that is held back
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,16 @@ def judge(status: Status) -> Judgement | None:
         )
     if after.accuracy >= WELL:
         return Judgement(
-            "well", f"Learned well: {shares}.", "Try it in the chat, then teach it the next lesson."
+            "well",
+            f"Learned well: {shares}.",
+            DECIDE if status.verdict == "held" else "Try it in the chat, then teach it the next lesson.",
         )
     return Judgement(
         "partly",
         f"Learned a part: {shares}.",
-        "Teach the same examples again with more rounds, or try it in the chat as it is.",
+        DECIDE
+        if status.verdict == "held"
+        else "Teach the same examples again with more rounds, or try it in the chat as it is.",
     )
 
 

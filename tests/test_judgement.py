@@ -71,3 +71,10 @@ def test_a_few_unseen_questions_are_too_few_to_say_so():
 
 def test_a_session_without_scores_is_not_judged():
     assert judge(Status()) is None
+
+
+@pytest.mark.parametrize("after", [(0.3, 0.95), (1.5, 0.65)])
+def test_a_model_that_is_held_back_asks_for_a_decision_and_not_for_a_chat(after):
+    held = status((3.0, 0.40), after).model_copy(update={"verdict": "held"})
+    assert "decide" in judge(held).next_step
+    assert "chat" not in judge(held).next_step
