@@ -94,7 +94,7 @@ def settings(here: Room) -> Settings:
     with st.expander("Settings", icon=":material/tune:"):
         values: dict[str, Any] = {
             "max_new_tokens": st.number_input(
-                "Longest answer (tokens; a word has one or two)",
+                "Longest answer, in word pieces (tokens)",
                 min_value=1,
                 max_value=LONGEST_ANSWER,
                 key=_kept(here, "chat_max_new_tokens", usual.max_new_tokens),

@@ -204,7 +204,7 @@ def measured(workspace: Workspace, rows: Sequence[Conversation], draft: str = ""
     large = draft if len(rows) > tokens.MOST_MEASURED else ""
     known = st.session_state.get("data-lengths")
     if known is None or known[0] != folder or not (known[1] is rows or (large and known[2] == large)):
-        counting = "Counting tokens …"
+        counting = "Counting word pieces …"
         found = tokens.measure(rows, folder, lambda part: place.progress(part, counting))
         place.empty()
         known = st.session_state["data-lengths"] = (folder, rows, large, found)
@@ -220,8 +220,8 @@ def lengths(measured: Lengths) -> None:
     st.markdown(sentence)
     ranges, counts = data_words.histogram(measured)
     charts.draw(
-        charts.bars(ranges, counts, "Tokens in one example", "Examples", height=240),
+        charts.bars(ranges, counts, "Word pieces in one example", "Examples", height=240),
         "data-lengths-chart",
-        f"Bars: how many examples have how many tokens. {sentence}",
+        f"Bars: how many examples have how many word pieces. {sentence}",
     )
     st.caption(data_words.how_measured(measured))

@@ -58,9 +58,9 @@ def facts(report: DatasetReport, moment: Callable[..., str]) -> str:
     sign, grade = GRADES.get(report.quality.get("grade", ""), ("–", "not checked"))
     parts = [examples(report.rows), f"{sign} quality: {grade.lower()}"]
     if report.tokens_counted:
-        parts.append(f"{report.tokens:,} tokens")
+        parts.append(f"{report.tokens:,} word pieces")
     elif report.tokens:
-        parts.append(f"about {_rounded(report.tokens):,} tokens")
+        parts.append(f"about {_rounded(report.tokens):,} word pieces")
     if report.created:
         parts.append(moment(report.created))
     return " · ".join(parts)
@@ -101,21 +101,21 @@ def lengths(measured: Lengths) -> str:
     exact = measured.counted and not measured.sampled
     about, total = ("", measured.total) if exact else ("about ", _rounded(measured.total))
     first = (
-        f"Half of the examples have up to {measured.typical:,} tokens, the longest has {measured.longest:,}; "
-        f"together they have {about}{total:,}."
+        f"Half of the examples have up to {measured.typical:,} word pieces (tokens), the longest has "
+        f"{measured.longest:,}; together they have {about}{total:,}."
     )
     longer = measured.longer_than(USUAL_LIMIT)
     if not longer:
-        return f"{first} ✅ None is longer than {USUAL_LIMIT} tokens, so none is shortened."
+        return f"{first} ✅ None is longer than {USUAL_LIMIT}, so none is shortened."
     what = f"⚠️ {about.capitalize()}{examples(longer)}"
     cut = "is longer {}, and its end" if longer == 1 else "are longer {}, and their ends"
-    where = cut.format(f"than {USUAL_LIMIT} tokens")
+    where = cut.format(f"than {USUAL_LIMIT}")
     return f"{first} {what} {where} will be cut off, unless the training is told to read more."
 
 
 def how_measured(measured: Lengths) -> str:
     """What a token is, and how far the figures are to be trusted."""
-    notes = ["A token is a piece of a word, about four letters long."]
+    notes = ["A word piece (token) is about four letters long."]
     if not measured.counted:
         notes.append("No model is on this machine yet, so these numbers are estimates.")
     if measured.sampled:

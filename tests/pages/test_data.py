@@ -359,7 +359,7 @@ def test_how_long_the_examples_are_is_a_chart_with_words():
         "output": " ".join(prose),
     }
     page = upload(lesson(*GOOD, long))
-    assert "1 example is longer than 512 tokens" in text(page)
+    assert "1 example is longer than 512, " in text(page)
     assert "these numbers are estimates" in text(page)
     chart = page.get("plotly_chart")[0].proto
     assert "longer than 512" in chart.alt
@@ -382,7 +382,7 @@ def test_new_taught_and_held_out_rows_are_counted_as_the_next_session_would(work
 def test_the_library_shows_each_dataset_with_rows_quality_and_tokens(peaks):
     page = visit()
     assert peaks in [link.proto.label.strip("*") for link in page.get("page_link")]
-    assert re.search(r"28 examples · ✅ quality: good · about [\d,]+ tokens · \d", text(page))
+    assert re.search(r"28 examples · ✅ quality: good · about [\d,]+ word pieces · \d", text(page))
 
 
 @in_workspace

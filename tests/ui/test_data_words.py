@@ -63,9 +63,9 @@ def test_critical_rows_come_with_the_advice_to_correct_them():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"tokens_counted": True}, "90 examples · ✅ quality: good · 6,872 tokens · 2026"),
-        ({}, "90 examples · ✅ quality: good · about 6,900 tokens · 2026"),
-        ({"tokens": 8_988_799}, "90 examples · ✅ quality: good · about 9,000,000 tokens · 2026"),
+        ({"tokens_counted": True}, "90 examples · ✅ quality: good · 6,872 word pieces · 2026"),
+        ({}, "90 examples · ✅ quality: good · about 6,900 word pieces · 2026"),
+        ({"tokens": 8_988_799}, "90 examples · ✅ quality: good · about 9,000,000 word pieces · 2026"),
         (
             {"rows": 1, "quality": {"grade": "critical"}, "tokens": 0},
             "1 example · ❌ quality: critical · 2026",
@@ -100,8 +100,9 @@ def test_what_a_training_would_make_of_it_is_said_to_be_enough_or_not(counts, wo
 def test_no_example_is_shortened():
     said = data_words.lengths(Lengths((10, 77, 102), 3, counted=True))
     assert said == (
-        "Half of the examples have up to 77 tokens, the longest has 102; together they have 189. "
-        "✅ None is longer than 512 tokens, so none is shortened."
+        "Half of the examples have up to 77 word pieces (tokens), the longest has 102; together they have "
+        "189. "
+        "✅ None is longer than 512, so none is shortened."
     )
 
 
@@ -112,9 +113,9 @@ def test_a_total_that_is_not_counted_is_round():
 @pytest.mark.parametrize(
     ("measured", "words"),
     [
-        (Lengths((10, 600), 2, counted=True), "⚠️ 1 example is longer than 512 tokens, and its end will be"),
-        (Lengths((10, 600, 700), 3, counted=True), "⚠️ 2 examples are longer than 512 tokens, and their ends"),
-        (Lengths((10, 600), 2, counted=False), "⚠️ About 1 example is longer than 512 tokens"),
+        (Lengths((10, 600), 2, counted=True), "⚠️ 1 example is longer than 512, and its end will be"),
+        (Lengths((10, 600, 700), 3, counted=True), "⚠️ 2 examples are longer than 512, and their ends"),
+        (Lengths((10, 600), 2, counted=False), "⚠️ About 1 example is longer than 512"),
     ],
 )
 def test_long_examples_are_counted_and_what_happens_to_them_is_said(measured, words):
