@@ -52,16 +52,16 @@ with frame("Bridge") as workspace:
     st.header("What runs now", anchor=False)
     panels.running_now(workspace)
 
-    st.header("How this is decided", anchor=False)
-    st.markdown(
-        "Two things on the disk decide what a training does: the trained model, which learns, and the "
-        "ONNX model made from it, which answers in the chat. This is the whole table:"
-    )
-    panels.matrix(plan.row)
+    st.header("The last trainings", anchor=False)
+    panels.last_sessions(history[-LAST:])
 
     st.header("What was found on disk", anchor=False)
     panels.found_on_disk(situation)
 
-    st.header("The last trainings", anchor=False)
-    panels.last_sessions(history[-LAST:])
+    st.header("How the next training is decided", anchor=False)
+    st.markdown(
+        "These two decide what a training does: the trained model, which learns, and the ONNX model made "
+        "from it, which answers in the chat. This is the whole table; the marked line applies now."
+    )
+    panels.matrix(plan.row)
     panels.choose_place(workspace)

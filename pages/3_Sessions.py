@@ -20,6 +20,9 @@ with frame("Sessions") as workspace:
     elif several:
         comparison.side_by_side(comparison.chosen(workspace, several))
     else:
+        st.markdown(
+            "Each training is kept as a session: what was taught, what it learned, and which model it made."
+        )
         records = sessions.history(workspace)
         table, tree, kept = st.tabs(
             ["History", "Which came from which", "Versions"], key="view", bind="query-params"

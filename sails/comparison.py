@@ -92,8 +92,8 @@ def _rows(record: Record) -> str:
 
 _SETTINGS: dict[str, Callable[[Record], str]] = {
     "Examples (dataset)": _dataset,
-    "Rows taught": _rows,
-    "Rows held back for judging": lambda record: str(record.status.results.rows_held_out or NOTHING),
+    "Examples taught": _rows,
+    "Examples kept back": lambda record: str(record.status.results.rows_held_out or NOTHING),
     "Started from": _start,
     "Base model at its root": _base,
     "Learning speed (learning rate)": _learning_rate,
@@ -119,9 +119,9 @@ def scores(records: Sequence[Record]) -> list[Line]:
         _losses("Loss on taught examples, before", before_taught),
         _losses("Loss on taught examples, after", after_taught, mark=True),
         _shares("Word pieces right on taught examples, after", after_taught),
-        _losses("Loss on examples never taught, before", before_unseen),
-        _losses("Loss on examples never taught, after", after_unseen, mark=True),
-        _shares("Word pieces right on examples never taught, after", after_unseen),
+        _losses("Loss on examples kept back, before", before_unseen),
+        _losses("Loss on examples kept back, after", after_unseen, mark=True),
+        _shares("Word pieces right on examples kept back, after", after_unseen),
         Line("Steps", tuple(str(r.steps or NOTHING) for r in results)),
     ]
 

@@ -45,10 +45,14 @@ def next_step(
         return NextStep("resume", "The last training was interrupted; it can go on from there.", last.spec.id)
     if not situation.trained.complete:
         if not datasets:
-            return NextStep("example", "There are no conversations yet; an example shows how it works.")
-        return NextStep("train", "Conversations are here, and no model has learned them yet.", datasets[0])
+            return NextStep("example", "Nothing has been taught yet. A ready-made lesson shows how it works.")
+        return NextStep("train", "Your examples are here, and no model has learned them yet.", datasets[0])
     if not situation.onnx.present:
-        return NextStep("export", "The model has learned; to chat with it, it needs an ONNX model.")
+        return NextStep(
+            "export", "The model has learned. To chat with it, it needs a form that answers: an ONNX model."
+        )
     if situation.onnx.stale:
-        return NextStep("export", "The ONNX model is older than the trained model; make it anew to chat.")
-    return NextStep("chat", "The model has learned and its ONNX model is ready.")
+        return NextStep(
+            "export", "The ONNX model is older than the trained model. Make it anew to chat with it."
+        )
+    return NextStep("chat", "The model has learned and is ready to answer.")

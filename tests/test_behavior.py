@@ -70,7 +70,6 @@ def test_the_matrix_has_a_row_for_every_pair_of_states_and_no_other():
 def test_continuing_starts_from_the_folder_and_remembers_its_base():
     made = planned("complete")
     assert (made.model, made.base) == (str(Path("/somewhere/trained_model")), "own-base")
-    assert behavior.where(made) == "the trained model in trained_model"
 
 
 def test_a_trained_model_of_unknown_base_is_continued_all_the_same():
@@ -83,7 +82,6 @@ def test_from_base_means_the_default_unless_one_is_named(trained):
     made, named = planned(trained), planned(trained, model_name="gpt2")
     assert (made.model, made.base) == (DEFAULT, DEFAULT)
     assert (named.model, named.base) == ("gpt2", "gpt2")
-    assert behavior.where(named) == "gpt2"
     assert named.start_chosen_by == "automatic"  # there was nothing else to start from
 
 

@@ -44,7 +44,7 @@ def test_a_session_that_never_started_is_compared_by_what_was_asked(workspace):
     record = asked(make_session(workspace, "queued"), learning_rate=3e-4)
     lines = settings([record])
     assert found(lines, "Learning speed").values == ("3e-4 (chosen)",)
-    assert found(lines, "Started from").values == found(lines, "Rows taught").values == (NOTHING,)
+    assert found(lines, "Started from").values == found(lines, "Examples taught").values == (NOTHING,)
     assert {line.values for line in scores([record])} == {(NOTHING,)}
 
 

@@ -51,10 +51,12 @@ def side_by_side(records: Sequence[Record]) -> None:
         for feed in feeds:
             feed.wait()
     _curves(letters, feeds)
-    st.header("What each was asked", anchor=False)
+    st.header("How each was set up", anchor=False)
     _settings(letters, comparison.settings(records))
     st.header("How well each did", anchor=False)
-    st.markdown("Loss: how wrong the answers are; lower is better. Word pieces right: higher is better.")
+    st.markdown(
+        "Loss, how wrong the answers are: lower is better. Word pieces (tokens) right: higher is better."
+    )
     _table(letters, comparison.scores(records), "What each session measured")
     st.header("What each answers", anchor=False)
     _answers(letters, comparison.same_questions([comparison.last_answers(feed) for feed in feeds]))
@@ -85,7 +87,7 @@ def _settings(letters: str, lines: Sequence[Line]) -> None:
         st.markdown(f"{DIFFERS} in {len(different)} of {len(lines)}:")
         _table(letters, different, "The settings in which the sessions differ")
     else:
-        st.markdown("All were asked the same.")
+        st.markdown("All have the same settings.")
     if same:
         with st.expander(f"The same in all of them ({len(same)})", icon=":material/equal:"):
             _table(letters, same, "The settings that are the same in all sessions")
@@ -99,7 +101,7 @@ def _table(letters: str, lines: Sequence[Line], alt: str) -> None:
 
 def _answers(letters: str, questions: Sequence[Question]) -> None:
     if not questions:
-        st.markdown("They were not asked the same questions.")
+        st.markdown("No question was asked in all of them.")
         return
     st.markdown("The same questions, each answered after the lesson.")
     for question in questions:

@@ -33,7 +33,7 @@ STATES: dict[State, str] = {
     "stopped": "⏹️ Stopped",
     "interrupted": "⚠️ Interrupted",
 }
-VERDICTS = {"published": "Taken over", "held": "✋ Held back", "discarded": "↩️ Discarded"}
+VERDICTS = {"published": "Was current", "held": "✋ Held back", "discarded": "↩️ Discarded"}
 CURRENT = "★ Current"
 STARTS = {"base": "base", "trained": "trained"}
 CHOSEN_BY = {"automatic": "automatic", "person": "chosen"}
@@ -57,11 +57,11 @@ COLUMNS = {
     "Begun": st.column_config.DatetimeColumn(help="When it was asked for.", format="D MMM YYYY, HH:mm"),
     "State": st.column_config.TextColumn(help="How the session ended, or what it does now."),
     "Verdict": st.column_config.TextColumn(
-        help="What became of the new model: taken over, held back or discarded. ★ is the current one."
+        help="What became of the new model. ★ is current now; others were once, are held back, or discarded."
     ),
     "Examples": st.column_config.TextColumn(help="The dataset that was taught."),
     "From": st.column_config.TextColumn(help="The base model, or the model trained before."),
-    "Learning rate": st.column_config.NumberColumn(help="The learning speed.", format="scientific"),
+    "Learning rate": st.column_config.NumberColumn(help="The learning speed.", format="%e"),
     "Set by": st.column_config.TextColumn(
         help="Whether the learning rate was automatic or chosen by a person."
     ),
@@ -73,6 +73,10 @@ COLUMNS = {
     ),
     "Minutes": st.column_config.NumberColumn(help="How long it took.", format="%.1f"),
 }
+
+# What matters most first: on a narrow screen the rest is scrolled to.
+ORDER = ("Name", "State", "Verdict", "Loss before", "Loss after", "Begun", "Examples")
+ORDER += ("From", "Learning rate", "Set by", "Minutes")
 
 
 class _Table:
@@ -202,6 +206,7 @@ def _draw(data: pd.DataFrame, shown: Sequence[Row]) -> list[int]:
         key=f"history-{same}",
         hide_index=True,
         column_config={**COLUMNS, "Begun": _begun()},
+        column_order=ORDER,
         on_select="rerun",
         selection_mode="multi-row",
         placeholder="",

@@ -29,7 +29,7 @@ LISTED = 10  # earlier exports
 
 _STATES: dict[Freshness, tuple[str, str, str]] = {
     "missing": (
-        "–",
+        "◻️",
         "There is no ONNX model yet",
         "It is what you talk with on the page Chat, and what you can hand on.",
     ),
@@ -88,7 +88,7 @@ def make(workspace: Workspace, situation: Situation, busy: bool) -> None:
     """The one next step: train, make the ONNX model, or talk with it; making it again stays possible."""
     trained = situation.trained
     if not trained.complete:
-        why = f"it cannot be used: {trained.reason}" if trained.state == "incomplete" else "it is missing"
+        why = f"it cannot be used: {trained.reason}" if trained.state == "incomplete" else "there is none yet"
         st.markdown(f"An ONNX model is made from the trained model, and {plain(why)}.")
         if st.button("Train a model first", type="primary", icon=":material/school:"):
             go("Train")
@@ -226,7 +226,7 @@ def earlier(jobs: Sequence[Job]) -> None:
     """The last exports, newest first: what, when, how long and how it ended."""
     ended = [job for job in jobs if not job.at_work]
     if not ended:
-        st.markdown("None yet.")
+        st.markdown("None yet. What a training made for itself stands with its session.")
     for job in ended[:LISTED]:
         status = job.status
         when = words.moment(job.spec.created, st.context.timezone)
@@ -291,7 +291,7 @@ def figures(certificate: Certificate) -> list[Figure]:
             "Largest difference of any score",
             "less than 0.00001" if difference < 1e-5 else f"{difference:.5f}",
             difference <= allowed,
-            f"At most {allowed:g} is allowed. Rounding reaches about 0.0001, a real fault whole numbers.",
+            f"At most {allowed:g} is allowed. Rounding stays below that; a real fault goes far beyond it.",
         ),
     ]
 

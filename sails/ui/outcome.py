@@ -16,7 +16,7 @@ from sails.ui.words import literal, plain
 SIGNS = {"well": "✅", "partly": "🟡", "little": "⚠️", "nothing": "❌", "by heart": "⚠️"}
 ABOUT = {
     "taught": "It was taught this",
-    "reworded": "The same in other words, which it was not taught",
+    "reworded": "The same question in other words, which it was not taught",
     "unrelated": "Nothing to do with the lesson: has anything else changed?",
 }
 WHEN = {"before": "Before the lesson", "after": "After the lesson"}
@@ -58,7 +58,7 @@ def _question(before: dict[str, Any], after: dict[str, Any]) -> None:
         st.markdown(f"**{plain(before['question'])}**")
         texts = [(WHEN["before"], before["answer"]), (WHEN["after"], after["answer"])]
         if before.get("expected"):
-            texts.append(("As it was taught", before["expected"]))
+            texts.append(("The answer that was taught", before["expected"]))
         _side_by_side(texts)
 
 

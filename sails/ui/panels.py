@@ -29,7 +29,7 @@ REFRESH_SECONDS = 2
 STATES = {
     "complete": "✅ complete",
     "present": "✅ present",
-    "missing": "– missing",
+    "missing": "◻️ missing",
     "incomplete": "⚠️ incomplete",
 }
 MARK = ":primary-badge[◀\u00a0this\u00a0one]"
@@ -52,7 +52,7 @@ def next_training(plan: Plan, situation: Situation) -> None:
 
 
 def _why(row: Row, plan: Plan, trained: ModelState) -> str:
-    base = f"the base model {code(plan.model)}, which can talk but knows nothing of your conversations"
+    base = f"the base model {code(plan.model)}, which can talk but knows nothing of your examples"
     if row.trained == "complete":
         return "A complete trained model is here, so the next training builds on it instead of starting over."
     if row.trained == "incomplete":
@@ -72,7 +72,7 @@ def _how_fast(plan: Plan) -> str:
     times = f"{behavior.BASE_LEARNING_RATE / behavior.CONTINUE_LEARNING_RATE:g}"
     if plan.start_from == "base":
         return "Full speed: a new model holds nothing of yours yet that this could damage."
-    return f"{times} times gentler than from base: it learns more slowly and damages less of what it knows."
+    return f"{times} times gentler than from base: it learns more slowly and forgets less of what it knows."
 
 
 BUTTONS = {
@@ -211,7 +211,7 @@ def _running_now(workspace: Workspace, was_active: bool) -> None:
             st.rerun()  # it has ended: everything else on the page may be different now
         for record in [*filter(None, [training]), *jobs]:
             status = record.status
-            st.markdown(f"▶️ {code(record.spec.name)} {KINDS[record.spec.kind]}.")
+            st.markdown(f"▶️ **{plain(record.spec.name)}** {KINDS[record.spec.kind]}.")
             st.progress(min(max(status.progress, 0.0), 1.0), plain(words.progress(status)))
         if not training and not jobs:
             st.markdown("Nothing is running.")
@@ -236,7 +236,12 @@ def last_sessions(records: Sequence[Record]) -> None:
         when = words.moment(record.spec.created, st.context.timezone)
         details = [when, *filter(None, [plain(words.learned(record))])]
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{sign} {code(record.spec.name)} {plain(sentence)}  \n:small[{', '.join(details)}]")
+            lines = [
+                f"**{plain(record.spec.name)}**",
+                f"{sign} {plain(sentence)}",
+                f":small[{', '.join(details)}]",
+            ]
+            st.markdown("  \n".join(lines), width="stretch")
             link("Sessions", "Look at it", session=record.spec.id)
 
 
@@ -258,7 +263,7 @@ def demo(workspace: Workspace, records: Sequence[Record]) -> None:
                 format_func=lambda session: recorded[session].spec.name,
                 key="replay",
             )
-            seconds = st.number_input("Seconds", 10, 600, 60, key="replay_seconds", width=140)
+            seconds = st.number_input("Seconds it takes", 10, 600, 60, key="replay_seconds", width=140)
             if (
                 st.button("Replay it", icon=":material/replay:", disabled=access.view_only() or not recorded)
                 and chosen

@@ -11,7 +11,14 @@ import pandas as pd
 import streamlit as st
 
 from sails import access, archive, comparison, rerunning, sessions, worker
-from sails.behavior import HIGHEST_LEARNING_RATE, Plan, describe_learning_rate, where
+from sails.behavior import (
+    BASE_LEARNING_RATE,
+    CONTINUE_LEARNING_RATE,
+    HIGHEST_LEARNING_RATE,
+    Plan,
+    describe_learning_rate,
+    format_rate,
+)
 from sails.conversations import read_jsonl
 from sails.errors import WorkspaceError
 from sails.feeds import Feed, Samples, feed_of
@@ -49,13 +56,13 @@ def everything(workspace: Workspace, record: Record) -> None:
         feed.wait()
     with told():
         did_it_work(record)
-    st.header("What is known of it", anchor=False)
+    st.header("More about this session", anchor=False)
     parts: dict[str, Callable[[], None]] = {
         "Curves": lambda: _curves(feed),
         "Sample answers": lambda: _samples(feed),
         "Examples": lambda: _examples(record),
         "Log": lambda: _log(feed),
-        "Everything asked": lambda: _everything_asked(record),
+        "Settings and results": lambda: _everything_asked(record),
     }
     tabs = st.tabs(list(parts), key="part", on_change="rerun")
     for tab, part in zip(tabs, parts.values(), strict=True):
@@ -79,14 +86,14 @@ def _head(record: Record) -> None:
         facts.append(f"Learning speed (learning rate): {plain(describe_learning_rate(record.status.plan))}")
     if record.seconds is not None:
         facts.append(f"{'Took' if record.status.ended else 'So far'}: {words.duration(record.seconds)}")
-    facts.append(f"Called {code(record.session.id)} on the disk")
+    facts.append(f"Folder: {code(record.session.id)}")
     st.markdown("  \n".join(facts))
     for note in record.status.notes:
         st.markdown(f"- {plain(note)}")
 
 
 def _start(plan: Plan) -> str:
-    return plain(where(plan)) if plan.start_from == "trained" else f"the base model {code(plan.model)}"
+    return "the trained model" if plan.start_from == "trained" else f"the base model {code(plan.model)}"
 
 
 # --- what can be done -----------------------------------------------------------------------------
@@ -97,6 +104,8 @@ def _actions(workspace: Workspace, record: Record) -> None:
     key, own = record.session.id, _own_workspace(workspace, record)
     kept_for = archive.why_not_deletable(workspace, record)
     held = record.status.verdict == "held"
+    if held and record.session.model.exists():
+        st.markdown("**Decide:** read its answers below, then make it the current model, or leave it.")
     with st.container(horizontal=True):
         if state in ("running", "queued"):
             link("Train", "Watch it", session=key)
@@ -109,8 +118,9 @@ def _actions(workspace: Workspace, record: Record) -> None:
             sessions.resume(own, record.session)
             local.dispatch(own)
             go("Train", session=key)
-        if held:
-            asking.button("Take it over", f"publish-{key}", icon=":material/check:", disabled=looking_only)
+        if held:  # no primary button: whether to take it is for the person to weigh
+            label = "Make it the current model"
+            asking.button(label, f"publish-{key}", icon=":material/check:", disabled=looking_only)
         st.download_button(
             "Download",
             lambda: _packed(record.session),
@@ -152,7 +162,7 @@ def _publish(workspace: Workspace, record: Record) -> None:
         "**The model that this session made becomes the current one.** The model that is current now is kept "
         "as a version, to which you can roll back. The ONNX model has to be made anew afterwards."
     ]
-    if asking.agreed(f"publish-{record.session.id}", sentences, "Yes, take it over"):
+    if asking.agreed(f"publish-{record.session.id}", sentences, "Yes, make it current"):
         with st.spinner("Putting the model in place …"):
             worker.publish_held(workspace, record.session)
         st.rerun()
@@ -226,7 +236,8 @@ def _changed_run(workspace: Workspace, record: Record, spec: TrainSpec) -> None:
             help="Higher learns faster and forgets more. Empty: automatic.",
         )
         st.caption(
-            f"The learning rate lies above 0 and at most at {HIGHEST_LEARNING_RATE:g}, usually near 5e-5."
+            f"At most {HIGHEST_LEARNING_RATE:g}. Usual: {format_rate(BASE_LEARNING_RATE)} from base, "
+            f"{format_rate(CONTINUE_LEARNING_RATE)} when it continues."
         )
         if st.form_submit_button("Run with these settings", key="again-changed", disabled=access.view_only()):
             changes = {"preset": preset, "epochs": epochs, "learning_rate": rate}
@@ -251,7 +262,7 @@ def _curves(feed: Feed) -> None:
     if not feed.rows:
         st.markdown("Nothing was measured: the session ended before its first step.")
         return
-    st.markdown("The loss should fall. Where it falls on its own examples only, it learns them by heart.")
+    st.markdown("The loss should fall. Where it rises on the examples kept back, it learns by heart.")
     for title, axis, names in CURVES:
         lines = [
             charts.Line(label, curve.x, curve.y, points=name.startswith("held_out"))
@@ -297,7 +308,7 @@ FILES = {
 def _examples(record: Record) -> None:
     rows = {use: _rows(record.session.data / name) for name, use in FILES.items()}
     if not any(rows.values()):
-        st.markdown("It never got as far as sorting its examples.")
+        st.markdown("It ended before its examples were sorted into taught and kept back.")
         return
     counts = [f"**{len(found):,}** {use}" for use, found in rows.items() if found]
     st.markdown(

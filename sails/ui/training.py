@@ -18,7 +18,7 @@ from sails.foresight import Choices, Foresight, Offer
 from sails.planning import TimeEstimate, choose_pace, gigabytes
 from sails.sessions import Preset, Settings
 from sails.ui import words
-from sails.ui.frame import go, link, told
+from sails.ui.frame import go, told
 from sails.ui.words import plain
 from sails.workspace import Situation, Workspace
 
@@ -72,8 +72,9 @@ def _named(workspace: Workspace, wanted: str) -> str | None:
 
 def nothing_to_teach() -> None:
     """What to do first, where there is no dataset at all."""
-    st.markdown("There is nothing to teach yet: a training needs examples of questions and their answers.")
-    link("Data", "Add your conversations, or take an example")
+    st.markdown("There is nothing to teach yet: a training needs examples, questions with their answers.")
+    if st.button("Add examples", type="primary", icon=":material/library_add:"):
+        go("Data")
 
 
 # --- what it builds on ----------------------------------------------------------------------------
@@ -235,7 +236,14 @@ def advanced(taught: int, chosen: Preset) -> dict[str, Any]:
                 1,
                 4096,
             )
-            steps = _number("At most so many steps", "max_steps", "no limit", 1, foresight.MOST_STEPS)
+            steps = _number(
+                "At most so many steps",
+                "max_steps",
+                "no limit",
+                1,
+                foresight.MOST_STEPS,
+                help="In each step it learns from a few examples. Empty: all rounds are gone through.",
+            )
             early_stop = st.toggle(
                 "Stop early",
                 key="train_early_stop",
@@ -249,7 +257,7 @@ def advanced(taught: int, chosen: Preset) -> dict[str, Any]:
                 16,
                 8192,
                 512,
-                "In word pieces (tokens).",
+                "In word pieces (tokens), about four letters each. What is longer is cut off at its end.",
             )
             seed = _number(
                 "Seed", "seed", "", 0, 2**32 - 1, 42, "The same seed and examples give the same training."
@@ -311,6 +319,8 @@ def forecast(seen: Foresight) -> None:
         st.metric("Memory", gigabytes(seen.need.memory), width="content")
         st.metric("Disk, for a while", gigabytes(seen.need.disk), width="content")
     st.caption(_source(seen.time))
+    if not seen.warnings:
+        st.markdown("✅ This machine has room for it, in memory and on the disk.")
     for warning in seen.warnings:
         st.warning(
             plain(f"{warning} As it is now, the training would stop at once."), icon=":material/memory:"

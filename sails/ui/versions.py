@@ -19,7 +19,7 @@ from sails.workspace import Workspace
 LINES = 100  # of the tree; the rest is older
 FATES = {
     "current": "★ the current model",
-    "version": "📌 kept as a version",
+    "version": "kept as a version",
     "held": "✋ held back",
     "discarded": "↩️ discarded",
     "gone": "no longer kept",
@@ -37,7 +37,7 @@ def family_tree(workspace: Workspace, records: Sequence[Record]) -> None:
         st.markdown("No session has made a model yet.")
         return
     st.markdown(
-        "Each model grew from the one above it. One that stands further in branched off there, and the line "
+        "Each model grew from the one above it. One that is indented branched off there, and the line "
         "went on without it."
     )
     if len(lines) > LINES:
@@ -92,7 +92,7 @@ def versions(workspace: Workspace, records: Sequence[Record]) -> None:
         )
         return
     st.markdown(
-        f"The newest {VERSIONS_KEPT} earlier models are kept by themselves, and those that you keep for good."
+        f"The {VERSIONS_KEPT} newest earlier models are kept. Older ones go, except those you keep for good."
     )
     for version in found:
         with st.container(border=True, gap="small"), told():

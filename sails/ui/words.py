@@ -94,7 +94,7 @@ def progress(status: Status) -> str:
 
 
 _VERDICTS = {
-    "published": ("✅", "It worked: the new model became the current one."),
+    "published": ("✅", "Done: the new model became the current one."),
     "held": ("✋", "Held back: the new model waits for your decision, the old one stays."),
     "discarded": ("↩️", "Discarded: the old model stays."),
 }
@@ -127,7 +127,7 @@ def learned(record: Record) -> str:
     if results.taught_before and results.taught_after:
         before, after = results.taught_before.loss, results.taught_after.loss
         direction = "fell" if after < before else "did not fall"
-        parts.append(f"loss on the taught rows {direction}: {before:.2f} → {after:.2f}")
+        parts.append(f"loss on the taught examples {direction}: {before:.2f} → {after:.2f}")
     if record.seconds is not None and record.status.ended:
         parts.append(f"took {duration(record.seconds)}")
     return ", ".join(parts)

@@ -106,8 +106,8 @@ def test_a_recorded_session_is_replayed_live_and_marked_as_a_replay(page, dashbo
     visit(page, dashboard, "Bridge")
     expect(page.get_by_text("This is a demo.")).to_be_visible()
     assert barriers(page) == []
-    page.get_by_label("Seconds").fill("30")
-    page.get_by_label("Seconds").press("Enter")
+    page.get_by_label("Seconds it takes").fill("30")
+    page.get_by_label("Seconds it takes").press("Enter")
     page.get_by_role("button", name="Replay it").click()
     expect(page.get_by_text("This is a replay of a recorded session")).to_be_visible()
     expect(page).to_have_title(re.compile(r"▶ [4-9]\d.% · Train"), timeout=120_000)

@@ -124,7 +124,7 @@ def test_a_training_is_started_watched_stopped_and_resumed(page, dashboard, work
     expect(page.get_by_text("Learn: now")).to_be_visible(timeout=PATIENT)
     expect(page.get_by_text(re.compile(r"step \d+ of"))).to_be_visible(timeout=PATIENT)
     assert the_session(workspace).status().step >= stopped_at
-    expect(page.get_by_text("It worked")).to_be_visible(timeout=2 * PATIENT)
+    expect(page.get_by_text("Done: the new model")).to_be_visible(timeout=2 * PATIENT)
     expect(page).to_have_title(re.compile("✅ Done"))
     expect(page.get_by_role("heading", name="Did it work?")).to_be_visible()
     expect(page.get_by_role("button", name="Try it in the chat")).to_be_visible()
@@ -150,7 +150,7 @@ def test_a_killed_worker_is_told_as_interrupted_and_resumed(page, dashboard, wor
     with open(session.metrics, "a") as file:
         file.write('{"kind": "step", "st')  # as a worker that is killed in the middle of a line leaves it
     page.get_by_role("button", name="Resume it").click()
-    expect(page.get_by_text("It worked")).to_be_visible(timeout=2 * PATIENT)
+    expect(page.get_by_text("Done: the new model")).to_be_visible(timeout=2 * PATIENT)
     expect(page.get_by_role("button", name="Make the ONNX model, to chat with it")).to_be_visible()
     page.get_by_role("link", name="Another training").click()
     expect(page.get_by_text("Continue from the trained model")).to_be_visible()

@@ -96,7 +96,7 @@ def test_each_session_is_a_row_in_words_newest_first(workspace):
     assert list(table["Name"]) == ["kept", "dead", "in the queue", "broken", "second lesson", "first lesson"]
     assert list(rows["State"])[1:4] == ["⚠️ Interrupted", "⏳ Waiting", "❌ Failed"]
     assert rows.loc["second lesson", "Verdict"] == "★ Current"
-    assert rows.loc["first lesson", "Verdict"] == "Taken over"
+    assert rows.loc["first lesson", "Verdict"] == "Was current"
     assert rows.loc["kept", "Verdict"] == "✋ Held back"
     first = rows.loc["first lesson"]
     assert (first["From"], first["Set by"], first["Examples"]) == ("base", "automatic", "databases")
@@ -175,7 +175,7 @@ def test_everything_that_is_known_of_a_session_stands_on_its_page(workspace, tmp
     page = visit(session=session.id)
     said = text(page)
     for fact in (
-        "It worked: the new model became the current one",
+        "Done: the new model became the current one",
         "5e-5 (automatic)",
         "Two rows were shortened",
         "1 min",
@@ -193,7 +193,7 @@ def test_everything_that_is_known_of_a_session_stands_on_its_page(workspace, tmp
     assert "Traceback" not in page.code[0].value
     page.text_input(key="log-search").set_value("END").run()
     assert page.code[0].value == "2026-01-05 09:00:01 INFO end"
-    page = opened(page, "Everything asked")
+    page = opened(page, "Settings and results")
     assert ["Rounds (epochs)", "6 \\(preset balanced\\)"] in page.table[0].value.to_numpy().tolist()
     assert session.id in page.json[0].value
 
@@ -208,7 +208,7 @@ def test_a_session_that_never_started_has_a_page_as_well(workspace):
     page = visit(session=session.id)
     assert "Failed: The disk is full. Free some space, then resume." in text(page)
     assert "Nothing was measured" in text(page)
-    for tab in ("Sample answers", "Examples", "Log", "Everything asked"):
+    for tab in ("Sample answers", "Examples", "Log", "Settings and results"):
         opened(page, tab)
         assert not page.error
 
@@ -300,7 +300,7 @@ def test_a_held_model_is_taken_over_when_asked_and_confirmed(workspace):
     assert "becomes the current one" in text(page)
     page.button(key=f"yes-publish-{session.id}-1").click().run()
     assert workspace.situation().trained.fingerprint == fingerprint
-    assert "It worked" in text(checked(page))
+    assert "Done: the new model" in text(checked(page))
 
 
 def test_the_download_is_the_session_as_a_zip(workspace):
