@@ -10,6 +10,7 @@ wrong is one `RequestError` with its remedy. Not here: what the worker then does
 from __future__ import annotations
 
 import contextlib
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -56,8 +57,7 @@ def read_learning_rate(text: str) -> float | None:
     written = unicodedata.normalize("NFKC", text).strip().replace("−", "-")
     if not written:
         return None
-    for times in ("×10^", "*10^", "x10^", "·10^", "*10**"):
-        written = written.replace(" ", "").replace(times, "e")
+    written = re.sub(r"\s*[×*x·]\s*10\s*(\^|\*\*)\s*", "e", written)
     if "." not in written:
         written = written.replace(",", ".")
     try:

@@ -50,7 +50,7 @@ def test_a_learning_rate_is_read_as_people_write_it(text, rate):
 
 
 @pytest.mark.parametrize(
-    "text", ["abc", "1_0", "5e", "--", "1.000,5", "five", "\x00", "1e-5 or so", "x" * 10_000]
+    "text", ["abc", "1_0", "5e", "--", "1.000,5", "five", "3e-5 5", "1 0", "\x00", "1e-5 or so", "x" * 10_000]
 )
 def test_what_is_no_number_is_refused_with_a_remedy(text):
     with pytest.raises(RequestError, match="is not a number") as caught:
