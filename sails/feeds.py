@@ -432,7 +432,7 @@ class Feed:
     def _take_answers(self, metric: dict[str, Any]) -> None:
         when, items = metric.get("when"), metric.get("items")
         if isinstance(when, str) and isinstance(items, list):
-            self._answers[when] = tuple(item for item in items if isinstance(item, dict))
+            self._answers[when] = tuple(filter(_is_answer, items))
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
@@ -441,6 +441,13 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def _is_answer(item: Any) -> bool:
+    """Whether it has the shape that a worker writes, so that whoever shows it need not ask."""
+    if not isinstance(item, dict) or not isinstance(item.get("expected"), str | None):
+        return False
+    return all(isinstance(item.get(name), str) for name in ("about", "question", "answer"))
 
 
 def _number(value: Any) -> float:

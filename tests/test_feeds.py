@@ -166,6 +166,10 @@ RUBBISH = [
     '{"kind": "evaluation", "step": 3, "loss": "x", "accuracy": [], "rows": {}}\n',
     '{"kind": "samples", "step": 3, "prompts": 7}\n',
     '{"kind": "answers", "when": 3, "items": 7}\n',
+    '{"kind": "answers", "when": "after", "items": [7, {}, {"about": []}, {"about": "taught"}]}\n',
+    '{"kind": "answers", "when": "after", "items": [{"about": "taught", "question": "q", "answer": 7}]}\n',
+    '{"kind": "answers", "when": "after", "items": [{"about": "", "question": "", "answer": "", '
+    '"expected": 7}]}\n',
     '{"kind": "resume", "step": null}\n',
     '{"kind": {"a": 1}, "step": 3}\n',
     "[" * 100_000 + "\n",
@@ -179,6 +183,7 @@ def test_a_line_of_rubbish_is_passed_over(session, line):
     feed = read(session)
     assert feed.curve("loss").y.tolist() == [1.0, 4.0]
     assert len(feed.curve("held_out_loss")) == 0
+    assert not feed.answers.get("after")
 
 
 @pytest.mark.parametrize("loss", ["1e300", "-1e300", "1" + "0" * 400, "NaN", "Infinity", "true", '"high"'])
