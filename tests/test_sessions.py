@@ -778,6 +778,13 @@ def test_nonsense_and_ways_out_of_the_folder_find_nothing(several, wanted):
         find(several, str(several.sessions / "20260102-000000-web"))
 
 
+def test_what_is_sought_in_vain_is_named_in_a_sentence_that_ends(several):
+    with pytest.raises(WorkspaceError, match="There is no session 'aaa") as told:
+        find(several, "a" * 5000)
+    assert len(told.value.sentence) < 500
+    assert "page Sessions" in told.value.remedy
+
+
 def test_there_is_no_last_session_where_there_is_none(workspace):
     with pytest.raises(WorkspaceError, match="There is no session 'last'"):
         find(workspace, "last")

@@ -224,8 +224,10 @@ def find(workspace: Workspace, wanted: str) -> Session:
     matches = [name for name in called if (workspace.sessions / name / "spec.json").exists()]
     if len(matches) == 1:
         return Session(workspace.sessions / matches[0])
-    problem = f"{len(matches)} sessions are called {wanted}" if matches else f"There is no session {wanted!r}"
-    raise WorkspaceError(f"{problem} in {workspace.root}.", "See `sails sessions list` for their full names.")
+    name = wanted[:100]  # it may come from an address, of any length
+    problem = f"{len(matches)} sessions are called {name}" if matches else f"There is no session {name!r}"
+    remedy = "All that there are stand on the page Sessions, and in `sails sessions list`."
+    raise WorkspaceError(f"{problem} in {workspace.root}.", remedy)
 
 
 def running(workspace: Workspace) -> Record | None:
