@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator
 
 from sails import access, locks, sessions
 from sails.conversations import (
@@ -26,7 +26,6 @@ from sails.conversations import (
     QualityReport,
     Reading,
     Register,
-    RowProblem,
     assess,
     clean,
     ledger,
@@ -43,6 +42,9 @@ CHARACTERS_A_TOKEN = 4  # of ordinary English text
 MARKS_A_TURN = 10  # tokens of a chat template around a turn
 ROWS, REPORT = "conversations.jsonl", "report.json"
 EXAMPLE_FILES = Path(__file__).resolve().parent.parent / "examples"
+
+
+_ASSESSMENT = TypeAdapter(QualityReport)
 
 
 class DatasetReport(BaseModel):
@@ -66,11 +68,15 @@ class DatasetReport(BaseModel):
     formerly: tuple[str, ...] = ()  # names that it had before
     combined: tuple[str, ...] = ()  # the datasets that it was made of
 
+    @field_validator("quality")
+    @classmethod
+    def _is_an_assessment(cls, quality: dict[str, Any]) -> dict[str, Any]:
+        _ASSESSMENT.validate_python(quality)
+        return quality
+
     def assessment(self) -> QualityReport:
         """The quality check of its source, as it was made when it was added."""
-        problems = tuple(RowProblem(**problem) for problem in self.quality["problems"])
-        advice = tuple(self.quality["recommendations"])
-        return QualityReport(**{**self.quality, "problems": problems, "recommendations": advice})
+        return _ASSESSMENT.validate_python(self.quality)
 
 
 # --- adding ---------------------------------------------------------------------------------------

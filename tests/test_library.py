@@ -73,6 +73,20 @@ def test_a_report_of_an_older_version_is_read_and_gets_the_time_of_its_file(work
 
 
 @pytest.mark.parametrize(
+    "damage",
+    [{}, {"total": None}, {"grade": []}, {"counts": 3}, {"counts": {"empty": "x"}}, {"problems": [7]}],
+)
+def test_a_report_whose_quality_is_damaged_is_left_out_and_raises_nothing(workspace, tmp_path, damage):
+    name = add(workspace, tmp_path)
+    path = workspace.datasets / name / "report.json"
+    known = json.loads(path.read_text())
+    path.write_text(json.dumps({**known, "quality": {**known["quality"], **damage} if damage else {}}))
+    assert library.reports(workspace) == []
+    with pytest.raises(WorkspaceError, match="There is no dataset"):
+        library.report_of(workspace, name)
+
+
+@pytest.mark.parametrize(
     ("text", "name"),
     [
         ("../../x", "x"),
