@@ -166,7 +166,9 @@ def read_certificate(onnx: Path) -> Certificate | None:
 def certificate_from(content: Any) -> Certificate:
     """A certificate from its JSON form. Raises KeyError, TypeError or ValueError when it is none."""
     known = {field.name: content[field.name] for field in fields(Certificate)}
-    examples = tuple(Example(**{key: str(text) for key, text in one.items()}) for one in content["examples"])
+    examples = tuple(
+        Example(**{key: str(text) for key, text in dict(one).items()}) for one in content["examples"]
+    )
     for field in fields(Certificate):  # figures that are none would fail whoever shows them
         if field.type in ("int", "float"):
             known[field.name] = (int if field.type == "int" else float)(known[field.name])

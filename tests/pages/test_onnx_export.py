@@ -336,6 +336,18 @@ def test_a_figure_is_good_only_within_its_threshold():
     assert [figure.good for figure in figures(certificate_from(content))] == [False, False, False]
 
 
+@pytest.mark.parametrize("examples", ["x", [7], [None], [["a"]], [{"prompt": "p"}], 3, None])
+def test_examples_that_are_none_make_no_certificate(examples):
+    from sails.onnx.verify import certificate_from
+
+    numbers = ("max_logit_difference", "mean_logit_difference", "next_token_agreement", "seconds")
+    counts = ("identical_answers", "prompts", "positions")
+    content = {**dict.fromkeys((*numbers, *counts), 1), "passed": True, "reasons": [], "created": ""}
+    content |= {"source_fingerprint": None, "examples": examples}
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        certificate_from(content)
+
+
 # --- files ----------------------------------------------------------------------------------------
 
 
