@@ -45,7 +45,7 @@ def next_step(
         return NextStep("resume", "The last training was interrupted; it can go on from there.", last.spec.id)
     if not situation.trained.complete:
         if not datasets:
-            return NextStep("example", "Nothing has been taught yet. A ready-made lesson shows how it works.")
+            return NextStep("example", "There are no examples yet. A ready-made lesson shows how it works.")
         return NextStep("train", "Your examples are here, and no model has learned them yet.", datasets[0])
     if not situation.onnx.present:
         return NextStep(

@@ -107,13 +107,13 @@ def _notes(
 ) -> Iterator[str]:
     earlier = sum(row.input_fingerprint in register.held for row in held_out)
     if earlier:
-        yield f"{earlier} of these rows were held out in an earlier session, and stay held out."
+        yield f"{earlier} of these examples were kept back in an earlier session, and stay kept back."
     if not train:
-        yield "Nothing is left to teach: every row is held out."
+        yield "Nothing is left to teach: every example is kept back."
     if not held_out:
-        yield f"No rows are held out: that takes {ENOUGH_ROWS} or more that were not taught before."
+        yield f"No examples are kept back: that takes {ENOUGH_ROWS} or more that were not taught before."
     elif len(held_out) < ENOUGH_TO_JUDGE:
-        yield f"Only {len(held_out)} rows are held out: too few to judge the model by new questions."
+        yield f"Only {len(held_out)} examples are kept back: too few to judge the model by new questions."
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def rows(desk: Desk) -> None:
     """The rows in a grid, to be read, corrected in place, and left out; those with problems first."""
     draft = desk.draft
     st.header("The rows", anchor=False)
-    problems = draft.wrong | draft.doubtful
+    problems = (draft.wrong | draft.doubtful) & {row.row for row in draft.rows}  # others are not in the grid
     counts = {"problems": len(problems), "all": len(draft.rows)}
     which = st.segmented_control(
         "Which rows?",

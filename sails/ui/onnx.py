@@ -46,7 +46,7 @@ _STATES: dict[Freshness, tuple[str, str, str]] = {
     "unknown": (
         "❔",
         "Nobody knows whether the ONNX model is fresh",
-        "Nothing in its folder says which model it was made from. Make it again to be sure.",
+        "Nothing in its folder says which model it was made from. One made again from a trained model is sure to be.",
     ),
     "orphaned": (
         "⚠️",
@@ -376,7 +376,6 @@ def files(onnx: OnnxState) -> None:
             data=lambda: exporting.packed(onnx.path),
             file_name="onnx_model.zip",
             mime="application/zip",
-            on_click="ignore",
             icon=":material/download:",
             key="onnx_download",
         )

@@ -338,8 +338,13 @@ def _what_is_taught(seen: Foresight) -> str:
 
 
 def _range(time: TimeEstimate) -> str:
-    low, high = words.duration(time.low), words.duration(time.high)
+    low, high = (words.duration(_rounded(seconds)) for seconds in (time.low, time.high))
     return low if low == high else f"{low} to {high}"
+
+
+def _rounded(seconds: float) -> float:
+    """An estimate of hours is not good for minutes: from two hours on, half hours."""
+    return round(seconds / 1800) * 1800 if seconds >= 7200 else seconds
 
 
 def _source(time: TimeEstimate) -> str:

@@ -71,7 +71,9 @@ def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    if not hours:
+        return f"{minutes} min"
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
 # --- sessions -------------------------------------------------------------------------------------
@@ -107,14 +109,22 @@ _STATES = {
 }
 
 
+_JOB_STATES = {  # of what is not resumed and makes no model that could take over
+    "stopped": ("⏹️", "Stopped on request; it can be started again."),
+    "interrupted": ("⚠️", "Interrupted before its end; it can be started again."),
+}
+
+
 def outcome(record: Record) -> tuple[str, str]:
-    """How a session ended: a sign, and a sentence that says it without the sign."""
+    """How a session or job ended: a sign, and a sentence that says it without the sign."""
     status = record.status
     if status.failure:
         return "❌", f"Failed: {status.failure.message} {status.failure.remedy}".strip()
     if status.verdict:
         sign, sentence = _VERDICTS[status.verdict]
         return sign, f"{sentence} {status.verdict_reason}".strip()
+    if record.spec.kind != "train" and status.state in _JOB_STATES:
+        return _JOB_STATES[status.state]
     return _STATES.get(status.state, ("❌", "Failed; its log says why."))
 
 

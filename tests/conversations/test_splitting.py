@@ -63,7 +63,7 @@ def test_a_held_out_row_never_leaks_into_a_later_session_under_another_spelling(
     assert not inputs(second.train) & inputs(first.held_out)
     assert not inputs(second.held_out) & inputs(first.train)
     assert len(second.held_out) == len(first.held_out) + 5
-    assert any("5 of these rows were held out" in note for note in second.notes)
+    assert any("5 of these examples were kept back" in note for note in second.notes)
 
 
 def test_taught_rows_are_never_held_out(register):
@@ -80,7 +80,7 @@ def test_few_new_rows_among_many_known_ones_are_all_taught(register):
 
 def test_the_notes_say_when_held_out_rows_are_too_few_to_judge(register):
     assert "too few to judge" in " ".join(split(rows(100), register).notes)
-    assert "No rows are held out" in " ".join(split(rows(10), register).notes)
+    assert "No examples are kept back" in " ".join(split(rows(10), register).notes)
     enough = split(rows(ENOUGH_TO_JUDGE * 10), register)
     assert len(enough.held_out) == ENOUGH_TO_JUDGE
     assert enough.notes == ()
