@@ -46,7 +46,7 @@ _STATES: dict[Freshness, tuple[str, str, str]] = {
     "unknown": (
         "❔",
         "Nobody knows whether the ONNX model is fresh",
-        "Nothing in its folder says which model it was made from. One made again from a trained model is sure to be.",
+        "Nothing in its folder says which model it was made from. One made anew is sure to be fresh.",
     ),
     "orphaned": (
         "⚠️",
@@ -371,6 +371,7 @@ def files(onnx: OnnxState) -> None:
     with told():
         exporting.check_room_for_packing(onnx.path)
         packed = exporting.packed_size(onnx.path)
+        # A click draws the page anew as well: what is gone by now cannot be packed, and the page says so.
         st.download_button(
             f"Download all as one zip file ({words.size(packed)})",
             data=lambda: exporting.packed(onnx.path),
