@@ -371,12 +371,12 @@ def files(onnx: OnnxState) -> None:
     with told():
         exporting.check_room_for_packing(onnx.path)
         packed = exporting.packed_size(onnx.path)
-        # A click draws the page anew as well: what is gone by now cannot be packed, and the page says so.
         st.download_button(
             f"Download all as one zip file ({words.size(packed)})",
             data=lambda: exporting.packed(onnx.path),
             file_name="onnx_model.zip",
             mime="application/zip",
+            on_click="ignore",
             icon=":material/download:",
             key="onnx_download",
         )
