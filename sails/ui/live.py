@@ -10,6 +10,7 @@ here: whether it worked (`sails.ui.outcome`), and how a session compares with ot
 
 from __future__ import annotations
 
+import contextlib
 import time
 import weakref
 from dataclasses import dataclass
@@ -422,8 +423,11 @@ def _ended(workspace: Workspace, record: sessions.Record) -> None:
     """How it ended in words, the one next step, and whether it worked."""
     status = record.status
     sign, sentence = words.outcome(record)
-    if isinstance(record.spec, ReplaySpec):
+    if isinstance(record.spec, ReplaySpec) and status.state == "succeeded":
         st.markdown("The replay is over. This is how the recorded session ended:")
+        with contextlib.suppress(SailsError):  # the recording is gone by now
+            recorded = sessions.find(workspace, record.spec.session)
+            sign, sentence = words.outcome(sessions.record(recorded))
     st.markdown(f"{sign} **{plain(sentence)}**")
     if status.failure and status.failure.log_tail:
         with st.expander("The last lines of its log", icon=":material/article:"):

@@ -691,6 +691,28 @@ def test_an_export_job_and_a_replay_are_shown_as_well(workspace):
     assert "Nothing that you have is changed by that" in text(press(page, f"stop_{job.id}"))
 
 
+@pytest.mark.parametrize("state", ["stopped", "interrupted"])
+def test_a_replay_that_broke_off_says_nothing_of_how_the_recording_ended(workspace, state):
+    recorded = make_session(workspace, "good", **published())
+    spec = sessions.ReplaySpec(
+        id="20260105-120000-replay", name="good", created=recorded.spec().created, session=recorded.id
+    )
+    sessions.create(workspace.jobs, spec).write_status(sessions.Status(state=state, phase="done"))
+    said = text(visit(session=spec.id))
+    assert "it can be started again" in said
+    assert "resumed" not in said
+    assert "how the recorded session ended" not in said
+
+
+def test_a_replay_of_a_stopped_session_ends_as_that_one_did(workspace):
+    recorded = make_session(workspace, "half", state="stopped", phase="done")
+    spec = sessions.ReplaySpec(
+        id="20260105-120000-replay", name="half", created=recorded.spec().created, session=recorded.id
+    )
+    sessions.create(workspace.jobs, spec).write_status(sessions.Status(state="succeeded", phase="done"))
+    assert "This is how the recorded session ended:\n⏹️ **Stopped on request" in text(visit(session=spec.id))
+
+
 def test_a_session_that_is_deleted_while_it_is_watched_is_told(workspace):
     session = make_session(workspace, "waiting")
     page = visit(session=session.id)
