@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from sails import access, locks, sessions
 from sails.conversations import (
@@ -68,15 +68,12 @@ class DatasetReport(BaseModel):
     formerly: tuple[str, ...] = ()  # names that it had before
     combined: tuple[str, ...] = ()  # the datasets that it was made of
 
-    @field_validator("quality")
-    @classmethod
-    def _is_an_assessment(cls, quality: dict[str, Any]) -> dict[str, Any]:
-        _ASSESSMENT.validate_python(quality)
-        return quality
-
-    def assessment(self) -> QualityReport:
-        """The quality check of its source, as it was made when it was added."""
-        return _ASSESSMENT.validate_python(self.quality)
+    def assessment(self) -> QualityReport | None:
+        """The quality check of its source, as it was made when it was added; None when it is damaged."""
+        try:
+            return _ASSESSMENT.validate_python(self.quality)
+        except ValidationError:
+            return None
 
 
 # --- adding ---------------------------------------------------------------------------------------

@@ -76,14 +76,13 @@ def test_a_report_of_an_older_version_is_read_and_gets_the_time_of_its_file(work
     "damage",
     [{}, {"total": None}, {"grade": []}, {"counts": 3}, {"counts": {"empty": "x"}}, {"problems": [7]}],
 )
-def test_a_report_whose_quality_is_damaged_is_left_out_and_raises_nothing(workspace, tmp_path, damage):
+def test_a_dataset_whose_quality_check_is_damaged_is_still_there(workspace, tmp_path, damage):
     name = add(workspace, tmp_path)
     path = workspace.datasets / name / "report.json"
     known = json.loads(path.read_text())
     path.write_text(json.dumps({**known, "quality": {**known["quality"], **damage} if damage else {}}))
-    assert library.reports(workspace) == []
-    with pytest.raises(WorkspaceError, match="There is no dataset"):
-        library.report_of(workspace, name)
+    assert [report.name for report in library.reports(workspace)] == [name]
+    assert library.report_of(workspace, name).assessment() is None
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,10 @@ def contents(workspace: Workspace, report: DatasetReport) -> None:
     rows = _rows_of(workspace, report)
     novelty(workspace, rows)
     st.header("Quality", anchor=False)
-    st.markdown(data_words.quality(report.assessment()))
+    if checked := report.assessment():
+        st.markdown(data_words.quality(checked))
+    else:
+        st.markdown("Its check is not here any more. **Correct a copy** checks the rows anew.")
     if gone := report.left_out + report.refused:
         st.caption(f"{data_words.rows(gone)} of the source {'was' if gone == 1 else 'were'} left out.")
     lengths(measured(workspace, rows))

@@ -66,6 +66,7 @@ def test_critical_rows_come_with_the_advice_to_correct_them():
         ({"tokens_counted": True}, "90 examples · ✅ quality: good · 6,872 word pieces · 2026"),
         ({}, "90 examples · ✅ quality: good · about 6,900 word pieces · 2026"),
         ({"tokens": 8_988_799}, "90 examples · ✅ quality: good · about 9,000,000 word pieces · 2026"),
+        ({"quality": {"grade": []}, "tokens": 0}, "90 examples · – quality: not checked · 2026"),
         (
             {"rows": 1, "quality": {"grade": "critical"}, "tokens": 0},
             "1 example · ❌ quality: critical · 2026",
