@@ -368,7 +368,8 @@ def test_settings_that_differ_stand_apart_from_those_that_do_not(workspace):
     for session, answer in ((one, "This."), (two, HOSTILE)):
         writer = MetricsWriter(session.metrics)
         writer.write("step", step=1, total_steps=1, epoch=1, loss=2.0, learning_rate=1e-5)
-        writer.write("answers", when="after", items=[{"question": "What?", "answer": answer}])
+        item = {"about": "taught", "question": "What?", "expected": None, "answer": answer}
+        writer.write("answers", when="after", items=[item])
         writer.close()
     page = visit(compare=f"{one.id},{two.id}")
     different, same, scores = (table.value.to_numpy().tolist() for table in page.table[:3])
