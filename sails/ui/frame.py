@@ -68,7 +68,10 @@ def frame(title: str) -> Iterator[Workspace]:
         workspace = chosen_workspace()
         if workspace.root.exists():
             local.dispatch(workspace)  # after a crash, whoever looks keeps the queue moving
-        st.caption(f"Workspace: {code(workspace.root)}")
+        missing = (
+            "" if workspace.root.exists() else " (nothing is here yet; it is made when something is added)"
+        )
+        st.caption(f"Workspace: {code(workspace.root)}{missing}")
         if access.view_only():
             st.info("You can look at everything here and change nothing.", icon=":material/visibility:")
         st.title(title, anchor=False)

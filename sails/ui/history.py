@@ -75,8 +75,10 @@ COLUMNS = {
 }
 
 # What matters most first: on a narrow screen the rest is scrolled to.
-ORDER = ("Name", "State", "Verdict", "Loss before", "Loss after", "Begun", "Examples")
-ORDER += ("From", "Learning rate", "Set by", "Minutes")
+ORDER = (
+    *("Name", "State", "Verdict", "Loss before", "Loss after", "Begun", "Examples"),
+    *("From", "Learning rate", "Set by", "Minutes"),
+)
 
 
 class _Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -35,6 +35,12 @@ def did_it_work(record: Record) -> None:
         st.markdown(f"{SIGNS[judged.outcome]} **{plain(judged.sentence)}**")
         st.markdown(f"**What to do next:** {plain(judged.next_step)}")
     _unseen(record)
+    if _other_things_changed(answers):
+        st.markdown(
+            "⚠️ It answers differently even where the lesson has nothing to do with it: see the last "
+            "question. Compare the two answers; if the new one is wrong, the page Sessions leads back "
+            "to the model before."
+        )
     if answers.get("before") and answers.get("after"):
         st.markdown("The same questions, asked before and after. Read them: that is the real test.")
         for before, after in zip(answers["before"], answers["after"], strict=False):
@@ -50,6 +56,15 @@ def _unseen(record: Record) -> None:
             f"On {after.rows} questions that were kept back and never taught, it does {direction}: "
             f"{before.accuracy:.0%} → {after.accuracy:.0%} of the answers' word pieces right.{few}"
         )
+
+
+def _other_things_changed(answers: Mapping[str, Sequence[dict[str, Any]]]) -> bool:
+    """Whether the question that has nothing to do with the lesson is answered in other words now."""
+    said = [
+        [" ".join(item["answer"].split()) for item in answers.get(when, ()) if item["about"] == "unrelated"]
+        for when in WHEN
+    ]
+    return all(said) and said[0] != said[1]
 
 
 def _question(before: dict[str, Any], after: dict[str, Any]) -> None:

@@ -291,20 +291,24 @@ def choose_place(workspace: Workspace) -> None:
         )
         if chosen and chosen != here:
             _open_place(workspace=chosen)
-        new = st.text_input("Make a new workspace", placeholder="its name", key="new_workspace")
-        if st.button("Make it", disabled=access.view_only()):
+        with st.form("make_workspace", border=False):
+            new = st.text_input("Make a new workspace", placeholder="its name", key="new_workspace")
+            wanted = st.form_submit_button("Make it", disabled=access.view_only())
+        if wanted:
             with told() as failed:
                 made = create_workspace(root, new)
             if not failed:
                 _open_place(workspace=str(made.relative_to(root)))
-        model = st.text_input(
-            "Folder of the trained model",
-            value=place().get("model", ""),
-            placeholder="trained_model in the workspace",
-            help="Only when it lies elsewhere. Empty: the workspace's own.",
-            key=f"model_folder {here}",
-        )
-        if st.button("Use this folder"):
+        with st.form("choose_model_folder", border=False):
+            model = st.text_input(
+                "Folder of the trained model",
+                value=place().get("model", ""),
+                placeholder="trained_model in the workspace",
+                help="Only when it lies elsewhere. Empty: the workspace's own.",
+                key=f"model_folder {here}",
+            )
+            wanted = st.form_submit_button("Use this folder")
+        if wanted:
             with told() as failed:
                 if model.strip():
                     Workspace.open(workspace.root, output_dir=access.inside(root, model))
