@@ -10,6 +10,7 @@ import streamlit as st
 
 from sails import access, behavior, replaying, sessions
 from sails.behavior import MATRIX, Plan, Row
+from sails.exporting import Freshness, freshness
 from sails.guidance import NextStep
 from sails.sessions import Record
 from sails.ui import words
@@ -18,7 +19,6 @@ from sails.ui.words import code, plain
 from sails.workspace import (
     FoundFile,
     ModelState,
-    OnnxState,
     Situation,
     Workspace,
     create_workspace,
@@ -31,6 +31,13 @@ STATES = {
     "present": "✅ present",
     "missing": "◻️ missing",
     "incomplete": "⚠️ incomplete",
+}
+FRESHNESS: dict[Freshness, str] = {
+    "missing": "Nothing to chat with yet; the page ONNX export makes it from the trained model.",
+    "unknown": "**Unknown whether fresh:** nobody noted which trained model it was made from.",
+    "fresh": "**Fresh:** it was made from the trained model beside it.",
+    "stale": "**Out of date:** it was made from an earlier model; the page ONNX export makes it anew.",
+    "orphaned": "**Orphaned:** it was made from a trained model that is no longer here.",
 }
 MARK = ":primary-badge[◀\u00a0this\u00a0one]"
 
@@ -127,7 +134,7 @@ def found_on_disk(situation: Situation) -> None:
     with left, st.container(border=True, height="stretch"):
         _trained_model(situation.trained)
     with right, st.container(border=True, height="stretch"):
-        _onnx_model(situation.onnx, situation.trained)
+        _onnx_model(situation)
 
 
 def _trained_model(model: ModelState) -> None:
@@ -149,24 +156,13 @@ def _trained_model(model: ModelState) -> None:
     _files(model.files, "trained model")
 
 
-def _onnx_model(model: OnnxState, trained: ModelState) -> None:
+def _onnx_model(situation: Situation) -> None:
+    model = situation.onnx
     st.subheader("ONNX model", anchor=False)
     st.markdown(f"**{STATES[model.state]}**")
-    st.markdown(_freshness(model, trained))
+    st.markdown(FRESHNESS[freshness(situation)])
     _facts([("Folder", code(model.path))], model.fingerprint, model.modified)
     _files(model.files, "ONNX model")
-
-
-def _freshness(model: OnnxState, trained: ModelState) -> str:
-    if not model.present:
-        return "Nothing to chat with yet; the page ONNX export makes it from the trained model."
-    if model.stale is None:
-        return "**Unknown whether fresh:** nobody noted which trained model it was made from."
-    if not model.stale:
-        return "**Fresh:** it was made from the trained model beside it."
-    if trained.complete:
-        return "**Out of date:** it was made from an earlier model; the page ONNX export makes it anew."
-    return "**Orphaned:** it was made from a trained model that is no longer here."
 
 
 def _facts(facts: Sequence[tuple[str, str]], fingerprint: str | None, modified: datetime | None) -> None:

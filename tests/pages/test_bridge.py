@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -20,12 +19,6 @@ from tests.folders import make_model, make_onnx
 from tests.situations import ROWS, failed, make_session, make_situation, published
 
 APP = str(REPOSITORY / "app.py")
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("SAILS_WORKSPACE", str(tmp_path / "workspace"))
-    return tmp_path / "workspace"
 
 
 def visit() -> AppTest:

@@ -12,11 +12,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from sails import exporting
-from sails.launchers import local
 from sails.ui.chat import room_key
 from sails.workspace import Workspace
 from tests.conftest import REPOSITORY
-from tests.exported import SESSION, VERSION, add_version, copy_talking, make_talking
+from tests.exported import SESSION, VERSION, add_version
 from tests.folders import fingerprint_of, listing
 from tests.helpers import run_worker
 from tests.situations import make_situation
@@ -27,28 +26,9 @@ APP = str(REPOSITORY / "app.py")
 HOSTILE = "<b>x</b> ![x](http://127.0.0.1:9/x) `y` $a$ :red[z]\n    - four spaces in"
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return make_talking(tmp_path_factory.mktemp("talking") / "workspace")
-
-
 @pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setenv("SAILS_WORKSPACE", str(tmp_path / "workspace"))
-    return tmp_path / "workspace"
-
-
-@pytest.fixture
-def place(template, root):
-    return copy_talking(template, root)
-
-
-@pytest.fixture
-def started(monkeypatch):
-    """Workers are not started by themselves: a test calls them where it can watch."""
-    jobs = []
-    monkeypatch.setattr(local, "start_worker", jobs.append)
-    return jobs
+def place(talking):
+    return talking
 
 
 def visit() -> AppTest:
