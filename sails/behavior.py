@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -175,3 +176,8 @@ def format_rate(value: float) -> str:
     """`5e-5` rather than `5e-05`, as people write it."""
     mantissa, _, exponent = f"{value:.3e}".partition("e")
     return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def where(plan: Plan) -> str:
+    """What training starts from, as a short phrase."""
+    return plan.model if plan.start_from == "base" else f"the trained model in {Path(plan.model).name}"

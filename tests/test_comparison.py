@@ -63,11 +63,12 @@ def test_the_best_is_marked_where_they_can_be_told_apart(workspace):
 
 def test_the_last_answers_are_those_after_the_lesson(workspace):
     session = make_session(workspace, "databases")
+    why = {"about": "taught", "question": "Why?", "expected": None}
     writer = MetricsWriter(session.metrics)
     writer.write("samples", step=0, prompts=["What?", "Why?"], answers=["?", "?"])
     writer.write("samples", step=9, prompts=["What?", "Why?"], answers=["That.", "Perhaps."])
-    writer.write("answers", when="before", items=[{"question": "Why?", "answer": "no"}])
-    writer.write("answers", when="after", items=[{"question": "Why?", "answer": "So."}, {"question": 5}])
+    writer.write("answers", when="before", items=[{**why, "answer": "no"}])
+    writer.write("answers", when="after", items=[{**why, "answer": "So."}, {"question": 5}])
     writer.close()
     feed = Feed(session)
     feed.wait()
