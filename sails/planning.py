@@ -143,7 +143,7 @@ BYTES_A_TOKEN = 3.0  # of rows as JSON Lines, with what a chat template adds; En
 LATEST = 5  # earlier sessions that an estimate rests on
 SPREAD = (0.8, 1.4)  # how much faster or slower a machine is than the last time
 EFFICIENCY = (0.5, 2.5)  # training against the fp32 matrix multiplication measured; bf16 is the fast end
-JUDGED_ROWS = 64
+JUDGED_ROWS = 64  # at most so many taught rows, and so many kept back, are scored before and after
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,6 @@ from sails.sessions import (
 )
 from sails.workspace import Workspace, inspect_model
 
-JUDGED_ROWS = 64  # at most so many taught rows, and so many held-out rows, are scored before and after
 VERIFIED_PROMPTS = 16
 ANSWER_TOKENS = 48  # of each answer before and after the lesson
 
@@ -173,11 +172,11 @@ def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Re
         model = training.load_model(start, device)
         longest = min(spec.settings.max_length, _context_length(model))
         taught = encoding.encode(lesson.train, tokenizer, longest)
-        held_out = encoding.encode(lesson.held_out, tokenizer, longest).examples[:JUDGED_ROWS]
+        held_out = encoding.encode(lesson.held_out, tokenizer, longest).examples[: planning.JUDGED_ROWS]
         for count, what in ((taught.shortened, "shortened"), (taught.left_out, "left out")):
             if count:
                 reporter.note(f"{count} conversations longer than {longest} tokens were {what}.")
-        judged, padding = taught.examples[:JUDGED_ROWS], tokenizer.pad_token_id
+        judged, padding = taught.examples[: planning.JUDGED_ROWS], tokenizer.pad_token_id
         if reporter.status.results.taught_before is None:
             reporter.progress(0.8, "asking the model before the lesson")
             reporter.result(

@@ -191,7 +191,7 @@ IN_WORDS = {5: "five", 8: "eight"}
     [
         f"The newest {IN_WORDS[publishing.VERSIONS_KEPT]} are kept",
         f"{IN_WORDS[len(FIXED_PROMPTS)]} fixed questions, and up to {worker.VERIFIED_PROMPTS} that",
-        f"At most {worker.JUDGED_ROWS} rows of each kind",
+        f"At most {planning.JUDGED_ROWS} rows of each kind",
         f"differ by {THRESHOLDS.logit_difference:g} at most",
         f"the same at {THRESHOLDS.next_token_agreement * 100:g} % of places",
         f"at least {splitting.HELD_OUT_LEAST}, at most {splitting.HELD_OUT_MOST}.",
