@@ -13,18 +13,30 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Error,
+    Locator,
+    LocatorAssertions,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 from tests.conftest import REPOSITORY
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-expect.set_options(timeout=30_000)  # milliseconds; a busy machine draws a page slowly
+PATIENCE = 30.0  # seconds; a busy machine draws a page slowly
+expect.set_options(timeout=PATIENCE * 1000)
 # Chromium has nothing to ask anybody, and in a container no sandbox.
 ARGUMENTS = (
     "--no-sandbox",
@@ -35,6 +47,35 @@ ARGUMENTS = (
     "--no-first-run",
 )
 START_SECONDS = 60
+
+
+def _until_it_is_one(method: Callable[..., Any]) -> Callable[..., Any]:
+    """`method`, which may have to wait until what it names stands on the page only once.
+
+    While a page is drawn anew, what moved stands at its old and at its new place. Playwright waits for what
+    is not there yet, but refuses at once what is there twice.
+    """
+
+    @wraps(method)
+    def patient(*arguments: Any, **options: Any) -> Any:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return method(*arguments, **options)
+            except (AssertionError, Error) as error:
+                if "strict mode violation" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    return patient
+
+
+for _kind, _names in (
+    (Locator, ("click", "dblclick", "fill", "press", "focus", "hover", "bounding_box", "set_input_files")),
+    (LocatorAssertions, tuple(name for name in dir(LocatorAssertions) if name.startswith("to_"))),
+):
+    for _name in _names:
+        setattr(_kind, _name, _until_it_is_one(getattr(_kind, _name)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
