@@ -23,6 +23,7 @@ State = Literal["queued", "running", "succeeded", "failed", "stopped", "interrup
 Phase = Literal["queued", "prepare", "train", "judge", "publish", "export", "done"]
 Verdict = Literal["published", "held", "discarded"]
 Preset = Literal["quick", "balanced", "thorough"]
+Publishing = Literal["gate", "always", "never"]
 
 CHECKPOINT_COMPLETE = "complete"  # the file that marks a checkpoint written to its end
 
@@ -43,6 +44,36 @@ class Settings(BaseModel):
     max_length: int = Field(512, ge=16)  # tokens of one conversation
     early_stop: bool = False
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    replay_share: float = Field(0.5, ge=0, le=0.9)  # of an epoch's rows, as far as there are earlier ones
+    teach_again: bool = False  # from base: all rows of the earlier lessons too
+    publish: Publishing = "gate"
+
+
+class Trial(BaseModel):
+    """What a few steps at one learning rate did to the losses, in nats a token."""
+
+    model_config = ConfigDict(frozen=True)
+
+    learning_rate: float
+    steps: int
+    new_loss: float  # on rows of the lesson to come
+    old_loss: float  # on rows of earlier lessons
+
+
+class Advice(BaseModel):
+    """A learning rate that was measured on a copy of the weights, and what it rests on.
+
+    `learning_rate` is None when no rate that was tried lets the new rows' loss fall and the old rows' not rise.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    learning_rate: float | None
+    new_loss: float  # before the first step
+    old_loss: float
+    trials: tuple[Trial, ...] = ()
+    seconds: float = 0.0
+    reason: str = ""
 
 
 class TrainSpec(BaseModel):
@@ -59,6 +90,7 @@ class TrainSpec(BaseModel):
     start: Start = "auto"
     model_name: str | None = None  # a base model that the person named
     settings: Settings = Settings()
+    advice: Advice | None = None  # measured before, whether or not it was followed
     export: bool = False
     verify: bool = False
     opset: int | None = None
@@ -95,7 +127,23 @@ class ReplaySpec(BaseModel):
     seconds: float = Field(60.0, gt=0, le=3600)  # how long the replay takes
 
 
-AnySpec = TrainSpec | ExportSpec | ReplaySpec
+class ProbeSpec(BaseModel):
+    """A learning rate to be measured for a training that would continue the current model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["probe"] = "probe"
+    id: str
+    name: str
+    created: datetime
+    dataset: str
+    settings: Settings = Settings()
+    seconds: float = Field(60.0, gt=0)  # that it may take
+    trained_model: Path
+    onnx_model: Path
+
+
+AnySpec = TrainSpec | ExportSpec | ReplaySpec | ProbeSpec
 Spec = Annotated[AnySpec, Field(discriminator="kind")]
 SPEC: TypeAdapter[AnySpec] = TypeAdapter(Spec)
 
@@ -129,6 +177,7 @@ class Results(BaseModel):
     rows_taught: int = 0
     rows_held_out: int = 0
     rows_new: int = 0  # of the rows taught, those that this model had never been taught
+    rows_replayed: int = 0  # of earlier lessons, each counted once
     steps: int = 0
     epochs: float = 0.0
     tokens: int = 0  # without padding
@@ -138,6 +187,7 @@ class Results(BaseModel):
     precision: str = ""
     device: str = ""
     certificate: dict[str, Any] | None = None  # of the ONNX export, when verified
+    advice: Advice | None = None  # of a probe
 
 
 class Status(BaseModel):
@@ -163,6 +213,8 @@ class Status(BaseModel):
     parent: str | None = None  # fingerprint of the model it started from; None from base
     replaces: str | None = None  # fingerprint of the model that was current at the start
     fingerprint: str | None = None  # of the candidate
+    lessons: tuple[str, ...] | None = None  # sessions whose rows the model it makes was taught before
+    guarded: str = ""  # why a guard ended the training before its last step
     failure: Failure | None = None
     results: Results = Results()
     notes: tuple[str, ...] = ()

@@ -1,0 +1,173 @@
+"""What a model was measured to know: the shapes of `retention.json`, one for each session.
+
+A *lesson* is what one session taught. The rows of a lesson are scored in two cells: *recall* on rows that it
+taught, *held out* on rows that it kept back. A cell keeps the figures of each row, because two models are
+compared row by row. Needs no machine-learning library.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sails import locks
+from sails.errors import WorkspaceError
+from sails.sessions import Scores, Session
+
+FILE = "retention.json"
+Part = Literal["recall", "held_out"]
+
+
+class Cell(BaseModel):
+    """The scores of one model on some rows of one lesson; the tuples have one entry for each row.
+
+    `loss` is the sum over a row's answer tokens, in nats.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    lesson: str  # the id of the session that taught it
+    part: Part
+    rows: tuple[str, ...]  # fingerprints
+    tokens: tuple[int, ...]  # of the answers
+    right: tuple[int, ...]  # of these, predicted right
+    loss: tuple[float, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of answer tokens predicted right, 0 to 1."""
+        return sum(self.right) / sum(self.tokens)
+
+    @property
+    def scores(self) -> Scores:
+        return Scores(
+            loss=math.fsum(self.loss) / sum(self.tokens), accuracy=self.accuracy, rows=len(self.rows)
+        )
+
+    def only(self, rows: Sequence[str]) -> Cell:
+        """The cell on those of its rows alone that are in `rows`, in the order of `rows`."""
+        place = {row: n for n, row in enumerate(self.rows)}
+        kept = [place[row] for row in rows if row in place]
+        return self.model_copy(
+            update={
+                "rows": tuple(self.rows[n] for n in kept),
+                "tokens": tuple(self.tokens[n] for n in kept),
+                "right": tuple(self.right[n] for n in kept),
+                "loss": tuple(self.loss[n] for n in kept),
+            }
+        )
+
+
+class Drift(BaseModel):
+    """How far a model is from its base on prompts that no lesson is about.
+
+    `divergence` is the mean KL(base‖model) in nats a token over the base model's own answers, `agreement` the
+    share of these answers' tokens that the model would choose too.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    divergence: float
+    agreement: float
+    prompts: int
+
+
+class Measured(BaseModel):
+    """One model's scores: a row of the R matrix. At most `ROWS` rows of lessons are shared by its cells."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fingerprint: str | None = None  # of the model; None for a base model
+    cells: tuple[Cell, ...] = ()  # never without rows
+    general: Drift | None = None  # None where the base model is not known or not here
+
+    def cell(self, lesson: str, part: Part = "recall") -> Cell | None:
+        return next((cell for cell in self.cells if (cell.lesson, cell.part) == (lesson, part)), None)
+
+
+class Lesson(BaseModel):
+    """One column of the R matrix; `missing` says in words why it cannot be measured any more."""
+
+    model_config = ConfigDict(frozen=True)
+
+    session: str
+    name: str
+    missing: str | None = None
+
+
+class Changed(BaseModel):
+    """One question whose answer got worse or better: what the model said before and says now."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lesson: str
+    question: str
+    expected: str
+    before: str
+    after: str
+    share_before: float  # of the expected answer's tokens predicted right
+    share_after: float
+
+
+class Finding(BaseModel):
+    """What the gate found on one lesson, or on several small ones together; in points, 0 to 100."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lessons: tuple[str, ...]
+    rows: int
+    before: float  # the published model's score on these rows
+    after: float
+    low: float  # of the difference after − before, with the confidence that the gate asks for
+    high: float
+    best: float | None = None  # the best score that any published model had on these rows
+    lost: bool = False
+
+
+class Decision(BaseModel):
+    """Whether a candidate may replace the published model; `reason` is a sentence for a person."""
+
+    model_config = ConfigDict(frozen=True)
+
+    held: bool
+    reason: str
+    findings: tuple[Finding, ...] = ()
+
+
+class Retention(BaseModel):
+    """What one session measured: `retention.json`.
+
+    `lessons` are those that the candidate was ever taught, oldest first, this session's last. `base` has the
+    base model's scores on this session's lesson alone, None when it is not here; for a session that starts
+    from base it is what `before` says.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    lessons: tuple[Lesson, ...]
+    base: Measured | None = None
+    before: Measured
+    after: Measured
+    decision: Decision | None = None  # of the gate
+    changed: tuple[Changed, ...] = ()
+    seconds: float = 0.0  # that measuring took, before and after together
+
+
+def read(session: Session) -> Retention | None:
+    """What a session measured; None when it measured nothing, `WorkspaceError` when the file is damaged."""
+    try:
+        return Retention.model_validate_json((session.folder / FILE).read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise WorkspaceError(
+            f"What {session.id} measured of earlier lessons is damaged.",
+            "The next session measures it anew.",
+        ) from error
+
+
+def write(session: Session, retention: Retention) -> None:
+    locks.write_atomic(session.folder / FILE, retention.model_dump_json())
