@@ -1,6 +1,6 @@
 """What a model still remembers: the R matrix, ACC, BWT and forgetting, replay, and the gate.
 
-`scores` is what was measured, `lessons` which lessons a model was taught and where their rows lie, `matrix` all
-of it together, `measures` the figures and the headline, `replay` which old rows an epoch repeats, `gate` whether
-a candidate may be published. Reads files only; `sails.measuring` is what measures.
+`scores` is what was measured, `lessons` which lessons a model was taught and where their rows lie, `matrix`
+all of it together, `measures` the figures and the headline, `replay` which old rows an epoch repeats, `gate`
+whether a candidate may be published. Reads files only; `sails.measuring` is what measures.
 """
