@@ -150,7 +150,7 @@ class Retention(BaseModel):
     lessons: tuple[Lesson, ...]
     base: Measured | None = None
     before: Measured
-    after: Measured
+    after: Measured | None = None  # None until it is trained
     decision: Decision | None = None  # of the gate
     changed: tuple[Changed, ...] = ()
     seconds: float = 0.0  # that measuring took, before and after together

@@ -63,7 +63,7 @@ class Trial(BaseModel):
 class Advice(BaseModel):
     """A learning rate that was measured on a copy of the weights, and what it rests on.
 
-    `learning_rate` is None when no rate that was tried lets the new rows' loss fall and the old ones' not rise.
+    `learning_rate` is None when at no rate that was tried the new rows' loss fell and the old rows' held.
     """
 
     model_config = ConfigDict(frozen=True)
