@@ -1,7 +1,7 @@
 """Conversations ─► token batches: chat template, answer-only labels, length grouping.
 
     examples = encode(conversations, tokenizer, max_length=512)
-    batches  = schedule(lengths, epochs=3, seed=42, token_budget=512)
+    batches  = schedule(lengths, [range(80)] * 3, seed=42, token_budget=512)
 
 Only answers are learned: every token of an assistant turn and the end-of-turn token behind it has a
 label, everything else has `IGNORED`. Batches hold conversations of similar length, padded on the right
@@ -82,6 +82,7 @@ class Example:
 @dataclass(frozen=True)
 class Encoded:
     examples: tuple[Example, ...]
+    kept: tuple[int, ...]  # for each example, the number of its conversation
     shortened: int  # conversations that were cut to `max_length` tokens
     left_out: int  # conversations whose answer lies wholly beyond `max_length`
 
@@ -95,8 +96,8 @@ def encode(conversations: Sequence[Conversation], tokenizer: Any, max_length: in
 
     Raises `BadDataError` when nothing is left to learn from.
     """
-    examples, shortened, left_out = [], 0, 0
-    for conversation in conversations:
+    examples, kept, shortened, left_out = [], [], 0, 0
+    for number, conversation in enumerate(conversations):
         example = _encode_one(conversation.messages(), tokenizer)
         if len(example) > max_length:
             shortened += 1
@@ -104,6 +105,7 @@ def encode(conversations: Sequence[Conversation], tokenizer: Any, max_length: in
         # The first token is never predicted, so its label teaches nothing.
         if any(label != IGNORED for label in example.labels[1:]):
             examples.append(example)
+            kept.append(number)
         else:
             left_out += 1
     if conversations and not examples:
@@ -111,7 +113,7 @@ def encode(conversations: Sequence[Conversation], tokenizer: Any, max_length: in
             f"None of the {len(conversations)} conversations has an answer within {max_length} tokens.",
             "Shorten the questions, or allow longer conversations.",
         )
-    return Encoded(tuple(examples), shortened, left_out)
+    return Encoded(tuple(examples), tuple(kept), shortened, left_out)
 
 
 def _encode_one(messages: list[dict[str, str]], tokenizer: Any) -> Example:
@@ -163,38 +165,43 @@ def _answer_spans(messages: list[dict[str, str]], text: str, tokenizer: Any) -> 
 
 def schedule(
     lengths: Sequence[int],
+    rounds: Sequence[Sequence[int]],
     *,
-    epochs: int,
     seed: int,
     token_budget: int | None = None,
     batch_size: int | None = None,
 ) -> list[list[list[int]]]:
-    """The batches of every epoch, as lists of example numbers: `schedule(...)[epoch][step]`."""
+    """The batches of every epoch, as lists of example numbers: `schedule(...)[epoch][step]`.
+
+    `rounds` names the examples of each epoch.
+    """
     if (token_budget is None) == (batch_size is None):
         raise ValueError("give either a token budget or a batch size")
     return [
-        epoch_batches(lengths, seed=seed, epoch=epoch, token_budget=token_budget, batch_size=batch_size)
-        for epoch in range(epochs)
+        epoch_batches(lengths, rows, seed=seed, epoch=epoch, token_budget=token_budget, batch_size=batch_size)
+        for epoch, rows in enumerate(rounds)
     ]
 
 
 def epoch_batches(
     lengths: Sequence[int],
+    numbers: Sequence[int],
     *,
     seed: int,
     epoch: int,
     token_budget: int | None = None,
     batch_size: int | None = None,
 ) -> list[list[int]]:
-    """Every example once, in batches of similar length; a pure function of its arguments.
+    """Each of the examples `numbers` once, in batches of similar length; a pure function of its arguments.
 
     With `batch_size`, that many rows a batch; with `token_budget`, as many rows as fit into that many
     tokens when padded to the longest (one row at least).
     """
     chance = random.Random(f"{seed}/{epoch}")
-    order = list(range(len(lengths)))
+    order = list(numbers)
     chance.shuffle(order)
-    rows = batch_size or max(1, (token_budget or 0) * len(lengths) // max(1, sum(lengths)))
+    total = sum(lengths[number] for number in order)
+    rows = batch_size or max(1, (token_budget or 0) * len(order) // max(1, total))
     window = rows * GROUPED_BATCHES
     batches: list[list[int]] = []
     for begin in range(0, len(order), window):

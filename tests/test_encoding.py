@@ -93,35 +93,35 @@ LENGTHS = [random.Random(7).randint(5, 90) for _ in range(400)]
 
 
 def test_an_epoch_holds_every_row_once():
-    batches = epoch_batches(LENGTHS, seed=1, epoch=0, token_budget=256)
+    batches = epoch_batches(LENGTHS, range(len(LENGTHS)), seed=1, epoch=0, token_budget=256)
     assert sorted(i for batch in batches for i in batch) == list(range(400))
 
 
 def test_batches_keep_to_the_token_budget_and_waste_little_on_padding():
-    batches = epoch_batches(LENGTHS, seed=1, epoch=0, token_budget=256)
+    batches = epoch_batches(LENGTHS, range(len(LENGTHS)), seed=1, epoch=0, token_budget=256)
     padded = [len(batch) * max(LENGTHS[i] for i in batch) for batch in batches]
     assert max(padded) <= 256
     assert sum(LENGTHS) / sum(padded) > 0.9
 
 
 def test_a_row_longer_than_the_budget_has_a_batch_of_its_own():
-    assert epoch_batches([900], seed=1, epoch=0, token_budget=256) == [[0]]
+    assert epoch_batches([900], [0], seed=1, epoch=0, token_budget=256) == [[0]]
 
 
 def test_a_batch_size_fixes_the_rows():
-    batches = epoch_batches(LENGTHS, seed=1, epoch=0, batch_size=8)
+    batches = epoch_batches(LENGTHS, range(len(LENGTHS)), seed=1, epoch=0, batch_size=8)
     assert {len(batch) for batch in batches} == {8}
 
 
 def test_the_order_depends_on_seed_and_epoch_and_on_nothing_else():
     random.seed(1)
-    first = schedule(LENGTHS, epochs=3, seed=5, token_budget=256)
+    first = schedule(LENGTHS, [range(len(LENGTHS))] * 3, seed=5, token_budget=256)
     random.seed(2)
     torch.manual_seed(2)
-    assert schedule(LENGTHS, epochs=3, seed=5, token_budget=256) == first
-    assert schedule(LENGTHS, epochs=2, seed=5, token_budget=256) == first[:2]
+    assert schedule(LENGTHS, [range(len(LENGTHS))] * 3, seed=5, token_budget=256) == first
+    assert schedule(LENGTHS, [range(len(LENGTHS))] * 2, seed=5, token_budget=256) == first[:2]
     assert first[0] != first[1]
-    assert schedule(LENGTHS, epochs=1, seed=6, token_budget=256)[0] != first[0]
+    assert schedule(LENGTHS, [range(len(LENGTHS))] * 1, seed=6, token_budget=256)[0] != first[0]
 
 
 def test_a_folder_without_a_tokenizer_is_refused_in_one_sentence(tmp_path):

@@ -50,7 +50,7 @@ def examples(tiny, tmp_path_factory):
 
 
 def run_of(examples, epochs=3, **changes):
-    batches = schedule([len(e) for e in examples], epochs=epochs, seed=changes.get("seed", 3), batch_size=4)
+    batches = schedule([len(e) for e in examples], [range(len(examples))] * epochs, seed=changes.get("seed", 3), batch_size=4)
     values = {"held_out": (), "learning_rate": RATE, "seed": 3, **changes}
     return Run(examples, batches, **values)
 
