@@ -17,7 +17,7 @@ from sails.errors import RequestError
 from sails.workspace import Situation
 
 StartFrom = Literal["base", "trained"]
-Chooser = Literal["automatic", "person"]
+Chooser = Literal["automatic", "person", "advice"]
 Start = Literal["auto", "base", "trained"]
 
 BASE_LEARNING_RATE = 5e-5
@@ -44,6 +44,7 @@ class Row:
 _NEW = "🆕 Training a new model from base"
 _CONTINUE = "🔄 Continuing from the trained model, 📚 lower learning rate to keep what it knows"
 _CONTINUE_AS_CHOSEN = "🔄 Continuing from the trained model, at the learning rate that was chosen"
+_CONTINUE_AS_ADVISED = "🔄 Continuing from the trained model, at the learning rate that was measured as the best"
 _ORPHAN = "⚠️ ONNX model found, but not the model it came from: training from base"
 _INCOMPLETE = "⚠️ The trained model is incomplete: training from base; its files are set aside, not deleted"
 
@@ -92,11 +93,13 @@ def plan(
     same_base: bool = True,
     start: Start = "auto",
     learning_rate: float | None = None,
+    advised: float | None = None,
 ) -> Plan:
     """Read the matrix, then let the person's choices win over it.
 
     `model_name` is a base model that the person named, `same_base` whether the trained model grew from
-    that very one; naming another one starts over. Raises `RequestError` for a learning rate outside
+    that very one; naming another one starts over. `advised` is a learning rate that was measured: it is used
+    only where `learning_rate` says the same. Raises `RequestError` for a learning rate outside
     (0, 1e-2] and for `start="trained"` without a complete trained model.
     """
     trained = situation.trained
@@ -127,9 +130,12 @@ def plan(
     elif start != "auto":
         chosen_by = "person"
     automatic = automatic_learning_rate(start_from)
+    rate_chosen_by: Chooser = "automatic"
     if learning_rate is not None:
         warnings += check_learning_rate(learning_rate)
-        reason = reason.replace(_CONTINUE, _CONTINUE_AS_CHOSEN)
+        follows = advised is not None and math.isclose(learning_rate, advised, rel_tol=1e-6)
+        rate_chosen_by = "advice" if follows else "person"
+        reason = reason.replace(_CONTINUE, _CONTINUE_AS_ADVISED if follows else _CONTINUE_AS_CHOSEN)
     base = (model_name or default_base) if start_from == "base" else trained.base
     return Plan(
         row=row.number,
@@ -139,7 +145,7 @@ def plan(
         base=base,
         learning_rate=automatic if learning_rate is None else learning_rate,
         automatic_learning_rate=automatic,
-        learning_rate_chosen_by="automatic" if learning_rate is None else "person",
+        learning_rate_chosen_by=rate_chosen_by,
         reason=reason,
         warnings=tuple(warnings),
     )
@@ -165,11 +171,12 @@ def check_learning_rate(value: float) -> list[str]:
 
 
 def describe_learning_rate(plan: Plan) -> str:
-    """The learning rate in one sentence: `1e-5 (automatic)`, or both values when a person chose."""
+    """The learning rate in one sentence: `1e-5 (automatic)`, or both values when it was chosen or advised."""
     used, automatic = format_rate(plan.learning_rate), format_rate(plan.automatic_learning_rate)
     if plan.learning_rate_chosen_by == "automatic":
         return f"{used} (automatic)"
-    return f"{used} (chosen; the automatic value is {automatic})"
+    how = "advised" if plan.learning_rate_chosen_by == "advice" else "chosen"
+    return f"{used} ({how}; the automatic value is {automatic})"
 
 
 def format_rate(value: float) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sails import access, base_models, behavior, library, locks, sessions
 from sails.behavior import Plan, Start
-from sails.sessions import ExportSpec, Session, Settings, TrainSpec
+from sails.sessions import Advice, ExportSpec, Session, Settings, TrainSpec
 from sails.workspace import Workspace
 
 # OpenMP's threads spin while they wait for each other. On a machine that does anything else besides, that
@@ -28,6 +28,7 @@ def plan_training(
     start: Start = "auto",
     model_name: str | None = None,
     learning_rate: float | None = None,
+    advice: Advice | None = None,
 ) -> Plan:
     """What a training started now would do; raises `RequestError` for choices that cannot be."""
     situation = workspace.situation()
@@ -43,6 +44,7 @@ def plan_training(
         same_base=same,
         start=start,
         learning_rate=learning_rate,
+        advised=advice.learning_rate if advice else None,
     )
 
 
@@ -57,6 +59,7 @@ def submit(
     export: bool = False,
     verify: bool = False,
     opset: int | None = None,
+    advice: Advice | None = None,
 ) -> Session:
     """Queue a training session and start it if nothing else trains. Raises `RequestError` before that."""
     access.require_changes()
@@ -74,6 +77,7 @@ def submit(
             start=start,
             model_name=model_name,
             settings=settings,
+            advice=advice,
             export=export,
             verify=verify,
             opset=opset,

@@ -36,7 +36,7 @@ STATES: dict[State, str] = {
 VERDICTS = {"published": "Was current", "held": "✋ Held back", "discarded": "↩️ Discarded"}
 CURRENT = "★ Current"
 STARTS = {"base": "base", "trained": "trained"}
-CHOSEN_BY = {"automatic": "automatic", "person": "chosen"}
+CHOSEN_BY = {"automatic": "automatic", "person": "chosen", "advice": "measured"}
 
 # --- the table ------------------------------------------------------------------------------------
 
