@@ -44,7 +44,7 @@ class Row:
 _NEW = "🆕 Training a new model from base"
 _CONTINUE = "🔄 Continuing from the trained model, 📚 lower learning rate to keep what it knows"
 _CONTINUE_AS_CHOSEN = "🔄 Continuing from the trained model, at the learning rate that was chosen"
-_CONTINUE_AS_ADVISED = "🔄 Continuing from the trained model, at the learning rate that was measured as the best"
+_CONTINUE_AS_ADVISED = "🔄 Continuing from the trained model, at the learning rate that was measured"
 _ORPHAN = "⚠️ ONNX model found, but not the model it came from: training from base"
 _INCOMPLETE = "⚠️ The trained model is incomplete: training from base; its files are set aside, not deleted"
 

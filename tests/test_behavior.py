@@ -176,9 +176,7 @@ def test_choosing_the_automatic_value_still_counts_as_chosen():
 def test_a_rate_that_was_measured_counts_as_advised_only_where_it_is_used():
     followed = planned("complete", learning_rate=5e-5, advised=5e-5)
     assert (followed.learning_rate_chosen_by, followed.automatic_learning_rate) == ("advice", 1e-5)
-    assert followed.reason == (
-        "🔄 Continuing from the trained model, at the learning rate that was measured as the best"
-    )
+    assert followed.reason == ("🔄 Continuing from the trained model, at the learning rate that was measured")
     assert describe_learning_rate(followed) == "5e-5 (advised; the automatic value is 1e-5)"
     assert planned("complete", learning_rate=2e-5, advised=5e-5).learning_rate_chosen_by == "person"
     assert planned("complete", advised=5e-5) == planned("complete")
