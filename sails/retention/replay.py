@@ -1,0 +1,32 @@
+"""Replay: which rows of earlier lessons an epoch repeats, so that a model keeps what it was taught.
+
+An epoch has each new row once and, mixed among them, old rows that are drawn anew for each epoch.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import chain, islice, zip_longest
+
+
+def replayed(new: int, old: int, share: float) -> int:
+    """How many of `old` rows an epoch with `new` rows repeats: `share` of all its rows, as far as there are.
+
+    `share` is at least 0 and below 1.
+    """
+    return min(old, round(new * share / (1 - share)))
+
+
+def draw(lessons: Sequence[Sequence[int]], count: int, *, seed: int, epoch: int) -> list[int]:
+    """`count` row numbers without replacement, or all of them where there are fewer.
+
+    `lessons` holds the numbers of each earlier lesson's rows. Each gives the same number of rows, or one more;
+    one with too few gives all of its own, and the others make up for it. A pure function of its arguments,
+    so that a resumed session repeats what an uninterrupted one would.
+    """
+    chance = random.Random(f"{seed}/{epoch}/replay")
+    shuffled = [chance.sample(rows, len(rows)) for rows in lessons]
+    chance.shuffle(shuffled)  # so that it is not always the same lesson that gives one more
+    in_turn = chain.from_iterable(zip_longest(*shuffled))
+    return list(islice((row for row in in_turn if row is not None), count))
