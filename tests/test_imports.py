@@ -28,6 +28,7 @@ FLOORS = (
         "sails.rerunning",
         "sails.advising",
         "sails.teaching",
+        "sails.examining",
     ),
     ("sails.training", "sails.measuring", "sails.probing", "sails.guards", "sails.onnx"),
     (

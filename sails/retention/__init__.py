@@ -4,3 +4,7 @@
 all of it together, `measures` the figures and the headline, `replay` which old rows an epoch repeats, `gate`
 whether a candidate may be published. Reads files only; `sails.measuring` is what measures.
 """
+
+from sails.retention.scores import Retention, read, write
+
+__all__ = ["Retention", "read", "write"]

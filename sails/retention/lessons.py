@@ -6,14 +6,14 @@ follows the ancestors of a model, not the calendar. Rows whose files are gone ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sails import sessions
 from sails.conversations import Conversation, read_jsonl
 from sails.errors import SailsError
-from sails.retention.scores import Lesson
+from sails.retention.scores import Lesson, Part
 from sails.sessions import Session
 from sails.workspace import Workspace
 
@@ -46,22 +46,90 @@ def _lesson(session: Session) -> Lesson:
     return Lesson(session=session.id, name=name, missing=missing)
 
 
+def taught_before(workspace: Workspace, fingerprint: str | None) -> set[str]:
+    """Fingerprints of all rows that the model with this fingerprint was ever taught."""
+    ids = taught_to(workspace, fingerprint)
+    return {row.fingerprint for identity in ids for row in rows_of(workspace, identity).taught}
+
+
 @dataclass(frozen=True)
 class Rows:
     """The rows of one lesson, in the order in which they are sampled for measuring."""
 
-    taught: tuple[Conversation, ...]
-    held_out: tuple[Conversation, ...]
+    taught: tuple[Conversation, ...] = ()
+    held_out: tuple[Conversation, ...] = ()
 
 
 def rows_of(workspace: Workspace, identity: str) -> Rows:
     """The rows of a lesson, empty where they are gone or damaged."""
     data = Session(workspace.sessions / identity).data
-    return Rows(_read(data / "train.jsonl"), _read(data / "heldout.jsonl"))
+    return in_order(_read(data / "train.jsonl"), _read(data / "heldout.jsonl"))
 
 
-def _read(path: Path) -> tuple[Conversation, ...]:
+def in_order(taught: Sequence[Conversation], held_out: Sequence[Conversation]) -> Rows:
+    """The rows sorted by fingerprint, so that the first so many are a fair sample, always the same."""
+    return Rows(_sorted(taught), _sorted(held_out))
+
+
+def _sorted(rows: Sequence[Conversation]) -> tuple[Conversation, ...]:
+    return tuple(sorted(rows, key=lambda row: row.fingerprint))
+
+
+def _read(path: Path) -> Sequence[Conversation]:
     try:
-        return tuple(sorted(read_jsonl(path), key=lambda row: row.fingerprint))
+        return read_jsonl(path)
     except SailsError:
         return ()
+
+
+def rows_of_all(
+    workspace: Workspace, ids: Sequence[str], newest: Sequence[Conversation] = ()
+) -> dict[str, Rows]:
+    """The rows of the lessons `ids`, without those that a later lesson, or `newest`, answers otherwise."""
+    answers = {row.input_fingerprint: row.fingerprint for row in newest}
+    found = {}
+    for identity in reversed(ids):
+        rows = rows_of(workspace, identity)
+        valid = tuple(
+            row
+            for row in rows.taught
+            if answers.setdefault(row.input_fingerprint, row.fingerprint) == row.fingerprint
+        )
+        found[identity] = Rows(valid, rows.held_out)
+    return {identity: found[identity] for identity in ids}
+
+
+# --- the rows that are measured -------------------------------------------------------------------
+
+ROWS = 256  # shared by all cells of one model
+LEAST = 20  # of a cell's rows, as long as there are enough for all: fewer say too little
+RECALL_SHARE = 0.6  # of the rows go to what was taught, the others to what was kept back
+
+Sample = dict[tuple[str, Part], tuple[Conversation, ...]]
+
+
+def sample(lessons_: Mapping[str, Rows]) -> Sample:
+    """The rows that one model is measured on: of each lesson the first ones, `ROWS` at most in all.
+
+    More lessons leave fewer rows for each, so a later sample of a lesson is the beginning of an earlier one.
+    """
+    recall = max(round(ROWS * RECALL_SHARE), min(ROWS, LEAST * len(lessons_)))
+    taught = [rows.taught for rows in lessons_.values()]
+    held_out = [rows.held_out for rows in lessons_.values()]
+    used = share_out([len(rows) for rows in taught], recall)
+    kept = share_out([len(rows) for rows in held_out], ROWS - sum(used))
+    if sum(kept) < ROWS - sum(used):  # nobody needs what is left, so recall may have it
+        used = share_out([len(rows) for rows in taught], ROWS - sum(kept))
+    found: Sample = {}
+    for place, lesson in enumerate(lessons_):
+        found[lesson, "recall"] = taught[place][: used[place]]
+        found[lesson, "held_out"] = held_out[place][: kept[place]]
+    return {key: rows for key, rows in found.items() if rows}
+
+
+def share_out(sizes: Sequence[int], total: int) -> list[int]:
+    """At most `total`, shared as evenly as the sizes allow: what one does not need, the others get."""
+    shares = [0] * len(sizes)
+    for left, place in enumerate(sorted(range(len(sizes)), key=lambda n: sizes[n])):
+        shares[place] = min(sizes[place], (total - sum(shares)) // (len(sizes) - left))
+    return shares

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from sails import access, drafts, library, tokens, worker
+from sails import access, drafts, library, tokens
 from sails.conversations import Conversation
 from sails.library import DatasetReport
+from sails.retention import lessons
 from sails.tokens import Lengths
 from sails.ui import data_words, words
 from sails.ui.bringing import ROW_COLUMN, TEXT_COLUMNS
@@ -189,7 +190,7 @@ def _delete(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
 def novelty(workspace: Workspace, rows: Sequence[Conversation]) -> None:
     """Of these rows at the next training: new, taught before, kept back."""
     current = workspace.situation().trained.fingerprint
-    counts = library.novelty(workspace, rows, worker.taught_before(workspace, current))
+    counts = library.novelty(workspace, rows, lessons.taught_before(workspace, current))
     new, before, held = st.columns(3)
     new.metric("New to the model", f"{counts.new:,}", border=True)
     before.metric("Taught before", f"{counts.taught_before:,}", border=True)

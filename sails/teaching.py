@@ -1,0 +1,152 @@
+"""What a session teaches: its rows, those that are kept back, and the old rows that it repeats.
+
+The first time they are chosen and written into the session's data/ folder; a resumed session reads them
+there, so that it goes on with exactly what it began with. Needs no machine-learning library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sails import library, planning
+from sails.conversations import Conversation, Register, Split, ledger, read_jsonl, split, write_jsonl
+from sails.errors import BadDataError
+from sails.planning import Pace
+from sails.reporting import Reporter
+from sails.retention import lessons
+from sails.retention.lessons import Rows
+from sails.retention.replay import draw, replayed
+from sails.sessions import Session, Settings, Status
+from sails.workspace import Workspace
+
+LESSON, ROUNDS = "lesson", "rounds"  # fields of a row in replay.jsonl: who taught it, which epochs repeat it
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The rows of a session, as they lie in its data/ folder; `repeated` knows the epochs of each old row."""
+
+    train: tuple[Conversation, ...]
+    held_out: tuple[Conversation, ...]
+    repeated: tuple[Conversation, ...]
+    pace: Pace
+
+    def rounds(self) -> list[list[int]]:
+        """The rows of each epoch, as numbers into `train` followed by `repeated`."""
+        first = len(self.train)
+        epochs: list[list[int]] = [list(range(first)) for _ in range(self.pace.epochs)]
+        for number, row in enumerate(self.repeated, first):
+            for epoch in row.extra[ROUNDS]:
+                if epoch < len(epochs):
+                    epochs[epoch].append(number)
+        return epochs
+
+
+def prepare(workspace: Workspace, session: Session, dataset: str, reporter: Reporter) -> Lesson:
+    """The session's rows. Raises `BadDataError` when none is left to teach.
+
+    The status tells by now which lessons the model was taught before (`Status.lessons`).
+    """
+    spec = session.spec()
+    assert spec.kind == "train"
+    train, held_out, repeated = (session.data / f"{name}.jsonl" for name in ("train", "heldout", "replay"))
+    if not train.exists():
+        parts = peek(workspace, dataset)
+        # The register is written first: killed in between, the same split comes out the next time.
+        Register.load(workspace.register).record(
+            held=[row.input_fingerprint for row in parts.held_out],
+            taught=[row.input_fingerprint for row in parts.train],
+            session=session.id,
+        )
+        session.data.mkdir(exist_ok=True)
+        write_jsonl(held_out, parts.held_out)
+        write_jsonl(train, parts.train)
+        reporter.result(rows_held_out=len(parts.held_out))
+        for text in parts.notes:
+            reporter.note(text)
+    taught = read_jsonl(train)
+    if not repeated.exists():
+        earlier = reporter.status.lessons or ()
+        old = repeatable(lessons.rows_of_all(workspace, earlier, taught), taught)
+        chosen = choose_repeated(old, len(taught), spec.settings)
+        write_jsonl(repeated, chosen)
+        counts = ledger(taught, lessons.taught_before(workspace, reporter.status.parent))
+        reporter.result(rows_taught=counts.total, rows_new=counts.new, rows_replayed=len(chosen))
+        for text in _notes(workspace, reporter.status):
+            reporter.note(text)
+    old_rows = read_jsonl(repeated)
+    pace = choose_pace(spec.settings, len(taught), len(old_rows))
+    return Lesson(tuple(taught), tuple(read_jsonl(held_out)), tuple(old_rows), pace)
+
+
+def forget_repeated(session: Session) -> None:
+    """Let the old rows be chosen anew: the session begins again, maybe from another model."""
+    (session.data / "replay.jsonl").unlink(missing_ok=True)
+
+
+def peek(workspace: Workspace, dataset: str) -> Split:
+    """The rows of a dataset as a session would split them now; nothing is written."""
+    parts = split(library.rows_of(workspace, dataset), Register.load(workspace.register))
+    if not parts.train:
+        raise BadDataError(
+            "Every row of this dataset is held out for judging, so none is left to teach.",
+            "Add more rows to the file.",
+        )
+    return parts
+
+
+def repeatable(
+    earlier: Mapping[str, Rows], train: Sequence[Conversation]
+) -> dict[str, tuple[Conversation, ...]]:
+    """The taught rows of each earlier lesson that may be repeated: each once, in the latest that has it.
+
+    Those that the new lesson teaches anyway are left out, and so are those that it answers otherwise.
+    """
+    asked = {row.input_fingerprint for row in train}
+    found: dict[str, tuple[Conversation, ...]] = {}
+    for identity, rows in reversed(list(earlier.items())):
+        kept = []
+        for row in rows.taught:
+            if row.input_fingerprint not in asked:
+                asked.add(row.input_fingerprint)
+                kept.append(row)
+        found[identity] = tuple(kept)
+    return {identity: found[identity] for identity in earlier}
+
+
+def choose_pace(settings: Settings, new: int, old: int) -> Pace:
+    """Rounds and batches: by the new rows, and by all of them where the old ones are taught again."""
+    return planning.choose_pace(settings, new + old if settings.teach_again else new)
+
+
+def choose_repeated(
+    old: Mapping[str, Sequence[Conversation]], new: int, settings: Settings
+) -> list[Conversation]:
+    """The old rows that a session with `new` rows repeats, each with its lesson and its epochs."""
+    total = sum(len(rows) for rows in old.values())
+    pace = choose_pace(settings, new, total)
+    everything = [(identity, row) for identity, rows in old.items() for row in rows]
+    places: list[list[int]] = []
+    for rows in old.values():
+        first = sum(map(len, places))
+        places.append(list(range(first, first + len(rows))))
+    count = total if settings.teach_again else replayed(new, total, settings.replay_share)
+    epochs: dict[int, list[int]] = {}
+    for epoch in range(pace.epochs):
+        for number in draw(places, count, seed=settings.seed, epoch=epoch):
+            epochs.setdefault(number, []).append(epoch)
+    return [
+        replace(row, extra={**row.extra, LESSON: identity, ROUNDS: epochs[number]})
+        for number, (identity, row) in enumerate(everything)
+        if number in epochs
+    ]
+
+
+def _notes(workspace: Workspace, status: Status) -> list[str]:
+    gone = [lesson for lesson in lessons.lessons(workspace, status.lessons or ()) if lesson.missing]
+    return [
+        f"{lesson.name} is not repeated and not measured: {lesson.missing[:1].lower()}{lesson.missing[1:]}"
+        for lesson in gone
+        if lesson.missing
+    ]
