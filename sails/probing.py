@@ -1,0 +1,222 @@
+"""The learning rate that suits a lesson, measured: a few steps at each rate of a grid, then all is undone.
+
+    advice = probe(model, tokenizer, new=new, old=old, batches=batches, precision=precision, seconds=60, …)
+
+A range test (Smith 2017, "Cyclical learning rates for training neural networks") with two curves: the loss
+on rows of the lesson to come, and the loss on rows of earlier lessons. The steps are those that the session
+itself would begin with, its repeated old rows included. Not here: which rows these are (`sails.advising`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from sails.behavior import format_rate
+from sails.encoding import Example, collate
+from sails.errors import DivergedError
+from sails.sessions import Advice, Trial
+from sails.training import AnswerLogits, Precision, evaluate
+
+RATES = (5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4)
+ROWS = 24  # of each kind are scored, the same ones for all rates
+MOST_STEPS, LEAST_STEPS, FIRST_STEPS = 24, 4, 3  # at each rate; after the first ones their speed is known
+WARM_UP = 2  # steps below the full rate
+RISE = 0.01  # share by which the loss on old rows may rise
+CAREFUL = 0.85  # of the time that is left is planned for
+
+
+def probe(
+    model: Any,
+    tokenizer: Any,
+    *,
+    new: Sequence[Example],
+    old: Sequence[Example],
+    batches: Sequence[Sequence[Example]],
+    precision: Precision,
+    seconds: float,
+    report: Callable[[float, str], None],
+    check: Callable[[], None],
+) -> Advice:
+    """Try each rate for the same few steps, and advise one; the model's weights are as before afterwards.
+
+    Advised is, of the rates from the lowest up to the first one that breaks the rule, the one at which the
+    loss on the new rows falls most; the rule is that it falls, and that the loss on the old rows rises by no
+    more than 1 %. `seconds` from now it ends, whatever it has tried by then. `report(fraction, words)` hears
+    of each trial, `check` may raise between two steps.
+    """
+    if not new or not old or not batches:
+        raise ValueError("rows of both kinds and batches are needed")
+    began = time.monotonic()
+    run = _Probe(model, tokenizer.pad_token_id, precision, batches, began + seconds, check)
+    samples = spread(new, ROWS), spread(old, ROWS)
+    before = run.score(samples)
+    trials: list[Trial] = []
+    ended = ""
+    for number, rate in enumerate(RATES):
+        report(number / len(RATES), f"trying {format_rate(rate)}, {number + 1} of {len(RATES)}")
+        try:
+            trial = run.trial(rate, samples, left=len(RATES) - number)
+        except DivergedError:
+            ended = f"At {format_rate(rate)} its error was no number any more."
+            break
+        if trial is None:
+            ended = f"There was no time to try {format_rate(rate)} and more."
+            break
+        trials.append(trial)
+        if len(trials) > 1 and not any(follows_the_rule(one, *before) for one in trials[-2:]):
+            break
+    learning_rate, reason = advised(trials, *before)
+    return Advice(
+        learning_rate=learning_rate,
+        new_loss=before[0],
+        old_loss=before[1],
+        trials=tuple(trials),
+        seconds=round(time.monotonic() - began, 1),
+        reason=f"{reason} {ended}".strip(),
+    )
+
+
+def spread(rows: Sequence[Example], count: int) -> list[Example]:
+    """At most `count` of the rows, from all over them."""
+    step = max(1.0, len(rows) / count)
+    return [rows[int(n * step)] for n in range(min(count, len(rows)))]
+
+
+# --- the rule -------------------------------------------------------------------------------------
+
+
+def follows_the_rule(trial: Trial, new_before: float, old_before: float) -> bool:
+    """Whether the new rows' loss fell and the old rows' did not rise by more than 1 %."""
+    return trial.new_loss < new_before and trial.old_loss <= (1 + RISE) * old_before
+
+
+def advised(trials: Sequence[Trial], new_before: float, old_before: float) -> tuple[float | None, str]:
+    """The learning rate to use, None for none of them, and why, in a sentence for a person.
+
+    Where the new rows' loss falls less than at a lower rate, a higher one has nothing to be said for it.
+    """
+    safe = list(takewhile(lambda trial: follows_the_rule(trial, new_before, old_before), trials))
+    if safe:
+        best = min(reversed(safe), key=lambda trial: trial.new_loss)
+        new, old = _change(best.new_loss, new_before), _change(best.old_loss, old_before)
+        return best.learning_rate, (
+            f"At {format_rate(best.learning_rate)} it learned most without forgetting: after {best.steps} "
+            f"steps its error (loss) on the new examples {new}, on the earlier ones it {old}."
+        )
+    if not trials:
+        return None, "There was not enough time to try a single learning speed."
+    first = trials[0]
+    what = f"Even at {format_rate(first.learning_rate)}, the lowest learning speed that was tried,"
+    if first.new_loss >= new_before:
+        return None, f"{what} it did not get better at the new examples."
+    old = _change(first.old_loss, old_before)
+    return None, f"{what} it forgot: its error (loss) on the earlier examples {old}."
+
+
+def _change(after: float, before: float) -> str:
+    share = after / before - 1 if before else 0.0
+    if abs(share) < 0.0005:
+        return "stayed the same"
+    return f"{'rose' if share > 0 else 'fell'} by {abs(share):.1%}".replace("%", " %")
+
+
+# --- the steps ------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Probe:
+    model: Any
+    padding: int
+    precision: Precision
+    batches: Sequence[Sequence[Example]]
+    deadline: float  # on the machine's own clock
+    check: Callable[[], None]
+    steps: int | None = None  # at each rate; known after the first steps
+    scoring: float = 0.0  # seconds that scoring takes
+    weights: list[torch.Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.weights = [parameter.detach().clone() for parameter in self.model.parameters()]
+        self.answer_logits = AnswerLogits(self.model)
+
+    def score(self, samples: tuple[Sequence[Example], Sequence[Example]]) -> tuple[float, float]:
+        """Loss on the new and on the old rows, in nats an answer token."""
+        began = time.monotonic()
+        losses = []
+        for rows in samples:
+            self.check()
+            scores = evaluate(self.model, rows, self.padding, self.precision)
+            assert scores is not None
+            losses.append(scores.loss)
+        self.scoring = max(self.scoring, time.monotonic() - began)
+        return losses[0], losses[1]
+
+    def trial(
+        self, rate: float, samples: tuple[Sequence[Example], Sequence[Example]], left: int
+    ) -> Trial | None:
+        """Some steps at that rate and what they did; None when the time does not suffice.
+
+        `left` are the rates that are still to be tried, this one included.
+        """
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)  # for models with dropout
+                steps = self._take_steps(rate, left)
+            if steps is None or time.monotonic() + self.scoring > self.deadline:
+                return None
+            new_loss, old_loss = self.score(samples)
+            return Trial(learning_rate=rate, steps=steps, new_loss=new_loss, old_loss=old_loss)
+        finally:
+            self._restore()
+
+    def _take_steps(self, rate: float, left: int) -> int | None:
+        """As `sails.training` takes them: fused AdamW, clipped gradients, and a warm-up of a few steps."""
+        was_training = self.model.training
+        self.model.train()
+        parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(
+            parameters, lr=rate, weight_decay=0.0, fused=self.precision.device != "mps"
+        )
+        began, step = 0.0, 0
+        while step < (self.steps or FIRST_STEPS):
+            self.check()
+            if time.monotonic() > self.deadline:
+                return None
+            for group in optimizer.param_groups:
+                group["lr"] = rate * min(1.0, (step + 1) / (WARM_UP + 1))
+            self._step(self.batches[step % len(self.batches)], parameters, optimizer)
+            step += 1
+            if step == 1:  # the first one also sets things up
+                began = time.monotonic()
+            if self.steps is None and step == FIRST_STEPS:
+                self.steps = self._affordable((time.monotonic() - began) / (step - 1), left)
+        self.model.train(was_training)
+        optimizer.zero_grad(set_to_none=True)
+        return step
+
+    def _affordable(self, step: float, left: int) -> int:
+        """How many steps each rate gets when one takes `step` seconds."""
+        time_left = CAREFUL * (self.deadline - time.monotonic())
+        count = int((time_left / left - self.scoring) / step)
+        return max(LEAST_STEPS, min(count, MOST_STEPS))
+
+    def _step(self, examples: Sequence[Example], parameters: list[Any], optimizer: Any) -> None:
+        batch = {key: value.to(self.model.device) for key, value in collate(examples, self.padding).items()}
+        with self.precision.autocast():
+            logits, targets = self.answer_logits(self.model, batch)
+        functional.cross_entropy(logits, targets).backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def _restore(self) -> None:
+        for parameter, kept in zip(self.model.parameters(), self.weights, strict=True):
+            parameter.copy_(kept)
