@@ -10,6 +10,7 @@ wrong is one `RequestError` with its remedy. Not here: what the worker then does
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -20,15 +21,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sails import base_models, library, planning, sessions
+from sails import base_models, library, planning, sessions, teaching
 from sails.base_models import BaseModel
 from sails.behavior import Plan, Start
-from sails.conversations import Register, read_jsonl, split
+from sails.conversations import Conversation, Register, read_jsonl, split
 from sails.errors import DiskFullError, OutOfMemoryError, RequestError, SailsError
 from sails.launchers import local
 from sails.locks import available_memory
 from sails.planning import Lesson, Need, Pace, TimeEstimate
-from sails.sessions import Session, Settings, Status
+from sails.retention import lessons
+from sails.retention.lessons import Rows
+from sails.retention.replay import replayed
+from sails.sessions import Advice, Session, Settings, Status
 from sails.workspace import Workspace
 
 LONGEST_NAME = 80  # characters
@@ -39,7 +43,10 @@ MOST_STEPS = 10**9
 
 @dataclass(frozen=True)
 class Choices:
-    """One training as a person asks for it; `export` also verifies the ONNX model."""
+    """One training as a person asks for it; `export` also verifies the ONNX model.
+
+    `advice` is what was measured for it, whether or not it is followed (see `sails.advising`).
+    """
 
     datasets: tuple[str, ...]
     settings: Settings = field(default_factory=Settings)
@@ -47,6 +54,7 @@ class Choices:
     start: Start = "auto"
     model_name: str | None = None
     export: bool = False
+    advice: Advice | None = None
 
 
 def read_learning_rate(text: str) -> float | None:
@@ -79,6 +87,9 @@ WORDS = {
     "seed": "The seed",
     "max_length": "The longest conversation",
     "device": "The device",
+    "replay_share": "The share of earlier lessons",
+    "teach_again": "Whether the earlier lessons are taught again",
+    "publish": "What happens with the new model",
 }
 
 
@@ -145,6 +156,16 @@ def offers() -> list[Offer]:
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """The earlier lessons of the current model, as far as a training with these datasets may repeat them."""
+
+    lessons: int = 0
+    gone: int = 0  # of these, whose examples were deleted
+    rows: int = 0  # without those that the datasets teach, or answer otherwise
+    size: int = 0  # bytes
+
+
+@dataclass(frozen=True)
 class Foresight:
     """What a training would do now. Without a known size of the model, `need` and `time` are None."""
 
@@ -152,6 +173,8 @@ class Foresight:
     rows: int  # of all datasets together, each once
     taught: int
     held_out: int
+    earlier: Earlier
+    repeated: int  # rows of earlier lessons that each round goes through
     pace: Pace
     need: Need | None
     time: TimeEstimate | None
@@ -161,14 +184,11 @@ class Foresight:
 def foresee(workspace: Workspace, choices: Choices) -> Foresight:
     """The plan, its rounds, and what it takes; raises `RequestError` for choices that cannot be."""
     checked_name(choices.name)
-    plan = local.plan_training(
-        workspace,
-        start=choices.start,
-        model_name=choices.model_name,
-        learning_rate=choices.settings.learning_rate,
-    )
+    plan = _plan(workspace, choices)
     counts = _count(workspace, choices.datasets)
-    pace = planning.choose_pace(choices.settings, counts.taught)
+    earlier = counts.earlier
+    repeated = _repeated(counts, plan, choices.settings)
+    pace = teaching.choose_pace(choices.settings, counts.taught, repeated)
     parameters = _parameters(workspace, plan)
     need = time = None
     warnings: tuple[str, ...] = ()
@@ -176,15 +196,46 @@ def foresee(workspace: Workspace, choices: Choices) -> Foresight:
         need = planning.need_of(parameters, pace, choices.settings.max_length, export=choices.export)
         warnings = _too_big(need, workspace)
         seen = planning.experience(sessions.history(workspace), plan.base)
+        old_size = round(earlier.size * repeated / max(earlier.rows, 1))
         time = planning.estimate_time(
-            Lesson(counts.taught, counts.size),
+            Lesson(counts.taught + repeated, counts.size + old_size),
             pace,
             parameters,
             export=choices.export,
             seen=seen,
             speed=0.0 if seen else planning.processor_speed(),
         )
-    return Foresight(plan, counts.rows, counts.taught, counts.held_out, pace, need, time, warnings)
+    return Foresight(
+        plan,
+        counts.rows,
+        counts.taught,
+        counts.held_out,
+        earlier,
+        repeated,
+        pace,
+        need,
+        time,
+        warnings,
+    )
+
+
+def _plan(workspace: Workspace, choices: Choices) -> Plan:
+    return local.plan_training(
+        workspace,
+        start=choices.start,
+        model_name=choices.model_name,
+        learning_rate=choices.settings.learning_rate,
+        advice=choices.advice,
+    )
+
+
+def _repeated(counts: _Counts, plan: Plan, settings: Settings) -> int:
+    """Rows of earlier lessons in each round: all of them, a share, or none for a model that knows none."""
+    if settings.teach_again:
+        return counts.earlier.rows
+    if plan.start_from == "base":
+        return 0
+    return replayed(counts.taught, counts.earlier.rows, settings.replay_share)
 
 
 def usual_seconds(workspace: Workspace, status: Status) -> dict[str, float]:
@@ -211,6 +262,7 @@ def start(workspace: Workspace, choices: Choices) -> Session:
         model_name=choices.model_name,
         export=choices.export,
         verify=choices.export,
+        advice=choices.advice,
     )
 
 
@@ -235,19 +287,38 @@ class _Counts:
     taught: int
     held_out: int
     size: int  # bytes of the rows that are taught
+    earlier: Earlier
+
+
+_File = tuple[Path, int, int]  # a file, when it was written in ns, and its bytes
 
 
 def _count(workspace: Workspace, names: Sequence[str]) -> _Counts:
+    return _count_rows(_files(workspace, names), _look(workspace.register), _earlier_files(workspace))
+
+
+def rows_fingerprint(workspace: Workspace, names: Sequence[str]) -> str:
+    """The same for datasets with the same rows, whatever they are called and however they are ordered."""
+    return _fingerprint(_files(workspace, names))
+
+
+def _files(workspace: Workspace, names: Sequence[str]) -> tuple[_File, ...]:
     if not names:
         raise RequestError("No dataset was chosen.", "Choose one or more.")
     files = [library.rows_file(workspace, name) for name in names]
     for name, path in zip(names, files, strict=True):
         if not path.exists():
             library.rows_of(workspace, name)  # which says so
-    return _count_rows(tuple(map(_look, files)), _look(workspace.register))
+    return tuple(map(_look, files))
 
 
-def _look(path: Path) -> tuple[Path, int, int]:
+def _earlier_files(workspace: Workspace) -> tuple[_File, ...]:
+    """The taught rows of each lesson of the current model, oldest first."""
+    ids = lessons.taught_to(workspace, workspace.situation().trained.fingerprint)
+    return tuple(_look(workspace.sessions / identity / "data" / "train.jsonl") for identity in ids)
+
+
+def _look(path: Path) -> _File:
     """A file as it is now, so that what was counted before is counted anew when it has changed."""
     try:
         found = path.stat()
@@ -257,10 +328,29 @@ def _look(path: Path) -> tuple[Path, int, int]:
 
 
 @lru_cache(maxsize=32)
-def _count_rows(files: tuple[tuple[Path, int, int], ...], register: tuple[Path, int, int]) -> _Counts:
-    """Rows taught and held out if a training started now."""
+def _count_rows(files: tuple[_File, ...], register: _File, earlier: tuple[_File, ...]) -> _Counts:
+    """Rows taught, held out and repeated if a training started now."""
     size = sum(bytes_ for _, _, bytes_ in files)
     rows = {row.fingerprint: row for path, _, _ in files for row in read_jsonl(path)}
     parts = split(tuple(rows.values()), Register.load(register[0]))
     share = len(parts.train) / len(rows) if rows else 0.0
-    return _Counts(len(rows), len(parts.train), len(parts.held_out), round(size * share))
+    old = _count_earlier(earlier, parts.train)
+    return _Counts(len(rows), len(parts.train), len(parts.held_out), round(size * share), old)
+
+
+def _count_earlier(files: tuple[_File, ...], train: Sequence[Conversation]) -> Earlier:
+    read: dict[str, Rows] = {}
+    size = 0
+    for path, _, bytes_ in files:
+        with contextlib.suppress(SailsError):
+            read[str(path)] = Rows(tuple(read_jsonl(path)))
+            size += bytes_
+    kept = sum(map(len, teaching.repeatable(read, train).values()))
+    total = sum(len(rows.taught) for rows in read.values())
+    return Earlier(len(files), len(files) - len(read), kept, round(size * kept / max(total, 1)))
+
+
+@lru_cache(maxsize=32)
+def _fingerprint(files: tuple[_File, ...]) -> str:
+    found = {row.fingerprint for path, _, _ in files for row in read_jsonl(path)}
+    return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()[:16]

@@ -1,0 +1,272 @@
+"""Which learning rate suits the next lesson, measured as a background job: start it, follow it, read it.
+
+    session = start(workspace, choices)            # about a minute; a training does not run beside it
+    advice  = advice_for(workspace, choices)       # of the newest measurement for the same lesson
+
+It measures for a model that continues and has earlier lessons to lose. What it measures is `sails.probing`'s
+part. An advice holds for one model, one set of rows and the settings in `MATTERS`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import zip_longest
+from typing import Any
+
+from sails import access, foresight, library, locks, planning, sessions, teaching
+from sails.conversations import Conversation
+from sails.errors import BusyError, RequestError, SailsError, WorkspaceError
+from sails.foresight import Choices, Foresight
+from sails.launchers import local
+from sails.reporting import Reporter
+from sails.retention import lessons
+from sails.sessions import Advice, ProbeSpec, Record, Session, Settings
+from sails.workspace import Workspace
+
+MATTERS = ("replay_share", "batch_size", "max_length", "seed")  # of the settings
+LEAST_SECONDS, SHARE = 60.0, 0.1  # it may take so long, or this share of the training, whichever is longer
+NAME = "probe"
+SAMPLED = 24  # old rows that are scored
+
+log = logging.getLogger("sails.worker")
+
+# --- asking ---------------------------------------------------------------------------------------
+
+
+def why_not(seen: Foresight) -> RequestError | None:
+    """Why nothing can be measured for a training, None when something can."""
+    earlier = seen.earlier
+    if seen.plan.start_from == "base":
+        why = "It starts over from a base model" if earlier.lessons else "There are no earlier lessons yet"
+        return RequestError(
+            f"{why}, so there is nothing that it could forget, and nothing to measure.",
+            "Train at the automatic learning speed; measure when you continue.",
+        )
+    if not earlier.rows:
+        gone = earlier.lessons and earlier.gone == earlier.lessons
+        why = "were deleted" if gone else "are not known here, or this lesson teaches all of them again"
+        return RequestError(
+            f"The examples of earlier lessons {why}, so nobody can measure what it would forget.",
+            "Train at the automatic learning speed.",
+        )
+    return None
+
+
+def seconds_for(seen: Foresight) -> float:
+    """How long measuring may take at most, in seconds: a tenth of the training, or a minute."""
+    return max(LEAST_SECONDS, SHARE * (seen.time.low + seen.time.high) / 2 if seen.time else 0.0)
+
+
+def start(workspace: Workspace, choices: Choices) -> Session:
+    """Start a job that measures for that training; nothing trains until it has ended.
+
+    Raises `RequestError` where nothing can be measured (see `why_not`), `BusyError` while something trains,
+    waits for training or is measured.
+    """
+    access.require_changes()
+    seen = foresight.foresee(workspace, choices)
+    if refusal := why_not(seen):
+        raise refusal
+    dataset = library.combine(workspace, choices.datasets)
+    with locks.short_lock(workspace.root / "jobs.lock"):
+        _refuse_if_busy(workspace)
+        spec = ProbeSpec(
+            id=sessions.free_id(workspace.jobs, NAME),
+            name=dataset.name,
+            created=datetime.now(UTC),
+            dataset=dataset.name,
+            settings=choices.settings,
+            seconds=seconds_for(seen),
+            trained_model=workspace.trained_model,
+            onnx_model=workspace.onnx_model,
+        )
+        job = sessions.create(workspace.jobs, spec)
+        parent = workspace.situation().trained.fingerprint
+        job.write_status(job.written_status().model_copy(update={"parent": parent}))
+    local.start_worker(job)
+    return job
+
+
+def _refuse_if_busy(workspace: Workspace) -> None:
+    if at_work(workspace):
+        raise BusyError("The learning speed is being measured already.", "Wait until that is done.")
+    if locks.is_held(workspace.training_lock) or sessions.waiting(workspace):
+        raise BusyError(
+            "A training runs or waits now, and measuring beside it would slow down both.",
+            "Wait until it has ended, or stop it first.",
+        )
+
+
+# --- following ------------------------------------------------------------------------------------
+
+
+def at_work(workspace: Workspace) -> Session | None:
+    """The measurement that runs or is just starting."""
+    jobs = (record for record in sessions.running_jobs(workspace) if isinstance(record.spec, ProbeSpec))
+    return next((job.session for job in jobs if _comes_up(job)), None)
+
+
+def _comes_up(record: Record) -> bool:
+    queued = record.status.queued
+    age = (datetime.now(UTC) - queued).total_seconds() if queued else 0.0
+    return age < sessions.START_SECONDS or locks.is_held(record.session.lock)
+
+
+def latest(workspace: Workspace, choices: Choices) -> Record | None:
+    """The newest measurement for the same lesson, however it ended."""
+    with contextlib.suppress(SailsError):
+        return next(_matching(workspace, choices), None)
+    return None
+
+
+def advice_for(workspace: Workspace, choices: Choices) -> Advice | None:
+    """What was measured last for the same rows, the same model and the same settings in `MATTERS`."""
+    with contextlib.suppress(SailsError):
+        found = (record.status for record in _matching(workspace, choices))
+        done = (status.results.advice for status in found if status.state == "succeeded")
+        return next(filter(None, done), None)
+    return None
+
+
+def _matching(workspace: Workspace, choices: Choices) -> Iterator[Record]:
+    """Measurements for the same lesson, newest first."""
+    if choices.start == "base" or not choices.datasets:
+        return
+    current = workspace.situation().trained.fingerprint
+    for path in sorted(workspace.jobs.glob(f"*-{NAME}*/spec.json"), reverse=True):
+        with contextlib.suppress(SailsError, OSError):
+            record = sessions.record(Session(path.parent))
+            if current and record.status.parent == current and _same(workspace, record.spec, choices):
+                yield record
+
+
+def _same(workspace: Workspace, spec: sessions.AnySpec, choices: Choices) -> bool:
+    if not isinstance(spec, ProbeSpec) or _what_matters(spec.settings) != _what_matters(choices.settings):
+        return False
+    measured = foresight.rows_fingerprint(workspace, (spec.dataset,))
+    return measured == foresight.rows_fingerprint(workspace, choices.datasets)
+
+
+def _what_matters(settings: Settings) -> tuple[Any, ...]:
+    return tuple(getattr(settings, name) for name in MATTERS)
+
+
+# --- measuring ------------------------------------------------------------------------------------
+
+
+def run_probe(job: Session, spec: ProbeSpec, reporter: Reporter) -> None:
+    """What the worker of such a job does. Raises `SailsError` or `Stopped`."""
+    workspace = Workspace(job.folder.parent.parent, spec.trained_model, spec.onnx_model)
+    training = locks.LifeLock(workspace.training_lock)
+    try:
+        training.acquire(timeout=1.0)
+    except BusyError as error:
+        raise BusyError(
+            "A training began before the learning speed could be measured.", "Measure it afterwards."
+        ) from error
+    try:
+        with reporter.phase("prepare"):
+            _measure(workspace, spec, reporter)
+    finally:
+        training.release()
+        local.dispatch(workspace)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of the session to come, and those old ones that are scored."""
+
+    lesson: teaching.Lesson
+    old: Sequence[Conversation]
+
+
+def _measure(workspace: Workspace, spec: ProbeSpec, reporter: Reporter) -> None:
+    began = reporter.status.started or datetime.now(UTC)
+    reporter.progress(0.0, "loading the model")
+    situation = workspace.situation()
+    if not situation.trained.complete or situation.trained.fingerprint != reporter.status.parent:
+        raise WorkspaceError("The model changed before it could be measured.", "Measure it again.")
+    rows = _rows(workspace, spec)
+    need = planning.estimate(
+        workspace.trained_model, rows.lesson.pace, spec.settings.max_length, export=False
+    )
+    planning.refuse_if_too_big(_with_a_copy(need), workspace.root)
+    reporter.check_stop()
+    from sails import encoding, training  # heavy, and not needed for a request that cannot be met
+    from sails.probing import probe
+
+    device = training.choose_device(spec.settings.device)
+    tokenizer = encoding.load_tokenizer(workspace.trained_model)
+    model = training.load_model(workspace.trained_model, device)
+    longest = min(spec.settings.max_length, _context_length(model))
+    reporter.check_stop()
+    encoded = encoding.encode((*rows.lesson.train, *rows.lesson.repeated), tokenizer, longest)
+    old = encoding.encode(rows.old, tokenizer, longest)
+    new = [
+        example
+        for number, example in zip(encoded.kept, encoded.examples, strict=True)
+        if number < len(rows.lesson.train)
+    ]
+    place = {number: n for n, number in enumerate(encoded.kept)}
+    batches = encoding.schedule(
+        encoded.lengths,
+        [[place[n] for n in numbers if n in place] for numbers in rows.lesson.rounds()],
+        seed=spec.settings.seed,
+        token_budget=rows.lesson.pace.token_budget,
+        batch_size=rows.lesson.pace.batch_size,
+    )
+    gone = (datetime.now(UTC) - began).total_seconds()
+    advice = probe(
+        model,
+        tokenizer,
+        new=new,
+        old=old.examples,
+        batches=[[encoded.examples[n] for n in batch] for epoch in batches for batch in epoch],
+        precision=training.Precision.of(device),
+        seconds=spec.seconds - gone,
+        report=reporter.progress,
+        check=reporter.check_stop,
+    )
+    reporter.result(advice=advice)
+    log.info("%s", advice.reason)
+
+
+def _rows(workspace: Workspace, spec: ProbeSpec) -> _Rows:
+    """As a session would choose them; nothing is recorded."""
+    train = teaching.peek(workspace, spec.dataset).train
+    ids = lessons.taught_to(workspace, workspace.situation().trained.fingerprint)
+    earlier = teaching.repeatable(lessons.rows_of_all(workspace, ids, train), train)
+    repeated = teaching.choose_repeated(earlier, len(train), spec.settings)
+    pace = teaching.choose_pace(spec.settings, len(train), len(repeated))
+    lesson = teaching.Lesson(tuple(train), (), tuple(repeated), pace)
+    early = {row.fingerprint for row in repeated if 0 in row.extra[teaching.ROUNDS]}
+    return _Rows(lesson, _old_sample(list(earlier.values()), early))
+
+
+def _old_sample(earlier: Sequence[Sequence[Conversation]], early: set[str]) -> list[Conversation]:
+    """Old rows to be scored, evenly from all lessons; those that the first round repeats come last."""
+    mixed = []
+    for number, rows in enumerate(earlier):
+        shuffled = sorted(rows, key=lambda row: row.fingerprint)
+        random.Random(number).shuffle(shuffled)
+        mixed.append(sorted(shuffled, key=lambda row: row.fingerprint in early))
+    in_turn = [row for turn in zip_longest(*mixed) for row in turn if row is not None]
+    return sorted(in_turn, key=lambda row: row.fingerprint in early)[:SAMPLED]
+
+
+def _with_a_copy(need: planning.Need) -> planning.Need:
+    """Beside training itself, the weights once more, to begin each trial from; nothing is written."""
+    return planning.Need(need.memory + 4 * need.parameters, 0, need.parameters)
+
+
+def _context_length(model: Any) -> int:
+    """The longest text, in tokens, that the model takes."""
+    config = model.config
+    return int(
+        getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 512
+    )

@@ -1,0 +1,261 @@
+"""A measured learning rate from the question to the answer: who may ask, what the job does, when it holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sails import advising, foresight, library, locks, sessions, teaching
+from sails.conversations import Register, write_jsonl
+from sails.errors import BusyError, RequestError, ViewOnlyError
+from sails.foresight import Choices
+from sails.launchers import local
+from sails.sessions import Advice, ProbeSpec, Session, Settings, Status, TrainSpec
+from sails.workspace import Workspace
+from tests.helpers import add_dataset, run_worker, write_lesson
+from tests.situations import published
+from tests.tiny import make_tiny_model
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture
+def workspace(tmp_path, tiny) -> Workspace:
+    """A model that was taught one lesson, and the library with that lesson."""
+    return taught_workspace(tmp_path, tiny)
+
+
+@pytest.fixture
+def choices(workspace, tmp_path) -> Choices:
+    """The second lesson."""
+    return Choices((add_dataset(workspace, write_lesson(tmp_path / "rivers.json", topic="river")),))
+
+
+@pytest.fixture(autouse=True)
+def _no_worker(monkeypatch) -> None:
+    """What is started only waits: the test runs the worker itself, where it can watch."""
+    monkeypatch.setattr(local, "start_worker", lambda _: None)
+
+
+def taught_workspace(folder: Path, tiny: Path) -> Workspace:
+    """A workspace whose model is the tiny one, as if a session had taught it about mountains."""
+    workspace = Workspace.open(folder / "workspace")
+    lesson = add_dataset(workspace, write_lesson(folder / "mountains.json"))
+    shutil.copytree(tiny, workspace.trained_model)
+    fingerprint = workspace.situation().trained.fingerprint
+    spec = TrainSpec(
+        id="20260105-090000-mountains",
+        name="mountains",
+        created=datetime(2026, 1, 5, 9, tzinfo=UTC),
+        dataset=lesson,
+        rows=28,
+        trained_model=workspace.trained_model,
+        onnx_model=workspace.onnx_model,
+    )
+    session = sessions.create(workspace.sessions, spec)
+    session.write_status(Status.model_validate(published(fingerprint=fingerprint, lessons=())))
+    parts = teaching.peek(workspace, lesson)
+    Register.load(workspace.register).record(
+        held=[row.input_fingerprint for row in parts.held_out],
+        taught=[row.input_fingerprint for row in parts.train],
+        session=session.id,
+    )
+    session.data.mkdir()
+    write_jsonl(session.data / "train.jsonl", parts.train)
+    return workspace
+
+
+def measured(workspace: Workspace, choices: Choices, rate: float | None = 5e-5) -> Session:
+    """A job that ended with this advice, without any measuring."""
+    job = advising.start(workspace, choices)
+    advice = Advice(learning_rate=rate, new_loss=2.0, old_loss=1.0, reason="It was tried.")
+    status = job.written_status()
+    results = status.results.model_copy(update={"advice": advice})
+    job.write_status(status.model_copy(update={"state": "succeeded", "results": results}))
+    return job
+
+
+# --- who may ask ----------------------------------------------------------------------------------
+
+
+def test_a_first_lesson_has_nothing_to_forget_and_gets_no_advice(tmp_path):
+    workspace = Workspace.open(tmp_path / "empty")
+    lesson = add_dataset(workspace, write_lesson(tmp_path / "mountains.json"))
+    with pytest.raises(RequestError, match="There are no earlier lessons yet") as refusal:
+        advising.start(workspace, Choices((lesson,)))
+    assert "automatic" in refusal.value.remedy
+    assert advising.advice_for(workspace, Choices((lesson,))) is None
+    assert not workspace.jobs.exists()
+
+
+def test_starting_over_gets_no_advice(workspace, choices):
+    with pytest.raises(RequestError, match="It starts over from a base model"):
+        advising.start(workspace, dataclasses.replace(choices, start="base"))
+
+
+def test_where_the_earlier_examples_are_gone_or_the_same_nothing_can_be_measured(workspace, choices):
+    same = Choices(("mountains",))
+    with pytest.raises(RequestError, match="teaches all of them again"):
+        advising.start(workspace, same)
+    (workspace.sessions / "20260105-090000-mountains" / "data" / "train.jsonl").unlink()
+    with pytest.raises(RequestError, match="were deleted"):
+        advising.start(workspace, choices)
+
+
+def test_nothing_is_measured_beside_a_training_or_another_measurement(workspace, choices):
+    training = locks.LifeLock(workspace.training_lock)
+    training.acquire()
+    try:
+        with pytest.raises(BusyError, match="A training runs or waits now"):
+            advising.start(workspace, choices)
+    finally:
+        training.release()
+    advising.start(workspace, choices)
+    with pytest.raises(BusyError, match="being measured already"):
+        advising.start(workspace, choices)
+
+
+def test_nothing_is_measured_where_one_may_only_look(workspace, choices, monkeypatch):
+    monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
+    with pytest.raises(ViewOnlyError):
+        advising.start(workspace, choices)
+    assert not workspace.jobs.exists()
+
+
+# --- measuring ------------------------------------------------------------------------------------
+
+
+def test_a_measurement_tries_rates_with_the_sessions_own_rows_and_changes_nothing(workspace, choices):
+    register = workspace.register.read_bytes()
+    fingerprint = workspace.situation().trained.fingerprint
+    job = advising.start(workspace, choices)
+    spec = job.spec()
+    assert isinstance(spec, ProbeSpec)
+    assert (spec.dataset, spec.seconds, job.status().parent) == ("rivers", 60.0, fingerprint)
+    assert advising.at_work(workspace) == job
+    status = run_worker(job)
+    assert status.state == "succeeded", status.failure
+    advice = status.results.advice
+    assert advice is not None
+    assert len(advice.trials) >= 2
+    assert advice.learning_rate in {trial.learning_rate for trial in advice.trials}
+    assert advice.seconds < 60
+    assert advising.advice_for(workspace, choices) == advice
+    assert advising.at_work(workspace) is None
+    assert workspace.register.read_bytes() == register
+    assert workspace.situation().trained.fingerprint == fingerprint
+    assert not locks.is_held(workspace.training_lock)
+    assert [record.spec.name for record in sessions.history(workspace)] == ["mountains"]
+
+
+def test_a_measurement_that_is_stopped_gives_no_advice(workspace, choices):
+    job = advising.start(workspace, choices)
+    job.request_stop()
+    assert run_worker(job).state == "stopped"
+    assert advising.advice_for(workspace, choices) is None
+    latest = advising.latest(workspace, choices)
+    assert latest is not None
+    assert latest.status.state == "stopped"
+
+
+def test_a_measurement_that_meets_a_training_or_another_model_says_so(workspace, choices):
+    job = advising.start(workspace, choices)
+    training = locks.LifeLock(workspace.training_lock)
+    training.acquire()
+    try:
+        failure = run_worker(job).failure
+    finally:
+        training.release()
+    assert failure is not None
+    assert "A training began before" in failure.message
+    job = advising.start(workspace, choices)
+    shutil.rmtree(workspace.trained_model)
+    make_tiny_model(workspace.trained_model, seed=1)
+    failure = run_worker(job).failure
+    assert failure is not None
+    assert "The model changed before it could be measured" in failure.message
+
+
+def test_old_rows_that_the_first_round_does_not_repeat_are_scored_first(workspace, choices):
+    spec = advising.start(workspace, dataclasses.replace(choices, settings=Settings(replay_share=0.2))).spec()
+    assert isinstance(spec, ProbeSpec)
+    rows = advising._rows(workspace, spec)
+    early = {row.fingerprint for row in rows.lesson.repeated if 0 in row.extra[teaching.ROUNDS]}
+    scored = [row.fingerprint in early for row in rows.old]
+    assert 0 < sum(scored) < len(scored)
+    assert scored == sorted(scored)
+    assert len(rows.lesson.rounds()[0]) == len(rows.lesson.train) + len(early)
+
+
+# --- what it holds for ----------------------------------------------------------------------------
+
+
+def test_an_advice_holds_for_the_same_rows_whatever_they_are_called(workspace, choices):
+    measured(workspace, choices)
+    library.rename(workspace, "rivers", "streams")
+    found = advising.advice_for(workspace, Choices(("streams",)))
+    assert found is not None
+    assert found.learning_rate == 5e-5
+    assert advising.advice_for(workspace, Choices(("mountains", "streams"))) is None
+
+
+def test_an_advice_for_several_datasets_together_is_found_again(workspace, choices, tmp_path):
+    lakes = add_dataset(workspace, write_lesson(tmp_path / "lakes.json", topic="lake"))
+    both = Choices((*choices.datasets, lakes))
+    measured(workspace, both, 2e-5)
+    found = advising.advice_for(workspace, Choices((lakes, *choices.datasets)))
+    assert found is not None
+    assert found.learning_rate == 2e-5
+    assert advising.advice_for(workspace, choices) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "holds"),
+    [
+        ({"epochs": 3}, True),
+        ({"learning_rate": 1e-4}, True),
+        ({"publish": "never"}, True),
+        ({"replay_share": 0.3}, False),
+        ({"batch_size": 2}, False),
+        ({"max_length": 64}, False),
+        ({"seed": 7}, False),
+    ],
+)
+def test_an_advice_holds_as_long_as_nothing_changes_that_matters_to_it(workspace, choices, change, holds):
+    measured(workspace, choices)
+    changed = dataclasses.replace(choices, settings=Settings(**change))
+    assert (advising.advice_for(workspace, changed) is not None) == holds
+
+
+def test_an_advice_holds_for_one_model_and_the_newest_counts(workspace, choices):
+    measured(workspace, choices)
+    newest = measured(workspace, choices, None)
+    found = advising.advice_for(workspace, choices)
+    assert found is not None
+    assert found.learning_rate is None
+    (newest.folder / "status.json").write_text("damaged")
+    found = advising.advice_for(workspace, choices)
+    assert found is not None
+    assert found.learning_rate == 5e-5
+    assert advising.advice_for(workspace, dataclasses.replace(choices, start="base")) is None
+    shutil.rmtree(workspace.trained_model)
+    make_tiny_model(workspace.trained_model, seed=1)
+    assert advising.advice_for(workspace, choices) is None
+
+
+def test_a_training_records_the_advice_whether_or_not_it_is_followed(workspace, choices):
+    measured(workspace, choices)
+    advice = advising.advice_for(workspace, choices)
+    for rate, chooser in ((None, "automatic"), (5e-5, "advice"), (2e-5, "person")):
+        asked = dataclasses.replace(choices, settings=Settings(learning_rate=rate), advice=advice)
+        assert foresight.foresee(workspace, asked).plan.learning_rate_chosen_by == chooser
+        spec = json.loads((foresight.start(workspace, asked).folder / "spec.json").read_text())
+        assert spec["advice"]["learning_rate"] == 5e-5
