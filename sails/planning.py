@@ -18,6 +18,7 @@ from pathlib import Path
 
 from sails.errors import DiskFullError, OutOfMemoryError
 from sails.locks import available_memory
+from sails.retention.lessons import ROWS
 from sails.sessions import Record, Settings, Status
 from sails.workspace import safetensors_header, weight_files
 
@@ -143,7 +144,7 @@ BYTES_A_TOKEN = 3.0  # of rows as JSON Lines, with what a chat template adds; En
 LATEST = 5  # earlier sessions that an estimate rests on
 SPREAD = (0.8, 1.4)  # how much faster or slower a machine is than the last time
 EFFICIENCY = (0.5, 2.5)  # training against the fp32 matrix multiplication measured; bf16 is the fast end
-JUDGED_ROWS = 64  # at most so many taught rows, and so many kept back, are scored before and after
+LOOKED_AT_ROWS = 64  # at most so many of those kept back are scored while it learns
 
 
 @dataclass(frozen=True)
@@ -257,7 +258,7 @@ def _tokens(lesson: Lesson, pace: Pace, bytes_a_token: float) -> float:
 def _guessed_seconds(lesson: Lesson, parameters: int, rate: float) -> dict[str, float]:
     """What surrounds the learning, as it was measured with 135 million parameters on two cores."""
     millions = parameters / 1e6
-    judged = min(lesson.rows, 2 * JUDGED_ROWS) * lesson.size / max(lesson.rows, 1) / BYTES_A_TOKEN
+    judged = min(lesson.rows, ROWS) * lesson.size / max(lesson.rows, 1) / BYTES_A_TOKEN
     asking = judged / (4 * rate) + 0.05 * millions
     return {"prepare": 6 + asking, "judge": 1 + asking, **_finishing_seconds(parameters)}
 

@@ -16,32 +16,20 @@ import logging
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sails import base_models, behavior, library, locks, planning, publishing, replaying, sessions
-from sails.conversations import Conversation, Register, ledger, read_jsonl, split, write_jsonl
-from sails.errors import (
-    BadDataError,
-    BusyError,
-    ModelLoadError,
-    RequestError,
-    VerificationError,
-    WorkspaceError,
-)
+from sails import base_models, behavior, locks, planning, publishing, replaying, retention, sessions, teaching
+from sails.conversations import Conversation, read_jsonl
+from sails.errors import BusyError, ModelLoadError, RequestError, VerificationError, WorkspaceError
 from sails.launchers import local
 from sails.questions import UNRELATED, Answered, Question, questions_for
 from sails.reporting import Reporter, Stopped, live
-from sails.sessions import (
-    ExportSpec,
-    MetricsReader,
-    ReplaySpec,
-    Session,
-    Status,
-    TrainSpec,
-)
+from sails.retention import lessons
+from sails.sessions import ExportSpec, MetricsReader, ProbeSpec, ReplaySpec, Session, Status, TrainSpec
+from sails.teaching import Lesson
 from sails.workspace import Workspace, inspect_model
 
 VERIFIED_PROMPTS = 16
@@ -68,6 +56,10 @@ def main(folder: str) -> int:
             return live(session, lambda reporter: run_export(spec, reporter))
         if isinstance(spec, ReplaySpec):
             return live(session, lambda reporter: run_replay(session, spec, reporter))
+        if isinstance(spec, ProbeSpec):
+            from sails import advising
+
+            return live(session, lambda reporter: advising.run_probe(session, spec, reporter))
         return _train_in_turn(session, spec)
     finally:
         own.release()
@@ -107,14 +99,6 @@ def _workspace_of(session: Session, spec: TrainSpec) -> Workspace:
 # --- a training session ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Lesson:
-    """The rows of a session, as lie in its data/ folder."""
-
-    train: Sequence[Conversation]
-    held_out: Sequence[Conversation]
-
-
 def run_training(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:
     """Everything between the start of a session and its end. Raises `SailsError` or `Stopped`."""
     sessions.dequeue(workspace, session.id)
@@ -127,7 +111,7 @@ def run_training(workspace: Workspace, session: Session, spec: TrainSpec, report
             _train(workspace, session, spec, reporter)
             reporter.check_stop()
         with reporter.phase("publish"):
-            _publish_or_hold(workspace, session, reporter)
+            _publish_or_hold(workspace, session, spec, reporter)
     shutil.rmtree(session.checkpoints, ignore_errors=True)
     if spec.export and workspace.situation().trained.fingerprint == reporter.status.fingerprint:
         with reporter.phase("export"):
@@ -158,35 +142,36 @@ def _was_published(workspace: Workspace, status: Status) -> bool:
 def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:
     with reporter.phase("prepare"):
         start = _choose_start(workspace, session, spec, reporter)
-        lesson = _rows(workspace, session, spec, reporter)
-        pace = planning.choose_pace(spec.settings, len(lesson.train))
+        lesson = teaching.prepare(workspace, session, spec.dataset, reporter)
+        pace = lesson.pace
         need = planning.estimate(start, pace, spec.settings.max_length, export=spec.export)
         planning.refuse_if_too_big(need, workspace.root)
         reporter.check_stop()
         reporter.progress(0.5, "loading the model")
-        from sails import encoding, training  # heavy, and not needed for a request that cannot be met
+        from sails import (
+            encoding,
+            examining,
+            training,
+        )  # heavy, and not needed for a request that cannot be met
 
         device = training.choose_device(spec.settings.device)
         precision = training.Precision.of(device)
         tokenizer = encoding.load_tokenizer(start)
         model = training.load_model(start, device)
         longest = min(spec.settings.max_length, _context_length(model))
-        taught = encoding.encode(lesson.train, tokenizer, longest)
-        held_out = encoding.encode(lesson.held_out, tokenizer, longest).examples[: planning.JUDGED_ROWS]
+        taught = encoding.encode((*lesson.train, *lesson.repeated), tokenizer, longest)
         for count, what in ((taught.shortened, "shortened"), (taught.left_out, "left out")):
             if count:
                 reporter.note(f"{count} conversations longer than {longest} tokens were {what}.")
-        judged, padding = taught.examples[: planning.JUDGED_ROWS], tokenizer.pad_token_id
+        student = examining.Student(model, tokenizer, longest, precision)
+        examination = examining.Examination(workspace, session, reporter, lesson, student)
         if reporter.status.results.taught_before is None:
-            reporter.progress(0.8, "asking the model before the lesson")
-            reporter.result(
-                taught_before=training.evaluate(model, judged, padding, precision),
-                held_out_before=training.evaluate(model, held_out, padding, precision),
-                precision=precision.name,
-                device=device,
-            )
+            reporter.progress(0.7, "measuring the model before the lesson")
+            examination.before()
+            reporter.result(precision=precision.name, device=device)
             reporter.progress(0.9, "asking it a few questions before the lesson")
             _ask(model, tokenizer, lesson, "before", reporter)
+        kept_back = examination.sample.get((session.id, "held_out"), ())[: planning.LOOKED_AT_ROWS]
     plan = reporter.status.plan
     assert plan is not None
     with reporter.phase("train"):
@@ -194,12 +179,12 @@ def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Re
             examples=taught.examples,
             batches=encoding.schedule(
                 taught.lengths,
-                epochs=pace.epochs,
+                _numbered(lesson.rounds(), taught.kept),
                 seed=spec.settings.seed,
                 token_budget=pace.token_budget,
                 batch_size=pace.batch_size,
             ),
-            held_out=held_out,
+            held_out=encoding.encode(kept_back, tokenizer, longest).examples,
             learning_rate=plan.learning_rate,
             seed=spec.settings.seed,
             max_steps=pace.max_steps,
@@ -214,15 +199,19 @@ def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Re
         if outcome.stopped_early:
             reporter.note(f"Stopped early at step {outcome.steps}: the held-out loss no longer improved.")
     with reporter.phase("judge"):
-        reporter.result(
-            taught_after=training.evaluate(model, judged, padding, precision),
-            held_out_after=training.evaluate(model, held_out, padding, precision),
-        )
         samples = training.sample_answers(model, tokenizer, run.prompts)
         reporter.metric("samples", step=outcome.steps, prompts=list(run.prompts), answers=samples)
-        reporter.progress(0.5, "asking it the same questions after the lesson")
+        reporter.progress(0.1, "asking it the same questions after the lesson")
         _ask(model, tokenizer, lesson, "after", reporter)
+        reporter.progress(0.2, "measuring what it knows now")
+        examination.after()
         training.save_model(model, tokenizer, session.model)
+
+
+def _numbered(rounds: Sequence[Sequence[int]], kept: Sequence[int]) -> list[list[int]]:
+    """Rows of each epoch as numbers of their examples; rows that have no example are left out."""
+    place = {row: example for example, row in enumerate(kept)}
+    return [[place[row] for row in rows if row in place] for rows in rounds]
 
 
 def _choose_start(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> Path:
@@ -244,8 +233,11 @@ def _choose_start(workspace: Workspace, session: Session, spec: TrainSpec, repor
     if reporter.status.plan is not None:  # resumed before its first checkpoint: nothing measured so far holds
         reporter.metric("resume", step=0)
         reporter.result(taught_before=None, held_out_before=None, tokens=0)
+        teaching.forget_repeated(session)
     current = workspace.situation().trained.fingerprint
-    reporter.update(plan=plan, replaces=current, parent=current if plan.start_from == "trained" else None)
+    parent = current if plan.start_from == "trained" else None
+    earlier = lessons.taught_to(workspace, current if spec.settings.teach_again else parent)
+    reporter.update(plan=plan, replaces=current, parent=parent, lessons=earlier)
     for line in (plan.reason, *plan.warnings, f"Learning rate {behavior.describe_learning_rate(plan)}"):
         log.info("%s", line)
     if plan.start_from == "trained":
@@ -253,53 +245,14 @@ def _choose_start(workspace: Workspace, session: Session, spec: TrainSpec, repor
     return base_models.ensure(plan.model, reporter.progress)
 
 
-def _rows(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> _Lesson:
-    """The session's rows: those in its data/ folder, or, the first time, the dataset split and recorded."""
-    train, held_out = session.data / "train.jsonl", session.data / "heldout.jsonl"
-    if not train.exists():
-        rows = library.rows_of(workspace, spec.dataset)
-        register = Register.load(workspace.register)
-        parts = split(rows, register)
-        if not parts.train:
-            raise BadDataError(
-                "Every row of this dataset is held out for judging, so none is left to teach.",
-                "Add more rows to the file.",
-            )
-        known = taught_before(workspace, reporter.status.parent)
-        counts = ledger(parts.train, known)
-        # The register is written first: killed in between, the same split comes out the next time.
-        register.record(
-            held=[row.input_fingerprint for row in parts.held_out],
-            taught=[row.input_fingerprint for row in parts.train],
-            session=session.id,
-        )
-        session.data.mkdir(exist_ok=True)
-        write_jsonl(held_out, parts.held_out)
-        write_jsonl(train, parts.train)
-        reporter.result(rows_taught=counts.total, rows_new=counts.new, rows_held_out=len(parts.held_out))
-        for text in parts.notes:
-            reporter.note(text)
-    return _Lesson(read_jsonl(train), read_jsonl(held_out))
-
-
-def taught_before(workspace: Workspace, fingerprint: str | None) -> set[str]:
-    """Fingerprints of all rows that the model with this fingerprint was ever taught."""
-    taught: set[str] = set()
-    for ancestor in sessions.ancestors(workspace, fingerprint):
-        path = ancestor.session.data / "train.jsonl"
-        if path.exists():
-            taught |= {row.fingerprint for row in read_jsonl(path)}
-    return taught
-
-
-def _sample_prompts(lesson: _Lesson) -> list[str]:
+def _sample_prompts(lesson: Lesson) -> list[str]:
     """Two taught questions, one held out, and one that has nothing to do with the lesson."""
     questions = [row.input for row in (*lesson.train[:2], *lesson.held_out[:1])]
     return [question for question in questions if len(question) < 500] + [UNRELATED]
 
 
 def _ask(
-    model: Any, tokenizer: Any, lesson: _Lesson, when: Literal["before", "after"], reporter: Reporter
+    model: Any, tokenizer: Any, lesson: Lesson, when: Literal["before", "after"], reporter: Reporter
 ) -> None:
     """Put the questions that show what the lesson did, and write the answers down."""
     from sails import training
@@ -347,24 +300,43 @@ def _record(outcome: Any, run: Any, reporter: Reporter) -> None:
 # --- publishing -----------------------------------------------------------------------------------
 
 
-def _publish_or_hold(workspace: Workspace, session: Session, reporter: Reporter) -> None:
-    """Publish the candidate, unless another model became current while this session was interrupted."""
-    status = reporter.status
+def _publish_or_hold(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:
+    """Publish the candidate, unless there is a reason to let a person decide."""
     reporter.update(fingerprint=inspect_model(session.model).fingerprint)
-    if workspace.situation().trained.fingerprint != status.replaces:
-        reason = "The current model changed while this session was interrupted."
+    reason = _why_held(workspace, session, spec, reporter)
+    if reason:
         reporter.update(verdict="held", verdict_reason=reason)
-        reporter.note(f"⚠️ {reason} The candidate is kept; publish it with `sails sessions publish`.")
+        reporter.note(f"⚠️ {reason} The new model is kept; you decide what becomes of it.")
         return
-    publish_candidate(workspace, session, status)
+    publish_candidate(workspace, session, reporter.status)
     reporter.update(verdict="published")
 
 
+def _why_held(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> str | None:
+    """Why a candidate must not become the current model by itself; None when it may."""
+    status, measured = reporter.status, retention.read(session)
+    if workspace.situation().trained.fingerprint != status.replaces:
+        return "The current model changed while this session was interrupted."
+    if status.guarded:
+        return status.guarded
+    if spec.settings.publish == "never":
+        return "It was asked not to replace the current model by itself."
+    decision = measured.decision if measured else None
+    if decision is None or not decision.held:
+        return None
+    if spec.settings.publish == "always":
+        reporter.note(f"⚠️ {decision.reason} It was published all the same, as asked.")
+        return None
+    return decision.reason
+
+
 def publish_held(workspace: Workspace, session: Session) -> None:
-    """A person's decision to publish a held candidate after all. Raises `RequestError` when none is held."""
+    """A person's decision for a candidate that was held or discarded. Raises `RequestError` without one."""
     status = session.status()
-    if status.verdict != "held" or not inspect_model(session.model).complete:
-        raise RequestError(f"{session.id} holds no candidate.", "Only a held session can be published.")
+    if status.verdict not in ("held", "discarded") or not inspect_model(session.model).complete:
+        raise RequestError(
+            f"{session.id} holds no candidate.", "Only a model that was held back can be published."
+        )
     with publishing.alone(workspace):
         publish_candidate(workspace, session, status)
         session.write_status(status.model_copy(update={"verdict": "published"}))

@@ -1,0 +1,241 @@
+"""What a session measures: the model before it, the model after it, and what the gate says of the two.
+
+    examination = Examination(workspace, session, reporter, lesson, student)
+    examination.before()       # the scores of the model that it starts from, stored ones where there are any
+    examination.after()        # the candidate's, those of the base model, the gate, and changed answers
+
+Both are written into the session's retention.json. Not here: the figures made of it (`sails.retention`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sails import base_models, measuring, retention, sessions, training
+from sails.conversations import Conversation
+from sails.errors import SailsError
+from sails.reporting import Reporter
+from sails.retention import gate, lessons
+from sails.retention.general import PROMPTS
+from sails.retention.lessons import Sample
+from sails.retention.scores import Cell, Changed, Drift, Measured, Retention
+from sails.sessions import Session
+from sails.teaching import Lesson
+from sails.workspace import Workspace, inspect_model
+
+SHOWN = 4  # answers that got worse, and as many that got better
+MUCH = 0.2  # change of the share of an answer's tokens predicted right
+ANSWER_TOKENS = 48
+LONGEST = 500  # characters of a question that is still asked
+
+
+@dataclass(frozen=True)
+class Student:
+    """The model that is taught, in place, and what it takes to examine it."""
+
+    model: Any
+    tokenizer: Any
+    longest: int  # tokens of one conversation
+    precision: training.Precision
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Of one session; see the module."""
+
+    workspace: Workspace
+    session: Session
+    reporter: Reporter
+    lesson: Lesson
+    student: Student
+
+    @cached_property
+    def sample(self) -> Sample:
+        """The rows that are measured: of this lesson and of all that the model was taught before."""
+        earlier = lessons.rows_of_all(self.workspace, self._earlier, self.lesson.train)
+        own = lessons.in_order(self.lesson.train, self.lesson.held_out)
+        rows = {**earlier, self.session.id: own}
+        return lessons.sample({name: some for name, some in rows.items() if some.taught or some.held_out})
+
+    @property
+    def _earlier(self) -> tuple[str, ...]:
+        return self.reporter.status.lessons or ()
+
+    def before(self) -> None:
+        """Measure the model before its first step; what its own session measured already is taken over."""
+        began = time.monotonic()
+        parent = self.reporter.status.parent
+        stored = stored_row(self.workspace, parent)
+        cells = self._before_cells(stored)
+        general = stored.general if stored else None
+        if parent is None and self.reporter.status.plan and self._base_folder():
+            general = Drift(divergence=0.0, agreement=1.0, prompts=len(PROMPTS))  # it is the base model
+        ids = (*self._earlier, self.session.id)
+        found = Retention(
+            lessons=lessons.lessons(self.workspace, ids),
+            before=Measured(fingerprint=parent, cells=cells, general=general),
+            seconds=time.monotonic() - began,
+        )
+        retention.write(self.session, found)
+        self._tell("before", cells)
+
+    def _before_cells(self, stored: Measured | None) -> tuple[Cell, ...]:
+        known: dict[tuple[str, str], Cell] = {}
+        for (name, part), rows in self.sample.items():
+            cell = stored.cell(name, part) if stored and name != self.session.id else None
+            cell = cell.only([row.fingerprint for row in rows]) if cell else None
+            if cell and len(cell.rows) == len(rows):
+                known[name, part] = cell
+        scored = self._score({key: rows for key, rows in self.sample.items() if key not in known})
+        known |= {(cell.lesson, cell.part): cell for cell in scored}
+        return tuple(known[key] for key in self.sample if key in known)
+
+    def after(self) -> None:
+        """Measure the candidate, the base model on the new lesson, and decide whether it may be published."""
+        began = time.monotonic()
+        found = retention.read(self.session)
+        assert found is not None
+        cells = self._score(self.sample)
+        self._tell("after", cells)
+        self.reporter.progress(0.3, "comparing it with its base model")
+        base, general = self._compare_with_base()
+        after = Measured(cells=cells, general=general)
+        decision = gate.decide(
+            self._published(found),
+            after,
+            published_rows(self.workspace, self.reporter.status.replaces),
+            found.lessons[:-1],
+        )
+        self.reporter.progress(0.5, "asking both models what changed most")
+        changed = self._changed(found.before, after)
+        seconds = found.seconds + time.monotonic() - began
+        done = {"base": base, "after": after, "decision": decision, "changed": changed, "seconds": seconds}
+        retention.write(self.session, found.model_copy(update=done))
+
+    def _published(self, found: Retention) -> Measured:
+        """What the published model was measured to know: the one that this session may replace."""
+        status = self.reporter.status
+        if status.parent == status.replaces:
+            return found.before
+        return stored_row(self.workspace, status.replaces) or Measured()
+
+    def _score(self, rows: Sample) -> tuple[Cell, ...]:
+        student = self.student
+        return measuring.score(student.model, student.tokenizer, rows, student.longest, student.precision)
+
+    def _tell(self, when: str, cells: Sequence[Cell]) -> None:
+        own = {cell.part: cell.scores for cell in cells if cell.lesson == self.session.id}
+        self.reporter.result(**{f"taught_{when}": own.get("recall"), f"held_out_{when}": own.get("held_out")})
+
+    def _base_folder(self) -> Path | None:
+        plan = self.reporter.status.plan
+        with contextlib.suppress(SailsError):
+            return base_models.local_path(base_models.find(plan.base)) if plan and plan.base else None
+        return None
+
+    def _compare_with_base(self) -> tuple[Measured | None, Drift | None]:
+        """The base model's scores on the new lesson, and how far the candidate is from it."""
+        folder, student = self._base_folder(), self.student
+        if folder is None:
+            self.reporter.note("Its base model is not here, so its general knowledge is not measured.")
+            return None, None
+        with _loaded(folder, student) as base:
+            general = measuring.general_drift(
+                student.model, base, folder, student.tokenizer, student.precision
+            )
+            if self.reporter.status.parent is None:
+                return None, general  # what it started from is the base model
+            own = {key: rows for key, rows in self.sample.items() if key[0] == self.session.id}
+            cells = measuring.score(base, student.tokenizer, own, student.longest, student.precision)
+            return Measured(cells=cells), general
+
+    # --- answers that changed ---------------------------------------------------------------------
+
+    def _changed(self, before: Measured, after: Measured) -> tuple[Changed, ...]:
+        """The questions whose answers changed most, worst first, as both models answer them."""
+        moved = self._moved(before, after)
+        folder = self._folder_before()
+        if not moved or folder is None:
+            return ()
+        questions = [row.input for _, row, _, _ in moved]
+        new = self._answers(self.student.model, questions)
+        with _loaded(folder, self.student) as model:
+            old = self._answers(model, questions)
+        return tuple(
+            Changed(
+                lesson=name,
+                question=row.input,
+                expected=row.output,
+                before=old[number],
+                after=new[number],
+                share_before=was,
+                share_after=now,
+            )
+            for number, (name, row, was, now) in enumerate(moved)
+        )
+
+    def _moved(self, before: Measured, after: Measured) -> list[tuple[str, Conversation, float, float]]:
+        """Lesson, row and its share of tokens right before and now, of the rows that changed most."""
+        found = []
+        for (name, part), rows in self.sample.items():
+            old, new = before.cell(name, part), after.cell(name, part)
+            if part != "recall" or old is None or new is None:
+                continue
+            was, now = _shares(old), _shares(new)
+            found += [
+                (name, row, was[row.fingerprint], now[row.fingerprint])
+                for row in rows
+                if row.fingerprint in was.keys() & now.keys() and _can_be_asked(row)
+            ]
+        found.sort(key=lambda moved: moved[3] - moved[2])
+        lost = [moved for moved in found[:SHOWN] if moved[3] - moved[2] <= -MUCH]
+        return lost + [moved for moved in found[-SHOWN:] if moved[3] - moved[2] >= MUCH]
+
+    def _folder_before(self) -> Path | None:
+        """Where the model that the session started from lies, if it is still there."""
+        parent = self.reporter.status.parent
+        if parent is None:
+            return self._base_folder()
+        folder = self.workspace.trained_model
+        return folder if inspect_model(folder).fingerprint == parent else None
+
+    def _answers(self, model: Any, questions: Sequence[str]) -> list[str]:
+        return training.sample_answers(model, self.student.tokenizer, questions, ANSWER_TOKENS)
+
+
+def _shares(cell: Cell) -> dict[str, float]:
+    figures = zip(cell.rows, cell.right, cell.tokens, strict=True)
+    return {row: right / tokens for row, right, tokens in figures}
+
+
+def _can_be_asked(row: Conversation) -> bool:
+    return [turn.role for turn in row.turns] == ["user", "assistant"] and len(row.input) <= LONGEST
+
+
+@contextlib.contextmanager
+def _loaded(folder: Path, student: Student) -> Iterator[Any]:
+    """Another model beside the student's, for a moment."""
+    yield training.load_model(folder, str(student.model.device)).eval()
+
+
+def stored_row(workspace: Workspace, fingerprint: str | None) -> Measured | None:
+    """What the session that made the model with this fingerprint measured of it, if it did."""
+    rows = published_rows(workspace, fingerprint)
+    return rows[-1] if rows and rows[-1].fingerprint == fingerprint else None
+
+
+def published_rows(workspace: Workspace, fingerprint: str | None) -> list[Measured]:
+    """The scores of the model with this fingerprint and of those before it, oldest first, where measured."""
+    found = []
+    for record in sessions.ancestors(workspace, fingerprint):
+        with contextlib.suppress(SailsError):
+            known = retention.read(record.session)
+            if known and known.after:
+                found.append(known.after.model_copy(update={"fingerprint": record.status.fingerprint}))
+    return found
