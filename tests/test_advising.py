@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sails import advising, foresight, library, locks, sessions, teaching
+from sails import advising, cli, foresight, library, locks, sessions, teaching
+from sails.behavior import format_rate
 from sails.conversations import Register, write_jsonl
 from sails.errors import BusyError, RequestError, ViewOnlyError
 from sails.foresight import Choices
@@ -259,3 +260,80 @@ def test_a_training_records_the_advice_whether_or_not_it_is_followed(workspace, 
         assert foresight.foresee(workspace, asked).plan.learning_rate_chosen_by == chooser
         spec = json.loads((foresight.start(workspace, asked).folder / "spec.json").read_text())
         assert spec["advice"]["learning_rate"] == 5e-5
+
+
+# --- from the command line ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """One command; measurements are carried out at once, trainings only wait. Its exit code and its words."""
+
+    def work(session: Session) -> None:
+        if isinstance(session.spec(), ProbeSpec):
+            run_worker(session)
+
+    def command(place: Workspace, *words: str) -> tuple[int, str]:
+        capsys.readouterr()
+        code = cli.main([*words, "--workspace", str(place.root)])
+        return code, "".join(capsys.readouterr())
+
+    monkeypatch.setattr(local, "start_worker", work)
+    return command
+
+
+def newest_spec(workspace: Workspace) -> TrainSpec:
+    spec = sessions.history(workspace)[-1].spec
+    assert isinstance(spec, TrainSpec)
+    return spec
+
+
+def test_a_command_measures_shows_its_table_and_trains_at_the_advised_rate(run, workspace, tmp_path):
+    rivers = write_lesson(tmp_path / "rivers.json", topic="river")
+    code, said = run(workspace, "train", "--data-file", str(rivers), "--advise", "--detach")
+    assert code == 0, said
+    assert "learning rate  steps  new examples (loss)  earlier ones (loss)" in said
+    spec = newest_spec(workspace)
+    assert spec.advice is not None
+    assert spec.settings.learning_rate == spec.advice.learning_rate is not None
+    assert spec.advice.reason in said
+    assert f"{format_rate(spec.advice.learning_rate)} (advised; the automatic value is 1e-5)" in said
+
+
+def test_a_command_says_that_a_first_lesson_needs_no_measuring_and_trains(run, tmp_path):
+    workspace = Workspace.open(tmp_path / "empty")
+    rivers = write_lesson(tmp_path / "rivers.json", topic="river")
+    code, said = run(workspace, "train", "--data-file", str(rivers), "--advise", "--detach")
+    assert code == 0, said
+    assert "There are no earlier lessons yet" in said
+    assert newest_spec(workspace).settings.learning_rate is None
+
+
+def test_the_options_of_replay_and_publishing_reach_the_spec(run, workspace, tmp_path):
+    rivers = str(write_lesson(tmp_path / "rivers.json", topic="river"))
+    options = ("--replay-share", "0.3", "--publish", "never", "--detach")
+    assert run(workspace, "train", "--data-file", rivers, *options)[0] == 0
+    settings = newest_spec(workspace).settings
+    assert (settings.replay_share, settings.publish, settings.teach_again) == (0.3, "never", False)
+    assert (
+        run(workspace, "train", "--data-file", rivers, "--start", "base", "--teach-again", "--detach")[0] == 0
+    )
+    assert newest_spec(workspace).settings.teach_again
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--advise", "--learning-rate", "1e-4"), "Leave out one of the two."),
+        (("--teach-again",), "Add --start base to start over"),
+        (("--replay-share", "0.95"), "--replay-share 0.95 is out of range"),
+        (("--replay-share", "-0.1"), "--replay-share -0.1 is out of range"),
+        (("--publish", "perhaps"), "--publish"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_in_a_sentence(run, workspace, tmp_path, words, said):
+    rivers = write_lesson(tmp_path / "rivers.json", topic="river")
+    code, told = run(workspace, "train", "--data-file", str(rivers), *words)
+    assert code == 2
+    assert said in told
+    assert len(sessions.history(workspace)) == 1

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from sails.behavior import Start
-from sails.sessions import Preset
+from sails.sessions import Preset, Publishing
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -61,6 +61,28 @@ Device = Annotated[
 ]
 EarlyStop = Annotated[
     bool, typer.Option("--early-stop", help="End when rows that were held out no longer get better.")
+]
+ReplayShare = Annotated[
+    float,
+    typer.Option(help="How much of each round repeats earlier lessons, as far as there are any: 0 to 0.9."),
+]
+TeachAgain = Annotated[
+    bool,
+    typer.Option("--teach-again", help="Starting over from base: teach all rows of earlier lessons again."),
+]
+PublishOption = Annotated[
+    Publishing,
+    typer.Option(
+        "--publish",
+        help="What becomes of the new model: gate publishes it unless it forgot something, always does so in "
+        "any case, never holds it until you decide.",
+    ),
+]
+Advise = Annotated[
+    bool,
+    typer.Option(
+        "--advise", help="Measure first which learning rate suits this lesson, about a minute; then use it."
+    ),
 ]
 Name = Annotated[
     str | None, typer.Option(help="A short name for the session. Default: the data file's name.")

@@ -10,16 +10,18 @@ from typing import Annotated, Any
 
 import typer
 
-from sails import library
-from sails.behavior import Start
+from sails import advising, foresight, library
+from sails.behavior import Plan, Start, format_rate
 from sails.commands import options
 from sails.commands.data import column_mapping, say_problems, say_reading
 from sails.commands.models import answer_once
-from sails.commands.terminal import announce, conclude, follow, say, say_certificate, warn
+from sails.commands.terminal import announce, conclude, follow, say, say_certificate, table, warn
 from sails.conversations import ColumnMapping, assess, read
-from sails.errors import QualityError, RequestError
+from sails.errors import JobError, QualityError, RequestError
+from sails.foresight import Choices
 from sails.launchers import local
-from sails.sessions import Settings
+from sails.retention import lessons
+from sails.sessions import Advice, Settings
 from sails.workspace import Workspace
 
 
@@ -38,6 +40,10 @@ def train(
     max_length: options.MaxLength = 512,
     device: options.Device = "auto",
     early_stop: options.EarlyStop = False,
+    replay_share: options.ReplayShare = 0.5,
+    teach_again: options.TeachAgain = False,
+    publish: options.PublishOption = "gate",
+    advise: options.Advise = False,
     name: options.Name = None,
     question_column: options.QuestionColumn = None,
     answer_column: options.AnswerColumn = None,
@@ -59,6 +65,9 @@ def train(
         seed=seed,
         max_length=max_length,
         early_stop=early_stop,
+        replay_share=replay_share,
+        teach_again=teach_again,
+        publish=publish,
         device=device,
     )
     place = Workspace.open(workspace, output_dir=output_dir)
@@ -71,6 +80,7 @@ def train(
         start=start,
         model_name=model_name,
         force=force,
+        advise=advise,
         detach=detach,
     )
 
@@ -91,6 +101,10 @@ def pipeline(
     max_length: options.MaxLength = 512,
     device: options.Device = "auto",
     early_stop: options.EarlyStop = False,
+    replay_share: options.ReplayShare = 0.5,
+    teach_again: options.TeachAgain = False,
+    publish: options.PublishOption = "gate",
+    advise: options.Advise = False,
     name: options.Name = None,
     question_column: options.QuestionColumn = None,
     answer_column: options.AnswerColumn = None,
@@ -113,6 +127,9 @@ def pipeline(
         seed=seed,
         max_length=max_length,
         early_stop=early_stop,
+        replay_share=replay_share,
+        teach_again=teach_again,
+        publish=publish,
         device=device,
     )
     place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
@@ -125,6 +142,7 @@ def pipeline(
         start=start,
         model_name=model_name,
         force=force,
+        advise=advise,
         export=True,
         verify=verify,
         opset=opset_version,
@@ -153,13 +171,19 @@ def _train(
     start: Start,
     model_name: str | None,
     force: bool,
+    advise: bool = False,
     detach: bool = False,
     **export: Any,
 ) -> bool:
     """Read, judge, announce, submit and follow one training session; whether its model was published."""
+    if advise and settings.learning_rate is not None:
+        raise RequestError(
+            "--advise measures the learning rate that --learning-rate says.", "Leave out one of the two."
+        )
     plan = local.plan_training(
         place, start=start, model_name=model_name, learning_rate=settings.learning_rate
     )
+    _refuse_to_teach_again(place, plan, settings)
     reading = read(data_file, mapping)
     report = assess(reading.conversations, reading.refused)
     say_reading(reading, report)
@@ -173,6 +197,13 @@ def _train(
     dataset = library.add(place, data_file, reading, report, keep_all=force)
     if dataset.left_out:
         say(f"{dataset.left_out} of {len(reading.conversations)} rows are left out (see `sails validate`).")
+    choices = Choices((dataset.name,), settings, start=start, model_name=model_name)
+    if advise:
+        settings = _measured(place, choices)
+    advice = advising.advice_for(place, choices)
+    plan = local.plan_training(
+        place, start=start, model_name=model_name, learning_rate=settings.learning_rate, advice=advice
+    )
     announce(plan)
     session = local.submit(
         place,
@@ -181,6 +212,7 @@ def _train(
         name=name,
         start=start,
         model_name=model_name,
+        advice=advice,
         **export,
     )
     if detach:
@@ -196,3 +228,42 @@ def _train(
     if place.situation().onnx.stale:
         say("⚠️ The ONNX model is older than the trained model now; refresh it with: sails convert")
     return status.verdict == "published"
+
+
+def _refuse_to_teach_again(place: Workspace, plan: Plan, settings: Settings) -> None:
+    """Teaching the earlier lessons again is for a model that starts over, and has earlier lessons here."""
+    if not settings.teach_again:
+        return
+    if plan.start_from == "trained":
+        raise RequestError(
+            "A model that continues was taught its earlier lessons already.",
+            "Add --start base to start over, or choose --replay-share.",
+        )
+    if not lessons.taught_to(place, place.situation().trained.fingerprint):
+        raise RequestError("There are no earlier lessons to teach again.", "Leave out --teach-again.")
+
+
+def _measured(place: Workspace, choices: Choices) -> Settings:
+    """The settings with the learning rate that is measured now; unchanged where there is none to advise."""
+    if refusal := advising.why_not(foresight.foresee(place, choices)):
+        say(refusal.sentence)
+        return choices.settings
+    say("Measuring which learning rate suits this lesson …")
+    status = follow(advising.start(place, choices))
+    if status.failure:
+        raise JobError(f"The learning rate was not measured: {status.failure.message}", status.failure.remedy)
+    advice = status.results.advice
+    if advice is None:
+        raise JobError("The learning rate was not measured: it was stopped.", "Start it again.")
+    table("", ("learning rate", "steps", "new examples (loss)", "earlier ones (loss)"), _trials(advice))
+    say(advice.reason)
+    return choices.settings.model_copy(update={"learning_rate": advice.learning_rate})
+
+
+def _trials(advice: Advice) -> list[tuple[str, ...]]:
+    before = ("before", "", f"{advice.new_loss:.3f}", f"{advice.old_loss:.3f}")
+    tried = [
+        (format_rate(t.learning_rate), str(t.steps), f"{t.new_loss:.3f}", f"{t.old_loss:.3f}")
+        for t in advice.trials
+    ]
+    return [before, *tried]
