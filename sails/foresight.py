@@ -219,6 +219,11 @@ def foresee(workspace: Workspace, choices: Choices) -> Foresight:
     )
 
 
+def earlier_lessons(workspace: Workspace, names: Sequence[str]) -> Earlier:
+    """What the current model was taught before, but for what these datasets teach; raises as `foresee`."""
+    return _count(workspace, names).earlier
+
+
 def _plan(workspace: Workspace, choices: Choices) -> Plan:
     return local.plan_training(
         workspace,

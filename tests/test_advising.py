@@ -5,21 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from sails import advising, cli, foresight, library, locks, sessions, teaching
 from sails.behavior import format_rate
-from sails.conversations import Register, write_jsonl
 from sails.errors import BusyError, RequestError, ViewOnlyError
 from sails.foresight import Choices
 from sails.launchers import local
-from sails.sessions import Advice, ProbeSpec, Session, Settings, Status, TrainSpec
+from sails.sessions import ProbeSpec, Session, Settings, TrainSpec
 from sails.workspace import Workspace
 from tests.helpers import add_dataset, run_worker, write_lesson
-from tests.situations import published
+from tests.lessons import measured, taught_workspace
 from tests.tiny import make_tiny_model
 
 
@@ -44,44 +42,6 @@ def choices(workspace, tmp_path) -> Choices:
 def _no_worker(monkeypatch) -> None:
     """What is started only waits: the test runs the worker itself, where it can watch."""
     monkeypatch.setattr(local, "start_worker", lambda _: None)
-
-
-def taught_workspace(folder: Path, tiny: Path) -> Workspace:
-    """A workspace whose model is the tiny one, as if a session had taught it about mountains."""
-    workspace = Workspace.open(folder / "workspace")
-    lesson = add_dataset(workspace, write_lesson(folder / "mountains.json"))
-    shutil.copytree(tiny, workspace.trained_model)
-    fingerprint = workspace.situation().trained.fingerprint
-    spec = TrainSpec(
-        id="20260105-090000-mountains",
-        name="mountains",
-        created=datetime(2026, 1, 5, 9, tzinfo=UTC),
-        dataset=lesson,
-        rows=28,
-        trained_model=workspace.trained_model,
-        onnx_model=workspace.onnx_model,
-    )
-    session = sessions.create(workspace.sessions, spec)
-    session.write_status(Status.model_validate(published(fingerprint=fingerprint, lessons=())))
-    parts = teaching.peek(workspace, lesson)
-    Register.load(workspace.register).record(
-        held=[row.input_fingerprint for row in parts.held_out],
-        taught=[row.input_fingerprint for row in parts.train],
-        session=session.id,
-    )
-    session.data.mkdir()
-    write_jsonl(session.data / "train.jsonl", parts.train)
-    return workspace
-
-
-def measured(workspace: Workspace, choices: Choices, rate: float | None = 5e-5) -> Session:
-    """A job that ended with this advice, without any measuring."""
-    job = advising.start(workspace, choices)
-    advice = Advice(learning_rate=rate, new_loss=2.0, old_loss=1.0, reason="It was tried.")
-    status = job.written_status()
-    results = status.results.model_copy(update={"advice": advice})
-    job.write_status(status.model_copy(update={"state": "succeeded", "results": results}))
-    return job
 
 
 # --- who may ask ----------------------------------------------------------------------------------

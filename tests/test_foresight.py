@@ -6,15 +6,16 @@ import dataclasses
 
 import pytest
 
-from sails import base_models, foresight, library, planning, sessions
+from sails import base_models, foresight, library, planning, sessions, teaching
 from sails.behavior import BASE_LEARNING_RATE
+from sails.conversations import write_jsonl
 from sails.errors import BadDataError, RequestError, ViewOnlyError, WorkspaceError
-from sails.foresight import Choices, checked_name, foresee, offers, read_learning_rate, settings_of
+from sails.foresight import Choices, Earlier, checked_name, foresee, offers, read_learning_rate, settings_of
 from sails.launchers import local
 from sails.sessions import Settings
 from sails.workspace import Workspace
 from tests.helpers import add_dataset, write_lesson
-from tests.situations import make_situation
+from tests.situations import make_session, make_situation, published
 
 
 @pytest.fixture
@@ -72,6 +73,8 @@ def test_what_is_no_number_is_refused_with_a_remedy(text):
         ("max_length", 15, "The longest conversation cannot be 15."),
         ("device", "toaster", "The device cannot be toaster."),
         ("preset", "slow", "The preset cannot be slow."),
+        ("replay_share", 1.0, "The share of earlier lessons cannot be 1.0."),
+        ("publish", "perhaps", "What happens with the new model cannot be perhaps."),
     ],
 )
 def test_a_setting_out_of_range_is_one_sentence_in_words(name, value, words):
@@ -200,3 +203,75 @@ def test_a_dataset_whose_rows_are_gone_is_a_sentence(workspace, lesson):
     library.rows_file(workspace, lesson).unlink()
     with pytest.raises(BadDataError, match="are gone"):
         foresee(workspace, Choices((lesson,)))
+
+
+# --- earlier lessons ------------------------------------------------------------------------------
+
+
+def teach(workspace: Workspace, lesson: str, number: int, earlier: tuple[str, ...] = ()) -> str:
+    """A session that taught this lesson to the model that the workspace has, as its files say it."""
+    status = published(lessons=earlier, fingerprint=workspace.situation().trained.fingerprint)
+    session = make_session(workspace, lesson, hour=number, **status)
+    session.data.mkdir()
+    write_jsonl(session.data / "train.jsonl", teaching.peek(workspace, lesson).train)
+    return session.id
+
+
+@pytest.fixture
+def second(workspace, lesson, tmp_path) -> str:
+    """The second lesson of a model that was taught the first one: 23 of 28 rows, as in the first."""
+    make_situation(workspace.root, 2)
+    teach(workspace, lesson, 1)
+    return add_dataset(workspace, write_lesson(tmp_path / "rivers.json", topic="river"))
+
+
+@pytest.mark.parametrize(("share", "repeated"), [(0.5, 23), (0.2, 6), (0.0, 0), (0.9, 23)])
+def test_the_forecast_says_how_many_earlier_rows_each_round_repeats(workspace, second, share, repeated):
+    seen = foresee(workspace, Choices((second,), Settings(replay_share=share)))
+    assert (seen.taught, seen.earlier.lessons, seen.earlier.rows, seen.repeated) == (23, 1, 23, repeated)
+
+
+def test_what_is_repeated_takes_its_time(workspace, second):
+    none, half = (foresee(workspace, Choices((second,), Settings(replay_share=share))) for share in (0, 0.5))
+    assert none.time is not None
+    assert half.time is not None
+    assert half.time.high > none.time.high
+
+
+def test_starting_over_repeats_nothing_or_teaches_everything_again(workspace, second):
+    over = foresee(workspace, Choices((second,), start="base"))
+    assert (over.repeated, over.earlier.rows) == (0, 23)
+    again = foresee(workspace, Choices((second,), Settings(teach_again=True, replay_share=0), start="base"))
+    assert again.repeated == 23
+    assert again.pace == planning.choose_pace(Settings(), 46)
+
+
+def test_rows_that_are_taught_anyway_are_not_counted_as_earlier_ones(workspace, lesson, second):
+    assert foresee(workspace, Choices((lesson,))).earlier == Earlier(lessons=1, gone=0, rows=0, size=0)
+    assert foresee(workspace, Choices((lesson, second))).earlier.rows == 0
+
+
+def test_deleted_rows_of_earlier_lessons_are_counted_as_gone(workspace, second):
+    first = sessions.history(workspace)[0].session
+    choices = Choices((second,))
+    assert foresee(workspace, choices).repeated == 23
+    (first.data / "train.jsonl").unlink()
+    seen = foresee(workspace, choices)
+    assert (seen.earlier, seen.repeated) == (Earlier(lessons=1, gone=1, rows=0, size=0), 0)
+
+
+def test_a_first_lesson_and_a_model_from_elsewhere_have_no_earlier_ones(workspace, lesson):
+    assert foresee(workspace, Choices((lesson,))).earlier == Earlier()
+    make_situation(workspace.root, 2)
+    assert foresee(workspace, Choices((lesson,))).earlier == Earlier()
+
+
+def test_datasets_with_the_same_rows_have_one_fingerprint(workspace, lesson, tmp_path):
+    other = add_dataset(workspace, write_lesson(tmp_path / "more.json", rows=40))
+    alone = foresight.rows_fingerprint(workspace, (lesson,))
+    library.rename(workspace, lesson, "peaks")
+    assert foresight.rows_fingerprint(workspace, ("peaks",)) == alone
+    assert foresight.rows_fingerprint(workspace, ("peaks", other)) == foresight.rows_fingerprint(
+        workspace, (other,)
+    )
+    assert foresight.rows_fingerprint(workspace, (other,)) != alone

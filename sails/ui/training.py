@@ -7,17 +7,18 @@ a key, so that what a person chose survives a refresh and a look at another page
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
-from sails import access, base_models, behavior, foresight, library, sessions
+from sails import access, advising, base_models, behavior, foresight, library, sessions
 from sails.behavior import Plan, Start, format_rate
 from sails.errors import RequestError
 from sails.foresight import Choices, Foresight, Offer
 from sails.planning import TimeEstimate, choose_pace, gigabytes
-from sails.sessions import Preset, Settings
-from sails.ui import words
+from sails.sessions import Preset, Publishing, Settings
+from sails.ui import advice, words
 from sails.ui.frame import go, told
 from sails.ui.words import plain
 from sails.workspace import Situation, Workspace
@@ -28,6 +29,11 @@ PRESETS: dict[Preset, str] = {
     "quick": "Quick: a first impression",
     "balanced": "Balanced: right for most lessons",
     "thorough": "Thorough: when it must know them well",
+}
+PUBLISHING: dict[Publishing, str] = {
+    "gate": "Publish it unless it forgot something (gate)",
+    "always": "Publish it in any case (always)",
+    "never": "Keep it aside until I decide (never)",
 }
 DEVICES = {
     "auto": "The fastest that is here",
@@ -80,8 +86,10 @@ def nothing_to_teach() -> None:
 # --- what it builds on ----------------------------------------------------------------------------
 
 
-def starting_point(situation: Situation) -> tuple[Start, str | None]:
-    """Continue or start over, and from which base model (None: not from one, or none was named)."""
+def starting_point(
+    workspace: Workspace, situation: Situation, names: Sequence[str]
+) -> tuple[Start, str | None, bool]:
+    """Continue or start over, from which base model (None: not from one), and whether it learns all again."""
     if situation.trained.complete:
         grown = f" (it grew from {situation.trained.base})" if situation.trained.base else ""
         chosen = st.radio(
@@ -90,26 +98,40 @@ def starting_point(situation: Situation) -> tuple[Start, str | None]:
             format_func={CONTINUE: "Continue from the trained model", START_OVER: "Start over"}.__getitem__,
             captions=[
                 plain(f"It keeps what it knows and learns more{grown}."),
-                "A base model learns these examples and nothing else.",
+                "A base model learns these examples, and earlier ones only if you say so.",
             ],
             key="train_start",
             label_visibility="collapsed",  # the heading says it; a screen reader still hears it
         )
         if chosen == CONTINUE:
-            return "auto", None
+            return "auto", None, False
         st.info(
             "Starting over: the model that you have now is kept as a version first, "
             "and you can go back to it on the page Sessions.",
             icon=":material/undo:",
         )
-        return "base", _base_model()
+        again = _teach_again(workspace, names)
+        return "base", _base_model(), again
     if situation.trained.state == "incomplete":
         st.warning(
             f"The trained model cannot be used, because {plain(situation.trained.reason)}. "
             "Its files are set aside, and this training starts from a base model.",
             icon=":material/warning:",
         )
-    return "auto", _base_model()
+    return "auto", _base_model(), False
+
+
+def _teach_again(workspace: Workspace, names: Sequence[str]) -> bool:
+    """Whether the base model is taught the earlier lessons as well; asked only where there are any."""
+    earlier = foresight.earlier_lessons(workspace, names) if names else foresight.Earlier()
+    if not earlier.rows:
+        return False
+    again = st.checkbox("Teach the earlier lessons again", key="train_again")
+    st.caption(
+        f"There are {advice.earlier_examples(earlier)} beside those chosen above. Without them, "
+        "the new model knows nothing of what the present one was taught."
+    )
+    return again
 
 
 def _base_model() -> str:
@@ -265,6 +287,15 @@ def advanced(taught: int, chosen: Preset) -> dict[str, Any]:
             device = st.selectbox(
                 "Compute on (device)", list(DEVICES), 0, DEVICES.__getitem__, key="train_device"
             )
+        publish = st.selectbox(
+            "What happens with the new model",
+            list(PUBLISHING),
+            0,
+            PUBLISHING.__getitem__,
+            key="train_publish",
+            help="Published, it becomes the current model, and the one before is kept as a version. Held "
+            "back, it waits on the page Sessions for your decision.",
+        )
     return {
         "epochs": epochs,
         "batch_size": batch,
@@ -273,6 +304,7 @@ def advanced(taught: int, chosen: Preset) -> dict[str, Any]:
         "max_length": length if length is not None else 512,
         "seed": seed if seed is not None else 42,
         "device": device,
+        "publish": publish,
     }
 
 
@@ -333,8 +365,10 @@ def _what_is_taught(seen: Foresight) -> str:
     if seen.pace.max_steps:
         taught += f", at most {seen.pace.max_steps:,} steps"
     if not seen.held_out:
-        return f"{taught}. None is kept back, so what it learned is judged on what it was taught alone."
-    return f"{taught}; {seen.held_out:,} are kept back, to test it with questions that it never saw."
+        taught += ". None is kept back, so what it learned is judged on what it was taught alone."
+    else:
+        taught += f"; {seen.held_out:,} are kept back, to test it with questions that it never saw."
+    return f"{taught} {advice.what_is_repeated(seen)}"
 
 
 def _range(time: TimeEstimate) -> str:
@@ -361,6 +395,8 @@ def start_button(workspace: Workspace, choices: Choices | None) -> None:
     """The one button that starts; a second click while the first is at work starts nothing more."""
     running = sessions.running(workspace)
     label = "Start after the one that runs" if running else "Start the training"
+    if advising.at_work(workspace):
+        label = "Start when the measuring is done"
     state: dict[str, Any] = st.session_state.setdefault("train_button", {"ready": True})
     clicked = st.button(
         label,
@@ -397,13 +433,15 @@ def form(workspace: Workspace, dataset: str | None) -> None:
     st.header("What to teach", anchor=False)
     names = datasets(workspace, dataset)
     st.header("What it builds on", anchor=False)
-    start, base = "auto", None
+    start, base, again = "auto", None, False
     with told() as failed:
-        start, base = starting_point(situation)
+        start, base, again = starting_point(workspace, situation, names)
     problems += failed
-    first = None if problems or not names else _first_look(workspace, names, start, base, problems)
+    first = None
+    if not problems and names:
+        first = _first_look(workspace, Choices(names, Settings(teach_again=again), "", start, base), problems)
     st.header("How long and how fast", anchor=False)
-    choices = _pace(names, start, base, first, problems)
+    choices = _pace(workspace, names, start, base, again, first, problems)
     st.header("Before you start", anchor=False)
     if choices is not None:
         with told() as failed, st.spinner("Looking at the examples …"):
@@ -414,20 +452,24 @@ def form(workspace: Workspace, dataset: str | None) -> None:
     start_button(workspace, None if problems else choices)
 
 
-def _first_look(
-    workspace: Workspace, names: Sequence[str], start: Start, base: str | None, problems: list[str]
-) -> Foresight | None:
+def _first_look(workspace: Workspace, choices: Choices, problems: list[str]) -> Foresight | None:
     """The plan before anything else is chosen, which says the automatic learning rate and the rows."""
     with told() as failed:
-        return foresight.foresee(workspace, Choices(tuple(names), start=start, model_name=base))
+        return foresight.foresee(workspace, choices)
     problems += failed
     return None
 
 
 def _pace(
-    names: Sequence[str], start: Start, base: str | None, first: Foresight | None, problems: list[str]
+    workspace: Workspace,
+    names: Sequence[str],
+    start: Start,
+    base: str | None,
+    again: bool,
+    first: Foresight | None,
+    problems: list[str],
 ) -> Choices | None:
-    taught = first.taught if first else 0
+    taught = first.taught + (first.repeated if again else 0) if first else 0
     left, right = st.columns(2, gap="large")
     with left:
         chosen = preset(taught)
@@ -438,12 +480,24 @@ def _pace(
                 rate = learning_rate(first.plan)
             problems += failed
         title = name(" and ".join(names) or "the dataset's name")
+    share = advice.revisit(first) if first is not None else None
+    place = st.container()  # drawn last, when all is chosen that matters to it
     settings: Settings | None = None
     more = advanced(taught, chosen)
     with told() as failed:
-        settings = foresight.settings_of(preset=chosen, learning_rate=rate, **more)
+        settings = foresight.settings_of(
+            preset=chosen,
+            learning_rate=rate,
+            teach_again=again,
+            **({} if share is None else {"replay_share": share}),
+            **more,
+        )
     problems += failed
     exported = export()
     if settings is None or first is None:
         return None
-    return Choices(tuple(names), settings, title, start, base, exported)
+    choices = Choices(tuple(names), settings, title, start, base, exported)
+    with place, told() as failed:
+        choices = replace(choices, advice=advice.best_speed(workspace, choices, first))
+    problems += failed
+    return choices

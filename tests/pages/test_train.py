@@ -12,15 +12,17 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import base_models, foresight, library, sessions
+from sails import advising, base_models, foresight, library, sessions
 from sails.behavior import format_rate
 from sails.conversations import Register, read, split
+from sails.foresight import Choices
 from sails.launchers import local
-from sails.sessions import Session, TrainSpec
+from sails.sessions import ProbeSpec, Session, TrainSpec
 from sails.ui.words import plain
 from sails.workspace import Workspace
 from tests.conftest import REPOSITORY
 from tests.helpers import add_dataset, run_worker, steps_of, write_lesson
+from tests.lessons import measured, taught_workspace
 from tests.situations import BASE, failed, make_session, make_situation, published
 from tests.tiny import make_tiny_model
 
@@ -326,6 +328,198 @@ def _train_once(workspace: Workspace, tiny: Path) -> Session:
     session = only_session(workspace)
     assert run_worker(session).verdict == "published"
     return session
+
+
+# --- earlier lessons, and which learning speed ----------------------------------------------------
+
+
+@pytest.fixture
+def taught(tmp_path, tiny, monkeypatch) -> Workspace:
+    """A model that was taught about mountains, and a second lesson, about rivers."""
+    monkeypatch.setenv("SAILS_WORKSPACE", str(tmp_path / "workspace"))
+    workspace = taught_workspace(tmp_path, tiny)
+    add_dataset(workspace, write_lesson(tmp_path / "rivers.json", topic="river"))
+    return workspace
+
+
+RIVERS = Choices(("rivers",))
+
+
+def newest(workspace: Workspace) -> dict[str, Any]:
+    return spec_of(sessions.history(workspace)[-1].session)
+
+
+@no_worker
+@pytest.mark.parametrize(
+    ("choose", "asked"),
+    [
+        pytest.param([], {"replay_share": 0.5, "publish": "gate", "teach_again": False}, id="as it is"),
+        pytest.param(
+            [lambda page: page.slider(key="train_replay").set_value(20)], {"replay_share": 0.2}, id="less"
+        ),
+        pytest.param(
+            [lambda page: page.slider(key="train_replay").set_value(0)], {"replay_share": 0.0}, id="nothing"
+        ),
+        pytest.param([chosen("train_publish", "always")], {"publish": "always"}, id="publish always"),
+        pytest.param([chosen("train_publish", "never")], {"publish": "never"}, id="publish never"),
+    ],
+)
+def test_what_is_repeated_and_what_becomes_of_the_model_are_found_in_the_spec(taught, choose, asked):
+    page = visit(dataset="rivers")
+    for change in choose:
+        change(page)
+    press(checked(page.run()))
+    settings = newest(taught)["settings"]
+    assert {key: settings[key] for key in asked} == asked
+
+
+@no_worker
+def test_starting_over_teaches_the_earlier_lessons_again_where_that_is_wanted(taught, tiny):
+    for again in (False, True):
+        page = visit(dataset="rivers")
+        page.radio(key="train_start").set_value("over")
+        page = from_tiny(checked(page.run()), tiny)
+        assert "There are 23 examples of 1 earlier lesson beside those chosen above" in text(page)
+        assert "It is not taught its earlier lessons again." in text(page)
+        page.checkbox(key="train_again").set_value(again)
+        page = checked(page.run())
+        assert ("Each round also teaches 23 examples of 1 earlier lesson again." in text(page)) == again
+        assert not page.slider
+        press(page)
+        assert newest(taught)["settings"]["teach_again"] == again
+
+
+@pytest.mark.parametrize(
+    ("percent", "words", "repeated"),
+    [
+        (50, "Half of what it goes through are examples of earlier lessons. It takes twice as long", 23),
+        (20, "21 % of what it goes through are examples of earlier lessons. It takes 1.3 times as long", 6),
+        (90, "Half of what it goes through are examples of earlier lessons, all 23 there are.", 23),
+        (0, "No example of an earlier lesson is repeated. That is fastest, and forgets most.", 0),
+    ],
+)
+def test_the_slider_says_in_words_what_it_does_and_the_forecast_counts_it(taught, percent, words, repeated):
+    assert taught.trained_model.exists()
+    page = visit(dataset="rivers")
+    page.slider(key="train_replay").set_value(percent)
+    said = text(checked(page.run()))
+    assert words in said
+    if repeated:
+        assert f"In each round it also repeats {repeated} examples of earlier lessons." in said
+    else:
+        assert "to test it with questions that it never saw. No example of an earlier lesson is" in said
+
+
+def test_without_earlier_lessons_there_is_nothing_to_revisit_or_to_measure(workspace, lesson):
+    page = visit(dataset=lesson)
+    assert not page.slider
+    assert not [button for button in page.button if button.key == "train_measure"]
+    assert "This is its first lesson, so there is no earlier one to repeat." in text(page)
+    make_situation(workspace.root, 2)
+    page = visit(dataset=lesson)
+    assert not page.slider
+    assert "Nobody knows here what this model was taught before" in text(page)
+
+
+def test_deleted_examples_of_earlier_lessons_are_said_to_be_gone(taught):
+    (record,) = sessions.history(taught)
+    (record.session.data / "train.jsonl").unlink()
+    page = visit(dataset="rivers")
+    assert not page.slider
+    assert "No earlier lesson can be repeated: their examples were deleted." in text(page)
+
+
+@no_worker
+def test_what_the_automatic_rate_costs_is_said_and_the_better_setting_is_one_click(taught):
+    page = visit(dataset="rivers")
+    assert "At 1e-5 it learns less in each lesson." in text(page)
+    assert "13 more right, against 23 at 5e-5 while it repeated earlier lessons" in text(page)
+    page.slider(key="train_replay").set_value(0)
+    page = press(checked(page.run()), "train_faster")
+    assert (page.text_input(key="train_rate").value, page.slider(key="train_replay").value) == ("5e-5", 50)
+    assert "At 1e-5 it learns less" not in text(page)
+    press(page)
+    settings = newest(taught)["settings"]
+    assert (settings["learning_rate"], settings["replay_share"]) == (5e-5, 0.5)
+
+
+@no_worker
+def test_a_measurement_is_started_shown_and_stopped_in_the_form(taught):
+    page = visit(dataset="rivers")
+    assert "takes 60 s at most" in text(page) or "takes 1 min at most" in text(page)
+    page.text_input(key="train_name").input("My second lesson")
+    page = press(checked(page.run()), "train_measure")
+    job = advising.at_work(taught)
+    assert job is not None
+    spec = job.spec()
+    assert isinstance(spec, ProbeSpec)
+    assert (spec.dataset, spec.settings.replay_share) == ("rivers", 0.5)
+    assert "Measuring the best learning speed …" in text(page)
+    assert page.text_input(key="train_name").value == "My second lesson"
+    assert page.button(key="train_go").label == "Start when the measuring is done"
+    page = press(page, "train_stop")
+    assert job.status().state == "stopped"
+    assert "The last measurement was stopped before its end." in text(page)
+
+
+@no_worker
+def test_a_measured_rate_stands_beside_the_others_and_is_used_with_one_click(taught):
+    measured(taught, RIVERS, 5e-5)
+    page = visit(dataset="rivers")
+    said = text(page)
+    assert "Automatic 1e-5 · **advised 5e-5** (measured) · yours: the automatic one" in said
+    assert "It was tried." in said
+    (drawn,) = page.get("plotly_chart")
+    assert "at 5e-5 -25.0 % on the new and +0.0 % on the earlier ones" in drawn.proto.alt
+    page.text_input(key="train_rate").input("2e-5")
+    assert "yours: 2e-5" in text(checked(page.run()))
+    page = press(page, "train_advised")
+    assert page.text_input(key="train_rate").value == "5e-5"
+    assert "at the learning rate that was measured" in text(page)
+    assert not [button for button in page.button if button.key == "train_advised"]
+    press(page)
+    spec = newest(taught)
+    assert (spec["settings"]["learning_rate"], spec["advice"]["learning_rate"]) == (5e-5, 5e-5)
+
+
+@no_worker
+def test_a_measurement_that_advises_nothing_says_why_and_is_recorded(taught):
+    measured(taught, RIVERS, None)
+    page = visit(dataset="rivers")
+    assert "Automatic 1e-5 · advised: none (measured) · yours: the automatic one" in text(page)
+    assert not [button for button in page.button if button.key == "train_advised"]
+    press(page)
+    spec = newest(taught)
+    assert (spec["settings"]["learning_rate"], spec["advice"]["learning_rate"]) == (None, None)
+
+
+@no_worker
+def test_a_measurement_that_failed_is_a_sentence_and_can_be_made_again(taught):
+    job = advising.start(taught, RIVERS)
+    failure = sessions.Failure(kind="out_of_memory", message="It needs 9 GB.", remedy="Close other programs.")
+    job.write_status(job.written_status().model_copy(update={"state": "failed", "failure": failure}))
+    page = visit(dataset="rivers")
+    assert "It could not be measured. It needs 9 GB. Close other programs." in text(page)
+    press(page, "train_measure")
+    assert advising.at_work(taught) not in (None, job)
+
+
+@no_worker
+def test_nothing_is_measured_beside_a_training_and_the_page_says_so(taught):
+    session = make_session(taught, "waiting")
+    sessions.enqueue(taught, session)
+    page = press(visit(dataset="rivers"), "train_measure")
+    assert "A training runs or waits now" in text(page)
+    assert advising.at_work(taught) is None
+
+
+@no_worker
+def test_where_one_may_only_look_nothing_can_be_measured(taught, monkeypatch):
+    before = visit(dataset="rivers")
+    monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
+    press(before, "train_measure")
+    assert advising.at_work(taught) is None
+    assert visit(dataset="rivers").button(key="train_measure").disabled
 
 
 # --- what the form says ---------------------------------------------------------------------------

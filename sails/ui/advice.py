@@ -1,0 +1,242 @@
+"""Of the form of a training: earlier lessons that it repeats, and which learning speed suits it.
+
+Drawn only where a training continues a model that has lessons to lose. What the automatic speed costs is said
+with the figures that were measured, the better setting is one click away, and so is measuring it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from sails import access, advising, sessions
+from sails.behavior import BASE_LEARNING_RATE, format_rate
+from sails.foresight import Choices, Earlier, Foresight
+from sails.retention.replay import replayed
+from sails.sessions import Advice, Session
+from sails.ui import charts
+from sails.ui.charts import Line
+from sails.ui.frame import in_words, told
+from sails.ui.words import duration, plain
+from sails.workspace import Workspace
+
+USUAL_SHARE = 50  # percent
+REFRESH_SECONDS = 1.0
+# The embedded base model, three lessons: points of the answers' word pieces that a lesson made right.
+LEARNED_AUTOMATICALLY, LEARNED_FASTER = 13, 23
+
+# --- earlier lessons ------------------------------------------------------------------------------
+
+
+def earlier_examples(earlier: Earlier) -> str:
+    """How many there are: 46 examples of 2 earlier lessons."""
+    lessons = "1 earlier lesson" if earlier.lessons == 1 else f"{earlier.lessons} earlier lessons"
+    examples = "1 example" if earlier.rows == 1 else f"{earlier.rows:,} examples"
+    return f"{examples} of {lessons}"
+
+
+def revisit(first: Foresight) -> float | None:
+    """The share of earlier examples, None where there are none to repeat; says what it does."""
+    if first.plan.start_from == "base" or not first.earlier.rows:
+        return None
+    st.session_state.setdefault("train_replay", USUAL_SHARE)
+    percent: int = st.slider(
+        "Revisit earlier lessons",
+        0,
+        90,
+        step=5,
+        format="%d %%",
+        key="train_replay",
+        help="A model forgets what it does not practise. Each round goes through the examples chosen above, "
+        "and through some of earlier lessons, other ones each time.",
+    )
+    st.caption(plain(_what_it_means(first, percent / 100)))
+    return percent / 100
+
+
+def _what_it_means(first: Foresight, share: float) -> str:
+    old, new = first.earlier.rows, first.taught
+    repeated = replayed(new, old, share)
+    if not repeated:
+        return "No example of an earlier lesson is repeated. That is fastest, and forgets most."
+    part, times = repeated / (new + repeated), (new + repeated) / new
+    much = "Half" if abs(part - 0.5) < 0.02 else f"{part:.0%}".replace("%", " %")
+    longer = "twice as long" if abs(times - 2) < 0.05 else f"{times:.2g} times as long"
+    meaning = f"{much} of what it goes through are examples of earlier lessons. "
+    if repeated == old and replayed(new, 10 * (old + 1), share) > old:
+        every = "the 1 there is" if old == 1 else f"all {old:,} there are"
+        meaning = meaning.removesuffix(". ") + f", {every}. "
+    return f"{meaning}It takes {longer}, and forgets less."
+
+
+def what_is_repeated(seen: Foresight) -> str:
+    """What the training repeats of earlier lessons, or why it repeats nothing."""
+    earlier = seen.earlier
+    if seen.repeated and seen.plan.start_from == "base":
+        return f"Each round also teaches {earlier_examples(earlier)} again.{_gone(earlier)}"
+    if seen.repeated:
+        examples = "1 example" if seen.repeated == 1 else f"{seen.repeated:,} examples"
+        return f"In each round it also repeats {examples} of earlier lessons.{_gone(earlier)}"
+    if seen.plan.start_from == "base":
+        if earlier.lessons:
+            return "It is not taught its earlier lessons again."
+        return "This is its first lesson, so there is no earlier one to repeat."
+    if not earlier.lessons:
+        return "Nobody knows here what this model was taught before, so no earlier lesson can be repeated."
+    if earlier.gone == earlier.lessons:
+        return "No earlier lesson can be repeated: their examples were deleted."
+    if not earlier.rows:
+        return "It holds all examples of the earlier lessons, so none is left to repeat."
+    return f"No example of an earlier lesson is repeated.{_gone(earlier)}"
+
+
+def _gone(earlier: Earlier) -> str:
+    if not earlier.gone:
+        return ""
+    which = "1 earlier lesson" if earlier.gone == 1 else f"{earlier.gone} earlier lessons"
+    return f" The examples of {which} were deleted and cannot be repeated."
+
+
+# --- the learning speed ---------------------------------------------------------------------------
+
+
+def best_speed(workspace: Workspace, choices: Choices, first: Foresight) -> Advice | None:
+    """What the automatic speed costs, the better setting, and what was measured; gives what was measured."""
+    if advising.why_not(first):
+        return None
+    advice = advising.advice_for(workspace, choices)
+    with st.container(border=True):
+        if job := advising.at_work(workspace):
+            st.fragment(_measuring, run_every=REFRESH_SECONDS)(workspace, job)
+        elif advice:
+            _measured(choices, first, advice)
+        else:
+            _not_measured(workspace, choices, first)
+    return advice
+
+
+def _not_measured(workspace: Workspace, choices: Choices, first: Foresight) -> None:
+    automatic, faster = format_rate(first.plan.automatic_learning_rate), format_rate(BASE_LEARNING_RATE)
+    if choices.settings.learning_rate is None:
+        st.markdown(
+            f"**At {automatic} it learns less in each lesson.** Measured on the embedded base model: of 100 "
+            f"word pieces of the answers, a lesson made {LEARNED_AUTOMATICALLY} more right, against "
+            f"{LEARNED_FASTER} at {faster} while it repeated earlier lessons, with nothing forgotten."
+        )
+    else:
+        st.markdown("**Is this the right learning speed?** How fast it may learn can be measured.")
+    latest = advising.latest(workspace, choices)
+    if latest and latest.status.failure:
+        failure = latest.status.failure
+        st.warning(plain(f"It could not be measured. {failure.message} {failure.remedy}"))
+    elif latest and latest.status.state in sessions.RESUMABLE:
+        st.caption("The last measurement was stopped before its end.")
+    with st.container(horizontal=True):
+        if choices.settings.learning_rate is None:
+            st.button(
+                f"Use {faster} and repeat earlier lessons",
+                key="train_faster",
+                icon=":material/bolt:",
+                on_click=_use,
+                args=(BASE_LEARNING_RATE, USUAL_SHARE),
+            )
+        measure = st.button(
+            "Measure the best learning speed",
+            key="train_measure",
+            icon=":material/speed:",
+            disabled=access.view_only(),
+        )
+    st.caption(
+        "Measuring tries several learning speeds on a copy of the model, "
+        f"and takes {duration(advising.seconds_for(first))} at most. Your model stays as it is."
+    )
+    if measure:
+        with told() as failed:
+            advising.start(workspace, choices)
+        if not failed:
+            st.rerun()
+
+
+def _use(rate: float, share: int | None = None) -> None:
+    """Fill the fields of the form."""
+    st.session_state["train_rate"] = format_rate(rate)
+    if share is not None:
+        st.session_state["train_replay"] = share
+
+
+def _measuring(workspace: Workspace, job: Session) -> None:
+    with in_words():
+        if advising.at_work(workspace) != job:
+            st.rerun()  # what it found stands here from now on
+        status = job.status()
+        st.markdown("**Measuring the best learning speed …** You may go on filling in this form.")
+        st.progress(min(max(status.progress, 0.0), 1.0), plain(status.message or "starting"))
+        if job.stop_requested():
+            st.caption("It was asked to stop, and ends after the step that it is in.")
+        elif st.button(
+            "Stop measuring", key="train_stop", icon=":material/stop_circle:", disabled=access.view_only()
+        ):
+            with told():
+                sessions.stop(workspace, job)
+            st.rerun()
+
+
+def _measured(choices: Choices, first: Foresight, advice: Advice) -> None:
+    used, advised = choices.settings.learning_rate, advice.learning_rate
+    automatic = first.plan.automatic_learning_rate
+    best = f"**advised {format_rate(advised)}** (measured)" if advised else "advised: none (measured)"
+    yours = "the automatic one" if used is None else format_rate(used)
+    st.markdown(f"Automatic {format_rate(automatic)} · {best} · yours: {yours}")
+    st.markdown(plain(advice.reason))
+    if advised and not math.isclose(advised, used or automatic, rel_tol=1e-6):
+        st.button(
+            f"Use {format_rate(advised)}",
+            key="train_advised",
+            type="primary" if used is None else "secondary",
+            icon=":material/check:",
+            on_click=_use,
+            args=(advised,),
+        )
+    if advice.trials:
+        charts.draw(chart(advice), "train_trials", in_text(advice))
+        st.caption(
+            "For each learning speed that was tried: how its error (loss) changed within a few steps. "
+            "Below 0 is better than before; above 0 on the earlier examples, it began to forget."
+        )
+
+
+def chart(advice: Advice) -> go.Figure:
+    """Both curves over the rates that were tried, as change of the loss in percent."""
+    rates = [trial.learning_rate for trial in advice.trials]
+    figure = charts.lines(
+        [
+            Line("new examples", rates, [new for new, _ in _changes(advice)], points=True),
+            Line("earlier examples", rates, [old for _, old in _changes(advice)], points=True),
+        ],
+        "Learning speed (learning rate)",
+        "Change of its error, %",
+        height=260,
+    )
+    named = [format_rate(rate) for rate in rates]
+    figure.update_xaxes(type="log", tickmode="array", tickvals=rates, ticktext=named)
+    figure.update_traces(hovertemplate="%{y:+.1f} %")
+    return figure
+
+
+def in_text(advice: Advice) -> str:
+    """The same for who does not see the chart."""
+    tried = (
+        f"at {format_rate(trial.learning_rate)} {new:+.1f} % on the new and {old:+.1f} % on the earlier ones"
+        for trial, (new, old) in zip(advice.trials, _changes(advice), strict=True)
+    )
+    return f"Change of the error by learning speed: {'; '.join(tried)}."
+
+
+def _changes(advice: Advice) -> list[tuple[float, float]]:
+    """(new, old) for each trial: how much the loss rose, in percent."""
+    return [
+        (100 * (trial.new_loss / advice.new_loss - 1), 100 * (trial.old_loss / advice.old_loss - 1))
+        for trial in advice.trials
+    ]
