@@ -13,6 +13,7 @@ from sails import base_models, behavior, cli, planning, publishing, worker
 from sails.conversations import CHECKS, KNOWN_COLUMNS, quality, splitting
 from sails.errors import JobError, SailsError
 from sails.onnx.verify import FIXED_PROMPTS, THRESHOLDS
+from sails.retention import gate, lessons
 from sails.sessions import Phase, State
 from sails.workspace import Workspace
 
@@ -191,7 +192,10 @@ IN_WORDS = {5: "five", 8: "eight"}
     [
         f"The newest {IN_WORDS[publishing.VERSIONS_KEPT]} are kept",
         f"{IN_WORDS[len(FIXED_PROMPTS)]} fixed questions, and up to {worker.VERIFIED_PROMPTS} that",
-        f"At most {planning.JUDGED_ROWS} rows of each kind",
+        f"At most {lessons.ROWS} rows are scored",
+        f"one lesson lost more than {gate.LOST:g} points",
+        f"fell more than {gate.LOST_SLOWLY:g} points below the best",
+        f"Lessons with fewer than {lessons.LEAST} such rows",
         f"differ by {THRESHOLDS.logit_difference:g} at most",
         f"the same at {THRESHOLDS.next_token_agreement * 100:g} % of places",
         f"at least {splitting.HELD_OUT_LEAST}, at most {splitting.HELD_OUT_MOST}.",
