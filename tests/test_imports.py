@@ -26,6 +26,7 @@ FLOORS = (
         "sails.replaying",
         "sails.exporting",
         "sails.rerunning",
+        "sails.deciding",
         "sails.advising",
         "sails.teaching",
         "sails.examining",

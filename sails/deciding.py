@@ -1,0 +1,54 @@
+"""What a person decides about a candidate that was held back: leave it, or teach its lesson once more.
+
+Keeping it is `sails.worker.publish_held`. Nothing is lost by any of these: a discarded candidate stays with
+its session and can still become the current model.
+"""
+
+from __future__ import annotations
+
+from sails import access, publishing
+from sails.errors import RequestError
+from sails.rerunning import run_again
+from sails.sessions import Record, Session, TrainSpec
+from sails.workspace import Workspace, inspect_model
+
+FIRST_SHARE = 0.5
+HIGHEST_SHARE = 0.9
+STEP = 0.05
+
+
+def discard(workspace: Workspace, session: Session) -> None:
+    """Leave the current model in place of the candidate, whose files stay with its session.
+
+    Raises `RequestError` unless the session holds a candidate, and `BusyError` while a session trains.
+    """
+    access.require_changes()
+    with publishing.alone(workspace):
+        status = session.status()
+        if status.verdict != "held" or not inspect_model(session.model).complete:
+            raise RequestError(
+                f"{session.id} holds no candidate.", "Only a model that was held back can be discarded."
+            )
+        session.write_status(status.model_copy(update={"verdict": "discarded"}))
+
+
+def more_replay(share: float) -> float | None:
+    """A higher replay share: one half, else half way to the highest; None when it is the highest already."""
+    if share >= HIGHEST_SHARE:
+        return None
+    wanted = (share + HIGHEST_SHARE) / 2 if share else FIRST_SHARE
+    return min(HIGHEST_SHARE, round(round(wanted / STEP) * STEP, 2))
+
+
+def train_again(workspace: Workspace, record: Record) -> Session:
+    """Queue the session's lesson once more, repeating more of the earlier lessons; returns the new session.
+
+    Raises `RequestError` when no more can be repeated, and what `run_again` raises.
+    """
+    share = more_replay(record.spec.settings.replay_share) if isinstance(record.spec, TrainSpec) else None
+    if share is None:
+        raise RequestError(
+            f"{record.spec.id} cannot repeat more of the earlier lessons.",
+            "Choose a lower learning rate instead.",
+        )
+    return run_again(workspace, record, replay_share=share)

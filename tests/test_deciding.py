@@ -1,0 +1,91 @@
+"""What a person decides about a candidate that was held back."""
+
+import json
+
+import pytest
+
+from sails import access, deciding, sessions, worker
+from sails.errors import BusyError, RequestError, ViewOnlyError
+from sails.locks import LifeLock
+from sails.sessions import Status
+from sails.workspace import Workspace
+from tests.folders import fingerprint_of, make_model
+from tests.helpers import add_dataset, queue_training, write_lesson
+from tests.situations import make_session, published
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace.open(tmp_path / "workspace")
+
+
+@pytest.fixture
+def held(workspace):
+    make_model(workspace.trained_model, seed=1)
+    session = make_session(workspace, "worse")
+    fingerprint = fingerprint_of(make_model(session.model, seed=2))
+    status = published(verdict="held", verdict_reason="It forgot databases.", fingerprint=fingerprint)
+    session.write_status(Status.model_validate(status))
+    return session
+
+
+def test_a_discarded_candidate_stays_and_so_does_the_current_model(workspace, held):
+    before = workspace.situation().trained.fingerprint
+    deciding.discard(workspace, held)
+    status = held.status()
+    assert (status.verdict, status.verdict_reason) == ("discarded", "It forgot databases.")
+    assert workspace.situation().trained.fingerprint == before
+    assert fingerprint_of(held.model) == status.fingerprint
+
+
+def test_a_discarded_candidate_can_still_be_made_current(workspace, held):
+    deciding.discard(workspace, held)
+    worker.publish_held(workspace, held)
+    assert held.status().verdict == "published"
+    assert workspace.situation().trained.fingerprint == held.status().fingerprint
+
+
+def test_only_a_held_candidate_is_discarded(workspace, held):
+    deciding.discard(workspace, held)
+    with pytest.raises(RequestError, match="holds no candidate"):
+        deciding.discard(workspace, held)
+    empty = make_session(workspace, "empty", 10, **published(verdict="held"))
+    with pytest.raises(RequestError, match="holds no candidate"):
+        deciding.discard(workspace, empty)
+
+
+def test_nothing_is_discarded_while_a_session_trains_or_where_one_may_only_look(workspace, held, monkeypatch):
+    lock = LifeLock(workspace.training_lock)
+    lock.acquire()
+    with pytest.raises(BusyError):
+        deciding.discard(workspace, held)
+    lock.release()
+    monkeypatch.setenv(access.VIEW_ONLY, "1")
+    with pytest.raises(ViewOnlyError):
+        deciding.discard(workspace, held)
+    assert held.status().verdict == "held"
+
+
+@pytest.mark.parametrize(
+    ("share", "more"),
+    [(0.0, 0.5), (0.5, 0.7), (0.7, 0.8), (0.8, 0.85), (0.85, 0.9), (0.88, 0.9), (0.9, None)],
+)
+def test_more_replay_goes_half_way_to_the_highest(share, more):
+    assert deciding.more_replay(share) == more
+
+
+def test_the_lesson_is_taught_again_with_more_of_the_earlier_ones(workspace, tmp_path, monkeypatch):
+    monkeypatch.setattr("sails.launchers.local.start_worker", lambda _: None)
+    dataset = add_dataset(workspace, write_lesson(tmp_path / "mountains.json"))
+    session = queue_training(workspace, dataset, None, monkeypatch=monkeypatch, name="Mountains", epochs=3)
+    again = deciding.train_again(workspace, sessions.record(session)).spec()
+    assert (again.dataset, again.settings.epochs, again.settings.replay_share) == (dataset, 3, 0.7)
+
+
+def test_who_repeats_the_most_already_is_told_what_else_helps(workspace, held):
+    path = held.folder / "spec.json"
+    spec = json.loads(path.read_text())
+    spec["settings"]["replay_share"] = 0.9
+    path.write_text(json.dumps(spec))
+    with pytest.raises(RequestError, match="cannot repeat more"):
+        deciding.train_again(workspace, sessions.record(held))
