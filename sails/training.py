@@ -37,6 +37,7 @@ SAMPLING_SHARE = 0.1  # of the time of the steps
 PATIENCE = 3  # evaluations without a better held-out loss, before an early stop
 START_AGAIN = "Choose a lower learning rate, or start over from base; the model that you had is untouched."
 MIN_HELD_OUT = 20  # fewer rows are too few to judge
+SCORING_TOKENS = 1024  # in a batch that is scored; 2048 are 4 % faster, with logits of twice the memory
 
 # --- the machine and the model --------------------------------------------------------------------
 
@@ -142,7 +143,55 @@ class AnswerLogits:
         model.train(was_training)
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class RowScores:
+    """What a model scores on the answer of one example."""
+
+    tokens: int  # of the answer
+    right: int  # of these, predicted right when all tokens before are given
+    loss: float  # nats, summed over the answer's tokens
+
+
+@torch.inference_mode()
+def score_rows(
+    model: Any, examples: Sequence[Example], padding: int, precision: Precision
+) -> list[RowScores]:
+    """The scores of each example, in the order of `examples`.
+
+    Raises `DivergedError` when a loss is not finite.
+    """
+    was_training = model.training
+    model.eval()
+    answer_logits = AnswerLogits(model)
+    scores: dict[int, RowScores] = {}
+    for numbers in _scoring_batches([len(example) for example in examples]):
+        batch = collate([examples[number] for number in numbers], padding)
+        batch = {key: value.to(model.device) for key, value in batch.items()}
+        with precision.autocast():
+            logits, targets = answer_logits(model, batch)
+        counts = (batch["labels"][:, 1:] != IGNORED).sum(1).tolist()
+        losses = functional.cross_entropy(logits, targets, reduction="none").split(counts)
+        rights = (logits.argmax(-1) == targets).split(counts)
+        for number, count, loss, right in zip(numbers, counts, losses, rights, strict=True):
+            scores[number] = RowScores(count, int(right.sum()), loss.double().sum().item())
+    model.train(was_training)
+    if not all(math.isfinite(row.loss) for row in scores.values()):
+        raise DivergedError(
+            "The model's loss is not a finite number: its weights are of no use.", START_AGAIN
+        )
+    return [scores[number] for number in range(len(examples))]
+
+
+def _scoring_batches(lengths: Sequence[int]) -> list[list[int]]:
+    """All example numbers, in batches of similar length that hold about `SCORING_TOKENS` when padded."""
+    batches: list[list[int]] = []
+    for number in sorted(range(len(lengths)), key=lambda n: lengths[n]):
+        if not batches or (len(batches[-1]) + 1) * lengths[number] > SCORING_TOKENS:
+            batches.append([])
+        batches[-1].append(number)
+    return batches
+
+
 def evaluate(model: Any, examples: Sequence[Example], padding: int, precision: Precision) -> Scores | None:
     """Mean loss (nats an answer token) and share of answer tokens predicted right; None without examples.
 
@@ -150,25 +199,13 @@ def evaluate(model: Any, examples: Sequence[Example], padding: int, precision: P
     """
     if not examples:
         return None
-    was_training = model.training
-    model.eval()
-    answer_logits = AnswerLogits(model)
-    loss, right, count = 0.0, 0, 0
-    by_length = sorted(examples, key=len)
-    for start in range(0, len(by_length), 8):
-        batch = collate(by_length[start : start + 8], padding)
-        batch = {key: value.to(model.device) for key, value in batch.items()}
-        with precision.autocast():
-            logits, targets = answer_logits(model, batch)
-        loss += functional.cross_entropy(logits, targets, reduction="sum").item()
-        right += int((logits.argmax(-1) == targets).sum())
-        count += len(targets)
-    model.train(was_training)
-    if not math.isfinite(loss):
-        raise DivergedError(
-            "The model's loss is not a finite number: its weights are of no use.", START_AGAIN
-        )
-    return Scores(loss=loss / count, accuracy=right / count, rows=len(examples))
+    rows = score_rows(model, examples, padding, precision)
+    count = sum(row.tokens for row in rows)
+    return Scores(
+        loss=math.fsum(row.loss for row in rows) / count,
+        accuracy=sum(row.right for row in rows) / count,
+        rows=len(rows),
+    )
 
 
 @torch.no_grad()

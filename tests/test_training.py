@@ -11,7 +11,7 @@ from sails import training
 from sails.encoding import IGNORED, collate, encode, load_tokenizer, schedule
 from sails.errors import DivergedError, ModelLoadError
 from sails.sessions import CHECKPOINT_COMPLETE, Session
-from sails.training import AnswerLogits, Precision, Run, evaluate, load_model, train
+from sails.training import AnswerLogits, Precision, Run, evaluate, load_model, score_rows, train
 from tests.helpers import write_lesson
 from tests.tiny import make_tiny_model
 
@@ -50,7 +50,9 @@ def examples(tiny, tmp_path_factory):
 
 
 def run_of(examples, epochs=3, **changes):
-    batches = schedule([len(e) for e in examples], [range(len(examples))] * epochs, seed=changes.get("seed", 3), batch_size=4)
+    batches = schedule(
+        [len(e) for e in examples], [range(len(examples))] * epochs, seed=changes.get("seed", 3), batch_size=4
+    )
     values = {"held_out": (), "learning_rate": RATE, "seed": 3, **changes}
     return Run(examples, batches, **values)
 
@@ -96,6 +98,37 @@ def test_a_model_that_changes_its_logits_after_the_head_is_computed_in_full(tiny
 def _halved(output):
     output.logits = output.logits / 2
     return output
+
+
+def test_each_row_is_scored_by_itself_in_the_order_given(tiny, examples, monkeypatch):
+    monkeypatch.setattr(training, "SCORING_TOKENS", 100)  # several rows in most batches, padded
+    model, padding = load_model(tiny[0], "cpu"), tiny[1].pad_token_id
+    mixed = sorted(examples[:9], key=lambda example: len(example) % 5)
+    model.train()
+    scored = score_rows(model, mixed, padding, FP32)
+    assert model.training
+    assert len(scored) == 9
+    model.eval()
+    for example, row in zip(mixed, scored, strict=True):
+        logits = model(input_ids=torch.tensor([example.tokens])).logits[0, :-1]
+        targets = torch.tensor(example.labels[1:])
+        kept = targets != IGNORED
+        assert row.tokens == int(kept.sum())
+        assert row.right == int((logits.argmax(-1) == targets)[kept].sum())
+        loss = functional.cross_entropy(logits[kept], targets[kept], reduction="sum")
+        assert row.loss == pytest.approx(loss.item(), rel=1e-4)
+    whole = evaluate(model, mixed, padding, FP32)
+    assert whole.rows == 9
+    assert whole.accuracy == sum(row.right for row in scored) / sum(row.tokens for row in scored)
+    assert evaluate(model, [], padding, FP32) is None
+
+
+def test_a_model_whose_weights_are_no_numbers_is_not_scored(tiny, examples):
+    model = load_model(tiny[0], "cpu")
+    with torch.no_grad():
+        next(model.parameters()).fill_(math.nan)
+    with pytest.raises(DivergedError, match="no use"):
+        score_rows(model, examples[:2], tiny[1].pad_token_id, FP32)
 
 
 def test_a_small_model_learns_its_lesson(tiny, examples, tmp_path):
