@@ -21,7 +21,7 @@ def replayed(new: int, old: int, share: float) -> int:
 def draw(lessons: Sequence[Sequence[int]], count: int, *, seed: int, epoch: int) -> list[int]:
     """`count` row numbers without replacement, or all of them where there are fewer.
 
-    `lessons` holds the numbers of each earlier lesson's rows. Each gives the same number of rows, or one more;
+    `lessons` holds the numbers of each earlier lesson's rows. Each gives the same number of rows or one more;
     one with too few gives all of its own, and the others make up for it. A pure function of its arguments,
     so that a resumed session repeats what an uninterrupted one would.
     """

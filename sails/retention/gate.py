@@ -1,0 +1,192 @@
+"""The gate: whether a candidate lost so much of the earlier lessons that a person must decide about it.
+
+Two models are compared on *recall* alone, rows that they were taught, row by row on those that both were
+scored on. A lesson with `LEAST` such rows stands for itself; smaller ones are judged together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sails.retention.bootstrap import chance, difference, paired, pooled
+from sails.retention.lessons import LEAST
+from sails.retention.scores import Cell, Decision, Finding, Lesson, Measured
+
+LOST = 5.0  # points below the published model
+LOST_SLOWLY = 10.0  # points below the best model that was ever published
+RISK = 0.05  # that all intervals together miss a true value
+
+FIRST_LESSON = "It is the first lesson, so there was nothing yet that it could have lost."
+
+
+def decide(
+    before: Measured, after: Measured, published: Sequence[Measured], lessons: Sequence[Lesson]
+) -> Decision:
+    """Whether the candidate `after` may replace the published model `before`.
+
+    `published` are the scores of the published ancestors, `lessons` the earlier lessons without the new one.
+    The candidate is held when on a lesson (or on the small ones together)
+    - it has more than `LOST` points less than the published model, or
+    - it has more than `LOST_SLOWLY` points less than the best published model, so that what is lost little
+      by little does not slip through,
+    and the paired-bootstrap interval of that difference excludes zero, at confidence 1 − RISK/K for K
+    comparisons. The best one is asked for the interval as well, because the best of many scores is partly
+    the luckiest: on twenty rows ten points alone come about by chance (see benchmarks/gate.py).
+    """
+    if not lessons:
+        return Decision(held=False, reason=FIRST_LESSON)
+    compared = _compared(before, after, lessons)
+    names = {lesson.session: lesson.name for lesson in lessons}
+    confidence = 1 - RISK / max(1, len(compared))
+    generator = chance()
+    findings = tuple(_finding(group, published, confidence, generator) for group in compared)
+    return Decision(
+        held=any(finding.lost for finding in findings),
+        reason=" ".join(_reason(findings, names) + _not_compared(before, after, lessons)),
+        findings=findings,
+    )
+
+
+# --- what is compared -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One comparison: the lessons, and the two models' scores on the same rows of each."""
+
+    lessons: tuple[str, ...]
+    before: tuple[Cell, ...]
+    after: tuple[Cell, ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(len(cell.rows) for cell in self.after)
+
+
+def _compared(before: Measured, after: Measured, lessons: Sequence[Lesson]) -> list[Compared]:
+    found, small = [], []
+    for lesson in lessons:
+        pair = _pair(before.cell(lesson.session), after.cell(lesson.session))
+        if pair and len(pair[1].rows) >= LEAST:
+            found.append(Compared((lesson.session,), pair[:1], pair[1:]))
+        elif pair:
+            small.append((lesson.session, *pair))
+    if small:
+        identities, olds, news = zip(*small, strict=True)
+        found.append(Compared(identities, olds, news))
+    return found
+
+
+def _pair(before: Cell | None, after: Cell | None) -> tuple[Cell, Cell] | None:
+    return paired(before, after) if before and after else None
+
+
+def _finding(
+    group: Compared, published: Sequence[Measured], confidence: float, generator: np.random.Generator
+) -> Finding:
+    old, now = pooled(group.before), pooled(group.after)
+    change = difference(old, now, generator)
+    low, high = change.interval(confidence)
+    best, now_there = max([(old, now), *_earlier(group, published)], key=_lost)
+    slowly = (
+        _lost((best, now_there)) > LOST_SLOWLY
+        and difference(best, now_there, generator).interval(confidence)[1] < 0
+    )
+    return Finding(
+        lessons=group.lessons,
+        rows=group.rows,
+        before=100 * old.accuracy,
+        after=100 * now.accuracy,
+        low=max(low, -100.0),
+        high=min(high, 100.0),
+        best=100 * best.accuracy,
+        lost=slowly or (change.value < -LOST and high < 0),
+    )
+
+
+def _lost(pair: tuple[Cell, Cell]) -> float:
+    """Points that the second has less than the first."""
+    return 100 * (pair[0].accuracy - pair[1].accuracy)
+
+
+def _earlier(group: Compared, published: Sequence[Measured]) -> list[tuple[Cell, Cell]]:
+    """Each published model beside the candidate, on the rows of the group that both were scored on.
+
+    Left out are models that were scored on fewer than `LEAST` of the rows, or not on all of still fewer.
+    """
+    found = []
+    for model in published:
+        pairs = [_pair(model.cell(now.lesson), now) for now in group.after]
+        known = [pair for pair in pairs if pair]
+        if sum(len(now.rows) for _, now in known) >= min(LEAST, group.rows):
+            found.append((pooled([old for old, _ in known]), pooled([now for _, now in known])))
+    return found
+
+
+# --- in words -------------------------------------------------------------------------------------
+
+
+def _reason(findings: Sequence[Finding], names: dict[str, str]) -> list[str]:
+    """What was found, in one or two sentences; none when nothing was compared."""
+    if not findings:
+        return ["Nothing of the earlier lessons could be compared, so what it lost is not known."]
+    lost = [finding for finding in findings if finding.lost]
+    at_once = [finding for finding in lost if finding.before - finding.after > LOST and finding.high < 0]
+    slowly = [finding for finding in lost if finding not in at_once]
+    reasons = []
+    if at_once:
+        losses = [_words(finding, finding.before, names, full=n == 0) for n, finding in enumerate(at_once)]
+        reasons.append(f"It lost {_listed(losses)}, more than chance explains.")
+    if slowly:
+        losses = [_words(f, f.best or f.before, names, full=n == 0) for n, f in enumerate(slowly)]
+        reasons.append(f"Little by little, over several sessions, {_listed(losses)} were lost.")
+    if lost:
+        return reasons
+    worst = max(findings, key=lambda finding: finding.before - finding.after)
+    if _points(worst.before, worst.after) <= 0:
+        return ["It lost nothing of the earlier lessons."]
+    words = _words(worst, worst.before, names, full=True)
+    if worst.before - worst.after > LOST:
+        return [f"It lost {words}, which may well be chance."]
+    return [f"It kept the earlier lessons; the most that it lost is {words}."]
+
+
+def _words(finding: Finding, reference: float, names: dict[str, str], *, full: bool) -> str:
+    """Such as "23 points on databases (81% → 58% of the answers' word pieces right)"."""
+    lost = _points(reference, finding.after)
+    unit = "point" if lost == 1 else "points"
+    what = _listed([names[lesson] for lesson in finding.lessons])
+    together = " together" if len(finding.lessons) > 1 else ""
+    of_what = " of the answers' word pieces right" if full else ""
+    return f"{lost} {unit} on {what}{together} ({reference:.0f}% → {finding.after:.0f}%{of_what})"
+
+
+def _points(before: float, after: float) -> int:
+    """The loss as a person reckons it from the two rounded shares."""
+    return int(f"{before:.0f}") - int(f"{after:.0f}")
+
+
+def _not_compared(before: Measured, after: Measured, lessons: Sequence[Lesson]) -> list[str]:
+    """One sentence for each reason why lessons could not be compared."""
+    names: dict[str, list[str]] = {}
+    for lesson in lessons:
+        old, now = before.cell(lesson.session), after.cell(lesson.session)
+        if _pair(old, now):
+            continue
+        if lesson.missing:
+            why = lesson.missing[:1].lower() + lesson.missing[1:].rstrip(".")
+        elif now is None:
+            why = "it was not measured"
+        elif old is None:
+            why = "it was not measured for the model before"
+        else:
+            why = "the two models were measured on different examples"
+        names.setdefault(why, []).append(lesson.name)
+    return [f"Not compared: {_listed(found)} ({why})." for why, found in names.items()]
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
