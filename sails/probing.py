@@ -25,8 +25,10 @@ from sails.sessions import Advice, Trial
 from sails.training import AnswerLogits, Precision, evaluate
 
 RATES = (5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4)
+GRIDS = (RATES, RATES[1:6], RATES[1:6:2])  # the fewer steps the time allows, the coarser
 ROWS = 24  # of each kind are scored, the same ones for all rates
-MOST_STEPS, LEAST_STEPS, FIRST_STEPS = 24, 4, 3  # at each rate; after the first ones their speed is known
+MOST_STEPS, ENOUGH_STEPS, LEAST_STEPS = 24, 6, 4  # at each rate
+TIMED_STEPS = 3  # before the first trial, to know how fast they go
 WARM_UP = 2  # steps below the full rate
 RISE = 0.01  # share by which the loss on old rows may rise
 CAREFUL = 0.85  # of the time that is left is planned for
@@ -57,12 +59,13 @@ def probe(
     run = _Probe(model, tokenizer.pad_token_id, precision, batches, began + seconds, check)
     samples = spread(new, ROWS), spread(old, ROWS)
     before = run.score(samples)
+    rates, steps = run.affordable()
     trials: list[Trial] = []
     ended = ""
-    for number, rate in enumerate(RATES):
-        report(number / len(RATES), f"trying {format_rate(rate)}, {number + 1} of {len(RATES)}")
+    for number, rate in enumerate(rates):
+        report(number / len(rates), f"trying {format_rate(rate)}, {number + 1} of {len(rates)}")
         try:
-            trial = run.trial(rate, samples, left=len(RATES) - number)
+            trial = run.trial(rate, steps, samples)
         except DivergedError:
             ended = f"At {format_rate(rate)} its error was no number any more."
             break
@@ -138,7 +141,6 @@ class _Probe:
     batches: Sequence[Sequence[Example]]
     deadline: float  # on the machine's own clock
     check: Callable[[], None]
-    steps: int | None = None  # at each rate; known after the first steps
     scoring: float = 0.0  # seconds that scoring takes
     weights: list[torch.Tensor] = field(init=False)
 
@@ -158,54 +160,63 @@ class _Probe:
         self.scoring = max(self.scoring, time.monotonic() - began)
         return losses[0], losses[1]
 
-    def trial(
-        self, rate: float, samples: tuple[Sequence[Example], Sequence[Example]], left: int
-    ) -> Trial | None:
-        """Some steps at that rate and what they did; None when the time does not suffice.
+    def affordable(self) -> tuple[tuple[float, ...], int]:
+        """The rates that there is time for, and how many steps at each."""
+        seconds = self._seconds_of_a_step()
+        steps = 0
+        for rates in GRIDS:
+            time_left = CAREFUL * (self.deadline - time.monotonic())
+            steps = int((time_left / len(rates) - self.scoring) / seconds)
+            if steps >= ENOUGH_STEPS:
+                break
+        return rates, max(LEAST_STEPS, min(steps, MOST_STEPS))
 
-        `left` are the rates that are still to be tried, this one included.
-        """
+    def _seconds_of_a_step(self) -> float:
         try:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)  # for models with dropout
-                steps = self._take_steps(rate, left)
-            if steps is None or time.monotonic() + self.scoring > self.deadline:
+            self._take_steps(RATES[0], 1)  # which also sets things up
+            began = time.monotonic()
+            self._take_steps(RATES[0], TIMED_STEPS)
+            return (time.monotonic() - began) / TIMED_STEPS
+        finally:
+            self._restore()
+
+    def trial(
+        self, rate: float, steps: int, samples: tuple[Sequence[Example], Sequence[Example]]
+    ) -> Trial | None:
+        """So many steps at that rate and what they did; None when the time does not suffice."""
+        try:
+            if not self._take_steps(rate, steps) or time.monotonic() + self.scoring > self.deadline:
                 return None
             new_loss, old_loss = self.score(samples)
             return Trial(learning_rate=rate, steps=steps, new_loss=new_loss, old_loss=old_loss)
         finally:
             self._restore()
 
-    def _take_steps(self, rate: float, left: int) -> int | None:
-        """As `sails.training` takes them: fused AdamW, clipped gradients, and a warm-up of a few steps."""
+    def _take_steps(self, rate: float, steps: int) -> bool:
+        """As `sails.training` takes them: fused AdamW, clipped gradients, and a warm-up of a few steps.
+
+        False when the time is over before the last one.
+        """
         was_training = self.model.training
         self.model.train()
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(
             parameters, lr=rate, weight_decay=0.0, fused=self.precision.device != "mps"
         )
-        began, step = 0.0, 0
-        while step < (self.steps or FIRST_STEPS):
-            self.check()
-            if time.monotonic() > self.deadline:
-                return None
-            for group in optimizer.param_groups:
-                group["lr"] = rate * min(1.0, (step + 1) / (WARM_UP + 1))
-            self._step(self.batches[step % len(self.batches)], parameters, optimizer)
-            step += 1
-            if step == 1:  # the first one also sets things up
-                began = time.monotonic()
-            if self.steps is None and step == FIRST_STEPS:
-                self.steps = self._affordable((time.monotonic() - began) / (step - 1), left)
-        self.model.train(was_training)
-        optimizer.zero_grad(set_to_none=True)
-        return step
-
-    def _affordable(self, step: float, left: int) -> int:
-        """How many steps each rate gets when one takes `step` seconds."""
-        time_left = CAREFUL * (self.deadline - time.monotonic())
-        count = int((time_left / left - self.scoring) / step)
-        return max(LEAST_STEPS, min(count, MOST_STEPS))
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)  # for models with dropout
+                for step in range(steps):
+                    self.check()
+                    if time.monotonic() > self.deadline:
+                        return False
+                    for group in optimizer.param_groups:
+                        group["lr"] = rate * min(1.0, (step + 1) / (WARM_UP + 1))
+                    self._step(self.batches[step % len(self.batches)], parameters, optimizer)
+            return True
+        finally:
+            optimizer.zero_grad(set_to_none=True)
+            self.model.train(was_training)
 
     def _step(self, examples: Sequence[Example], parameters: list[Any], optimizer: Any) -> None:
         batch = {key: value.to(self.model.device) for key, value in collate(examples, self.padding).items()}

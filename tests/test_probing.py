@@ -9,7 +9,7 @@ import torch
 
 from sails.conversations import Conversation, Turn
 from sails.encoding import Example, collate, encode, load_tokenizer
-from sails.probing import MOST_STEPS, RATES, ROWS, advised, probe, spread
+from sails.probing import ENOUGH_STEPS, GRIDS, MOST_STEPS, RATES, ROWS, advised, probe, spread
 from sails.reporting import Stopped
 from sails.sessions import Advice, Trial
 from sails.training import Precision, load_model
@@ -141,7 +141,7 @@ def test_it_stops_between_two_steps_when_asked_and_leaves_the_weights_as_before(
     asked = iter(range(12))
 
     def check() -> None:
-        if next(asked) == 9:
+        if next(asked) == 11:
             raise Stopped
 
     with pytest.raises(Stopped):
@@ -155,16 +155,26 @@ def test_it_ends_when_its_time_is_over_and_says_what_it_did_not_try(tiny):
 
     began = time.monotonic()
     advice = measure(
-        tiny, new=new, old=new, batches=batches_of(new), seconds=1.0, check=lambda: time.sleep(slow)
+        tiny, new=new, old=new, batches=batches_of(new), seconds=0.8, check=lambda: time.sleep(slow)
     )
     assert time.monotonic() - began < 1.5
-    assert len(advice.trials) < len(RATES)
+    assert len(advice.trials) < len(GRIDS[-1])
     assert "There was no time to try" in advice.reason
     assert measure(tiny, new=new, old=new, batches=batches_of(new), seconds=0.0).learning_rate is None
 
 
+def test_little_time_tries_fewer_rates_rather_than_fewer_steps_at_each(tiny):
+    new = rows(tiny[1], "What is {}?", "It is {}.")
+    advice = measure(
+        tiny, new=new, old=new, batches=batches_of(new), seconds=3.0, check=lambda: time.sleep(0.04)
+    )
+    assert len(GRIDS[-1]) <= len(advice.trials) < len(RATES)
+    assert {trial.learning_rate for trial in advice.trials} <= set(RATES[1:6])
+    assert all(trial.steps >= ENOUGH_STEPS for trial in advice.trials)
+
+
 def test_a_rate_that_tears_the_model_apart_ends_the_search(tiny, monkeypatch):
-    monkeypatch.setattr("sails.probing.RATES", (1e-5, 1e30))
+    monkeypatch.setattr("sails.probing.GRIDS", ((1e-5, 1e30),))
     new = rows(tiny[1], "What is {}?", "It is {}.")
     advice = measure(tiny, new=new, old=new, batches=batches_of(new))
     assert advice.learning_rate == 1e-5

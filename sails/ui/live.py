@@ -26,7 +26,7 @@ from sails.errors import SailsError
 from sails.feeds import Feed, Samples, feed_of
 from sails.launchers import local
 from sails.planning import TimeLeft
-from sails.sessions import ExportSpec, ReplaySpec, Session, Status, TrainSpec
+from sails.sessions import ExportSpec, ProbeSpec, ReplaySpec, Session, Status, TrainSpec
 from sails.ui import charts, words
 from sails.ui.charts import Line
 from sails.ui.frame import go as go_to
@@ -62,6 +62,8 @@ def view(workspace: Workspace, session: Session) -> None:
     record = sessions.record(session)
     status = record.status
     st.header(plain(record.spec.name), anchor=False)
+    if isinstance(record.spec, ProbeSpec):
+        st.info("Its best learning speed is measured here; nothing is trained.", icon=":material/speed:")
     if isinstance(record.spec, ReplaySpec):
         st.info(
             "This is a replay of a recorded session: nothing is trained, and nothing changes.",
@@ -126,7 +128,7 @@ def _phases(workspace: Workspace, spec: sessions.AnySpec) -> tuple[str, ...]:
             return ("prepare", "train", "judge", "publish")
     if isinstance(spec, TrainSpec):
         return ("prepare", "train", "judge", "publish", *(["export"] if spec.export else []))
-    return ("prepare", "export")
+    return ("prepare",) if isinstance(spec, ProbeSpec) else ("prepare", "export")
 
 
 def _steps(workspace: Workspace, spec: sessions.AnySpec, status: Status) -> None:
@@ -447,6 +449,9 @@ def _next_step(workspace: Workspace, record: sessions.Record) -> None:
         return
     if isinstance(spec, ExportSpec):
         link("ONNX export", "The ONNX model and its certificate", job=spec.id)
+        return
+    if isinstance(spec, ProbeSpec):
+        link("Train", "What was measured, and the training", dataset=spec.dataset)
         return
     if status.state in sessions.RESUMABLE:
         resume_button(workspace, record.session)

@@ -220,6 +220,7 @@ KINDS = {
     "export": "is being made into an ONNX model",
     "baseline": "is being made into an ONNX model, untrained",
     "replay": "is being replayed; nothing is trained",
+    "probe": "is not taught yet: its best learning speed is being measured",
 }
 
 

@@ -514,6 +514,19 @@ def test_nothing_is_measured_beside_a_training_and_the_page_says_so(taught):
 
 
 @no_worker
+def test_a_measurement_is_seen_on_the_bridge_and_has_a_view_of_its_own(taught):
+    job = measured(taught, RIVERS)
+    said = text(visit(session=job.id))
+    assert "Its best learning speed is measured here; nothing is trained." in said
+    job = advising.start(taught, RIVERS)
+    page = AppTest.from_file(APP, default_timeout=60)
+    assert "rivers** is not taught yet: its best learning speed is being measured." in text(
+        checked(page.run())
+    )
+    assert "Nothing that you have is changed by that" in text(press(visit(session=job.id), f"stop_{job.id}"))
+
+
+@no_worker
 def test_where_one_may_only_look_nothing_can_be_measured(taught, monkeypatch):
     before = visit(dataset="rivers")
     monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
