@@ -13,7 +13,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any
@@ -195,7 +195,7 @@ def _measure(workspace: Workspace, spec: ProbeSpec, reporter: Reporter) -> None:
     need = planning.estimate(
         workspace.trained_model, rows.lesson.pace, spec.settings.max_length, export=False
     )
-    planning.refuse_if_too_big(_with_a_copy(need), workspace.root)
+    planning.refuse_if_too_big(replace(need, disk=0), workspace.root)  # nothing is written
     reporter.check_stop()
     from sails import encoding, training  # heavy, and not needed for a request that cannot be met
     from sails.probing import probe
@@ -257,11 +257,6 @@ def _old_sample(earlier: Sequence[Sequence[Conversation]], early: set[str]) -> l
         mixed.append(sorted(shuffled, key=lambda row: row.fingerprint in early))
     in_turn = [row for turn in zip_longest(*mixed) for row in turn if row is not None]
     return sorted(in_turn, key=lambda row: row.fingerprint in early)[:SAMPLED]
-
-
-def _with_a_copy(need: planning.Need) -> planning.Need:
-    """Beside training itself, the weights once more, to begin each trial from; nothing is written."""
-    return planning.Need(need.memory + 4 * need.parameters, 0, need.parameters)
 
 
 def _context_length(model: Any) -> int:

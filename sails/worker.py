@@ -229,6 +229,7 @@ def _choose_start(workspace: Workspace, session: Session, spec: TrainSpec, repor
         start=spec.start,
         model_name=spec.model_name,
         learning_rate=spec.settings.learning_rate,
+        advice=spec.advice,
     )
     if reporter.status.plan is not None:  # resumed before its first checkpoint: nothing measured so far holds
         reporter.metric("resume", step=0)
