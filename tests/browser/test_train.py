@@ -13,12 +13,15 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
-from sails import locks, sessions
+from sails import advising, locks, sessions
+from sails.behavior import format_rate
+from sails.foresight import Choices
 from sails.sessions import Session
 from sails.workspace import Workspace
 from tests.browser.conftest import Dashboard
 from tests.browser.test_bridge import ACROSS, THEMES
 from tests.helpers import add_dataset, write_lesson
+from tests.lessons import taught_workspace
 from tests.situations import make_session, published
 from tests.tiny import make_tiny_model
 
@@ -217,6 +220,40 @@ def test_a_session_survives_a_reload_and_a_second_viewer(page, context, dashboar
     other.wait_for_timeout(3000)  # the time of several refreshes, in which there must be none
     assert len(frames) == sent
     other.close()
+
+
+@pytest.fixture
+def taught(dashboard: Dashboard, tmp_path: Path, tiny: Path) -> Workspace:
+    """A model that was taught about mountains, and a second lesson, about rivers."""
+    workspace = taught_workspace(dashboard.workspace.parent, tiny)
+    add_dataset(workspace, write_lesson(tmp_path / "rivers.json", topic="river"))
+    return workspace
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_best_learning_speed_is_measured_in_the_form_and_used(page, dashboard, taught, theme):
+    page.emulate_media(color_scheme=theme)
+    visit(page, dashboard, dataset="rivers")
+    expect(page.get_by_text("At 1e-5 it learns less in each lesson.")).to_be_visible()
+    name = page.get_by_role("textbox", name="Name of this training")
+    name.fill("half a na")
+    page.get_by_role("button", name="Measure the best learning speed").click()
+    expect(page.get_by_text("Measuring the best learning speed …")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"trying \de-\d, \d of \d"))).to_be_visible(timeout=PATIENT)
+    name.press("End")
+    name.press_sequentially("me")  # while the part beside it refreshes itself
+    expect(page.get_by_text(re.compile(r"Automatic 1e-5 · advised \de-\d"))).to_be_visible(timeout=PATIENT)
+    expect(name).to_have_value("half a name")
+    expect(page.get_by_test_id("stPlotlyChart")).to_be_visible()
+    page.set_viewport_size({"width": 390, "height": 844})
+    check_all_opened(page)
+    page.get_by_role("button", name=re.compile(r"^check Use \de-\d|^Use \de-\d")).click()
+    expect(page.get_by_text("at the learning rate that was measured")).to_be_visible()
+    advice = advising.advice_for(taught, Choices(("rivers",)))
+    assert advice is not None
+    rate = page.get_by_role("textbox", name="Learning speed (learning rate)")
+    expect(rate).to_have_value(format_rate(advice.learning_rate or 0))
+    assert [record.spec.name for record in sessions.history(taught)] == ["mountains"]
 
 
 @pytest.mark.parametrize("theme", THEMES)
