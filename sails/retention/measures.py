@@ -1,0 +1,200 @@
+"""ACC, BWT and forgetting of a model, from its R matrix, and the headline that says it in words.
+
+With T the model itself, and j the model that was first taught lesson j (points of answer tokens right):
+
+    ACC = mean over j of R[T,j]
+    BWT = mean over earlier lessons of R[T,j] − R[j,j]          backward transfer; below zero: it forgot
+    forgetting of j = max over l < T of R[l,j] − R[T,j]         above zero: it was better once
+    learned = mean over j of R[j,j] − R[j−1,j]
+
+ACC and BWT are those of Lopez-Paz & Ranzato, "Gradient Episodic Memory for Continual Learning" (2017),
+forgetting that of Chaudhry et al., "Riemannian Walk for Incremental Learning: Understanding Forgetting and
+Intransigence" (2018). A difference is taken on the rows that both models were scored on, and a lesson that
+was not measured is left out. Not here: whether a candidate may be published (`sails.retention.gate`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sails.retention.bootstrap import Sampled, accuracy, chance, difference, mean, paired
+from sails.retention.matrix import Matrix
+from sails.retention.scores import Cell
+
+CONFIDENCE = 0.95
+NOTHING = "What this model remembers was not measured."
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure in points, 0 to 100, and its 95 % interval: the paired bootstrap over the rows of each lesson.
+
+    The interval is infinite where the rows are too few for one.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What the R matrix comes to; None where nothing was measured. `forgetting` has an entry for each lesson.
+
+    `learned` is in points. `remembered`, 0 to 1, is the share that is still there of what the earlier lessons
+    had reached when they were taught. `newest` are the scores before and after the newest lesson, in points.
+    """
+
+    acc: Estimate | None
+    bwt: Estimate | None
+    forgetting: tuple[Estimate | None, ...]
+    learned: float | None
+    remembered: float | None
+    newest: tuple[float | None, float | None]
+    headline: str
+
+
+def measure(matrix: Matrix) -> Measures:
+    """All figures of the model in the last row of the matrix."""
+    last = len(matrix.models) - 1
+    columns = range(len(matrix.lessons))
+    earlier = [j for j in columns if matrix.taught[j] < last]
+    newest = [j for j in columns if matrix.taught[j] == last]
+
+    generator = chance()
+    now = [cell for j in columns if (cell := matrix.recall[last][j])]
+    acc = _mean([accuracy(cell, generator) for cell in now], 0.0)
+    kept = _pairs(matrix, [(matrix.taught[j], last, j) for j in earlier])
+    learned = _pairs(matrix, [(matrix.taught[j] - 1, matrix.taught[j], j) for j in columns])
+    bwt = _mean([difference(old, new, generator) for old, new in kept], -100.0)
+    reached = sum(old.accuracy for old, _ in kept)
+    remembered = min(1.0, sum(new.accuracy for _, new in kept) / reached) if reached else None
+    before = [cell for j in newest if (cell := matrix.recall[last - 1][j])]
+    after = [cell for j in newest if (cell := matrix.recall[last][j])]
+    scores = (_points(before) if len(before) == len(after) else None, _points(after))
+    return Measures(
+        acc=acc,
+        bwt=bwt,
+        forgetting=tuple(_forgetting(matrix, j) if j in earlier else None for j in columns),
+        learned=100 * _average([new.accuracy - old.accuracy for old, new in learned]) if learned else None,
+        remembered=remembered,
+        newest=scores,
+        headline=_headline(bwt, remembered, scores, len(earlier), len(newest)),
+    )
+
+
+def _pairs(matrix: Matrix, wanted: Sequence[tuple[int, int, int]]) -> list[tuple[Cell, Cell]]:
+    """For each (old model, new model, lesson) that was measured: both cells on the rows they share."""
+    found = []
+    for old, new, lesson in wanted:
+        before, after = matrix.recall[old][lesson], matrix.recall[new][lesson]
+        pair = paired(before, after) if before and after else None
+        if pair:
+            found.append(pair)
+    return found
+
+
+def _forgetting(matrix: Matrix, lesson: int) -> Estimate | None:
+    """How far the lesson is below its best; the interval is that of the difference to this best one."""
+    last = len(matrix.models) - 1
+    pairs = _pairs(matrix, [(row, last, lesson) for row in range(last)])
+    if not pairs:
+        return None
+    best, now = max(pairs, key=lambda pair: pair[0].accuracy - pair[1].accuracy)
+    return _mean([difference(now, best, chance())], -100.0)
+
+
+def _mean(figures: Sequence[Sampled], least: float) -> Estimate | None:
+    """The mean of what was resampled; its interval does not go below `least` or above 100."""
+    if not figures:
+        return None
+    figure = mean(figures)
+    low, high = figure.interval(CONFIDENCE)
+    if math.isinf(high):
+        return Estimate(figure.value, low, high)
+    return Estimate(figure.value, max(low, least), min(high, 100.0))
+
+
+def _average(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _points(cells: Sequence[Cell]) -> float | None:
+    return 100 * _average([cell.accuracy for cell in cells]) if cells else None
+
+
+# --- in words -------------------------------------------------------------------------------------
+
+
+def _headline(
+    bwt: Estimate | None,
+    remembered: float | None,
+    newest: tuple[float | None, float | None],
+    earlier: int,
+    newly: int,
+) -> str:
+    """One sentence. What is remembered never stands alone: who learns nothing forgets nothing."""
+    before, after = newest
+    if bwt is not None and remembered is not None:
+        return f"Remembers {remembered:.0%} of what it was taught ({_change(bwt)}); {_new(before, after)}."
+    if after is None:
+        return NOTHING
+    which = "newest" if earlier else "first"
+    what = f"its {which} lesson" if newly == 1 else f"its {newly} lessons"
+    was = "" if before is None else f" ({before:.0f}% before)"
+    unknown = "; what it remembers of the earlier ones could not be measured" if earlier else ""
+    return f"Knows {after:.0f}% of {what}{was}{unknown}."
+
+
+def _change(bwt: Estimate) -> str:
+    value = f"{round(bwt.value):+d}".replace("-", "−") if round(bwt.value) else "±0"
+    if math.isinf(bwt.high):
+        return f"{value} points, from too few examples to be sure"
+    return f"{value} ± {(bwt.high - bwt.low) / 2:.0f} points"
+
+
+def _new(before: float | None, after: float | None) -> str:
+    if after is None:
+        return "the new lesson was not measured"
+    return f"new lesson {after:.0f}%" if before is None else f"new lesson {before:.0f} → {after:.0f}%"
+
+
+# --- for programs ---------------------------------------------------------------------------------
+
+
+def as_json(matrix: Matrix, measures: Measures) -> dict[str, Any]:
+    """What `sails sessions retention --json` prints: all of it, null where nothing was measured.
+
+    The squares have one list for each of `models` with one entry for each of `lessons`: shares of answer
+    tokens right, 0 to 1, and losses in nats a token. `acc`, `bwt`, `forgetting` and `learned` are in points,
+    and the ends of an interval are null where the rows are too few for one.
+    """
+    return {
+        "model": matrix.fingerprint,
+        "sessions": [model.session for model in matrix.models if model.session],
+        "models": [asdict(model) for model in matrix.models],
+        "lessons": [lesson.model_dump() for lesson in matrix.lessons],
+        "taught": list(matrix.taught),
+        "recall": [[cell and cell.accuracy for cell in row] for row in matrix.recall],
+        "recall_loss": [[cell and cell.scores.loss for cell in row] for row in matrix.recall],
+        "held_out": [[cell and cell.accuracy for cell in row] for row in matrix.held_out],
+        "held_out_loss": [[cell and cell.scores.loss for cell in row] for row in matrix.held_out],
+        "general": [drift and drift.model_dump() for drift in matrix.general],
+        "acc": _as_json(measures.acc),
+        "bwt": _as_json(measures.bwt),
+        "forgetting": [_as_json(estimate) for estimate in measures.forgetting],
+        "learned": measures.learned,
+        "remembered": measures.remembered,
+        "newest": {"before": measures.newest[0], "after": measures.newest[1]},
+        "headline": measures.headline,
+        "notes": list(matrix.notes),
+    }
+
+
+def _as_json(estimate: Estimate | None) -> dict[str, float | None] | None:
+    if estimate is None:
+        return None
+    return {key: value if math.isfinite(value) else None for key, value in asdict(estimate).items()}
