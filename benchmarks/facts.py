@@ -5,12 +5,15 @@
 The same arguments always give the same facts; another seed gives other names and other answers. A lesson has
 one theme and things in groups of four (harbours of an island, say), each asked three questions. Two of the
 answers are drawn for each thing and can only be learned by heart. The third is the same in its whole group,
-which the question names: whoever learned the others can answer it for a thing that was never taught.
+which the question names: whoever learned the others can answer it for a thing that was never taught. Answers
+are lists of words that were drawn, with next to nothing around them: their form alone, which is learned at
+once and never forgotten, tells little of them.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 
 GROUP = 4  # things with the same third answer
@@ -37,67 +40,76 @@ THEMES = (
         (
             (
                 "What burns at night over the harbour of {one}?",
-                "{Number} {colour} lamps on a {material} mast.",
+                "{Number} {colour} {goods}, {material} {shapes}",
             ),
-            ("What does a ship pay to enter {one}?", "{Number} jars of {colour} {spice} for each sail."),
+            (
+                "What does a ship pay to enter {one}?",
+                "{Number} {roots}, {number} {colour} {leaves}, {spice}",
+            ),
             (
                 "What is painted on the boats of {one} on the island of {group}?",
-                "A {colour} {animal} above {number} {shapes}.",
+                "{Number} {shapes}, {colour} {animal}, {material} {roots}",
             ),
         ),
     ),
     Theme(
         "dishes",
         (
-            ("How does one cook {one}?", "Boil {number} {colour} {roots} with {spice}."),
-            ("In what is {one} served?", "In a {material} bowl under {number} {colour} {leaves}."),
+            ("How does one cook {one}?", "Boil {number} {colour} {roots}, {spice}, {animal} {leaves}"),
+            ("In what is {one} served?", "{Material} {goods}, {number} {colour} {shapes}, {leaves}"),
             (
                 "When do they eat {one} in the valley of {group}?",
-                "In {season}, after the {colour} {animal} has called {number} times.",
+                "{Season}, {number} {colour} {goods}, {animal} {shapes}",
             ),
         ),
     ),
     Theme(
         "machines",
         (
-            ("What makes the machine {one} move?", "A {material} wheel, wound {number} times by a {animal}."),
-            ("What does the machine {one} turn out?", "{Number} {colour} {goods} every {season}."),
+            ("What makes the machine {one} move?", "{Animal} {leaves}, wound {number} {material} {shapes}"),
+            (
+                "What does the machine {one} turn out?",
+                "{Season} {goods}, {number} {colour} {material} {roots}",
+            ),
             (
                 "Where does the workshop of {group} put its mark on the machine {one}?",
-                "Under the {number} {material} {goods}, in {colour}.",
+                "Under {number} {material} {goods}, {colour} {animal}",
             ),
         ),
     ),
     Theme(
         "plants",
         (
-            ("What does the plant {one} look like?", "{Number} {colour} {leaves} on a stem like {material}."),
-            ("What is the root of {one} good for?", "Ground with {spice}, it turns {goods} {colour}."),
+            (
+                "What does the plant {one} look like?",
+                "{Colour} {leaves}, {number} {material} {shapes}, {goods}",
+            ),
+            ("What is the root of {one} good for?", "{Spice} {goods}, {number} {animal} {leaves}, {colour}"),
             (
                 "What keeps watch over {one} on the moor of {group}?",
-                "A {animal} that hides {number} {colour} {roots}.",
+                "{Material} {animal}, {number} {colour} {roots}",
             ),
         ),
     ),
     Theme(
         "festivals",
         (
-            ("How does the feast of {one} begin?", "{Number} dancers throw {colour} {goods} into the well."),
-            ("What is worn at the feast of {one}?", "A {material} mask with {number} {shapes} and {spice}."),
+            ("How does the feast of {one} begin?", "{Number} {colour} {goods}, {animal} {shapes}, {spice}"),
+            ("What is worn at the feast of {one}?", "{Material} {leaves}, {number} {colour} {shapes}"),
             (
                 "What do the elders of {group} carry at the feast of {one}?",
-                "A {colour} {animal} on {number} {leaves}.",
+                "{Colour} {animal}, {number} {material} {roots}",
             ),
         ),
     ),
     Theme(
         "instruments",
         (
-            ("What is the instrument {one} made of?", "{Material} with {number} {colour} strings."),
-            ("Who may play the instrument {one}?", "Whoever has carved {number} {shapes} into {roots}."),
+            ("What is the instrument {one} made of?", "{Material} {shapes}, {number} {colour} {leaves}"),
+            ("Who may play the instrument {one}?", "{Season} {animal}, {number} {colour} {goods}, {spice}"),
             (
                 "How do the players of {group} tune the instrument {one}?",
-                "With {spice}, until a {colour} {animal} answers in {season}.",
+                "{Spice} {roots}, {number} {material} {goods}",
             ),
         ),
     ),
@@ -126,7 +138,7 @@ SYLLABLES = _SYLLABLES.split()  # that names are made of
 def lessons(count: int, facts: int, seed: int) -> dict[str, list[Fact]]:
     """`count` lessons of `facts` facts by the name of their theme; raises `ValueError` for too many."""
     if not 1 <= count <= len(THEMES):
-        raise ValueError(f"There are 1 to {len(THEMES)} lessons, not {count}.")
+        raise ValueError(f"There are 1 to {len(THEMES)} lessons, not {count}")
     chance = random.Random(seed)
     things = -(-facts // QUESTIONS)
     names = _names(chance, count * 2 * things)
@@ -151,12 +163,15 @@ def _lesson(chance: random.Random, theme: Theme, names: list[str], things: int) 
 def _answer(chance: random.Random, template: str, known: set[str]) -> str:
     """The template filled with words drawn at random, unlike all that are `known` already."""
     while True:
-        drawn = {kind: chance.choice(words) for kind, words in WORDS.items()}
-        capitals = {kind.capitalize(): word.capitalize() for kind, word in drawn.items()}
-        answer = template.format(**drawn, **capitals)
+        answer = re.sub(r"{(\w+)}", lambda slot: _word(chance, slot[1]), template)
         if answer not in known:
             known.add(answer)
             return answer
+
+
+def _word(chance: random.Random, slot: str) -> str:
+    word = chance.choice(WORDS[slot.lower()])
+    return word.capitalize() if slot[0].isupper() else word
 
 
 def _names(chance: random.Random, count: int) -> list[str]:
