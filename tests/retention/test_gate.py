@@ -1,0 +1,197 @@
+"""The gate: what is held, what is not, and the sentence that says why."""
+
+import numpy as np
+import pytest
+
+from sails.retention.gate import FIRST_LESSON, decide
+from tests.retention.cells import cell, lesson, measured, share
+
+WORDS = "of the answers' word pieces right"
+
+
+def decided(before, after, *published, missing=None):
+    """The decision on models given as {lesson: points} or {lesson: cell}, each with 30 rows a lesson."""
+    models = [
+        measured(
+            *(points if hasattr(points, "rows") else share(name, points, 30) for name, points in m.items())
+        )
+        for m in (before, after, *published)
+    ]
+    names = {name: None for m in (before, after) for name in m} | (missing or {})
+    return decide(models[0], models[1], models[2:], [lesson(n, why) for n, why in names.items()])
+
+
+def test_a_clear_loss_is_held():
+    found = decided({"databases": 81, "kitchen": 70}, {"databases": 58, "kitchen": 71})
+    assert found.held
+    assert found.reason == f"It lost 23 points on databases (81% → 58% {WORDS}), more than chance explains."
+    databases, kitchen = found.findings
+    assert (databases.lost, kitchen.lost) == (True, False)
+    assert (databases.rows, databases.before, databases.after) == (30, pytest.approx(81), pytest.approx(58))
+    assert databases.low <= -23 <= databases.high < 0
+
+
+def test_every_lesson_that_was_lost_is_named():
+    found = decided(
+        {"databases": 81, "kitchen": 70, "ship": 50}, {"databases": 58, "kitchen": 58, "ship": 50}
+    )
+    assert found.reason == (
+        f"It lost 23 points on databases (81% → 58% {WORDS}) and 12 points on kitchen (70% → 58%), "
+        "more than chance explains."
+    )
+
+
+def test_a_small_loss_is_not_held_however_sure_it_is():
+    found = decided({"databases": 81, "kitchen": 70}, {"databases": 77, "kitchen": 70})
+    assert found.findings[0].high < 0
+    assert not found.held
+    assert found.reason == (
+        f"It kept the earlier lessons; the most that it lost is 4 points on databases (81% → 77% {WORDS})."
+    )
+
+
+def test_a_loss_that_may_be_chance_is_not_held():
+    """Of 30 rows, two lost all their tokens: 6.7 points, but two rows are two rows."""
+    found = decided({"ship": cell("ship", [10] * 30)}, {"ship": cell("ship", [0] * 2 + [10] * 28)})
+    assert not found.held
+    assert found.reason == f"It lost 7 points on ship (100% → 93% {WORDS}), which may well be chance."
+
+
+def test_who_lost_nothing_is_not_held():
+    found = decided({"databases": 81}, {"databases": 85})
+    assert (found.held, found.reason) == (False, "It lost nothing of the earlier lessons.")
+
+
+def test_slow_loss_over_several_sessions_is_held():
+    """Four points each time: never more than five below the published model, but twelve below the best."""
+    history = [{"ship": points} for points in (80, 76, 72)]
+    assert not decided({"ship": 76}, {"ship": 72}, *history[:2]).held
+    found = decided({"ship": 72}, {"ship": 68}, *history)
+    assert found.held
+    assert found.reason == (
+        f"Little by little, over several sessions, 12 points on ship (80% → 68% {WORDS}) were lost."
+    )
+    assert found.findings[0].best == pytest.approx(80)
+
+
+def test_the_best_score_alone_does_not_hold_when_it_may_be_luck():
+    """Eleven points below the best: ten rows got much worse, but six as much better."""
+    best, now = cell("ship", [9] * 10 + [1] * 6 + [5] * 14), cell("ship", [1] * 10 + [9] * 6 + [5] * 14)
+    found = decided({"ship": now}, {"ship": now}, {"ship": best})
+    assert found.findings[0].best - found.findings[0].after > 10
+    assert not found.held
+
+
+def test_small_lessons_are_judged_together():
+    """Eight rows each: too few to stand alone, and enough together."""
+    names = ("ship", "tea", "bees")
+    found = decided(
+        {name: share(name, 80, 8) for name in names} | {"databases": 70},
+        {name: share(name, 65, 8) for name in names} | {"databases": 70},
+    )
+    assert found.held
+    together = found.findings[-1]
+    assert (together.lessons, together.rows) == (names, 24)
+    assert f"15 points on ship, tea and bees together (80% → 65% {WORDS})" in found.reason
+
+
+def test_one_small_lesson_alone_is_judged_whatever_its_size_but_never_by_one_row():
+    assert decided({"tea": share("tea", 90, 5)}, {"tea": share("tea", 20, 5)}).held
+    assert not decided({"tea": share("tea", 90, 1)}, {"tea": share("tea", 20, 1)}).held
+
+
+def test_the_best_of_small_lessons_is_asked_of_models_that_know_enough_of_them():
+    """The first published model knew tea alone, eight rows, and all of it: that says too little."""
+    names = ("ship", "tea", "bees")
+    now = {name: share(name, 80, 8) for name in names}
+    found = decided(now, now, {"tea": share("tea", 100, 8)}, {name: share(name, 85, 8) for name in names})
+    assert found.findings[0].best == pytest.approx(85, abs=0.5)
+
+
+def test_only_rows_that_both_models_were_scored_on_count():
+    """The rows that the candidate was not scored on were the ones that the published model knew."""
+    before = cell("ship", [4] * 20 + [10] * 20)
+    assert not decided({"ship": before}, {"ship": cell("ship", [4] * 20)}).held
+
+
+def test_held_out_rows_are_not_compared():
+    before, after = (measured(share("ship", points, part="held_out")) for points in (90, 10))
+    assert not decide(before, after, [], [lesson("ship")]).findings
+
+
+def test_the_more_lessons_there_are_the_surer_a_loss_must_be():
+    """Of 30 rows five lost half: sure at 95 %, not among twelve lessons."""
+    old, now = cell("ship", [9] * 30), cell("ship", [3] * 5 + [9] * 25)
+    others = {f"lesson {n}": 60 for n in range(11)}
+    alone, among = (
+        decided({"ship": old}, {"ship": now}),
+        decided({"ship": old, **others}, {"ship": now, **others}),
+    )
+    assert alone.held
+    assert not among.held
+    assert alone.findings[0].high < 0 < among.findings[0].high
+
+
+# --- nothing to compare ---------------------------------------------------------------------------
+
+
+def test_without_earlier_lessons_nothing_is_held():
+    found = decide(measured(), measured(share("ship", 90)), [], [])
+    assert (found.held, found.reason, found.findings) == (False, FIRST_LESSON, ())
+
+
+def test_what_cannot_be_compared_is_said_with_the_reason():
+    found = decided(
+        {"databases": 80, "ship": 80, "sea": cell("sea", [5] * 30)},
+        {"databases": 80, "tea": 80, "sea": cell("sea", [5] * 30, first=30)},
+        missing={"kitchen": "Its examples were deleted.", "bees": "Its examples were deleted."},
+    )
+    assert not found.held
+    assert found.reason == (
+        "It lost nothing of the earlier lessons. "
+        "Not compared: ship (it was not measured). "
+        "Not compared: sea (the two models were measured on different examples). "
+        "Not compared: tea (it was not measured for the model before). "
+        "Not compared: kitchen and bees (its examples were deleted)."
+    )
+
+
+def test_when_nothing_can_be_compared_nothing_is_held_and_the_reason_says_why():
+    found = decide(measured(), measured(), [], [lesson("ship", "Its examples were deleted.")])
+    assert not found.held
+    assert found.reason == (
+        "Nothing of the earlier lessons could be compared, so what it lost is not known. "
+        "Not compared: ship (its examples were deleted)."
+    )
+
+
+# --- harmless drift -------------------------------------------------------------------------------
+
+
+def models_by_chance(names, rows, count, generator):
+    """Models that know the same: rows are easy or hard for all of them, luck is each model's own."""
+    ease = {name: generator.normal(1, 1, (rows, 1)) + generator.normal(0, 1, (rows, 10)) for name in names}
+    return [
+        measured(
+            *(
+                cell(
+                    name,
+                    (some + generator.normal(0, 0.5, (rows, 1)) + generator.normal(0, 0.5, (rows, 10)) > 0)
+                    .sum(axis=1)
+                    .tolist(),
+                )
+                for name, some in ease.items()
+            )
+        )
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("earlier", "rows"), [(3, 38), (10, 20)])
+def test_harmless_drift_is_not_held(earlier, rows):
+    """Ten seeds; the rows are those that 256 leave for so many lessons. All models before are published."""
+    names = [f"lesson {n}" for n in range(earlier)]
+    for seed in range(10):
+        models = models_by_chance(names, rows, earlier + 1, np.random.default_rng(seed))
+        found = decide(models[-2], models[-1], models[:-1], [lesson(name) for name in names])
+        assert not found.held, (seed, found.reason)
