@@ -1,0 +1,242 @@
+"""What one model was measured to know, in words: the map of its lessons, and a sentence for each figure.
+
+    memory = memory_of(workspace, fingerprint)
+    for sentence in sentences(memory): …
+
+Page and command say the same. Each figure comes with one sentence on whether it is good. Draws nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sails import sessions
+from sails.errors import SailsError
+from sails.retention import lessons as taught
+from sails.retention import scores
+from sails.retention.gate import LOST
+from sails.retention.matrix import Matrix, Model, matrix_of
+from sails.retention.measures import Estimate, Measures, measure
+from sails.retention.scores import Cell, Drift, Lesson, Part, Retention
+from sails.retention.telling import GOOD, NOTHING, numbered, points, spread
+from sails.workspace import Workspace
+
+GENERAL = "General knowledge"
+HALF = 50.0  # points: share of the answers' word pieces right
+DRIFTED = 0.8  # agreement with the base model's own answers
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What one model was measured to know; `newest` is what the session that made it wrote down."""
+
+    matrix: Matrix
+    measures: Measures
+    newest: Retention | None
+
+
+def memory_of(workspace: Workspace, fingerprint: str | None) -> Memory:
+    """What the model with this fingerprint was measured to know; kept until one of its files changes."""
+    return _memory_of(workspace, fingerprint, _stamp(workspace, fingerprint))
+
+
+def _stamp(workspace: Workspace, fingerprint: str | None) -> tuple[object, ...]:
+    """How the files look that a memory is made of."""
+    found: list[object] = []
+    for identity in taught.taught_to(workspace, fingerprint):
+        folder = workspace.sessions / identity
+        for path in (folder / scores.FILE, folder / "data" / "train.jsonl"):
+            with contextlib.suppress(OSError):
+                found.append((path, path.stat().st_mtime_ns, path.stat().st_size))
+    return tuple(found)
+
+
+@lru_cache(maxsize=8)
+def _memory_of(workspace: Workspace, fingerprint: str | None, _: tuple[object, ...]) -> Memory:
+    matrix = matrix_of(workspace, fingerprint)
+    newest = None
+    for record in sessions.ancestors(workspace, fingerprint)[-1:]:
+        with contextlib.suppress(SailsError):
+            newest = scores.read(record.session)
+    return Memory(matrix, measure(matrix), newest)
+
+
+# --- the map --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Square:
+    """One square of the map: a share from 0 to 1, or None and why it is not known."""
+
+    share: float | None
+    said: str  # in words, with the number of examples
+
+    @property
+    def text(self) -> str:
+        return NOTHING if self.share is None else f"{self.share:.0%}"
+
+
+@dataclass(frozen=True)
+class Map:
+    """The R matrix for people: a row for each model, the base model first, and a column for each lesson.
+
+    The last column is general knowledge. `squares` has a tuple for each row.
+    """
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    squares: tuple[tuple[Square, ...], ...]
+
+
+def map_of(matrix: Matrix, part: Part) -> Map:
+    """What each lesson's examples scored after each lesson: those it was taught, or those it never saw."""
+    names = numbered(matrix.lessons)
+    cells = matrix.recall if part == "recall" else matrix.held_out
+    after = {lesson.session: name for lesson, name in zip(matrix.lessons, names, strict=True)}
+    return Map(
+        rows=tuple(_row(model, after) for model in matrix.models),
+        columns=(*names, GENERAL),
+        squares=tuple(
+            (
+                *(
+                    _square(cell, lesson, part, taught_yet=row >= first)
+                    for cell, lesson, first in zip(line, matrix.lessons, matrix.taught, strict=True)
+                ),
+                _general(drift),
+            )
+            for row, (line, drift) in enumerate(zip(cells, matrix.general, strict=True))
+        ),
+    )
+
+
+def _row(model: Model, after: Mapping[str, str]) -> str:
+    if model.session is None:
+        return f"Before any lesson ({model.name})"
+    return f"After {after.get(model.session, model.name)}"
+
+
+def _square(cell: Cell | None, lesson: Lesson, part: Part, *, taught_yet: bool) -> Square:
+    if cell is not None:
+        return Square(cell.accuracy, f"{cell.accuracy:.0%} of the word pieces right, {_examples(cell)}")
+    if lesson.missing:
+        return Square(None, f"Not measured. {lesson.missing}")
+    if not taught_yet:
+        return Square(None, "Not taught yet, and not measured")
+    if part == "held_out":
+        return Square(None, "Not measured: no example was kept back, or its session measured nothing")
+    return Square(None, "Not measured")
+
+
+def _examples(cell: Cell) -> str:
+    return "1 example" if len(cell.rows) == 1 else f"{len(cell.rows)} examples"
+
+
+def _general(drift: Drift | None) -> Square:
+    if drift is None:
+        return Square(None, "Not measured: the base model is not known, or not here")
+    return Square(
+        drift.agreement,
+        f"{drift.agreement:.0%} of the base model's own word pieces, {drift.prompts} questions, "
+        f"drift {drift.divergence:.2f}",
+    )
+
+
+# --- the sentences --------------------------------------------------------------------------------
+
+
+def good_or_not(memory: Memory) -> str:
+    """One sentence on what the headline says: whether it is good, and what to do if it is not."""
+    measures, bwt = memory.measures, memory.measures.bwt
+    if measures.acc is None:
+        return "Nothing was measured yet, so nobody can tell. The next training measures it."
+    if bwt is None and len(memory.matrix.lessons) == 1:
+        return "There is one lesson so far, so there is nothing earlier that it could have forgotten."
+    if bwt is None or not math.isfinite(bwt.high - bwt.low):
+        return "Whether that is good cannot be told: too little of its earlier lessons could be measured."
+    if bwt.value <= -LOST and bwt.high < 0:
+        return "That is not good: it forgot a part of its earlier lessons. Repeat more of them next time."
+    if bwt.high < 0:
+        return "That is acceptable: it lost a little of its earlier lessons."
+    if measures.learned is not None and measures.learned < LOST:
+        return "It kept its earlier lessons, but learned little: who learns nothing forgets nothing."
+    return "That is good: it learned, and kept its earlier lessons."
+
+
+def sentences(memory: Memory) -> tuple[str, ...]:
+    """Each figure about the whole model: ACC, BWT, general knowledge."""
+    return (
+        acc_sentence(memory.measures),
+        bwt_sentence(memory.measures),
+        general_sentence(memory.matrix),
+    )
+
+
+def acc_sentence(measures: Measures) -> str:
+    """How much it knows of all lessons together (ACC), and whether that is good."""
+    acc = measures.acc
+    if acc is None:
+        return "How much it knows on average (ACC) is not measured yet."
+    said = f"On average over its lessons, {_share(acc)} of the word pieces of its answers are right (ACC)."
+    if acc.value >= GOOD:
+        return f"{said} That is good."
+    if acc.value >= HALF:
+        return f"{said} That is a fair part; more rounds would teach it more."
+    return f"{said} That is little; more rounds, or more examples, would teach it more."
+
+
+def bwt_sentence(measures: Measures) -> str:
+    """What happened to earlier lessons since each was taught (BWT), and whether that is good."""
+    bwt = measures.bwt
+    if bwt is None:
+        return "What became of earlier lessons (BWT) shows once two lessons are taught and measured."
+    change = "lost" if bwt.value < 0 else "gained"
+    count = points(bwt.value, bwt.low, bwt.high)
+    said = f"Since each was taught, the earlier lessons {change} {count} on average (BWT)."
+    if not math.isfinite(bwt.high - bwt.low):
+        return f"{said} From so few examples nobody can tell whether that is good."
+    if bwt.low <= 0 <= bwt.high:
+        return f"{said} That is good: it may as well be chance."
+    if bwt.value > 0:
+        return f"{said} That is very good: later lessons helped the earlier ones."
+    if bwt.value > -LOST:
+        return f"{said} That is acceptable."
+    return f"{said} That is not good: repeat more of the earlier lessons."
+
+
+def forgetting_sentences(memory: Memory) -> tuple[str, ...]:
+    """For each earlier lesson that was measured, how far it is below its best; the worst first."""
+    names = numbered(memory.matrix.lessons)
+    found = [pair for pair in zip(names, memory.measures.forgetting, strict=False) if pair[1] is not None]
+    found.sort(key=lambda pair: -pair[1].value if pair[1] else 0.0)
+    return tuple(_forgotten(name, lost) for name, lost in found if lost)
+
+
+def _forgotten(name: str, lost: Estimate) -> str:
+    if lost.value <= 0:
+        return f"{name}: nothing is lost. That is good."
+    said = f"{name}: {points(lost.value, lost.low, lost.high)} below its best."
+    if lost.low <= 0:  # also where too few examples say nothing
+        return f"{said} That may as well be chance."
+    if lost.value <= LOST:
+        return f"{said} That is acceptable."
+    return f"{said} That is not good: teach it again, or repeat more of it."
+
+
+def general_sentence(matrix: Matrix) -> str:
+    """How far it is from its base model on what no lesson is about, and whether that is good."""
+    known = [drift for drift in matrix.general if drift is not None]
+    if not known or matrix.general[-1] is None:
+        return f"{GENERAL} is not measured: the base model is not known, or not here."
+    agreement = known[-1].agreement
+    said = f"{GENERAL}: it would still choose {agreement:.0%} of the word pieces of the base model's answers."
+    if agreement >= DRIFTED:
+        return f"{said} That is good: what no lesson is about changed little."
+    return f"{said} That is not good: more changed than was taught; a gentler learning speed helps."
+
+
+def _share(acc: Estimate) -> str:
+    return f"{acc.value:.0f}% ({spread(acc.low, acc.high)})"
