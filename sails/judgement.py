@@ -1,7 +1,7 @@
 """Did it work? What a session's scores say, in one sentence, and what to do next.
 
 The scores are those of `sails.sessions.Results`: share of answer tokens predicted right, on rows that the
-session taught and on rows that it never saw. Not here: what a session did to earlier lessons.
+session taught and on rows that it never saw; what it did to earlier lessons is what the gate found.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from typing import Literal
 
 from sails.behavior import BASE_LEARNING_RATE, format_rate
 from sails.conversations.splitting import ENOUGH_TO_JUDGE
+from sails.retention import Retention, telling
 from sails.sessions import Status
 
-Outcome = Literal["well", "partly", "little", "nothing", "by heart"]
+Outcome = Literal["well", "partly", "little", "nothing", "by heart", "forgot"]
 
 LITTLE = 0.05  # gain of the share of answer tokens right
 WELL = 0.8  # share of answer tokens right after the lesson
 WORSE = 0.1  # share by which the loss on unseen rows may rise
 DECIDE = "Read its answers, then decide whether it becomes the current model."  # of one that is held back
+GO_BACK = "It is the current model all the same; on the page Sessions, Versions leads back to the one before."
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,23 @@ class Judgement:
     next_step: str
 
 
-def judge(status: Status) -> Judgement | None:
-    """The judgement on a session that was scored before and after; None for any other."""
+def judge(status: Status, measured: Retention | None = None) -> Judgement | None:
+    """The judgement on a session that was scored before and after; None for any other.
+
+    `measured` is what the session measured of earlier lessons: who lost one is not praised.
+    """
+    judged = _learned(status)
+    lost = telling.lost_words(measured) if measured else ""
+    if judged is None or not lost:
+        return judged
+    verdict, _, shares = judged.sentence.partition(":")
+    joined = "and it lost" if judged.outcome in ("nothing", "little") else "but lost"
+    sentence = f"{verdict}, {joined} {lost}:{shares}"
+    return Judgement("forgot", sentence, DECIDE if status.verdict != "published" else GO_BACK)
+
+
+def _learned(status: Status) -> Judgement | None:
+    """The judgement on the lesson alone."""
     before, after = status.results.taught_before, status.results.taught_after
     if before is None or after is None:
         return None

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from sails import behavior, locks, sessions
+from sails import behavior, locks, retention, sessions
 from sails.behavior import Plan
 from sails.errors import JobError
 from sails.judgement import judge
@@ -190,7 +190,7 @@ def conclude(session: Session, status: Status) -> None:
             )
     if results.tokens_per_second:
         say(f"  {results.steps} steps, {results.tokens_per_second:,.0f} tokens per second")
-    if judged := judge(status):
+    if judged := judge(status, retention.read(session)):
         say(f"{judged.sentence} {judged.next_step}")
     if status.verdict == "published":
         say(f"✅ {session.id}: the new model is published.")

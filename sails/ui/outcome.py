@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
+from sails import retention
 from sails.conversations.splitting import ENOUGH_TO_JUDGE
+from sails.errors import SailsError
 from sails.feeds import feed_of
 from sails.judgement import judge
+from sails.retention import Retention
 from sails.sessions import Record
 from sails.ui.words import literal, plain
 
-SIGNS = {"well": "✅", "partly": "🟡", "little": "⚠️", "nothing": "❌", "by heart": "⚠️"}
+SIGNS = {"well": "✅", "partly": "🟡", "little": "⚠️", "nothing": "❌", "by heart": "⚠️", "forgot": "⚠️"}
 ABOUT = {
     "taught": "It was taught this",
     "reworded": "The same question in other words, which it was not taught",
@@ -22,12 +26,15 @@ ABOUT = {
 WHEN = {"before": "Before the lesson", "after": "After the lesson"}
 
 
-def did_it_work(record: Record) -> None:
-    """Answers before and after side by side, one sentence of verdict and the next step."""
+def did_it_work(record: Record, found: Retention | None = None) -> None:
+    """Answers before and after side by side, one sentence of verdict and the next step.
+
+    `found` is what the session measured of earlier lessons, read here where it is not given.
+    """
     feed = feed_of(record.session)
     feed.wait()
     answers = feed.answers
-    judged = judge(record.status)
+    judged = judge(record.status, found or _measured(record))
     if judged is None and "after" not in answers:
         return
     st.header("Did it work?", anchor=False)
@@ -45,6 +52,12 @@ def did_it_work(record: Record) -> None:
         st.markdown("The same questions, asked before and after. Read them: that is the real test.")
         for before, after in zip(answers["before"], answers["after"], strict=False):
             _question(before, after)
+
+
+def _measured(record: Record) -> Retention | None:
+    with contextlib.suppress(SailsError):
+        return retention.read(record.session)
+    return None
 
 
 def _unseen(record: Record) -> None:
