@@ -8,7 +8,7 @@ import streamlit as st
 from sails import demo, library, sessions
 from sails.guidance import NextStep, next_step
 from sails.launchers.local import plan_training
-from sails.ui import panels
+from sails.ui import panels, remembering
 from sails.ui.frame import frame, go
 from sails.workspace import Workspace
 
@@ -48,6 +48,7 @@ with frame("Bridge") as workspace:
     if panels.main_button(step):
         do(step, workspace)
     panels.next_training(plan, situation)
+    remembering.headline(workspace)
 
     st.header("What runs now", anchor=False)
     panels.running_now(workspace)

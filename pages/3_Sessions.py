@@ -1,6 +1,6 @@
 """Sessions: what was trained, what came of it, which model came from which, and going back.
 
-/Sessions                       the history, the family tree and the versions
+/Sessions                       the history, what is remembered, the family tree and the versions
 /Sessions?session=ID            one session
 /Sessions?compare=ID,ID         up to five side by side
 """
@@ -8,7 +8,7 @@
 import streamlit as st
 
 from sails import sessions
-from sails.ui import comparison, history, session, versions
+from sails.ui import comparison, history, remembering, session, versions
 from sails.ui.frame import frame, link
 
 with frame("Sessions") as workspace:
@@ -24,12 +24,14 @@ with frame("Sessions") as workspace:
             "Each training is kept as a session: what was taught, what it learned, and which model it made."
         )
         records = sessions.history(workspace)
-        table, tree, kept = st.tabs(
-            ["History", "Which came from which", "Versions"], key="view", bind="query-params"
-        )
+        views = ["History", remembering.TAB, "Which came from which", "Versions"]
+        table, remembered, tree, kept = st.tabs(views, key="view", bind="query-params")
         with table:
             if table.open:
                 history.history(workspace, records)
+        with remembered:
+            if remembered.open:
+                remembering.of_the_current_model(workspace)
         with tree:
             if tree.open:
                 versions.family_tree(workspace, records)

@@ -1,11 +1,13 @@
 """Workspaces in each situation of the behavior matrix, and sessions in each state, for tests of pages."""
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sails import sessions
+from sails import retention, sessions
 from sails.behavior import MATRIX, Plan, automatic_learning_rate
+from sails.retention.scores import Cell, Changed, Decision, Drift, Lesson, Measured, Part, Retention
 from sails.sessions import Failure, Results, Scores, Session, Status, TrainSpec
 from sails.workspace import PROVENANCE, Workspace
 from tests.folders import fingerprint_of, make_model, make_onnx
@@ -78,3 +80,63 @@ def published(**changes: object) -> dict[str, object]:
 def failed() -> dict[str, object]:
     failure = Failure(kind="disk_full", message="The disk is full.", remedy="Free some space, then resume.")
     return {"state": "failed", "phase": "done", "failure": failure}
+
+
+# --- what is remembered ---------------------------------------------------------------------------
+
+
+def remembered(
+    session: Session,
+    shares: Mapping[Session, tuple[float, float]],
+    *,
+    rows: int = 40,
+    general: float | None = 0.97,
+    decision: Decision | None = None,
+    changed: Sequence[Changed] = (),
+) -> Retention:
+    """What a session measured: for each lesson, its own last, the shares of tokens right before and after.
+
+    A quarter of the rows is kept back, and does a tenth worse. Lessons get data, so that none is missing.
+    """
+    lessons = []
+    for lesson in shares:
+        lesson.data.mkdir(exist_ok=True)
+        (lesson.data / "train.jsonl").touch()
+        lessons.append(Lesson(session=lesson.id, name=lesson.spec().name))
+    before, after = (
+        tuple(
+            cell
+            for lesson, pair in shares.items()
+            for cell in (
+                cell_of(lesson, "recall", pair[when], rows),
+                cell_of(lesson, "held_out", max(0.0, pair[when] - 0.1), rows // 4),
+            )
+        )
+        for when in (0, 1)
+    )
+    status = session.written_status()
+    drift = None if general is None else Drift(divergence=1 - general, agreement=general, prompts=24)
+    found = Retention(
+        lessons=tuple(lessons),
+        base=Measured(cells=tuple(cell for cell in before if cell.lesson == session.id)),
+        before=Measured(fingerprint=status.parent, cells=before, general=drift),
+        after=Measured(fingerprint=status.fingerprint, cells=after, general=drift),
+        decision=decision,
+        changed=tuple(changed),
+        seconds=4.0,
+    )
+    retention.write(session, found)
+    return found
+
+
+def cell_of(lesson: Session, part: Part, share: float, rows: int) -> Cell:
+    """A cell of so many rows of ten tokens, of which this share is right."""
+    counts = [round(10 * share * (n + 1)) - round(10 * share * n) for n in range(rows)]
+    return Cell(
+        lesson=lesson.id,
+        part=part,
+        rows=tuple(f"{lesson.id}/{part}/{n}" for n in range(rows)),
+        tokens=(10,) * rows,
+        right=tuple(counts),
+        loss=tuple(10 * (1 - share) for _ in range(rows)),
+    )

@@ -1,4 +1,4 @@
-"""Charts for all pages: curves over steps, and bars; in the colours of the theme, told apart without colour.
+"""Charts for all pages: curves over steps, bars, and heat maps; told apart without colour.
 
     charts.draw(charts.lines([Line("loss", curve.x, curve.y)], "Step", "Loss"), "loss", "The loss fell …")
 
@@ -22,6 +22,11 @@ HEIGHT = 300  # pixels
 COLOURS = [f"#00000{n}" for n in range(1, 7)]  # the theme's own, which Streamlit puts in for these
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 SIGNS = ("circle", "diamond", "square", "x", "triangle-up")
+# From nothing to all, each a shade darker and another hue; readable on a light page and on a dark one.
+SHADES = ((0.0, (246, 231, 190)), (0.5, (99, 176, 165)), (1.0, (11, 85, 104)))
+DARK, LIGHT = "#000000", "#ffffff"  # what is written on a shade, whichever can be read better
+UNKNOWN = "rgba(128, 140, 145, 0.28)"
+ROW_HEIGHT = 46  # pixels, of a heat map
 # Nothing to press but the chart itself, and a page that scrolls under the mouse.
 CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": "reset"}
 
@@ -57,6 +62,115 @@ def bars(
         "hovertemplate": "%{x}: %{y}<extra></extra>",
     }
     return go.Figure({"data": [trace], "layout": {**_layout(x_label, y_label, height), "bargap": 0.1}})
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One field of a heat map: a share from 0 to 1 (None: grey), what is written in it, and what hovers."""
+
+    share: float | None
+    text: str
+    hover: str
+
+
+def heat_map(
+    rows: Sequence[str], columns: Sequence[str], tiles: Sequence[Sequence[Tile]], *, apart: int = 0
+) -> go.Figure:
+    """One tile for each row and column, the first row on top; a line stands before the last `apart` columns.
+
+    Labels may hold `<br>`; what a person wrote in them goes through `harmless` first.
+    """
+    places = [(x, y, tile) for y, line in enumerate(tiles) for x, tile in enumerate(line)]
+    shape = (len(rows), len(columns))
+    known = np.array([[np.nan if t.share is None else t.share for t in line] for line in tiles], float)
+    traces = [
+        _tiles(known.reshape(shape), [[stop, f"rgb{colour}"] for stop, colour in SHADES], tiles),
+        _tiles(np.where(np.isnan(known), 0.0, np.nan).reshape(shape), [[0, UNKNOWN], [1, UNKNOWN]], tiles),
+    ]
+    for colour in (DARK, LIGHT, None):  # None: as the rest of the page is written
+        written = [(x, y, t.text) for x, y, t in places if _ink(t.share) == colour]
+        traces.append(_writing(written, colour, 13 if len(columns) <= 7 else 10))
+    axis = {"fixedrange": True, "automargin": True, "showgrid": False, "zeroline": False, "ticks": ""}
+    line = len(columns) - apart - 0.5
+    between = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": line, "x1": line}
+    layout = {
+        "height": ROW_HEIGHT * len(rows) + 90,
+        "margin": {"l": 4, "r": 4, "t": 4, "b": 4},
+        "showlegend": False,
+        "hovermode": "closest",
+        "xaxis": {
+            **axis,
+            "side": "top",
+            "tickvals": list(range(len(columns))),
+            "ticktext": list(columns),
+            "range": [-0.5, len(columns) - 0.5],
+            "autotickangles": [0, -90],
+        },
+        "yaxis": {
+            **axis,
+            "tickvals": list(range(len(rows))),
+            "ticktext": list(rows),
+            "range": [len(rows) - 0.5, -0.5],
+        },
+        "shapes": [{**between, "line": {"width": 3, "color": "#808c91"}}] if apart else [],
+    }
+    return go.Figure({"data": traces, "layout": layout})
+
+
+def harmless(text: str) -> str:
+    """Any text so that a chart shows exactly that text: Plotly takes some of HTML for what it means."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def shade(share: float) -> tuple[int, int, int]:
+    """The colour of a share from 0 to 1, as red, green and blue."""
+    stops = [stop for stop, _ in SHADES]
+    red, green, blue = (
+        round(float(np.interp(share, stops, [colour[n] for _, colour in SHADES]))) for n in range(3)
+    )
+    return red, green, blue
+
+
+def brightness(colour: tuple[int, int, int]) -> float:
+    """Relative luminance, 0 to 1, as the contrast of text is reckoned (WCAG 2)."""
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in (n / 255 for n in colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _ink(share: float | None) -> str | None:
+    """The colour in which something is written on a tile: the one with more contrast."""
+    if share is None:
+        return None
+    light = brightness(shade(share)) + 0.05
+    return LIGHT if 1.05 / light > light / 0.05 else DARK
+
+
+def _tiles(shares: Any, scale: Sequence[Any], tiles: Sequence[Sequence[Tile]]) -> dict[str, Any]:
+    return {
+        "type": "heatmap",
+        "z": shares.tolist(),
+        "zmin": 0,
+        "zmax": 1,
+        "colorscale": list(scale),
+        "showscale": False,
+        "xgap": 2,
+        "ygap": 2,
+        "hoverongaps": False,
+        "text": [[tile.hover for tile in line] for line in tiles],
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def _writing(written: Sequence[tuple[int, int, str]], colour: str | None, size: int) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "text",
+        "x": [x for x, _, _ in written],
+        "y": [y for _, y, _ in written],
+        "text": [text for _, _, text in written],
+        "textfont": {"size": size, **({"color": colour} if colour else {})},
+        "hoverinfo": "skip",
+    }
 
 
 def draw(figure: go.Figure, key: str, alt: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from sails import access, archive, comparison, rerunning, sessions, worker
+from sails import access, archive, comparison, deciding, rerunning, retention, sessions, worker
 from sails.behavior import (
     BASE_LEARNING_RATE,
     CONTINUE_LEARNING_RATE,
@@ -23,8 +23,9 @@ from sails.conversations import read_jsonl
 from sails.errors import WorkspaceError
 from sails.feeds import Feed, Samples, feed_of
 from sails.launchers import local
+from sails.retention import Retention
 from sails.sessions import RESUMABLE, Record, Session, TrainSpec
-from sails.ui import asking, charts, words
+from sails.ui import asking, charts, remembering, words
 from sails.ui.frame import go, link, told
 from sails.ui.outcome import did_it_work
 from sails.ui.words import code, literal, plain
@@ -50,12 +51,22 @@ def named(workspace: Workspace, identity: str) -> Record:
 def everything(workspace: Workspace, record: Record) -> None:
     """The whole page of one session."""
     _head(record)
+    found: Retention | None = None
+    with told():
+        found = retention.read(record.session)
+    undecided = record.status.verdict == "held" and record.session.model.exists()
+    if undecided:
+        with told():
+            _decide(workspace, record, found)
     _actions(workspace, record)
     with st.spinner("Reading what was measured …"):
         feed = feed_of(record.session)
         feed.wait()
     with told():
-        did_it_work(record)
+        did_it_work(record, found)
+    if found and found.after:
+        with told():
+            remembering.of_a_session(found, decided=not undecided)
     st.header("More about this session", anchor=False)
     parts: dict[str, Callable[[], None]] = {
         "Curves": lambda: _curves(feed),
@@ -96,6 +107,59 @@ def _start(plan: Plan) -> str:
     return "the trained model" if plan.start_from == "trained" else f"the base model {code(plan.model)}"
 
 
+# --- a model that was held back -------------------------------------------------------------------
+
+
+def _decide(workspace: Workspace, record: Record, found: Retention | None) -> None:
+    """Why it was held back, what it answers now and answered before, and the three choices."""
+    with st.container(border=True, gap="small"):
+        st.header("✋ Decide", anchor=False)
+        st.markdown(f"**Why you are asked:** {plain(record.status.verdict_reason or 'It was held back.')}")
+        if found:
+            remembering.findings(found)
+            if found.changed:
+                st.markdown("What the model that is current answers (before), and the new one (after):")
+                remembering.answers(found)
+        _choices(_own_workspace(workspace, record), record)
+        _publish(_own_workspace(workspace, record), record)
+
+
+def _choices(workspace: Workspace, record: Record) -> None:
+    """Keep it, undo it, or teach the lesson again; no primary button, for the person is to weigh them."""
+    key, looking_only = record.session.id, access.view_only()
+    keep, undo, again = st.columns(3)
+    with keep:
+        asking.button("Keep it", f"publish-{key}", icon=":material/check:", disabled=looking_only)
+        st.caption("The new model becomes the current one; the one before is kept as a version.")
+    with undo:
+        if st.button("Undo", key="discard", icon=":material/undo:", disabled=looking_only):
+            deciding.discard(workspace, record.session)
+            st.rerun()
+        st.caption(
+            "The current model stays. The new one is put aside with this session, and can still be made "
+            "current later."
+        )
+    with again:
+        _again_with_more(workspace, record)
+
+
+def _again_with_more(workspace: Workspace, record: Record) -> None:
+    if not isinstance(record.spec, TrainSpec) or record.status.lessons == ():
+        return  # there is no earlier lesson that could be repeated
+    now = record.spec.settings.replay_share
+    more = deciding.more_replay(now)
+    label = "Train again with more of the earlier lessons"
+    disabled = access.view_only() or more is None
+    if st.button(label, key="more-replay", icon=":material/replay:", disabled=disabled):
+        go("Train", session=deciding.train_again(workspace, record).id)
+    st.caption(
+        f"A new session teaches the same examples, and {more:.0%} of each round repeats earlier lessons "
+        f"instead of {now:.0%}. This one can still be decided afterwards."
+        if more
+        else f"{now:.0%} of each round repeats earlier lessons already, and more is not possible."
+    )
+
+
 # --- what can be done -----------------------------------------------------------------------------
 
 
@@ -103,9 +167,9 @@ def _actions(workspace: Workspace, record: Record) -> None:
     state, looking_only = record.status.state, access.view_only()
     key, own = record.session.id, _own_workspace(workspace, record)
     kept_for = archive.why_not_deletable(workspace, record)
-    held = record.status.verdict == "held"
-    if held and record.session.model.exists():
-        st.markdown("**Decide:** read its answers below, then make it the current model, or leave it.")
+    discarded = record.status.verdict == "discarded" and record.session.model.exists()
+    if discarded:
+        st.markdown("Its model is still here and can be made the current one; until then, nothing changes.")
     with st.container(horizontal=True):
         if state in ("running", "queued"):
             link("Train", "Watch it", session=key)
@@ -118,7 +182,7 @@ def _actions(workspace: Workspace, record: Record) -> None:
             sessions.resume(own, record.session)
             local.dispatch(own)
             go("Train", session=key)
-        if held:  # no primary button: whether to take it is for the person to weigh
+        if discarded:
             label = "Make it the current model"
             asking.button(label, f"publish-{key}", icon=":material/check:", disabled=looking_only)
         st.download_button(
@@ -138,7 +202,8 @@ def _actions(workspace: Workspace, record: Record) -> None:
         )
     if kept_for:
         st.caption(f"It cannot be deleted. {plain(kept_for)}")
-    _publish(own, record)
+    if discarded:
+        _publish(own, record)
     _delete(workspace, record)
     if state not in ("running", "queued"):
         _run_again(workspace, record)
@@ -173,8 +238,8 @@ def _delete(workspace: Workspace, record: Record) -> None:
         f"**This deletes the session {code(record.spec.name)}:** what was asked, measured and answered, its "
         "log, and its copy of the examples. The dataset in the library stays."
     ]
-    if record.status.verdict == "held":
-        sentences.append("**The model that it holds back is deleted with it.**")
+    if record.status.verdict in ("held", "discarded") and record.session.model.exists():
+        sentences.append("**The model that it made, and that is not the current one, is deleted with it.**")
     key = f"delete-{record.session.id}"
     if asking.agreed(
         key, sentences, "Delete it for good", again="It cannot be brought back. Really delete it?"

@@ -1,0 +1,276 @@
+"""What a model still remembers: the map of its lessons, what it lost and gained, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+from plotly.graph_objects import Figure
+
+from sails.retention import memory as memories
+from sails.retention import telling
+from sails.retention.matrix import BASE
+from sails.retention.memory import Map, Memory
+from sails.retention.scores import Changed, Part, Retention
+from sails.ui import charts
+from sails.ui.frame import link
+from sails.ui.words import literal, plain
+from sails.workspace import Workspace
+
+TAB = "What it still remembers"
+SHOWN = 10  # lessons in the picture; more have no room on a phone
+ROOMY = 6  # lessons that leave room for a label of two lines
+SENTENCES = 5  # of a list; the others unfold
+NAME_LENGTH = 14  # characters of a lesson's name beside the picture
+PARTS: dict[Part, str] = {"recall": "What it was taught", "held_out": "What it never saw"}
+ABOUT: dict[Part, str] = {
+    "recall": "Examples that it was taught: they show what it remembers.",
+    "held_out": "Examples that were kept back and never taught: they show what it understood.",
+}
+HELP = (
+    "Each figure is the share of word pieces (tokens) of the answers that it gets right; 100% is best. "
+    "A row is the model after a lesson, a column is a lesson: down a column, the figure should jump where "
+    "the lesson is taught, and then stay.\n\n"
+    "General knowledge: what the base model answers to questions that no lesson is about, and how much of "
+    "that this model would still answer; 100% is unchanged. Its drift is the mean divergence KL(base‖model) "
+    "in nats for each word piece; 0 is unchanged."
+)
+
+# --- of the current model -------------------------------------------------------------------------
+
+
+def headline(workspace: Workspace) -> None:
+    """One line for the bridge, with a way to the rest; nothing when nothing was measured."""
+    memory = _of_current(workspace)
+    if memory is None or memory.measures.acc is None:
+        return
+    with st.container(border=True, gap="xsmall"):
+        st.caption(TAB)
+        st.markdown(f"**{plain(memory.measures.headline)}**")
+        st.markdown(plain(memories.good_or_not(memory)))
+        link("Sessions", "See what it still remembers", view=TAB)
+
+
+def of_the_current_model(workspace: Workspace) -> None:
+    """The whole tab."""
+    with st.spinner("Reading what was measured …"):
+        memory = _of_current(workspace)
+    if memory is None or not memory.matrix.lessons:
+        st.markdown(
+            "The current model was taught nothing here yet, so there is nothing that it could remember. "
+            "After each lesson, this page shows what became of all lessons."
+        )
+        link("Train", "Teach the model something")
+        return
+    st.header(plain(memory.measures.headline), anchor=False)
+    st.markdown(f"**{plain(memories.good_or_not(memory))}**")
+    _map(memory)
+    _sentences(memory)
+    _newest_answers(memory)
+
+
+def _of_current(workspace: Workspace) -> Memory | None:
+    trained = workspace.situation().trained
+    return memories.memory_of(workspace, trained.fingerprint) if trained.complete else None
+
+
+# --- the map --------------------------------------------------------------------------------------
+
+
+def _map(memory: Memory) -> None:
+    part = st.radio(
+        "Show",
+        list(PARTS),
+        format_func=PARTS.__getitem__,
+        key="remembered",
+        horizontal=True,
+        help=HELP,
+    )
+    part = part or "recall"
+    st.markdown(f"{ABOUT[part]} The figures are the share of the answers' word pieces right.")
+    found = memories.map_of(memory.matrix, part)
+    shown = _newest(found)
+    charts.draw(_figure(shown), f"map-{part}", _alt(shown, part))
+    if shown != found:
+        st.caption(f"The last {SHOWN} of {len(found.columns) - 1} lessons; the table has all of them.")
+    st.markdown(":small[– not measured. Point at a field to see how many examples it rests on, or why.]")
+    _list(memory.matrix.notes, "more that could not be measured")
+    with st.expander("The same as a table", icon=":material/table:"):
+        _table(found, part)
+
+
+def _newest(found: Map) -> Map:
+    """The last lessons alone, and what was before them."""
+    first = max(0, len(found.columns) - 1 - SHOWN)
+    return Map(
+        rows=found.rows[-SHOWN - 1 :],
+        columns=found.columns[first:],
+        squares=tuple(line[first:] for line in found.squares[-SHOWN - 1 :]),
+    )
+
+
+def _figure(found: Map) -> Figure:
+    tiles = [
+        [
+            charts.Tile(square.share, square.text, charts.harmless(f"{column}. {row}: {square.said}"))
+            for column, square in zip(found.columns, line, strict=True)
+        ]
+        for row, line in zip(found.rows, found.squares, strict=True)
+    ]
+    lessons, general = found.columns[:-1], memories.GENERAL
+    if len(lessons) > ROOMY:
+        general = general.partition(" ")[0]
+    return charts.heat_map(
+        [_short(row) for row in found.rows], [_short(name) for name in (*lessons, general)], tiles, apart=1
+    )
+
+
+def _short(label: str) -> str:
+    """A label on two lines at most, cut where it is long, without what stands in brackets at its end."""
+    head, space, rest = label.removesuffix(f" ({BASE})").partition(" ")
+    if not space or head[:-1].isdigit():
+        return charts.harmless(_cut(label))
+    return f"{charts.harmless(head)}<br>{charts.harmless(_cut(rest))}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= NAME_LENGTH else f"{text[: NAME_LENGTH - 1].rstrip()}…"
+
+
+def _alt(found: Map, part: Part) -> str:
+    last = ", ".join(f"{c} {s.text}" for c, s in zip(found.columns, found.squares[-1], strict=True))
+    return (
+        f"A map of {len(found.rows)} rows and {len(found.columns)} columns: {PARTS[part].lower()}, "
+        f"after each lesson. Now: {last}. The same stands below as a table."
+    )
+
+
+def _table(found: Map, part: Part) -> None:
+    rows = [
+        [plain(row), *(plain(square.said) for square in line)]
+        for row, line in zip(found.rows, found.squares, strict=True)
+    ]
+    st.table(
+        pd.DataFrame(rows, columns=["", *map(plain, found.columns)]),
+        border="horizontal",
+        hide_index=True,
+        alt=f"{PARTS[part]}: the share of the answers' word pieces right after each lesson",
+    )
+
+
+# --- in sentences ---------------------------------------------------------------------------------
+
+
+def _sentences(memory: Memory) -> None:
+    st.header("How good that is", anchor=False)
+    _list(memories.sentences(memory))
+    if forgotten := memories.forgetting_sentences(memory):
+        st.subheader("Lesson by lesson", anchor=False)
+        _list(forgotten, "more, which lost less")
+    st.caption(
+        "In brackets: where the true figure lies with 95% certainty, as far as the examples are typical.",
+        help="ACC: the mean over all lessons of the score now. BWT (backward transfer): the mean over "
+        "earlier lessons of the score now minus the score just after it (Lopez-Paz and Ranzato, 2017). "
+        "Forgetting: the best score after any lesson minus the score now (Chaudhry and others, 2018). "
+        "The intervals are a paired bootstrap over the examples.",
+    )
+
+
+def _list(sentences: Sequence[str], others: str = "more") -> None:
+    """The sentences in a list; of many, only the first stand open."""
+    lines = [f"- {plain(sentence)}" for sentence in sentences]
+    if lines:
+        st.markdown("\n".join(lines[:SENTENCES]))
+    if len(lines) > SENTENCES:
+        with st.expander(f"{len(lines) - SENTENCES} {others}"):
+            st.markdown("\n".join(lines[SENTENCES:]))
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+def _newest_answers(memory: Memory) -> None:
+    st.header("Answers lost and answers gained", anchor=False)
+    if memory.newest is None or not memory.newest.changed:
+        st.markdown("In the last lesson, no answer changed much, or none was compared.")
+        return
+    st.markdown("What changed most in the last lesson: the same question, asked before and after it.")
+    answers(memory.newest)
+
+
+def answers(found: Retention) -> None:
+    """The answers that got worse and those that got better, beside each other."""
+    lost, gained = telling.lost_answers(found), telling.gained_answers(found)
+    names = {lesson.session: lesson.name for lesson in found.lessons}
+    left, right = st.columns(2)
+    with left:
+        st.subheader(f"↘ Lost ({len(lost)})", anchor=False)
+        _answers(lost, names, "No answer got much worse. That is good.")
+    with right:
+        st.subheader(f"↗ Gained ({len(gained)})", anchor=False)
+        _answers(gained, names, "No answer got much better.")
+
+
+def _answers(some: Sequence[Changed], names: dict[str, str], none: str) -> None:
+    if not some:
+        st.markdown(none)
+    for changed in some:
+        with st.container(border=True, gap="xsmall"):
+            shares = f"{changed.share_before:.0%} → {changed.share_after:.0%} of its word pieces right"
+            st.caption(f"{plain(names.get(changed.lesson, changed.lesson))}: {shares}")
+            st.markdown(f"**{plain(changed.question)}**")
+            for title, text in (
+                ("Expected", changed.expected),
+                ("Before", changed.before),
+                ("After", changed.after),
+            ):
+                st.caption(title)
+                st.markdown(literal(text) if text.strip() else "*(no answer)*")
+
+
+# --- of one session -------------------------------------------------------------------------------
+
+
+def of_a_session(found: Retention, *, decided: bool = True) -> None:
+    """What one session did to each lesson, what the gate found, and the answers that changed.
+
+    The last two are left out before it is `decided`, because they stand where a person decides.
+    """
+    st.header(TAB, anchor=False)
+    st.markdown("Each lesson before this session and after it: the share of the answers' word pieces right.")
+    lines = telling.before_and_after(found)
+    st.table(
+        pd.DataFrame(
+            [[plain(cell) for cell in line] for line in lines],
+            columns=["Lesson", PARTS["recall"], PARTS["held_out"], "In short"],
+        ),
+        border="horizontal",
+        hide_index=True,
+        alt="For each lesson, what it scored before and after this session",
+    )
+    if decided:
+        _gate(found)
+        if found.changed:
+            with st.expander("Answers lost and answers gained", icon=":material/compare_arrows:"):
+                answers(found)
+
+
+def _gate(found: Retention) -> None:
+    """What the comparison with the current model found, in words."""
+    if found.decision is None:
+        return
+    sign = "✋" if found.decision.held else "✅"
+    st.markdown(f"{sign} **{plain(found.decision.reason)}**")
+    findings(found)
+
+
+def findings(found: Retention) -> None:
+    """Each earlier lesson, compared with the current model."""
+    signs = {True: "⚠️", False: "✓"}
+    lines = [
+        f"- {signs[finding.lost]} {plain(telling.finding_words(found, finding))}"
+        for finding in telling.findings(found)
+    ]
+    if lines:
+        st.markdown("\n".join(lines))
