@@ -16,6 +16,7 @@ from sails.sessions import Record, Scores, TrainSpec
 MOST = 5  # sessions that can be compared; more are hard to tell apart
 NOTHING = "–"
 BEST = "★"
+PUBLISHING = {"gate": "unless it forgot", "always": "always", "never": "only when a person decides so"}
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,31 @@ def _asked(name: str, unless: str = NOTHING) -> Callable[[Record], str]:
     return value
 
 
+def _advice(record: Record) -> str:
+    """What was measured before the training, and whether it was followed."""
+    advice = record.spec.advice if isinstance(record.spec, TrainSpec) else None
+    if advice is None:
+        return NOTHING
+    if advice.learning_rate is None:
+        return "none that helps was found"
+    plan = record.status.plan
+    followed = plan is not None and plan.learning_rate_chosen_by == "advice"
+    return f"{format_rate(advice.learning_rate)} ({'followed' if followed else 'not followed'})"
+
+
+def _replay_share(record: Record) -> str:
+    return f"{record.spec.settings.replay_share:.0%}" if isinstance(record.spec, TrainSpec) else NOTHING
+
+
+def _publishing(record: Record) -> str:
+    return PUBLISHING[record.spec.settings.publish] if isinstance(record.spec, TrainSpec) else NOTHING
+
+
+def _lessons_before(record: Record) -> str:
+    earlier = record.status.lessons
+    return NOTHING if earlier is None else str(len(earlier))
+
+
 def _rows(record: Record) -> str:
     results = record.status.results
     if not results.rows_taught:
@@ -94,9 +120,17 @@ _SETTINGS: dict[str, Callable[[Record], str]] = {
     "Examples (dataset)": _dataset,
     "Examples taught": _rows,
     "Examples kept back": lambda record: str(record.status.results.rows_held_out or NOTHING),
+    "Earlier lessons of its model": _lessons_before,
+    "Share of a round that repeats earlier lessons (replay)": _replay_share,
+    "Examples of earlier lessons repeated": lambda record: str(
+        record.status.results.rows_replayed or NOTHING
+    ),
+    "Teaches all earlier lessons again": _asked("teach_again"),
+    "Replaces the current model": _publishing,
     "Started from": _start,
     "Base model at its root": _base,
     "Learning speed (learning rate)": _learning_rate,
+    "Learning speed that was measured to suit it": _advice,
     "Rounds (epochs)": _rounds,
     "Examples at a time (batch size)": _asked("batch_size", "automatic"),
     "Steps at most": _asked("max_steps", "no limit"),
