@@ -8,16 +8,20 @@ from typing import Annotated
 
 import typer
 
-from sails import archive, publishing, replaying, sessions, worker
+from sails import archive, deciding, publishing, replaying, retention, sessions, worker
 from sails.behavior import format_rate
 from sails.commands import options
 from sails.commands.terminal import conclude, follow, say, say_json, table
 from sails.errors import RequestError
 from sails.launchers import local
+from sails.retention import measures, telling
+from sails.retention import memory as memories
+from sails.retention.scores import Part
 from sails.workspace import Workspace
 
 sessions_app = typer.Typer(
-    help="The history: list, show, stop, resume, publish, versions, roll back.", no_args_is_help=True
+    help="The history: list, show, stop, resume, decide, what is still remembered, versions, roll back.",
+    no_args_is_help=True,
 )
 
 
@@ -158,6 +162,11 @@ def sessions_show(
     for key, value in record.brief().items():
         if value is not None:
             say(f"{key:24} {value}")
+    if record.status.verdict_reason:
+        say(f"{'verdict reason':24} {record.status.verdict_reason}")
+    if measured := retention.read(record.session):
+        for finding in telling.findings(measured):
+            say(f"{'earlier lesson':24} {telling.finding_words(measured, finding)}")
     if record.status.failure:
         say(f"{'failure':24} {record.status.failure.message} {record.status.failure.remedy}")
     for note in record.status.notes:
@@ -251,6 +260,51 @@ def sessions_publish(session: SessionName, workspace: options.WorkspaceOption = 
     found = sessions.find(place, session)
     worker.publish_held(place, found)
     say(f"✅ {found.id} is published.")
+
+
+@sessions_app.command("discard")
+def sessions_discard(session: SessionName, workspace: options.WorkspaceOption = None) -> None:
+    """Leave the current model in place of a held session's candidate, which can still be published later."""
+    place = _workspace_of(Workspace.open(workspace), session)
+    found = sessions.find(place, session)
+    deciding.discard(place, found)
+    say(f"✅ {found.id} is discarded; the current model stays.")
+
+
+PARTS: dict[Part, str] = {
+    "recall": "What it was taught: share of the answers' tokens right",
+    "held_out": "What it never saw: share of the answers' tokens right",
+}
+
+
+@sessions_app.command("retention")
+def sessions_retention(
+    workspace: options.WorkspaceOption = None,
+    output_dir: options.OutputDir = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """What the current model still remembers of each lesson."""
+    place = Workspace.open(workspace, output_dir=output_dir)
+    memory = memories.memory_of(place, place.situation().trained.fingerprint)
+    if as_json:
+        say_json(measures.as_json(memory.matrix, memory.measures))
+        return
+    say(memory.measures.headline)
+    say(memories.good_or_not(memory))
+    if memory.matrix.lessons:
+        for part, title in PARTS.items():
+            found = memories.map_of(memory.matrix, part)
+            rows = [
+                (row, *(square.text for square in line))
+                for row, line in zip(found.rows, found.squares, strict=True)
+            ]
+            say()
+            table(title, ("", *found.columns), rows)
+        say()
+        for sentence in (*memories.sentences(memory), *memories.forgetting_sentences(memory)):
+            say(sentence)
+    for note in memory.matrix.notes:
+        say(f"· {note}")
 
 
 @sessions_app.command("versions")
