@@ -150,7 +150,7 @@ def _headline(
 
 
 def _change(bwt: Estimate) -> str:
-    value = f"{round(bwt.value):+d}".replace("-", "−") if round(bwt.value) else "±0"
+    value = f"{round(bwt.value):+d}".replace("-", "−") if round(bwt.value) else "0"
     if math.isinf(bwt.high):
         return f"{value} points, from too few examples to be sure"
     return f"{value} ± {(bwt.high - bwt.low) / 2:.0f} points"

@@ -93,7 +93,7 @@ def test_the_headline_says_what_was_learned_beside_what_is_remembered():
         (
             [[12, 9], [70, 10], [70, None]],
             None,
-            "Remembers 100% of what it was taught (±0 ± 0 points); the new lesson was not measured.",
+            "Remembers 100% of what it was taught (0 ± 0 points); the new lesson was not measured.",
         ),
     ],
 )
