@@ -170,7 +170,7 @@ def main() -> None:
     for points in (3.0, 4.0):
         row = measure(max(EARLIER), LUCK["middling"], [points] * SESSIONS, seeds)
         table.add_row(f"forgets {points * SESSIONS:.0f} slowly", str(max(EARLIER)), *row)
-    Console().print(table)
+    Console(width=100).print(table)
 
 
 if __name__ == "__main__":
