@@ -7,6 +7,8 @@ from pathlib import Path
 
 from sails import retention, sessions
 from sails.behavior import MATRIX, Plan, automatic_learning_rate
+from sails.publishing import Provenance, publish
+from sails.retention.gate import decide
 from sails.retention.scores import Cell, Changed, Decision, Drift, Lesson, Measured, Part, Retention
 from sails.sessions import Failure, Results, Scores, Session, Status, TrainSpec
 from sails.workspace import PROVENANCE, Workspace
@@ -139,4 +141,60 @@ def cell_of(lesson: Session, part: Part, share: float, rows: int) -> Cell:
         tokens=(10,) * rows,
         right=tuple(counts),
         loss=tuple(10 * (1 - share) for _ in range(rows)),
+    )
+
+
+def make_line(
+    workspace: Workspace, names: Sequence[str], *, lost: float = 0.0, hold_last: bool = False
+) -> list[Session]:
+    """Sessions of these names that made models one after the other, all measured; the last one is current.
+
+    Each lesson goes from 20% to 80% when it is taught. The last session lowers all earlier ones by `lost`;
+    with `hold_last`, it is held back, and the one before is current.
+    """
+    made: list[Session] = []
+    parent = None
+    for number, name in enumerate(names):
+        last = number == len(names) - 1
+        session = make_session(workspace, name, 6 + number)
+        fingerprint = fingerprint_of(make_model(session.model, 1 + number))
+        earlier = tuple(lesson.id for lesson in made)
+        facts = {"fingerprint": fingerprint, "parent": parent, "replaces": parent, "lessons": earlier}
+        session.write_status(Status.model_validate(published(**facts)))
+        now = 0.8 - (lost if last else 0)
+        shares = {**dict.fromkeys(made, (0.8, now)), session: (0.2, 0.8)}
+        found = remembered(session, shares, changed=_changed(made, session) if made else ())
+        decision = decide(found.before, found.after or Measured(), [found.before], found.lessons[:-1])
+        retention.write(session, found.model_copy(update={"decision": decision}))
+        if last and hold_last:
+            held = {"verdict": "held", "verdict_reason": decision.reason}
+            session.write_status(Status.model_validate(published(**facts, **held)))
+        else:
+            record = Provenance(session=session.id, parent=parent, created=datetime.now(UTC))
+            publish(workspace, session.model, record)
+        made.append(session)
+        parent = fingerprint
+    return made
+
+
+def _changed(earlier: Sequence[Session], session: Session) -> tuple[Changed, ...]:
+    return (
+        Changed(
+            lesson=earlier[0].id,
+            question="What is a foreign key?",
+            expected="A column that points at another table.",
+            before="A column that points at another table.",
+            after="A key that is foreign.",
+            share_before=0.95,
+            share_after=0.4,
+        ),
+        Changed(
+            lesson=session.id,
+            question="How long do I boil an egg?",
+            expected="Six minutes for a soft one.",
+            before="",
+            after="Six minutes for a soft one.",
+            share_before=0.1,
+            share_after=1.0,
+        ),
     )

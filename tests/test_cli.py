@@ -14,7 +14,7 @@ import pytest
 from sails import cli, locks, publishing, sessions
 from sails.workspace import Workspace
 from tests.helpers import add_dataset, steps_of, write_lesson
-from tests.situations import failed, make_session, make_situation
+from tests.situations import failed, make_line, make_session, make_situation
 from tests.tiny import make_tiny_model
 
 
@@ -61,7 +61,7 @@ COMMANDS = [
         ("sessions", name)
         for name in (
             *("list", "show", "log", "stop", "resume", "publish", "save", "delete", "replay"),
-            *("versions", "keep", "name", "rollback"),
+            *("versions", "keep", "name", "rollback", "retention", "discard"),
         )
     ),
     ("demo",),
@@ -272,6 +272,43 @@ def test_a_session_is_saved_and_deleted_and_a_version_is_named(run, place, tmp_p
     kept = publishing.retire(place)
     assert run("sessions", "name", kept.name, "before summer")[0] == 0
     assert "before summer" in run("sessions", "versions")[1]
+
+
+def test_what_is_remembered_is_told_in_words_and_as_json(run, place):
+    make_line(place, ["databases", "garden", "kitchen"])
+    code, out, _ = run("sessions", "retention")
+    assert code == 0
+    for said in ("Remembers 100% of what it was taught", "After 2. garden", "General knowledge", "(ACC)"):
+        assert said in out
+    found = json.loads(run("sessions", "retention", "--json")[1])
+    assert [lesson["name"] for lesson in found["lessons"]] == ["databases", "garden", "kitchen"]
+    assert len(found["sessions"]) == 3
+    assert (len(found["recall"]), len(found["recall"][0])) == (4, 3)
+    assert found["recall"][1][2] is None
+    assert found["acc"]["value"] == pytest.approx(80)
+    assert found["bwt"].keys() == {"value", "low", "high"}
+    assert found["headline"].startswith("Remembers")
+
+
+def test_without_a_model_there_is_nothing_that_it_could_remember(run):
+    code, out, _ = run("sessions", "retention")
+    assert (code, "not measured" in out) == (0, True)
+    assert json.loads(run("sessions", "retention", "--json")[1])["acc"] is None
+
+
+def test_a_held_session_says_why_and_is_discarded_and_published_after_all(run, place):
+    *_, held = make_line(place, ["databases", "kitchen"], lost=0.3, hold_last=True)
+    before = place.situation().trained.fingerprint
+    shown = run("sessions", "show", "kitchen")[1]
+    assert "It lost 30 points on databases" in shown
+    assert "That is too much to let pass." in shown
+    code, out, _ = run("sessions", "discard", "kitchen")
+    assert (code, "the current model stays" in out) == (0, True)
+    assert held.status().verdict == "discarded"
+    assert run("sessions", "discard", "kitchen")[0] == 2
+    assert place.situation().trained.fingerprint == before
+    assert run("sessions", "publish", "kitchen")[0] == 0
+    assert place.situation().trained.fingerprint == held.status().fingerprint
 
 
 def test_a_demo_workspace_is_made_and_one_of_its_sessions_replayed(run, place):

@@ -7,7 +7,7 @@ import pytest
 from sails import sessions
 from sails.comparison import NOTHING, last_answers, same_questions, scores, settings
 from sails.feeds import Feed
-from sails.sessions import MetricsWriter, Results, Scores
+from sails.sessions import Advice, MetricsWriter, Results, Scores
 from sails.workspace import Workspace
 from tests.situations import make_session, published
 
@@ -40,10 +40,26 @@ def test_what_differs_is_told_from_what_does_not(workspace):
     assert found(lines, "Steps at most").values == ("no limit",) * 2
 
 
+def test_replay_publishing_and_advice_stand_side_by_side(workspace):
+    status = published(lessons=("a", "b"), results=Results(rows_taught=9, rows_replayed=7))
+    one = asked(make_session(workspace, "one", 8, **status), replay_share=0.7, publish="never")
+    two = make_session(workspace, "two", 9, **published())
+    spec = json.loads((two.folder / "spec.json").read_text())
+    spec["advice"] = Advice(learning_rate=2e-5, new_loss=2.0, old_loss=1.0).model_dump(mode="json")
+    (two.folder / "spec.json").write_text(json.dumps(spec))
+    lines = settings([one, sessions.record(two)])
+    assert found(lines, "Share of a round").values == ("70%", "50%")
+    assert found(lines, "Examples of earlier lessons").values == ("7", NOTHING)
+    assert found(lines, "Earlier lessons").values == ("2", NOTHING)
+    assert found(lines, "Replaces").values == ("only when a person decides so", "unless it forgot")
+    assert found(lines, "Teaches all earlier").values == ("no", "no")
+    assert found(lines, "Learning speed that was measured").values == (NOTHING, "2e-5 (not followed)")
+
+
 def test_a_session_that_never_started_is_compared_by_what_was_asked(workspace):
     record = asked(make_session(workspace, "queued"), learning_rate=3e-4)
     lines = settings([record])
-    assert found(lines, "Learning speed").values == ("3e-4 (chosen)",)
+    assert found(lines, "Learning speed (").values == ("3e-4 (chosen)",)
     assert found(lines, "Started from").values == found(lines, "Examples taught").values == (NOTHING,)
     assert {line.values for line in scores([record])} == {(NOTHING,)}
 

@@ -4,6 +4,7 @@ import pytest
 
 from sails.behavior import Plan
 from sails.judgement import judge
+from sails.retention.scores import Decision, Finding, Lesson, Measured, Retention
 from sails.sessions import Results, Scores, Status
 
 
@@ -78,3 +79,41 @@ def test_a_model_that_is_held_back_asks_for_a_decision_and_not_for_a_chat(after)
     held = status((3.0, 0.40), after).model_copy(update={"verdict": "held"})
     assert "decide" in judge(held).next_step
     assert "chat" not in judge(held).next_step
+
+
+LOST = Retention(
+    lessons=(Lesson(session="a", name="databases"), Lesson(session="b", name="kitchen")),
+    before=Measured(),
+    decision=Decision(
+        held=True,
+        reason="",
+        findings=(Finding(lessons=("a",), rows=40, before=81, after=58, low=-28, high=-18, lost=True),),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        ((0.3, 0.95), "Learned well, but lost 23 points on databases: 40% → 95% of the answers'"),
+        ((1.5, 0.65), "Learned a part, but lost 23 points on databases: 40% → 65%"),
+        ((3.1, 0.40), "Nothing was learned, and it lost 23 points on databases: 40% → 40%"),
+    ],
+)
+def test_who_lost_an_earlier_lesson_is_not_praised(after, said):
+    held = status((3.0, 0.40), after).model_copy(update={"verdict": "held"})
+    judged = judge(held, LOST)
+    assert judged.outcome == "forgot"
+    assert judged.sentence.startswith(said)
+    assert "decide" in judged.next_step
+
+
+def test_who_lost_and_was_published_all_the_same_is_shown_the_way_back():
+    done = status((3.0, 0.40), (0.3, 0.95)).model_copy(update={"verdict": "published"})
+    assert "leads back to the one before" in judge(done, LOST).next_step
+
+
+def test_who_lost_nothing_is_judged_as_ever():
+    kept = LOST.model_copy(update={"decision": Decision(held=False, reason="")})
+    done = status((3.0, 0.40), (0.3, 0.95))
+    assert judge(done, kept) == judge(done)
