@@ -5,8 +5,9 @@
 The Hugging Face `Trainer` does the steps; this module decides what goes into them. The whole session is
 one schedule of batches, so a checkpoint's step number says exactly which batch comes next. The loss is
 computed at label positions only: answers are a third of the tokens and the vocabulary head is a large
-part of the work. The *last* weights are the result. Does not cover the choice of the starting model
-(`sails.behavior`), what to do with the candidate (`sails.publishing`), or replay.
+part of the work. The *last* weights are the result, unless a guard (`sails.guards`) ended the run: then the
+last good ones are. Does not cover the choice of the starting model (`sails.behavior`) and of the rows
+(`sails.teaching`), or what to do with the candidate (`sails.publishing`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, Trainin
 from sails import locks
 from sails.encoding import IGNORED, Example, collate
 from sails.errors import DivergedError, ModelLoadError
+from sails.guards import Guard
 from sails.sessions import CHECKPOINT_COMPLETE, Scores, Session
 
 CHECKPOINT_SECONDS = 300
@@ -270,6 +272,7 @@ class Run:
     early_stop: bool = False
     prompts: Sequence[str] = ()
     earlier_losses: Sequence[float] = ()  # held-out losses seen before the checkpoint resumed from
+    earlier_steps: Sequence[tuple[float, float]] = ()  # loss and gradient norm of every step before it
 
     @property
     def flat(self) -> list[Sequence[int]]:
@@ -280,6 +283,8 @@ class Watcher(Protocol):
     """What a run tells the outside, and the one thing that it asks."""
 
     def metric(self, kind: str, **values: Any) -> None: ...
+
+    def note(self, text: str) -> None: ...
 
     def should_stop(self) -> bool: ...
 
@@ -292,6 +297,7 @@ class Outcome:
     stopped_early: bool  # its held-out loss no longer improved
     tokens: int  # without padding, this process only
     seconds: float  # of steps, this process only
+    guarded: str = ""  # why a guard ended it before its last step, in a sentence
 
 
 def train(
@@ -299,6 +305,8 @@ def train(
 ) -> Outcome:
     """Train `model` in place along the schedule, from the newest complete checkpoint if there is one.
 
+    At a first sign of trouble it goes back to the last good weights and on at half the learning rate; at a
+    second one it ends with the last good weights. A resumed run knows no good weights but the checkpoint's.
     Raises `DivergedError` when the loss is no longer finite.
     """
     flat = run.flat
@@ -339,6 +347,7 @@ def train(
         stopped_early=story.stopped_early,
         tokens=story.tokens,
         seconds=story.seconds,
+        guarded=story.guarded,
     )
 
 
@@ -378,13 +387,16 @@ def _printer() -> type[TrainerCallback]:
 
 
 class _Story(TrainerCallback):
-    """What happens beside the steps: metrics, held-out evaluation, samples, checkpoints, stopping."""
+    """What happens beside the steps: metrics, guards, held-out evaluation, samples, checkpoints, stopping."""
 
     def __init__(self, model: Any, tokenizer: Any, run: Run, precision: Precision, watcher: Watcher) -> None:
         self.model, self.tokenizer, self.run = model, tokenizer, run
         self.precision, self.watcher = precision, watcher
         self.tokens, self.seconds, self.loss = 0, 0.0, math.nan
         self.stopped = self.stopped_early = False
+        self.guarded = ""
+        self._guard = Guard(run.earlier_steps)
+        self._good_step, self._good_weights = 0, list[torch.Tensor]()
         self._evaluate_every = max(1, math.ceil(len(run.flat) / EVALUATIONS))
         self._epoch_ends = [sum(len(e) for e in run.batches[: n + 1]) for n in range(len(run.batches))]
         self._best, self._since_best = math.inf, 0
@@ -400,12 +412,26 @@ class _Story(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         if state.global_step == 0:
             self._look(0)
+        self._keep_weights(state.global_step)
         self._saved = time.monotonic()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         self._step_began = time.monotonic()
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:  # noqa: ARG002
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        if self._guard.is_good(self.loss):  # which is that of the weights before this step
+            self._keep_weights(state.global_step)
+
+    def on_log(
+        self,
+        args: Any,  # noqa: ARG002
+        state: Any,
+        control: Any,
+        logs: dict[str, float],
+        optimizer: Any,
+        lr_scheduler: Any,
+        **_: Any,
+    ) -> None:
         if "grad_norm" not in logs:  # the Trainer's closing summary
             return
         step, seconds = state.global_step, time.monotonic() - self._step_began
@@ -428,6 +454,12 @@ class _Story(TrainerCallback):
                 f"The loss is no longer a finite number (step {step}).",
                 START_AGAIN,
             )
+        trouble = self._guard.judge(self.loss, logs["grad_norm"])
+        if trouble:
+            self._go_back(step, state.max_steps, trouble, optimizer, lr_scheduler)
+        if self.guarded:
+            control.should_training_stop = True
+            return
         if step % self._evaluate_every == 0 and step < state.max_steps:
             self._look(step)
         if self.stopped_early:
@@ -447,6 +479,44 @@ class _Story(TrainerCallback):
             if other != folder:
                 shutil.rmtree(other)
         self._saved = time.monotonic()
+
+    @torch.no_grad()
+    def _keep_weights(self, step: int) -> None:
+        """Copy the weights after `step` steps, into the memory of the copy before."""
+        self._good_step = step
+        if not self._good_weights:
+            self._good_weights = [torch.empty_like(weight) for weight in self.model.parameters()]
+        for good, weight in zip(self._good_weights, self.model.parameters(), strict=True):
+            good.copy_(weight)
+
+    @torch.no_grad()
+    def _go_back(self, step: int, total: int, trouble: str, optimizer: Any, lr_scheduler: Any) -> None:
+        """Put the last good weights back: the first time to go on at half the learning rate, then to end."""
+        for good, weight in zip(self._good_weights, self.model.parameters(), strict=True):
+            weight.copy_(good)
+        optimizer.state.clear()  # its averages hold what went wrong
+        action = "back" if self._guard.alarms == 1 else "stop"
+        if action == "back":
+            lr_scheduler.base_lrs = [rate / 2 for rate in lr_scheduler.base_lrs]
+            lr_scheduler._last_lr = [rate / 2 for rate in lr_scheduler._last_lr]
+            for group in optimizer.param_groups:
+                group["lr"] /= 2
+            begun = f"At step {step} {trouble}. It went back to its weights of step {self._good_step}"
+            self.watcher.note(f"⚠️ {begun} and goes on at half the learning speed (learning rate).")
+        else:
+            self.guarded = (
+                f"The training was ended at step {step} of {total}: for the second time {trouble}. "
+                f"The result is its last good weights, those of step {self._good_step}."
+            )
+            self.watcher.note(f"⚠️ {self.guarded}")
+        self.watcher.metric(
+            "guard",
+            step=step,
+            action=action,
+            reason=trouble,
+            back_to=self._good_step,
+            learning_rate=lr_scheduler.base_lrs[0],
+        )
 
     def _look(self, step: int) -> None:
         """Held-out scores and sample answers, with the time of a step not counting it."""

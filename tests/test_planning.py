@@ -112,7 +112,8 @@ def test_an_estimate_takes_milliseconds_and_no_weights(tmp_path):
     ("parameters", "measured"), [(124e6, 3.6e9), (135e6, 3.6e9), (362e6, 7.6e9), (494e6, 10.4e9)]
 )
 def test_the_memory_of_real_models_is_estimated_as_it_was_measured(parameters, measured):
-    assert training_memory(int(parameters)) == pytest.approx(measured, rel=0.06)
+    copy = 4 * parameters  # of the last good weights, which was not kept when this was measured
+    assert training_memory(int(parameters)) == pytest.approx(measured + copy, rel=0.06)
 
 
 def test_longer_and_larger_batches_need_more_memory(tmp_path):

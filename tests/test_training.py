@@ -1,7 +1,9 @@
 """One run: it learns, it repeats itself exactly, it stops and resumes to the same weights."""
 
 import math
+import random
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -23,10 +25,13 @@ class Notebook:
     """A watcher that writes everything down and asks to stop after a given step."""
 
     def __init__(self, stop_after=None):
-        self.metrics, self.stop_after = [], stop_after
+        self.metrics, self.notes, self.stop_after = [], [], stop_after
 
     def metric(self, kind, **values):
         self.metrics.append({"kind": kind, **values})
+
+    def note(self, text):
+        self.notes.append(text)
 
     def should_stop(self):
         return self.stop_after is not None and len(self.of("step")) >= self.stop_after
@@ -209,6 +214,112 @@ def test_checkpoints_are_written_as_time_passes_and_only_the_newest_is_kept(
 def test_a_loss_that_is_not_finite_ends_the_run(tiny, examples, tmp_path):
     with pytest.raises(DivergedError, match="no longer a finite number"):
         teach(tiny, run_of(examples, learning_rate=1e30), tmp_path)
+
+
+class Keeper(Notebook):
+    """A watcher that copies the weights at every step and whenever a guard changed them."""
+
+    def __init__(self, model, stop_after=None):
+        super().__init__(stop_after)
+        self.model, self.weights, self.restored = model, {0: weights(model)}, []
+
+    def metric(self, kind, **values):
+        super().metric(kind, **values)
+        if kind == "step":
+            self.weights[values["step"]] = weights(self.model)
+        if kind == "guard":
+            self.restored.append(weights(self.model))
+
+
+def rubbish(examples):
+    """The same questions, with answers that nobody could guess."""
+    chance = random.Random(5)
+    return [
+        type(e)(e.tokens, [IGNORED if v == IGNORED else chance.randrange(500) for v in e.labels])
+        for e in examples
+    ]
+
+
+def spoiled(examples, *, at, batches=12, **changes):
+    """A run of 90 steps with rubbish in so many batches behind each of the steps `at`."""
+    run = run_of(examples, epochs=15)
+    schedule = run.flat
+    for step in at:
+        for number in range(batches):
+            schedule[step + number] = [len(examples) + (4 * number + row) % 24 for row in range(4)]
+    return replace(run, examples=[*examples, *rubbish(examples)], batches=[schedule], **changes)
+
+
+def same(one, other):
+    return all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_after_a_spike_it_goes_back_to_good_weights_and_on_at_half_the_learning_rate(
+    tiny, examples, tmp_path
+):
+    model = load_model(tiny[0], "cpu")
+    keeper = Keeper(model)
+    outcome = train(model, tiny[1], spoiled(examples, at=[42]), FP32, Session(tmp_path), keeper)
+    (event,) = keeper.of("guard")
+    assert event["action"] == "back"
+    assert 42 < event["step"] <= 54
+    assert event["back_to"] == 40
+    assert event["learning_rate"] == RATE / 2
+    assert same(keeper.restored[0], keeper.weights[40])
+    assert keeper.notes == [
+        f"⚠️ At step {event['step']} {event['reason']}. It went back to its weights of step 40 "
+        "and goes on at half the learning speed (learning rate)."
+    ]
+    assert (outcome.steps, outcome.guarded) == (90, "")
+    rates = {step["step"]: step["learning_rate"] for step in keeper.of("step")}
+    _, _, usual = teach(tiny, run_of(examples, epochs=15), tmp_path / "usual")
+    for step in usual.of("step"):
+        half = 2 if step["step"] > event["step"] else 1
+        assert rates[step["step"]] == pytest.approx(step["learning_rate"] / half)
+    assert keeper.of("step")[-1]["loss"] < 2 * usual.of("step")[-1]["loss"] + 0.3
+
+
+def test_a_second_spike_ends_the_run_with_the_last_good_weights(tiny, examples, tmp_path):
+    model = load_model(tiny[0], "cpu")
+    keeper = Keeper(model)
+    outcome = train(model, tiny[1], spoiled(examples, at=[42, 75]), FP32, Session(tmp_path), keeper)
+    first, second = keeper.of("guard")
+    assert (first["action"], second["action"]) == ("back", "stop")
+    assert outcome.steps == second["step"] < outcome.total_steps
+    assert not outcome.stopped
+    assert not outcome.stopped_early
+    assert second["back_to"] >= first["back_to"]
+    assert same(weights(model), keeper.weights[second["back_to"]])
+    assert outcome.guarded == (
+        f"The training was ended at step {second['step']} of 90: for the second time {second['reason']}. "
+        f"The result is its last good weights, those of step {second['back_to']}."
+    )
+    assert keeper.notes[1] == f"⚠️ {outcome.guarded}"
+
+
+def test_a_resumed_run_remembers_that_a_guard_went_back_and_at_which_learning_rate(tiny, examples, tmp_path):
+    run = spoiled(examples, at=[42])
+    whole, _, whole_notes = teach(tiny, run, tmp_path / "whole")
+    _, stopped, notes = teach(tiny, run, tmp_path / "parts", Notebook(stop_after=60))
+    assert stopped.steps == 60
+    steps = [(step["loss"], step["gradient_norm"]) for step in notes.of("step")]
+    shutil.copytree(tmp_path / "parts", tmp_path / "spoiled again")
+    resumed, _, rest = teach(tiny, replace(run, earlier_steps=steps), tmp_path / "parts")
+    assert rest.of("guard") == []
+    assert [m["loss"] for m in rest.of("step")] == [m["loss"] for m in whole_notes.of("step")][60:]
+    assert same(weights(whole), weights(resumed))
+    worse = spoiled(examples, at=[42, 75], earlier_steps=steps)
+    _, outcome, _ = teach(tiny, worse, tmp_path / "spoiled again")
+    assert outcome.guarded
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+@pytest.mark.parametrize("rate", [RATE, RATE / 10])
+def test_no_guard_fires_on_an_ordinary_run(rate, seed, tiny, examples, tmp_path):
+    run = run_of(examples, epochs=12, seed=seed, learning_rate=rate)
+    _, outcome, notes = teach(tiny, run, tmp_path)
+    assert notes.of("guard") == notes.notes == []
+    assert outcome.guarded == ""
 
 
 def test_held_out_rows_are_scored_along_the_way(tiny, examples, tmp_path):
