@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import torch
 
 from sails.conversations import Conversation, Turn
 from sails.encoding import Example, collate, encode, load_tokenizer
-from sails.probing import ENOUGH_STEPS, GRIDS, MOST_STEPS, RATES, ROWS, advised, probe, spread
+from sails.probing import GRIDS, MOST_STEPS, RATES, ROWS, advised, probe, spread
 from sails.reporting import Stopped
 from sails.sessions import Advice, Trial
 from sails.training import Precision, load_model
@@ -149,28 +147,45 @@ def test_it_stops_between_two_steps_when_asked_and_leaves_the_weights_as_before(
     assert all(torch.equal(value, before[name]) for name, value in tiny[0].state_dict().items())
 
 
-def test_it_ends_when_its_time_is_over_and_says_what_it_did_not_try(tiny):
+class Clock:
+    """A clock on which only the looks for a stop take time: one before each step, two for scoring."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def check(self) -> None:
+        self.now += 1.0
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr("sails.probing.time", made)
+    return made
+
+
+def test_it_ends_when_its_time_is_over_and_says_what_it_did_not_try(tiny, clock):
     new = rows(tiny[1], "What is {}?", "It is {}.")
-    slow = 0.05  # seconds a step
-
-    began = time.monotonic()
-    advice = measure(
-        tiny, new=new, old=new, batches=batches_of(new), seconds=0.8, check=lambda: time.sleep(slow)
-    )
-    assert time.monotonic() - began < 1.5
-    assert len(advice.trials) < len(GRIDS[-1])
-    assert "There was no time to try" in advice.reason
-    assert measure(tiny, new=new, old=new, batches=batches_of(new), seconds=0.0).learning_rate is None
+    advice = measure(tiny, new=new, old=new, batches=batches_of(new), seconds=15.0, check=clock.check)
+    assert [trial.learning_rate for trial in advice.trials] == [1e-5]
+    assert "There was no time to try 5e-5 and more." in advice.reason
+    assert clock.now <= 17
+    advice = measure(tiny, new=new, old=new, batches=batches_of(new), seconds=0.0, check=clock.check)
+    assert (advice.learning_rate, advice.trials) == (None, ())
 
 
-def test_little_time_tries_fewer_rates_rather_than_fewer_steps_at_each(tiny):
+@pytest.mark.parametrize(
+    ("seconds", "grid", "steps"), [(1000.0, 0, MOST_STEPS), (90.0, 0, 8), (60.0, 1, 7), (40.0, 2, 7)]
+)
+def test_little_time_tries_fewer_rates_rather_than_too_few_steps_at_each(tiny, clock, seconds, grid, steps):
     new = rows(tiny[1], "What is {}?", "It is {}.")
-    advice = measure(
-        tiny, new=new, old=new, batches=batches_of(new), seconds=3.0, check=lambda: time.sleep(0.04)
-    )
-    assert len(GRIDS[-1]) <= len(advice.trials) < len(RATES)
-    assert {trial.learning_rate for trial in advice.trials} <= set(RATES[1:6])
-    assert all(trial.steps >= ENOUGH_STEPS for trial in advice.trials)
+    advice = measure(tiny, new=new, old=new, batches=batches_of(new), seconds=seconds, check=clock.check)
+    assert tuple(trial.learning_rate for trial in advice.trials) == GRIDS[grid]
+    assert {trial.steps for trial in advice.trials} == {steps}
+    assert clock.now <= seconds
 
 
 def test_a_rate_that_tears_the_model_apart_ends_the_search(tiny, monkeypatch):
