@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sails import advising, cli, foresight, library, locks, sessions, teaching
-from sails.behavior import format_rate
+from sails.behavior import describe_learning_rate, format_rate
 from sails.errors import BusyError, RequestError, ViewOnlyError
 from sails.foresight import Choices
 from sails.launchers import local
@@ -220,6 +220,19 @@ def test_a_training_records_the_advice_whether_or_not_it_is_followed(workspace, 
         assert foresight.foresee(workspace, asked).plan.learning_rate_chosen_by == chooser
         spec = json.loads((foresight.start(workspace, asked).folder / "spec.json").read_text())
         assert spec["advice"]["learning_rate"] == 5e-5
+
+
+def test_a_session_at_the_advised_rate_says_that_it_was_measured(workspace, choices):
+    measured(workspace, choices)
+    settings = Settings(learning_rate=5e-5, max_steps=3, publish="always")
+    advice = advising.advice_for(workspace, choices)
+    session = foresight.start(workspace, dataclasses.replace(choices, settings=settings, advice=advice))
+    status = run_worker(session)
+    assert (status.state, status.verdict) == ("succeeded", "published"), status.failure
+    assert status.plan is not None
+    assert describe_learning_rate(status.plan) == "5e-5 (advised; the automatic value is 1e-5)"
+    assert status.results.rows_replayed == 23
+    assert advising.advice_for(workspace, choices) is None  # it was measured for the model before
 
 
 # --- from the command line ------------------------------------------------------------------------
