@@ -175,6 +175,7 @@ def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Re
     plan = reporter.status.plan
     assert plan is not None
     with reporter.phase("train"):
+        earlier_losses, earlier_steps = _seen_before(session)
         run = training.Run(
             examples=taught.examples,
             batches=encoding.schedule(
@@ -190,12 +191,14 @@ def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Re
             max_steps=pace.max_steps,
             early_stop=spec.settings.early_stop,
             prompts=_sample_prompts(lesson),
-            earlier_losses=_earlier_losses(session),
+            earlier_losses=earlier_losses,
+            earlier_steps=earlier_steps,
         )
         outcome = training.train(model, tokenizer, run, precision, session, reporter)
         _record(outcome, run, reporter)
         if outcome.stopped:
             raise Stopped
+        reporter.update(guarded=outcome.guarded)
         if outcome.stopped_early:
             reporter.note(f"Stopped early at step {outcome.steps}: the held-out loss no longer improved.")
     with reporter.phase("judge"):
@@ -276,15 +279,22 @@ def _context_length(model: Any) -> int:
     )
 
 
-def _earlier_losses(session: Session) -> list[float]:
-    """Held-out losses up to the checkpoint that is resumed from; empty for a first start."""
+def _seen_before(session: Session) -> tuple[list[float], list[tuple[float, float]]]:
+    """Held-out losses, and (loss, gradient norm) of each step, up to the checkpoint that is resumed from.
+
+    Both are empty for a first start.
+    """
     losses: dict[int, float] = {}
-    for metric in MetricsReader(session.metrics).read_metrics():
+    steps: dict[int, tuple[float, float]] = {}
+    for metric in MetricsReader(session.metrics).read_metrics() if session.newest_checkpoint() else ():
         if metric["kind"] == "evaluation":
             losses[metric["step"]] = metric["loss"]
+        elif metric["kind"] == "step":
+            steps[metric["step"]] = metric["loss"], metric["gradient_norm"]
         elif metric["kind"] == "resume":
             losses = {step: loss for step, loss in losses.items() if step <= metric["step"]}
-    return list(losses.values()) if session.newest_checkpoint() else []
+            steps = {step: seen for step, seen in steps.items() if step <= metric["step"]}
+    return list(losses.values()), list(steps.values())
 
 
 def _record(outcome: Any, run: Any, reporter: Reporter) -> None:

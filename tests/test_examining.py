@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from sails import retention, sessions
+from sails import guards, retention, sessions
 from sails.conversations import read_jsonl
 from sails.retention import lessons
 from sails.retention.general import PROMPTS
@@ -172,3 +172,19 @@ def test_a_base_model_that_is_not_here_any_more_leaves_its_column_empty(place, b
     assert found.base is None
     assert found.after.general is None
     assert any("base model is not here" in note for note in status.notes)
+
+
+def test_what_a_guard_ended_is_held_at_best(place, teach, monkeypatch):
+    before = place.situation().trained.fingerprint
+    for limit in ("NORM_FLOOR", "NORM_RATIO", "LARGEST_RATIO"):  # a guard that finds every gradient too large
+        monkeypatch.setattr(guards, limit, 0.0)
+    monkeypatch.setattr(guards, "NORMS_SETTLED", 4)
+    session, status = teach("river", epochs=4)
+    assert (status.state, status.verdict) == ("succeeded", "held")
+    assert status.verdict_reason == status.guarded != ""
+    assert not retention.read(session).decision.held
+    assert place.situation().trained.fingerprint == before
+    assert (session.model / "model.safetensors").exists()
+    events = [m for m in sessions.MetricsReader(session.metrics).read_metrics() if m["kind"] == "guard"]
+    assert [event["action"] for event in events] == ["back", "stop"]
+    assert len(status.notes) >= 3  # what the guard did, twice, and that the model is held

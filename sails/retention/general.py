@@ -1,4 +1,4 @@
-"""Prompts that no lesson is about: what a base model answers to them shows how far a model drifted from it."""
+"""Prompts that no lesson is about: what a base model answers to them shows how far a model has drifted."""
 
 PROMPTS = (
     "What is the capital of France?",
