@@ -98,7 +98,7 @@ def test_a_name_is_one_line_of_a_readable_length():
 
 @pytest.mark.parametrize(
     ("memory", "first", "fitting"),
-    [(64 * 10**9, base_models.DEFAULT, 6), (4 * 10**9, base_models.DEFAULT, 4), (10**9, "distilgpt2", 0)],
+    [(64 * 10**9, base_models.DEFAULT, 6), (5 * 10**9, base_models.DEFAULT, 4), (10**9, "distilgpt2", 0)],
 )
 def test_the_recommended_base_model_comes_first_and_those_that_do_not_fit_last(
     memory, first, fitting, monkeypatch
