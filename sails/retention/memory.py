@@ -19,7 +19,7 @@ from sails.errors import SailsError
 from sails.retention import lessons as taught
 from sails.retention import scores
 from sails.retention.gate import LOST
-from sails.retention.matrix import Matrix, Model, matrix_of
+from sails.retention.matrix import BASE, Matrix, Model, matrix_of
 from sails.retention.measures import Estimate, Measures, measure
 from sails.retention.scores import Cell, Drift, Lesson, Part, Retention
 from sails.retention.telling import GOOD, NOTHING, numbered, points, spread
@@ -114,14 +114,16 @@ def map_of(matrix: Matrix, part: Part) -> Map:
 
 
 def _row(model: Model, after: Mapping[str, str]) -> str:
+    if model.name == BASE and model.session is None:
+        return f"Before any lesson ({BASE})"
     if model.session is None:
-        return f"Before any lesson ({model.name})"
+        return "At the start (a model from elsewhere)"
     return f"After {after.get(model.session, model.name)}"
 
 
 def _square(cell: Cell | None, lesson: Lesson, part: Part, *, taught_yet: bool) -> Square:
     if cell is not None:
-        return Square(cell.accuracy, f"{cell.accuracy:.0%} of the word pieces right, {_examples(cell)}")
+        return Square(cell.accuracy, f"{cell.accuracy:.0%} right, {_examples(cell)}")
     if lesson.missing:
         return Square(None, f"Not measured. {lesson.missing}")
     if not taught_yet:
@@ -140,8 +142,7 @@ def _general(drift: Drift | None) -> Square:
         return Square(None, "Not measured: the base model is not known, or not here")
     return Square(
         drift.agreement,
-        f"{drift.agreement:.0%} of the base model's own word pieces, {drift.prompts} questions, "
-        f"drift {drift.divergence:.2f}",
+        f"{drift.agreement:.0%} unchanged, {drift.prompts} questions, drift {drift.divergence:.2f}",
     )
 
 

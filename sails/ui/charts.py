@@ -20,6 +20,7 @@ import streamlit as st
 
 HEIGHT = 300  # pixels
 COLOURS = [f"#00000{n}" for n in range(1, 7)]  # the theme's own, which Streamlit puts in for these
+GREY = COLOURS[-1]
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 SIGNS = ("circle", "diamond", "square", "x", "triangle-up")
 # From nothing to all, each a shade darker and another hue; readable on a light page and on a dark one.
@@ -87,10 +88,17 @@ def heat_map(
         _tiles(known.reshape(shape), [[stop, f"rgb{colour}"] for stop, colour in SHADES], tiles),
         _tiles(np.where(np.isnan(known), 0.0, np.nan).reshape(shape), [[0, UNKNOWN], [1, UNKNOWN]], tiles),
     ]
-    for colour in (DARK, LIGHT, None):  # None: as the rest of the page is written
+    for colour in (DARK, LIGHT, GREY):
         written = [(x, y, t.text) for x, y, t in places if _ink(t.share) == colour]
         traces.append(_writing(written, colour, 13 if len(columns) <= 7 else 10))
-    axis = {"fixedrange": True, "automargin": True, "showgrid": False, "zeroline": False, "ticks": ""}
+    axis = {
+        "fixedrange": True,
+        "automargin": True,
+        "showgrid": False,
+        "zeroline": False,
+        "ticks": "",
+        "tickfont": {"color": GREY},  # the theme's own for axes is too pale to be read by everybody
+    }
     line = len(columns) - apart - 0.5
     between = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": line, "x1": line}
     layout = {
@@ -137,10 +145,10 @@ def brightness(colour: tuple[int, int, int]) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def _ink(share: float | None) -> str | None:
+def _ink(share: float | None) -> str:
     """The colour in which something is written on a tile: the one with more contrast."""
     if share is None:
-        return None
+        return GREY
     light = brightness(shade(share)) + 0.05
     return LIGHT if 1.05 / light > light / 0.05 else DARK
 
@@ -161,14 +169,14 @@ def _tiles(shares: Any, scale: Sequence[Any], tiles: Sequence[Sequence[Tile]]) -
     }
 
 
-def _writing(written: Sequence[tuple[int, int, str]], colour: str | None, size: int) -> dict[str, Any]:
+def _writing(written: Sequence[tuple[int, int, str]], colour: str, size: int) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "text",
         "x": [x for x, _, _ in written],
         "y": [y for _, y, _ in written],
         "text": [text for _, _, text in written],
-        "textfont": {"size": size, **({"color": colour} if colour else {})},
+        "textfont": {"size": size, "color": colour},
         "hoverinfo": "skip",
     }
 

@@ -10,7 +10,6 @@ from plotly.graph_objects import Figure
 
 from sails.retention import memory as memories
 from sails.retention import telling
-from sails.retention.matrix import BASE
 from sails.retention.memory import Map, Memory
 from sails.retention.scores import Changed, Part, Retention
 from sails.ui import charts
@@ -127,8 +126,10 @@ def _figure(found: Map) -> Figure:
 
 
 def _short(label: str) -> str:
-    """A label on two lines at most, cut where it is long, without what stands in brackets at its end."""
-    head, space, rest = label.removesuffix(f" ({BASE})").partition(" ")
+    """A label on two lines at most, cut where it is long."""
+    if label.startswith(("Before", "At")):  # of no lesson: what stands in brackets is said elsewhere
+        label = label.partition(" (")[0]
+    head, space, rest = label.partition(" ")
     if not space or head[:-1].isdigit():
         return charts.harmless(_cut(label))
     return f"{charts.harmless(head)}<br>{charts.harmless(_cut(rest))}"

@@ -15,7 +15,7 @@ from sails.sessions import Session
 from sails.workspace import Workspace
 from tests.browser.conftest import Dashboard
 from tests.helpers import add_dataset, queue_training, run_worker, write_lesson
-from tests.situations import failed, make_session
+from tests.situations import failed, make_line, make_session
 from tests.tiny import make_tiny_model
 
 ACROSS = "document.querySelector('[data-testid=stMain]').scrollWidth - window.innerWidth"
@@ -193,3 +193,52 @@ def test_no_part_of_the_page_has_a_serious_barrier_and_each_fits_a_phone(page, d
         page.set_viewport_size({"width": 390, "height": 844})
         visit(page, dashboard, query)
         assert page.evaluate(ACROSS) <= 0
+
+
+@pytest.fixture
+def held(dashboard: Dashboard) -> Session:
+    """The last of four sessions, held back because it lost what the others taught."""
+    names = ["databases", "<b>tools", "cooking for beginners", "kitchen"]
+    return make_line(Workspace.open(dashboard.workspace), names, lost=0.3, hold_last=True)[-1]
+
+
+@pytest.mark.usefixtures("held")
+def test_what_is_still_remembered_is_shown_for_what_it_was_taught_and_never_saw(page, dashboard):
+    visit(page, dashboard, "?view=What+it+still+remembers")
+    expect(page.get_by_role("heading", name=re.compile("Remembers 100%"))).to_be_visible()
+    chart = page.get_by_test_id("stPlotlyChart")
+    expect(chart.get_by_text("20%").first).to_be_visible()
+    expect(chart.get_by_text("2. <b>tools")).not_to_have_count(0)
+    page.get_by_text("What it never saw").click()
+    expect(chart.get_by_text("10%").first).to_be_visible()
+    page.get_by_text("The same as a table").click()
+    expect(page.get_by_role("table")).to_contain_text("After 3. cooking for beginners")
+    expect(page.get_by_role("table")).to_contain_text("70% right, 10 examples")
+
+
+def test_a_person_decides_about_a_model_that_was_held_back(page, dashboard, held):
+    visit(page, dashboard, f"?session={held.id}")
+    expect(page.get_by_role("heading", name="✋ Decide")).to_be_visible()
+    expect(page.get_by_text("Why you are asked:")).to_be_visible()
+    expect(page.get_by_text("A key that is foreign.")).to_be_visible()
+    expect(page.get_by_role("button", name="Train again with more of the earlier lessons")).to_be_enabled()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Discarded: the old model stays.")).to_be_visible()
+    assert held.status().verdict == "discarded"
+    page.get_by_role("button", name="Make it the current model").click()
+    page.get_by_role("button", name="Yes, make it current").click()
+    expect(page.get_by_text("Done: the new model became the current one.")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_remembering_and_deciding_have_no_serious_barrier_and_fit_a_phone(page, dashboard, held, theme):
+    page.emulate_media(color_scheme=theme)
+    for query in ("?view=What+it+still+remembers", f"?session={held.id}"):
+        for width in (1440, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            visit(page, dashboard, query)
+            violations = Axe().run(page).response["violations"]
+            assert [
+                (v["id"], v["nodes"][0]["html"][:200]) for v in violations if v["impact"] in SERIOUS
+            ] == []
+            assert page.evaluate(ACROSS) <= 0

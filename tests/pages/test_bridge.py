@@ -16,7 +16,7 @@ from sails.ui.words import plain
 from sails.workspace import PROVENANCE, Workspace
 from tests.conftest import REPOSITORY
 from tests.folders import make_model, make_onnx
-from tests.situations import ROWS, failed, make_session, make_situation, published
+from tests.situations import ROWS, failed, make_line, make_session, make_situation, published
 
 APP = str(REPOSITORY / "app.py")
 
@@ -64,6 +64,20 @@ def test_why_a_model_is_incomplete_is_said_with_the_figures(root):
 def test_looking_at_an_empty_workspace_creates_nothing(root):
     visit()
     assert not root.exists()
+
+
+def test_what_is_still_remembered_stands_there_once_it_was_measured(root):
+    workspace = Workspace.open(root)
+    make_line(workspace, ["databases", "kitchen"])
+    page = visit()
+    assert "Remembers 100% of what it was taught" in text(page)
+    links = {link.proto.label: link.proto.query_string for link in page.get("page_link")}
+    assert "view=What" in links["See what it still remembers"]
+
+
+def test_where_nothing_was_measured_nothing_is_said_of_it(root):
+    make_situation(root, 3)
+    assert "What it still remembers" not in text(visit())
 
 
 # --- the main button ------------------------------------------------------------------------------

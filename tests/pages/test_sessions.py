@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import access, publishing, sessions
+from sails import access, publishing, retention, sessions
 from sails.conversations import read, write_jsonl
 from sails.locks import LifeLock
 from sails.publishing import Provenance, publish
@@ -19,7 +19,7 @@ from sails.workspace import Workspace
 from tests.conftest import REPOSITORY
 from tests.folders import fingerprint_of, make_model
 from tests.helpers import add_dataset, queue_training, write_lesson
-from tests.situations import failed, make_session, published
+from tests.situations import failed, make_line, make_session, published
 
 APP = str(REPOSITORY / "app.py")
 PAGE = "pages/3_Sessions.py"
@@ -310,6 +310,141 @@ def test_the_download_is_the_session_as_a_zip(workspace):
     assert not button.proto.disabled
 
 
+# --- a model that was held back -------------------------------------------------------------------
+
+
+def held_back(workspace) -> sessions.Session:
+    *_, held = make_line(workspace, ["databases", "kitchen"], lost=0.3, hold_last=True)
+    return held
+
+
+def test_who_decides_sees_the_reason_what_was_found_and_both_answers(workspace):
+    page = visit(session=held_back(workspace).id)
+    said = text(page)
+    assert "✋ Decide" in said
+    assert "Why you are asked:** It lost 30 points on databases" in said
+    assert "⚠️ databases, 40 examples: 80% → 50% right" in said
+    assert "That is too much to let pass" in said
+    for answer in ("A column that points at another table.", "A key that is foreign.", "(no answer)"):
+        assert answer in said
+    assert "↘ Lost (1)" in said
+    assert "↗ Gained (1)" in said
+    assert said.count("A key that is foreign.") == 1
+
+
+def test_undo_leaves_the_current_model_and_the_other_one_can_be_made_current_later(workspace):
+    held, before = held_back(workspace), workspace.situation().trained.fingerprint
+    page = visit(session=held.id)
+    page.button(key="discard").click().run()
+    assert held.status().verdict == "discarded"
+    assert workspace.situation().trained.fingerprint == before
+    assert "Discarded: the old model stays." in text(checked(page))
+    assert "✋ Decide" not in text(page)
+    page.button(key=f"ask-publish-{held.id}").click().run()
+    page.button(key=f"yes-publish-{held.id}-1").click().run()
+    assert "Done: the new model" in text(checked(page))
+    assert workspace.situation().trained.fingerprint == held.status().fingerprint
+
+
+def test_the_lesson_is_taught_again_with_more_of_the_earlier_ones(workspace, tmp_path, monkeypatch):
+    monkeypatch.setattr("sails.launchers.local.start_worker", lambda _: None)
+    held = held_back(workspace)
+    dataset = add_dataset(workspace, write_lesson(tmp_path / "mountains.json"))
+    path = held.folder / "spec.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "dataset": dataset}))
+    page = visit(session=held.id)
+    assert "70% of each round repeats earlier lessons instead of 50%" in text(page)
+    page.button(key="more-replay").click().run()
+    again = sessions.history(workspace)[-1].spec
+    assert (again.dataset, again.settings.replay_share) == (dataset, 0.7)
+    assert checked(page).query_params["session"] == again.id
+    assert held.status().verdict == "held"
+
+
+def test_a_first_lesson_that_is_held_back_has_nothing_to_repeat_more_of(workspace):
+    [held] = make_line(workspace, ["databases"], hold_last=True)
+    page = visit(session=held.id)
+    assert page.button(key="discard")
+    assert "more-replay" not in [button.key for button in page.button]
+
+
+def test_what_cannot_be_decided_is_a_sentence(workspace):
+    held = held_back(workspace)
+    page = visit(session=held.id)
+    lock = LifeLock(workspace.training_lock)
+    lock.acquire()
+    page.button(key="discard").click().run()
+    lock.release()
+    assert "A session is training right now" in text(checked(page))
+    assert held.status().verdict == "held"
+
+
+def test_a_session_shows_what_it_did_to_each_lesson(workspace):
+    first, last = make_line(workspace, ["databases", "kitchen"])
+    page = visit(session=last.id)
+    assert "It lost nothing of the earlier lessons." in text(page)
+    table = next(t.value for t in page.table if "Lesson" in t.value.columns)
+    rows = [[cell.replace("\\", "") for cell in row] for row in table.to_numpy().tolist()]
+    assert rows[0][:3] == ["1. databases", "80% → 80%", "70% → 70%"]
+    assert rows[1][1] == "20% → 80%"
+    (last.folder / retention.scores.FILE).write_text("{ half")
+    assert "is damaged" in text(visit(session=last.id))
+    (first.folder / retention.scores.FILE).unlink()
+    assert "What it still remembers" not in text(visit(session=first.id))
+
+
+# --- what is still remembered ---------------------------------------------------------------------
+
+TAB = "What it still remembers"
+
+
+def test_what_the_current_model_remembers_stands_in_figures_sentences_and_a_table(workspace):
+    make_line(workspace, ["databases", "garden", "kitchen"], lost=0.1)
+    page = visit(view=TAB)
+    said = text(page)
+    assert page.header[0].value.replace("\\", "").startswith("Remembers 8")
+    for part in ("(ACC)", "(BWT)", "points", "That is", "General knowledge", "1. databases:", "2. garden:"):
+        assert part in said
+    [chart] = page.get("plotly_chart")
+    assert "1. databases 70%" in chart.proto.alt
+    table = page.table[0].value
+    assert len(table) == 4
+    assert "70% right, 40 examples" in table.to_numpy()[3][1].replace("\\", "")
+    assert "What is a foreign key?" in said
+
+
+def test_the_map_shows_what_it_never_saw_as_well(workspace):
+    make_line(workspace, ["databases", "kitchen"])
+    page = visit(view=TAB)
+    page.radio(key="remembered").set_value("held_out").run()
+    [chart] = checked(page).get("plotly_chart")
+    assert "1. databases 70%" in chart.proto.alt
+    assert "never taught" in text(page)
+
+
+def test_of_many_lessons_the_picture_has_the_last_and_the_table_all(workspace):
+    make_line(workspace, [f"lesson {n}" for n in range(12)])
+    page = visit(view=TAB)
+    assert "The last 10 of 12 lessons" in text(page)
+    assert "A map of 11 rows and 11 columns" in page.get("plotly_chart")[0].proto.alt
+    assert page.table[0].value.shape == (13, 14)
+
+
+def test_without_lessons_the_tab_says_so_and_where_to_begin(workspace):
+    for _ in range(2):
+        page = visit(view=TAB)
+        assert "was taught nothing here yet" in text(page)
+        assert "Teach the model something" in [link.proto.label for link in page.get("page_link")]
+        if not workspace.trained_model.exists():
+            make_model(workspace.trained_model)
+
+
+def test_deleted_examples_are_missing_and_said_so(workspace):
+    first, *_ = make_line(workspace, ["databases", "garden", "kitchen"])
+    shutil.rmtree(first.data)
+    assert "databases: Its examples were deleted." in text(visit(view=TAB))
+
+
 # --- deleting -------------------------------------------------------------------------------------
 
 
@@ -462,11 +597,16 @@ def test_who_may_only_look_sees_everything_and_changes_nothing(workspace, monkey
     first, fingerprint = publish_from(workspace, "first", 8, 1)
     publish_from(workspace, "second", 9, 2, parent=fingerprint)
     stopped = make_session(workspace, "stopped", 10, state="stopped")
+    held = make_session(workspace, "held", 11, **published(verdict="held", verdict_reason="It forgot."))
+    make_model(held.model, 3)
     monkeypatch.setenv(access.VIEW_ONLY, "1")
     before = listing(workspace.root)
     pages = [visit(), visit(view="Versions"), visit(session=first.id), visit(session=stopped.id)]
+    pages += [visit(view=TAB), visit(session=held.id)]
     changing = [b for page in pages for b in page.button if b.key and not b.key.startswith("open")]
-    assert {button.key.partition("-")[0] for button in changing} >= {"ask", "pin", "save", "again", "resume"}
+    assert {button.key.partition("-")[0] for button in changing} >= {
+        *("ask", "pin", "save", "again", "resume", "discard", "more")
+    }
     assert all(button.disabled for button in changing)
     assert listing(workspace.root) == before
 

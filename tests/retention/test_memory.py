@@ -39,7 +39,7 @@ def test_the_map_has_a_row_for_each_model_and_a_column_for_each_lesson(workspace
         ["80%", "20%", "97%"],
         ["80%", "80%", "97%"],
     ]
-    assert found.squares[1][0].said == "80% of the word pieces right, 40 examples"
+    assert found.squares[1][0].said == "80% right, 40 examples"
     assert "drift 0.03" in found.squares[2][2].said
     assert map_of(now(workspace).matrix, "held_out").squares[2][1].text == "70%"
 
