@@ -49,7 +49,7 @@ class Sampled:
         if self.degrees < 1:
             return -math.inf, math.inf
         tail = (1 - confidence) / 2
-        stretch = student(tail, math.floor(self.degrees)) / -NormalDist().inv_cdf(tail)
+        stretch = _wider(tail, self.degrees)
         low, high = np.quantile(self.draws, [tail, 1 - tail]) - self.value
         return self.value + stretch * float(low), self.value + stretch * float(high)
 
@@ -79,6 +79,24 @@ def mean(figures: Sequence[Sampled]) -> Sampled:
         draws=np.mean([figure.draws for figure in figures], axis=0),
         degrees=min(sum(spreads) ** 2 / unsure, known) if unsure else known,
     )
+
+
+def lowest(figures: Sequence[Sampled], confidence: float) -> float:
+    """The end above the lowest of several figures that share their resamples, as `Sampled.interval` has one.
+
+    The lowest of many is partly the unluckiest, so its end is where the lowest would be in a resample if all
+    were the same (after White, "A Reality Check for Data Snooping", 2000).
+    """
+    least = min(figures, key=lambda figure: figure.value)
+    if least.degrees < 1:
+        return math.inf
+    tail = (1 - confidence) / 2
+    unluckiest = np.min([figure.draws - figure.value for figure in figures], axis=0)
+    return least.value - _wider(tail, least.degrees) * float(np.quantile(unluckiest, tail))
+
+
+def _wider(tail: float, degrees: float) -> float:
+    return student(tail, math.floor(degrees)) / -NormalDist().inv_cdf(tail)
 
 
 def _resamples(rows: int, generator: np.random.Generator) -> Places:
