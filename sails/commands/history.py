@@ -164,13 +164,13 @@ def sessions_show(
             say(f"{key:24} {value}")
     if record.status.verdict_reason:
         say(f"{'verdict reason':24} {record.status.verdict_reason}")
-    if measured := retention.read(record.session):
-        for finding in telling.findings(measured):
-            say(f"{'earlier lesson':24} {telling.finding_words(measured, finding)}")
     if record.status.failure:
         say(f"{'failure':24} {record.status.failure.message} {record.status.failure.remedy}")
     for note in record.status.notes:
         say(f"· {note}")
+    if measured := retention.read(record.session):
+        for finding in telling.findings(measured):
+            say(f"{'earlier lesson':24} {telling.finding_words(measured, finding)}")
 
 
 @sessions_app.command("log")
