@@ -203,7 +203,7 @@ def _measure(workspace: Workspace, spec: ProbeSpec, reporter: Reporter) -> None:
     device = training.choose_device(spec.settings.device)
     tokenizer = encoding.load_tokenizer(workspace.trained_model)
     model = training.load_model(workspace.trained_model, device)
-    longest = min(spec.settings.max_length, _context_length(model))
+    longest = min(spec.settings.max_length, training.context_length(model))
     reporter.check_stop()
     encoded = encoding.encode((*rows.lesson.train, *rows.lesson.repeated), tokenizer, longest)
     old = encoding.encode(rows.old, tokenizer, longest)
@@ -257,11 +257,3 @@ def _old_sample(earlier: Sequence[Sequence[Conversation]], early: set[str]) -> l
         mixed.append(sorted(shuffled, key=lambda row: row.fingerprint in early))
     in_turn = [row for turn in zip_longest(*mixed) for row in turn if row is not None]
     return sorted(in_turn, key=lambda row: row.fingerprint in early)[:SAMPLED]
-
-
-def _context_length(model: Any) -> int:
-    """The longest text, in tokens, that the model takes."""
-    config = model.config
-    return int(
-        getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 512
-    )

@@ -78,6 +78,14 @@ def load_model(folder: Path, device: str) -> Any:
         raise ModelLoadError(f"This machine has no usable {device} device.", "Leave out --device.") from error
 
 
+def context_length(model: Any) -> int:
+    """The longest text that the model takes, in tokens."""
+    config = model.config
+    return int(
+        getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 512
+    )
+
+
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     """Save fp32 weights with all that chat and export need; `folder` appears complete or not at all."""
     partial = folder.with_name(f".{folder.name}.partial")

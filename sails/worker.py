@@ -158,7 +158,7 @@ def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Re
         precision = training.Precision.of(device)
         tokenizer = encoding.load_tokenizer(start)
         model = training.load_model(start, device)
-        longest = min(spec.settings.max_length, _context_length(model))
+        longest = min(spec.settings.max_length, training.context_length(model))
         taught = encoding.encode((*lesson.train, *lesson.repeated), tokenizer, longest)
         for count, what in ((taught.shortened, "shortened"), (taught.left_out, "left out")):
             if count:
@@ -270,13 +270,6 @@ def _ask(
 
 def _answered(question: Question, answer: str) -> dict[str, Any]:
     return Answered(**question.model_dump(), answer=answer).model_dump()
-
-
-def _context_length(model: Any) -> int:
-    config = model.config
-    return int(
-        getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 512
-    )
 
 
 def _seen_before(session: Session) -> tuple[list[float], list[tuple[float, float]]]:
