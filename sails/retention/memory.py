@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from sails import sessions
+from sails.conversations.splitting import ENOUGH_TO_JUDGE
 from sails.errors import SailsError
 from sails.retention import lessons as taught
 from sails.retention import scores
@@ -134,7 +135,9 @@ def _square(cell: Cell | None, lesson: Lesson, part: Part, *, taught_yet: bool) 
 
 
 def _examples(cell: Cell) -> str:
-    return "1 example" if len(cell.rows) == 1 else f"{len(cell.rows)} examples"
+    count = len(cell.rows)
+    said = "1 example" if count == 1 else f"{count} examples"
+    return f"{said}, too few to judge by" if count < ENOUGH_TO_JUDGE else said
 
 
 def _general(drift: Drift | None) -> Square:

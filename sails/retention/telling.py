@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from sails.conversations.splitting import ENOUGH_TO_JUDGE
 from sails.retention.gate import LOST
 from sails.retention.scores import Changed, Finding, Lesson, Part, Retention
 
@@ -103,9 +104,12 @@ def before_and_after(found: Retention) -> list[tuple[str, str, str, str]]:
 def _arrow(found: Retention, lesson: str, part: Part) -> str:
     before = found.before.cell(lesson, part)
     after = found.after.cell(lesson, part) if found.after else None
-    if before is None and after is None:
+    cells = [cell for cell in (before, after) if cell]
+    if not cells:
         return NOTHING
-    return " → ".join(f"{cell.accuracy:.0%}" if cell else NOTHING for cell in (before, after))
+    shares = " → ".join(f"{cell.accuracy:.0%}" if cell else NOTHING for cell in (before, after))
+    count = len(cells[-1].rows)
+    return f"{shares} (of only {count})" if count < ENOUGH_TO_JUDGE else shares
 
 
 def _in_short(found: Retention, lesson: Lesson, *, new: bool, lost: bool) -> str:

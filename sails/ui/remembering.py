@@ -239,7 +239,10 @@ def of_a_session(found: Retention, *, decided: bool = True) -> None:
     The last two are left out before it is `decided`, because they stand where a person decides.
     """
     st.header(TAB, anchor=False)
-    st.markdown("Each lesson before this session and after it: the share of the answers' word pieces right.")
+    st.markdown(
+        "Each lesson before this session and after it: the share of the answers' word pieces right. Where "
+        "it rests on only a few examples, that is too few to judge by."
+    )
     lines = telling.before_and_after(found)
     st.table(
         pd.DataFrame(

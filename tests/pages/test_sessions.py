@@ -385,7 +385,7 @@ def test_a_session_shows_what_it_did_to_each_lesson(workspace):
     assert "It lost nothing of the earlier lessons." in text(page)
     table = next(t.value for t in page.table if "Lesson" in t.value.columns)
     rows = [[cell.replace("\\", "") for cell in row] for row in table.to_numpy().tolist()]
-    assert rows[0][:3] == ["1. databases", "80% → 80%", "70% → 70%"]
+    assert rows[0][:3] == ["1. databases", "80% → 80%", "70% → 70% (of only 10)"]
     assert rows[1][1] == "20% → 80%"
     (last.folder / retention.scores.FILE).write_text("{ half")
     assert "is damaged" in text(visit(session=last.id))

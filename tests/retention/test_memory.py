@@ -41,7 +41,8 @@ def test_the_map_has_a_row_for_each_model_and_a_column_for_each_lesson(workspace
     ]
     assert found.squares[1][0].said == "80% right, 40 examples"
     assert "drift 0.03" in found.squares[2][2].said
-    assert map_of(now(workspace).matrix, "held_out").squares[2][1].text == "70%"
+    unseen = map_of(now(workspace).matrix, "held_out").squares[2][1]
+    assert (unseen.text, unseen.said) == ("70%", "70% right, 10 examples, too few to judge by")
 
 
 def test_what_is_missing_is_a_dash_and_says_why(workspace):

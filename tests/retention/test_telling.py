@@ -69,16 +69,21 @@ def test_nothing_lost_and_nothing_decided_are_no_words(workspace):
 def test_a_table_has_each_lesson_before_and_after(workspace):
     *_, last = make_line(workspace, ["databases", "garden", "kitchen"], lost=0.3)
     first, second, third = telling.before_and_after(retention.read(last))
-    assert first == ("1. databases", "80% → 50%", "70% → 40%", "Lost too much.")
+    assert first == ("1. databases", "80% → 50%", "70% → 40% (of only 10)", "Lost too much.")
     assert second[0] == "2. garden"
-    assert third == ("3. kitchen", "20% → 80%", "10% → 70%", "Taught in this session: learned.")
+    assert third == ("3. kitchen", "20% → 80%", "10% → 70% (of only 10)", "Taught in this session: learned.")
 
 
 def test_what_was_not_measured_says_so(workspace):
     _, last = make_line(workspace, ["databases", "kitchen"])
     found = retention.read(last)
     found = found.model_copy(update={"after": found.after.model_copy(update={"cells": ()})})
-    assert telling.before_and_after(found)[0] == ("1. databases", "80% → –", "70% → –", "Not measured.")
+    assert telling.before_and_after(found)[0] == (
+        "1. databases",
+        "80% → –",
+        "70% → – (of only 10)",
+        "Not measured.",
+    )
 
 
 def test_answers_are_told_apart_and_the_most_changed_comes_first(workspace):
