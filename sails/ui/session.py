@@ -99,8 +99,10 @@ def _head(record: Record) -> None:
         facts.append(f"{'Took' if record.status.ended else 'So far'}: {words.duration(record.seconds)}")
     facts.append(f"Folder: {code(record.session.id)}")
     st.markdown("  \n".join(facts))
+    reason = record.status.verdict_reason
     for note in record.status.notes:
-        st.markdown(f"- {plain(note)}")
+        if not reason or reason not in note:  # that stands above already
+            st.markdown(f"- {plain(note)}")
 
 
 def _start(plan: Plan) -> str:
@@ -111,17 +113,17 @@ def _start(plan: Plan) -> str:
 
 
 def _decide(workspace: Workspace, record: Record, found: Retention | None) -> None:
-    """Why it was held back, what it answers now and answered before, and the three choices."""
+    """Why it was held back, the three choices, and what it answers now and answered before."""
     with st.container(border=True, gap="small"):
         st.header("✋ Decide", anchor=False)
         st.markdown(f"**Why you are asked:** {plain(record.status.verdict_reason or 'It was held back.')}")
         if found:
             remembering.findings(found)
-            if found.changed:
-                st.markdown("What the model that is current answers (before), and the new one (after):")
-                remembering.answers(found)
         _choices(_own_workspace(workspace, record), record)
         _publish(_own_workspace(workspace, record), record)
+        if found and found.changed:
+            st.markdown("Read these first: what the model answered before, and what the new one answers.")
+            remembering.answers(found)
 
 
 def _choices(workspace: Workspace, record: Record) -> None:
