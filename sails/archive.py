@@ -92,7 +92,7 @@ def delete(workspace: Workspace, session: Session) -> None:
 def _settled(workspace: Workspace, session: Session) -> Iterator[None]:
     """While nobody resumes or starts a session, or publishes what it holds back."""
     with contextlib.ExitStack() as held:
-        if sessions.record(session).status.verdict == "held":
+        if sessions.record(session).status.verdict in ("held", "discarded"):
             held.enter_context(publishing.alone(workspace))
         held.enter_context(sessions.queue_at_rest(workspace))
         yield

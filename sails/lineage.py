@@ -143,6 +143,8 @@ def needed(workspace: Workspace, records: Sequence[Record]) -> dict[str, Need]:
             record = by_fingerprint[fingerprint]
             itself = model.here and fingerprint == model.fingerprint
             needs.setdefault(record.session.id, Need(model.name, itself))
+            for lesson in record.status.lessons or ():  # some may have been taught again from base
+                needs.setdefault(lesson, Need(model.name, itself=False))
             fingerprint = record.status.parent
     return needs
 
@@ -168,7 +170,8 @@ def _models(workspace: Workspace, records: Sequence[Record]) -> Iterator[_Model]
         name = f"the version {version.name or version.id}"
         yield _Model(name, version.fingerprint, made.session if made else None)
     for record in records:  # its candidate goes with it, so for a session itself only its parents count
-        if record.status.verdict == "held" or record.status.state in (*RESUMABLE, "queued", "running"):
+        may_be_published = record.status.verdict in ("held", "discarded")
+        if may_be_published or record.status.state in (*RESUMABLE, "queued", "running"):
             yield _Model(f"the session {record.session.id}", record.status.parent, here=False)
 
 

@@ -1,6 +1,7 @@
 """Lineage: which model came from which, and which sessions the models that are here go back to."""
 
 import json
+import shutil
 from datetime import UTC, datetime
 
 import pytest
@@ -169,3 +170,21 @@ def test_models_in_the_other_folders_of_the_workspace_count_too(workspace, tmp_p
 def test_a_workspace_without_anything_needs_nothing(workspace):
     assert needed(workspace, []) == {}
     assert tree(workspace, []) == []
+
+
+def test_lessons_that_were_taught_again_from_base_are_needed_too(workspace):
+    a = published(workspace, "a", 1, None)
+    published(workspace, "b", 2, a)
+    first, record = sessions.history(workspace)
+    record.session.write_status(
+        record.status.model_copy(update={"parent": None, "lessons": (first.session.id,)})
+    )
+    for version in versions(workspace):
+        shutil.rmtree(workspace.versions / version.id)
+    assert reasons(workspace).keys() == {"a", "b"}
+
+
+def test_the_parents_of_a_discarded_model_stay_because_it_may_still_be_published(workspace):
+    taught(workspace, "d", "fd", None)
+    taught(workspace, "e", "fe", "fd", verdict="discarded")
+    assert reasons(workspace).keys() == {"d"}
