@@ -285,7 +285,7 @@ def sessions_retention(
 ) -> None:
     """What the current model still remembers of each lesson."""
     place = Workspace.open(workspace, output_dir=output_dir)
-    memory = memories.memory_of(place, place.situation().trained.fingerprint)
+    memory = memories.of_current(place)
     if as_json:
         say_json(measures.as_json(memory.matrix, memory.measures))
         return

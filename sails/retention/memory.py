@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sails import sessions
+from sails import demo, sessions
 from sails.conversations.splitting import ENOUGH_TO_JUDGE
 from sails.errors import SailsError
 from sails.retention import lessons as taught
@@ -38,6 +38,15 @@ class Memory:
     matrix: Matrix
     measures: Measures
     newest: Retention | None
+
+
+def of_current(workspace: Workspace) -> Memory:
+    """Of the current model; in a demo, which holds no models, of the one that was published last."""
+    fingerprint = workspace.situation().trained.fingerprint
+    if fingerprint is None and demo.is_demo(workspace):
+        verdicts = {r.status.verdict: r.status.fingerprint for r in sessions.history(workspace)}
+        fingerprint = verdicts.get("published")
+    return memory_of(workspace, fingerprint)
 
 
 def memory_of(workspace: Workspace, fingerprint: str | None) -> Memory:

@@ -41,8 +41,8 @@ HELP = (
 
 def headline(workspace: Workspace) -> None:
     """One line for the bridge, with a way to the rest; nothing when nothing was measured."""
-    memory = _of_current(workspace)
-    if memory is None or memory.measures.acc is None:
+    memory = memories.of_current(workspace)
+    if memory.measures.acc is None:
         return
     with st.container(border=True, gap="xsmall"):
         st.caption(TAB)
@@ -54,8 +54,8 @@ def headline(workspace: Workspace) -> None:
 def of_the_current_model(workspace: Workspace) -> None:
     """The whole tab."""
     with st.spinner("Reading what was measured …"):
-        memory = _of_current(workspace)
-    if memory is None or not memory.matrix.lessons:
+        memory = memories.of_current(workspace)
+    if not memory.matrix.lessons:
         st.markdown(
             "The current model was taught nothing here yet, so there is nothing that it could remember. "
             "After each lesson, this page shows what became of all lessons."
@@ -67,11 +67,6 @@ def of_the_current_model(workspace: Workspace) -> None:
     _map(memory)
     _sentences(memory)
     _newest_answers(memory)
-
-
-def _of_current(workspace: Workspace) -> Memory | None:
-    trained = workspace.situation().trained
-    return memories.memory_of(workspace, trained.fingerprint) if trained.complete else None
 
 
 # --- the map --------------------------------------------------------------------------------------
