@@ -2,16 +2,17 @@
 
     examination = Examination(workspace, session, reporter, lesson, student)
     examination.before()       # the scores of the model that it starts from, stored ones where there are any
-    examination.after()        # the candidate's, those of the base model, the gate, and changed answers
+    examination.after()        # the candidate's, those of the base model, and what the gate says
+    examination.compare_answers(answers)      # the candidate's to `examination.changed`, with the former ones
 
-Both are written into the session's retention.json. Not here: the figures made of it (`sails.retention`).
+All is written into the session's retention.json. Not here: the figures made of it (`sails.retention`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,9 +30,9 @@ from sails.sessions import Session
 from sails.teaching import Lesson
 from sails.workspace import Workspace, inspect_model
 
-SHOWN = 4  # answers that got worse, and as many that got better
+SHOWN = 3  # answers that got worse, and as many that got better
 MUCH = 0.2  # change of the share of an answer's tokens predicted right
-ANSWER_TOKENS = 48
+ANSWER_TOKENS = 48  # of each answer before and after the lesson
 LONGEST = 500  # characters of a question that is still asked
 
 
@@ -103,7 +104,7 @@ class Examination:
         assert found is not None
         cells = self._score(self.sample)
         self._tell("after", cells)
-        self.reporter.progress(0.3, "comparing it with its base model")
+        self.reporter.progress(0.4, "comparing it with its base model")
         base, general = self._compare_with_base()
         after = Measured(cells=cells, general=general)
         decision = gate.decide(
@@ -112,10 +113,8 @@ class Examination:
             published_rows(self.workspace, self.reporter.status.replaces),
             found.lessons[:-1],
         )
-        self.reporter.progress(0.5, "asking both models what changed most")
-        changed = self._changed(found.before, after)
         seconds = found.seconds + time.monotonic() - began
-        done = {"base": base, "after": after, "decision": decision, "changed": changed, "seconds": seconds}
+        done = {"base": base, "after": after, "decision": decision, "seconds": seconds}
         retention.write(self.session, found.model_copy(update=done))
 
     def _published(self, found: Retention) -> Measured:
@@ -145,40 +144,49 @@ class Examination:
         if folder is None:
             self.reporter.note("Its base model is not here, so its general knowledge is not measured.")
             return None, None
-        with _loaded(folder, student) as base:
-            general = measuring.general_drift(
-                student.model, base, folder, student.tokenizer, student.precision
-            )
-            if self.reporter.status.parent is None:
-                return None, general  # what it started from is the base model
-            own = {key: rows for key, rows in self.sample.items() if key[0] == self.session.id}
-            cells = measuring.score(base, student.tokenizer, own, student.longest, student.precision)
-            return Measured(cells=cells), general
+        base = training.load_model(folder, str(student.model.device))
+        general = measuring.general_drift(student.model, base, folder, student.tokenizer, student.precision)
+        if self.reporter.status.parent is None:
+            return None, general  # what it started from is the base model
+        own = {key: rows for key, rows in self.sample.items() if key[0] == self.session.id}
+        cells = measuring.score(base, student.tokenizer, own, student.longest, student.precision)
+        return Measured(cells=cells), general
 
     # --- answers that changed ---------------------------------------------------------------------
 
-    def _changed(self, before: Measured, after: Measured) -> tuple[Changed, ...]:
-        """The questions whose answers changed most, worst first, as both models answer them."""
-        moved = self._moved(before, after)
-        folder = self._folder_before()
-        if not moved or folder is None:
-            return ()
-        questions = [row.input for _, row, _, _ in moved]
-        new = self._answers(self.student.model, questions)
-        with _loaded(folder, self.student) as model:
-            old = self._answers(model, questions)
-        return tuple(
+    @cached_property
+    def _most_changed(self) -> list[tuple[str, Conversation, float, float]]:
+        """Lesson, row, and its share of tokens right before and after: what changed most, worst first."""
+        found = retention.read(self.session)
+        return self._moved(found.before, found.after) if found and found.after else []
+
+    @property
+    def changed(self) -> list[str]:
+        """The questions whose answers changed most, as far as their tokens tell."""
+        return [row.input for _, row, _, _ in self._most_changed]
+
+    def compare_answers(self, answers: Mapping[str, str]) -> None:
+        """Write down what the candidate answers to `changed`, beside what the model before it does."""
+        found, folder = retention.read(self.session), self._folder_before()
+        if not self.changed or folder is None or found is None:
+            return
+        began = time.monotonic()
+        model = training.load_model(folder, str(self.student.model.device))
+        old = answer(model, self.student.tokenizer, self.changed)
+        changed = tuple(
             Changed(
                 lesson=name,
                 question=row.input,
                 expected=row.output,
-                before=old[number],
-                after=new[number],
+                before=old[row.input],
+                after=answers[row.input],
                 share_before=was,
                 share_after=now,
             )
-            for number, (name, row, was, now) in enumerate(moved)
+            for name, row, was, now in self._most_changed
         )
+        seconds = found.seconds + time.monotonic() - began
+        retention.write(self.session, found.model_copy(update={"changed": changed, "seconds": seconds}))
 
     def _moved(self, before: Measured, after: Measured) -> list[tuple[str, Conversation, float, float]]:
         """Lesson, row and its share of tokens right before and now, of the rows that changed most."""
@@ -205,8 +213,12 @@ class Examination:
         folder = self.workspace.trained_model
         return folder if inspect_model(folder).fingerprint == parent else None
 
-    def _answers(self, model: Any, questions: Sequence[str]) -> list[str]:
-        return training.sample_answers(model, self.student.tokenizer, questions, ANSWER_TOKENS)
+
+def answer(model: Any, tokenizer: Any, questions: Sequence[str]) -> dict[str, str]:
+    """A model's answers by question, all generated as one batch: many cost hardly more than one."""
+    once = list(dict.fromkeys(questions))
+    said = training.sample_answers(model, tokenizer, once, ANSWER_TOKENS) if once else []
+    return dict(zip(once, said, strict=True))
 
 
 def _shares(cell: Cell) -> dict[str, float]:
@@ -216,12 +228,6 @@ def _shares(cell: Cell) -> dict[str, float]:
 
 def _can_be_asked(row: Conversation) -> bool:
     return [turn.role for turn in row.turns] == ["user", "assistant"] and len(row.input) <= LONGEST
-
-
-@contextlib.contextmanager
-def _loaded(folder: Path, student: Student) -> Iterator[Any]:
-    """Another model beside the student's, for a moment."""
-    yield training.load_model(folder, str(student.model.device)).eval()
 
 
 def stored_row(workspace: Workspace, fingerprint: str | None) -> Measured | None:

@@ -23,7 +23,7 @@ from sails.errors import BadDataError
 from sails.retention.general import PROMPTS
 from sails.retention.lessons import Sample
 from sails.retention.scores import Cell, Drift, Part
-from sails.training import AnswerLogits, Precision, load_model, sample_answers, score_rows
+from sails.training import AnswerLogits, Precision, sample_answers, score_rows
 from sails.workspace import inspect_model, read_json
 
 GENERAL_TOKENS = 32  # of each general answer
@@ -72,6 +72,7 @@ def general_drift(model: Any, base: Any, base_folder: Path, tokenizer: Any, prec
     examples = sorted(encode(rows, tokenizer, 10_000).examples, key=len)
     models = [(some, AnswerLogits(some)) for some in (base, model)]
     was_training = model.training
+    base.eval()
     model.eval()
     divergence, right, count = 0.0, 0, 0
     with torch.inference_mode():
@@ -86,11 +87,6 @@ def general_drift(model: Any, base: Any, base_folder: Path, tokenizer: Any, prec
             count += len(targets)
     model.train(was_training)
     return Drift(divergence=max(0.0, divergence / count), agreement=right / count, prompts=len(examples))
-
-
-def load_base(folder: Path, device: str) -> Any:
-    """A base model to compare with."""
-    return load_model(folder, device).eval()
 
 
 def own_answers(base: Any, folder: Path, tokenizer: Any) -> list[str]:

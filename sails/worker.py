@@ -15,7 +15,7 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +33,6 @@ from sails.teaching import Lesson
 from sails.workspace import Workspace, inspect_model
 
 VERIFIED_PROMPTS = 16
-ANSWER_TOKENS = 48  # of each answer before and after the lesson
 
 Progress = Callable[[float, str], None]
 
@@ -170,7 +169,9 @@ def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Re
             examination.before()
             reporter.result(precision=precision.name, device=device)
             reporter.progress(0.9, "asking it a few questions before the lesson")
-            _ask(model, tokenizer, lesson, "before", reporter)
+            questions = questions_for(lesson.train)
+            answers = examining.answer(model, tokenizer, [question.question for question in questions])
+            _write_down(questions, answers, "before", reporter)
         kept_back = examination.sample.get((session.id, "held_out"), ())[: planning.LOOKED_AT_ROWS]
     plan = reporter.status.plan
     assert plan is not None
@@ -202,12 +203,17 @@ def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Re
         if outcome.stopped_early:
             reporter.note(f"Stopped early at step {outcome.steps}: the held-out loss no longer improved.")
     with reporter.phase("judge"):
-        samples = training.sample_answers(model, tokenizer, run.prompts)
-        reporter.metric("samples", step=outcome.steps, prompts=list(run.prompts), answers=samples)
-        reporter.progress(0.1, "asking it the same questions after the lesson")
-        _ask(model, tokenizer, lesson, "after", reporter)
-        reporter.progress(0.2, "measuring what it knows now")
+        reporter.progress(0.1, "measuring what it knows now")
         examination.after()
+        reporter.progress(0.6, "asking it the same questions after the lesson")
+        questions = questions_for(lesson.train)
+        asked = [*run.prompts, *(question.question for question in questions), *examination.changed]
+        answers = examining.answer(model, tokenizer, asked)
+        said = [answers[prompt] for prompt in run.prompts]
+        reporter.metric("samples", step=outcome.steps, prompts=list(run.prompts), answers=said)
+        _write_down(questions, answers, "after", reporter)
+        reporter.progress(0.8, "asking the model before it what changed most")
+        examination.compare_answers(answers)
         training.save_model(model, tokenizer, session.model)
 
 
@@ -255,16 +261,14 @@ def _sample_prompts(lesson: Lesson) -> list[str]:
     return [question for question in questions if len(question) < 500] + [UNRELATED]
 
 
-def _ask(
-    model: Any, tokenizer: Any, lesson: Lesson, when: Literal["before", "after"], reporter: Reporter
+def _write_down(
+    questions: Sequence[Question],
+    answers: Mapping[str, str],
+    when: Literal["before", "after"],
+    reporter: Reporter,
 ) -> None:
-    """Put the questions that show what the lesson did, and write the answers down."""
-    from sails import training
-
-    questions = questions_for(lesson.train)
-    asked = [question.question for question in questions]
-    answers = training.sample_answers(model, tokenizer, asked, max_new_tokens=ANSWER_TOKENS)
-    items = [_answered(*pair) for pair in zip(questions, answers, strict=True)]
+    """The answers to the questions that show what the lesson did."""
+    items = [_answered(question, answers[question.question]) for question in questions]
     reporter.metric("answers", when=when, items=items)
 
 
