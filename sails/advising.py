@@ -183,6 +183,7 @@ class _Rows:
 
     lesson: teaching.Lesson
     old: Sequence[Conversation]
+    repeated: float  # share of all old rows that a round repeats
 
 
 def _measure(workspace: Workspace, spec: ProbeSpec, reporter: Reporter) -> None:
@@ -227,6 +228,7 @@ def _measure(workspace: Workspace, spec: ProbeSpec, reporter: Reporter) -> None:
         new=new,
         old=old.examples,
         batches=[[encoded.examples[n] for n in batch] for epoch in batches for batch in epoch],
+        repeated=rows.repeated,
         precision=training.Precision.of(device),
         seconds=spec.seconds - gone,
         report=reporter.progress,
@@ -245,7 +247,8 @@ def _rows(workspace: Workspace, spec: ProbeSpec) -> _Rows:
     pace = teaching.choose_pace(spec.settings, len(train), len(repeated))
     lesson = teaching.Lesson(tuple(train), (), tuple(repeated), pace)
     early = {row.fingerprint for row in repeated if 0 in row.extra[teaching.ROUNDS]}
-    return _Rows(lesson, _old_sample(list(earlier.values()), early))
+    share = len(early) / max(1, sum(map(len, earlier.values())))
+    return _Rows(lesson, _old_sample(list(earlier.values()), early), share)
 
 
 def _old_sample(earlier: Sequence[Sequence[Conversation]], early: set[str]) -> list[Conversation]:

@@ -3,12 +3,15 @@
     advice = probe(model, tokenizer, new=new, old=old, batches=batches, precision=precision, seconds=60, …)
 
 A range test (Smith 2017, "Cyclical learning rates for training neural networks") with two curves: the loss
-on rows of the lesson to come, and the loss on rows of earlier lessons. The steps are those that the session
-itself would begin with, its repeated old rows included. Not here: which rows these are (`sails.advising`).
+on rows of the lesson to come, and the loss on rows of earlier lessons. What is tried at each rate is the
+whole session in small: some of its batches, with the old rows that they repeat, for a few rounds, at a rate
+that rises and falls as in the session. Its first steps alone would say little: there, anything new disturbs
+what is old, and the later rounds mend it. Not here: which rows these are (`sails.advising`).
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,9 +30,11 @@ from sails.training import AnswerLogits, Precision, evaluate
 RATES = (5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4)
 GRIDS = (RATES, RATES[1:6], RATES[1:6:2])  # the fewer steps the time allows, the coarser
 ROWS = 24  # of each kind are scored, the same ones for all rates
-MOST_STEPS, ENOUGH_STEPS, LEAST_STEPS = 24, 6, 4  # at each rate
+ROUNDS = 3  # of the session in small
+MOST_STEPS, ENOUGH_STEPS, LEAST_STEPS = 24, 9, 6  # at each rate
 TIMED_STEPS = 3  # before the first trial, to know how fast they go
 WARM_UP = 2  # steps below the full rate
+LOWEST = 0.1  # of the rate, at the last step
 RISE = 0.01  # share by which the loss on old rows may rise
 CAREFUL = 0.85  # of the time that is left is planned for
 
@@ -41,6 +46,7 @@ def probe(
     new: Sequence[Example],
     old: Sequence[Example],
     batches: Sequence[Sequence[Example]],
+    repeated: float = 0.0,
     precision: Precision,
     seconds: float,
     report: Callable[[float, str], None],
@@ -50,16 +56,20 @@ def probe(
 
     Advised is, of the rates from the lowest up to the first one that breaks the rule, the one at which the
     loss on the new rows falls most; the rule is that it falls, and that the loss on the old rows rises by no
-    more than 1 %. `seconds` from now it ends, whatever it has tried by then. `report(fraction, words)` hears
-    of each trial, `check` may raise between two steps.
+    more than 1 %. `batches` are the session's own, made of `new` and of the old rows that it repeats; of the
+    old rows that are scored a share `repeated` are such, the others come from `old`. `seconds` from now it
+    ends, whatever it has tried by then. `report(fraction, words)` hears of each trial, `check` may raise
+    between two steps.
     """
     if not new or not old or not batches:
         raise ValueError("rows of both kinds and batches are needed")
     began = time.monotonic()
     run = _Probe(model, tokenizer.pad_token_id, precision, batches, began + seconds, check)
-    samples = spread(new, ROWS), spread(old, ROWS)
-    before = run.score(samples)
+    run.score((spread(new, ROWS), spread(old, ROWS)))  # to know how long that takes
     rates, steps = run.affordable()
+    run.batches = batches[: max(1, steps // ROUNDS)]
+    samples = _samples(new, old, run.batches, repeated)
+    before = run.score(samples)
     trials: list[Trial] = []
     ended = ""
     for number, rate in enumerate(rates):
@@ -86,9 +96,20 @@ def probe(
     )
 
 
+def _samples(
+    new: Sequence[Example], old: Sequence[Example], batches: Sequence[Sequence[Example]], repeated: float
+) -> tuple[list[Example], list[Example]]:
+    """The new and the old rows that are scored."""
+    is_new = {id(example) for example in new}
+    taught = [example for batch in batches for example in batch]
+    learned = [example for example in taught if id(example) in is_new]
+    again = spread([example for example in taught if id(example) not in is_new], round(ROWS * repeated))
+    return spread(learned or new, ROWS), [*again, *spread(old, ROWS - len(again))]
+
+
 def spread(rows: Sequence[Example], count: int) -> list[Example]:
     """At most `count` of the rows, from all over them."""
-    step = max(1.0, len(rows) / count)
+    step = max(1.0, len(rows) / max(1, count))
     return [rows[int(n * step)] for n in range(min(count, len(rows)))]
 
 
@@ -211,7 +232,7 @@ class _Probe:
                     if time.monotonic() > self.deadline:
                         return False
                     for group in optimizer.param_groups:
-                        group["lr"] = rate * min(1.0, (step + 1) / (WARM_UP + 1))
+                        group["lr"] = rate * _part_of_rate(step, steps)
                     self._step(self.batches[step % len(self.batches)], parameters, optimizer)
             return True
         finally:
@@ -231,3 +252,11 @@ class _Probe:
     def _restore(self) -> None:
         for parameter, kept in zip(self.model.parameters(), self.weights, strict=True):
             parameter.copy_(kept)
+
+
+def _part_of_rate(step: int, steps: int) -> float:
+    """The part of the rate at a step, from 0: up in the first ones, then down a cosine, as in a session."""
+    if step < WARM_UP:
+        return (step + 1) / (WARM_UP + 1)
+    done = (step - WARM_UP) / max(1, steps - WARM_UP)
+    return LOWEST + (1 - LOWEST) * (1 + math.cos(math.pi * done)) / 2

@@ -103,7 +103,7 @@ def test_a_lesson_that_disturbs_nothing_gets_the_rate_that_learns_most(tiny):
     assert Advice.model_validate_json(advice.model_dump_json()) == advice
 
 
-def test_a_lesson_that_contradicts_the_earlier_one_ends_the_search_early(tiny):
+def test_a_lesson_that_contradicts_the_earlier_one_gets_a_rate_below_those_that_harm_it(tiny):
     model, tokenizer = tiny
     old = rows(tokenizer, "Which hill is number {}?", "Hill {} it is.")
     weights = {name: value.clone() for name, value in model.state_dict().items()}
@@ -119,7 +119,6 @@ def test_a_lesson_that_contradicts_the_earlier_one_ends_the_search_early(tiny):
     model.load_state_dict(weights)
     broken = [trial for trial in advice.trials if trial.old_loss > 1.01 * advice.old_loss]
     assert broken
-    assert len(advice.trials) < len(RATES)
     assert advice.learning_rate is None or advice.learning_rate < broken[0].learning_rate
 
 
@@ -169,16 +168,16 @@ def clock(monkeypatch) -> Clock:
 
 def test_it_ends_when_its_time_is_over_and_says_what_it_did_not_try(tiny, clock):
     new = rows(tiny[1], "What is {}?", "It is {}.")
-    advice = measure(tiny, new=new, old=new, batches=batches_of(new), seconds=15.0, check=clock.check)
+    advice = measure(tiny, new=new, old=new, batches=batches_of(new), seconds=18.0, check=clock.check)
     assert [trial.learning_rate for trial in advice.trials] == [1e-5]
     assert "There was no time to try 5e-5 and more." in advice.reason
-    assert clock.now <= 17
+    assert clock.now <= 20
     advice = measure(tiny, new=new, old=new, batches=batches_of(new), seconds=0.0, check=clock.check)
     assert (advice.learning_rate, advice.trials) == (None, ())
 
 
 @pytest.mark.parametrize(
-    ("seconds", "grid", "steps"), [(1000.0, 0, MOST_STEPS), (90.0, 0, 8), (60.0, 1, 7), (40.0, 2, 7)]
+    ("seconds", "grid", "steps"), [(1000.0, 0, MOST_STEPS), (110.0, 0, 10), (80.0, 1, 10), (50.0, 2, 10)]
 )
 def test_little_time_tries_fewer_rates_rather_than_too_few_steps_at_each(tiny, clock, seconds, grid, steps):
     new = rows(tiny[1], "What is {}?", "It is {}.")
