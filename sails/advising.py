@@ -25,13 +25,14 @@ from sails.foresight import Choices, Foresight
 from sails.launchers import local
 from sails.reporting import Reporter
 from sails.retention import lessons
+from sails.retention.replay import replayed
 from sails.sessions import Advice, ProbeSpec, Record, Session, Settings
 from sails.workspace import Workspace
 
 MATTERS = ("replay_share", "batch_size", "max_length", "seed")  # of the settings
 LEAST_SECONDS, SHARE = 60.0, 0.1  # it may take so long, or this share of the training, whichever is longer
 NAME = "probe"
-SAMPLED = 24  # old rows that are scored
+MOST_OLD = 200  # old rows that are tokenized
 
 log = logging.getLogger("sails.worker")
 
@@ -179,11 +180,13 @@ def run_probe(job: Session, spec: ProbeSpec, reporter: Reporter) -> None:
 
 @dataclass(frozen=True)
 class _Rows:
-    """The rows of the session to come, and those old ones that are scored."""
+    """The rows of the session to come; how many old ones a round repeats for each new one, and of all."""
 
-    lesson: teaching.Lesson
+    train: Sequence[Conversation]
     old: Sequence[Conversation]
-    repeated: float  # share of all old rows that a round repeats
+    pace: planning.Pace
+    each: float
+    repeated: float
 
 
 def _measure(workspace: Workspace, spec: ProbeSpec, reporter: Reporter) -> None:
@@ -193,42 +196,28 @@ def _measure(workspace: Workspace, spec: ProbeSpec, reporter: Reporter) -> None:
     if not situation.trained.complete or situation.trained.fingerprint != reporter.status.parent:
         raise WorkspaceError("The model changed before it could be measured.", "Measure it again.")
     rows = _rows(workspace, spec)
-    need = planning.estimate(
-        workspace.trained_model, rows.lesson.pace, spec.settings.max_length, export=False
-    )
+    need = planning.estimate(workspace.trained_model, rows.pace, spec.settings.max_length, export=False)
     planning.refuse_if_too_big(replace(need, disk=0), workspace.root)  # nothing is written
     reporter.check_stop()
     from sails import encoding, training  # heavy, and not needed for a request that cannot be met
-    from sails.probing import probe
+    from sails.probing import Mixture, probe
 
     device = training.choose_device(spec.settings.device)
     tokenizer = encoding.load_tokenizer(workspace.trained_model)
     model = training.load_model(workspace.trained_model, device)
     longest = min(spec.settings.max_length, training.context_length(model))
     reporter.check_stop()
-    encoded = encoding.encode((*rows.lesson.train, *rows.lesson.repeated), tokenizer, longest)
+    new = encoding.encode(rows.train, tokenizer, longest)
     old = encoding.encode(rows.old, tokenizer, longest)
-    new = [
-        example
-        for number, example in zip(encoded.kept, encoded.examples, strict=True)
-        if number < len(rows.lesson.train)
-    ]
-    place = {number: n for n, number in enumerate(encoded.kept)}
-    batches = encoding.schedule(
-        encoded.lengths,
-        [[place[n] for n in numbers if n in place] for numbers in rows.lesson.rounds()],
-        seed=spec.settings.seed,
-        token_budget=rows.lesson.pace.token_budget,
-        batch_size=rows.lesson.pace.batch_size,
-    )
+    pace, lengths = rows.pace, (*new.lengths, *old.lengths)
+    in_a_batch = pace.batch_size or (pace.token_budget or 0) * len(lengths) // sum(lengths)
     gone = (datetime.now(UTC) - began).total_seconds()
     advice = probe(
         model,
         tokenizer,
-        new=new,
+        new=new.examples,
         old=old.examples,
-        batches=[[encoded.examples[n] for n in batch] for epoch in batches for batch in epoch],
-        repeated=rows.repeated,
+        mixture=Mixture(max(1, in_a_batch), rows.each, rows.repeated),
         precision=training.Precision.of(device),
         seconds=spec.seconds - gone,
         report=reporter.progress,
@@ -243,20 +232,17 @@ def _rows(workspace: Workspace, spec: ProbeSpec) -> _Rows:
     train = teaching.peek(workspace, spec.dataset).train
     ids = lessons.taught_to(workspace, workspace.situation().trained.fingerprint)
     earlier = teaching.repeatable(lessons.rows_of_all(workspace, ids, train), train)
-    repeated = teaching.choose_repeated(earlier, len(train), spec.settings)
-    pace = teaching.choose_pace(spec.settings, len(train), len(repeated))
-    lesson = teaching.Lesson(tuple(train), (), tuple(repeated), pace)
-    early = {row.fingerprint for row in repeated if 0 in row.extra[teaching.ROUNDS]}
-    share = len(early) / max(1, sum(map(len, earlier.values())))
-    return _Rows(lesson, _old_sample(list(earlier.values()), early), share)
+    total = sum(map(len, earlier.values()))
+    count = replayed(len(train), total, spec.settings.replay_share)
+    pace = teaching.choose_pace(spec.settings, len(train), count)
+    return _Rows(train, _in_turn(list(earlier.values())), pace, count / len(train), count / max(1, total))
 
 
-def _old_sample(earlier: Sequence[Sequence[Conversation]], early: set[str]) -> list[Conversation]:
-    """Old rows to be scored, evenly from all lessons; those that the first round repeats come last."""
+def _in_turn(earlier: Sequence[Sequence[Conversation]]) -> list[Conversation]:
+    """Old rows evenly from all lessons, each shuffled, as many as a session in small may need."""
     mixed = []
     for number, rows in enumerate(earlier):
         shuffled = sorted(rows, key=lambda row: row.fingerprint)
         random.Random(number).shuffle(shuffled)
-        mixed.append(sorted(shuffled, key=lambda row: row.fingerprint in early))
-    in_turn = [row for turn in zip_longest(*mixed) for row in turn if row is not None]
-    return sorted(in_turn, key=lambda row: row.fingerprint in early)[:SAMPLED]
+        mixed.append(shuffled)
+    return [row for turn in zip_longest(*mixed) for row in turn if row is not None][:MOST_OLD]

@@ -4,9 +4,9 @@
 
 A range test (Smith 2017, "Cyclical learning rates for training neural networks") with two curves: the loss
 on rows of the lesson to come, and the loss on rows of earlier lessons. What is tried at each rate is the
-whole session in small: some of its batches, with the old rows that they repeat, for a few rounds, at a rate
-that rises and falls as in the session. Its first steps alone would say little: there, anything new disturbs
-what is old, and the later rounds mend it. Not here: which rows these are (`sails.advising`).
+whole session in small: some of its new rows for a few rounds, with old rows as often as the session repeats
+them, at a rate that rises and falls as in the session. Its first steps alone would say little: there,
+anything new disturbs what is old, and later steps mend it. Not here: which rows these are (`sails.advising`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import takewhile, zip_longest
 from typing import Any
 
 import torch
@@ -39,14 +39,25 @@ RISE = 0.01  # share by which the loss on old rows may rise
 CAREFUL = 0.85  # of the time that is left is planned for
 
 
+@dataclass(frozen=True)
+class Mixture:
+    """How a session mixes its rows: so many `rows` in a batch; in a round `each` old rows for one new row.
+
+    These are the share `repeated` of all old rows.
+    """
+
+    rows: int
+    each: float = 0.0
+    repeated: float = 1.0
+
+
 def probe(
     model: Any,
     tokenizer: Any,
     *,
     new: Sequence[Example],
     old: Sequence[Example],
-    batches: Sequence[Sequence[Example]],
-    repeated: float = 0.0,
+    mixture: Mixture,
     precision: Precision,
     seconds: float,
     report: Callable[[float, str], None],
@@ -56,26 +67,24 @@ def probe(
 
     Advised is, of the rates from the lowest up to the first one that breaks the rule, the one at which the
     loss on the new rows falls most; the rule is that it falls, and that the loss on the old rows rises by no
-    more than 1 %. `batches` are the session's own, made of `new` and of the old rows that it repeats; of the
-    old rows that are scored a share `repeated` are such, the others come from `old`. `seconds` from now it
-    ends, whatever it has tried by then. `report(fraction, words)` hears of each trial, `check` may raise
-    between two steps.
+    more than 1 %. `seconds` from now it ends, whatever it has tried by then. `report(fraction, words)` hears
+    of each trial, `check` may raise between two steps.
     """
-    if not new or not old or not batches:
-        raise ValueError("rows of both kinds and batches are needed")
+    if not new or not old:
+        raise ValueError("rows of both kinds are needed")
     began = time.monotonic()
-    run = _Probe(model, tokenizer.pad_token_id, precision, batches, began + seconds, check)
+    run = _Probe(model, tokenizer.pad_token_id, precision, began + seconds, check)
     run.score((spread(new, ROWS), spread(old, ROWS)))  # to know how long that takes
+    run.batches, samples = in_small(new, old, mixture, MOST_STEPS)
     rates, steps = run.affordable()
-    run.batches = batches[: max(1, steps // ROUNDS)]
-    samples = _samples(new, old, run.batches, repeated)
+    run.batches, samples = in_small(new, old, mixture, steps)
     before = run.score(samples)
     trials: list[Trial] = []
     ended = ""
     for number, rate in enumerate(rates):
         report(number / len(rates), f"trying {format_rate(rate)}, {number + 1} of {len(rates)}")
         try:
-            trial = run.trial(rate, steps, samples)
+            trial = run.trial(rate, samples)
         except DivergedError:
             ended = f"At {format_rate(rate)} its error was no number any more."
             break
@@ -96,15 +105,27 @@ def probe(
     )
 
 
-def _samples(
-    new: Sequence[Example], old: Sequence[Example], batches: Sequence[Sequence[Example]], repeated: float
-) -> tuple[list[Example], list[Example]]:
-    """The new and the old rows that are scored."""
-    is_new = {id(example) for example in new}
-    taught = [example for batch in batches for example in batch]
-    learned = [example for example in taught if id(example) in is_new]
-    again = spread([example for example in taught if id(example) not in is_new], round(ROWS * repeated))
-    return spread(learned or new, ROWS), [*again, *spread(old, ROWS - len(again))]
+Batches = list[list[Example]]
+Samples = tuple[Sequence[Example], Sequence[Example]]
+
+
+def in_small(
+    new: Sequence[Example], old: Sequence[Example], mixture: Mixture, steps: int
+) -> tuple[Batches, Samples]:
+    """At most so many batches of a session in small, and its new and old rows, which are scored.
+
+    Each round goes once through its new rows, and through the next ones of its old rows.
+    """
+    a_round = max(1, steps // ROUNDS) * mixture.rows
+    learned = spread(new, max(1, round(a_round / (1 + mixture.each))))
+    count = min(round(len(learned) * mixture.each), len(old))
+    kept = spread(old, max(1, round(count / mixture.repeated))) if count else spread(old, ROWS)
+    batches: Batches = []
+    for number in range(ROUNDS):
+        repeated = [kept[(number * count + n) % len(kept)] for n in range(count)]
+        mixed = [row for pair in zip_longest(learned, repeated) for row in pair if row is not None]
+        batches += [mixed[n : n + mixture.rows] for n in range(0, len(mixed), mixture.rows)]
+    return batches[:steps], (learned, kept)
 
 
 def spread(rows: Sequence[Example], count: int) -> list[Example]:
@@ -159,9 +180,9 @@ class _Probe:
     model: Any
     padding: int
     precision: Precision
-    batches: Sequence[Sequence[Example]]
     deadline: float  # on the machine's own clock
     check: Callable[[], None]
+    batches: Batches = field(default_factory=list)
     scoring: float = 0.0  # seconds that scoring takes
     weights: list[torch.Tensor] = field(init=False)
 
@@ -169,7 +190,7 @@ class _Probe:
         self.weights = [parameter.detach().clone() for parameter in self.model.parameters()]
         self.answer_logits = AnswerLogits(self.model)
 
-    def score(self, samples: tuple[Sequence[Example], Sequence[Example]]) -> tuple[float, float]:
+    def score(self, samples: Samples) -> tuple[float, float]:
         """Loss on the new and on the old rows, in nats an answer token."""
         began = time.monotonic()
         losses = []
@@ -201,10 +222,9 @@ class _Probe:
         finally:
             self._restore()
 
-    def trial(
-        self, rate: float, steps: int, samples: tuple[Sequence[Example], Sequence[Example]]
-    ) -> Trial | None:
-        """So many steps at that rate and what they did; None when the time does not suffice."""
+    def trial(self, rate: float, samples: Samples) -> Trial | None:
+        """The session in small at that rate, and what it did; None when the time does not suffice."""
+        steps = len(self.batches)
         try:
             if not self._take_steps(rate, steps) or time.monotonic() + self.scoring > self.deadline:
                 return None

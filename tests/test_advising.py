@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sails import advising, cli, foresight, library, locks, sessions, teaching
+from sails import advising, cli, foresight, library, locks, sessions
 from sails.behavior import describe_learning_rate, format_rate
 from sails.errors import BusyError, RequestError, ViewOnlyError
 from sails.foresight import Choices
@@ -145,15 +145,13 @@ def test_a_measurement_that_meets_a_training_or_another_model_says_so(workspace,
     assert "The model changed before it could be measured" in failure.message
 
 
-def test_old_rows_that_the_first_round_does_not_repeat_are_scored_first(workspace, choices):
+def test_old_rows_are_mixed_in_as_the_session_would_repeat_them(workspace, choices):
     spec = advising.start(workspace, dataclasses.replace(choices, settings=Settings(replay_share=0.2))).spec()
     assert isinstance(spec, ProbeSpec)
     rows = advising._rows(workspace, spec)
-    early = {row.fingerprint for row in rows.lesson.repeated if 0 in row.extra[teaching.ROUNDS]}
-    scored = [row.fingerprint in early for row in rows.old]
-    assert 0 < sum(scored) < len(scored)
-    assert scored == sorted(scored)
-    assert len(rows.lesson.rounds()[0]) == len(rows.lesson.train) + len(early)
+    assert rows.each == pytest.approx(0.25, abs=0.05)
+    assert rows.repeated == pytest.approx(rows.each * len(rows.train) / len(rows.old))
+    assert rows.pace.token_budget == 256
 
 
 # --- what it holds for ----------------------------------------------------------------------------

@@ -7,13 +7,14 @@ import torch
 
 from sails.conversations import Conversation, Turn
 from sails.encoding import Example, collate, encode, load_tokenizer
-from sails.probing import GRIDS, MOST_STEPS, RATES, ROWS, advised, probe, spread
+from sails.probing import GRIDS, RATES, ROUNDS, ROWS, Mixture, advised, in_small, probe, spread
 from sails.reporting import Stopped
 from sails.sessions import Advice, Trial
 from sails.training import Precision, load_model
 from tests.tiny import make_tiny_model
 
 FP32 = Precision("cpu", bf16=False)
+OF_FIVE = Mixture(rows=5)  # and no old rows among them
 
 
 @pytest.fixture(scope="module")
@@ -28,18 +29,14 @@ def rows(tokenizer, question: str, answer: str, count: int = 20) -> list[Example
     return list(encode(talks, tokenizer, 128).examples)
 
 
-def measure(tiny, *, new, old, batches, seconds=60.0, said=None, check=lambda: None) -> Advice:
+def measure(tiny, *, new, old, mixture=OF_FIVE, seconds=60.0, said=None, check=lambda: None) -> Advice:
     def report(fraction, words):
         if said is not None:
             said.append((fraction, words))
 
     return probe(
-        *tiny, new=new, old=old, batches=batches, precision=FP32, seconds=seconds, report=report, check=check
+        *tiny, new=new, old=old, mixture=mixture, precision=FP32, seconds=seconds, report=report, check=check
     )
-
-
-def batches_of(examples: list[Example], size: int = 5) -> list[list[Example]]:
-    return [examples[n : n + size] for n in range(0, len(examples), size)]
 
 
 def trial(rate: float, new: float, old: float) -> Trial:
@@ -86,6 +83,22 @@ def test_a_sample_comes_from_all_over_the_rows():
     assert spread(range(3), ROWS) == [0, 1, 2]  # type: ignore[comparison-overlap, arg-type]
 
 
+def test_a_session_in_small_mixes_new_and_old_rows_as_the_session_does(tiny):
+    new = rows(tiny[1], "What is {}?", "It is {}.", 30)
+    old = rows(tiny[1], "Where is {}?", "At {}.", 30)
+    batches, (learned, kept) = in_small(new, old, Mixture(rows=4, each=1.0, repeated=1 / 3), steps=12)
+    assert len(batches) == 12
+    assert {len(batch) for batch in batches} == {4}
+    taught = [id(row) for batch in batches for row in batch]
+    assert len(learned) == 8
+    assert all(taught.count(id(row)) == ROUNDS for row in learned)
+    assert len(kept) == 24
+    assert all(taught.count(id(row)) == 1 for row in kept)  # a third in each round, never the same
+    batches, (learned, kept) = in_small(new, old, Mixture(rows=4), steps=12)
+    assert len(kept) == ROWS
+    assert not {id(row) for row in kept} & {id(row) for batch in batches for row in batch}
+
+
 # --- measuring ------------------------------------------------------------------------------------
 
 
@@ -93,10 +106,10 @@ def test_a_lesson_that_disturbs_nothing_gets_the_rate_that_learns_most(tiny):
     new = rows(tiny[1], "Which hill is number {}?", "Hill {} it is.")
     old = rows(tiny[1], "Which hill is number {}?", "Hill {} it is.", 40)[20:]
     said: list[tuple[float, str]] = []
-    advice = measure(tiny, new=new, old=old, batches=batches_of(new), said=said)
+    advice = measure(tiny, new=new, old=old, said=said)
     assert advice.learning_rate == RATES[-1]
     assert [trial.learning_rate for trial in advice.trials] == list(RATES)
-    assert {trial.steps for trial in advice.trials} == {MOST_STEPS}
+    assert {trial.steps for trial in advice.trials} == {12}  # three rounds of twenty rows
     assert advice.trials[-1].new_loss < advice.trials[0].new_loss < advice.new_loss
     assert said[0] == (0.0, f"trying 5e-6, 1 of {len(RATES)}")
     assert [fraction for fraction, _ in said] == sorted(fraction for fraction, _ in said)
@@ -115,7 +128,7 @@ def test_a_lesson_that_contradicts_the_earlier_one_gets_a_rate_below_those_that_
         optimizer.step()
         optimizer.zero_grad()
     new = rows(tokenizer, "Which hill is number {}?", "No, {} never.")
-    advice = measure(tiny, new=new, old=old, batches=batches_of(new))
+    advice = measure(tiny, new=new, old=old)
     model.load_state_dict(weights)
     broken = [trial for trial in advice.trials if trial.old_loss > 1.01 * advice.old_loss]
     assert broken
@@ -126,7 +139,7 @@ def test_the_weights_are_as_before_and_two_measurements_agree(tiny):
     new = rows(tiny[1], "What is {}?", "It is {}.")
     old = rows(tiny[1], "Where is {}?", "At {}.")
     before = {name: value.clone() for name, value in tiny[0].state_dict().items()}
-    first, second = (measure(tiny, new=new, old=old, batches=batches_of(new)) for _ in range(2))
+    first, second = (measure(tiny, new=new, old=old) for _ in range(2))
     assert first.trials == second.trials
     assert all(torch.equal(value, before[name]) for name, value in tiny[0].state_dict().items())
     assert all(parameter.grad is None for parameter in tiny[0].parameters())
@@ -142,7 +155,7 @@ def test_it_stops_between_two_steps_when_asked_and_leaves_the_weights_as_before(
             raise Stopped
 
     with pytest.raises(Stopped):
-        measure(tiny, new=new, old=new, batches=batches_of(new), check=check)
+        measure(tiny, new=new, old=new, check=check)
     assert all(torch.equal(value, before[name]) for name, value in tiny[0].state_dict().items())
 
 
@@ -168,20 +181,20 @@ def clock(monkeypatch) -> Clock:
 
 def test_it_ends_when_its_time_is_over_and_says_what_it_did_not_try(tiny, clock):
     new = rows(tiny[1], "What is {}?", "It is {}.")
-    advice = measure(tiny, new=new, old=new, batches=batches_of(new), seconds=18.0, check=clock.check)
+    advice = measure(tiny, new=new, old=new, seconds=18.0, check=clock.check)
     assert [trial.learning_rate for trial in advice.trials] == [1e-5]
     assert "There was no time to try 5e-5 and more." in advice.reason
     assert clock.now <= 20
-    advice = measure(tiny, new=new, old=new, batches=batches_of(new), seconds=0.0, check=clock.check)
+    advice = measure(tiny, new=new, old=new, seconds=0.0, check=clock.check)
     assert (advice.learning_rate, advice.trials) == (None, ())
 
 
 @pytest.mark.parametrize(
-    ("seconds", "grid", "steps"), [(1000.0, 0, MOST_STEPS), (110.0, 0, 10), (80.0, 1, 10), (50.0, 2, 10)]
+    ("seconds", "grid", "steps"), [(1000.0, 0, 12), (110.0, 0, 9), (80.0, 1, 9), (50.0, 2, 9)]
 )
 def test_little_time_tries_fewer_rates_rather_than_too_few_steps_at_each(tiny, clock, seconds, grid, steps):
     new = rows(tiny[1], "What is {}?", "It is {}.")
-    advice = measure(tiny, new=new, old=new, batches=batches_of(new), seconds=seconds, check=clock.check)
+    advice = measure(tiny, new=new, old=new, seconds=seconds, check=clock.check)
     assert tuple(trial.learning_rate for trial in advice.trials) == GRIDS[grid]
     assert {trial.steps for trial in advice.trials} == {steps}
     assert clock.now <= seconds
@@ -190,7 +203,7 @@ def test_little_time_tries_fewer_rates_rather_than_too_few_steps_at_each(tiny, c
 def test_a_rate_that_tears_the_model_apart_ends_the_search(tiny, monkeypatch):
     monkeypatch.setattr("sails.probing.GRIDS", ((1e-5, 1e30),))
     new = rows(tiny[1], "What is {}?", "It is {}.")
-    advice = measure(tiny, new=new, old=new, batches=batches_of(new))
+    advice = measure(tiny, new=new, old=new)
     assert advice.learning_rate == 1e-5
     assert advice.reason.endswith("At 1e30 its error was no number any more.")
 
@@ -198,4 +211,4 @@ def test_a_rate_that_tears_the_model_apart_ends_the_search(tiny, monkeypatch):
 def test_without_rows_of_both_kinds_there_is_nothing_to_compare(tiny):
     new = rows(tiny[1], "What is {}?", "It is {}.")
     with pytest.raises(ValueError, match="both kinds"):
-        measure(tiny, new=new, old=[], batches=batches_of(new))
+        measure(tiny, new=new, old=[])
