@@ -2,11 +2,13 @@
 
     export SAILS_WORKSPACE=recording
     sails pipeline --data-file examples/programming_basics.json --name "Programming basics"
-    sails train --data-file examples/web_development.json --name "Web development"
+    sails train --data-file examples/web_development.json --name "Web development" --preset quick
     sails train --data-file examples/web_development.json --name "Web development again" \\
+        --preset quick --learning-rate 5e-5
+    sails train --data-file examples/databases.json --name "Databases in a hurry" --preset quick \\
+        --learning-rate 3e-4 --replay-share 0
+    sails pipeline --data-file examples/databases.json --name "Databases" --preset quick \\
         --learning-rate 5e-5
-    sails pipeline --data-file examples/databases.json --name "Databases" --preset thorough \\
-        --learning-rate 3e-5
     sails train --data-file examples/programming_basics.json --name "Programming once more" --detach
     sails sessions stop last
     python examples/record_demo.py recording examples/demo

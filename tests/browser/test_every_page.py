@@ -14,6 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from sails import demo
+from sails.sessions import Session
 from sails.ui.frame import PAGES
 from sails.workspace import Workspace
 from tests.browser.conftest import Dashboard
@@ -24,13 +25,16 @@ THEMES = {"light": "rgb(255, 255, 255)", "dark": "rgb(16, 25, 29)"}
 SIZES = {"laptop": (1440, 900), "phone": (390, 844)}
 SERIOUS = ("serious", "critical")
 
-FIRST, LAST = "20261125-092024-programming-basics", "20261125-093401-databases"
+FIRST, LAST = "20261125-132453-programming-basics", "20261125-134406-databases"
+HELD = "20261125-134053-databases-in-a-hurry"
 VIEWS = {
     **{page.title.lower().replace(" ", "-"): (page.title, "") for page in PAGES},
     "one-dataset": ("Data", "?dataset=web-development"),
     "one-training": ("Train", f"?session={LAST}"),
     "one-session": ("Sessions", f"?session={FIRST}"),
+    "held": ("Sessions", f"?session={HELD}"),
     "comparison": ("Sessions", f"?compare={FIRST},{LAST}"),
+    "remembering": ("Sessions", "?view=What+it+still+remembers"),
     "versions": ("Sessions", "?view=Versions"),
 }
 
@@ -44,6 +48,9 @@ def furnished(dashboard: Dashboard) -> Workspace:
     demo.make(workspace)
     (workspace.root / demo.MARK).unlink()
     make_situation(workspace.root, 3)
+    made = Session(workspace.sessions / LAST)  # its model is the one that is here
+    fingerprint = workspace.situation().trained.fingerprint
+    made.write_status(made.written_status().model_copy(update={"fingerprint": fingerprint}))
     return workspace
 
 
