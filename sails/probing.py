@@ -35,7 +35,7 @@ MOST_STEPS, ENOUGH_STEPS, LEAST_STEPS = 24, 9, 6  # at each rate
 TIMED_STEPS = 3  # before the first trial, to know how fast they go
 WARM_UP = 2  # steps below the full rate
 LOWEST = 0.1  # of the rate, at the last step
-RISE = 0.01  # share by which the loss on old rows may rise
+RISE = 0.01  # share of the larger loss by which that on old rows may rise
 CAREFUL = 0.85  # of the time that is left is planned for
 
 
@@ -66,9 +66,9 @@ def probe(
     """Try each rate for the same few steps, and advise one; the model's weights are as before afterwards.
 
     Advised is, of the rates from the lowest up to the first one that breaks the rule, the one at which the
-    loss on the new rows falls most; the rule is that it falls, and that the loss on the old rows rises by no
-    more than 1 %. `seconds` from now it ends, whatever it has tried by then. `report(fraction, words)` hears
-    of each trial, `check` may raise between two steps.
+    loss on the new rows falls most; `follows_the_rule` says what the rule is. `seconds` from now it ends,
+    whatever it has tried by then. `report(fraction, words)` hears of each trial, `check` may raise between
+    two steps.
     """
     if not new or not old:
         raise ValueError("rows of both kinds are needed")
@@ -138,8 +138,12 @@ def spread(rows: Sequence[Example], count: int) -> list[Example]:
 
 
 def follows_the_rule(trial: Trial, new_before: float, old_before: float) -> bool:
-    """Whether the new rows' loss fell and the old rows' did not rise by more than 1 %."""
-    return trial.new_loss < new_before and trial.old_loss <= (1 + RISE) * old_before
+    """Whether the new rows' loss fell and the old rows' did not rise by more than 1 % of the larger of both.
+
+    Of the old rows' own loss, 1 % would be next to nothing where they are known by heart.
+    """
+    allowed = RISE * max(old_before, new_before)
+    return trial.new_loss < new_before and trial.old_loss <= old_before + allowed
 
 
 def advised(trials: Sequence[Trial], new_before: float, old_before: float) -> tuple[float | None, str]:

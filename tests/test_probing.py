@@ -7,7 +7,18 @@ import torch
 
 from sails.conversations import Conversation, Turn
 from sails.encoding import Example, collate, encode, load_tokenizer
-from sails.probing import GRIDS, RATES, ROUNDS, ROWS, Mixture, advised, in_small, probe, spread
+from sails.probing import (
+    GRIDS,
+    RATES,
+    ROUNDS,
+    ROWS,
+    Mixture,
+    advised,
+    follows_the_rule,
+    in_small,
+    probe,
+    spread,
+)
 from sails.reporting import Stopped
 from sails.sessions import Advice, Trial
 from sails.training import Precision, load_model
@@ -47,13 +58,18 @@ def trial(rate: float, new: float, old: float) -> Trial:
 
 
 def test_the_highest_rate_that_learns_and_keeps_the_old_is_advised():
-    trials = [trial(1e-5, 1.9, 1.0), trial(2e-5, 1.8, 1.01), trial(5e-5, 1.5, 1.02)]
+    trials = [trial(1e-5, 1.9, 1.0), trial(2e-5, 1.8, 1.01), trial(5e-5, 1.5, 1.03)]
     rate, reason = advised(trials, 2.0, 1.0)
     assert rate == 2e-5
     assert reason == (
         "At 2e-5 it learned most without forgetting: after 8 steps its error (loss) on the new examples "
         "fell by 10.0 %, on the earlier ones it rose by 1.0 %."
     )
+
+
+def test_what_is_known_by_heart_may_rise_by_a_share_of_what_is_new():
+    trials = [trial(1e-5, 5.0, 0.014), trial(5e-5, 2.0, 0.05), trial(2e-4, 0.5, 0.2)]
+    assert advised(trials, 6.0, 0.0125)[0] == 5e-5
 
 
 def test_no_rate_above_one_that_forgets_is_advised():
@@ -116,7 +132,8 @@ def test_a_lesson_that_disturbs_nothing_gets_the_rate_that_learns_most(tiny):
     assert Advice.model_validate_json(advice.model_dump_json()) == advice
 
 
-def test_a_lesson_that_contradicts_the_earlier_one_gets_a_rate_below_those_that_harm_it(tiny):
+def test_a_lesson_that_contradicts_the_earlier_one_gets_a_rate_below_those_that_harm_it(tiny, monkeypatch):
+    monkeypatch.setattr("sails.probing.GRIDS", ((1e-5, 5e-3, 2e-2),))
     model, tokenizer = tiny
     old = rows(tokenizer, "Which hill is number {}?", "Hill {} it is.")
     weights = {name: value.clone() for name, value in model.state_dict().items()}
@@ -130,7 +147,9 @@ def test_a_lesson_that_contradicts_the_earlier_one_gets_a_rate_below_those_that_
     new = rows(tokenizer, "Which hill is number {}?", "No, {} never.")
     advice = measure(tiny, new=new, old=old)
     model.load_state_dict(weights)
-    broken = [trial for trial in advice.trials if trial.old_loss > 1.01 * advice.old_loss]
+    broken = [
+        trial for trial in advice.trials if not follows_the_rule(trial, advice.new_loss, advice.old_loss)
+    ]
     assert broken
     assert advice.learning_rate is None or advice.learning_rate < broken[0].learning_rate
 
