@@ -81,19 +81,26 @@ def probe(
     before = run.score(samples)
     trials: list[Trial] = []
     ended = ""
-    for number, rate in enumerate(rates):
-        report(number / len(rates), f"trying {format_rate(rate)}, {number + 1} of {len(rates)}")
+    coarse = rates == GRIDS[-1]  # with little time the middle one first, then the half that may hold a better
+    queue = [rates[1]] if coarse else list(rates)
+    while queue:
+        rate = queue.pop(0)
+        report(len(trials) / len(rates), f"trying {format_rate(rate)}, {len(trials) + 1} of {len(rates)}")
         try:
             trial = run.trial(rate, samples)
         except DivergedError:
             ended = f"At {format_rate(rate)} its error was no number any more."
-            break
+            queue = [rates[0]] if coarse and rate == rates[1] else []
+            continue
         if trial is None:
             ended = f"There was no time to try {format_rate(rate)} and more."
             break
         trials.append(trial)
-        if len(trials) > 1 and not any(follows_the_rule(one, *before) for one in trials[-2:]):
+        if coarse and rate == rates[1]:
+            queue = [rates[2] if follows_the_rule(trial, *before) else rates[0]]
+        elif len(trials) > 1 and not any(follows_the_rule(one, *before) for one in trials[-2:]):
             break
+    trials.sort(key=lambda trial: trial.learning_rate)
     learning_rate, reason = advised(trials, *before)
     return Advice(
         learning_rate=learning_rate,
@@ -212,7 +219,8 @@ class _Probe:
         steps = 0
         for rates in GRIDS:
             time_left = CAREFUL * (self.deadline - time.monotonic())
-            steps = int((time_left / len(rates) - self.scoring) / seconds)
+            tried = 2 if rates == GRIDS[-1] else len(rates)
+            steps = int((time_left / tried - self.scoring) / seconds)
             if steps >= ENOUGH_STEPS:
                 break
         return rates, max(LEAST_STEPS, min(steps, MOST_STEPS))

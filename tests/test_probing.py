@@ -201,8 +201,8 @@ def clock(monkeypatch) -> Clock:
 def test_it_ends_when_its_time_is_over_and_says_what_it_did_not_try(tiny, clock):
     new = rows(tiny[1], "What is {}?", "It is {}.")
     advice = measure(tiny, new=new, old=new, seconds=18.0, check=clock.check)
-    assert [trial.learning_rate for trial in advice.trials] == [1e-5]
-    assert "There was no time to try 5e-5 and more." in advice.reason
+    assert [trial.learning_rate for trial in advice.trials] == [5e-5]
+    assert "There was no time to try 2e-4 and more." in advice.reason
     assert clock.now <= 20
     advice = measure(tiny, new=new, old=new, seconds=0.0, check=clock.check)
     assert (advice.learning_rate, advice.trials) == (None, ())
@@ -214,7 +214,8 @@ def test_it_ends_when_its_time_is_over_and_says_what_it_did_not_try(tiny, clock)
 def test_little_time_tries_fewer_rates_rather_than_too_few_steps_at_each(tiny, clock, seconds, grid, steps):
     new = rows(tiny[1], "What is {}?", "It is {}.")
     advice = measure(tiny, new=new, old=new, seconds=seconds, check=clock.check)
-    assert tuple(trial.learning_rate for trial in advice.trials) == GRIDS[grid]
+    tried = GRIDS[grid] if grid < 2 else GRIDS[2][1:]  # of three, the middle one and the better half
+    assert tuple(trial.learning_rate for trial in advice.trials) == tried
     assert {trial.steps for trial in advice.trials} == {steps}
     assert clock.now <= seconds
 
