@@ -209,7 +209,7 @@ def test_it_ends_when_its_time_is_over_and_says_what_it_did_not_try(tiny, clock)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "grid", "steps"), [(1000.0, 0, 12), (110.0, 0, 9), (80.0, 1, 9), (50.0, 2, 9)]
+    ("seconds", "grid", "steps"), [(1000.0, 0, 12), (110.0, 0, 9), (80.0, 1, 9), (36.0, 2, 9)]
 )
 def test_little_time_tries_fewer_rates_rather_than_too_few_steps_at_each(tiny, clock, seconds, grid, steps):
     new = rows(tiny[1], "What is {}?", "It is {}.")
