@@ -98,6 +98,16 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+def settled(page: Page) -> None:
+    """Wait until the page is drawn to its end and stays so: a click on what is just moving is lost."""
+    app, quiet = page.get_by_test_id("stApp"), 0
+    while quiet < 3:
+        expect(app).to_have_attribute("data-test-script-state", "notRunning")
+        page.wait_for_timeout(150)
+        still = app.get_attribute("data-test-script-state") == "notRunning"
+        quiet = quiet + 1 if still else 0
+
+
 @dataclass(frozen=True)
 class Dashboard:
     """A running dashboard; what lies in `workspace` may change between two visits."""

@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from sails import library
 from sails.workspace import Workspace
-from tests.browser.conftest import Dashboard
+from tests.browser.conftest import Dashboard, settled
 from tests.browser.test_bridge import ACROSS, THEMES
 from tests.browser.test_every_page import SERIOUS
 from tests.helpers import add_dataset, write_lesson
@@ -59,6 +59,7 @@ def write(path: Path, *rows: dict[str, str]) -> Path:
 
 def type_into(page: Page, grid: Locator, column: float, line: int, text: str) -> None:
     """Type over a cell: `column` is where it lies across the grid, from 0 to 1, `line` counts from 0."""
+    settled(page)
     box = grid.bounding_box()
     assert box is not None
     grid.dblclick(position={"x": box["width"] * column, "y": LINE * (line + 1.5)})
@@ -78,6 +79,7 @@ def test_a_dropped_file_is_corrected_in_the_grid_saved_and_taught(page, dashboar
     expect(page.get_by_role("button", name="Save 24 examples")).to_be_visible()
     expect(page.get_by_text("together they have")).to_be_visible()
     type_into(page, page.get_by_test_id("stDataFrame").first, 0.9, 0, "Put it on its plate for the night.")
+    settled(page)
     page.get_by_role("button", name="Save 25 examples").click()
     expect(page.get_by_text("is in your library: 25 examples.")).to_be_visible()
     rows = library.rows_of(workspace, "helpdesk")
@@ -90,12 +92,15 @@ def test_a_dropped_file_is_corrected_in_the_grid_saved_and_taught(page, dashboar
 def test_a_row_is_left_out_by_its_box_and_the_others_by_one_click(page, dashboard, workspace, tmp_path):
     visit(page, dashboard)
     upload(page, write(tmp_path / "helpdesk.json", *GOOD, EMPTY))
+    settled(page)
     page.get_by_role("button", name="Drop the 1 row with errors").click()
     expect(page.get_by_text("Good: 24 of 24 rows")).to_be_visible()
     expect(page.get_by_text("together they have")).to_be_visible()
     grid = page.get_by_test_id("stDataFrame").first
+    settled(page)
     grid.click(position={"x": 95, "y": LINE * 1.5})
     expect(page.get_by_text("Good: 23 of 23 rows")).to_be_visible()
+    settled(page)
     page.get_by_role("button", name="Save 23 examples").click()
     expect(page.get_by_role("button", name="Teach this")).to_be_visible()
     assert library.rows_of(workspace, "helpdesk")[0].input == GOOD[1]["question"]
@@ -113,6 +118,7 @@ def test_typed_pairs_survive_a_visit_to_another_page(page, dashboard, workspace)
     page.get_by_role("link", name="Data", exact=True).click()
     page.get_by_role("radio", name="Type them").click()
     page.get_by_role("button", name="Check the examples").click()
+    settled(page)
     page.get_by_role("button", name="Save 1 example").click()
     expect(page.get_by_role("button", name="Teach this")).to_be_visible()
     assert library.rows_of(workspace, "typed")[0].output == "A sail catches the wind."
@@ -239,6 +245,7 @@ def test_what_people_wrote_is_shown_as_they_wrote_it(page, dashboard, tmp_path):
     upload(page, write(tmp_path / f"{HOSTILE[:9].replace('/', '')}.json", *rows))
     page.get_by_role("button", name="Use these columns").click()
     expect(page.get_by_text("3 of 3 rows")).to_be_visible()
+    settled(page)
     page.get_by_role("button", name="Save 3 examples").click()
     expect(page.get_by_role("button", name="Teach this")).to_be_visible()
     assert page.locator("[data-testid=stMain] :is(img, b)").count() == 0
