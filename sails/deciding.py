@@ -6,9 +6,11 @@ its session and can still become the current model.
 
 from __future__ import annotations
 
-from sails import access, publishing
+from sails import access, publishing, teaching
 from sails.errors import RequestError
 from sails.rerunning import run_again
+from sails.retention import lessons
+from sails.retention.replay import replayed
 from sails.sessions import Record, Session, TrainSpec
 from sails.workspace import Workspace, inspect_model
 
@@ -40,12 +42,33 @@ def more_replay(share: float) -> float | None:
     return min(HIGHEST_SHARE, round(round(wanted / STEP) * STEP, 2))
 
 
+def share_to_try(workspace: Workspace, record: Record) -> float | None:
+    """The share with which the lesson would repeat more than it did; None when no more can be repeated."""
+    if not isinstance(record.spec, TrainSpec) or record.spec.settings.teach_again:
+        return None
+    now, ids = record.spec.settings.replay_share, record.status.lessons or ()
+    train = lessons.rows_of(workspace, record.session.id).taught
+    old = teaching.repeatable(lessons.rows_of_all(workspace, ids, train), train)
+    total, more = sum(map(len, old.values())), more_replay(now)
+    if more is None or replayed(len(train), total, more) <= replayed(len(train), total, now):
+        return None
+    return more
+
+
+def taught_since(workspace: Workspace, record: Record) -> tuple[str, ...]:
+    """The names of the lessons that the current model was taught and this session's candidate was not."""
+    current = lessons.taught_to(workspace, workspace.situation().trained.fingerprint)
+    own = {*(record.status.lessons or ()), record.session.id}
+    found = lessons.lessons(workspace, [identity for identity in current if identity not in own])
+    return tuple(lesson.name for lesson in found)
+
+
 def train_again(workspace: Workspace, record: Record) -> Session:
     """Queue the session's lesson once more, repeating more of the earlier lessons; returns the new session.
 
     Raises `RequestError` when no more can be repeated, and what `run_again` raises.
     """
-    share = more_replay(record.spec.settings.replay_share) if isinstance(record.spec, TrainSpec) else None
+    share = share_to_try(workspace, record)
     if share is None:
         raise RequestError(
             f"{record.spec.id} cannot repeat more of the earlier lessons.",

@@ -11,8 +11,9 @@ All is written into the session's retention.json. Not here: the figures made of 
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,12 +21,12 @@ from typing import Any
 
 from sails import base_models, measuring, retention, sessions, training
 from sails.conversations import Conversation
-from sails.errors import SailsError
+from sails.errors import SailsError, classify
 from sails.reporting import Reporter
 from sails.retention import gate, lessons
 from sails.retention.general import PROMPTS
 from sails.retention.lessons import Sample
-from sails.retention.scores import Cell, Changed, Drift, Measured, Retention
+from sails.retention.scores import Cell, Changed, Decision, Drift, Measured, Retention
 from sails.sessions import Session
 from sails.teaching import Lesson
 from sails.workspace import Workspace, inspect_model
@@ -34,6 +35,10 @@ SHOWN = 3  # answers that got worse, and as many that got better
 MUCH = 0.2  # change of the share of an answer's tokens predicted right
 ANSWER_TOKENS = 48  # of each answer before and after the lesson
 LONGEST = 500  # characters of a question that is still asked
+UNKNOWN = "What the model knew before could not be read, so nobody can tell what it lost."
+STARTED_OVER = "It starts over, so it was not compared with what the model before was taught."
+
+log = logging.getLogger("sails.worker")
 
 
 @dataclass(frozen=True)
@@ -100,22 +105,47 @@ class Examination:
     def after(self) -> None:
         """Measure the candidate, the base model on the new lesson, and decide whether it may be published."""
         began = time.monotonic()
-        found = retention.read(self.session)
-        assert found is not None
+        found = self._found()
         cells = self._score(self.sample)
         self._tell("after", cells)
         self.reporter.progress(0.4, "comparing it with its base model")
-        base, general = self._compare_with_base()
+        base, general = None, None
+        with self._unless_it_fails("It could not be compared with its base model"):
+            base, general = self._compare_with_base()
         after = Measured(cells=cells, general=general)
-        decision = gate.decide(
-            self._published(found),
-            after,
-            published_rows(self.workspace, self.reporter.status.replaces),
-            found.lessons[:-1],
-        )
+        decision = self._decide(found, after)
         seconds = found.seconds + time.monotonic() - began
         done = {"base": base, "after": after, "decision": decision, "seconds": seconds}
         retention.write(self.session, found.model_copy(update=done))
+
+    def _found(self) -> Retention:
+        """What was measured before; nothing where the file is gone or damaged by now."""
+        with contextlib.suppress(SailsError):
+            if known := retention.read(self.session):
+                return known
+        ids = (*self._earlier, self.session.id)
+        parent = self.reporter.status.parent
+        return Retention(lessons=lessons.lessons(self.workspace, ids), before=Measured(fingerprint=parent))
+
+    def _decide(self, found: Retention, after: Measured) -> Decision:
+        status = self.reporter.status
+        if self._earlier and not found.before.cells:
+            return Decision(held=True, reason=UNKNOWN)
+        published = published_rows(self.workspace, status.replaces)
+        decision = gate.decide(self._published(found), after, published, found.lessons[:-1])
+        if self._earlier or status.replaces is None:
+            return decision
+        reason = STARTED_OVER if status.parent is None else lessons.ELSEWHERE
+        return decision.model_copy(update={"reason": reason})
+
+    @contextlib.contextmanager
+    def _unless_it_fails(self, sentence: str) -> Iterator[None]:
+        """Whatever goes wrong beside the lesson itself must not cost the model that was just trained."""
+        try:
+            yield
+        except Exception as error:
+            log.warning("%s", sentence, exc_info=error)
+            self.reporter.note(f"{sentence}: {classify(error).sentence}")
 
     def _published(self, found: Retention) -> Measured:
         """What the published model was measured to know: the one that this session may replace."""
@@ -157,8 +187,8 @@ class Examination:
     @cached_property
     def _most_changed(self) -> list[tuple[str, Conversation, float, float]]:
         """Lesson, row, and its share of tokens right before and after: what changed most, worst first."""
-        found = retention.read(self.session)
-        return self._moved(found.before, found.after) if found and found.after else []
+        found = self._found()
+        return self._moved(found.before, found.after) if found.after else []
 
     @property
     def changed(self) -> list[str]:
@@ -167,12 +197,14 @@ class Examination:
 
     def compare_answers(self, answers: Mapping[str, str]) -> None:
         """Write down what the candidate answers to `changed`, beside what the model before it does."""
-        found, folder = retention.read(self.session), self._folder_before()
-        if not self.changed or folder is None or found is None:
+        found, folder = self._found(), self._folder_before()
+        if not self.changed or folder is None:
             return
         began = time.monotonic()
-        model = training.load_model(folder, str(self.student.model.device))
-        old = answer(model, self.student.tokenizer, self.changed)
+        old: dict[str, str] = {}
+        with self._unless_it_fails("The model before could not be asked"):
+            model = training.load_model(folder, str(self.student.model.device))
+            old = answer(model, self.student.tokenizer, self.changed)
         changed = tuple(
             Changed(
                 lesson=name,
@@ -184,6 +216,7 @@ class Examination:
                 share_after=now,
             )
             for name, row, was, now in self._most_changed
+            if row.input in old
         )
         seconds = found.seconds + time.monotonic() - began
         retention.write(self.session, found.model_copy(update={"changed": changed, "seconds": seconds}))

@@ -146,7 +146,16 @@ def needed(workspace: Workspace, records: Sequence[Record]) -> dict[str, Need]:
             for lesson in record.status.lessons or ():  # some may have been taught again from base
                 needs.setdefault(lesson, Need(model.name, itself=False))
             fingerprint = record.status.parent
+    for record in filter(_can_come, records):
+        for lesson in record.status.lessons or ():
+            needs.setdefault(lesson, Need(f"the session {record.session.id}", itself=False))
     return needs
+
+
+def _can_come(record: Record) -> bool:
+    """Whether the session may still make a model, or has made one that may be published."""
+    may_be_published = record.status.verdict in ("held", "discarded")
+    return may_be_published or record.status.state in (*RESUMABLE, "queued", "running")
 
 
 @dataclass(frozen=True)
@@ -169,10 +178,8 @@ def _models(workspace: Workspace, records: Sequence[Record]) -> Iterator[_Model]
         made = publishing.provenance_of(workspace.versions / version.id)
         name = f"the version {version.name or version.id}"
         yield _Model(name, version.fingerprint, made.session if made else None)
-    for record in records:  # its candidate goes with it, so for a session itself only its parents count
-        may_be_published = record.status.verdict in ("held", "discarded")
-        if may_be_published or record.status.state in (*RESUMABLE, "queued", "running"):
-            yield _Model(f"the session {record.session.id}", record.status.parent, here=False)
+    for record in filter(_can_come, records):  # its candidate goes with it, so only its parents count
+        yield _Model(f"the session {record.session.id}", record.status.parent, here=False)
 
 
 def why_needed(need: Need) -> str:

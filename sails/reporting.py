@@ -70,8 +70,10 @@ class Reporter:
         self.update(results=self.status.results.model_copy(update=changes))
 
     def note(self, text: str) -> None:
+        """Something to know about the session, said once however often it is resumed."""
         log.info("%s", text)
-        self.update(notes=(*self.status.notes, text))
+        if text not in self.status.notes:
+            self.update(notes=(*self.status.notes, text))
 
     def progress(self, fraction: float, message: str) -> None:
         """Progress inside a phase, written at most twice a second."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sails import library, planning
+from sails import library, planning, retention
 from sails.conversations import Conversation, Register, Split, ledger, read_jsonl, split, write_jsonl
 from sails.errors import BadDataError
 from sails.planning import Pace
@@ -80,9 +80,10 @@ def prepare(workspace: Workspace, session: Session, dataset: str, reporter: Repo
     return Lesson(tuple(taught), tuple(read_jsonl(held_out)), tuple(old_rows), pace)
 
 
-def forget_repeated(session: Session) -> None:
-    """Let the old rows be chosen anew: the session begins again, maybe from another model."""
+def begin_again(session: Session) -> None:
+    """Forget the old rows and what was measured: the session begins again, maybe from another model."""
     (session.data / "replay.jsonl").unlink(missing_ok=True)
+    (session.folder / retention.FILE).unlink(missing_ok=True)
 
 
 def peek(workspace: Workspace, dataset: str) -> Split:

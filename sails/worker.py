@@ -10,6 +10,7 @@ thing that was finished.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
@@ -159,12 +160,14 @@ def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Re
         model = training.load_model(start, device)
         longest = min(spec.settings.max_length, training.context_length(model))
         taught = encoding.encode((*lesson.train, *lesson.repeated), tokenizer, longest)
+        if not any(number < len(lesson.train) for number in taught.kept):
+            encoding.encode(lesson.train, tokenizer, longest)  # which says that all are too long
         for count, what in ((taught.shortened, "shortened"), (taught.left_out, "left out")):
             if count:
                 reporter.note(f"{count} conversations longer than {longest} tokens were {what}.")
         student = examining.Student(model, tokenizer, longest, precision)
         examination = examining.Examination(workspace, session, reporter, lesson, student)
-        if reporter.status.results.taught_before is None:
+        if not (session.folder / retention.FILE).exists():
             reporter.progress(0.7, "measuring the model before the lesson")
             examination.before()
             reporter.result(precision=precision.name, device=device)
@@ -243,7 +246,7 @@ def _choose_start(workspace: Workspace, session: Session, spec: TrainSpec, repor
     if reporter.status.plan is not None:  # resumed before its first checkpoint: nothing measured so far holds
         reporter.metric("resume", step=0)
         reporter.result(taught_before=None, held_out_before=None, tokens=0)
-        teaching.forget_repeated(session)
+        teaching.begin_again(session)
     current = workspace.situation().trained.fingerprint
     parent = current if plan.start_from == "trained" else None
     earlier = lessons.taught_to(workspace, current if spec.settings.teach_again else parent)
@@ -311,6 +314,8 @@ def _record(outcome: Any, run: Any, reporter: Reporter) -> None:
 def _publish_or_hold(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:
     """Publish the candidate, unless there is a reason to let a person decide."""
     reporter.update(fingerprint=inspect_model(session.model).fingerprint)
+    if reporter.status.verdict == "discarded":  # by a person, while the session was interrupted
+        return
     reason = _why_held(workspace, session, spec, reporter)
     if reason:
         reporter.update(verdict="held", verdict_reason=reason)
@@ -322,20 +327,24 @@ def _publish_or_hold(workspace: Workspace, session: Session, spec: TrainSpec, re
 
 def _why_held(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> str | None:
     """Why a candidate must not become the current model by itself; None when it may."""
-    status, measured = reporter.status, retention.read(session)
+    status, settings = reporter.status, spec.settings
+    decision = None
+    with contextlib.suppress(WorkspaceError):
+        measured = retention.read(session)
+        decision = measured.decision if measured else None
+    lost = f" {decision.reason}" if decision and decision.held else ""
     if workspace.situation().trained.fingerprint != status.replaces:
-        return "The current model changed while this session was interrupted."
+        return f"The current model changed while this session was interrupted.{lost}"
     if status.guarded:
-        return status.guarded
-    if spec.settings.publish == "never":
-        return "It was asked not to replace the current model by itself."
-    decision = measured.decision if measured else None
-    if decision is None or not decision.held:
-        return None
-    if spec.settings.publish == "always":
+        return f"{status.guarded}{lost}"
+    if settings.publish == "never":
+        return f"It was asked not to replace the current model by itself.{lost}"
+    if decision is None:
+        return "What it remembers could not be read." if settings.publish == "gate" else None
+    if decision.held and settings.publish == "always":
         reporter.note(f"⚠️ {decision.reason} It was published all the same, as asked.")
         return None
-    return decision.reason
+    return decision.reason if decision.held else None
 
 
 def publish_held(workspace: Workspace, session: Session) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sails import retention, sessions
 from sails.behavior import MATRIX, Plan, automatic_learning_rate
+from sails.conversations import Conversation, Turn, write_jsonl
 from sails.publishing import Provenance, publish
 from sails.retention.gate import decide
 from sails.retention.scores import Cell, Changed, Decision, Drift, Lesson, Measured, Part, Retention
@@ -98,12 +99,12 @@ def remembered(
 ) -> Retention:
     """What a session measured: for each lesson, its own last, the shares of tokens right before and after.
 
-    A quarter of the rows is kept back, and does a tenth worse. Lessons get data, so that none is missing.
+    A quarter of the rows is kept back, and does a tenth worse. Lessons get rows, so that none is missing.
     """
     lessons = []
     for lesson in shares:
         lesson.data.mkdir(exist_ok=True)
-        (lesson.data / "train.jsonl").touch()
+        write_jsonl(lesson.data / "train.jsonl", rows_of(lesson, rows))
         lessons.append(Lesson(session=lesson.id, name=lesson.spec().name))
     before, after = (
         tuple(
@@ -129,6 +130,13 @@ def remembered(
     )
     retention.write(session, found)
     return found
+
+
+def rows_of(lesson: Session, count: int) -> list[Conversation]:
+    return [
+        Conversation((Turn("user", f"What is {n} of {lesson.id}?"), Turn("assistant", f"It is {n}.")))
+        for n in range(count)
+    ]
 
 
 def cell_of(lesson: Session, part: Part, share: float, rows: int) -> Cell:

@@ -5,13 +5,14 @@ import json
 import pytest
 
 from sails import access, deciding, sessions, worker
+from sails.conversations import write_jsonl
 from sails.errors import BusyError, RequestError, ViewOnlyError
 from sails.locks import LifeLock
 from sails.sessions import Status
 from sails.workspace import Workspace
 from tests.folders import fingerprint_of, make_model
 from tests.helpers import add_dataset, queue_training, write_lesson
-from tests.situations import make_session, published
+from tests.situations import make_line, make_session, published, rows_of
 
 
 @pytest.fixture
@@ -77,9 +78,29 @@ def test_more_replay_goes_half_way_to_the_highest(share, more):
 def test_the_lesson_is_taught_again_with_more_of_the_earlier_ones(workspace, tmp_path, monkeypatch):
     monkeypatch.setattr("sails.launchers.local.start_worker", lambda _: None)
     dataset = add_dataset(workspace, write_lesson(tmp_path / "mountains.json"))
+    earlier = make_session(workspace, "rivers", **published())
     session = queue_training(workspace, dataset, None, monkeypatch=monkeypatch, name="Mountains", epochs=3)
+    for lesson, rows in ((earlier, 60), (session, 20)):
+        lesson.data.mkdir()
+        write_jsonl(lesson.data / "train.jsonl", rows_of(lesson, rows))
+    session.write_status(session.status().model_copy(update={"lessons": (earlier.id,)}))
     again = deciding.train_again(workspace, sessions.record(session)).spec()
     assert (again.dataset, again.settings.epochs, again.settings.replay_share) == (dataset, 3, 0.7)
+
+
+def test_where_all_earlier_examples_are_repeated_already_more_is_not_offered(workspace):
+    *_, held = make_line(workspace, ["rivers", "mountains"], lost=0.3, hold_last=True)
+    record = sessions.record(held)
+    assert record.spec.settings.replay_share == 0.5  # of forty and forty, each round has all
+    assert deciding.share_to_try(workspace, record) is None
+    with pytest.raises(RequestError, match="cannot repeat more"):
+        deciding.train_again(workspace, record)
+
+
+def test_keeping_a_model_says_what_the_current_one_was_taught_since(workspace):
+    first, _, third = make_line(workspace, ["rivers", "mountains", "lakes"])
+    assert deciding.taught_since(workspace, sessions.record(first)) == ("mountains", "lakes")
+    assert deciding.taught_since(workspace, sessions.record(third)) == ()
 
 
 def test_who_repeats_the_most_already_is_told_what_else_helps(workspace, held):

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from sails import guards, retention, sessions
+from sails import guards, retention, sessions, training
 from sails.conversations import read_jsonl
 from sails.retention import lessons
 from sails.retention.general import PROMPTS
@@ -188,3 +188,39 @@ def test_what_a_guard_ended_is_held_at_best(place, teach, monkeypatch):
     events = [m for m in sessions.MetricsReader(session.metrics).read_metrics() if m["kind"] == "guard"]
     assert [event["action"] for event in events] == ["back", "stop"]
     assert len(status.notes) >= 3  # what the guard did, twice, and that the model is held
+
+
+def test_what_goes_wrong_beside_the_lesson_does_not_cost_the_model(teach, base):
+    weights = base / "model.safetensors"
+    whole = weights.read_bytes()
+    try:
+        header = whole[: 8 + int.from_bytes(whole[:8], "little")]
+        # Complete by its length, and not a single number in it: general knowledge cannot be measured.
+        weights.write_bytes(header + b"\xff" * (len(whole) - len(header)))
+        session, status = teach("river", epochs=1)
+    finally:
+        weights.write_bytes(whole)
+    assert (status.state, status.verdict) == ("succeeded", "published")
+    assert any("could not be compared with its base model" in note for note in status.notes)
+    assert retention.read(session).after.general is None
+
+
+def test_a_candidate_whose_measurements_are_damaged_is_held(place, teach, monkeypatch):
+    before = place.situation().trained.fingerprint
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "save_model", damage)
+        session, status = teach("river", epochs=1)
+    assert (status.state, status.verdict) == ("succeeded", "held")
+    assert status.verdict_reason == "What it remembers could not be read."
+    assert place.situation().trained.fingerprint == before
+    assert (session.model / "model.safetensors").exists()
+
+
+def damage(model, tokenizer, folder, save=training.save_model):
+    (folder.parent / "retention.json").write_text("{", encoding="utf-8")
+    save(model, tokenizer, folder)
+
+
+def test_starting_over_is_not_called_a_first_lesson(teach):
+    session, _ = teach("river", start="base", epochs=1)
+    assert retention.read(session).decision.reason.startswith("It starts over")

@@ -258,8 +258,11 @@ def sessions_publish(session: SessionName, workspace: options.WorkspaceOption = 
     """Make the candidate of a held session the current model; the current one becomes a version."""
     place = _workspace_of(Workspace.open(workspace), session)
     found = sessions.find(place, session)
+    since = deciding.taught_since(place, sessions.record(found))
     worker.publish_held(place, found)
     say(f"✅ {found.id} is published.")
+    if since:
+        say(f"⚠️ The model before was taught more, and this one was not: {', '.join(since)}.")
 
 
 @sessions_app.command("discard")

@@ -119,9 +119,12 @@ def _sampled(value: float, draws: Floats, rows: int) -> Sampled:
 
 
 def paired(before: Cell, after: Cell) -> tuple[Cell, Cell] | None:
-    """Both cells on the rows that both have, in the order of `after`; None when there are none."""
-    answered = {row for row, tokens in zip(before.rows, before.tokens, strict=True) if tokens}
-    common = [row for row, tokens in zip(after.rows, after.tokens, strict=True) if tokens and row in answered]
+    """Both cells on the rows that both have, in the order of `after`; None when there are none.
+
+    A row whose answer was cut at another length for one of them is not the same row.
+    """
+    known = dict(zip(before.rows, before.tokens, strict=True))
+    common = [row for row, n in zip(after.rows, after.tokens, strict=True) if n and known.get(row) == n]
     return (before.only(common), after.only(common)) if common else None
 
 

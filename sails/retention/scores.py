@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from sails import locks
 from sails.errors import WorkspaceError
@@ -35,6 +35,13 @@ class Cell(BaseModel):
     tokens: tuple[int, ...]  # of the answers
     right: tuple[int, ...]  # of these, predicted right
     loss: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Cell:
+        lengths = {len(self.rows), len(self.tokens), len(self.right), len(self.loss)}
+        if len(lengths) > 1 or sum(self.tokens) < 1:
+            raise ValueError("a figure for each row, and rows with answers")
+        return self
 
     @property
     def accuracy(self) -> float:

@@ -237,6 +237,10 @@ def in_text(advice: Advice) -> str:
 def _changes(advice: Advice) -> list[tuple[float, float]]:
     """(new, old) for each trial: how much the loss rose, in percent."""
     return [
-        (100 * (trial.new_loss / advice.new_loss - 1), 100 * (trial.old_loss / advice.old_loss - 1))
+        (_rise(trial.new_loss, advice.new_loss), _rise(trial.old_loss, advice.old_loss))
         for trial in advice.trials
     ]
+
+
+def _rise(after: float, before: float) -> float:
+    return 100 * (after / before - 1) if before else 0.0

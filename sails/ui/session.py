@@ -149,7 +149,7 @@ def _again_with_more(workspace: Workspace, record: Record) -> None:
     if not isinstance(record.spec, TrainSpec) or record.status.lessons == ():
         return  # there is no earlier lesson that could be repeated
     now = record.spec.settings.replay_share
-    more = deciding.more_replay(now)
+    more = deciding.share_to_try(workspace, record)
     label = "Train again with more of the earlier lessons"
     disabled = access.view_only() or more is None
     if st.button(label, key="more-replay", icon=":material/replay:", disabled=disabled):
@@ -158,7 +158,7 @@ def _again_with_more(workspace: Workspace, record: Record) -> None:
         f"A new session teaches the same examples, and {more:.0%} of each round repeats earlier lessons "
         f"instead of {now:.0%}. This one can still be decided afterwards."
         if more
-        else f"{now:.0%} of each round repeats earlier lessons already, and more is not possible."
+        else "It repeats all that it can of the earlier lessons already; a lower learning speed may help."
     )
 
 
@@ -229,6 +229,9 @@ def _publish(workspace: Workspace, record: Record) -> None:
         "**The model that this session made becomes the current one.** The model that is current now is kept "
         "as a version, to which you can roll back. The ONNX model has to be made anew afterwards."
     ]
+    if since := deciding.taught_since(workspace, record):
+        names = ", ".join(map(code, since))
+        sentences.append(f"⚠️ **The current model was taught more, and this one was not:** {names}.")
     if asking.agreed(f"publish-{record.session.id}", sentences, "Yes, make it current"):
         with st.spinner("Putting the model in place …"):
             worker.publish_held(workspace, record.session)

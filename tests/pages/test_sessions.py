@@ -348,7 +348,7 @@ def test_undo_leaves_the_current_model_and_the_other_one_can_be_made_current_lat
 
 def test_the_lesson_is_taught_again_with_more_of_the_earlier_ones(workspace, tmp_path, monkeypatch):
     monkeypatch.setattr("sails.launchers.local.start_worker", lambda _: None)
-    held = held_back(workspace)
+    *_, held = make_line(workspace, ["databases", "garden", "kitchen"], lost=0.3, hold_last=True)
     dataset = add_dataset(workspace, write_lesson(tmp_path / "mountains.json"))
     path = held.folder / "spec.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "dataset": dataset}))
