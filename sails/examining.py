@@ -27,7 +27,7 @@ from sails.retention import gate, lessons
 from sails.retention.general import PROMPTS
 from sails.retention.lessons import Sample
 from sails.retention.scores import Cell, Changed, Decision, Drift, Measured, Retention
-from sails.sessions import Session
+from sails.sessions import Record, Session
 from sails.teaching import Lesson
 from sails.workspace import Workspace, inspect_model
 
@@ -265,14 +265,17 @@ def _can_be_asked(row: Conversation) -> bool:
 
 def stored_row(workspace: Workspace, fingerprint: str | None) -> Measured | None:
     """What the session that made the model with this fingerprint measured of it, if it did."""
-    rows = published_rows(workspace, fingerprint)
-    return rows[-1] if rows and rows[-1].fingerprint == fingerprint else None
+    return next(iter(_measured(sessions.ancestors(workspace, fingerprint)[-1:])), None)
 
 
 def published_rows(workspace: Workspace, fingerprint: str | None) -> list[Measured]:
     """The scores of the model with this fingerprint and of those before it, oldest first, where measured."""
+    return _measured(sessions.ancestors(workspace, fingerprint))
+
+
+def _measured(records: Sequence[Record]) -> list[Measured]:
     found = []
-    for record in sessions.ancestors(workspace, fingerprint):
+    for record in records:
         with contextlib.suppress(SailsError):
             known = retention.read(record.session)
             if known and known.after:

@@ -17,7 +17,7 @@ from sails.reporting import Reporter
 from sails.retention import lessons
 from sails.retention.lessons import Rows
 from sails.retention.replay import draw, replayed
-from sails.sessions import Session, Settings, Status
+from sails.sessions import Session, Settings, Status, TrainSpec
 from sails.workspace import Workspace
 
 LESSON, ROUNDS = "lesson", "rounds"  # fields of a row in replay.jsonl: who taught it, which epochs repeat it
@@ -43,16 +43,14 @@ class Lesson:
         return epochs
 
 
-def prepare(workspace: Workspace, session: Session, dataset: str, reporter: Reporter) -> Lesson:
+def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> Lesson:
     """The session's rows. Raises `BadDataError` when none is left to teach.
 
     The status tells by now which lessons the model was taught before (`Status.lessons`).
     """
-    spec = session.spec()
-    assert spec.kind == "train"
     train, held_out, repeated = (session.data / f"{name}.jsonl" for name in ("train", "heldout", "replay"))
     if not train.exists():
-        parts = peek(workspace, dataset)
+        parts = peek(workspace, spec.dataset)
         # The register is written first: killed in between, the same split comes out the next time.
         Register.load(workspace.register).record(
             held=[row.input_fingerprint for row in parts.held_out],

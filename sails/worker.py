@@ -142,17 +142,14 @@ def _was_published(workspace: Workspace, status: Status) -> bool:
 def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:
     with reporter.phase("prepare"):
         start = _choose_start(workspace, session, spec, reporter)
-        lesson = teaching.prepare(workspace, session, spec.dataset, reporter)
+        lesson = teaching.prepare(workspace, session, spec, reporter)
         pace = lesson.pace
         need = planning.estimate(start, pace, spec.settings.max_length, export=spec.export)
         planning.refuse_if_too_big(need, workspace.root)
         reporter.check_stop()
         reporter.progress(0.5, "loading the model")
-        from sails import (
-            encoding,
-            examining,
-            training,
-        )  # heavy, and not needed for a request that cannot be met
+        # Heavy, and not needed for a request that cannot be met.
+        from sails import encoding, examining, training
 
         device = training.choose_device(spec.settings.device)
         precision = training.Precision.of(device)

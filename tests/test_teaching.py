@@ -90,7 +90,7 @@ def prepared(place, tmp_path, monkeypatch):
 def prepare_rows(place, session, **status):
     reporter = Reporter(session)
     reporter.update(**status)
-    lesson = teaching.prepare(place, session, session.spec().dataset, reporter)
+    lesson = teaching.prepare(place, session, session.spec(), reporter)
     reporter.end("stopped")
     return lesson
 
