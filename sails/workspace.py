@@ -249,7 +249,7 @@ def _generation(target: Path) -> tuple[int, ...]:
 
 def inspect_model(folder: Path) -> ModelState:
     """Judge a folder by its files alone; never raises for what it finds inside."""
-    files = _files(folder)
+    files = found_files(folder)
     if not files:
         return ModelState(folder, "missing")
     sizes = {file.name: file.size for file in files}
@@ -268,12 +268,18 @@ def inspect_model(folder: Path) -> ModelState:
 
 
 def inspect_onnx(folder: Path, trained_fingerprint: str | None) -> OnnxState:
-    """Judge an ONNX folder: any non-empty `*.onnx` in it or one level below makes it present."""
-    files = _files(folder)
-    models = [path for pattern in ("*.onnx", "*/*.onnx") for path in folder.glob(pattern)]
-    if not any(path.is_file() and path.stat().st_size > 0 for path in models):
+    """Judge an ONNX folder: any non-empty `*.onnx` in it or one level below makes it present.
+
+    It is fresh when one of the variants in it (see `sails.variants`) is: that one answers.
+    """
+    files = found_files(folder)
+    models = [path for pattern in ("*.onnx", "*/*.onnx") for path in sorted(folder.glob(pattern))]
+    homes = {path.parent for path in models if path.is_file() and path.stat().st_size > 0}
+    if not homes:
         return OnnxState(folder, "missing", files=files)
-    fingerprint = _text((read_json(folder / EXPORT_RECORD) or {}).get("fingerprint"))
+    records = [read_json(home / EXPORT_RECORD) or {} for home in sorted(homes)]
+    known = [found for record in records if (found := _text(record.get("fingerprint")))]
+    fingerprint = trained_fingerprint if trained_fingerprint in known else next(iter(known), None)
     return OnnxState(
         path=folder,
         state="present",
@@ -297,7 +303,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _files(folder: Path) -> tuple[FoundFile, ...]:
+def found_files(folder: Path) -> tuple[FoundFile, ...]:
     """Every file directly inside, hidden ones left out (a `.gitkeep` is no model)."""
     try:
         with os.scandir(folder) as entries:
@@ -351,7 +357,7 @@ def _weights_source(sizes: dict[str, int]) -> str | None:
 
 def weight_files(folder: Path) -> list[Path]:
     """The files that are loaded as the model's weights, in order; none when there are none to load."""
-    sizes = {file.name: file.size for file in _files(folder)}
+    sizes = {file.name: file.size for file in found_files(folder)}
     source = _weights_source(sizes)
     return [folder / name for name in _weight_files(folder, source)] if source else []
 

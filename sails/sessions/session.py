@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from sails import access, locks
 from sails.behavior import Plan, Start
 from sails.errors import WorkspaceError
+from sails.variants import Variant
 from sails.workspace import new_id
 
 State = Literal["queued", "running", "succeeded", "failed", "stopped", "interrupted"]
@@ -94,6 +95,7 @@ class TrainSpec(BaseModel):
     export: bool = False
     verify: bool = False
     opset: int | None = None
+    variants: tuple[Variant, ...] = ("fp32",)  # of the ONNX model; as before there were two
     trained_model: Path
     onnx_model: Path
 
@@ -111,7 +113,9 @@ class ExportSpec(BaseModel):
     onnx_output: Path
     verify: bool = False
     opset: int | None = None
+    variants: tuple[Variant, ...] = ("fp32",)
     prompts: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()  # of the prompts, in their order; empty when nobody knows them
 
 
 class ReplaySpec(BaseModel):
@@ -186,7 +190,7 @@ class Results(BaseModel):
     seconds: dict[str, float] = {}  # by phase
     precision: str = ""
     device: str = ""
-    certificate: dict[str, Any] | None = None  # of the ONNX export, when verified
+    certificates: dict[str, dict[str, Any]] = {}  # of the ONNX variants that were verified, by their names
     advice: Advice | None = None  # of a probe
 
 

@@ -1,0 +1,117 @@
+"""The two sizes of an ONNX model: where each lies, how fresh and how certain it is, and which one answers.
+
+    onnx_model/            fp32: full precision, flat, where `from_pretrained` finds it
+    onnx_model/int8/       int8: 8-bit weights, a quarter of the size and several times as fast
+    onnx_model_failed/     one folder for each variant whose certificate failed: kept apart, not offered
+
+Reads only small files, in milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from sails.workspace import EXPORT_RECORD, FoundFile, found_files, read_json, resolve
+
+Variant = Literal["fp32", "int8"]
+VARIANTS: tuple[Variant, ...] = ("fp32", "int8")
+CERTIFICATE = "certificate.json"
+
+
+@dataclass(frozen=True)
+class VariantState:
+    """What lies in a variant's folder.
+
+    `stale`: made from another model than the trained one; None when nobody recorded from which. `certified`:
+    whether its certificate was passed; None when there is none, or it is that of another export.
+    """
+
+    variant: Variant
+    path: Path
+    present: bool = False
+    fingerprint: str | None = None
+    stale: bool | None = None
+    certified: bool | None = None
+    files: tuple[FoundFile, ...] = ()
+    modified: datetime | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(file.size for file in self.files)
+
+
+def folder_of(onnx: Path, variant: Variant) -> Path:
+    """Where a variant of the ONNX model in the folder `onnx` lies."""
+    return onnx if variant == "fp32" else onnx / variant
+
+
+def failed_folder(onnx: Path, variant: Variant) -> Path:
+    """Where a variant whose certificate failed is kept, beside the folder `onnx`."""
+    return onnx.with_name(f"{onnx.name}_failed") / variant
+
+
+def look(onnx: Path, trained_fingerprint: str | None) -> dict[Variant, VariantState]:
+    """Both variants of the ONNX model in a folder, present or not."""
+    return {variant: inspect(folder_of(onnx, variant), variant, trained_fingerprint) for variant in VARIANTS}
+
+
+def look_at_failed(onnx: Path, trained_fingerprint: str | None) -> dict[Variant, VariantState]:
+    """Those that are kept apart, which may be none."""
+    found = {
+        variant: inspect(failed_folder(onnx, variant), variant, trained_fingerprint) for variant in VARIANTS
+    }
+    return {variant: state for variant, state in found.items() if state.present}
+
+
+def inspect(folder: Path, variant: Variant, trained_fingerprint: str | None) -> VariantState:
+    """Judge the folder of one variant by its files; never raises for what it finds inside."""
+    place = resolve(folder)
+    files = found_files(place)
+    if not any(file.name.endswith(".onnx") and file.size > 0 for file in files):
+        return VariantState(variant, folder)
+    fingerprint = (read_json(place / EXPORT_RECORD) or {}).get("fingerprint")
+    fingerprint = fingerprint if isinstance(fingerprint, str) else None
+    times = [(place / file.name).stat().st_mtime for file in files if (place / file.name).exists()]
+    return VariantState(
+        variant=variant,
+        path=folder,
+        present=True,
+        fingerprint=fingerprint,
+        stale=None if fingerprint is None else fingerprint != trained_fingerprint,
+        certified=_certified(place, fingerprint),
+        files=files,
+        modified=datetime.fromtimestamp(max(times), UTC) if times else None,
+    )
+
+
+def _certified(folder: Path, fingerprint: str | None) -> bool | None:
+    certificate = read_json(folder / CERTIFICATE) or {}
+    passed = certificate.get("passed")
+    if not isinstance(passed, bool) or certificate.get("source_fingerprint") != fingerprint:
+        return None
+    return passed
+
+
+def preferred(states: Mapping[Variant, VariantState]) -> Variant | None:
+    """The variant to chat with and to hand over, of those that `look` found; None when there is none.
+
+    What is fresh comes before what is not, what did not fail before what did, and then 8-bit when it is
+    certified, full precision when nothing is.
+    """
+
+    def worth(state: VariantState) -> tuple[bool, bool, bool, bool]:
+        small = state.variant == "int8"
+        return (
+            state.stale is False,
+            state.certified is not False,
+            small and state.certified is True,
+            not small,
+        )
+
+    present = [state for state in states.values() if state.present]
+    return max(present, key=worth).variant if present else None
