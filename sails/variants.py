@@ -19,6 +19,7 @@ from sails.workspace import EXPORT_RECORD, FoundFile, found_files, read_json, re
 
 Variant = Literal["fp32", "int8"]
 VARIANTS: tuple[Variant, ...] = ("fp32", "int8")
+TITLES: Mapping[Variant, str] = {"fp32": "full precision", "int8": "8-bit"}  # as a person reads it
 CERTIFICATE = "certificate.json"
 
 
