@@ -4,8 +4,9 @@
     for check in checks(certificate):
         print(check.name, check.value, check.sentence)
 
-`sails.onnx.verify` measures. Here are the thresholds, the files that a certificate lies in (`certificate.json`
-for programs, `certificate.html` for people), and the words that pages, commands and the readable page share.
+`sails.onnx.verify` measures. Here are the thresholds, the two files that a certificate lies in
+(`certificate.json` for programs, `certificate.html` for people), and the words that pages, commands and the
+readable page share.
 """
 
 from __future__ import annotations
@@ -101,8 +102,8 @@ class Certificate:
 
     Logits were compared at `positions` places; `spread` is the standard deviation of a position's logits.
     `identical_answers` of `prompts` greedy answers are the same token for token, `excused_answers` more part
-    at a tie. `own_prompts` of the prompts are the person's own. `original_loss` and `loss` are nats a token of
-    the PyTorch model and of this one, on the right answers to `known_answers` of the prompts, else on what
+    at a tie. `own_prompts` of the prompts are the person's own. `original_loss` and `loss` are nats a token
+    of the PyTorch model and of this one, on the right answers to `known_answers` of the prompts, else on what
     the original answers. `created` is UTC in ISO form; answers that differ come first in `examples`.
     """
 
@@ -255,8 +256,8 @@ def _judged(certificate: Certificate) -> list[Check]:
             "Next word pieces on which both agree",
             f"{certificate.next_token_agreement:.2%}",
             certificate.next_token_agreement >= needed.next_token_agreement,
-            f"At least {needed.next_token_agreement:.1%} of the {certificate.positions:,} places compared are "
-            "needed.",
+            f"At least {needed.next_token_agreement:.1%} of the {certificate.positions:,} places compared "
+            "are needed.",
         ),
     ]
     if needed.logit_difference is not None:
@@ -308,8 +309,8 @@ def _told(certificate: Certificate) -> list[Check]:
         if theirs and theirs.tokens_per_second > 0:
             times = ours.tokens_per_second / theirs.tokens_per_second
             beside = (
-                f"Word pieces a second; PyTorch wrote {theirs.tokens_per_second:,.1f}, so this is {times:.1f} "
-                "times as fast."
+                f"Word pieces a second; PyTorch wrote {theirs.tokens_per_second:,.1f}, so this is "
+                f"{times:.1f} times as fast."
             )
         found.append(Check("Speed", f"{ours.tokens_per_second:,.1f} a second", None, beside))
         beside = f"A program with PyTorch takes {_size(theirs.memory_bytes)}." if theirs else ""
@@ -349,8 +350,8 @@ def as_page(certificate: Certificate) -> str:
 <p class="verdict">{sign} {escape(title(certificate))}</p>
 {f"<ul>{reasons}</ul>" if reasons else ""}
 <p>An ONNX model is a copy of a trained model in another form, so that it runs without PyTorch.
-{_ABOUT[certificate.variant]} To find out whether the copy still answers like the original, both were asked the
-same {_asked(certificate)}, and what they answered was compared word piece by word piece.</p>
+{_ABOUT[certificate.variant]} To find out whether the copy still answers like the original, both were asked
+the same {_asked(certificate)}, and what they answered was compared word piece by word piece.</p>
 <h2>What was measured</h2>
 <div class="wide"><table>
 <thead><tr><th scope="col">Figure</th><th scope="col">Value</th><th scope="col">Good?</th>
@@ -397,8 +398,8 @@ def _asked(certificate: Certificate) -> str:
 
 _ABOUT: Mapping[Variant, str] = {
     "fp32": "This one keeps every number of the original as exact as it is (full precision).",
-    "int8": "This one keeps every number in 8 bits instead of 32: it needs a quarter of the space and answers "
-    "several times as fast, and its numbers are rounded.",
+    "int8": "This one keeps the numbers in 8 bits instead of 32: it needs about a quarter of the space and "
+    "answers several times as fast, and its numbers are rounded.",
 }
 _STYLE = """
 :root { color-scheme: light dark; --line: #d0d7de; --box: #f6f8fa; --faint: #57606a; }
