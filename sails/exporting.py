@@ -15,13 +15,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from sails import access, base_models, locks, sessions, worker
+from sails import access, base_models, locks, placing, sessions, worker
 from sails.errors import BusyError, RequestError, SailsError
 from sails.launchers import local
 from sails.onnx.export import LARGEST_OPSET, SMALLEST_OPSET
 from sails.sessions import ExportSpec, Record, Session, Status
 from sails.speakers import BASE, CURRENT, Speaker
-from sails.workspace import Situation, Workspace, resolve
+from sails.variants import VARIANTS, Variant
+from sails.workspace import Situation, Workspace, inspect_model, resolve
 
 OPSETS = range(SMALLEST_OPSET, LARGEST_OPSET + 1)
 PACKING_MEMORY = 2.2  # times the size of what is packed: once packed, once on its way to the browser
@@ -29,12 +30,18 @@ PACKING_MEMORY = 2.2  # times the size of what is packed: once packed, once on i
 # --- starting -------------------------------------------------------------------------------------
 
 
-def export_current(workspace: Workspace, *, verify: bool = True, opset: int | None = None) -> Session:
-    """Start a job that makes the ONNX model of the current model.
+def export_current(
+    workspace: Workspace,
+    *,
+    verify: bool = True,
+    opset: int | None = None,
+    variants: tuple[Variant, ...] = VARIANTS,
+) -> Session:
+    """Start a job that makes these variants of the current model's ONNX model.
 
     `opset` None leaves it to the exporter, which also replaces one that it cannot write and says so. Raises
-    `RequestError` when there is no complete model or the opset is no number of one, `BusyError` while another
-    job makes it.
+    `RequestError` when there is no complete model, no variant or the opset is no number of one, `BusyError`
+    while another job makes it.
     """
     access.require_changes()
     state = workspace.situation().trained
@@ -45,7 +52,6 @@ def export_current(workspace: Workspace, *, verify: bool = True, opset: int | No
         )
     if opset is not None and opset < 1:
         raise RequestError(f"{opset} is no ONNX opset.", f"Choose one from {OPSETS[0]} to {OPSETS[-1]}.")
-    prompts = worker.verification_prompts(workspace, state.fingerprint) if verify else ()
     return _start(
         workspace,
         name="export",
@@ -53,22 +59,39 @@ def export_current(workspace: Workspace, *, verify: bool = True, opset: int | No
         onnx_output=workspace.onnx_model,
         verify=verify,
         opset=opset,
-        prompts=prompts,
+        variants=variants,
+        **_own_questions(workspace, state.fingerprint, verify),
     )
 
 
-def export_base(workspace: Workspace, name: str, target: Path) -> Session:
+def export_base(
+    workspace: Workspace,
+    name: str,
+    target: Path,
+    *,
+    verify: bool = True,
+    variants: tuple[Variant, ...] = VARIANTS,
+) -> Session:
     """Start a job that fetches a base model where necessary and makes its ONNX model in `target`.
 
-    Raises `RequestError` for a name that is no base model, `BusyError` as `export_current`.
+    It is verified on the questions that never change. Raises `RequestError` for a name that is no base model,
+    `BusyError` as `export_current`.
     """
     access.require_changes()
     base_models.find(name)
-    return _start(workspace, kind="baseline", name="baseline", model=name, onnx_output=target)
+    return _start(
+        workspace,
+        kind="baseline",
+        name="baseline",
+        model=name,
+        onnx_output=target,
+        verify=verify,
+        variants=variants,
+    )
 
 
 def export_for(workspace: Workspace, speaker: Speaker) -> Session:
-    """Start the job that lets this speaker answer; raises as `export_current`."""
+    """Start the job that lets this speaker answer, in both variants, verified; raises as `export_current`."""
     access.require_changes()
     if speaker.key == CURRENT:
         return export_current(workspace)
@@ -76,12 +99,49 @@ def export_for(workspace: Workspace, speaker: Speaker) -> Session:
         raise RequestError(f"{speaker.title} is not complete, so it cannot answer.", "Choose another one.")
     if speaker.key == BASE:
         return export_base(workspace, speaker.model, speaker.onnx)
-    return _start(workspace, name="export", model=speaker.model, onnx_output=speaker.onnx)
+    fingerprint = inspect_model(Path(speaker.model)).fingerprint
+    return _start(
+        workspace,
+        name="export",
+        model=speaker.model,
+        onnx_output=speaker.onnx,
+        verify=True,
+        variants=VARIANTS,
+        **_own_questions(workspace, fingerprint, verify=True),
+    )
+
+
+def keep_failed(place: Workspace | Path, variant: Variant) -> None:
+    """Put a variant that is kept apart, because its certificate failed, in its place all the same.
+
+    A person's deliberate choice. `place` is a workspace, or an ONNX folder. The failed certificate goes with
+    it. Raises `RequestError` when none is kept apart.
+    """
+    access.require_changes()
+    placing.keep_failed(_onnx_of(place), variant)
+
+
+def discard_failed(place: Workspace | Path, variant: Variant) -> None:
+    """Delete a variant that is kept apart; raises `RequestError` when there is none."""
+    access.require_changes()
+    placing.discard_failed(_onnx_of(place), variant)
+
+
+def _onnx_of(place: Workspace | Path) -> Path:
+    return place.onnx_model if isinstance(place, Workspace) else place
+
+
+def _own_questions(workspace: Workspace, fingerprint: str | None, verify: bool) -> dict[str, Any]:
+    """The person's own questions with their answers, for the spec of an export that is verified."""
+    rows = worker.verification_rows(workspace, fingerprint) if verify else []
+    return {"prompts": tuple(row.input for row in rows), "answers": tuple(row.output for row in rows)}
 
 
 def _start(
     workspace: Workspace, *, kind: Literal["export", "baseline"] = "export", name: str, **fields: Any
 ) -> Session:
+    if not fields["variants"]:
+        raise RequestError("No variant of the ONNX model was chosen.", "Choose one or both.")
     with locks.short_lock(workspace.root / "jobs.lock"):
         if at_work(workspace, fields["onnx_output"]):
             raise BusyError(

@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sails import access, locks
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, WorkspaceError
+from sails.variants import VARIANTS, failed_folder
 from sails.workspace import (
     EXPORT_RECORD,
     PROVENANCE,
@@ -102,15 +103,16 @@ def replace_folder(staged: Path, target: Path, keep: Path | None) -> None:
     if staged.parent != target.parent:
         raise ValueError(f"{staged} must lie beside {target}")
     locks.fsync_tree(staged)
-    with _only_writer(target):
+    with only_writer(target):
         if keep is None and is_foreign(target):
-            keep = _free(target.with_name(f"{target.name}-set-aside"))
-        _swap(staged, target, keep)
+            keep = free(target.with_name(f"{target.name}-set-aside"))
+        swap(staged, target, keep)
 
 
 def is_foreign(folder: Path) -> bool:
     """Whether a folder holds something and is no ONNX export, so that replacing it would cost files."""
-    if not _visible(folder) or (folder / EXPORT_RECORD).exists():
+    strange = [path for path in _visible(folder) if not (path / EXPORT_RECORD).exists()]
+    if not strange or (folder / EXPORT_RECORD).exists():
         return False
     return not ((folder / "config.json").exists() and inspect_onnx(folder, None).present)
 
@@ -118,24 +120,33 @@ def is_foreign(folder: Path) -> bool:
 def recover(target: Path) -> None:
     """Finish what a dead process began with `target`; does nothing when there is nothing to finish."""
     if journal_of(target).exists():
-        with _only_writer(target):
+        with only_writer(target):
             pass
 
 
 @contextlib.contextmanager
-def _only_writer(target: Path) -> Iterator[None]:
+def only_writer(target: Path) -> Iterator[None]:
     """Hold the lock beside `target`, with whatever a dead process began finished."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with locks.short_lock(_lock_of(target)):
-        content = read_json(journal_of(target))
-        if content is None:
-            journal_of(target).unlink(missing_ok=True)
-        else:
-            _carry_out(_Journal.model_validate(content), target)
+        finish(target)
         yield
 
 
-def _swap(staged: Path, target: Path, keep: Path | None, candidate: Path | None = None) -> None:
+def finish(target: Path) -> None:
+    """What the journal of `target` says, if there is one; for who holds the lock, see `only_writer`."""
+    content = read_json(journal_of(target))
+    if content is None:
+        journal_of(target).unlink(missing_ok=True)
+    else:
+        _carry_out(_Journal.model_validate(content), target)
+
+
+def swap(staged: Path, target: Path, keep: Path | None, candidate: Path | None = None) -> None:
+    """Put `staged`, where `candidate` is moved to first if there is one, in the place of `target`.
+
+    For who holds the lock, see `only_writer`; `replace_folder` does both.
+    """
     previous = staged.name.replace(".staged-", ".previous-")
     journal = _Journal(candidate=candidate, staged=staged.name, previous=previous, keep=keep)
     locks.write_atomic(journal_of(target), journal.model_dump_json())
@@ -173,7 +184,7 @@ def _carry_out(journal: _Journal, target: Path) -> None:
 
 def clear_leftovers(target: Path) -> None:
     """Remove what dead processes left beside `target`; what a living one builds there is spared."""
-    with _only_writer(target):
+    with only_writer(target):
         _sweep(target)
 
 
@@ -219,10 +230,10 @@ def publish(workspace: Workspace, candidate: Path, provenance: Provenance) -> st
         )
     locks.fsync_tree(candidate)
     target = workspace.trained_model
-    with _only_writer(target):
+    with only_writer(target):
         _sweep(target)
         staged = stage_path(target, provenance.session or "candidate")
-        _swap(staged, target, _place_for_current(workspace), candidate)
+        swap(staged, target, _place_for_current(workspace), candidate)
         prune_versions(workspace)
     return state.fingerprint
 
@@ -236,7 +247,7 @@ def roll_back(workspace: Workspace, version: str) -> str:
     access.require_changes()
     workspace.check_publishable()
     source, target = _model_of(workspace, version), workspace.trained_model
-    with alone(workspace), _only_writer(target):
+    with alone(workspace), only_writer(target):
         source = _model_of(workspace, version)  # somebody else may have been faster
         _sweep(target)
         _refuse_without_room(source, target.parent)
@@ -244,7 +255,7 @@ def roll_back(workspace: Workspace, version: str) -> str:
         locks.copy_folder(source, staged, leave_out=_made_on_demand(source))
         if not _is_cherished(staged):
             (staged / VERSION_RECORD).unlink(missing_ok=True)
-        _swap(staged, target, _place_for_current(workspace))
+        swap(staged, target, _place_for_current(workspace))
         _discard(source)
         return str(inspect_model(target).fingerprint)
 
@@ -307,22 +318,26 @@ def retire(workspace: Workspace) -> Path | None:
     access.require_changes()
     workspace.check_publishable()
     with alone(workspace):
-        with _only_writer(workspace.trained_model):
+        with only_writer(workspace.trained_model):
             _sweep(workspace.trained_model)
             keep = _place_for_current(workspace)
             if keep is not None:
                 _take_away(workspace.trained_model, keep)
-        with _only_writer(workspace.onnx_model):
+        with only_writer(workspace.onnx_model):
             _sweep(workspace.onnx_model)
             if not is_foreign(workspace.onnx_model):
                 _take_away(workspace.onnx_model, keep=None)
+            for variant in VARIANTS:
+                shutil.rmtree(failed_folder(workspace.onnx_model, variant), ignore_errors=True)
         return keep
 
 
 def _made_on_demand(version: Path) -> tuple[str, ...]:
     """What belongs to a version and not to its model: its ONNX model, and what a dead export left of one."""
-    made_here = (version / VERSION_ONNX / EXPORT_RECORD).exists()
-    return (f".{VERSION_ONNX}.*", VERSION_ONNX) if made_here else (f".{VERSION_ONNX}.*",)
+    onnx = version / VERSION_ONNX
+    made_here = (onnx / EXPORT_RECORD).exists() or any(onnx.glob(f"*/{EXPORT_RECORD}"))
+    always = (f".{VERSION_ONNX}.*", f"{VERSION_ONNX}_failed")
+    return (*always, VERSION_ONNX) if made_here else always
 
 
 @contextlib.contextmanager
@@ -344,9 +359,9 @@ def _place_for_current(workspace: Workspace) -> Path | None:
     current = inspect_model(workspace.trained_model)
     if not current.complete:  # a folder of folders is no model, but may be somebody's checkpoints
         holds_any = _visible(workspace.trained_model)
-        return _free(workspace.set_aside / new_id("incomplete")) if holds_any else None
+        return free(workspace.set_aside / new_id("incomplete")) if holds_any else None
     recorded = current.session if current.session and _NAME.fullmatch(current.session) else None
-    place = _free(workspace.versions / (recorded or new_id("imported")))
+    place = free(workspace.versions / (recorded or new_id("imported")))
     earlier = _record_in(workspace.trained_model)  # from when it was a version before
     record = Version(
         id=place.name,
@@ -364,7 +379,7 @@ def _visible(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
 
 
-def _free(path: Path) -> Path:
+def free(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
     return next(free for free in itertools.chain((path,), numbered) if not free.exists())
@@ -413,7 +428,7 @@ def name_version(workspace: Workspace, version: str, name: str) -> None:
 
 def _change(workspace: Workspace, version: str, **changes: Any) -> None:
     access.require_changes()
-    with _only_writer(workspace.trained_model):  # nobody rolls back or prunes meanwhile
+    with only_writer(workspace.trained_model):  # nobody rolls back or prunes meanwhile
         found = next((v for v in versions(workspace) if v.id == version), None)
         if found is None:
             raise WorkspaceError(f"There is no version {version!r}.", "See `sails sessions versions`.")

@@ -33,7 +33,7 @@ from sails.sessions import ExportSpec, MetricsReader, ProbeSpec, ReplaySpec, Ses
 from sails.teaching import Lesson
 from sails.workspace import Workspace, inspect_model
 
-VERIFIED_PROMPTS = 16
+VERIFIED_PROMPTS = 64
 
 Progress = Callable[[float, str], None]
 
@@ -470,10 +470,10 @@ def _verify(model: Path, onnx: Path, prompts: Sequence[str], reporter: Reporter,
     log.info("Verified: largest logit difference %.2g.", certificate.max_logit_difference)
 
 
-def verification_prompts(workspace: Workspace, fingerprint: str | None) -> tuple[str, ...]:
-    """Questions for verifying the model with this fingerprint: held out by the session that made it."""
+def verification_rows(workspace: Workspace, fingerprint: str | None) -> list[Conversation]:
+    """Questions with their answers for verifying the model with this fingerprint, of its own session."""
     made_by = sessions.ancestors(workspace, fingerprint)[-1:]
-    return tuple(row.input for record in made_by for row in _verification_rows(record.session))
+    return [row for record in made_by for row in _verification_rows(record.session)]
 
 
 def _verification_rows(session: Session) -> list[Conversation]:

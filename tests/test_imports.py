@@ -65,6 +65,7 @@ FLOORS = (
     ),
     (
         "sails.publishing",
+        "sails.placing",
         "sails.conversations",
         "sails.sessions",
         "sails.behavior",

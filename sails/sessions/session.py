@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from sails import access, locks
 from sails.behavior import Plan, Start
@@ -192,6 +192,15 @@ class Results(BaseModel):
     device: str = ""
     certificates: dict[str, dict[str, Any]] = {}  # of the ONNX variants that were verified, by their names
     advice: Advice | None = None  # of a probe
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_certificate(cls, content: Any) -> Any:
+        """Before there were two variants, there was one `certificate`."""
+        if isinstance(content, dict) and isinstance(content.get("certificate"), dict):
+            certificates = content.get("certificates") or {}
+            return {**content, "certificates": {"fp32": content["certificate"], **certificates}}
+        return content
 
 
 class Status(BaseModel):

@@ -1,0 +1,134 @@
+"""A variant of an ONNX model put in its place, or kept apart: at once, and never half.
+
+    built = Path(".onnx_model.staged-…")         # complete, on the same disk
+    put(built, Path("onnx_model"), "int8")       # ► onnx_model/int8
+    keep_apart(built, Path("onnx_model"), "int8")  # ► onnx_model_failed/int8
+
+Full precision lies flat in the ONNX folder and 8-bit inside of it, so the one is replaced with the other in
+it: hard links carry it over, which takes no time and no disk. Every change holds the lock beside the ONNX
+folder and goes through a journal (`sails.publishing`); killed at any instruction, `recover` finishes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from sails import access, locks, publishing
+from sails.errors import RequestError
+from sails.variants import TITLES, VARIANTS, Variant, failed_folder, folder_of
+from sails.workspace import journal_of
+
+
+def put(built: Path, onnx: Path, variant: Variant, keep: Path | None = None) -> None:
+    """Move the complete folder `built` to the place of a variant of the ONNX model in `onnx`.
+
+    What was there goes to `keep`, or is deleted at the very end when `keep` is None; what is no export of
+    ours is never deleted but moved beside it. A failed one of the same variant that is kept apart goes.
+    """
+    access.require_changes()
+    locks.fsync_tree(built)
+    with _writing(onnx):
+        _put(built, onnx, variant, keep)
+        _delete(failed_folder(onnx, variant))
+
+
+def keep_apart(built: Path, onnx: Path, variant: Variant) -> Path:
+    """Move `built` to where variants lie whose certificate failed, in place of an earlier one; says where."""
+    access.require_changes()
+    locks.fsync_tree(built)
+    target = failed_folder(onnx, variant)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _writing(onnx):
+        publishing.swap(publishing.stage_path(target, "failed"), target, None, built)
+    return target
+
+
+def keep_failed(onnx: Path, variant: Variant) -> None:
+    """Put a variant that is kept apart in its place; raises `RequestError` when there is none."""
+    access.require_changes()
+    with _writing(onnx):
+        _put(_failed(onnx, variant), onnx, variant, None)
+        _delete(failed_folder(onnx, variant))
+
+
+def discard_failed(onnx: Path, variant: Variant) -> None:
+    """Delete a variant that is kept apart; raises `RequestError` when there is none."""
+    access.require_changes()
+    with _writing(onnx):
+        _delete(_failed(onnx, variant))
+
+
+def recover(onnx: Path) -> None:
+    """Finish what a dead process began with the ONNX folder or a variant; does nothing when all is well."""
+    if any(journal_of(target).exists() for target in (onnx, *_places(onnx))):
+        with _writing(onnx):
+            pass
+
+
+def _put(built: Path, onnx: Path, variant: Variant, keep: Path | None) -> None:
+    target = folder_of(onnx, variant)
+    if target == onnx and keep is None:
+        _carry_over(onnx, built)
+    onnx.parent.mkdir(parents=True, exist_ok=True)
+    if target != onnx:
+        onnx.mkdir(exist_ok=True)
+    if keep is None and publishing.is_foreign(target):
+        name = onnx.name if target == onnx else f"{onnx.name}-{variant}"
+        keep = publishing.free(onnx.with_name(f"{name}-set-aside"))
+    publishing.swap(publishing.stage_path(target, "placed"), target, keep, built)
+
+
+def _carry_over(onnx: Path, built: Path) -> None:
+    """The variants that lie inside of the ONNX folder, also in the new one."""
+    for variant in VARIANTS:
+        inside, copy = folder_of(onnx, variant), folder_of(built, variant)
+        if inside != onnx and inside.is_dir():
+            shutil.rmtree(copy, ignore_errors=True)  # of an attempt that died
+            shutil.copytree(inside, copy, copy_function=_link)
+            locks.fsync_tree(copy)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a disk that knows no links
+        shutil.copy2(source, target)
+
+
+@contextlib.contextmanager
+def _writing(onnx: Path) -> Iterator[None]:
+    """Hold the lock beside the ONNX folder, with whatever a dead process began finished."""
+    with publishing.only_writer(onnx):
+        for target in _places(onnx):
+            publishing.finish(target)
+        yield
+
+
+def _places(onnx: Path) -> list[Path]:
+    """Where a variant may be in the middle of a change, but for the ONNX folder itself."""
+    inside = [folder_of(onnx, variant) for variant in VARIANTS]
+    return [*(place for place in inside if place != onnx), *(failed_folder(onnx, v) for v in VARIANTS)]
+
+
+def _failed(onnx: Path, variant: Variant) -> Path:
+    folder = failed_folder(onnx, variant)
+    if not folder.is_dir():
+        raise RequestError(
+            f"No {TITLES[variant]} model is kept apart in {folder}.", "Make the ONNX model again."
+        )
+    return folder
+
+
+def _delete(folder: Path) -> None:
+    """Never seen half deleted; its parent goes with the last one."""
+    deleted = folder.with_name(f".{folder.name}.deleted")
+    shutil.rmtree(deleted, ignore_errors=True)
+    if folder.is_dir():
+        locks.rename(folder, deleted)
+        shutil.rmtree(deleted, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.parent.rmdir()
