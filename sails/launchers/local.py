@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -107,6 +108,11 @@ def dispatch(workspace: Workspace) -> subprocess.Popen[bytes] | None:
 
 def start_worker(session: Session) -> subprocess.Popen[bytes]:
     """Start `python -m sails.worker SESSION_DIR`, detached, with its output in the session's log."""
+    return start_module("sails.worker", [str(session.folder)], session.log)
+
+
+def start_module(module: str, arguments: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start `python -m MODULE ARGUMENT…`, detached, with its output appended to `log`."""
     access.require_changes()
     package = Path(__file__).resolve().parents[2]
     paths = [str(package), os.environ.get("PYTHONPATH", "")]
@@ -117,5 +123,4 @@ def start_worker(session: Session) -> subprocess.Popen[bytes]:
         "PYTHONUNBUFFERED": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }
-    command = [sys.executable, "-m", "sails.worker", str(session.folder)]
-    return locks.start_detached(command, session.log, environment)
+    return locks.start_detached([sys.executable, "-m", module, *arguments], log, environment)
