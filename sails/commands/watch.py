@@ -1,0 +1,110 @@
+"""`sails watch`, also called `sails daemon`: teach by itself what was approved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sails import foresight, watching
+from sails.commands import options
+from sails.commands.terminal import EXIT_FAILED, say, say_json
+from sails.errors import RequestError
+from sails.workspace import Workspace
+
+
+def watch(
+    corrections: Annotated[
+        bool, typer.Option("--corrections", help="Watch the approved corrections of the chat. The default.")
+    ] = False,
+    data_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Watch a file of conversations instead. Where its rows say `accepted`, only true counts."
+        ),
+    ] = None,
+    at_least: Annotated[int, typer.Option(help="Train as soon as so many examples have come together.")] = 10,
+    every: Annotated[float, typer.Option(help="Seconds between two looks.")] = 30.0,
+    once: Annotated[
+        bool, typer.Option("--once", help="Look once, follow the session that comes of it, and end.")
+    ] = False,
+    show_status: Annotated[
+        bool, typer.Option("--status", help="Say how the watch stands, and change nothing.")
+    ] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="End the watch of this workspace, wherever it runs.")
+    ] = False,
+    workspace: options.WorkspaceOption = None,
+    output_dir: options.OutputDir = None,
+    onnx_output: options.OnnxOutput = None,
+    preset: options.PresetOption = "balanced",
+    learning_rate: options.LearningRate = None,
+    replay_share: options.ReplayShare = 0.5,
+    as_json: options.AsJson = False,
+) -> None:
+    """Teach by itself: when enough approved examples have come together, train, judge, publish and export.
+
+    Each example is taught in one session only. What the gate holds back is never published: you decide.
+    Five failures in a row end the watch. Ctrl-C ends it, too; a session that runs goes on by itself.
+    """
+    place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
+    if show_status:
+        _say_status(place, as_json)
+    elif stop:
+        _stop(place)
+    elif corrections and data_file:
+        raise RequestError("--corrections and --data-file exclude each other.", "Leave out one of the two.")
+    else:
+        settings = foresight.settings_of(
+            preset=preset, learning_rate=learning_rate, replay_share=replay_share
+        )
+        order = watching.order_of(file=data_file, at_least=at_least, every=every, settings=settings)
+        _watch(place, order, once)
+
+
+def _watch(place: Workspace, order: watching.Order, once: bool) -> None:
+    try:
+        end = watching.watch(place, order, once=once, say=say)
+    except KeyboardInterrupt:
+        watching.switch_off(place)
+        say(f"⏹️ The watch has ended. {_goes_on(place)}".rstrip())
+        return
+    if end.stopped or end.failures:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _stop(place: Workspace) -> None:
+    if not watching.state(place).on:
+        say("The watch is not switched on.")
+        return
+    watching.switch_off(place)
+    say(f"⏹️ The watch is switched off. {_goes_on(place)}".rstrip())
+
+
+def _goes_on(place: Workspace) -> str:
+    batch = watching.state(place).open_batch
+    if batch is None or batch.session is None:
+        return ""
+    return f"Session {batch.session} goes on by itself: see it with `sails status`."
+
+
+def _say_status(place: Workspace, as_json: bool) -> None:
+    now = watching.state(place)
+    alive, starting = watching.is_alive(place), watching.is_starting(place)
+    stands, sentence = watching.standing(now, alive=alive, starting=starting)
+    latest = watching.latest(place)
+    if as_json:
+        said = {"standing": stands, "sentence": sentence, "alive": alive}
+        say_json({**said, **now.model_dump(mode="json")})
+        return
+    say(f"{'Watch':14} {sentence}")
+    if now.on and alive:
+        say(f"{'Process':14} {now.pid} on {now.host}")
+    for note in now.notes if now.on else ():
+        say(f"{'':14} {note}")
+    for reason in now.failures:
+        say(f"{'Failed':14} {reason}")
+    for number, batch, record in latest:
+        sign, words = watching.what_became(batch, record)
+        say(f"{f'Batch {number}':14} {sign} {words} {f'({batch.session})' if batch.session else ''}".rstrip())

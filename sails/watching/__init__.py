@@ -1,0 +1,50 @@
+"""The watch: as soon as enough approved examples have come together, a lesson is taught of them by itself.
+
+    watch(workspace, order)        # in the foreground, until Ctrl-C
+    switch_on(workspace, order)    # in a process of its own: python -m sails.watching ROOT TRAINED ONNX
+
+It queues a session like any other, with the gate, waits until it has ended and says what became of it. What
+the gate held is never published here: a person decides. Each row is used in one lesson only; if that failed,
+it is free for the next try. All that it knows lies in `watch.json`, and what it is about to do is written
+there before it is done, so that it may be killed anywhere and started again.
+
+`state` is what is written down, `switch` turns it on and off, `steps` is what it does, `approved` which rows
+of a file may be taught, `words` what it says. The list of corrections is `sails.corrections`'.
+"""
+
+from sails.watching.state import (
+    CORRECTIONS,
+    Batch,
+    Order,
+    Outcome,
+    WatchState,
+    is_alive,
+    is_starting,
+    log_of,
+    order_of,
+    state,
+)
+from sails.watching.steps import MOST_FAILURES, Watch, latest
+from sails.watching.switch import switch_off, switch_on, watch
+from sails.watching.words import standing, what_became
+
+__all__ = [
+    "CORRECTIONS",
+    "MOST_FAILURES",
+    "Batch",
+    "Order",
+    "Outcome",
+    "Watch",
+    "WatchState",
+    "is_alive",
+    "is_starting",
+    "latest",
+    "log_of",
+    "order_of",
+    "standing",
+    "state",
+    "switch_off",
+    "switch_on",
+    "watch",
+    "what_became",
+]

@@ -1,0 +1,35 @@
+"""`python -m sails.watching ROOT TRAINED_MODEL ONNX_MODEL`: a watch in the background.
+
+It goes on with what is written down in its workspace, and says what happens into the workspace's `watch.log`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sails.errors import BusyError, SailsError, classify
+from sails.watching import watch
+from sails.workspace import Workspace
+
+log = logging.getLogger("sails.watching")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Watch until it is switched off or stops itself; returns the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout, force=True)
+    root, trained_model, onnx_model = map(Path, arguments)
+    try:
+        watch(Workspace(root, trained_model, onnx_model), say=log.info)
+    except BusyError:
+        return 0  # another one watches already
+    except (SailsError, OSError) as error:
+        log.info("❌ %s", classify(error).sentence)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

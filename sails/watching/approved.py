@@ -1,0 +1,101 @@
+"""The rows of a file that may be taught without asking anybody: approved, and fit by the quality check.
+
+A row of a chat's log says `accepted`. True approves it; false, null, an empty cell and anything else never
+do. Where no row has that field, whoever wrote the file approved all of it.
+
+The file may grow while it is read: a last line that is only half there waits for its end.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sails.conversations import Conversation, Reading, assess, clean, read
+from sails.errors import ConversationFileError
+
+ACCEPTED = "accepted"
+QUIET_SECONDS = 10.0  # a table's last line without an end is whole when nobody wrote for so long
+_WORDS_FOR_YES = ("true", "yes", "1")  # as tables write it
+_TABLES = ("csv", "tsv", "xlsx", "parquet")
+_OF_LINES = (".jsonl", ".ndjson", ".csv", ".tsv", ".txt")
+_SIXTEEN_BITS = (b"\xff\xfe", b"\xfe\xff")  # a line end is two bytes there, and anything may be half of one
+
+
+@dataclass(frozen=True)
+class Approved:
+    """What a file holds now."""
+
+    rows: tuple[Conversation, ...] = ()
+    """Approved and fit, each once, without the field `accepted`."""
+    not_accepted: int = 0
+    unfit: tuple[str, ...] = ()
+    """Why rows are not used, a few words for each: “row 7: the answer is empty”."""
+
+
+def approved(path: Path, now: float) -> Approved:
+    """Read the file; `now` is in seconds since 1970.
+
+    Raises ConversationFileError when the file is not there or cannot be read. One that is empty holds no
+    rows, and that is no error.
+    """
+    try:
+        quiet = now - path.stat().st_mtime >= QUIET_SECONDS
+        content = _whole(path.read_bytes(), path.suffix.lower(), quiet)
+    except OSError as error:
+        raise ConversationFileError(
+            f"{path} cannot be read: {(error.strerror or str(error)).lower()}.",
+            "It is looked for again; nothing else needs to be done.",
+        ) from error
+    if not content.strip():
+        return Approved()
+    with tempfile.TemporaryDirectory(prefix="sails-") as folder:
+        copy = Path(folder) / path.name
+        copy.write_bytes(content)
+        reading = read(copy)
+    rows = [row for row in reading.conversations if _is_accepted(row, reading)]
+    report = assess(rows)
+    wrong = {problem.row: problem.reason for problem in report.errors}
+    wrong |= {refusal.row: refusal.reason for refusal in reading.refused}
+    return Approved(
+        rows=tuple(map(_without_mark, clean(rows, report))),
+        not_accepted=len(reading.conversations) - len(rows),
+        unfit=tuple(f"row {row}: {reason}" for row, reason in sorted(wrong.items())),
+    )
+
+
+def _is_accepted(row: Conversation, reading: Reading) -> bool:
+    values = [value for name, value in row.extra.items() if _is_mark(name)]
+    if not values:  # an empty cell of a table is not there at all, its column is
+        return not (reading.format in _TABLES and any(map(_is_mark, reading.columns)))
+    value = values[0]
+    return value.strip().casefold() in _WORDS_FOR_YES if isinstance(value, str) else value in (True, 1)
+
+
+def _is_mark(name: str) -> bool:
+    return name.strip().casefold() == ACCEPTED
+
+
+def _without_mark(row: Conversation) -> Conversation:
+    return replace(row, extra={name: value for name, value in row.extra.items() if not _is_mark(name)})
+
+
+def _whole(content: bytes, suffix: str, quiet: bool) -> bytes:
+    """The content without a last line that may still be written."""
+    if content.endswith(b"\n") or content.startswith(_SIXTEEN_BITS):
+        return content
+    first = content.lstrip().partition(b"\n")[0]
+    if not (suffix in _OF_LINES or _is_record(first)):
+        return content
+    before, newline, last = content.rpartition(b"\n")
+    complete = _is_record(last) if first.startswith(b"{") else quiet
+    return content if complete else before + newline
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False

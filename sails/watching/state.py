@@ -1,0 +1,145 @@
+"""What a watch knows, as it is written down in `watch.json`, and whether one is alive."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sails import access, locks
+from sails.errors import RequestError, WorkspaceError
+from sails.sessions import Settings
+from sails.workspace import Workspace
+
+CORRECTIONS = "corrections"
+START_SECONDS = 15.0  # how long a watch's process may take to come up
+
+Outcome = Literal["published", "held", "discarded", "failed", "stopped", "gone"]
+
+
+class Order(BaseModel):
+    """What to watch, and how to teach what comes together."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str = CORRECTIONS  # or the full path of a file
+    at_least: int = Field(10, ge=1, le=100_000)  # rows
+    every: float = Field(30.0, ge=1, le=86_400)  # seconds between two looks
+    settings: Settings = Settings()
+
+    @property
+    def file(self) -> Path | None:
+        return None if self.source == CORRECTIONS else Path(self.source)
+
+
+class Batch(BaseModel):
+    """Rows that were, or are about to be, taught together."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset: str
+    rows: tuple[str, ...]  # fingerprints
+    begun: datetime
+    others: tuple[str, ...] = ()  # sessions with this dataset that were there before
+    session: str | None = None  # None: nobody has written down yet that it was queued
+    resume_after: datetime | None = None  # its session was interrupted, and goes on then
+    ended: datetime | None = None
+    outcome: Outcome | None = None
+    reason: str = ""
+
+
+class WatchState(BaseModel):
+    """All that a watch knows; lies in the workspace as `watch.json`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    on: bool = False
+    order: Order = Order()
+    since: datetime | None = None  # when it was switched on
+    trained_model: Path | None = None
+    onnx_model: Path | None = None
+    pid: int | None = None
+    pid_created: float | None = None
+    host: str = ""
+    waiting: int = 0  # approved rows that were not used yet, at the last look
+    notes: tuple[str, ...] = ()  # what there was to say at the last look
+    failures: tuple[str, ...] = ()  # in a row, the last one last
+    not_before: datetime | None = None  # after a failure it pauses
+    stopped: str = ""  # why it switched itself off
+    batches: tuple[Batch, ...] = ()
+
+    @property
+    def open_batch(self) -> Batch | None:
+        """The one that is under way."""
+        return self.batches[-1] if self.batches and self.batches[-1].outcome is None else None
+
+
+def order_of(*, file: Path | None, at_least: int, every: float, settings: Settings) -> Order:
+    """An order from what a person chose; without a `file`, the corrections are watched.
+
+    Raises `RequestError`, which says in words what is out of range.
+    """
+    path = file.expanduser().resolve() if file else None
+    if path and path.is_dir():
+        raise RequestError(f"{path} is a folder, not a file.", "Choose a file inside it.")
+    source = str(path) if path else CORRECTIONS
+    words = {"at_least": "The number of examples", "every": "The time between two looks"}
+    try:
+        return Order(source=source, at_least=at_least, every=every, settings=settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = words.get(str(first["loc"][0]), str(first["loc"][0]))
+        remedy = first["msg"].replace("Input should be", "Choose a number")
+        raise RequestError(f"{what} cannot be {str(first['input'])[:40]}.", f"{remedy}.") from error
+
+
+def state(workspace: Workspace) -> WatchState:
+    """What is written down; raises `WorkspaceError` when that is damaged."""
+    path = path_of(workspace)
+    try:
+        return WatchState.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return WatchState()
+    except ValidationError as error:
+        raise WorkspaceError(
+            f"{path} is damaged, so nobody knows which rows were taught already.",
+            "Delete it to begin anew; rows of a file that the model does not know are taught then.",
+        ) from error
+
+
+def is_alive(workspace: Workspace) -> bool:
+    """Whether a process watches this workspace now."""
+    return locks.is_held(lock_of(workspace))
+
+
+def is_starting(workspace: Workspace, now: datetime | None = None) -> bool:
+    """Whether it was switched on a moment ago, and its process may still be on its way."""
+    since = state(workspace).since
+    age = ((now or datetime.now(UTC)) - since).total_seconds() if since else START_SECONDS
+    return 0 <= age < START_SECONDS and not is_alive(workspace)
+
+
+def path_of(workspace: Workspace) -> Path:
+    return workspace.root / "watch.json"
+
+
+def lock_of(workspace: Workspace) -> Path:
+    """Held by a watch for its whole life."""
+    return workspace.root / "watch.lock"
+
+
+def log_of(workspace: Workspace) -> Path:
+    """What a watch in the background says, a line for each thing that happens."""
+    return workspace.root / "watch.log"
+
+
+def change(workspace: Workspace, **changes: Any) -> WatchState:
+    """Replace some fields. A person may switch it off while it writes, hence the lock."""
+    access.require_changes()
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    with locks.short_lock(workspace.root / "watch.json.lock"):
+        changed = state(workspace).model_copy(update=changes)
+        locks.write_atomic(path_of(workspace), changed.model_dump_json(indent=1))
+    return changed

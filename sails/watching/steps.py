@@ -1,0 +1,289 @@
+"""What a watch does: from rows that have come together to a session, and from a session to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from sails import corrections, foresight, library, locks, sessions
+from sails.conversations import Conversation, Reading, Register, assess, write_jsonl
+from sails.errors import SailsError, WorkspaceError, classify
+from sails.foresight import Choices
+from sails.launchers import local
+from sails.library import DatasetReport
+from sails.retention import lessons
+from sails.sessions import Record, Session
+from sails.watching import words
+from sails.watching.approved import approved
+from sails.watching.state import Batch, Outcome, WatchState, change, state
+from sails.workspace import Workspace
+
+MOST_FAILURES = 5  # in a row
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)  # doubled after each failure
+LONGEST_STEM = 28  # characters of a file's name in the name of its datasets
+
+Say = Callable[[str], None]
+Look = Literal["did something", "waits for a session", "waits for examples"]
+
+
+class Watch:
+    """Each `step` does one thing and writes it down, so that it can be killed between any two."""
+
+    def __init__(self, workspace: Workspace, say: Say, clock: Callable[[], datetime]) -> None:
+        self.workspace, self.say, self.clock = workspace, say, clock
+        self._told: tuple[str, ...] | None = None
+        self._queue_told = ""
+
+    def step(self) -> Look:
+        """Do the next thing; whatever fails is counted and said."""
+        now = state(self.workspace)
+        try:
+            if batch := now.open_batch:
+                return self._follow(now, batch)
+            if self._pauses(now):
+                return "waits for examples"
+            return self._gather(now)
+        except (SailsError, OSError) as error:
+            reason = classify(error).sentence
+            changes, next_ = self._failed(reason)
+            change(self.workspace, **changes)
+            self.say(f"❌ {reason} {next_}".rstrip())
+            return "did something" if now.open_batch is None else "waits for a session"
+
+    def _pauses(self, now: WatchState) -> bool:
+        return now.not_before is not None and self.clock() < now.not_before
+
+    # --- from rows to a batch
+
+    def _gather(self, now: WatchState) -> Look:
+        """Begin a batch when there are enough rows; its dataset is there before it is written down."""
+        if now.order.file is None:
+            rows: Sequence[Conversation] = ()
+            notes: tuple[str, ...] = ()
+            count = len(corrections.to_teach(self.workspace))
+        else:
+            rows, notes = self._rows_of_file(now, now.order.file)
+            count = len(rows)
+        self._tell(count, notes)
+        if count < now.order.at_least:
+            return "waits for examples"
+        if now.order.file is None:
+            dataset = corrections.as_dataset(self.workspace)
+        else:
+            dataset = _as_dataset(self.workspace, now.order.file, len(now.batches) + 1, rows)
+        batch = Batch(
+            dataset=dataset.name,
+            rows=tuple(row.fingerprint for row in library.rows_of(self.workspace, dataset.name)),
+            begun=self.clock(),
+            others=tuple(record.spec.id for record in _sessions_with(self.workspace, dataset.name)),
+        )
+        change(self.workspace, batches=(*now.batches, batch), waiting=0)
+        return "did something"
+
+    def _rows_of_file(self, now: WatchState, file: Path) -> tuple[Sequence[Conversation], tuple[str, ...]]:
+        """The file's rows that were not used yet, and what is to be said of it."""
+        try:
+            found = approved(file, self.clock().timestamp())
+        except SailsError as error:
+            return (), (error.sentence,)
+        used, again = _used(self.workspace, now)
+        known = _taught_before(self.workspace, self.workspace.situation().trained.fingerprint)
+        fresh = [row for row in found.rows if row.fingerprint not in used | known]
+        # A row whose lesson failed is tried again as it was, with those that this lesson kept back.
+        held = Register.load(self.workspace.register).held
+        rows = [row for row in fresh if row.fingerprint in again or row.input_fingerprint not in held]
+        return rows, tuple(words.notes(found, len(fresh) - len(rows)))
+
+    def _tell(self, count: int, notes: tuple[str, ...]) -> None:
+        """Say and write down what is new about the source."""
+        now = state(self.workspace)
+        if (count, notes) != (now.waiting, now.notes):
+            now = change(self.workspace, waiting=count, notes=notes)
+        told = (words.how_many(now), *notes)
+        for sentence in told if self._told != told else ():
+            self.say(sentence)
+        self._told = told
+
+    # --- from a batch to its end
+
+    def _follow(self, now: WatchState, batch: Batch) -> Look:
+        record = self._record_of(now, batch)
+        if record is None:
+            return self._end(batch, "gone") if batch.session else self._submit(now, batch)
+        if batch.session is None:
+            self._update(batch, session=record.spec.id)
+            self.say(
+                f"▶️ {words.examples(len(batch.rows))} will be taught: session {record.spec.id} is queued."
+            )
+            return "did something"
+        status = record.status
+        if status.state == "interrupted":
+            return self._resume(batch, record)
+        if status.state in ("queued", "running"):
+            if batch.resume_after:
+                self._update(batch, resume_after=None)
+            self._keep_going(record)
+            return "waits for a session"
+        if status.verdict:  # also when the ONNX model failed after the new model was published
+            return self._end(batch, status.verdict, record)
+        return self._end(batch, "stopped" if status.state == "stopped" else "failed", record)
+
+    def _record_of(self, now: WatchState, batch: Batch) -> Record | None:
+        """The batch's session; one that was queued just before a death is known by its dataset."""
+        found = _sessions_with(self.workspace, batch.dataset)
+        if batch.session:
+            return next((record for record in found if record.spec.id == batch.session), None)
+        known = {*batch.others, *(other.session for other in now.batches)}
+        return next((record for record in found if record.spec.id not in known), None)
+
+    def _submit(self, now: WatchState, batch: Batch) -> Look:
+        if self._pauses(now):
+            return "waits for a session"
+        try:
+            library.report_of(self.workspace, batch.dataset)
+        except WorkspaceError:  # somebody deleted it; its rows are free
+            return self._end(batch, "failed", reason=f"The dataset {batch.dataset} was deleted.")
+        # Whatever was asked for, the gate decides: nobody is there to look at the model first.
+        settings = now.order.settings.model_copy(update={"publish": "gate", "teach_again": False})
+        foresight.start(self.workspace, Choices((batch.dataset,), settings, export=True))
+        return "did something"
+
+    def _keep_going(self, record: Record) -> None:
+        """Put it back into the queue if its submitter died between the two, and keep the queue moving."""
+        session = record.session
+        queue = [entry.id for entry in sessions.waiting(self.workspace)]
+        lost = session.id not in queue and not locks.is_held(session.lock)
+        if record.status.state == "queued" and lost and session.written_status().state == "queued":
+            sessions.enqueue(self.workspace, session)
+        if record.status.state == "queued" and queue and queue[0] != session.id and session.id in queue:
+            waits = f"⏳ {session.id} waits for its turn, behind {queue.index(session.id)} more."
+            if waits != self._queue_told:
+                self.say(waits)
+            self._queue_told = waits
+        local.dispatch(self.workspace)
+
+    def _resume(self, batch: Batch, record: Record) -> Look:
+        """Its worker died: that counts as a failure, and after a pause it goes on where it was."""
+        if batch.resume_after is None:
+            reason = f"Session {record.spec.id} was interrupted before its end."
+            changes, next_ = self._failed(reason)
+            self._update(batch, resume_after=changes["not_before"], **changes)
+            self.say(f"❌ {reason} {next_}".rstrip())
+        elif self.clock() >= batch.resume_after:
+            sessions.resume(self.workspace, record.session)
+            self.say(f"▶️ Session {record.spec.id} goes on from where it was interrupted.")
+            self._update(batch, resume_after=None)
+            local.dispatch(self.workspace)
+        return "waits for a session"
+
+    def _end(self, batch: Batch, outcome: Outcome, record: Record | None = None, reason: str = "") -> Look:
+        """Write down what became of a batch, and say it."""
+        name = record.spec.id if record else batch.session or batch.dataset
+        failure = record.status.failure if record else None
+        if failure:
+            reason = f"Session {name}: {failure.message} {failure.remedy}".strip()
+        elif record and outcome == "held":
+            reason = record.status.verdict_reason
+        changes: dict[str, Any] = {"failures": (), "not_before": None}
+        next_ = ""
+        if outcome == "failed" or failure:
+            changes, next_ = self._failed(reason or f"Session {name} failed.")
+        elif outcome == "stopped":
+            stopped = f"Session {name} was stopped by hand, so the watch has stopped as well. {words.GO_ON}"
+            changes = {"on": False, "stopped": stopped}
+        ended = {"outcome": outcome, "reason": reason, "ended": self.clock(), "resume_after": None}
+        closed = self._update(batch, **ended, **changes)
+        self.say(" ".join((*words.what_became(closed.batches[-1]), next_)).rstrip())
+        return "did something"
+
+    # --- writing
+
+    def _update(self, batch: Batch, **changes: Any) -> WatchState:
+        """Change fields of the open batch, and of the state, in one go."""
+        own = {name: value for name, value in changes.items() if name in Batch.model_fields}
+        others = {name: value for name, value in changes.items() if name not in Batch.model_fields}
+        before = state(self.workspace).batches[:-1]
+        return change(self.workspace, batches=(*before, batch.model_copy(update=own)), **others)
+
+    def _failed(self, reason: str) -> tuple[dict[str, Any], str]:
+        """What changes with one more failure in a row, and what happens next; the fifth stops the watch."""
+        failures = (*state(self.workspace).failures, reason)
+        pause = min(FIRST_PAUSE * 2 ** (len(failures) - 1), LONGEST_PAUSE)
+        changes: dict[str, Any] = {"failures": failures, "not_before": self.clock() + pause}
+        if len(failures) < MOST_FAILURES:
+            return changes, f"It is tried again in {words.minutes(pause)}."
+        stopped = f"{MOST_FAILURES} tries in a row failed, so the watch has stopped. The last one: {reason}"
+        return {**changes, "on": False, "stopped": stopped}, ""
+
+
+# --- rows -----------------------------------------------------------------------------------------
+
+
+def _sessions_with(workspace: Workspace, dataset: str) -> list[Record]:
+    """The sessions that teach this dataset, under whatever name it had, oldest first."""
+    names = {dataset}
+    with contextlib.suppress(WorkspaceError):
+        report = library.report_of(workspace, dataset)
+        names |= {report.name, *report.formerly}
+    return [record for record in sessions.history(workspace) if getattr(record.spec, "dataset", "") in names]
+
+
+def latest(workspace: Workspace, count: int = 5) -> list[tuple[int, Batch, Record | None]]:
+    """The last batches with their numbers from 1 and their sessions, newest first."""
+    batches = list(enumerate(state(workspace).batches, 1))[-count:]
+    return [(number, batch, _find(workspace, batch)) for number, batch in reversed(batches)]
+
+
+def _find(workspace: Workspace, batch: Batch) -> Record | None:
+    if batch.session is None:
+        return None
+    with contextlib.suppress(WorkspaceError):
+        return sessions.record(Session(workspace.sessions / batch.session))
+    return None
+
+
+def _used(workspace: Workspace, now: WatchState) -> tuple[set[str], set[str]]:
+    """Fingerprints of the rows that were used, and of those that are free again as their lesson failed."""
+    used: set[str] = set()
+    free: set[str] = set()
+    for batch in now.batches:
+        failed = batch.outcome in ("failed", "stopped") and not _is_taught(workspace, batch)
+        (free if failed else used).update(batch.rows)
+    return used, free - used
+
+
+def _is_taught(workspace: Workspace, batch: Batch) -> bool:
+    """Whether a failed batch's rows are taught all the same: a person resumed its session, say."""
+    statuses = (record.status for record in _sessions_with(workspace, batch.dataset))
+    return any(s.verdict or s.state in ("queued", "running", "succeeded") for s in statuses)
+
+
+@lru_cache(maxsize=4)
+def _taught_before(workspace: Workspace, fingerprint: str | None) -> frozenset[str]:
+    return frozenset(lessons.taught_before(workspace, fingerprint))
+
+
+def _as_dataset(
+    workspace: Workspace, source: Path, number: int, rows: Sequence[Conversation]
+) -> DatasetReport:
+    """The rows in the library. The same rows under the same name are the dataset that is there already."""
+    reading = Reading(
+        conversations=tuple(rows),
+        refused=(),
+        duplicates=0,
+        columns=("input", "output"),
+        encoding="utf-8",
+        format="jsonl",
+        mapping=None,
+        notes=(),
+    )
+    with tempfile.TemporaryDirectory(prefix="sails-") as folder:
+        copy = Path(folder) / f"{source.stem}.jsonl"
+        write_jsonl(copy, rows)
+        name = f"{source.stem[:LONGEST_STEM]} batch {number}"
+        return library.add(workspace, copy, reading, assess(rows), name=name)

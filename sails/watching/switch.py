@@ -1,0 +1,106 @@
+"""Switching the watch on and off, and its life in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from sails import access, locks
+from sails.errors import BusyError
+from sails.launchers import local
+from sails.watching import words
+from sails.watching.state import Order, WatchState, change, lock_of, log_of, state
+from sails.watching.steps import Say, Watch
+from sails.workspace import Workspace
+
+FOLLOW_SECONDS = 2.0  # how often a session that waits or runs is looked at
+SLICE_SECONDS = 1.0  # after which a watch that was switched off has noticed it
+
+
+def switch_on(workspace: Workspace, order: Order) -> None:
+    """Watch from now on, in a process of its own; one that watches already takes over the order.
+
+    Forgets earlier failures. Raises `RequestError` for an order that cannot be.
+    """
+    _begin(workspace, order)
+    arguments = [str(workspace.root), str(workspace.trained_model), str(workspace.onnx_model)]
+    local.start_module("sails.watching", arguments, log_of(workspace))  # ends at once beside a living one
+
+
+def switch_off(workspace: Workspace) -> None:
+    """Watch no longer. A session that it has queued goes on by itself."""
+    access.require_changes()
+    if state(workspace).on:
+        change(workspace, on=False)
+
+
+def _begin(workspace: Workspace, order: Order) -> None:
+    access.require_changes()
+    workspace.check_publishable()
+    local.plan_training(workspace, learning_rate=order.settings.learning_rate)
+    change(
+        workspace,
+        on=True,
+        order=order,
+        since=datetime.now(UTC),
+        trained_model=workspace.trained_model,
+        onnx_model=workspace.onnx_model,
+        failures=(),
+        not_before=None,
+        stopped="",
+    )
+
+
+def watch(
+    workspace: Workspace,
+    order: Order | None = None,
+    *,
+    once: bool = False,
+    say: Say = print,
+    wait: Callable[[float], None] = time.sleep,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> WatchState:
+    """Watch until it is switched off or stops itself; returns the last state.
+
+    With an `order` it is switched on first, else it goes on as it is written down. With `once` it looks
+    once, follows the session that comes of it to its end, and is switched off. `wait` gets seconds.
+    Raises `BusyError` when this workspace is watched already.
+    """
+    access.require_changes()
+    own = locks.LifeLock(lock_of(workspace))
+    try:
+        own.acquire(timeout=2 * SLICE_SECONDS)  # one that was just switched off needs a moment to end
+    except BusyError as error:
+        raise BusyError(
+            f"{workspace.root} is watched already.", "End that watch first: sails watch --stop."
+        ) from error
+    try:
+        if order is not None:
+            _begin(workspace, order)
+        identity = locks.this_process()
+        change(workspace, pid=identity.pid, pid_created=identity.created, host=identity.host)
+        return _live(Watch(workspace, say, clock), wait, once)
+    finally:
+        own.release()
+
+
+def _live(watch: Watch, wait: Callable[[float], None], once: bool) -> WatchState:
+    workspace = watch.workspace
+    watch.say(words.begins(state(workspace)))
+    while (now := state(workspace)).on:
+        look = watch.step()
+        if once and (look == "waits for examples" or state(workspace).failures):
+            switch_off(workspace)
+            return state(workspace)
+        if look != "did something":
+            every = state(workspace).order.every
+            _rest(watch, min(every, FOLLOW_SECONDS) if look == "waits for a session" else every, wait)
+    watch.say(f"⏹️ {now.stopped}" if now.stopped else "⏹️ Switched off.")
+    return now
+
+
+def _rest(watch: Watch, seconds: float, wait: Callable[[float], None]) -> None:
+    end = watch.clock() + timedelta(seconds=seconds)
+    while (left := (end - watch.clock()).total_seconds()) > 0 and state(watch.workspace).on:
+        wait(min(left, SLICE_SECONDS))

@@ -1,0 +1,94 @@
+"""What a watch says, in the terminal, in its log and on the bridge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Literal
+
+from sails.sessions import Record
+from sails.watching.approved import ACCEPTED, Approved
+from sails.watching.state import Batch, Order, WatchState
+
+HELD = "The new model was held back."
+DECIDE = "You decide what becomes of it; the watch goes on."
+GO_ON = "Its examples are taught when you switch the watch on again, or resume the session."
+
+
+def examples(count: int) -> str:
+    return f"{count:,} example" if count == 1 else f"{count:,} examples"
+
+
+def source_words(order: Order) -> str:
+    return "your approved corrections" if order.file is None else f"the file {order.file}"
+
+
+Standing = Literal["watching", "starting", "ended", "stopped", "off"]
+
+
+def standing(now: WatchState, *, alive: bool, starting: bool) -> tuple[Standing, str]:
+    """How the watch stands, and a sentence that says it."""
+    if now.on and alive:
+        return "watching", f"It watches {source_words(now.order)}. {how_many(now)}"
+    if now.on and starting:
+        return "starting", "It is just starting."
+    if now.on:
+        return "ended", "It was switched on, but its process has ended. Nothing is lost: start it again."
+    if now.stopped:
+        return "stopped", now.stopped
+    return "off", "It is switched off."
+
+
+def begins(now: WatchState) -> str:
+    least = now.order.at_least
+    enough = "one is there that was" if least == 1 else f"{least:,} are there that were"
+    return f"👀 Watching {source_words(now.order)}. As soon as {enough} not taught yet, a session begins."
+
+
+def how_many(now: WatchState) -> str:
+    return f"{now.waiting:,} of {now.order.at_least:,} examples have come together."
+
+
+def notes(found: Approved, held: int) -> Iterator[str]:
+    if found.not_accepted:
+        are = "is" if found.not_accepted == 1 else "are"
+        yield f"{examples(found.not_accepted)} {are} not marked as {ACCEPTED}, and never taught."
+    if found.unfit:
+        many = len(found.unfit)
+        are = "is not" if many == 1 else "are not"
+        first = "" if many == 1 else "the first is "
+        yield f"{examples(many)} {are} fit to be taught: {first}{found.unfit[0]}."
+    if held:
+        asks = "asks a question" if held == 1 else "ask questions"
+        yield f"{examples(held)} {asks} kept back to test the model with, and cannot be taught."
+
+
+def what_became(batch: Batch, record: Record | None = None) -> tuple[str, str]:
+    """A sign, and a sentence that says it without the sign; with a `record`, as its session stands now."""
+    outcome = batch.outcome
+    if record and record.status.verdict:
+        outcome = record.status.verdict
+    taught = examples(len(batch.rows))
+    match outcome:
+        case None:
+            if record and record.status.state == "running":
+                return "▶️", f"{taught} are being taught now."
+            return "⏳", f"{taught}: the session waits for its turn."
+        case "published":
+            more = f" But: {batch.reason}" if batch.reason and batch.outcome == "published" else ""
+            return "✅", f"{taught} taught, and the new model is published.{more}"
+        case "held":
+            return "✋", f"{taught} taught, and nothing is published: {batch.reason or HELD} {DECIDE}"
+        case "discarded":
+            return "↩️", f"{taught} taught, and the model was discarded."
+        case "stopped":
+            return "⏹️", f"{taught} not taught: the session was stopped."
+        case "gone":
+            return "◻️", f"{taught} used in a session that was deleted."
+        case "failed":
+            return "❌", f"{taught} not taught. {batch.reason}"
+
+
+def minutes(pause: timedelta) -> str:
+    count = round(pause.total_seconds() / 60)
+    return "a minute" if count == 1 else f"{count} minutes"
