@@ -4,10 +4,11 @@
     batches  = schedule(lengths, [range(80)] * 3, seed=42, token_budget=512)
 
 Only answers are learned: every token of an assistant turn and the end-of-turn token behind it has a
-label, everything else has `IGNORED`. Batches hold conversations of similar length, padded on the right
-to the longest of the batch. Their order is a pure function of (seed, epoch), so a resumed session sees
-the batches that an uninterrupted one would have seen. Does not cover packing several conversations into
-one row: grouping keeps every conversation's meaning exact and costs little.
+label, everything else has `IGNORED`; where a conversation says so, that is its last answer alone. Batches
+hold conversations of similar length, padded on the right to the longest of the batch. Their order is a
+pure function of (seed, epoch), so a resumed session sees the batches that an uninterrupted one would have
+seen. Does not cover packing several conversations into one row: grouping keeps every conversation's
+meaning exact and costs little.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 import torch
 
 from sails.conversations import Conversation
+from sails.conversations.conversation import ANSWERS, ONLY_LAST
 from sails.errors import BadDataError, ModelLoadError
 from sails.onnx.generate import DEFAULT_CHAT_TEMPLATE
 
@@ -98,7 +100,8 @@ def encode(conversations: Sequence[Conversation], tokenizer: Any, max_length: in
     """
     examples, kept, shortened, left_out = [], [], 0, 0
     for number, conversation in enumerate(conversations):
-        example = _encode_one(conversation.messages(), tokenizer)
+        only_last = conversation.extra.get(ANSWERS) == ONLY_LAST
+        example = _encode_one(conversation.messages(), tokenizer, only_last)
         if len(example) > max_length:
             shortened += 1
             example = Example(example.tokens[:max_length], example.labels[:max_length])
@@ -116,9 +119,9 @@ def encode(conversations: Sequence[Conversation], tokenizer: Any, max_length: in
     return Encoded(tuple(examples), tuple(kept), shortened, left_out)
 
 
-def _encode_one(messages: list[dict[str, str]], tokenizer: Any) -> Example:
+def _encode_one(messages: list[dict[str, str]], tokenizer: Any, only_last: bool = False) -> Example:
     text = tokenizer.apply_chat_template(messages, tokenize=False)
-    spans = _answer_spans(messages, text, tokenizer)
+    spans = _answer_spans(messages, text, tokenizer)[-1 if only_last else 0 :]
     encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     tokens, offsets = encoding["input_ids"], encoding["offset_mapping"]
     labels = [IGNORED] * len(tokens)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sails.conversations import Conversation, Turn
+from sails.conversations.conversation import ANSWERS, ONLY_LAST
 from sails.encoding import IGNORED, Example, collate, encode, epoch_batches, load_tokenizer, schedule
 from sails.errors import BadDataError, ModelLoadError
 from sails.onnx.generate import DEFAULT_CHAT_TEMPLATE
@@ -55,6 +56,12 @@ def test_every_answer_of_a_longer_talk_is_learned_and_no_question(tokenizer):
     assert "That is 6." in text
     assert "2 + 2" not in text
     assert "Be short" not in text
+
+
+def test_where_a_conversation_says_so_only_its_last_answer_is_learned(tokenizer):
+    text = learned(tokenizer, Conversation(TALK.turns, {ANSWERS: ONLY_LAST}))
+    assert "That is 6." in text
+    assert "It is 4." not in text
 
 
 def test_a_model_without_a_template_gets_ours_and_a_padding_token(tmp_path):

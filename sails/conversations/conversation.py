@@ -19,6 +19,8 @@ from sails.errors import ConversationFileError
 ROLES = ("system", "user", "assistant")
 RESERVED = frozenset({"input", "output", "messages"})
 """Names that the clean form uses for the turns, so that a kept field can never have them."""
+ANSWERS, ONLY_LAST = "answers", "last"
+"""A kept field and its value: of this conversation only the last answer is learned, the others are read."""
 
 
 @dataclass(frozen=True, slots=True)

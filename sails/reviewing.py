@@ -1,0 +1,192 @@
+"""What a reviewer should know about a correction before it may train: what repeats, contradicts or lacks.
+
+    review = look(workspace)
+    for correction in review.waiting:
+        for trouble in review.troubles(correction):
+            print(trouble.sentence)
+
+Changes nothing; what a person decides goes to `sails.corrections`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Literal
+
+from sails import corrections, sessions
+from sails.conversations import Register, read_jsonl
+from sails.conversations.quality import problems_of
+from sails.corrections import Correction, Standing, plain_words, same_words
+from sails.errors import SailsError
+from sails.retention import lessons
+from sails.sessions import Record
+from sails.workspace import Workspace
+
+Finding = Literal["unanswered", "confirm", "conflict", "duplicate", "replaces", "known", "quality"]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """One thing to know about a correction. `stops`: it cannot be approved as it is."""
+
+    finding: Finding
+    sentence: str
+    stops: bool = False
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A row of a lesson that the current model was taught, or is about to be."""
+
+    answer: str
+    lesson: str  # its name
+
+
+@dataclass(frozen=True)
+class Review:
+    """All corrections, where each stands, and what they say against each other and earlier lessons."""
+
+    corrections: tuple[Correction, ...]
+    used: Mapping[str, Record]  # by dataset, as `corrections.sessions_by_dataset` gives it
+    taught: Mapping[str, Taught]  # by the question in plain words
+    held: frozenset[str]  # fingerprints of the questions that are kept back
+
+    def standing(self, correction: Correction) -> Standing:
+        return corrections.standing(correction, self.used)
+
+    def at(self, standing: Standing) -> list[Correction]:
+        """Those that stand there, the newest first."""
+        return [one for one in reversed(self.corrections) if self.standing(one) == standing]
+
+    def session_of(self, correction: Correction) -> Record | None:
+        """The session that taught it or will; None when none has."""
+        return self.used.get(correction.dataset or "")
+
+    def troubles(self, correction: Correction) -> tuple[Trouble, ...]:
+        """What to know about one that waits or is approved; nothing about the others."""
+        standing = self.standing(correction)
+        if standing not in ("waiting", "approved"):
+            return ()
+        found = []
+        if reason := corrections.why_not(correction, self.held):
+            found.append(Trouble("unanswered", reason, stops=True))
+        elif correction.kind == "never" and not correction.confirmed:
+            sentence = "This answer is only a proposal. Write a better one, or approve it as it is."
+            found.append(Trouble("confirm", sentence))
+        if correction.taught:
+            found += self._others(correction, standing)
+            found += self._earlier(correction)
+            found += [
+                Trouble("quality", f"{problem.reason[:1].upper()}{problem.reason[1:]}.")
+                for problem in problems_of(correction.row)
+                if problem.check != "empty"
+            ]
+        return tuple(found)
+
+    def without_findings(self) -> list[Correction]:
+        """Those that wait and of which there is nothing to say."""
+        return [one for one in self.at("waiting") if not self.troubles(one)]
+
+    @cached_property
+    def _by_question(self) -> Mapping[str, list[Correction]]:
+        """Those that wait or are approved, by what they ask, the oldest first."""
+        found = defaultdict(list)
+        for one in self.corrections:
+            if one.taught and self.standing(one) in ("waiting", "approved"):
+                found[one.asked].append(one)
+        return found
+
+    def _others(self, correction: Correction, standing: Standing) -> list[Trouble]:
+        """What others that wait or are approved answer to the same question."""
+        group = self._by_question[correction.asked]
+        other = [one for one in group if not same_words(one.taught, correction.taught)]
+        found = []
+        if other:
+            first = next((one for one in other if one.state == "approved"), other[0])
+            state = "is approved" if first.state == "approved" else "waits as well"
+            sentence = (
+                f"{first.who} gave another answer to this question, which {state}: “{_short(first.taught)}”. "
+                "Only one can be taught: reject one, or give both the same answer."
+            )
+            stops = standing == "waiting" and first.state == "approved"
+            found.append(Trouble("conflict", sentence, stops))
+        first = next(one for one in group if same_words(one.taught, correction.taught))
+        if first.id != correction.id:
+            state = "is approved" if first.state == "approved" else "waits as well"
+            sentence = f"{first.who} gave the same before, and that {state}. One of them is enough."
+            found.append(Trouble("duplicate", sentence))
+        return found
+
+    def _earlier(self, correction: Correction) -> list[Trouble]:
+        known = self.taught.get(correction.asked)
+        if known is None:
+            return []
+        if same_words(known.answer, correction.taught):
+            sentence = f"The lesson “{known.lesson}” taught this already; once more refreshes it."
+            return [Trouble("known", sentence)]
+        sentence = (
+            f"The lesson “{known.lesson}” taught another answer: “{_short(known.answer)}”. "
+            "This one will replace it: the old answer is not repeated any more."
+        )
+        return [Trouble("replaces", sentence)]
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 120 else f"{line[:120]}…"
+
+
+def look(workspace: Workspace) -> Review:
+    """The corrections of a workspace with all that is needed to review them."""
+    found = tuple(corrections.corrections(workspace))
+    used = corrections.sessions_by_dataset(workspace)
+    taught = dict(_taught(_taught_files(workspace)))
+    for one in found:
+        record = used.get(one.dataset or "")
+        if record and record.status.state in ("queued", "running"):
+            taught[one.asked] = Taught(one.taught, record.spec.name)
+    return Review(found, used, taught, frozenset(Register.load(workspace.register).held))
+
+
+def troubles(workspace: Workspace) -> dict[str, tuple[Trouble, ...]]:
+    """What to know about each correction, by its id."""
+    review = look(workspace)
+    return {one.id: review.troubles(one) for one in review.corrections}
+
+
+# --- what was taught before -----------------------------------------------------------------------
+
+_File = tuple[Path, int, int, str]  # a lesson's rows, when they were written in ns, their bytes, its name
+
+
+def _taught_files(workspace: Workspace) -> tuple[_File, ...]:
+    """The taught rows of each lesson of the current model, oldest first."""
+    made_by = lessons.taught_to(workspace, workspace.situation().trained.fingerprint)
+    found = []
+    for lesson in lessons.lessons(workspace, made_by):
+        path = sessions.Session(workspace.sessions / lesson.session).data / "train.jsonl"
+        try:
+            state = path.stat()
+        except OSError:  # its examples were deleted
+            continue
+        found.append((path, state.st_mtime_ns, state.st_size, lesson.name))
+    return tuple(found)
+
+
+@lru_cache(maxsize=8)
+def _taught(files: tuple[_File, ...]) -> Mapping[str, Taught]:
+    """The latest answer that was taught to each question."""
+    found = {}
+    for path, _, _, name in files:
+        try:
+            rows = read_jsonl(path)
+        except SailsError:
+            continue
+        for row in rows:
+            asked = "\n".join(plain_words(turn.content) for turn in row.turns[:-1] if turn.role != "system")
+            found[asked] = Taught(row.output, name)
+    return found
