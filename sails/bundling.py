@@ -1,0 +1,328 @@
+"""Handing a model over: one zip file that runs by itself, or a folder as Hugging Face knows it.
+
+    made = bundle(workspace.onnx_model, "int8", Path("model.zip"), about=about(workspace, fingerprint))
+
+The zip file holds the model, its certificate, a model card, `chat.py`, and the modules of this package that
+answer, unchanged: a chat in it runs the same lines as a chat here. The same model gives the same bytes. What
+people taught it is told in counts: no example of theirs leaves with it, not even in the certificate.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import sails
+from sails import access, locks
+from sails.cards import About, card
+from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, WorkspaceError
+from sails.onnx import certificate as certificates
+from sails.onnx.certificate import Certificate, read_certificate
+from sails.variants import CERTIFICATE, TITLES, Variant, VariantState, failed_folder, folder_of, inspect
+from sails.workspace import EXPORT_RECORD, found_files, read_json, resolve
+
+Progress = Callable[[float, str], None]
+
+# Of this package, all that a chat needs; tests hold both lists against what is truly imported.
+MODULES = (
+    "__init__.py",
+    "errors.py",
+    "onnx/__init__.py",
+    "onnx/chat_template.py",
+    "onnx/decoder.py",
+    "onnx/generate.py",
+    "onnx/sampling.py",
+)
+REQUIREMENTS = ("onnxruntime>=1.31,<2", "tokenizers>=0.22,<0.24", "jinja2>=3.1.6,<4", "numpy>=2.2,<3")
+CHAT = "onnx/chat.py"
+CARD = "README.md"
+MODEL = "model.onnx"  # what Hugging Face's classes look for
+PIECE = 1 << 20  # bytes that are in memory at a time
+MARGIN = 16_000_000  # bytes on the disk, beside the files themselves
+_TIME = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can say
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What was made: a zip file or a folder, its size in bytes, and whether its model is certified."""
+
+    path: Path
+    variant: Variant
+    size: int
+    certified: bool
+
+
+# --- what is handed over --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A variant that may be handed over: its files, and its certificate where there is one of its own."""
+
+    state: VariantState
+    files: tuple[Path, ...]
+    certificate: Certificate | None
+
+
+def choose(onnx: Path, variant: Variant, *, allow_failed: bool = False) -> VariantState:
+    """The variant of the ONNX model in `onnx` to hand over, which may be one that is kept apart.
+
+    Raises `RequestError` when there is none, and without `allow_failed` when it is not certified.
+    """
+    state = inspect(folder_of(onnx, variant), variant, None)
+    kept_apart = inspect(failed_folder(onnx, variant), variant, None)
+    title = TITLES[variant]
+    if not state.present and not kept_apart.present:
+        raise RequestError(
+            f"There is no {title} ONNX model in {onnx}.",
+            f"Make it on the page ONNX export, or with: sails convert --variant {variant} --verify",
+        )
+    chosen = state if state.present else kept_apart
+    if chosen.certified or allow_failed:
+        return chosen
+    remedy = (
+        "Make it again and verify it, hand over the other variant, or decide for it all the same with "
+        "--allow-uncertified."
+    )
+    if chosen.certified is None:
+        raise RequestError(f"Nobody has proven that the {title} model answers like the original.", remedy)
+    found = read_certificate(resolve(chosen.path))
+    reasons = " ".join(found.reasons) if found else ""
+    raise RequestError(f"The {title} model failed its certificate. {reasons}".strip(), remedy)
+
+
+def _open(onnx: Path, variant: Variant, allow_failed: bool) -> _Model:
+    state = choose(onnx, variant, allow_failed=allow_failed)
+    folder = resolve(state.path)
+    record = read_json(folder / EXPORT_RECORD) or {}
+    found = read_certificate(folder) if state.certified is not None else None
+    return _Model(state, _files(folder, record), found and _without_own_questions(found))
+
+
+def _files(folder: Path, record: dict[str, Any]) -> tuple[Path, ...]:
+    """What the export wrote, as long as it was then; raises `ModelLoadError`. Without a record, all there is.
+
+    So nothing leaves that somebody else put beside it.
+    """
+    recorded = record.get("files")
+    if not isinstance(recorded, dict):
+        ours = (CERTIFICATE, certificates.PAGE, CARD)
+        return tuple(folder / file.name for file in found_files(folder) if file.name not in ours)
+    sizes = {file.name: file.size for file in found_files(folder)}
+    for name, size in recorded.items():
+        if sizes.get(name) != size:
+            raise ModelLoadError(
+                f"{name} is damaged: it has {sizes.get(name, 0):,} of {size:,} bytes.",
+                "Make the ONNX model again.",
+            )
+    return tuple(folder / name for name in sorted({*recorded, EXPORT_RECORD}))
+
+
+def _identity(files: Sequence[Path]) -> tuple[tuple[int, int, int], ...]:
+    """Which files these are now; another answer later means that they were replaced."""
+    found = (path.stat() for path in files)
+    return tuple((state.st_ino, state.st_size, state.st_mtime_ns) for state in found)
+
+
+@contextmanager
+def _unchanged(model: _Model) -> Iterator[None]:
+    """Raises `BusyError` when the model is replaced meanwhile."""
+    busy = BusyError("The ONNX model was replaced while it was packed.", "Do it again.")
+    try:
+        before = _identity(model.files)
+        yield
+        after = _identity(model.files)
+    except FileNotFoundError as error:
+        raise busy from error
+    if before != after:
+        raise busy
+
+
+def _without_own_questions(found: Certificate) -> Certificate:
+    """The certificate without the person's own questions: those are examples of what was taught."""
+    from sails.onnx.chat_template import as_messages
+    from sails.onnx.verify import FIXED_PROMPTS
+
+    ours = {as_messages(prompt)[-1]["content"] for prompt in FIXED_PROMPTS}
+    return replace(
+        found,
+        examples=tuple(example for example in found.examples if example.prompt in ours),
+        reasons=tuple(re.sub("“.*”", "a question", reason, flags=re.DOTALL) for reason in found.reasons),
+    )
+
+
+_Content = dict[str, Path | bytes]  # name in the bundle ► a file, or what is to be written
+
+
+def _papers(model: _Model) -> _Content:
+    """The certificate for programs and for people; none where there is none."""
+    if model.certificate is None:
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        certificates.write(Path(folder), model.certificate)
+        return {name: (Path(folder) / name).read_bytes() for name in (certificates.PAGE, CERTIFICATE)}
+
+
+# --- a zip file that runs by itself ---------------------------------------------------------------
+
+
+def bundle(
+    onnx: Path,
+    variant: Variant,
+    output: Path,
+    *,
+    about: About | None = None,
+    allow_failed: bool = False,
+    progress: Progress | None = None,
+) -> Bundle:
+    """Write a variant of the ONNX model in the folder `onnx` into the zip file `output`, all at once.
+
+    A file that is there already is replaced at the end. Raises `RequestError` as `choose`, `WorkspaceError`
+    where nothing can be written, `DiskFullError`, `ModelLoadError` for a damaged model, and `BusyError` when
+    the model is replaced meanwhile.
+    """
+    access.require_changes()
+    if output.is_dir():
+        raise WorkspaceError(f"{output} is a folder.", "Name a zip file, for example model.zip.")
+    model = _open(onnx, variant, allow_failed)
+    content = _zip_content(model, about or About())
+    with _built_beside(output, content) as part:
+        with _unchanged(model), open(part, "wb") as file:
+            _write_zip(content, f"model-{variant}", file, progress or _silent)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, output)
+        locks.fsync_folder(output.parent)
+    return Bundle(output, variant, output.stat().st_size, model.state.certified is True)
+
+
+def _zip_content(model: _Model, about: About) -> _Content:
+    package = Path(sails.__file__).parent
+    return {
+        CARD: card(about, model.state, model.certificate, runs_by_itself=True).encode(),
+        "chat.py": package / CHAT,
+        "requirements.txt": ("\n".join(REQUIREMENTS) + "\n").encode(),
+        **_papers(model),
+        **{f"model/{path.name}": path for path in model.files},
+        **{f"sails/{name}": package / name for name in MODULES},
+    }
+
+
+def _write_zip(content: _Content, folder: str, stream: BinaryIO, progress: Progress) -> None:
+    """Piece by piece and without compressing: weights are noise to a compressor."""
+    total, done = _size(content), 0
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for name, source in content.items():
+            entry = zipfile.ZipInfo(f"{folder}/{name}", _TIME)
+            entry.create_system = 3  # the same bytes on every system
+            entry.external_attr = 0o100644 << 16
+            entry.file_size = _length(source)
+            with _opened(source) as file, archive.open(entry, "w") as member:
+                while piece := file.read(PIECE):
+                    member.write(piece)
+                    done += len(piece)
+                    progress(min(done / total, 1.0), f"packing: {name}")
+
+
+# --- a folder for other programs ------------------------------------------------------------------
+
+
+def as_folder(
+    onnx: Path,
+    variant: Variant,
+    output: Path,
+    *,
+    about: About | None = None,
+    allow_failed: bool = False,
+    progress: Progress | None = None,
+) -> Bundle:
+    """The same model as a flat folder that `ORTModelForCausalLM.from_pretrained` loads.
+
+    `output` must not be there yet, or be empty. Raises as `bundle`.
+    """
+    access.require_changes()
+    if output.is_file() or (output.is_dir() and any(output.iterdir())):
+        raise WorkspaceError(f"{output} is there already.", "Choose a folder that is not there yet.")
+    model = _open(onnx, variant, allow_failed)
+    if not any(path.name == MODEL for path in model.files):
+        raise ModelLoadError(f"There is no {MODEL} in {model.state.path}.", "Make the ONNX model again.")
+    content: _Content = {
+        CARD: card(about or About(), model.state, model.certificate, runs_by_itself=False).encode(),
+        **_papers(model),
+        **{path.name: path for path in model.files},
+    }
+    with _built_beside(output, content) as part:
+        part.mkdir()
+        with _unchanged(model):
+            _fill(part, content, progress or _silent)
+        locks.fsync_tree(part)
+        if output.exists():
+            output.rmdir()
+        locks.rename(part, output)
+    return Bundle(output, variant, _size(content), model.state.certified is True)
+
+
+def _fill(folder: Path, content: _Content, progress: Progress) -> None:
+    for number, (name, source) in enumerate(content.items()):
+        progress(number / len(content), f"copying: {name}")
+        with _opened(source) as file, open(folder / name, "wb") as copy:
+            shutil.copyfileobj(file, copy, PIECE)
+
+
+# --- small things ---------------------------------------------------------------------------------
+
+
+def _silent(_fraction: float, _words: str) -> None:
+    pass
+
+
+def _opened(source: Path | bytes) -> BinaryIO:
+    return BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
+
+
+def _length(source: Path | bytes) -> int:
+    return len(source) if isinstance(source, bytes) else source.stat().st_size
+
+
+def _size(content: _Content) -> int:
+    return sum(map(_length, content.values()))
+
+
+@contextmanager
+def _built_beside(output: Path, content: _Content) -> Iterator[Path]:
+    """Where to build `output`: hidden beside it, and gone afterwards unless it was moved to its place.
+
+    What a system says of a place that cannot be written becomes a sentence.
+    """
+    part = output.with_name(f".{output.name}.{os.getpid()}.part")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        needed, free = _size(content) + MARGIN, shutil.disk_usage(output.parent).free
+        if needed > free:
+            raise DiskFullError(
+                f"This takes {needed / 1e6:,.0f} MB in {output.parent}, and {free / 1e6:,.0f} MB are free.",
+                "Free some space, or choose a place on another disk.",
+            )
+        yield part
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise WorkspaceError(
+            f"{output} cannot be written: {error.strerror}.", "Choose another place."
+        ) from error
+    finally:
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
