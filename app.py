@@ -8,7 +8,7 @@ import streamlit as st
 from sails import demo, library, sessions
 from sails.guidance import NextStep, next_step
 from sails.launchers.local import plan_training
-from sails.ui import panels, remembering
+from sails.ui import panels, remembering, reviewing
 from sails.ui.frame import frame, go
 from sails.workspace import Workspace
 
@@ -47,6 +47,7 @@ with frame("Bridge") as workspace:
         panels.demo(workspace, history)
     if panels.main_button(step):
         do(step, workspace)
+    reviewing.on_bridge(workspace)
     panels.next_training(plan, situation)
     remembering.headline(workspace)
 

@@ -2,13 +2,14 @@
 
 /Data               bring something, or go on with what waits to be saved; below it, the library
 /Data?dataset=NAME  one dataset of the library
+/Data?corrections=waiting   the review list of what people said about answers in the chat
 """
 
 import streamlit as st
 
 from sails import library
 from sails.drafts import Unmapped
-from sails.ui import bringing, correcting, data
+from sails.ui import bringing, correcting, data, reviewing
 from sails.ui.desk import desk, news, way_back
 from sails.ui.frame import frame, link, told
 
@@ -24,6 +25,10 @@ with frame("Data") as workspace:
         with told():
             data.contents(workspace, report)
         data.housekeeping(workspace, brought, report)
+
+    elif standing := st.query_params.get("corrections"):
+        link("Data", "All datasets", icon=":material/arrow_back:")
+        reviewing.review_list(workspace, standing)
 
     elif brought.waiting:
         bringing.choose_waiting(brought)
@@ -50,3 +55,4 @@ with frame("Data") as workspace:
         bringing.how_many()
         st.header("Your datasets", anchor=False)
         data.shelf(workspace)
+        reviewing.on_data_page(workspace)

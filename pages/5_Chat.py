@@ -16,6 +16,6 @@ with frame("Chat") as workspace:
     settings = chat.settings(here)
     possible = chat.ready(workspace, chosen)
 
-    chat.said(here.conversation)
+    chat.said(workspace, here.conversation)
     chat.ask(here, chosen, settings, possible)
     chat.keep(here)

@@ -16,7 +16,7 @@ from sails import access, chatting, exporting, speakers
 from sails.chatting import Conversation, Reply, Settings, Turn
 from sails.sessions import Session
 from sails.speakers import BASE, CURRENT, Speaker
-from sails.ui import onnx
+from sails.ui import feedback, onnx
 from sails.ui.frame import go, link, told
 from sails.ui.words import literal, plain
 from sails.workspace import Workspace
@@ -206,15 +206,16 @@ def _last_try(workspace: Workspace, speaker: Speaker) -> None:
 # --- what was said --------------------------------------------------------------------------------
 
 
-def said(conversation: Conversation) -> None:
-    """All questions and answers, exactly as they were written."""
-    for turn in conversation.turns:
+def said(workspace: Workspace, conversation: Conversation) -> None:
+    """All questions and answers, exactly as they were written, each answer to be judged."""
+    for number, turn in enumerate(conversation.turns):
         _question(turn)
-        for place, reply in zip(_places(turn), turn.replies, strict=True):
+        for side, (place, reply) in enumerate(zip(_places(turn), turn.replies, strict=True)):
             with place:
                 if reply.text:
                     st.markdown(literal(reply.text))
                 _about(reply, alone=len(turn.replies) == 1)
+                feedback.under(workspace, conversation, number, side)
 
 
 def _question(turn: Turn) -> None:

@@ -1,0 +1,201 @@
+"""👍 and 👎 below an answer in the chat: right as it was, what it should have said, or never this.
+
+What is sent goes to the review list on the page Data (`sails.ui.reviewing`) and can be taken back from here.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import streamlit as st
+
+from sails import access, corrections
+from sails.chatting import Conversation, Reply
+from sails.corrections import REFUSAL, SOMEBODY, Correction, Kind
+from sails.errors import SailsError
+from sails.ui.frame import link, told
+from sails.ui.words import plain
+from sails.workspace import Workspace
+
+CORRECT, NEVER = "corrected", "never"
+CHOICES = {CORRECT: "This is what it should have said", NEVER: "It must never say this"}
+WHO = "feedback-who"  # the name that this browser tab keeps, also while another page is open
+SAID = {
+    "good": "👍 You called this answer good.",
+    "corrected": "👎 You corrected this answer.",
+    "never": "👎 You said that it must never say this.",
+}
+BECOMES = {
+    "waiting": "It is taught once somebody has approved it.",
+    "approved": "It is approved, and taught with the next training on corrections.",
+    "rejected": "It was rejected, so it is not taught.",
+    "taught": "It was put into a training.",
+}
+
+
+def under(workspace: Workspace, conversation: Conversation, turn: int, place: int) -> None:
+    """The two buttons below one answer, the form behind 👎, or what became of what was sent.
+
+    `turn` is the number of the question in the conversation, `place` that of the answer, both from 0.
+    """
+    asked = conversation.turns[turn]
+    reply = asked.replies[place]
+    if not reply.text or reply.problem:
+        return
+    key = f"feedback-{asked.asked}-{turn}-{place}"
+    with told():
+        sent = _sent(workspace, st.session_state.get(key))
+        if sent is not None:
+            _what_became(workspace, sent, key)
+        elif st.session_state.get(_opened(key)):
+            _form(workspace, conversation, turn, place, key)
+        else:
+            _thumbs(workspace, conversation, turn, place, key)
+        if problem := st.session_state.pop(f"{key}-problem", ""):
+            st.error(plain(problem), icon=":material/error:")
+
+
+def _opened(key: str) -> str:
+    return f"{key}-opened"
+
+
+def _sent(workspace: Workspace, identity: str | None) -> Correction | None:
+    """What was sent from here; None when nothing was, or it was taken back."""
+    known = {one.id: one for one in corrections.corrections(workspace)} if identity else {}
+    return known.get(identity or "")
+
+
+# --- the buttons ----------------------------------------------------------------------------------
+
+
+def _thumbs(workspace: Workspace, conversation: Conversation, turn: int, place: int, key: str) -> None:
+    with st.container(horizontal=True, gap="small"):
+        st.button(
+            "Good",
+            key=f"{key}-good",
+            icon=":material/thumb_up:",
+            type="tertiary",
+            help="The answer is right as it is. Teaching it again makes it stick.",
+            disabled=access.view_only(),
+            on_click=_send,
+            args=(workspace, conversation, turn, place, key, "good", ""),
+        )
+        st.button(
+            "Correct it",
+            key=f"{key}-bad",
+            icon=":material/thumb_down:",
+            type="tertiary",
+            help="Write what it should have said, or that it must never say this.",
+            disabled=access.view_only(),
+            on_click=_open,
+            args=(key,),
+        )
+
+
+def _open(key: str) -> None:
+    st.session_state[_opened(key)] = True
+
+
+def _close(key: str) -> None:
+    st.session_state.pop(_opened(key), None)
+
+
+# --- the form -------------------------------------------------------------------------------------
+
+
+def _form(workspace: Workspace, conversation: Conversation, turn: int, place: int, key: str) -> None:
+    reply = conversation.turns[turn].replies[place]
+    with st.container(border=True):
+        kind = st.radio(
+            "What is wrong with this answer?",
+            list(CHOICES),
+            format_func=CHOICES.__getitem__,
+            key=f"{key}-kind",
+        )
+        never = kind == NEVER
+        text = st.text_area(
+            "What it should say instead" if never else "The right answer",
+            value=REFUSAL if never else reply.text,
+            key=f"{key}-{kind}-text",
+            max_chars=corrections.LONGEST_TEXT,
+            help="A reviewer can still change this."
+            if never
+            else "Change the answer as you want to read it.",
+        )
+        who = st.text_input(
+            "Your name (may stay empty)",
+            value=st.session_state.get(WHO, ""),
+            key=f"{key}-who",
+            max_chars=corrections.LONGEST_NAME,
+            placeholder=SOMEBODY,
+        )
+        with st.container(horizontal=True):
+            if st.button(
+                "Send", key=f"{key}-send", type="primary", icon=":material/send:", disabled=access.view_only()
+            ):
+                st.session_state[WHO] = who
+                if never and text.strip() == REFUSAL:
+                    text = ""  # nobody wrote it, so that a reviewer still has to confirm it
+                _send(workspace, conversation, turn, place, key, cast(Kind, kind), text)
+                st.rerun()
+            st.button("Cancel", key=f"{key}-cancel", on_click=_close, args=(key,))
+
+
+def _send(
+    workspace: Workspace,
+    conversation: Conversation,
+    turn: int,
+    place: int,
+    key: str,
+    kind: Kind,
+    correction: str,
+) -> None:
+    """Take it down; what goes wrong is shown below the answer."""
+    asked = conversation.turns[turn]
+    reply: Reply = asked.replies[place]
+    so_far = Conversation(conversation.turns[: turn + 1])
+    try:
+        if kind == "corrected" and not correction.strip():
+            st.session_state[f"{key}-problem"] = "The right answer is empty. Write what it should have said."
+            return
+        given = corrections.give(
+            workspace,
+            question=asked.question,
+            answer=reply.text,
+            kind=kind,
+            correction=correction,
+            who=st.session_state.get(WHO, ""),
+            origin=reply.origin,
+            context=so_far.messages(place)[:-1],
+        )
+    except SailsError as error:
+        st.session_state[f"{key}-problem"] = error.sentence
+        return
+    st.session_state[key] = given.id
+    _close(key)
+
+
+# --- afterwards -----------------------------------------------------------------------------------
+
+
+def _what_became(workspace: Workspace, sent: Correction, key: str) -> None:
+    standing = corrections.standing(sent, corrections.sessions_by_dataset(workspace))
+    st.markdown(f":small[{SAID[sent.kind]} {BECOMES[standing]}]")
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        link("Data", "Review list", icon=":material/rate_review:", corrections=standing)
+        if standing != "taught":
+            st.button(
+                "Take it back",
+                key=f"{key}-back",
+                icon=":material/undo:",
+                type="tertiary",
+                disabled=access.view_only(),
+                on_click=_take_back,
+                args=(workspace, sent.id, key),
+            )
+
+
+def _take_back(workspace: Workspace, identity: str, key: str) -> None:
+    with told():
+        corrections.withdraw(workspace, identity)
+        st.session_state.pop(key, None)

@@ -1,0 +1,362 @@
+"""The review list on the page Data: what people think of the chat's answers, before it may train.
+
+Also what the bridge and the page Data say of it. What there is to find is decided in `sails.reviewing`.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import streamlit as st
+
+from sails import access, chatting, corrections, drafts, reviewing
+from sails.chatting import Origin
+from sails.corrections import SOMEBODY, Correction, Standing
+from sails.errors import SailsError
+from sails.reviewing import Review, Trouble
+from sails.ui import words
+from sails.ui.feedback import WHO
+from sails.ui.frame import go, link, told
+from sails.ui.words import literal, plain
+from sails.workspace import Workspace
+
+PART = 10  # corrections on the screen at a time
+LONGEST_ANSWER = 1_000  # characters of the model's own answer that are shown
+NEWS = "review-news"
+KINDS = {
+    "good": "👍 Called good",
+    "corrected": "👎 Corrected",
+    "never": "🚫 Must never be said",
+}
+STANDINGS: dict[Standing, tuple[str, str]] = {
+    "waiting": ("Waiting", ":material/hourglass_empty:"),
+    "approved": ("Approved", ":material/check:"),
+    "rejected": ("Rejected", ":material/close:"),
+    "taught": ("Taught", ":material/school:"),
+}
+EMPTY: dict[Standing, str] = {
+    "waiting": "Nothing waits for a review. Ask your model something in the chat, and say what you think of "
+    "its answers.",
+    "approved": "Nothing is approved and not taught yet.",
+    "rejected": "Nothing was rejected.",
+    "taught": "Nothing was taught yet: approve some corrections, then train on them.",
+}
+
+# --- what other places say of it ------------------------------------------------------------------
+
+
+def on_bridge(workspace: Workspace) -> None:
+    """What is approved and can be taught, and what waits for a review; nothing when there is neither."""
+    counts = corrections.counts(workspace)
+    if counts.approved or counts.waiting:
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            train_button(workspace, counts.approved)
+            if counts.waiting:
+                what = "correction waits" if counts.waiting == 1 else "corrections wait"
+                label = f"{counts.waiting:,} {what} for your review"
+                link("Data", label, icon=":material/rate_review:", corrections="waiting")
+
+
+def on_data_page(workspace: Workspace) -> None:
+    """Where the review list is, and how much there is to do."""
+    counts = corrections.counts(workspace)
+    st.header("Corrections from the chat", anchor=False)
+    st.markdown(
+        "Below each answer in the chat stand 👍 and 👎. What is sent there waits here until you approve it, "
+        "and then it can be taught."
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        label = f"Review list: {counts.waiting:,} waiting, {counts.approved:,} approved"
+        link("Data", label, icon=":material/rate_review:", corrections="waiting")
+        train_button(workspace, counts.approved)
+
+
+def train_button(workspace: Workspace, approved: int) -> None:
+    """One click to the training page with all approved corrections chosen; nothing when there is none."""
+    if not approved:
+        return
+    what = "approved correction" if approved == 1 else "approved corrections"
+    label = f"{approved:,} {what} since the last session: train on {'it' if approved == 1 else 'them'}"
+    if st.button(label, icon=":material/school:", key="train-on-corrections", disabled=access.view_only()):
+        with told() as failed:
+            report = corrections.as_dataset(workspace)
+        if not failed:
+            go("Train", dataset=report.name)
+
+
+# --- the list -------------------------------------------------------------------------------------
+
+
+def review_list(workspace: Workspace, wanted: str) -> None:
+    """All of one standing, a part at a time, to be edited, approved and rejected."""
+    review = reviewing.look(workspace)
+    chosen: Standing = next((name for name in get_args(Standing) if name == wanted), "waiting")
+    found = review.at(chosen)
+    st.header("Corrections from the chat", anchor=False)
+    st.markdown(
+        "What people think of the model's answers. Nothing of it is taught before somebody approved it here."
+    )
+    with st.container(horizontal=True):
+        for name, (title, icon) in STANDINGS.items():
+            count = len(found) if name == chosen else len(review.at(name))
+            label = f"{title} ({count:,})"
+            link("Data", f"**{label}**" if name == chosen else label, icon=icon, corrections=name)
+    for kind, sentence in st.session_state.pop(NEWS, []):
+        if kind == "done":
+            st.success(sentence, icon=":material/check_circle:")
+        else:
+            st.error(sentence, icon=":material/error:")
+    if chosen == "approved":
+        train_button(workspace, len(found))
+    if found:
+        _who()
+    if chosen == "waiting":
+        _all_without_findings(workspace, review)
+    _cards(workspace, review, chosen, found)
+    _files(workspace, review)
+
+
+def _who() -> None:
+    """The reviewer's name, which is that of the chat as well."""
+    st.session_state[WHO] = st.text_input(
+        "Your name (may stay empty)",
+        value=st.session_state.get(WHO, ""),
+        key="review-who",
+        max_chars=corrections.LONGEST_NAME,
+        placeholder=SOMEBODY,
+        disabled=access.view_only(),
+    )
+
+
+def _all_without_findings(workspace: Workspace, review: Review) -> None:
+    clean = [one.id for one in review.without_findings()]
+    if clean:
+        label = (
+            "Approve the one without findings"
+            if len(clean) == 1
+            else f"Approve all {len(clean):,} without findings"
+        )
+        st.button(
+            label,
+            key="review-approve-all",
+            icon=":material/done_all:",
+            disabled=access.view_only(),
+            on_click=_approve,
+            args=(workspace, clean),
+        )
+
+
+def _cards(workspace: Workspace, review: Review, chosen: Standing, found: list[Correction]) -> None:
+    if not found:
+        st.markdown(EMPTY[chosen])
+        return
+    if len(found) > PART:
+        search = st.text_input("Find by its words", key="review-find", icon=":material/search:")
+        wanted = search.casefold().strip()
+        found = [one for one in found if wanted in f"{one.question}\n{one.taught}\n{one.answer}".casefold()]
+        if not found:
+            st.markdown("None has these words.")
+    for one in _part(found, chosen):
+        with st.container(border=True, gap="small"):
+            _card(workspace, review, one, chosen)
+
+
+def _part(found: list[Correction], chosen: Standing) -> list[Correction]:
+    parts = -(-len(found) // PART)
+    if parts <= 1:
+        return found
+    label = f"{len(found):,} in {parts:,} parts; show part"
+    number = st.number_input(label, 1, parts, key=f"review-part-{chosen}-{parts}", width=320)
+    first = (min(max(int(number), 1), parts) - 1) * PART
+    return found[first : first + PART]
+
+
+# --- one of them ----------------------------------------------------------------------------------
+
+
+def _card(workspace: Workspace, review: Review, one: Correction, standing: Standing) -> None:
+    open_ = standing != "taught"
+    st.markdown(f"**{KINDS[one.kind]}** :small[{_whence(one)}]")
+    _context(one)
+    keys = _texts(workspace, one, open_)
+    if one.kind != "good":
+        said = one.answer[:LONGEST_ANSWER] + ("…" if len(one.answer) > LONGEST_ANSWER else "")
+        st.caption("The model said:")
+        st.markdown(literal(said))
+    for trouble in review.troubles(one):
+        st.markdown(_finding(trouble))
+    if record := review.session_of(one):
+        sign, sentence = words.outcome(record)
+        st.markdown(f"Taught in **{plain(record.spec.name)}**: {sign} {plain(sentence)}")
+        link("Sessions", "Look at it", session=record.spec.id)
+    if open_:
+        _buttons(workspace, one, standing, keys)
+
+
+def _whence(one: Correction) -> str:
+    origin = Origin(one.title or "an unknown model", one.fingerprint, one.session)
+    model = chatting.describe(origin) + (f", {one.variant}" if one.variant else "")
+    when = words.moment(one.when, st.context.timezone) if one.when.year > 1970 else "at an unknown time"
+    reviewer = f", reviewed by {one.reviewer}" if one.reviewer else ""
+    return plain(f"by {one.who}, {when}, about an answer of {model}{reviewer}")
+
+
+def _context(one: Correction) -> None:
+    if one.context:
+        with st.expander("What was said before", icon=":material/forum:"):
+            names = {"user": "Question", "assistant": "Answer", "system": "System message"}
+            for message in one.context:
+                st.caption(names.get(message["role"], ""))
+                st.markdown(literal(message["content"]))
+
+
+def _texts(workspace: Workspace, one: Correction, open_: bool) -> tuple[str, str]:
+    """The fields for question and answer; gives their keys. What is typed there is kept at once."""
+    # Another text from elsewhere begins a field afresh.
+    mark = zlib.crc32(f"{one.question}\0{one.taught}".encode("utf-8", "replace"))
+    keys = f"review-{one.id}-{mark}-question", f"review-{one.id}-{mark}-answer"
+    labels = "Question", "Answer that is taught"
+    for key, label, text in zip(keys, labels, (one.question, one.taught), strict=True):
+        st.text_area(
+            label,
+            value=text,
+            key=key,
+            height="content",
+            max_chars=corrections.LONGEST_TEXT,
+            disabled=access.view_only() or not open_,
+            on_change=_keep,
+            args=(workspace, one.id, keys),
+        )
+    return keys
+
+
+def _finding(trouble: Trouble) -> str:
+    sign = "⛔" if trouble.stops else "ℹ️" if trouble.finding == "known" else "⚠️"
+    return f"{sign} {plain(trouble.sentence)}"
+
+
+def _buttons(workspace: Workspace, one: Correction, standing: Standing, keys: tuple[str, str]) -> None:
+    with st.container(horizontal=True):
+        if standing != "approved":
+            st.button(
+                "Approve",
+                key=f"review-approve-{one.id}",
+                icon=":material/check:",
+                type="primary",
+                disabled=access.view_only(),
+                on_click=_approve_one,
+                args=(workspace, one.id, keys),
+            )
+        if standing != "rejected":
+            st.button(
+                "Reject",
+                key=f"review-reject-{one.id}",
+                icon=":material/close:",
+                disabled=access.view_only(),
+                on_click=_act,
+                args=(corrections.reject, workspace, [one.id], "Rejected; it is not taught."),
+            )
+        if standing != "waiting":
+            st.button(
+                "Let it wait again",
+                key=f"review-reopen-{one.id}",
+                icon=":material/undo:",
+                disabled=access.view_only(),
+                on_click=_act,
+                args=(corrections.reopen, workspace, [one.id], "It waits for a review again."),
+            )
+
+
+# --- what happens ---------------------------------------------------------------------------------
+
+
+def _keep(workspace: Workspace, identity: str, keys: tuple[str, str]) -> None:
+    _edited(workspace, identity, keys)
+
+
+def _edited(workspace: Workspace, identity: str, keys: tuple[str, str]) -> bool:
+    """Keep what stands in the fields; whether that went well."""
+    question, answer = (st.session_state.get(key) for key in keys)
+    if question is None or answer is None:
+        return True
+    try:
+        known = corrections.find(workspace, identity)
+        if (question.strip(), answer.strip()) != (known.question, known.taught):
+            corrections.edit(
+                workspace, identity, question=question, answer=answer, who=st.session_state.get(WHO, "")
+            )
+            if known.state != "waiting":
+                _say("done", "Changed. As it has other words, it waits for a review again.")
+    except SailsError as error:
+        _say("failed", plain(error.sentence))
+        return False
+    return True
+
+
+def _approve_one(workspace: Workspace, identity: str, keys: tuple[str, str]) -> None:
+    if _edited(workspace, identity, keys):
+        _approve(workspace, [identity])
+
+
+def _approve(workspace: Workspace, identities: list[str]) -> None:
+    what = "Approved" if len(identities) == 1 else f"Approved {len(identities):,}"
+    _act(corrections.approve, workspace, identities, f"{what}: ready to be taught.")
+
+
+def _act(action: Callable[..., object], workspace: Workspace, identities: list[str], done: str) -> None:
+    try:
+        action(workspace, *identities, who=st.session_state.get(WHO, ""))
+        _say("done", done)
+    except SailsError as error:
+        _say("failed", plain(error.sentence))
+
+
+def _say(kind: str, sentence: str) -> None:
+    """Shown when the list is drawn next; `sentence` is Markdown."""
+    st.session_state.setdefault(NEWS, []).append((kind, sentence))
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def _files(workspace: Workspace, review: Review) -> None:
+    with st.expander("Bring judged answers from a file, or take all with you", icon=":material/swap_vert:"):
+        st.markdown(
+            "`sails chat` writes judged answers into a file; so may other programs: JSON Lines with `input`, "
+            "`output` and `accepted`, maybe `correction`. What the file brings waits for your review."
+        )
+        brought = st.file_uploader(
+            "A file of judged answers",
+            key=f"review-file-{st.session_state.get('review-brought', 0)}",
+            disabled=access.view_only(),
+        )
+        if brought is not None and st.button("Bring it", key="review-bring", icon=":material/upload:"):
+            with told() as failed, tempfile.TemporaryDirectory(prefix="sails-") as folder:
+                path = Path(folder) / drafts.file_name(brought.name)
+                path.write_bytes(brought.getvalue())
+                count = corrections.import_file(workspace, path)
+            if not failed:
+                st.session_state["review-brought"] = st.session_state.get("review-brought", 0) + 1
+                _say("done", f"{count:,} came into the list.")
+                st.rerun()
+        if review.corrections:
+            st.download_button(
+                "Save all as JSON Lines",
+                lambda: as_lines(review),
+                "corrections.jsonl",
+                "application/jsonl",
+                icon=":material/download:",
+                key="review-download",
+                on_click="ignore",
+            )
+
+
+def as_lines(review: Review) -> str:
+    """All corrections, one JSON object a line, as `corrections.import_file` reads them."""
+    found = (corrections.as_json(one, review.standing(one)) for one in review.corrections)
+    return "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in found)
