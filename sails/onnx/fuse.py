@@ -1,0 +1,253 @@
+"""Makes an exported graph compute faster without changing what it computes.
+
+Two rewrites, both by the names of modules that the exporter leaves in its nodes:
+- a GPT-2 layer of the kind Conv1D (flatten, Gemm, unflatten) becomes MatMul and Add, so that its matrix can
+  be quantized like any other;
+- the hundred nodes of an attention become one GroupQueryAttention of onnxruntime, which also turns the keys
+  and queries (rotary positions) and appends to the keys and values. Padding is kept out by the mask.
+
+What is of no known form stays as it is, and so does what was fused before. Nothing here judges the result:
+that is the certificate's part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+CONTRIBUTED = "com.microsoft"  # onnxruntime's own operators
+ROTARY_FAMILIES = ("llama", "mistral", "qwen2")
+
+_ROTARY = re.compile(r"(/model/layers\.(\d+)/self_attn)/q_proj/MatMul")
+_PACKED = re.compile(r"(/transformer/h\.(\d+)/attn)/c_attn/MatMul")
+_CONV1D = re.compile(r"(/transformer/h\.\d+/(?:attn|mlp)/(?:c_attn|c_proj|c_fc))/Gemm")
+
+
+class Graph:
+    """An exported graph that is rewritten: its nodes and weights by name; `tidy` drops what is unused."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self.proto = model.graph
+        self._look()
+        if all(one.domain != CONTRIBUTED for one in model.opset_import):
+            model.opset_import.append(helper.make_opsetid(CONTRIBUTED, 1))
+
+    def _look(self) -> None:
+        self.nodes: dict[str, onnx.NodeProto] = {node.name: node for node in self.proto.node}
+        self.weights: dict[str, onnx.TensorProto] = {one.name: one for one in self.proto.initializer}
+
+    def add(self, operator: str, inputs: list[str], outputs: list[str], **attributes: Any) -> None:
+        """A node, named after what it makes; `domain` is an attribute of it like any other."""
+        node = helper.make_node(operator, inputs, outputs, name=outputs[0], **attributes)
+        self.proto.node.append(node)
+        self.nodes[node.name] = self.proto.node[-1]
+
+    def add_weight(self, name: str, values: np.ndarray) -> str:
+        self.proto.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        self.weights[name] = self.proto.initializer[-1]
+        return name
+
+    def read_instead(self, old: str, new: str) -> None:
+        """Whoever reads `old` reads `new`."""
+        for node in self.proto.node:
+            for place, name in enumerate(node.input):
+                if name == old:
+                    node.input[place] = new
+
+    def within(self, scope: str) -> Iterator[onnx.NodeProto]:
+        return (node for node in self.proto.node if node.name.startswith(f"{scope}/"))
+
+    def tidy(self) -> None:
+        """Keeps what the outputs rest on, each node behind those that it reads."""
+        makers = {name: node for node in self.proto.node for name in node.output if name}
+        ordered: dict[str, onnx.NodeProto] = {}
+        begun: set[str] = set()
+        waiting = [output.name for output in reversed(self.proto.output)]
+        while waiting:
+            node = makers.get(waiting[-1])
+            if node is None or node.output[0] in ordered:
+                waiting.pop()
+            elif node.output[0] in begun:
+                ordered[node.output[0]] = onnx.NodeProto.FromString(node.SerializeToString())
+                waiting.pop()
+            else:
+                begun.add(node.output[0])
+                waiting += reversed(node.input)
+        read = {name for node in ordered.values() for name in node.input}
+        del self.proto.node[:]
+        self.proto.node.extend(ordered.values())
+        for place in reversed(range(len(self.proto.initializer))):
+            if self.proto.initializer[place].name not in read:
+                del self.proto.initializer[place]
+        del self.proto.value_info[:]
+        self._look()
+
+
+def fuse(graph: Graph, config: Mapping[str, Any]) -> int:
+    """Rewrites what has a known form, by the model's `config`; returns how many attentions were fused."""
+    _plain_layers(graph)
+    fused = _fuse_attentions(graph, config)
+    graph.tidy()
+    return fused
+
+
+# --- plain layers ---------------------------------------------------------------------------------
+
+
+def _plain_layers(graph: Graph) -> None:
+    for node in list(graph.proto.node):
+        if not (found := _CONV1D.fullmatch(node.name)):
+            continue
+        scope = found[1]
+        flattened = graph.nodes.get(f"{scope}/Reshape")
+        outside = [
+            one for one in graph.within(scope) if node.output[0] in one.input and one.op_type == "Reshape"
+        ]
+        if flattened is None or flattened.output[0] != node.input[0] or len(outside) != 1:
+            continue
+        given, made = flattened.input[0], outside[0].output[0]
+        graph.add("MatMul", [given, node.input[1]], [f"{scope}/MatMul"])
+        graph.add("Add", [f"{scope}/MatMul", node.input[2]], [f"{scope}/Plain"])
+        if all(output.name != made for output in graph.proto.output):
+            graph.read_instead(made, f"{scope}/Plain")
+
+
+# --- attention ------------------------------------------------------------------------------------
+
+
+def _fuse_attentions(graph: Graph, config: Mapping[str, Any]) -> int:
+    family = config.get("model_type")
+    if any(node.op_type == "GroupQueryAttention" for node in graph.proto.node):
+        return 0
+    sliding = config.get("sliding_window") and config.get("use_sliding_window", True)
+    if family in ROTARY_FAMILIES and not config.get("rope_scaling") and not sliding:
+        heads = int(config["num_attention_heads"])
+        shape = {"num_heads": heads, "kv_num_heads": int(config.get("num_key_value_heads") or heads)}
+        size = int(config.get("head_dim") or config["hidden_size"] // heads)
+        tables = _rotary_tables(graph, size, config)
+        return sum(
+            _fuse_one(
+                graph, layer, [f"{scope}/{name}_proj" for name in "qkv"], f"{scope}/o_proj", shape, tables
+            )
+            for scope, layer in _scopes(graph, _ROTARY)
+        )
+    if (
+        family == "gpt2"
+        and config.get("scale_attn_weights", True)
+        and not (config.get("scale_attn_by_inverse_layer_idx") or config.get("add_cross_attention"))
+    ):
+        shape = {"num_heads": int(config["n_head"]), "kv_num_heads": int(config["n_head"])}
+        return sum(
+            _fuse_one(graph, layer, [f"{scope}/c_attn"], f"{scope}/c_proj", shape, [])
+            for scope, layer in _scopes(graph, _PACKED)
+        )
+    return 0
+
+
+def _scopes(graph: Graph, pattern: re.Pattern[str]) -> list[tuple[str, str]]:
+    """The attentions: (scope of its nodes, number of its layer)."""
+    return [(found[1], found[2]) for name in graph.nodes if (found := pattern.fullmatch(name))]
+
+
+def _fuse_one(
+    graph: Graph, layer: str, projections: list[str], output: str, shape: dict[str, int], tables: list[str]
+) -> bool:
+    """One attention between its `projections` (three, or one that makes all three) and its `output` layer."""
+    given = [name for scope in projections if (name := _last(graph, scope))]
+    taken = _entry(graph, output)
+    past = [f"past_key_values.{layer}.{kind}" for kind in ("key", "value")]
+    present = [f"present.{layer}.{kind}" for kind in ("key", "value")]
+    makers = [node for node in graph.proto.node for name in node.output if name in present]
+    if (
+        len(given) < len(projections)
+        or taken is None
+        or [node.op_type for node in makers] != ["Concat", "Concat"]
+    ):
+        return False
+    for node, name in zip(makers, present, strict=True):  # the outputs' names belong to the fused node
+        node.output[0] = f"{name}_apart"
+        graph.read_instead(name, node.output[0])
+    result = f"{output}/Attention"
+    graph.read_instead(taken, result)
+    empty = [""] * (3 - len(given))
+    graph.add(
+        "GroupQueryAttention",
+        [*given, *empty, *past, *_lengths(graph), *(tables or ["", ""]), "", _padding(graph)],
+        [result, *present],
+        domain=CONTRIBUTED,
+        do_rotary=int(bool(tables)),
+        **shape,
+    )
+    return True
+
+
+def _last(graph: Graph, scope: str) -> str | None:
+    """What a plain layer makes: its Add, or its MatMul where it has no bias."""
+    for name in ("Plain", "Add", "MatMul"):
+        if f"{scope}/{name}" in graph.nodes:
+            return graph.nodes[f"{scope}/{name}"].output[0]
+    return None
+
+
+def _entry(graph: Graph, scope: str) -> str | None:
+    """What a plain layer reads."""
+    node = graph.nodes.get(f"{scope}/MatMul")
+    return node.input[0] if node else None
+
+
+def _lengths(graph: Graph) -> list[str]:
+    """Two numbers for the fused node: the place of the last token [batch], and how many there are."""
+    if "sails/total" not in graph.nodes:
+        one = graph.add_weight("sails/one", np.array(1, dtype=np.int64))
+        first = graph.add_weight("sails/first", np.array([0], dtype=np.int64))
+        graph.add("Shape", ["attention_mask"], ["sails/shape"])
+        graph.add("Gather", ["sails/shape", first], ["sails/batch"])
+        graph.add("Gather", ["sails/shape", one], ["sails/long"])
+        graph.add("Cast", ["sails/long"], ["sails/total"], to=TensorProto.INT32)
+        graph.add("Sub", ["sails/long", one], ["sails/end"])
+        graph.add("Expand", ["sails/end", "sails/batch"], ["sails/ends"])
+        graph.add("Cast", ["sails/ends"], ["sails/last"], to=TensorProto.INT32)
+    return ["sails/last", "sails/total"]
+
+
+def _padding(graph: Graph) -> str:
+    """What keeps padding out: 0, or as good as minus infinity [batch, 1, tokens, all tokens].
+
+    Rotary positions are counted from the first token, padding or not: only distances between them matter.
+    """
+    if "sails/padding" not in graph.nodes:
+        real = graph.add_weight("sails/real", np.array(1, dtype=np.float32))
+        never = graph.add_weight("sails/never", np.array(-1e30, dtype=np.float32))
+        middle = graph.add_weight("sails/middle", np.array([1, 2], dtype=np.int64))
+        second = graph.add_weight("sails/second", np.array([1], dtype=np.int64))
+        graph.add("Cast", ["attention_mask"], ["sails/mask"], to=TensorProto.FLOAT)
+        graph.add("Sub", [real, "sails/mask"], ["sails/hidden"])
+        graph.add("Mul", ["sails/hidden", never], ["sails/flat"])
+        graph.add("Unsqueeze", ["sails/flat", middle], ["sails/row"])
+        graph.add("Shape", ["input_ids"], ["sails/given"])
+        graph.add("Gather", ["sails/given", second], ["sails/asked"])
+        graph.add("Gather", ["sails/shape", second], ["sails/all"])
+        graph.add("Concat", ["sails/batch", second, "sails/asked", "sails/all"], ["sails/size"], axis=0)
+        graph.add("Expand", ["sails/row", "sails/size"], ["sails/padding"])
+    return "sails/padding"
+
+
+def _rotary_tables(graph: Graph, size: int, config: Mapping[str, Any]) -> list[str]:
+    """Cosines and sines [positions, size / 2] of the rotary positions (Su et al. 2021)."""
+    positions = np.arange(int(config["max_position_embeddings"]), dtype=np.float32)
+    base = float(config.get("rope_theta") or 10_000.0)
+    # As PyTorch computes them: the frequencies in fp32, and angles of fp32.
+    frequencies = (1.0 / base ** (np.arange(0, size, 2, dtype=np.float32) / np.float32(size))).astype(
+        np.float32
+    )
+    angles = np.outer(positions, frequencies)
+    return [
+        graph.add_weight("sails/cosines", np.cos(angles).astype(np.float32)),
+        graph.add_weight("sails/sines", np.sin(angles).astype(np.float32)),
+    ]
