@@ -1,12 +1,13 @@
-"""ONNX export: make the model that answers, see that it answers like the original, take it away.
+"""ONNX export: make the model that answers, see that it answers like the original, hand it over.
 
-What an export is lies in `sails.exporting`; `sails convert` does the same from the terminal.
+What an export is lies in `sails.exporting`, what is handed over in `sails.bundling`; `sails convert` and
+`sails bundle` do the same from the terminal.
 """
 
 import streamlit as st
 
-from sails import exporting, sessions
-from sails.ui import onnx
+from sails import exporting, sessions, variants
+from sails.ui import certificates, freshness, handover, onnx
 from sails.ui.frame import frame, told
 
 with frame("ONNX export") as workspace:
@@ -15,10 +16,12 @@ with frame("ONNX export") as workspace:
         "form that answers fast on any computer, without the programs that training needs."
     )
     situation = workspace.situation()
+    found = freshness.look(workspace, situation)
+    apart = variants.look_at_failed(workspace.onnx_model, situation.trained.fingerprint)
     jobs = exporting.jobs(workspace)
     running = exporting.at_work(workspace, workspace.onnx_model)
 
-    onnx.state(situation)
+    onnx.state(workspace, situation, found, busy=running is not None)
     with told():
         named = st.query_params.get("job")
         job = exporting.read_job(sessions.find(workspace, named)) if named else running
@@ -26,14 +29,19 @@ with frame("ONNX export") as workspace:
             onnx.follow(workspace, job)
         if running and not (job and running.session == job.session):
             onnx.follow(workspace, running)
-    onnx.make(workspace, situation, busy=running is not None)
+    onnx.make(workspace, situation, found, busy=running is not None)
+    with told():
+        certificates.kept_apart(workspace, apart)
 
     if situation.onnx.present:
         st.header("Does it answer like the original?", anchor=False)
-        onnx.certificate(situation.onnx)
-        st.header("Files", anchor=False)
-        onnx.files(situation.onnx)
+        with told():
+            certificates.of_all(found)
+            certificates.speed(found)
+        st.header("Hand it over", anchor=False)
+        with told():
+            handover.hand_over(workspace, found)
+            handover.files(workspace, found)
 
     st.header("Earlier exports", anchor=False)
     onnx.earlier(jobs)
-    st.caption("Not here yet: a smaller model (8-bit), its speed, and a download that runs by itself.")

@@ -1,6 +1,6 @@
 """Handing a model over: one zip file that runs by itself, or a folder as Hugging Face knows it.
 
-    made = bundle(workspace.onnx_model, "int8", Path("model.zip"), about=about(workspace, fingerprint))
+    made = bundle(workspace.onnx_model, "int8", Path("model.zip"), known=about(workspace, fingerprint))
 
 The zip file holds the model, its certificate, a model card, `chat.py`, and the modules of this package that
 answer, unchanged: a chat in it runs the same lines as a chat here. The same model gives the same bytes. What
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -25,12 +26,12 @@ from typing import Any, BinaryIO
 
 import sails
 from sails import access, locks
-from sails.cards import About, card
+from sails.cards import About, about, card
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, WorkspaceError
 from sails.onnx import certificate as certificates
 from sails.onnx.certificate import Certificate, read_certificate
 from sails.variants import CERTIFICATE, TITLES, Variant, VariantState, failed_folder, folder_of, inspect
-from sails.workspace import EXPORT_RECORD, found_files, read_json, resolve
+from sails.workspace import EXPORT_RECORD, Workspace, found_files, read_json, resolve
 
 Progress = Callable[[float, str], None]
 
@@ -49,6 +50,8 @@ CHAT = "onnx/chat.py"
 CARD = "README.md"
 MODEL = "model.onnx"  # what Hugging Face's classes look for
 PIECE = 1 << 20  # bytes that are in memory at a time
+DOWNLOADS = "bundles"  # in a workspace's jobs/
+SENDING_MEMORY = 2.1  # times the size of a file, while a browser downloads it
 MARGIN = 16_000_000  # bytes on the disk, beside the files themselves
 _TIME = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can say
 
@@ -182,7 +185,7 @@ def bundle(
     variant: Variant,
     output: Path,
     *,
-    about: About | None = None,
+    known: About | None = None,
     allow_failed: bool = False,
     progress: Progress | None = None,
 ) -> Bundle:
@@ -196,7 +199,7 @@ def bundle(
     if output.is_dir():
         raise WorkspaceError(f"{output} is a folder.", "Name a zip file, for example model.zip.")
     model = _open(onnx, variant, allow_failed)
-    content = _zip_content(model, about or About())
+    content = _zip_content(model, known or About())
     with _built_beside(output, content) as part:
         with _unchanged(model), open(part, "wb") as file:
             _write_zip(content, f"model-{variant}", file, progress or _silent)
@@ -207,10 +210,10 @@ def bundle(
     return Bundle(output, variant, output.stat().st_size, model.state.certified is True)
 
 
-def _zip_content(model: _Model, about: About) -> _Content:
+def _zip_content(model: _Model, known: About) -> _Content:
     package = Path(sails.__file__).parent
     return {
-        CARD: card(about, model.state, model.certificate, runs_by_itself=True).encode(),
+        CARD: card(known, model.state, model.certificate, runs_by_itself=True).encode(),
         "chat.py": package / CHAT,
         "requirements.txt": ("\n".join(REQUIREMENTS) + "\n").encode(),
         **_papers(model),
@@ -235,6 +238,49 @@ def _write_zip(content: _Content, folder: str, stream: BinaryIO, progress: Progr
                     progress(min(done / total, 1.0), f"packing: {name}")
 
 
+# --- to be downloaded -----------------------------------------------------------------------------
+
+
+def download_of(workspace: Workspace, state: VariantState) -> Path:
+    """Where the zip file of exactly this model is kept for who downloads it, made or not."""
+    folder = resolve(state.path)
+    seen = [(file.name, file.size, (folder / file.name).stat().st_mtime_ns) for file in found_files(folder)]
+    key = hashlib.sha256(repr((sails.__version__, seen)).encode()).hexdigest()[:8]
+    return workspace.jobs / DOWNLOADS / f"model-{state.variant}-{key}.zip"
+
+
+def make_download(
+    workspace: Workspace, variant: Variant, *, allow_failed: bool = False, progress: Progress | None = None
+) -> Bundle:
+    """Make the zip file of a variant of the workspace's ONNX model where `download_of` says.
+
+    Those of earlier models go. Raises as `bundle`.
+    """
+    access.require_changes()
+    state = choose(workspace.onnx_model, variant, allow_failed=allow_failed)
+    target = download_of(workspace, state)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with locks.short_lock(target.parent / "lock"):
+        if target.exists():  # somebody else was faster
+            return Bundle(target, variant, target.stat().st_size, state.certified is True)
+        for earlier in target.parent.glob(f"*model-{variant}-*"):
+            earlier.unlink(missing_ok=True)
+        known = about(workspace, state.fingerprint)
+        return bundle(
+            workspace.onnx_model, variant, target, known=known, allow_failed=allow_failed, progress=progress
+        )
+
+
+def check_room_for_sending(size: int, file: Path) -> None:
+    """Raises `RequestError` when a zip file of that many bytes does not fit into memory for a browser."""
+    needed, free = size * SENDING_MEMORY, locks.available_memory()
+    if needed > free:
+        raise RequestError(
+            f"The download takes {needed / 1e6:,.0f} MB of memory, and {free / 1e6:,.0f} MB are free.",
+            f"Copy the file {file} instead.",
+        )
+
+
 # --- a folder for other programs ------------------------------------------------------------------
 
 
@@ -243,7 +289,7 @@ def as_folder(
     variant: Variant,
     output: Path,
     *,
-    about: About | None = None,
+    known: About | None = None,
     allow_failed: bool = False,
     progress: Progress | None = None,
 ) -> Bundle:
@@ -258,7 +304,7 @@ def as_folder(
     if not any(path.name == MODEL for path in model.files):
         raise ModelLoadError(f"There is no {MODEL} in {model.state.path}.", "Make the ONNX model again.")
     content: _Content = {
-        CARD: card(about or About(), model.state, model.certificate, runs_by_itself=False).encode(),
+        CARD: card(known or About(), model.state, model.certificate, runs_by_itself=False).encode(),
         **_papers(model),
         **{path.name: path for path in model.files},
     }

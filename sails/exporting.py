@@ -1,4 +1,4 @@
-"""Jobs that make ONNX models, for the page and the command line alike: start, find, follow, pack.
+"""Jobs that make ONNX models, for the page and the command line alike: start, find, follow.
 
 A job never takes the training lock, so models can be exported while a session trains. Two jobs never write
 one folder at a time: the second is refused. What an export does is `sails.worker`'s and `sails.onnx`'s part.
@@ -6,14 +6,12 @@ one folder at a time: the second is refused. What an export does is `sails.worke
 
 from __future__ import annotations
 
-import shutil
 import time
-import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 from sails import access, base_models, locks, placing, sessions, worker
 from sails.errors import BusyError, RequestError, SailsError
@@ -21,11 +19,10 @@ from sails.launchers import local
 from sails.onnx.export import LARGEST_OPSET, SMALLEST_OPSET
 from sails.sessions import ExportSpec, Record, Session, Status
 from sails.speakers import BASE, CURRENT, Speaker
-from sails.variants import VARIANTS, Variant
-from sails.workspace import Situation, Workspace, inspect_model, resolve
+from sails.variants import VARIANTS, Variant, VariantState
+from sails.workspace import ModelState, Situation, Workspace, inspect_model
 
 OPSETS = range(SMALLEST_OPSET, LARGEST_OPSET + 1)
-PACKING_MEMORY = 2.2  # times the size of what is packed: once packed, once on its way to the browser
 
 # --- starting -------------------------------------------------------------------------------------
 
@@ -224,62 +221,28 @@ def freshness(situation: Situation) -> Freshness:
     *stale*: made from an earlier model; *unknown*: nobody noted from which; *orphaned*: the trained model
     that it was made from is not here, and no other complete one is either.
     """
-    onnx = situation.onnx
-    if not onnx.present:
+    return _freshness(situation.onnx.present, situation.onnx.stale, situation.trained)
+
+
+def freshness_of(variant: VariantState, trained: ModelState) -> Freshness:
+    """The same of one variant."""
+    return _freshness(variant.present, variant.stale, trained)
+
+
+def _freshness(present: bool, stale: bool | None, trained: ModelState) -> Freshness:
+    if not present:
         return "missing"
-    if onnx.stale is None:
+    if stale is None:
         return "unknown"
-    if not onnx.stale:
+    if not stale:
         return "fresh"
-    return "stale" if situation.trained.complete else "orphaned"
+    return "stale" if trained.complete else "orphaned"
 
 
-# --- taking a model away --------------------------------------------------------------------------
-
-
-def packed_size(folder: Path) -> int:
-    """Bytes of the files that `pack` takes."""
-    return sum(path.stat().st_size for path in _files(resolve(folder)))
-
-
-def check_room_for_packing(folder: Path) -> None:
-    """Raises `RequestError` when the zip file of an ONNX folder does not fit into memory."""
-    needed, free = packed_size(folder) * PACKING_MEMORY, locks.available_memory()
-    if needed > free:
-        raise RequestError(
-            f"The download takes {needed / 1e6:,.0f} MB of memory, and {free / 1e6:,.0f} MB are free.",
-            f"Copy the folder {folder} instead.",
-        )
-
-
-def pack(folder: Path, stream: BinaryIO) -> None:
-    """Write an ONNX folder as a zip file into `stream`, piece by piece and without compressing: weights are
-    noise to a compressor. Raises `BusyError` when the folder is replaced meanwhile."""
-    source = resolve(folder)
-    before = source.stat()
-    try:
-        with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-            for path in _files(source):
-                name = f"{folder.name}/{path.relative_to(source).as_posix()}"
-                entry = zipfile.ZipInfo.from_file(path, name, strict_timestamps=False)
-                with open(path, "rb") as file, archive.open(entry, "w", force_zip64=True) as member:
-                    shutil.copyfileobj(file, member, 1 << 20)
-        after = resolve(folder).stat()
-    except FileNotFoundError:
-        after = None
-    if after is None or (before.st_dev, before.st_ino) != (after.st_dev, after.st_ino):
-        raise BusyError("The ONNX model was replaced while it was packed.", "Download it again.")
-
-
-def packed(folder: Path) -> BytesIO:
-    """The zip file of an ONNX folder in memory, once. Raises `RequestError` when it does not fit there."""
-    check_room_for_packing(folder)
-    stream = BytesIO()
-    pack(folder, stream)
-    return stream
-
-
-def _files(folder: Path) -> list[Path]:
-    """Everything in an ONNX folder, also one level below, but for what is hidden."""
-    found = [*folder.glob("[!.]*"), *folder.glob("[!.]*/[!.]*")]
-    return sorted(path for path in found if path.is_file())
+def to_refresh(trained: ModelState, found: Mapping[Variant, VariantState]) -> tuple[Variant, ...]:
+    """The variants to make again because what lies there is not surely fresh; both when none is fresh."""
+    ways = {variant: freshness_of(state, trained) for variant, state in found.items()}
+    old = tuple(variant for variant, way in ways.items() if way not in ("missing", "fresh"))
+    if not old or not trained.complete:
+        return ()
+    return old if "fresh" in ways.values() else VARIANTS

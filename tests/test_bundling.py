@@ -367,7 +367,7 @@ def test_the_card_counts_what_was_taught_and_names_base_licence_and_session(plac
     made = make_session(place, "lakes", 9, **published(fingerprint=second, parent=first, results=results))
     found = about(place, second)
     assert found == About(BASE, "HuggingFaceTB/SmolLM2-135M-Instruct", "Apache-2.0", made.id, 2, 140, 18)
-    text = zipfile.ZipFile(bundle(place.onnx_model, "fp32", tmp_path / "a.zip", about=found).path).read(
+    text = zipfile.ZipFile(bundle(place.onnx_model, "fp32", tmp_path / "a.zip", known=found).path).read(
         "model-fp32/README.md"
     )
     card = text.decode()

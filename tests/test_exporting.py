@@ -5,18 +5,17 @@ import os
 import shutil
 import threading
 import time
-import zipfile
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
 
 import pytest
 
 from sails import access, exporting, locks, publishing, sessions, worker
 from sails.errors import BusyError, RequestError, ViewOnlyError, WorkspaceError
-from sails.exporting import export_base, export_current, export_for, freshness, jobs, pack, read_job
+from sails.exporting import export_base, export_current, export_for, freshness, jobs, read_job
 from sails.launchers import local
 from sails.reporting import Reporter
 from sails.speakers import find, speakers
+from sails.variants import look
 from sails.workspace import Workspace, inspect_onnx
 from tests.exported import VERSION, add_version, copy_talking, make_talking
 from tests.folders import fingerprint_of, listing, make_model, make_onnx
@@ -276,43 +275,26 @@ def test_how_the_onnx_model_stands_to_the_trained_one(tmp_path, trained, fingerp
     assert freshness(place.situation()) == expected
 
 
-# --- taking a model away --------------------------------------------------------------------------
-
-
-def test_the_zip_file_holds_every_file_as_it_is_and_nothing_hidden(tmp_path):
-    folder = make_onnx(tmp_path / "onnx_model", "f", content=bytes(range(256)) * 20_000)
-    make_onnx(folder / "int8", "f")
-    (folder / ".hidden").write_text("x")
-    os.utime(folder / "config.json", (0, 0))  # before the year that zip files begin with
-    archive = zipfile.ZipFile(exporting.packed(folder))
-    names = {f"onnx_model/{path}" for path in ("model.onnx", "config.json", "export.json")}
-    names |= {name.replace("onnx_model/", "onnx_model/int8/") for name in names}
-    assert set(archive.namelist()) == names
-    assert archive.testzip() is None
-    assert archive.read("onnx_model/model.onnx") == (folder / "model.onnx").read_bytes()
-    assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
-    assert exporting.packed_size(folder) == sum(entry.file_size for entry in archive.infolist())
-
-
-def test_a_model_that_is_replaced_while_it_is_packed_is_not_handed_out_as_a_mixture(tmp_path):
-    folder = make_onnx(tmp_path / "onnx_model", "old")
-    fresh = make_onnx(tmp_path / "fresh", "new")
-
-    class Replacing(BytesIO):
-        def write(self, data):
-            if fresh.exists():
-                folder.rename(tmp_path / "gone")
-                fresh.rename(folder)
-            return super().write(data)
-
-    with pytest.raises(BusyError, match="was replaced while it was packed"):
-        pack(folder, Replacing())
-
-
-def test_what_does_not_fit_into_memory_is_refused_with_another_way(tmp_path):
-    folder = make_onnx(tmp_path / "onnx_model")
-    with open(folder / "model.onnx", "wb") as file:
-        file.truncate(2**42)  # takes no room on the disk
-    with pytest.raises(RequestError, match="MB of memory") as refused:
-        exporting.packed(folder)
-    assert str(folder) in refused.value.remedy
+@pytest.mark.parametrize(
+    ("trained", "full", "small", "expected"),
+    [
+        (True, "", "", ()),
+        (True, "same", "", ()),
+        (True, "same", "same", ()),
+        (True, "same", "other", ("int8",)),
+        (True, None, "same", ("fp32",)),
+        (True, "other", "", ("fp32", "int8")),
+        (True, "other", None, ("fp32", "int8")),
+        (False, "other", "other", ()),
+    ],
+)
+def test_what_is_to_be_made_again_is_what_is_not_fresh(tmp_path, trained, full, small, expected):
+    place = Workspace.open(tmp_path / "w")
+    if trained:
+        make_model(place.trained_model)
+    own = place.situation().trained.fingerprint
+    for folder, fingerprint in ((place.onnx_model, full), (place.onnx_model / "int8", small)):
+        if fingerprint != "":
+            make_onnx(folder, own if fingerprint == "same" else fingerprint)
+    found = look(place.onnx_model, own)
+    assert exporting.to_refresh(place.situation().trained, found) == expected

@@ -50,7 +50,7 @@ def bundle(
             onnx,
             wanted,
             target,
-            about=cards.about(place, chosen.fingerprint),
+            known=cards.about(place, chosen.fingerprint),
             allow_failed=allow_uncertified,
             progress=report,
         )

@@ -2,89 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import pandas as pd
 import streamlit as st
 
-from sails import access, exporting
+from sails import access, exporting, variants
 from sails.exporting import Freshness, Job
 from sails.sessions import Phase
-from sails.ui import words
+from sails.ui import certificates, freshness, words
 from sails.ui.frame import go, in_words, link, told
-from sails.ui.words import code, literal, plain
-from sails.workspace import EXPORT_RECORD, OnnxState, Situation, Workspace, read_json
-
-if TYPE_CHECKING:
-    from sails.onnx.verify import Certificate
+from sails.ui.words import code, plain
+from sails.variants import TITLES, VARIANTS, Variant, VariantState
+from sails.workspace import EXPORT_RECORD, Situation, Workspace, read_json, resolve
 
 REFRESH_SECONDS = 1
 LISTED = 10  # earlier exports
+ABOUT: Mapping[Variant, str] = {
+    "fp32": "Every number as exact as in the trained model.",
+    "int8": "A quarter of the size, several times as fast, answers nearly always the same.",
+}
 
 # --- how it stands --------------------------------------------------------------------------------
 
-_STATES: dict[Freshness, tuple[str, str, str]] = {
-    "missing": (
-        "◻️",
-        "There is no ONNX model yet",
-        "It is what you talk with on the page Chat, and what you can hand on.",
-    ),
-    "fresh": (
-        "✅",
-        "The ONNX model is fresh",
-        "It was made from the trained model that is here now, so it knows all that was taught.",
-    ),
-    "stale": (
-        "⚠️",
-        "The ONNX model is out of date",
-        "It was made from an earlier model. It answers, but without what was taught since.",
-    ),
-    "unknown": (
-        "❔",
-        "Nobody knows whether the ONNX model is fresh",
-        "Nothing in its folder says which model it was made from. One made anew is sure to be fresh.",
-    ),
-    "orphaned": (
-        "⚠️",
-        "The ONNX model is orphaned",
-        "It answers, but the trained model behind it is no longer here, so it cannot be made again.",
-    ),
+_STATES: dict[Freshness, tuple[str, str]] = {
+    "missing": ("◻️", "There is no ONNX model yet"),
+    "fresh": ("✅", "The ONNX model is fresh"),
+    "stale": ("⚠️", "The ONNX model is out of date"),
+    "unknown": ("❔", "Nobody knows whether the ONNX model is fresh"),
+    "orphaned": ("⚠️", "The ONNX model is orphaned"),
 }
 
 
-def state(situation: Situation) -> None:
-    """How the ONNX model stands to the trained one, in words."""
-    sign, headline, sentence = _STATES[exporting.freshness(situation)]
-    with st.container(border=True, gap="xsmall"):
-        st.header(f"{sign} {headline}", anchor=False)
-        st.markdown(sentence)
-        if situation.onnx.present:
-            st.caption(_made(situation.onnx))
+def state(
+    workspace: Workspace, situation: Situation, found: Mapping[Variant, VariantState], busy: bool
+) -> None:
+    """How the ONNX model stands to the trained one, as a whole and each of its variants, in words."""
+    sign, headline, sentence = _as_a_whole(situation, found)
+    st.header(f"{sign} {headline}", anchor=False)
+    st.markdown(sentence)
+    if not any(one.present for one in found.values()):
+        return
+    chatting = variants.preferred(found)
+    for column, one in zip(st.columns(len(found)), found.values(), strict=True):
+        with column, st.container(border=True, gap="xsmall", height="stretch"):
+            _variant(workspace, situation, one, busy, chatting == one.variant)
 
 
-def _made(onnx: OnnxState) -> str:
+def _as_a_whole(situation: Situation, found: Mapping[Variant, VariantState]) -> tuple[str, str, str]:
+    whole = exporting.freshness(situation)
+    old = [v for v in exporting.to_refresh(situation.trained, found) if found[v].present]
+    if whole == "fresh" and old:
+        title = TITLES[old[0]]
+        return (
+            "⚠️",
+            f"The {title} model is out of date",
+            f"It was not made from the trained model that is here now, and the {_other(old[0])} one was.",
+        )
+    if whole == "missing":
+        return (*_STATES[whole], "It is what you talk with on the page Chat, and what you can hand on.")
+    return (*_STATES[whole], freshness.SENTENCES[whole])
+
+
+def _other(variant: Variant) -> str:
+    return next(TITLES[one] for one in VARIANTS if one != variant)
+
+
+def _variant(
+    workspace: Workspace, situation: Situation, one: VariantState, busy: bool, chatting: bool
+) -> None:
+    st.subheader(TITLES[one.variant].capitalize(), anchor=False)
+    st.markdown(ABOUT[one.variant])
+    way = exporting.freshness_of(one, situation.trained)
+    lines = [freshness.SIGNS[way].capitalize()]
+    if one.present:
+        lines.append(freshness.CERTIFIED[one.certified].capitalize())
+        lines.append(f"{words.size(one.size)}{', the chat uses this one' if chatting else ''}")
+    st.markdown("  \n".join(lines))
+    if one.present:
+        st.caption(_made(one))
+    if one.present and way != "fresh" and not busy and exporting.freshness(situation) == "fresh":
+        again = f"Make the {TITLES[one.variant]} model again"
+        freshness.button(workspace, (one.variant,), again, f"again_{one.variant}", primary=True)
+
+
+def _made(one: VariantState) -> str:
     """When and how it was made, as far as it is known."""
-    record = read_json(onnx.path / EXPORT_RECORD) or {}
+    record = read_json(resolve(one.path) / EXPORT_RECORD) or {}
     facts = []
-    if onnx.modified:
-        facts.append(f"Last changed {words.moment(onnx.modified, st.context.timezone)}")
-    if record.get("variant") == "fp32":
-        facts.append("full precision (fp32)")
+    if one.modified:
+        facts.append(f"Last changed {words.moment(one.modified, st.context.timezone)}")
     if record.get("opset"):
         facts.append(f"opset {plain(record['opset'])}")
-    if onnx.fingerprint:
-        facts.append(f"made from the model with the fingerprint {code(onnx.fingerprint)}")
+    if one.fingerprint:
+        facts.append(f"made from the model with the fingerprint {code(one.fingerprint)}")
     return ", ".join(facts)
 
 
 # --- making it ------------------------------------------------------------------------------------
 
 
-def make(workspace: Workspace, situation: Situation, busy: bool) -> None:
+def make(
+    workspace: Workspace, situation: Situation, found: Mapping[Variant, VariantState], busy: bool
+) -> None:
     """The one next step: train, make the ONNX model, or talk with it; making it again stays possible."""
     trained = situation.trained
     if not trained.complete:
@@ -94,27 +114,37 @@ def make(workspace: Workspace, situation: Situation, busy: bool) -> None:
             go("Train")
         return
     fresh = exporting.freshness(situation) == "fresh"
+    all_fresh = fresh and not exporting.to_refresh(trained, found)
     buttons = st.container(horizontal=True)
-    verify, opset = _options()
-    label = "Make it again" if fresh else "Make the ONNX model"
+    wanted, verify, opset = _options()
     with buttons:
-        if fresh and st.button("Talk with it", type="primary", icon=":material/chat:"):
+        if fresh and st.button(
+            "Talk with it", type="primary" if all_fresh else "secondary", icon=":material/chat:"
+        ):
             go("Chat")
-        wanted = st.button(
-            label,
+        clicked = st.button(
+            "Make it again" if situation.onnx.present else "Make the ONNX model",
             key="onnx_make",
             type="secondary" if fresh else "primary",
             icon=":material/package_2:",
             disabled=busy or access.view_only(),
         )
-    if wanted:
+    if clicked:
         with told():
-            job = exporting.export_current(workspace, verify=verify, opset=opset)
+            job = exporting.export_current(workspace, verify=verify, opset=opset, variants=wanted)
             st.query_params["job"] = job.id
             st.rerun()
 
 
-def _options() -> tuple[bool, int | None]:
+def _options() -> tuple[tuple[Variant, ...], bool, int | None]:
+    with st.container(horizontal=True, gap="medium"):
+        wanted = tuple(
+            variant
+            for variant in VARIANTS
+            if st.checkbox(
+                TITLES[variant].capitalize(), value=True, key=f"onnx_make_{variant}", help=ABOUT[variant]
+            )
+        )
     with st.expander("Options", icon=":material/tune:"):
         verify = st.checkbox(
             "Prove that it answers like the original",
@@ -129,7 +159,7 @@ def _options() -> tuple[bool, int | None]:
             key="onnx_opset",
             help="Leave it on automatic unless the program that shall read the model asks for an older one.",
         )
-    return verify, opset
+    return wanted, verify, opset
 
 
 # --- a job ----------------------------------------------------------------------------------------
@@ -207,10 +237,11 @@ def _ended(job: Job) -> None:
         st.markdown(f"{sign} {_what(job)} was {_ENDS.get(status.state, 'ended.')}")
     for note in status.notes:
         st.caption(plain(note))
-    measured = status.results.certificate
-    if measured and not measured.get("passed"):
-        with st.expander("What was compared", icon=":material/compare_arrows:"):
-            _certificate(_parse(measured))
+    failed = [found for found in map(certificates.parsed, status.results.certificates.values()) if found]
+    for found in failed:
+        if not found.passed:
+            with st.expander(f"What was compared: {TITLES[found.variant]}", icon=":material/compare_arrows:"):
+                certificates.show(found)
 
 
 def _what(job: Job) -> str:
@@ -243,144 +274,12 @@ def _one_line(job: Job) -> str:
         "stopped": ("⏹️", "was stopped"),
         "interrupted": ("⚠️", "was interrupted"),
     }[job.status.state]
-    certificate = job.status.results.certificate
+    measured = job.status.results.certificates
     proven = ""
-    if certificate:
-        proven = (
-            ", proven to answer like the original" if certificate.get("passed") else ", it failed the proof"
-        )
+    for passed, said in ((True, "proven to answer like the original"), (False, "failed the proof")):
+        names = [
+            TITLES[v] for v in VARIANTS if v in measured and (measured[v].get("passed") is True) is passed
+        ]
+        if names:
+            proven += f"; {' and '.join(names)}: {said}"
     return f"{sign} {_what(job)} {end}{proven}."
-
-
-# --- the certificate ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One number of a certificate, and a sentence that says whether it is good."""
-
-    name: str
-    value: str
-    good: bool
-    sentence: str
-
-
-def figures(certificate: Certificate) -> list[Figure]:
-    """The numbers of a certificate against what it needs."""
-    from sails.onnx.verify import THRESHOLDS
-
-    same, asked = certificate.identical_answers, certificate.prompts
-    agreement, needed = certificate.next_token_agreement, THRESHOLDS.next_token_agreement
-    difference, allowed = certificate.max_logit_difference, THRESHOLDS.logit_difference
-    excused = same < asked and certificate.passed
-    return [
-        Figure(
-            "Answers that are the same",
-            f"{same} of {asked}",
-            same == asked or excused,
-            "All must be the same, word for word; one may differ only where two words are a tie."
-            + (" Those that differ here are such ties." if excused else ""),
-        ),
-        Figure(
-            "Next words on which both agree",
-            f"{agreement:.2%}",
-            agreement >= needed,
-            f"At least {needed:.1%} of the {certificate.positions:,} places compared are needed.",
-        ),
-        Figure(
-            "Largest difference of any score",
-            "less than 0.00001" if difference < 1e-5 else f"{difference:.5f}",
-            difference <= allowed,
-            f"At most {allowed:g} is allowed. Rounding stays below that; a real fault goes far beyond it.",
-        ),
-    ]
-
-
-def certificate(onnx: OnnxState) -> None:
-    """Whether the ONNX model was proven to answer like its original, with figures and examples."""
-    from sails.onnx.verify import read_certificate
-
-    found = read_certificate(onnx.path)
-    if found is None:
-        st.markdown(
-            "❔ **Not verified.** Nobody has compared this ONNX model with the model that it was made from. "
-            "Make it again with the comparison switched on (under Options)."
-        )
-    elif found.source_fingerprint != onnx.fingerprint:
-        st.markdown(
-            "⚠️ **The certificate belongs to another model.** What lies in this folder was measured on "
-            f"the one made from {code(found.source_fingerprint or 'an unknown model')}. Make it again."
-        )
-    else:
-        _certificate(found)
-
-
-def _parse(measured: dict[str, object]) -> Certificate:
-    """A certificate as a job's status holds it."""
-    from sails.onnx.verify import certificate_from
-
-    return certificate_from(measured)
-
-
-def _certificate(found: Certificate) -> None:
-    if found.passed:
-        st.markdown("✅ **It answers like the original.** Both were asked the same questions.")
-    else:
-        st.markdown("❌ **It does not answer like the original.**")
-        for reason in found.reasons:
-            st.markdown(f"- {plain(reason)}")
-    for column, figure in zip(st.columns(3), figures(found), strict=True):
-        with column, st.container(border=True, height="stretch", gap="xsmall"):
-            st.metric(figure.name, figure.value)
-            st.markdown(f"{'✅ Good.' if figure.good else '❌ Not good.'} {plain(figure.sentence)}")
-    st.caption(
-        f"Measured {plain(_moment(found.created))} in {words.duration(found.seconds)}, on "
-        f"{found.prompts} questions: some that never change, and some of the last lesson where there are any."
-    )
-    with st.expander("Answers side by side", icon=":material/compare_arrows:"):
-        for example in found.examples:
-            st.markdown(f"**You:** {literal(example.prompt)}")
-            left, right = st.columns(2)
-            for column, who, answer in ((left, "Original", example.torch), (right, "ONNX", example.onnx)):
-                with column, st.container(border=True, gap="xsmall", height="stretch"):
-                    st.caption(who)
-                    st.markdown(literal(answer) if answer else "(nothing)")
-
-
-def _moment(created: str) -> str:
-    try:
-        return words.moment(datetime.fromisoformat(created), st.context.timezone)
-    except ValueError:
-        return created
-
-
-# --- files ----------------------------------------------------------------------------------------
-
-
-def files(onnx: OnnxState) -> None:
-    """Where it lies, what it consists of, and one file to take away."""
-    st.markdown(f"They lie in the folder {code(onnx.path)}.")
-    st.table(
-        pd.DataFrame(
-            [(code(file.name), words.size(file.size)) for file in onnx.files], columns=["File", "Size"]
-        ),
-        border="horizontal",
-        hide_index=True,
-        alt="The files of the ONNX model with their sizes",
-    )
-    with told():
-        exporting.check_room_for_packing(onnx.path)
-        packed = exporting.packed_size(onnx.path)
-        st.download_button(
-            f"Download all as one zip file ({words.size(packed)})",
-            data=lambda: exporting.packed(onnx.path),
-            file_name="onnx_model.zip",
-            mime="application/zip",
-            on_click="ignore",
-            icon=":material/download:",
-            key="onnx_download",
-        )
-        st.caption(
-            "It is packed when you click. That takes a moment and, for as long, about "
-            f"{words.size(round(packed * exporting.PACKING_MEMORY))} of this machine's memory."
-        )

@@ -1,0 +1,103 @@
+"""Whether the ONNX model still fits the trained one, in words, and one click that makes it again.
+
+The bridge, the versions, a session and the ONNX export page say it alike, all from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from sails import access, exporting, variants
+from sails.exporting import Freshness
+from sails.ui.frame import go, told
+from sails.variants import TITLES, VARIANTS, Variant, VariantState
+from sails.workspace import Situation, Workspace
+
+SIGNS: Mapping[Freshness, str] = {
+    "missing": "◻️ not made",
+    "fresh": "✅ fresh",
+    "stale": "⚠️ out of date",
+    "unknown": "❔ unknown whether fresh",
+    "orphaned": "⚠️ orphaned",
+}
+SENTENCES: Mapping[Freshness, str] = {
+    "missing": "There is none yet.",
+    "fresh": "It was made from the trained model that is here now, so it knows all that was taught.",
+    "stale": "It was made from an earlier model. It answers, but without what was taught since.",
+    "unknown": "Nobody noted which model it was made from. One made anew is sure to be fresh.",
+    "orphaned": "It answers, but the trained model behind it is no longer here, so it cannot be made again.",
+}
+CERTIFIED: Mapping[bool | None, str] = {
+    True: "✅ certified: it answers like the original",
+    False: "❌ its certificate failed",
+    None: "❔ not verified",
+}
+
+
+def look(workspace: Workspace, situation: Situation) -> dict[Variant, VariantState]:
+    """Both variants of the workspace's ONNX model."""
+    return variants.look(workspace.onnx_model, situation.trained.fingerprint)
+
+
+def name(several: Sequence[Variant]) -> str:
+    """What to call these variants in a sentence: the ONNX model, the 8-bit ONNX model."""
+    return "the ONNX model" if len(several) != 1 else f"the {TITLES[several[0]]} ONNX model"
+
+
+def each(workspace: Workspace, situation: Situation) -> list[str]:
+    """A line for each variant that is there: its size, whether it is fresh, whether it is certified."""
+    return [
+        f"**{TITLES[variant].capitalize()}:** "
+        f"{SIGNS[exporting.freshness_of(state, situation.trained)]}, {CERTIFIED[state.certified]}"
+        for variant, state in look(workspace, situation).items()
+        if state.present
+    ]
+
+
+def make_again(workspace: Workspace, key: str) -> None:
+    """What is out of date, and the button that makes it again; draws nothing when all is fresh.
+
+    Where there is a trained model and no ONNX model at all, it offers to make that.
+    """
+    situation = workspace.situation()
+    found = look(workspace, situation)
+    wanted = exporting.to_refresh(situation.trained, found)
+    if wanted:
+        sentence = f"⚠️ {name(wanted)} is not made from the current model.".replace("the", "The", 1)
+        label = f"Make {name(wanted)} again"
+    elif situation.trained.complete and not any(state.present for state in found.values()):
+        wanted, sentence, label = VARIANTS, "There is no ONNX model of it yet.", "Make the ONNX model"
+    else:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(sentence, width="content")
+        button(workspace, wanted, label, key)
+
+
+def button(
+    workspace: Workspace, wanted: tuple[Variant, ...], label: str, key: str, *, primary: bool = False
+) -> None:
+    """One click that makes these variants, verified, and shows how far it is."""
+    running = exporting.at_work(workspace, workspace.onnx_model)
+    if running:
+        if st.button("See how far it is", key=key, icon=":material/visibility:"):
+            go("ONNX export")
+        return
+    if st.button(
+        label,
+        key=key,
+        type="primary" if primary else "secondary",
+        icon=":material/refresh:",
+        disabled=access.view_only(),
+    ):
+        start(workspace, wanted)
+
+
+def start(workspace: Workspace, wanted: tuple[Variant, ...] = VARIANTS) -> None:
+    """Start making these variants, verified, and go where that can be watched."""
+    with told() as failed:
+        job = exporting.export_current(workspace, variants=wanted)
+    if not failed:
+        go("ONNX export", job=job.id)

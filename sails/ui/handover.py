@@ -1,0 +1,143 @@
+"""Taking an ONNX model away: a zip file that runs by itself, and the files as they lie here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from sails import access, bundling, variants
+from sails.ui import words
+from sails.ui.frame import told
+from sails.ui.words import code, plain
+from sails.variants import TITLES, VARIANTS, Variant, VariantState
+from sails.workspace import Workspace
+
+# --- a zip file that runs by itself ---------------------------------------------------------------
+
+
+def hand_over(workspace: Workspace, found: Mapping[Variant, VariantState]) -> None:
+    """Choose a variant, make its zip file, download it, and what its receiver does with it."""
+    st.markdown(
+        "One zip file with the model and all that it needs to answer: it runs on any computer that has "
+        "Python, without MTN Sails and without PyTorch. It holds none of your examples."
+    )
+    state = _choice(found)
+    allowed = state.certified is True or _insists(state)
+    if state.stale:
+        st.markdown("⚠️ It was made from an earlier model. Make it again first if it shall know all.")
+    with told():
+        file = bundling.download_of(workspace, state)
+        if not allowed:
+            return
+        if file.exists():
+            _download(file, state.variant)
+        elif st.button(
+            "Make the zip file",
+            key="onnx_zip",
+            icon=":material/folder_zip:",
+            disabled=access.view_only(),
+        ):
+            with _bar() as report:
+                bundling.make_download(
+                    workspace, state.variant, allow_failed=state.certified is not True, progress=report
+                )
+            st.rerun()
+        _for_the_receiver()
+
+
+def _choice(found: Mapping[Variant, VariantState]) -> VariantState:
+    """8-bit unless somebody takes full precision, or only that is there."""
+    present = [variant for variant in reversed(VARIANTS) if found[variant].present]
+    if len(present) == 1:
+        st.markdown(f"**{TITLES[present[0]].capitalize()}**, {_facts(found[present[0]])}")
+        return found[present[0]]
+    best = variants.preferred(found)
+    chosen = st.radio(
+        "Which one?",
+        present,
+        index=present.index(best) if best else 0,
+        format_func=lambda variant: TITLES[variant].capitalize(),
+        captions=[_facts(found[variant]) for variant in present],
+        key="onnx_zip_variant",
+    )
+    return found[chosen]
+
+
+def _facts(state: VariantState) -> str:
+    proven = {True: "certified", False: "its certificate failed", None: "not verified"}[state.certified]
+    return f"{words.size(state.size)}, {proven}" + (", out of date" if state.stale else "")
+
+
+def _insists(state: VariantState) -> bool:
+    why = "failed its certificate" if state.certified is False else "was never verified"
+    return st.checkbox(
+        f"Hand the {TITLES[state.variant]} model over although it {why}", key=f"onnx_insist_{state.variant}"
+    )
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[float, str], None]]:
+    """A progress bar that is sent to the browser only when it moves."""
+    bar, shown = st.progress(0.0, "Packing"), -1
+
+    def report(fraction: float, what: str) -> None:
+        nonlocal shown
+        if int(fraction * 50) != shown:
+            shown = int(fraction * 50)
+            bar.progress(min(fraction, 1.0), plain(what.capitalize()))
+
+    try:
+        yield report
+    finally:
+        bar.empty()
+
+
+def _download(file: Path, variant: Variant) -> None:
+    size = file.stat().st_size
+    with told():
+        bundling.check_room_for_sending(size, file)
+        st.download_button(
+            f"Download the zip file ({words.size(size)})",
+            data=lambda: open(file, "rb"),  # noqa: SIM115  Streamlit reads it, when somebody clicks
+            file_name=f"model-{variant}.zip",
+            mime="application/zip",
+            on_click="ignore",
+            type="primary",
+            icon=":material/download:",
+            key="onnx_download",
+        )
+    st.caption(f"It is ready on this machine too: {code(file)}")
+
+
+def _for_the_receiver() -> None:
+    st.markdown(
+        "**What its receiver does:**\n"
+        "1. Unpack it, and install Python 3.11 or newer if there is none.\n"
+        "2. In a terminal in that folder, once: `python -m pip install -r requirements.txt`\n"
+        '3. `python chat.py`, or `python chat.py --prompt "…"` for one answer.'
+    )
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def files(workspace: Workspace, found: Mapping[Variant, VariantState]) -> None:
+    """Where the model lies and what it consists of, folded away."""
+    with st.expander("The files as they lie here", icon=":material/folder_open:"):
+        st.markdown(f"They lie in the folder {code(workspace.onnx_model)}.")
+        rows = [
+            (code(file.name), TITLES[state.variant], words.size(file.size))
+            for state in found.values()
+            for file in state.files
+        ]
+        st.table(
+            pd.DataFrame(rows, columns=["File", "Of", "Size"]),
+            border="horizontal",
+            hide_index=True,
+            alt="The files of the ONNX model with their sizes",
+        )
+        st.caption("To load it with Hugging Face's classes: `sails bundle --format folder --output DIR`")
