@@ -40,8 +40,8 @@ def under(workspace: Workspace, conversation: Conversation, turn: int, place: in
     """
     asked = conversation.turns[turn]
     reply = asked.replies[place]
-    if not reply.text or reply.problem:
-        return
+    if reply.problem or (not reply.text and reply.stopped_by == "interrupted"):
+        return  # there is no answer to judge
     key = f"feedback-{asked.asked}-{turn}-{place}"
     with told():
         sent = _sent(workspace, st.session_state.get(key))
@@ -76,7 +76,7 @@ def _thumbs(workspace: Workspace, conversation: Conversation, turn: int, place: 
             icon=":material/thumb_up:",
             type="tertiary",
             help="The answer is right as it is. Teaching it again makes it stick.",
-            disabled=access.view_only(),
+            disabled=access.view_only() or not conversation.turns[turn].replies[place].text,
             on_click=_send,
             args=(workspace, conversation, turn, place, key, "good", ""),
         )
@@ -108,7 +108,7 @@ def _form(workspace: Workspace, conversation: Conversation, turn: int, place: in
     with st.container(border=True):
         kind = st.radio(
             "What is wrong with this answer?",
-            list(CHOICES),
+            list(CHOICES) if reply.text else [CORRECT],
             format_func=CHOICES.__getitem__,
             key=f"{key}-kind",
         )
