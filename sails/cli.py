@@ -17,7 +17,7 @@ import typer
 from typer.exceptions import TyperException
 
 from sails import __version__, demo
-from sails.commands import data, handing_over, history, models, options, teach, watch
+from sails.commands import corrections, data, handing_over, history, models, options, teach, watch
 from sails.commands.terminal import EXIT_FAILED, EXIT_WRONG, say, warn
 from sails.errors import SailsError, WorkspaceError
 from sails.workspace import Workspace
@@ -44,6 +44,7 @@ for command in (
 app.command()(watch.watch)
 app.command("daemon", help="Another name for `sails watch`.")(watch.watch)
 app.add_typer(data.datasets_app, name="datasets")
+app.add_typer(corrections.corrections_app, name="corrections")
 app.add_typer(history.sessions_app, name="sessions")
 app.add_typer(models.base_app, name="base")
 

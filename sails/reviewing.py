@@ -10,8 +10,9 @@ Changes nothing; what a person decides goes to `sails.corrections`.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -156,6 +157,12 @@ def troubles(workspace: Workspace) -> dict[str, tuple[Trouble, ...]]:
     """What to know about each correction, by its id."""
     review = look(workspace)
     return {one.id: review.troubles(one) for one in review.corrections}
+
+
+def as_lines(review: Review, chosen: Iterable[Correction]) -> str:
+    """Corrections as JSON Lines, one object a line, as `corrections.import_file` reads them."""
+    found = (corrections.as_json(one, review.standing(one)) for one in chosen)
+    return "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in found)
 
 
 # --- what was taught before -----------------------------------------------------------------------

@@ -5,7 +5,6 @@ Also what the bridge and the page Data say of it. What there is to find is decid
 
 from __future__ import annotations
 
-import json
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -347,16 +346,10 @@ def _files(workspace: Workspace, review: Review) -> None:
         if review.corrections:
             st.download_button(
                 "Save all as JSON Lines",
-                lambda: as_lines(review),
+                lambda: reviewing.as_lines(review, review.corrections),
                 "corrections.jsonl",
                 "application/jsonl",
                 icon=":material/download:",
                 key="review-download",
                 on_click="ignore",
             )
-
-
-def as_lines(review: Review) -> str:
-    """All corrections, one JSON object a line, as `corrections.import_file` reads them."""
-    found = (corrections.as_json(one, review.standing(one)) for one in review.corrections)
-    return "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in found)

@@ -1,0 +1,222 @@
+"""`sails corrections`: what people said about the chat's answers: review it, and teach what is approved."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from sails import corrections, foresight, locks, reviewing
+from sails.commands import options
+from sails.commands.terminal import announce, conclude, follow, say, say_json, table, warn
+from sails.corrections import Correction
+from sails.errors import RequestError
+from sails.foresight import Choices
+from sails.launchers import local
+from sails.reviewing import Review
+from sails.workspace import Workspace
+
+SHORTEST_ID = 4  # characters of an id that may stand for it
+SHOWN_ID = 8
+LONGEST_CELL = 60
+KINDS = {"good": "good", "corrected": "corrected", "never": "never say"}
+
+corrections_app = typer.Typer(
+    help="Corrections from the chat: list, approve, reject, edit, import, export, teach.",
+    no_args_is_help=True,
+)
+Ids = Annotated[
+    list[str] | None, typer.Argument(help="Ids from `sails corrections list`; their beginning is enough.")
+]
+Who = Annotated[str, typer.Option("--who", help="Your name, as it stands in the list.")]
+Wanted = Literal["waiting", "approved", "rejected", "taught", "all"]
+
+
+@corrections_app.command("list")
+def corrections_list(
+    which: Annotated[Wanted, typer.Option("--state", help="Which of them.")] = "waiting",
+    workspace: options.WorkspaceOption = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """What waits for a review, with what there is to know about each; or what was decided already."""
+    place = Workspace.open(workspace)
+    review = reviewing.look(place)
+    found = [one for one in review.corrections if which in ("all", review.standing(one))]
+    if as_json:
+        say_json([_full(review, one) for one in found])
+        return
+    counts = corrections.counts(place)
+    rows = [
+        (
+            one.id[:SHOWN_ID],
+            review.standing(one),
+            KINDS[one.kind],
+            one.who,
+            _short(one.question),
+            _short(one.taught) or "(none yet)",
+        )
+        for one in found
+    ]
+    if rows:
+        table(
+            f"Corrections in {place.root}",
+            ("id", "state", "kind", "who", "question", "answer that is taught"),
+            rows,
+        )
+    for one in found:
+        for trouble in review.troubles(one):
+            say(f"  {one.id[:SHOWN_ID]}: {trouble.sentence}")
+    say(
+        f"{counts.waiting} waiting, {counts.approved} approved and not taught, {counts.rejected} rejected, "
+        f"{counts.taught} taught"
+    )
+
+
+def _full(review: Review, one: Correction) -> dict[str, object]:
+    findings = [
+        {"finding": found.finding, "sentence": found.sentence, "stops": found.stops}
+        for found in review.troubles(one)
+    ]
+    return {**corrections.as_json(one, review.standing(one)), "taught": one.taught, "findings": findings}
+
+
+@corrections_app.command("approve")
+def corrections_approve(
+    ids: Ids = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All that wait and have no finding, instead of ids.")
+    ] = False,
+    who: Who = "",
+    workspace: options.WorkspaceOption = None,
+) -> None:
+    """Let these be taught with the next training on corrections."""
+    place = Workspace.open(workspace)
+    if everything and ids:
+        raise RequestError("Ids and --all exclude each other.", "Leave out one of the two.")
+    if everything:
+        wanted = [one.id for one in reviewing.look(place).without_findings()]
+    else:
+        wanted = _found(place, ids)
+    corrections.approve(place, *wanted, who=who)
+    say(f"{_count(len(wanted))} approved.")
+
+
+@corrections_app.command("reject")
+def corrections_reject(ids: Ids = None, who: Who = "", workspace: options.WorkspaceOption = None) -> None:
+    """Never teach these; they stay in the list."""
+    place = Workspace.open(workspace)
+    wanted = _found(place, ids)
+    corrections.reject(place, *wanted, who=who)
+    say(f"{_count(len(wanted))} rejected.")
+
+
+@corrections_app.command("edit")
+def corrections_edit(
+    correction: Annotated[str, typer.Argument(help="Its id, or the beginning of it.")],
+    question: Annotated[str | None, typer.Option(help="Other words for the question.")] = None,
+    answer: Annotated[str | None, typer.Option(help="Other words for the answer that is taught.")] = None,
+    who: Who = "",
+    workspace: options.WorkspaceOption = None,
+) -> None:
+    """Write another question or answer; an approved one waits for a review again."""
+    place = Workspace.open(workspace)
+    if question is None and answer is None:
+        raise RequestError("There is nothing to change.", "Add --question, --answer or both.")
+    (identity,) = _found(place, [correction])
+    edited = corrections.edit(place, identity, question=question, answer=answer, who=who)
+    say(f"{edited.id[:SHOWN_ID]} waits for a review: {_short(edited.question)} → {_short(edited.taught)}")
+
+
+@corrections_app.command("import")
+def corrections_import(
+    file: Annotated[
+        Path, typer.Argument(help="Judged answers: rows with input, output and accepted, maybe correction.")
+    ],
+    workspace: options.WorkspaceOption = None,
+) -> None:
+    """Bring the judged answers of a file, as `sails chat` writes them; they wait for a review."""
+    count = corrections.import_file(Workspace.open(workspace), file)
+    say(f"{_count(count)} came into the list." if count else "All of it was in the list already.")
+
+
+@corrections_app.command("export")
+def corrections_export(
+    output: Annotated[
+        Path | None, typer.Option(help="A JSON Lines file. Without it, the lines are printed.")
+    ] = None,
+    which: Annotated[Wanted, typer.Option("--state", help="Which of them.")] = "all",
+    workspace: options.WorkspaceOption = None,
+) -> None:
+    """Write the list as JSON Lines, which `sails corrections import` reads again."""
+    review = reviewing.look(Workspace.open(workspace))
+    found = [one for one in review.corrections if which in ("all", review.standing(one))]
+    lines = reviewing.as_lines(review, found)
+    if output is None:
+        sys.stdout.write(lines)
+    else:
+        locks.write_atomic(output, lines)
+        say(f"{_count(len(found))} written to {output}")
+
+
+@corrections_app.command("teach")
+def corrections_teach(
+    workspace: options.WorkspaceOption = None,
+    output_dir: options.OutputDir = None,
+    onnx_output: options.OnnxOutput = None,
+    preset: options.PresetOption = "balanced",
+    epochs: options.Epochs = None,
+    learning_rate: options.LearningRate = None,
+    replay_share: options.ReplayShare = 0.5,
+    publish: options.PublishOption = "gate",
+    name: options.Name = None,
+    export: Annotated[
+        bool, typer.Option("--export/--no-export", help="Make and verify the ONNX model afterwards.")
+    ] = True,
+    detach: options.Detach = False,
+) -> None:
+    """Teach the model all approved corrections that it was not taught yet."""
+    place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
+    settings = foresight.settings_of(
+        preset=preset, epochs=epochs, learning_rate=learning_rate, replay_share=replay_share, publish=publish
+    )
+    plan = local.plan_training(place, learning_rate=settings.learning_rate)
+    report = corrections.as_dataset(place)
+    say(f"{_count(report.rows)} to teach, as the dataset {report.name}")
+    announce(plan)
+    session = foresight.start(place, Choices((report.name,), settings, name or "", export=export))
+    if detach:
+        say(session.id)
+        return
+    warn(f"Session {session.id}")
+    conclude(session, follow(session, place))
+
+
+# --- small parts ----------------------------------------------------------------------------------
+
+
+def _found(place: Workspace, ids: list[str] | None) -> list[str]:
+    """Whole ids for their beginnings; raises `RequestError` unless each is exactly one."""
+    if not ids:
+        raise RequestError("No correction was named.", "See `sails corrections list`.")
+    known = [one.id for one in corrections.corrections(place)]
+    found = []
+    for wanted in ids:
+        matches = [
+            one for one in known if one == wanted or (len(wanted) >= SHORTEST_ID and one.startswith(wanted))
+        ]
+        if len(matches) != 1:
+            what = f"{len(matches)} corrections begin with" if matches else "There is no correction"
+            raise RequestError(f"{what} {wanted[:40]!r}.", "See `sails corrections list --state all`.")
+        found += matches
+    return found
+
+
+def _count(number: int) -> str:
+    return f"{number:,} correction" if number == 1 else f"{number:,} corrections"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_CELL else f"{line[:LONGEST_CELL]}…"
