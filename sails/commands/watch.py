@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -65,7 +66,7 @@ def watch(
 
 def _watch(place: Workspace, order: watching.Order, once: bool) -> None:
     try:
-        end = watching.watch(place, order, once=once, say=say)
+        end = watching.watch(place, order, once=once, say=say, wait=time.sleep)
     except KeyboardInterrupt:
         watching.switch_off(place)
         say(f"⏹️ The watch has ended. {_goes_on(place)}".rstrip())

@@ -8,11 +8,11 @@ the gate held is never published here: a person decides. Each row is used in one
 it is free for the next try. All that it knows lies in `watch.json`, and what it is about to do is written
 there before it is done, so that it may be killed anywhere and started again.
 
-`state` is what is written down, `switch` turns it on and off, `steps` is what it does, `approved` which rows
-of a file may be taught, `words` what it says. The list of corrections is `sails.corrections`'.
+`notebook` is what is written down, `switch` turns it on and off, `steps` is what it does, `approved` which
+rows of a file may be taught, `words` what it says. The list of corrections is `sails.corrections`'.
 """
 
-from sails.watching.state import (
+from sails.watching.notebook import (
     CORRECTIONS,
     Batch,
     Order,

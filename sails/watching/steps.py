@@ -20,7 +20,7 @@ from sails.retention import lessons
 from sails.sessions import Record, Session
 from sails.watching import words
 from sails.watching.approved import approved
-from sails.watching.state import Batch, Outcome, WatchState, change, state
+from sails.watching.notebook import Batch, Outcome, WatchState, change, state
 from sails.workspace import Workspace
 
 MOST_FAILURES = 5  # in a row

@@ -10,7 +10,7 @@ from sails import access, locks
 from sails.errors import BusyError
 from sails.launchers import local
 from sails.watching import words
-from sails.watching.state import Order, WatchState, change, lock_of, log_of, state
+from sails.watching.notebook import Order, WatchState, change, lock_of, log_of, state
 from sails.watching.steps import Say, Watch
 from sails.workspace import Workspace
 
@@ -23,7 +23,8 @@ def switch_on(workspace: Workspace, order: Order) -> None:
 
     Forgets earlier failures. Raises `RequestError` for an order that cannot be.
     """
-    _begin(workspace, order)
+    _check(workspace, order)
+    begin(workspace, order)
     arguments = [str(workspace.root), str(workspace.trained_model), str(workspace.onnx_model)]
     local.start_module("sails.watching", arguments, log_of(workspace))  # ends at once beside a living one
 
@@ -35,10 +36,14 @@ def switch_off(workspace: Workspace) -> None:
         change(workspace, on=False)
 
 
-def _begin(workspace: Workspace, order: Order) -> None:
+def _check(workspace: Workspace, order: Order) -> None:
     access.require_changes()
     workspace.check_publishable()
     local.plan_training(workspace, learning_rate=order.settings.learning_rate)
+
+
+def begin(workspace: Workspace, order: Order) -> None:
+    """Write down that it is on."""
     change(
         workspace,
         on=True,
@@ -46,6 +51,8 @@ def _begin(workspace: Workspace, order: Order) -> None:
         since=datetime.now(UTC),
         trained_model=workspace.trained_model,
         onnx_model=workspace.onnx_model,
+        waiting=0,
+        notes=(),
         failures=(),
         not_before=None,
         stopped="",
@@ -65,9 +72,11 @@ def watch(
 
     With an `order` it is switched on first, else it goes on as it is written down. With `once` it looks
     once, follows the session that comes of it to its end, and is switched off. `wait` gets seconds.
-    Raises `BusyError` when this workspace is watched already.
+    Raises `RequestError` for an order that cannot be, `BusyError` when this workspace is watched already.
     """
     access.require_changes()
+    if order is not None:
+        _check(workspace, order)
     own = locks.LifeLock(lock_of(workspace))
     try:
         own.acquire(timeout=2 * SLICE_SECONDS)  # one that was just switched off needs a moment to end
@@ -77,7 +86,7 @@ def watch(
         ) from error
     try:
         if order is not None:
-            _begin(workspace, order)
+            begin(workspace, order)
         identity = locks.this_process()
         change(workspace, pid=identity.pid, pid_created=identity.created, host=identity.host)
         return _live(Watch(workspace, say, clock), wait, once)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sails.sessions import Record
 from sails.watching.approved import ACCEPTED, Approved
-from sails.watching.state import Batch, Order, WatchState
+from sails.watching.notebook import Batch, Order, WatchState
 
 HELD = "The new model was held back."
 DECIDE = "You decide what becomes of it; the watch goes on."
