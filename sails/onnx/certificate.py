@@ -61,12 +61,17 @@ THRESHOLDS: Mapping[Variant, Thresholds] = {
         loss=1e-3,
         margin=1e-3,
     ),
+    # Rounded weights move every score a little: on sound models, the mean difference was 1 to 8 % of the
+    # spread, the agreement at least 99.7 %, the loss at most 0.005 higher, and nine of ten answers the same or
+    # parting at a token that PyTorch finds nearly as likely (0.3 nats: at most 1.35 times less). One matrix
+    # out of order costs 16 % of the spread and more; one weight that is a hundred times too large is seen in
+    # the agreement or the loss. Fewer answers are asked for because the eight that never change are few.
     "int8": Thresholds(
         logit_difference=None,
-        mean_difference=0.05,
-        next_token_agreement=0.98,
-        identical_answers=0.7,
-        loss=0.03,
+        mean_difference=0.15,
+        next_token_agreement=0.99,
+        identical_answers=0.6,
+        loss=0.02,
         margin=0.3,
     ),
 }
@@ -243,7 +248,7 @@ def _judged(certificate: Certificate) -> list[Check]:
         if exact
         else f"At least {needed.identical_answers:.0%} must be the same, word for word."
     )
-    ties = f" {excused} more part only where two word pieces are a tie, which counts as the same."
+    ties = f" {excused} more part only where the original finds both words as likely; they count as the same."
     found = [
         Check(
             "Answers that are the same",

@@ -1,43 +1,55 @@
-"""Does the ONNX model answer like the model it came from? Measured, with a verdict that can fail.
+"""Does an ONNX model answer like the model it came from? Measured, with a verdict that can fail.
 
-    certificate = verify(Path("trained_model"), Path("onnx_model"), held_out_questions)
+    folders = {"fp32": Path("onnx_model"), "int8": Path("onnx_model/int8")}
+    certificates = verify(Path("trained_model"), folders, questions, answers)
 
-Both models read the same prompts, eight of ours and those given. Two things are compared:
-- the answers: the Generator that people chat with answers greedily, token by token through its cache, with
-  its own tokenizer and chat template. PyTorch then reads prompt and answer in one go; where it would have
-  chosen every one of these tokens, its own greedy answer is the same. That is the answer that `generate`
-  gives, without its slow decoding: only where they part, PyTorch answers by itself;
-- the logits of both at every position of prompt and answer.
-PyTorch computes in fp32 on the processor. There is no padding: one prompt at a time.
+The PyTorch model is loaded once, in fp32 on the processor; all variants are compared with it on the same
+questions: eight of ours that never change, and the person's own.
+- What PyTorch answers greedily is found for many questions at once. Then each model reads the question, that
+  answer and, where it is known, the right answer; the logits are compared at every place. A model that puts
+  every word piece of PyTorch's answer first would have given the same answer: that is what its own greedy
+  decoding computes, without the time it takes.
+- To our eight questions each variant really answers, token by token through its cache, as people chat with
+  it. Three of these are answered by PyTorch's `generate` too, by turns and with a watch: that is the speed.
+- The memory of each is measured in a process of its own (`sails.onnx.memory`), all the while.
+Own questions are compared for as long as `OWN_SECONDS` allow, and 16 of them in any case.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
+import copy
+import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import numpy as np
 
-from sails.errors import ModelLoadError, RequestError, SailsError, classify
-from sails.locks import write_atomic
-from sails.onnx.chat_template import DEFAULT_CHAT_TEMPLATE, Messages, as_messages
+from sails.errors import ModelLoadError, RequestError
+from sails.onnx import certificate as certificates
+from sails.onnx.certificate import NOT_A_NUMBER, THRESHOLDS, Certificate, Example, Speed, Thresholds
+from sails.onnx.chat_template import Messages, as_messages
 from sails.onnx.generate import Generator
+from sails.onnx.memory import Kind, Probes
+from sails.onnx.original import Original, Reading, until_end
+from sails.variants import Variant
+from sails.workspace import found_files
 
 Progress = Callable[[float, str], None]
 
-CERTIFICATE = "certificate.json"
-MOST_PROMPTS = 64
+MOST_OWN_PROMPTS = 64
+NEW_TOKENS, OWN_NEW_TOKENS = 24, 12  # of an answer to one of our questions, to one of the person's own
+KNOWN_TOKENS = 48  # of a right answer; more would tell little more
+OWN_SECONDS, FEWEST_OWN_PROMPTS = 25.0, 16
+BATCH, BATCH_TOKENS = 16, 1024  # questions that PyTorch answers at once, and their tokens with padding
 # Longer prompts are left out: the logits of 512 positions over 150,000 tokens are 0.3 GB, twice.
 LONGEST_PROMPT = 512
+TIMED = 3  # questions that are answered with a watch
 MOST_EXAMPLES = 5
-# Stands for a difference that is not a number, so that every figure of a certificate is one, in JSON too.
-NOT_A_NUMBER = 1e9
 
 FIXED_PROMPTS: tuple[Messages, ...] = (
     "What is the capital of France?",
@@ -55,223 +67,386 @@ FIXED_PROMPTS: tuple[Messages, ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Thresholds:
-    """What a certificate needs.
-
-    `logit_difference` is the largest absolute difference of any logit. Rounding alone reaches about 1e-4 on
-    a model of 30 layers, a single wrong weight matrix whole numbers. `next_token_agreement` is the share of
-    positions at which both models put the same token first. Answers must be identical token for token. In
-    both counts another token is excused as rounding where PyTorch itself scores it less than
-    `logit_difference` below its own best.
-    """
-
-    logit_difference: float = 1e-3
-    next_token_agreement: float = 0.999
-
-
-THRESHOLDS = Thresholds()
-
-
-@dataclass(frozen=True)
-class Example:
-    """One prompt and what both models answered."""
-
-    prompt: str
-    torch: str
-    onnx: str
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """The verdict and what it rests on; `reasons` say in words why it is not passed.
-
-    `identical_answers` of `prompts` answers are the same token for token; `positions` is how many places the
-    logits were compared at; `created` is UTC in ISO form; answers that differ come first in `examples`.
-    """
-
-    passed: bool
-    reasons: tuple[str, ...]
-    max_logit_difference: float
-    mean_logit_difference: float
-    next_token_agreement: float
-    identical_answers: int
-    prompts: int
-    positions: int
-    source_fingerprint: str | None
-    created: str
-    examples: tuple[Example, ...]
-    seconds: float
-
-
-@dataclass(frozen=True)
-class _Comparison:
-    """What one prompt showed."""
-
-    example: Example
-    same_prompt: bool
-    numbers: bool  # no NaN or infinity in either model's logits
-    largest: float
-    total: float
-    values: int
-    agreeing: int
-    positions: int
-    identical: bool
-    excused: bool  # not identical, by rounding
-
-
 def verify(
     model: Path,
-    onnx: Path,
+    folders: Mapping[Variant, Path],
     prompts: Sequence[Messages],
+    answers: Sequence[str] = (),
     *,
-    max_new_tokens: int = 32,
-    thresholds: Thresholds = THRESHOLDS,
+    new_tokens: int = NEW_TOKENS,
+    own_new_tokens: int = OWN_NEW_TOKENS,
+    memory: bool = True,
     write: bool = False,
     progress: Progress | None = None,
-) -> Certificate:
-    """Compares the ONNX folder with its original on FIXED_PROMPTS and `prompts`, 64 at most together.
+) -> dict[Variant, Certificate]:
+    """Compares ONNX folders with their original on FIXED_PROMPTS and `prompts`, the person's own.
 
-    With `write`, the certificate is also put into the ONNX folder. A model that answers differently gives a
-    certificate that is not passed; one that cannot be loaded at all raises ModelLoadError.
+    `answers` are the right ones, in the order of the prompts; empty when nobody knows them. With `write`,
+    each certificate is also put into its ONNX folder. A model that answers differently gives a certificate
+    that is not passed; one that cannot be loaded at all raises ModelLoadError. Without `memory`, that is not
+    measured.
     """
-    started = time.monotonic()
-    generator = Generator.open(onnx)
-    original = _Original(model, generator)
-    _check_vocabulary(original, generator)
-    chosen = [as_messages(prompt) for prompt in [*FIXED_PROMPTS, *prompts][:MOST_PROMPTS]]
-    comparisons = []
-    for number, messages in enumerate(chosen):
-        if progress:
-            progress(number / len(chosen), f"comparing answer {number + 1} of {len(chosen)}")
-        comparison = _compare(original, generator, messages, max_new_tokens, thresholds)
-        if comparison:
-            comparisons.append(comparison)
-    certificate = _certificate(comparisons, thresholds, generator.fingerprint, time.monotonic() - started)
-    if write:
-        write_atomic(onnx / CERTIFICATE, json.dumps(asdict(certificate), indent=2, ensure_ascii=False) + "\n")
-    if progress:
-        progress(1.0, "compared")
-    return certificate
+    if not folders:
+        return {}
+    report = progress or (lambda _fraction, _words: None)
+    report(0.0, "loading the models to compare")
+    rivals = {variant: _Rival(variant, Generator.open(folder)) for variant, folder in folders.items()}
+    ends = next(iter(rivals.values())).generator.eos_token_ids
+    original = Original(model, ends)
+    for rival in rivals.values():
+        _check_vocabulary(original, rival.generator)
+    trial = _Trial(original, list(rivals.values()), report)
+    questions = _questions(original, prompts, answers, new_tokens, own_new_tokens)
+    trial.time(questions)
+    measured: dict[str, tuple[Kind, Path]] = {"torch": ("torch", model)}
+    measured |= {variant: ("onnx", folder) for variant, folder in folders.items()}
+    with Probes(measured if memory else {}) as probes:
+        trial.compare(questions)
+        report(0.98, "measuring the memory that they take")
+        used = probes.bytes()
+    made: dict[Variant, Certificate] = {}
+    for variant, folder in folders.items():
+        made[variant] = rivals[variant].certificate(
+            original_bytes=_size(model),
+            size=_size(folder),
+            original_speed=trial.clock.speed(used.get("torch", 0)),
+            memory=used.get(variant, 0),
+        )
+        if write:
+            certificates.write(folder, made[variant])
+    report(1.0, "compared")
+    return made
 
 
-def read_certificate(onnx: Path) -> Certificate | None:
-    """The certificate in an ONNX folder, or None when there is none that can be read."""
-    try:
-        return certificate_from(json.loads((onnx / CERTIFICATE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
+# --- the questions --------------------------------------------------------------------------------
 
 
-def certificate_from(content: Any) -> Certificate:
-    """A certificate from its JSON form. Raises KeyError, TypeError or ValueError when it is none."""
-    known = {field.name: content[field.name] for field in fields(Certificate)}
-    examples = tuple(
-        Example(**{key: str(text) for key, text in dict(one).items()}) for one in content["examples"]
-    )
-    for field in fields(Certificate):  # figures that are none would fail whoever shows them
-        if field.type in ("int", "float"):
-            known[field.name] = (int if field.type == "int" else float)(known[field.name])
-    reasons = tuple(str(reason) for reason in content["reasons"])
-    return Certificate(**known | {"reasons": reasons, "examples": examples, "created": str(known["created"])})
+@dataclass
+class _Question:
+    """One question as PyTorch's tokenizer writes it, with the right answer where it is known."""
+
+    messages: list[dict[str, str]]
+    prompt: list[int]
+    known: list[int]
+    room: int  # tokens of the answer
+    own: bool
+
+    @property
+    def text(self) -> str:
+        return self.messages[-1]["content"]
 
 
-class _Original:
-    """The PyTorch model and its tokenizer."""
+def _questions(
+    original: Original, prompts: Sequence[Messages], answers: Sequence[str], new_tokens: int, own_tokens: int
+) -> list[_Question]:
+    """Ours, then the person's own, without those that are too long or that the template refuses."""
+    right = [*answers, *[""] * (len(prompts) - len(answers))]
+    asked = [(prompt, "", False, new_tokens) for prompt in FIXED_PROMPTS]
+    asked += [
+        (prompt, answer, True, own_tokens)
+        for prompt, answer in zip(prompts[:MOST_OWN_PROMPTS], right, strict=False)
+    ]
+    found = []
+    for content, answer, own, wanted in asked:
+        with contextlib.suppress(jinja2.TemplateError):
+            messages = as_messages(content)
+            prompt, known = original.encode(messages, answer)
+            left = original.context_length - len(prompt)
+            room = min(wanted, original.context_length // 2, left)
+            if 0 < len(prompt) <= LONGEST_PROMPT and room > 0:
+                found.append(_Question(messages, prompt, known[: min(KNOWN_TOKENS, left)], room, own))
+    return found
 
-    def __init__(self, folder: Path, generator: Generator) -> None:
-        from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+# --- what was found about a variant ---------------------------------------------------------------
+
+
+class _Clock:
+    """Seconds to the first token and tokens a second, over some answers."""
+
+    def __init__(self) -> None:
+        self._first: list[float] = []
+        self._rates: list[float] = []
+
+    def add(self, first: float, last: float, tokens: int) -> None:
+        self._first.append(first)
+        if tokens > 1 and last > first:
+            self._rates.append((tokens - 1) / (last - first))
+
+    def speed(self, memory: int) -> Speed | None:
+        if not self._first or not self._rates:
+            return None
+        return Speed(statistics.median(self._first), statistics.median(self._rates), memory)
+
+
+class _Rival:
+    """One variant, and what the comparisons showed so far."""
+
+    def __init__(self, variant: Variant, generator: Generator) -> None:
+        self.generator = generator
+        self.clock = _Clock()
+        self._variant: Variant = variant
+        self._needed = THRESHOLDS[variant]
+        self._began = time.monotonic()
+        self._endless = copy.copy(generator)
+        self._endless.eos_token_ids = frozenset()
+        self._examples: list[tuple[bool, Example]] = []
+        self._foreign = self._identical = self._excused = self._own = self._known = 0
+        self._prompts = self._positions = self._agreeing = self._values = 0
+        self._numbers = True
+        self._largest = self._total = self._spread = 0.0
+        self._losses: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+        self._timed: dict[str, list[int]] = {}
+        self._different = ""  # the first question that was answered differently
+
+    def answer(self, question: _Question) -> list[int]:
+        """What it answers, token by token as people chat with it; empty when it breaks down."""
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32", local_files_only=True)
-        except Exception as error:
-            raise _unloadable(error, folder) from error
-        self._model: Any = model.eval()
-        # Only what is said here counts: a model's own settings may ask for sampling or a penalty.
-        ends = sorted(generator.eos_token_ids)
-        self._model.generation_config = GenerationConfig(
-            do_sample=False, eos_token_id=ends or None, pad_token_id=ends[0] if ends else 0
-        )
+            answer = self.generator.answer(question.messages, max_new_tokens=question.room)
+        except (ModelLoadError, RequestError):  # this is what is being looked for
+            return []
+        return list(answer.token_ids)
 
-    def encode(self, messages: list[dict[str, str]]) -> list[int]:
-        template = None if self._tokenizer.chat_template else DEFAULT_CHAT_TEMPLATE
-        return self._tokenizer.apply_chat_template(
-            messages, chat_template=template, add_generation_prompt=True, tokenize=True, return_dict=False
-        )
+    def time(self, question: _Question) -> None:
+        """The same with a watch, so that no token ends it."""
+        with contextlib.suppress(ModelLoadError, RequestError):
+            answer = self._endless.answer(question.messages, max_new_tokens=question.room)
+            self.clock.add(answer.seconds_to_first_token, answer.seconds, len(answer.token_ids))
+            self._timed[question.text] = until_end(answer.token_ids, self.generator.eos_token_ids)
 
-    def decode(self, token_ids: Sequence[int]) -> str:
-        return self._tokenizer.decode(token_ids, skip_special_tokens=True)
+    def compare(self, question: _Question, original: Original, theirs: Reading) -> None:
+        """Add one question, and what PyTorch made of it."""
+        self._prompts += 1
+        self._own += question.own
+        self._known += bool(question.known)
+        self._foreign += not self._same_prompt(question)
+        ours = self._read(question, theirs)
+        for name in ("prompt", "known", "answered"):
+            self._add(getattr(ours, name), getattr(theirs, name))
+        for known, text in ((True, question.known), (False, theirs.answer)):
+            pair = (theirs.known, ours.known) if known else (theirs.answered, ours.answered)
+            if text:
+                self._losses[known] += zip(*(_nats(logits, text) for logits in pair), strict=True)
+        self._add_answer(question, original, theirs, ours)
 
-    def answer(self, token_ids: list[int], max_new_tokens: int) -> list[int]:
-        """What greedy `generate` adds to these tokens."""
-        import torch
+    def _same_prompt(self, question: _Question) -> bool:
+        try:
+            return question.prompt == self.generator.encode(self.generator.render(question.messages))
+        except RequestError:
+            return False
 
-        prompt = torch.tensor([token_ids])
-        with torch.no_grad():
-            output = self._model.generate(
-                prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=max_new_tokens
-            )
-        return output[0, len(token_ids) :].tolist()
+    def _read(self, question: _Question, theirs: Reading) -> Reading:
+        """The same texts; `answer` is what it puts first behind the prompt and each part of PyTorch's."""
+        decoder, length = self.generator.decoder, len(question.prompt)
+        try:
+            prompt, past = decoder.step(question.prompt, decoder.empty_past(), 0)
+            found = [prompt]
+            for text in (question.known, theirs.answer):
+                behind = [decoder.step(text[:-1], past, length)[0]] if len(text) > 1 else []
+                found.append(np.concatenate([prompt[-1:], *behind]) if text else prompt[:0])
+        except (ModelLoadError, RequestError):  # it stopped while it was computing
+            found = [
+                np.full_like(logits, np.nan) for logits in (theirs.prompt, theirs.known, theirs.answered)
+            ]
+        prompt, known, answered = (logits.astype(np.float32) for logits in found)
+        return Reading(prompt, np.nan_to_num(answered).argmax(axis=-1).tolist(), answered, known)
 
-    def logits(self, token_ids: list[int]) -> np.ndarray:
-        import torch
-
-        with torch.no_grad():
-            return self._model(torch.tensor([token_ids])).logits[0].float().numpy()
-
-
-def _compare(
-    original: _Original,
-    generator: Generator,
-    messages: list[dict[str, str]],
-    max_new_tokens: int,
-    thresholds: Thresholds,
-) -> _Comparison | None:
-    """Both models on one prompt; None when the original cannot be asked it, or it is too long to compare."""
-    try:
-        prompt = original.encode(messages)
-    except jinja2.TemplateError:
-        return None
-    try:
-        same_prompt = prompt == generator.encode(generator.render(messages))
-    except RequestError:
-        same_prompt = False
-    room = min(max_new_tokens, generator.context_length // 2, generator.context_length - len(prompt))
-    if not 0 < len(prompt) <= LONGEST_PROMPT or room < 1:
-        return None
-    answer, text = _chat(generator, messages, room)
-    ours, theirs = generator.logits(prompt + answer), original.logits(prompt + answer)
-    numbers = bool(np.isfinite(ours).all() and np.isfinite(theirs).all())
-    with np.errstate(invalid="ignore"):  # infinity less infinity, where they are no numbers
+    def _add(self, ours: np.ndarray, theirs: np.ndarray) -> None:
+        if not theirs.size:
+            return
+        self._positions += len(theirs)
+        self._values += theirs.size
+        if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
+            self._numbers = False
+            return
         difference = np.abs(ours - theirs)
-        # How far below its own best PyTorch scores what the ONNX model puts first, and what it answered. Row
-        # i of `choices` is what is known when token i of the answer is chosen.
-        lost = theirs.max(axis=-1) - np.take_along_axis(theirs, ours.argmax(axis=-1)[:, None], axis=-1)[:, 0]
-        choices = theirs[len(prompt) - 1 :][: len(answer)]
-        lost_in_answer = choices.max(axis=-1) - choices[np.arange(len(answer)), answer]
-    different = np.flatnonzero(choices.argmax(axis=-1) != answer)
-    identical = len(answer) > 0 and len(different) == 0
-    expected = text
-    if not identical:
-        kept = answer[: different[0]] if answer else []
-        expected = original.decode(kept + original.answer(prompt + kept, room - len(kept)))
-    return _Comparison(
-        example=Example(messages[-1]["content"], expected, text),
-        same_prompt=same_prompt,
-        numbers=numbers,
-        largest=float(difference.max()) if numbers else NOT_A_NUMBER,
-        total=float(difference.sum(dtype=np.float64)) if numbers else NOT_A_NUMBER,
-        values=difference.size,
-        agreeing=int((lost < thresholds.logit_difference).sum()) if numbers else 0,
-        positions=len(ours),
-        identical=identical,
-        excused=same_prompt and bool(answer) and bool((lost_in_answer < thresholds.logit_difference).all()),
-    )
+        self._largest = max(self._largest, float(difference.max()))
+        self._total += float(difference.sum(dtype=np.float64))
+        self._spread += float(theirs.std(axis=-1).sum())
+        self._agreeing += int((_lost(theirs, ours.argmax(axis=-1)) < self._needed.margin).sum())
+
+    def _add_answer(self, question: _Question, original: Original, theirs: Reading, ours: Reading) -> None:
+        """Whether its greedy answer is PyTorch's, or parts from it where two tokens are as good as equal."""
+        expected, answer = theirs.answer, ours.answer
+        if not question.own:
+            answer = self._timed.get(question.text) or self.answer(question)
+        parting = next((i for i, token in enumerate(expected) if answer[i : i + 1] != [token]), None)
+        identical = parting is None and self._numbers
+        excused = False
+        if parting is not None and parting < len(answer):
+            token = np.array(answer[parting : parting + 1])
+            excused = bool(_lost(theirs.answered[parting : parting + 1], token)[0] < self._needed.margin)
+        self._identical += identical
+        self._excused += excused
+        if not identical and not excused and not self._different:
+            self._different = question.text
+        if identical or sum(not same for same, _ in self._examples) < MOST_EXAMPLES:
+            if not identical and question.own:  # what was read was PyTorch's answer, not its own
+                answer = self.answer(question)
+            said = self.generator.decode(answer).strip()
+            self._examples.append(
+                (identical, Example(question.text, original.decode(expected).strip(), said))
+            )
+
+    def certificate(
+        self, *, original_bytes: int, size: int, original_speed: Speed | None, memory: int
+    ) -> Certificate:
+        known = self._losses[True] or self._losses[False]
+        losses = np.mean(known, axis=0).tolist() if known and self._numbers else [None, None]
+        certificate = Certificate(
+            variant=self._variant,
+            passed=False,
+            reasons=(),
+            max_logit_difference=self._largest if self._numbers and self._positions else NOT_A_NUMBER,
+            mean_logit_difference=self._total / max(self._values, 1) if self._numbers else NOT_A_NUMBER,
+            next_token_agreement=self._agreeing / max(self._positions, 1),
+            identical_answers=self._identical,
+            prompts=self._prompts,
+            positions=self._positions,
+            source_fingerprint=self.generator.fingerprint,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            examples=tuple(example for _, example in sorted(self._examples, key=lambda one: one[0]))[
+                :MOST_EXAMPLES
+            ],
+            seconds=time.monotonic() - self._began,
+            spread=self._spread / max(self._positions, 1),
+            excused_answers=self._excused,
+            own_prompts=self._own,
+            known_answers=self._known,
+            original_loss=losses[0],
+            loss=losses[1],
+            original_speed=original_speed,
+            speed=self.clock.speed(memory),
+            original_bytes=original_bytes,
+            bytes=size,
+        )
+        reasons = tuple(self._reasons(certificate, self._needed))
+        return replace(certificate, passed=not reasons, reasons=reasons)
+
+    def _reasons(self, found: Certificate, needed: Thresholds) -> Iterator[str]:
+        """Why it is not passed, in words."""
+        count = found.prompts
+        if not count:
+            yield "No prompt was short enough for this model, so nothing was compared."
+            return
+        if self._foreign:
+            yield (
+                f"The ONNX model's tokenizer or chat template writes {self._foreign} of {count} prompts "
+                "differently."
+            )
+        if not self._numbers:
+            yield "A model computes values that are not numbers."
+        elif needed.logit_difference is not None and found.max_logit_difference > needed.logit_difference:
+            yield (
+                f"The models' scores differ by up to {found.max_logit_difference:.2g}; at most "
+                f"{needed.logit_difference:g} is allowed."
+            )
+        elif needed.mean_difference is not None and found.mean_share > needed.mean_difference:
+            yield (
+                f"The models' scores differ by {found.mean_share:.1%} of how far they lie apart; at most "
+                f"{needed.mean_difference:.0%} is allowed."
+            )
+        if found.next_token_agreement < needed.next_token_agreement:
+            yield (
+                f"They agree on {found.next_token_agreement:.1%} of the next words; "
+                f"{needed.next_token_agreement:.1%} are needed."
+            )
+        if found.identical_answers + found.excused_answers < needed.identical_answers * count:
+            different = count - found.identical_answers - found.excused_answers
+            yield f"{different} of {count} answers differ, the first to “{self._different}”."
+        if found.loss_difference is not None and not found.loss_difference <= needed.loss:
+            yield (
+                f"It finds the answers less likely than the original, by {found.loss_difference:.3g} nats a "
+                f"word piece; at most {needed.loss:g} is allowed."
+            )
 
 
-def _check_vocabulary(original: _Original, generator: Generator) -> None:
-    ours, theirs = generator.decoder.vocabulary_size, original.logits([0]).shape[-1]
+def _lost(theirs: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """How far below its own best PyTorch scores these tokens, one a row."""
+    return theirs.max(axis=-1) - np.take_along_axis(theirs, tokens[:, None], axis=-1)[:, 0]
+
+
+def _nats(logits: np.ndarray, text: Sequence[int]) -> list[float]:
+    """The loss at each token of the text."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        top = logits.max(axis=-1, keepdims=True)
+        total = np.log(np.exp(logits - top).sum(axis=-1)) + top[:, 0]
+        return (total - np.take_along_axis(logits, np.array(text)[:, None], axis=-1)[:, 0]).tolist()
+
+
+# --- the trial ------------------------------------------------------------------------------------
+
+
+class _Trial:
+    """All questions to all models, with progress at every step."""
+
+    def __init__(self, original: Original, rivals: Sequence[_Rival], report: Progress) -> None:
+        self.clock = _Clock()
+        self._original = original
+        self._rivals = rivals
+        self._report = report
+
+    def time(self, questions: Sequence[_Question]) -> None:
+        """Some questions to PyTorch and to every variant by turns, once all are warm."""
+        timed = [question for question in questions if not question.own][:TIMED]
+        for question in timed[:1]:
+            self._report(0.05, "warming up")
+            self._original.timed(question.prompt, 2)
+            for rival in self._rivals:
+                rival.answer(replace(question, room=2))
+        for number, question in enumerate(timed):
+            self._report(0.05 + 0.15 * number / len(timed), f"timing answer {number + 1} of {len(timed)}")
+            times = self._original.timed(question.prompt, question.room)
+            if times:
+                self.clock.add(times[0], times[-1], len(times))
+            for rival in self._rivals:
+                rival.time(question)
+
+    def compare(self, questions: Sequence[_Question]) -> None:
+        """Our questions, and the person's own as long as there is time."""
+        ours = [question for question in questions if not question.own]
+        own = [question for question in questions if question.own]
+        self._compare_some(ours, 0.2, 0.4 if own else 0.98)
+        began, done = time.monotonic(), 0
+        for batch in _batches(own):
+            if done >= FEWEST_OWN_PROMPTS and time.monotonic() - began > OWN_SECONDS:
+                break
+            end = done + len(batch)
+            self._compare_some(batch, *(0.4 + 0.58 * count / len(own) for count in (done, end)))
+            done = end
+
+    def _compare_some(self, questions: Sequence[_Question], start: float, end: float) -> None:
+        if not questions:
+            return
+        middle = (start + end) / 2
+        readings = self._original.read(
+            [question.prompt for question in questions],
+            [question.known for question in questions],
+            max(question.room for question in questions),
+            lambda done: self._report(start + (middle - start) * done, "the original answers some questions"),
+        )
+        for number, (question, reading) in enumerate(zip(questions, readings, strict=True)):
+            words = f"comparing answer {number + 1} of {len(questions)}"
+            self._report(middle + (end - middle) * number / len(questions), words)
+            for rival in self._rivals:
+                rival.compare(question, self._original, reading)
+
+
+def _batches(questions: Sequence[_Question]) -> Iterator[list[_Question]]:
+    """In their order, so many at once that `BATCH_TOKENS` hold them, padded to the longest."""
+    batch: list[_Question] = []
+    for question in questions:
+        longest = max(len(one.prompt) + one.room for one in (*batch, question))
+        if batch and (len(batch) == BATCH or longest * (len(batch) + 1) > BATCH_TOKENS):
+            yield batch
+            batch = []
+        batch.append(question)
+    if batch:
+        yield batch
+
+
+def _check_vocabulary(original: Original, generator: Generator) -> None:
+    ours, theirs = generator.decoder.vocabulary_size, original.vocabulary_size
     if ours != theirs:
         raise ModelLoadError(
             f"The ONNX model has {ours:,} tokens and its original {theirs:,}: they do not belong together.",
@@ -279,67 +454,5 @@ def _check_vocabulary(original: _Original, generator: Generator) -> None:
         )
 
 
-def _chat(generator: Generator, messages: list[dict[str, str]], max_new_tokens: int) -> tuple[list[int], str]:
-    try:
-        answer = generator.answer(messages, max_new_tokens=max_new_tokens)
-    except (ModelLoadError, RequestError) as error:  # a broken model: this is what is being looked for
-        return [], f"({error})"
-    return list(answer.token_ids), answer.text
-
-
-def _certificate(
-    comparisons: list[_Comparison], thresholds: Thresholds, fingerprint: str | None, seconds: float
-) -> Certificate:
-    positions = sum(one.positions for one in comparisons)
-    largest = max((one.largest for one in comparisons), default=NOT_A_NUMBER)
-    agreement = sum(one.agreeing for one in comparisons) / max(positions, 1)
-    reasons = tuple(_reasons(comparisons, thresholds, largest, agreement))
-    examples = sorted(comparisons, key=lambda one: one.identical)
-    return Certificate(
-        passed=not reasons,
-        reasons=reasons,
-        max_logit_difference=largest,
-        mean_logit_difference=sum(one.total for one in comparisons)
-        / max(sum(one.values for one in comparisons), 1),
-        next_token_agreement=agreement,
-        identical_answers=sum(one.identical for one in comparisons),
-        prompts=len(comparisons),
-        positions=positions,
-        source_fingerprint=fingerprint,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        examples=tuple(one.example for one in examples[:MOST_EXAMPLES]),
-        seconds=seconds,
-    )
-
-
-def _reasons(
-    comparisons: list[_Comparison], thresholds: Thresholds, largest: float, agreement: float
-) -> list[str]:
-    if not comparisons:
-        return ["No prompt was short enough for this model, so nothing was compared."]
-    reasons = []
-    count = len(comparisons)
-    if foreign := sum(not one.same_prompt for one in comparisons):
-        reasons.append(
-            f"The ONNX model's tokenizer or chat template writes {foreign} of {count} prompts differently."
-        )
-    if not all(one.numbers for one in comparisons):
-        reasons.append("A model computes values that are not numbers.")
-    elif largest > thresholds.logit_difference:
-        allowed = thresholds.logit_difference
-        reasons.append(f"The models' scores differ by up to {largest:.2g}; at most {allowed:g} is allowed.")
-    if agreement < thresholds.next_token_agreement:
-        needed = thresholds.next_token_agreement
-        reasons.append(f"They agree on {agreement:.1%} of the next words; {needed:.1%} are needed.")
-    if different := [one.example for one in comparisons if not one.identical and not one.excused]:
-        reasons.append(f"{len(different)} of {count} answers differ, the first to “{different[0].prompt}”.")
-    return reasons
-
-
-def _unloadable(error: Exception, folder: Path) -> SailsError:
-    known = classify(error)
-    if known.kind != "unknown":
-        return known
-    return ModelLoadError(
-        f"The model in {folder.name} cannot be loaded.", "Check that the folder is complete."
-    )
+def _size(folder: Path) -> int:
+    return sum(file.size for file in found_files(folder))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,23 @@ from transformers import AutoModelForCausalLM
 
 from sails.errors import ModelLoadError
 from sails.onnx import verify as verification
+from sails.onnx.certificate import Certificate, read_certificate
 from sails.onnx.export import export
 from sails.onnx.generate import Generator
-from sails.onnx.verify import CERTIFICATE, FIXED_PROMPTS, MOST_PROMPTS, read_certificate, verify
+from sails.onnx.quantize import quantize
+from sails.onnx.verify import FIXED_PROMPTS, MOST_OWN_PROMPTS
+from sails.variants import CERTIFICATE, VARIANTS, Variant
 from tests.onnx.conftest import TAUGHT, Pair
 from tests.tiny import FAMILIES, make_tiny_model
+
+
+def verify(
+    model: Path, onnx: Path, prompts: Sequence[str] = (), *, variant: Variant = "fp32", **options: Any
+) -> Certificate:
+    """One variant; how much memory it takes is not measured."""
+    answers = [TAUGHT.get(prompt, "") for prompt in prompts]
+    options = {"memory": False, "new_tokens": 12} | options
+    return verification.verify(model, {variant: onnx}, prompts, answers, **options)[variant]
 
 
 @pytest.fixture
@@ -56,7 +69,6 @@ def test_a_faithful_export_passes(exported: Callable[..., Pair], family: str, ch
         pair.model,
         pair.onnx,
         ["What is Köln?"],
-        max_new_tokens=12,
         progress=lambda done, _: told.append(done),
     )
     assert certificate.reasons == ()
@@ -84,7 +96,7 @@ def test_the_certificate_is_written_and_read_when_asked_for(pair: Pair) -> None:
 def test_one_wrong_weight_matrix_fails(pair: Pair, matrix: str) -> None:
     random = np.random.default_rng(0)
     change_weights(pair.onnx / "model.onnx", lambda weights: random.permutation(weights), matrix)
-    certificate = verify(pair.model, pair.onnx, list(TAUGHT), max_new_tokens=12, write=True)
+    certificate = verify(pair.model, pair.onnx, list(TAUGHT), write=True)
     assert not certificate.passed
     assert any("scores differ by up to" in reason for reason in certificate.reasons)
     assert any("of the next words" in reason for reason in certificate.reasons)
@@ -95,7 +107,7 @@ def test_one_wrong_weight_matrix_fails(pair: Pair, matrix: str) -> None:
 
 def test_a_matrix_that_is_one_percent_off_fails(pair: Pair) -> None:
     change_weights(pair.onnx / "model.onnx", lambda weights: weights * np.float32(1.01), "MatMul")
-    certificate = verify(pair.model, pair.onnx, [], max_new_tokens=4)
+    certificate = verify(pair.model, pair.onnx, [], new_tokens=4)
     assert not certificate.passed
     assert "scores differ by up to" in certificate.reasons[0]
 
@@ -106,7 +118,7 @@ def test_a_single_weight_that_is_no_number_fails(pair: Pair) -> None:
         return weights
 
     change_weights(pair.onnx / "model.onnx", change, "MatMul")
-    certificate = verify(pair.model, pair.onnx, [], max_new_tokens=4, write=True)
+    certificate = verify(pair.model, pair.onnx, [], new_tokens=4, write=True)
     assert not certificate.passed
     assert "A model computes values that are not numbers." in certificate.reasons
     assert strict_json((pair.onnx / CERTIFICATE).read_text())["passed"] is False
@@ -114,11 +126,112 @@ def test_a_single_weight_that_is_no_number_fails(pair: Pair) -> None:
 
 def test_a_model_with_infinite_scores_fails(pair: Pair) -> None:
     change_weights(pair.onnx / "model.onnx", lambda weights: np.full_like(weights, 1e38), "MatMul")
-    assert not verify(pair.model, pair.onnx, [], max_new_tokens=4).passed
+    assert not verify(pair.model, pair.onnx, [], new_tokens=4).passed
+
+
+# --- 8-bit ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def rounded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Pair], Pair]:
+    """The same model with 8-bit weights."""
+
+    @cache
+    def make(pair: Pair) -> Pair:
+        folder = tmp_path_factory.mktemp("int8") / "int8"
+        quantize(pair.onnx, folder)
+        return Pair(pair.model, folder)
+
+    return make
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_faithful_8_bit_model_passes(
+    exported: Callable[..., Pair], rounded: Callable[[Pair], Pair], family: str
+) -> None:
+    pair = rounded(exported(family))
+    certificate = verify(pair.model, pair.onnx, list(TAUGHT), variant="int8")
+    assert certificate.passed, certificate.reasons
+    assert certificate.variant == "int8"
+    assert 0 < certificate.mean_share < 0.05
+    assert certificate.known_answers == len(TAUGHT)
+    assert abs(certificate.loss_difference) < 0.01
+
+
+def test_a_taught_8_bit_model_passes(taught: Pair, rounded: Callable[[Pair], Pair]) -> None:
+    certificate = verify(taught.model, rounded(taught).onnx, list(TAUGHT), variant="int8")
+    assert certificate.passed, certificate.reasons
+    assert certificate.loss < 0.1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("fault", ["matrix", "weight"])
+def test_an_8_bit_model_with_one_fault_fails(
+    exported: Callable[..., Pair], rounded: Callable[[Pair], Pair], tmp_path: Path, family: str, fault: str
+) -> None:
+    pair = rounded(exported(family))
+    broken = Path(shutil.copytree(pair.onnx, tmp_path / "broken"))
+    random = np.random.default_rng(0)
+
+    def change(array: np.ndarray) -> np.ndarray:
+        if fault == "matrix":
+            return random.permutation(array)
+        array.flat[array.size // 2] *= 100  # the scale of 32 weights of one output
+        return array
+
+    change_tensor(broken / "model.onnx", change, "mlp" if family == "gpt2" else "MatMul", fault)
+    certificate = verify(pair.model, broken, list(TAUGHT), variant="int8")
+    assert not certificate.passed
+    assert certificate.reasons
+
+
+def change_tensor(file: Path, change: Callable[[np.ndarray], np.ndarray], name: str, fault: str) -> None:
+    """Applies `change` to the first 8-bit matrix whose name contains `name`, or to its scales."""
+    ending = "8bit" if fault == "matrix" else "scales"
+    model = onnx.load(file)
+    tensor = next(t for t in model.graph.initializer if name in t.name and t.name.endswith(ending))
+    tensor.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(tensor).copy()), tensor.name))
+    onnx.save(model, file)
+
+
+def test_a_single_weight_that_is_far_too_large_fails(pair: Pair) -> None:
+    def change(weights: np.ndarray) -> np.ndarray:
+        weights[3, 5] = 100 * np.abs(weights).max()
+        return weights
+
+    change_weights(pair.onnx / "model.onnx", change, "MatMul")
+    assert not verify(pair.model, pair.onnx, list(TAUGHT)).passed
+
+
+def test_both_variants_are_compared_in_one_go_each_with_its_own_verdict_speed_and_memory(
+    taught: Pair, rounded: Callable[[Pair], Pair], tmp_path: Path
+) -> None:
+    broken = Path(shutil.copytree(rounded(taught).onnx, tmp_path / "int8"))
+    change_tensor(broken / "model.onnx", lambda array: array * 50, "MatMul", "weight")
+    folders: dict[Variant, Path] = {"fp32": taught.onnx, "int8": broken}
+    told: list[float] = []
+    made = verification.verify(
+        taught.model, folders, list(TAUGHT), new_tokens=6, progress=lambda done, _: told.append(done)
+    )
+    assert {variant: made[variant].passed for variant in VARIANTS} == {"fp32": True, "int8": False}
+    for certificate in made.values():
+        assert certificate.original_bytes > certificate.bytes > 0
+        for speed in (certificate.speed, certificate.original_speed):
+            assert 0 < speed.first_token_seconds < 10
+            assert speed.tokens_per_second > 0
+            assert speed.memory_bytes > 20e6
+        assert certificate.known_answers == 0
+        assert certificate.loss is not None  # of what the original answers
+    assert told == sorted(told)
+
+
+def test_a_variant_that_cannot_be_loaded_is_one_sentence(taught: Pair, tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadError, match="There is no ONNX model in nothing"):
+        verification.verify(taught.model, {"fp32": taught.onnx, "int8": tmp_path / "nothing"}, [])
 
 
 def test_another_model_of_the_same_shape_fails(exported: Callable[..., Pair]) -> None:
-    certificate = verify(exported("llama", True, 1).model, exported("llama").onnx, [], max_new_tokens=4)
+    certificate = verify(exported("llama", True, 1).model, exported("llama").onnx, [], new_tokens=4)
     assert not certificate.passed
     assert certificate.identical_answers < certificate.prompts
 
@@ -129,14 +242,14 @@ def test_another_tokenizer_fails(pair: Pair) -> None:
     vocabulary = tokenizer["model"]["vocab"]
     vocabulary["a"], vocabulary["e"] = vocabulary["e"], vocabulary["a"]
     file.write_text(json.dumps(tokenizer))
-    certificate = verify(pair.model, pair.onnx, [], max_new_tokens=4)
+    certificate = verify(pair.model, pair.onnx, [], new_tokens=4)
     assert not certificate.passed
     assert "tokenizer or chat template writes" in certificate.reasons[0]
 
 
 def test_another_chat_template_fails(pair: Pair) -> None:
     (pair.onnx / "chat_template.jinja").write_text("{{ messages[-1].content }}")
-    certificate = verify(pair.model, pair.onnx, [], max_new_tokens=4)
+    certificate = verify(pair.model, pair.onnx, [], new_tokens=4)
     assert not certificate.passed
     assert "tokenizer or chat template writes 8 of 8 prompts differently" in certificate.reasons[0]
 
@@ -144,7 +257,7 @@ def test_another_chat_template_fails(pair: Pair) -> None:
 def test_differing_answers_are_shown_beside_what_transformers_generates(pair: Pair) -> None:
     random = np.random.default_rng(0)
     change_weights(pair.onnx / "model.onnx", lambda weights: random.permutation(weights), "embed")
-    certificate = verify(pair.model, pair.onnx, ["What is a variable?"], max_new_tokens=30)
+    certificate = verify(pair.model, pair.onnx, ["What is a variable?"], new_tokens=30, own_new_tokens=30)
     shown = {example.prompt: example for example in certificate.examples}
     generator, model = Generator.open(pair.onnx), AutoModelForCausalLM.from_pretrained(pair.model)
     for prompt, example in shown.items():
@@ -152,10 +265,8 @@ def test_differing_answers_are_shown_beside_what_transformers_generates(pair: Pa
             continue
         ids = torch.tensor([generator.encode(generator.render(prompt))])
         answer = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=30)
-        assert example.torch.strip("\ufffd") == generator.decode(answer[0, ids.shape[1] :].tolist()).strip(
-            "\ufffd"
-        )
-        assert example.onnx == generator.answer(prompt, max_new_tokens=30).text
+        assert example.torch == generator.decode(answer[0, ids.shape[1] :].tolist()).strip()
+        assert example.onnx == generator.decode(generator.answer(prompt, max_new_tokens=30).token_ids).strip()
     assert any(example.torch != example.onnx for example in certificate.examples)
 
 
@@ -172,7 +283,7 @@ def test_two_tokens_as_good_as_equal_are_no_difference(tmp_path: Path) -> None:
         return matrix
 
     change_weights(tmp_path / "onnx" / "model.onnx", tip, "MatMul")
-    certificate = verify(model, tmp_path / "onnx", [], max_new_tokens=12)
+    certificate = verify(model, tmp_path / "onnx", [])
     assert certificate.identical_answers < certificate.prompts
     assert certificate.passed, certificate.reasons
 
@@ -182,14 +293,15 @@ def test_settings_of_the_model_itself_do_not_disturb(exported: Callable[..., Pai
     own = {"do_sample": True, "temperature": 0.7, "top_p": 0.8, "repetition_penalty": 1.5, "eos_token_id": 2}
     (model / "generation_config.json").write_text(json.dumps(own | {"max_length": 20}))
     export(model, tmp_path / "onnx", source_fingerprint=None)
-    assert verify(model, tmp_path / "onnx", [], max_new_tokens=12).passed
+    assert verify(model, tmp_path / "onnx", []).passed
 
 
-def test_at_most_64_prompts_are_compared_and_long_ones_left_out(exported: Callable[..., Pair]) -> None:
+def test_at_most_64_own_prompts_are_compared_and_long_ones_left_out(exported: Callable[..., Pair]) -> None:
     pair = exported("gpt2")
     long = "word " * 700
-    certificate = verify(pair.model, pair.onnx, [long, *["Hi"] * 100], max_new_tokens=1)
-    assert certificate.prompts == MOST_PROMPTS - 1
+    certificate = verify(pair.model, pair.onnx, [long, *["Hi"] * 100], new_tokens=2, own_new_tokens=1)
+    assert certificate.own_prompts == MOST_OWN_PROMPTS - 1
+    assert certificate.prompts == len(FIXED_PROMPTS) + certificate.own_prompts
     assert certificate.passed
 
 
