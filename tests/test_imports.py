@@ -47,6 +47,7 @@ FLOORS = (
         "sails.onnx.generate",  # chatting needs no torch, so it lies below what does
         "sails.onnx.chat_template",
         "sails.onnx.decoder",
+        "sails.onnx.reader",
         "sails.onnx.sampling",
         "sails.onnx.certificate",
         "sails.chatting",

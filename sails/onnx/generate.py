@@ -13,9 +13,7 @@ Not here: batches of several prompts, beam search, graphs exported without past 
 
 from __future__ import annotations
 
-import json
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Generator as Pieces
 from concurrent.futures import ThreadPoolExecutor
@@ -24,25 +22,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from sails.errors import ModelLoadError, RequestError
-from sails.onnx.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate, Messages, as_messages
+from sails.onnx.chat_template import DEFAULT_CHAT_TEMPLATE, Messages, as_messages
 from sails.onnx.decoder import Decoder
+from sails.onnx.reader import EXPORT_AGAIN, Reader, files_of, read_json
 from sails.onnx.sampling import Sampling, choose, next_scores
 
 __all__ = ["DEFAULT_CHAT_TEMPLATE", "Answer", "Generator", "Messages", "Stream"]
 
-EXPORT_AGAIN = "Export the model again."
 # A longer prompt goes through the model in parts: the logits of 512 tokens over a vocabulary of 49,152 are
 # 100 MB.
 PREFILL_TOKENS = 512
-# Where nothing says how much a model can read.
-UNKNOWN_CONTEXT_LENGTH = 2048
 HALF_CHARACTER = "\ufffd"
-
-_SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-_CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
+LEAST_SHARE = 0.5  # of the model's vocabulary that its own tokenizer knows; the rest may be padding
 
 
 @dataclass(frozen=True)
@@ -65,22 +58,12 @@ class Answer:
 class Generator:
     """An exported model that answers. `open` one; `fingerprint` is that of the model it was exported from."""
 
-    def __init__(
-        self,
-        decoder: Decoder,
-        tokenizer: Tokenizer,
-        template: ChatTemplate,
-        *,
-        context_length: int,
-        eos_token_ids: frozenset[int],
-        fingerprint: str | None,
-    ) -> None:
+    def __init__(self, decoder: Decoder, reader: Reader, *, fingerprint: str | None) -> None:
         self.decoder = decoder
-        self.context_length = context_length
-        self.eos_token_ids = eos_token_ids
+        self.reader = reader
         self.fingerprint = fingerprint
-        self._tokenizer = tokenizer
-        self._template = template
+        self.context_length = reader.context_length
+        self.eos_token_ids = reader.eos_token_ids
 
     @classmethod
     def open(cls, folder: Path, *, threads: int | None = None) -> Generator:
@@ -88,42 +71,27 @@ class Generator:
 
         `threads` are those of one answer; None leaves the choice to onnxruntime (all cores).
         """
-        export = _read_json(folder / "export.json")
+        export = read_json(folder / "export.json")
         file = _onnx_file(folder, export)
         with ThreadPoolExecutor(1) as pool:  # both take their time, and neither needs the other
             loading = pool.submit(Decoder, file, threads)
-            tokenizer = _read_tokenizer(folder)
+            reader = Reader.open(folder)
             decoder = loading.result()
-        _check_vocabulary(tokenizer, decoder)
-        tokenizer_config = _read_json(folder / "special_tokens_map.json")
-        tokenizer_config |= _read_json(folder / "tokenizer_config.json")
-        special_tokens = {name: _token_text(tokenizer_config.get(name)) for name in _SPECIAL_TOKENS}
-        special_tokens = {name: text for name, text in special_tokens.items() if text}
-        template = _read_template(folder, tokenizer_config) or DEFAULT_CHAT_TEMPLATE
-        config = _read_json(folder / "config.json")
-        generation_config = _read_json(folder / "generation_config.json")
-        ends = _integers(generation_config.get("eos_token_id")) | _integers(config.get("eos_token_id"))
-        return cls(
-            decoder,
-            tokenizer,
-            ChatTemplate(template, special_tokens),
-            context_length=_context_length(config, tokenizer_config),
-            eos_token_ids=ends or _integers(tokenizer.token_to_id(special_tokens.get("eos_token", ""))),
-            fingerprint=export.get("fingerprint"),
-        )
+        _check_vocabulary(reader, decoder)
+        fingerprint = export.get("fingerprint")
+        return cls(decoder, reader, fingerprint=fingerprint if isinstance(fingerprint, str) else None)
 
     def render(self, messages: Messages) -> str:
         """The conversation as the model reads it, up to where its answer begins; a str is one message."""
-        return self._template.render(messages)
+        return self.reader.render(messages)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a rendered prompt: nothing is added, a chat template brings its special tokens."""
-        text = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is no text
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+        return self.reader.encode(text)
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of these tokens, special ones left out."""
-        return self._tokenizer.decode(list(token_ids), skip_special_tokens=True)
+        return self.reader.decode(token_ids)
 
     def logits(self, token_ids: Sequence[int]) -> np.ndarray:
         """Logits [tokens, vocabulary] of the whole text in one pass, for comparing with another model."""
@@ -154,6 +122,11 @@ class Generator:
         return stream.answer
 
 
+def room_for_prompt(context: int, max_new_tokens: int) -> int:
+    """Of so many tokens of context, those for the conversation: an answer gets at most half of them."""
+    return context - min(max_new_tokens, context // 2)
+
+
 class Stream(Iterator[str]):
     """The pieces of one answer as they are found: never empty, never half a character.
 
@@ -165,9 +138,18 @@ class Stream(Iterator[str]):
         self._generator = generator
         self._sampling = sampling
         self._context = min(generator.context_length, sampling.max_length or generator.context_length)
-        prompt, self._prompt_ids, self._dropped = self._fit(messages)
+        prompt = generator.reader.fit(messages, room_for_prompt(self._context, sampling.max_new_tokens))
+        self._prompt_ids, self._dropped = prompt.token_ids, prompt.dropped
+        if not prompt.token_ids:
+            raise RequestError("There is nothing to answer: the message is empty.", "Write a question.")
+        if len(prompt.token_ids) >= self._context:
+            raise RequestError(
+                f"The message has {len(prompt.token_ids):,} tokens, "
+                f"and together with its answer {self._context:,} fit.",
+                "Shorten it, or ask about one part at a time.",
+            )
         # After "Assistant:" the first space of an answer belongs to the layout, not to the answer.
-        self._skip_space = not prompt[-1:].isspace()
+        self._skip_space = not prompt.text[-1:].isspace()
         self._text = ""
         self._token_ids: list[int] = []
         self._stopped_by = "interrupted"
@@ -192,31 +174,6 @@ class Stream(Iterator[str]):
             stopped_by=self._stopped_by,
             dropped_messages=self._dropped,
         )
-
-    def _fit(self, messages: list[dict[str, str]]) -> tuple[str, list[int], int]:
-        """The prompt, its ids, and how many of the oldest messages gave way to leave room for an answer."""
-        system = 1 if messages[0]["role"] == "system" and len(messages) > 1 else 0
-        room = self._context - min(self._sampling.max_new_tokens, self._context // 2)
-
-        def prompt(start: int) -> str:
-            return self._generator.render(messages[:system] + messages[start:])
-
-        def fits(start: int) -> bool:
-            return len(self._generator.encode(prompt(start))) <= room
-
-        # A conversation may begin at any message of the user; at the latest the last message is all of it.
-        last = len(messages) - 1
-        starts = [i for i in range(system + 1, last) if messages[i]["role"] == "user"]
-        start = system if fits(system) else [*starts, last][bisect_left(starts, True, key=fits)]
-        ids = self._generator.encode(prompt(start))
-        if not ids:
-            raise RequestError("There is nothing to answer: the message is empty.", "Write a question.")
-        if len(ids) >= self._context:
-            raise RequestError(
-                f"The message has {len(ids):,} tokens, and together with its answer {self._context:,} fit.",
-                "Shorten it, or ask about one part at a time.",
-            )
-        return prompt(start), ids, start - system
 
     def _run(self) -> Pieces[str, None, None]:
         words, stops = _Words(self._generator.decode), _Stops(self._sampling.stop)
@@ -244,13 +201,16 @@ class Stream(Iterator[str]):
         decoder, sampling, prompt = self._generator.decoder, self._sampling, self._prompt_ids
         random = np.random.default_rng(sampling.seed)
         limit = min(sampling.max_new_tokens, self._context - len(prompt))
+        seen = np.empty(len(prompt) + limit, np.int64)  # for the repetition penalty: all tokens so far
+        seen[: len(prompt)] = prompt
         past, position, waiting = decoder.empty_past(), 0, prompt
         while True:
             while waiting:
                 part, waiting = waiting[:PREFILL_TOKENS], waiting[PREFILL_TOKENS:]
                 logits, past = decoder.step(part, past, position)
                 position += len(part)
-            token = choose(next_scores(logits[-1], prompt + self._token_ids, sampling), sampling, random)
+            token = choose(next_scores(logits[-1], seen[:position], sampling), sampling, random)
+            seen[position] = token
             self._token_ids.append(token)
             self._ended = time.perf_counter()
             if self._first is None:
@@ -319,9 +279,7 @@ def _onnx_file(folder: Path, export: Mapping[str, Any]) -> Path:
         raise ModelLoadError(f"There is no ONNX model in {folder.name}.", "Export the model first.")
     if file.stat().st_size == 0:
         raise ModelLoadError(f"{file.name} is empty.", EXPORT_AGAIN)
-    recorded = {
-        name: size for name, size in (export.get("files") or {}).items() if name.startswith(file.name)
-    }
+    recorded = {name: size for name, size in files_of(export).items() if name.startswith(file.name)}
     for name, expected in recorded.items():
         size = (folder / name).stat().st_size if (folder / name).is_file() else 0
         if size != expected:
@@ -329,73 +287,12 @@ def _onnx_file(folder: Path, export: Mapping[str, Any]) -> Path:
     return file
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    """What the file holds; empty when there is none."""
-    text = _read_text(file)
-    try:
-        content = {} if text is None else json.loads(text)
-    except ValueError as error:
-        raise ModelLoadError(f"{file.name} is damaged.", EXPORT_AGAIN) from error
-    if not isinstance(content, dict):
-        raise ModelLoadError(f"{file.name} does not hold what it should.", EXPORT_AGAIN)
-    return content
-
-
-def _read_text(file: Path) -> str | None:
-    try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelLoadError(f"{file.name} cannot be read.", EXPORT_AGAIN) from error
-
-
-def _read_tokenizer(folder: Path) -> Tokenizer:
-    file = folder / "tokenizer.json"
-    if not file.is_file():
-        raise ModelLoadError(f"{file.name} is missing in {folder.name}.", EXPORT_AGAIN)
-    try:
-        tokenizer = Tokenizer.from_file(str(file))
-    except Exception as error:
-        raise ModelLoadError(f"{file.name} is damaged.", EXPORT_AGAIN) from error
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
-
-
-def _read_template(folder: Path, tokenizer_config: Mapping[str, Any]) -> str | None:
-    template = _read_text(folder / "chat_template.jinja") or tokenizer_config.get("chat_template")
-    if isinstance(template, list):  # several, each with a name
-        template = {entry.get("name"): entry.get("template") for entry in template}.get("default")
-    return template
-
-
-def _check_vocabulary(tokenizer: Tokenizer, decoder: Decoder) -> None:
-    """A token that the graph has no row for would end a chat in the middle."""
-    size = (
-        max([tokenizer.get_vocab_size(with_added_tokens=False) - 1, *tokenizer.get_added_tokens_decoder()])
-        + 1
-    )
-    if size > decoder.vocabulary_size:
+def _check_vocabulary(reader: Reader, decoder: Decoder) -> None:
+    """A token without a row in the graph would end a chat in its middle; many rows without a token are wrong."""
+    size = reader.vocabulary_size
+    if size > decoder.vocabulary_size or size < decoder.vocabulary_size * LEAST_SHARE:
         raise ModelLoadError(
             f"The tokenizer has {size:,} tokens and the ONNX model {decoder.vocabulary_size:,}:"
             " they do not belong together.",
             EXPORT_AGAIN,
         )
-
-
-def _token_text(token: Any) -> Any:
-    return token.get("content") if isinstance(token, dict) else token
-
-
-def _integers(value: Any) -> frozenset[int]:
-    values = value if isinstance(value, list) else [value]
-    return frozenset(number for number in values if isinstance(number, int))
-
-
-def _context_length(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]) -> int:
-    lengths = [config.get(name) for name in _CONTEXT_NAMES] + [tokenizer_config.get("model_max_length")]
-    # A tokenizer without a limit says so with 10^30.
-    return next(
-        (length for length in lengths if isinstance(length, int) and length < 10**9), UNKNOWN_CONTEXT_LENGTH
-    )

@@ -43,7 +43,7 @@ class Sampling:
         object.__setattr__(self, "stop", tuple(text for text in stop if text))
 
 
-def next_scores(logits: np.ndarray, token_ids: Sequence[int], sampling: Sampling) -> np.ndarray:
+def next_scores(logits: np.ndarray, token_ids: Sequence[int] | np.ndarray, sampling: Sampling) -> np.ndarray:
     """The scores [vocabulary] to choose from, equal to those of transformers' logits processors.
 
     The repetition penalty (Keskar et al. 2019) divides the positive and multiplies the negative scores of

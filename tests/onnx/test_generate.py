@@ -506,7 +506,10 @@ BROKEN = {
         lambda f: (f / "tokenizer.json").write_text('{"model":'),
         "tokenizer.json is damaged",
     ),
-    "too many tokens": (more_tokens, "The tokenizer has 513 tokens and the ONNX model 512"),
+    "too many tokens": (
+        lambda f: ((f / "export.json").unlink(), more_tokens(f)),
+        "The tokenizer has 513 tokens and the ONNX model 512",
+    ),
     "broken config": (lambda f: (f / "config.json").write_text("{"), "config.json is damaged"),
     "a list as config": (lambda f: (f / "config.json").write_text("[]"), "config.json does not hold"),
     "broken record": (lambda f: (f / "export.json").write_bytes(b"\xff\xfe"), "export.json cannot be read"),

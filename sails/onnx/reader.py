@@ -1,0 +1,202 @@
+"""What a model reads: a conversation as its chat template writes it, cut to what it can keep in mind.
+
+    reader = Reader.open(Path("workspace/onnx_model"))
+    prompt = reader.fit(messages, room=reader.context_length - 256)
+    prompt.token_ids, prompt.dropped
+
+Reads only the small files of an ONNX folder, in a tenth of a second: the model itself is not needed.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from sails.errors import ModelLoadError, RequestError
+from sails.onnx.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate, Messages
+
+EXPORT_AGAIN = "Export the model again."
+# Where nothing says how much a model can read.
+UNKNOWN_CONTEXT_LENGTH = 2048
+_PROBE = "Sails 7315"  # a system message that no template writes by itself
+
+_SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+_CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the model is given: its text and tokens, and how many of the oldest messages gave way."""
+
+    text: str
+    token_ids: list[int]
+    dropped: int
+
+
+class Reader:
+    """Tokenizer, chat template and limits of one exported model; `open` one. Keeps nothing between calls."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        template: ChatTemplate,
+        *,
+        context_length: int,
+        eos_token_ids: frozenset[int],
+    ) -> None:
+        self.context_length = context_length
+        self.eos_token_ids = eos_token_ids
+        self._tokenizer = tokenizer
+        self._template = template
+
+    @classmethod
+    def open(cls, folder: Path) -> Reader:
+        """What `sails.onnx.export` wrote beside the model in `folder`; raises ModelLoadError."""
+        export = read_json(folder / "export.json")
+        tokenizer = _read_tokenizer(folder, export)
+        tokenizer_config = read_json(folder / "special_tokens_map.json")
+        tokenizer_config |= read_json(folder / "tokenizer_config.json")
+        special_tokens = {name: _token_text(tokenizer_config.get(name)) for name in _SPECIAL_TOKENS}
+        special_tokens = {
+            name: text for name, text in special_tokens.items() if isinstance(text, str) and text
+        }
+        template = _read_template(folder, tokenizer_config) or DEFAULT_CHAT_TEMPLATE
+        config = read_json(folder / "config.json")
+        generation_config = read_json(folder / "generation_config.json")
+        ends = _integers(generation_config.get("eos_token_id")) | _integers(config.get("eos_token_id"))
+        return cls(
+            tokenizer,
+            ChatTemplate(template, special_tokens),
+            context_length=_context_length(config, tokenizer_config),
+            eos_token_ids=ends or _integers(tokenizer.token_to_id(special_tokens.get("eos_token", ""))),
+        )
+
+    def render(self, messages: Messages) -> str:
+        """The conversation as the model reads it, up to where its answer begins; a str is one message."""
+        return self._template.render(messages)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a rendered prompt: nothing is added, a chat template brings its special tokens."""
+        text = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is no text
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of these tokens, special ones left out."""
+        return self._tokenizer.decode(list(token_ids), skip_special_tokens=True)
+
+    @cached_property
+    def takes_system(self) -> bool:
+        """Whether a system message reaches the model: some chat templates leave it out or refuse it."""
+        question = {"role": "user", "content": "Hello"}
+        try:
+            return _PROBE in self.render([{"role": "system", "content": _PROBE}, question])
+        except RequestError:
+            return False
+
+    @cached_property
+    def vocabulary_size(self) -> int:
+        """One more than the largest token that can come out of a text."""
+        words = self._tokenizer.get_vocab_size(with_added_tokens=False) - 1
+        return max([words, *self._tokenizer.get_added_tokens_decoder()]) + 1
+
+    def fit(self, messages: Sequence[Mapping[str, str]], room: int) -> Prompt:
+        """The prompt of at most `room` tokens where that is possible, without the oldest messages if need be.
+
+        A leading system message and the last message always stay, so that what comes out may be longer.
+        Raises `RequestError` when the template refuses the conversation.
+        """
+        system = 1 if messages[0]["role"] == "system" and len(messages) > 1 else 0
+
+        def prompt(start: int) -> str:
+            return self.render([*messages[:system], *messages[start:]])
+
+        def fits(start: int) -> bool:
+            return len(self.encode(prompt(start))) <= room
+
+        # A conversation may begin at any message of the user; at the latest the last message is all of it.
+        last = len(messages) - 1
+        starts = [i for i in range(system + 1, last) if messages[i]["role"] == "user"]
+        start = system if fits(system) else [*starts, last][bisect_left(starts, True, key=fits)]
+        text = prompt(start)
+        return Prompt(text, self.encode(text), start - system)
+
+
+# --- the files ------------------------------------------------------------------------------------
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """What the file holds; empty when there is none."""
+    text = _read_text(file)
+    try:
+        content = {} if text is None else json.loads(text)
+    except ValueError as error:
+        raise ModelLoadError(f"{file.name} is damaged.", EXPORT_AGAIN) from error
+    if not isinstance(content, dict):
+        raise ModelLoadError(f"{file.name} does not hold what it should.", EXPORT_AGAIN)
+    return content
+
+
+def files_of(export: Mapping[str, Any]) -> dict[str, int]:
+    """The bytes of each file when the model was exported, as far as they were recorded."""
+    files = export.get("files")
+    recorded = files.items() if isinstance(files, dict) else ()
+    return {name: size for name, size in recorded if isinstance(size, int)}
+
+
+def _read_text(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelLoadError(f"{file.name} cannot be read.", EXPORT_AGAIN) from error
+
+
+def _read_tokenizer(folder: Path, export: Mapping[str, Any]) -> Tokenizer:
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise ModelLoadError(f"{file.name} is missing in {folder.name}.", EXPORT_AGAIN)
+    recorded, size = files_of(export).get(file.name), file.stat().st_size
+    if recorded is not None and size != recorded:
+        raise ModelLoadError(
+            f"{file.name} is damaged, or that of another model: it has {size:,} of {recorded:,} bytes.",
+            EXPORT_AGAIN,
+        )
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:
+        raise ModelLoadError(f"{file.name} is damaged.", EXPORT_AGAIN) from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def _read_template(folder: Path, tokenizer_config: Mapping[str, Any]) -> str | None:
+    template = _read_text(folder / "chat_template.jinja") or tokenizer_config.get("chat_template")
+    if isinstance(template, list):  # several, each with a name
+        template = {entry.get("name"): entry.get("template") for entry in template}.get("default")
+    return template
+
+
+def _token_text(token: Any) -> Any:
+    return token.get("content") if isinstance(token, dict) else token
+
+
+def _integers(value: Any) -> frozenset[int]:
+    values = value if isinstance(value, list) else [value]
+    return frozenset(number for number in values if isinstance(number, int))
+
+
+def _context_length(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]) -> int:
+    lengths = [config.get(name) for name in _CONTEXT_NAMES] + [tokenizer_config.get("model_max_length")]
+    # A tokenizer without a limit says so with 10^30.
+    return next(
+        (length for length in lengths if isinstance(length, int) and length < 10**9), UNKNOWN_CONTEXT_LENGTH
+    )
