@@ -8,7 +8,7 @@ import streamlit as st
 from sails import demo, library, sessions
 from sails.guidance import NextStep, next_step
 from sails.launchers.local import plan_training
-from sails.ui import panels, remembering, reviewing
+from sails.ui import freshness, panels, remembering, reviewing
 from sails.ui.frame import frame, go
 from sails.workspace import Workspace
 
@@ -27,7 +27,7 @@ def do(step: NextStep, workspace: Workspace) -> None:
         case "train":
             go("Train", dataset=step.target)
         case "export":
-            go("ONNX export")
+            freshness.start(workspace)
         case "chat":
             go("Chat")
 
@@ -58,7 +58,7 @@ with frame("Bridge") as workspace:
     panels.last_sessions(history[-LAST:])
 
     st.header("What was found on disk", anchor=False)
-    panels.found_on_disk(situation)
+    panels.found_on_disk(workspace, situation)
 
     st.header("How the next training is decided", anchor=False)
     st.markdown(

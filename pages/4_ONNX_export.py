@@ -21,7 +21,7 @@ with frame("ONNX export") as workspace:
     jobs = exporting.jobs(workspace)
     running = exporting.at_work(workspace, workspace.onnx_model)
 
-    onnx.state(workspace, situation, found, busy=running is not None)
+    onnx.state(workspace, situation, found, apart, busy=running is not None)
     with told():
         named = st.query_params.get("job")
         job = exporting.read_job(sessions.find(workspace, named)) if named else running

@@ -53,6 +53,6 @@ def next_step(
         )
     if situation.onnx.stale:
         return NextStep(
-            "export", "The ONNX model is older than the trained model. Make it anew to chat with it."
+            "export", "The ONNX model is older than the trained model, so it misses what was taught last."
         )
     return NextStep("chat", "The model has learned and is ready to answer.")

@@ -90,8 +90,8 @@ def show(found: Certificate) -> None:
     for reason in found.reasons:
         st.markdown(f"- {plain(reason)}")
     judged = [check for check in checks(found) if check.good is not None]
-    for start in range(0, len(judged), 3):
-        for column, check in zip(st.columns(3), judged[start : start + 3], strict=False):
+    for start in range(0, len(judged), 2):
+        for column, check in zip(st.columns(2), judged[start : start + 2], strict=False):
             with column, st.container(border=True, height="stretch", gap="xsmall"):
                 _figure(check)
     own = found.own_prompts

@@ -16,11 +16,11 @@ from sails.variants import TITLES, VARIANTS, Variant, VariantState
 from sails.workspace import Situation, Workspace
 
 SIGNS: Mapping[Freshness, str] = {
-    "missing": "◻️ not made",
-    "fresh": "✅ fresh",
-    "stale": "⚠️ out of date",
-    "unknown": "❔ unknown whether fresh",
-    "orphaned": "⚠️ orphaned",
+    "missing": "◻️ Not made",
+    "fresh": "✅ Fresh",
+    "stale": "⚠️ Out of date",
+    "unknown": "❔ Unknown whether fresh",
+    "orphaned": "⚠️ Orphaned",
 }
 SENTENCES: Mapping[Freshness, str] = {
     "missing": "There is none yet.",
@@ -30,9 +30,9 @@ SENTENCES: Mapping[Freshness, str] = {
     "orphaned": "It answers, but the trained model behind it is no longer here, so it cannot be made again.",
 }
 CERTIFIED: Mapping[bool | None, str] = {
-    True: "✅ certified: it answers like the original",
-    False: "❌ its certificate failed",
-    None: "❔ not verified",
+    True: "✅ Certified: it answers like the original",
+    False: "❌ Its certificate failed",
+    None: "❔ Not verified",
 }
 
 
@@ -50,7 +50,7 @@ def each(workspace: Workspace, situation: Situation) -> list[str]:
     """A line for each variant that is there: its size, whether it is fresh, whether it is certified."""
     return [
         f"**{TITLES[variant].capitalize()}:** "
-        f"{SIGNS[exporting.freshness_of(state, situation.trained)]}, {CERTIFIED[state.certified]}"
+        f"{SIGNS[exporting.freshness_of(state, situation.trained)]}. {CERTIFIED[state.certified]}."
         for variant, state in look(workspace, situation).items()
         if state.present
     ]
@@ -96,7 +96,9 @@ def button(
 
 
 def start(workspace: Workspace, wanted: tuple[Variant, ...] = VARIANTS) -> None:
-    """Start making these variants, verified, and go where that can be watched."""
+    """Start making these variants, verified, and go where that can be watched, also if it goes on already."""
+    if exporting.at_work(workspace, workspace.onnx_model):
+        go("ONNX export")
     with told() as failed:
         job = exporting.export_current(workspace, variants=wanted)
     if not failed:

@@ -27,7 +27,7 @@ from sails.feeds import Feed, Samples, feed_of
 from sails.launchers import local
 from sails.planning import TimeLeft
 from sails.sessions import ExportSpec, ProbeSpec, ReplaySpec, Session, Status, TrainSpec
-from sails.ui import charts, words
+from sails.ui import charts, freshness, words
 from sails.ui.charts import Line
 from sails.ui.frame import go as go_to
 from sails.ui.frame import in_words, link, tab_title, told
@@ -463,11 +463,15 @@ def _next_step(workspace: Workspace, record: sessions.Record) -> None:
         if st.button(label, type="primary", key="live_next", icon=":material/school:"):
             go_to("Train", dataset=spec.dataset)
     elif status.verdict == "published":
-        exported = "export" in status.results.seconds
-        title = "Chat" if exported else "ONNX export"
-        label = "Try it in the chat" if exported else "Make the ONNX model, to chat with it"
-        if st.button(label, type="primary", key="live_next", icon=":material/arrow_forward:"):
-            go_to(title)
+        fresh = workspace.situation().onnx.stale is False
+        label = "Try it in the chat" if fresh else "Make the ONNX model, to chat with it"
+        disabled = not fresh and access.view_only()
+        if st.button(
+            label, type="primary", key="live_next", icon=":material/arrow_forward:", disabled=disabled
+        ):
+            if fresh:
+                go_to("Chat")
+            freshness.start(workspace)
     link("Sessions", "Everything about this session", session=spec.id)
     if status.state != "failed":
         link("Train", "Another training")

@@ -35,9 +35,16 @@ _STATES: dict[Freshness, tuple[str, str]] = {
 
 
 def state(
-    workspace: Workspace, situation: Situation, found: Mapping[Variant, VariantState], busy: bool
+    workspace: Workspace,
+    situation: Situation,
+    found: Mapping[Variant, VariantState],
+    apart: Mapping[Variant, VariantState],
+    busy: bool,
 ) -> None:
-    """How the ONNX model stands to the trained one, as a whole and each of its variants, in words."""
+    """How the ONNX model stands to the trained one, as a whole and each of its variants, in words.
+
+    `apart` are the variants whose certificate failed.
+    """
     sign, headline, sentence = _as_a_whole(situation, found)
     st.header(f"{sign} {headline}", anchor=False)
     st.markdown(sentence)
@@ -47,6 +54,8 @@ def state(
     for column, one in zip(st.columns(len(found)), found.values(), strict=True):
         with column, st.container(border=True, gap="xsmall", height="stretch"):
             _variant(workspace, situation, one, busy, chatting == one.variant)
+            if one.variant in apart:
+                st.markdown("❌ One that failed its certificate is kept apart, see below.")
 
 
 def _as_a_whole(situation: Situation, found: Mapping[Variant, VariantState]) -> tuple[str, str, str]:
@@ -74,9 +83,9 @@ def _variant(
     st.subheader(TITLES[one.variant].capitalize(), anchor=False)
     st.markdown(ABOUT[one.variant])
     way = exporting.freshness_of(one, situation.trained)
-    lines = [freshness.SIGNS[way].capitalize()]
+    lines = [freshness.SIGNS[way]]
     if one.present:
-        lines.append(freshness.CERTIFIED[one.certified].capitalize())
+        lines.append(freshness.CERTIFIED[one.certified])
         lines.append(f"{words.size(one.size)}{', the chat uses this one' if chatting else ''}")
     st.markdown("  \n".join(lines))
     if one.present:
@@ -137,7 +146,8 @@ def make(
 
 
 def _options() -> tuple[tuple[Variant, ...], bool, int | None]:
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
+        st.markdown("What to make:", width="content")
         wanted = tuple(
             variant
             for variant in VARIANTS

@@ -13,6 +13,7 @@ from sails.behavior import MATRIX, Plan, Row
 from sails.exporting import Freshness, freshness
 from sails.guidance import NextStep
 from sails.sessions import Record
+from sails.ui import freshness as onnx_freshness
 from sails.ui import words
 from sails.ui.frame import go, in_words, link, place, told, usual_workspace
 from sails.ui.words import code, plain
@@ -33,10 +34,10 @@ STATES = {
     "incomplete": "⚠️ incomplete",
 }
 FRESHNESS: dict[Freshness, str] = {
-    "missing": "Nothing to chat with yet; the page ONNX export makes it from the trained model.",
+    "missing": "Nothing to chat with yet; it is made from the trained model.",
     "unknown": "**Unknown whether fresh:** nobody noted which trained model it was made from.",
     "fresh": "**Fresh:** it was made from the trained model beside it.",
-    "stale": "**Out of date:** it was made from an earlier model; the page ONNX export makes it anew.",
+    "stale": "**Out of date:** it was made from an earlier model.",
     "orphaned": "**Orphaned:** it was made from a trained model that is no longer here.",
 }
 MARK = ":primary-badge[◀\u00a0this\u00a0one]"
@@ -97,7 +98,7 @@ def main_button(step: NextStep) -> bool:
     """The one obvious thing to do now; whether it was clicked."""
     label, icon = BUTTONS[step.kind]
     st.markdown(plain(step.reason))
-    changes = step.kind == "example" and access.view_only()
+    changes = step.kind in ("example", "export") and access.view_only()
     return st.button(label, type="primary", icon=icon, key="main_button", disabled=changes)
 
 
@@ -128,13 +129,13 @@ def _matrix_row(row: Row, applies: bool) -> list[str]:
 # --- what was found on disk -----------------------------------------------------------------------
 
 
-def found_on_disk(situation: Situation) -> None:
+def found_on_disk(workspace: Workspace, situation: Situation) -> None:
     """Both model folders side by side: state, age, origin and files."""
     left, right = st.columns(2)
     with left, st.container(border=True, height="stretch"):
         _trained_model(situation.trained)
     with right, st.container(border=True, height="stretch"):
-        _onnx_model(situation)
+        _onnx_model(workspace, situation)
 
 
 def _trained_model(model: ModelState) -> None:
@@ -156,11 +157,14 @@ def _trained_model(model: ModelState) -> None:
     _files(model.files, "trained model")
 
 
-def _onnx_model(situation: Situation) -> None:
+def _onnx_model(workspace: Workspace, situation: Situation) -> None:
     model = situation.onnx
     st.subheader("ONNX model", anchor=False)
     st.markdown(f"**{STATES[model.state]}**")
     st.markdown(FRESHNESS[freshness(situation)])
+    for line in onnx_freshness.each(workspace, situation):
+        st.markdown(line)
+    onnx_freshness.make_again(workspace, "bridge_onnx")
     _facts([("Folder", code(model.path))], model.fingerprint, model.modified)
     _files(model.files, "ONNX model")
 

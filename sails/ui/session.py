@@ -25,7 +25,7 @@ from sails.feeds import Feed, Samples, feed_of
 from sails.launchers import local
 from sails.retention import Retention
 from sails.sessions import RESUMABLE, Record, Session, TrainSpec
-from sails.ui import asking, charts, remembering, words
+from sails.ui import asking, charts, freshness, remembering, words
 from sails.ui.frame import go, link, told
 from sails.ui.outcome import did_it_work
 from sails.ui.words import code, literal, plain
@@ -59,6 +59,8 @@ def everything(workspace: Workspace, record: Record) -> None:
         with told():
             _decide(workspace, record, found)
     _actions(workspace, record)
+    with told():
+        _onnx(_own_workspace(workspace, record), record)
     with st.spinner("Reading what was measured …"):
         feed = feed_of(record.session)
         feed.wait()
@@ -103,6 +105,17 @@ def _head(record: Record) -> None:
     for note in record.status.notes:
         if not reason or reason not in note:  # that stands above already
             st.markdown(f"- {plain(note)}")
+
+
+def _onnx(workspace: Workspace, record: Record) -> None:
+    """How the ONNX model stands to the model of this session, as long as that is the current one."""
+    situation = workspace.situation()
+    made = record.status.fingerprint
+    if record.status.verdict != "published" or made is None or made != situation.trained.fingerprint:
+        return
+    for line in freshness.each(workspace, situation):
+        st.markdown(f"ONNX model, {line}")
+    freshness.make_again(workspace, "session_onnx")
 
 
 def _start(plan: Plan) -> str:
@@ -227,7 +240,7 @@ def _packed(session: Session) -> bytes:
 def _publish(workspace: Workspace, record: Record) -> None:
     sentences = [
         "**The model that this session made becomes the current one.** The model that is current now is kept "
-        "as a version, to which you can roll back. The ONNX model has to be made anew afterwards."
+        "as a version, to which you can roll back. The ONNX model goes out of date; a button makes it again."
     ]
     if since := deciding.taught_since(workspace, record):
         names = ", ".join(map(code, since))

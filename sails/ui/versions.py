@@ -11,7 +11,7 @@ from sails import access, lineage, publishing
 from sails.lineage import Branch
 from sails.publishing import NAME_LENGTH, VERSIONS_KEPT, Prospect, Version
 from sails.sessions import Record, TrainSpec
-from sails.ui import asking, words
+from sails.ui import asking, freshness, words
 from sails.ui.frame import link, told
 from sails.ui.words import code, plain
 from sails.workspace import Workspace
@@ -83,6 +83,9 @@ def versions(workspace: Workspace, records: Sequence[Record]) -> None:
         st.subheader("★ The current model", anchor=False)
         if current.complete:
             st.markdown(_made_by(records, current.session, current.fingerprint))
+            for line in freshness.each(workspace, workspace.situation()):
+                st.markdown(f"ONNX model, {line}")
+            freshness.make_again(workspace, "versions_onnx")
         else:
             st.markdown(f"There is none: it is {current.state}. {plain(current.reason or '')}".strip())
     found = publishing.versions(workspace)
@@ -169,12 +172,12 @@ def _what_becomes_of_the_current(prospect: Prospect) -> str:
 
 def _what_becomes_of_the_onnx(prospect: Prospect) -> str:
     if not prospect.onnx.present:
-        return "There is no ONNX model; to chat with it, make one on the page ONNX export."
+        return "There is no ONNX model; to chat with it, make one afterwards."
     if prospect.refreshes_onnx:
         return "The ONNX model that is here was made from it, so it fits again."
     return (
-        "The ONNX model that is here was made from another model, so it goes out of date: make it anew on "
-        "the page ONNX export."
+        "The ONNX model that is here was made from another model, so it goes out of date. A button beside "
+        "the current model makes it again."
     )
 
 

@@ -3,14 +3,17 @@
 import json
 import os
 import re
+import shutil
+import zipfile
+from dataclasses import asdict
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import exporting, locks, sessions
-from sails.onnx.verify import CERTIFICATE
+from sails import bundling, exporting, locks, sessions, variants
+from sails.onnx.certificate import Example
 from sails.sessions import Failure
-from sails.ui.onnx import figures
+from tests.certified import add_variant, certify
 from tests.conftest import REPOSITORY
 from tests.helpers import run_worker
 from tests.situations import make_situation
@@ -38,33 +41,22 @@ def visit(**parameters: str) -> AppTest:
 def text(page: AppTest) -> str:
     """All that the page says outside of tables, with the escapes taken out."""
     elements = [*page.header, *page.caption, *page.markdown, *page.error, *page.info, *page.success]
-    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", "\n".join(element.value for element in elements))
+    said = re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", "\n".join(element.value for element in elements))
+    return said.replace("\u2060", "")
 
 
 def button(page: AppTest, label: str):
     return next(button for button in page.button if button.label == label)
 
 
-def certificate_of(place, **changes) -> dict:
-    """A certificate in the workspace's ONNX folder."""
-    fingerprint = place.situation().onnx.fingerprint
-    content = {
-        "passed": True,
-        "reasons": [],
-        "max_logit_difference": 3.8e-6,
-        "mean_logit_difference": 1e-7,
-        "next_token_agreement": 1.0,
-        "identical_answers": 24,
-        "prompts": 24,
-        "positions": 812,
-        "source_fingerprint": fingerprint,
-        "created": "2026-01-05T09:15:00+00:00",
-        "examples": [{"prompt": HOSTILE, "torch": "A value.", "onnx": HOSTILE}],
-        "seconds": 12.5,
-        **changes,
-    }
-    (place.onnx_model / CERTIFICATE).write_text(json.dumps(content))
-    return content
+def labels(page: AppTest) -> list[str]:
+    return [button.label for button in page.button]
+
+
+def make_stale(onnx, variant: str) -> None:
+    """As if the variant had been made from another model."""
+    record = variants.folder_of(onnx, variant) / "export.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "fingerprint": "of another model"}))
 
 
 # --- the state ------------------------------------------------------------------------------------
@@ -76,8 +68,8 @@ def certificate_of(place, **changes) -> dict:
         (1, None, "There is no ONNX model yet", "Train a model first"),
         (2, None, "There is no ONNX model yet", "Make the ONNX model"),
         (3, None, "The ONNX model is fresh", "Talk with it"),
-        (3, "other", "The ONNX model is out of date", "Make the ONNX model"),
-        (3, "", "Nobody knows whether the ONNX model is fresh", "Make the ONNX model"),
+        (3, "other", "The ONNX model is out of date", "Make it again"),
+        (3, "", "Nobody knows whether the ONNX model is fresh", "Make it again"),
         (4, "other", "The ONNX model is orphaned", "Train a model first"),
         (5, None, "There is no ONNX model yet", "Train a model first"),
     ],
@@ -108,6 +100,39 @@ def test_the_next_step_leads_to_its_page(root, row, label, title):
     assert page.title[0].value == title
 
 
+def test_each_variant_says_how_it_stands_and_which_one_the_chat_uses(place):
+    certify(place.onnx_model)
+    page = visit()
+    said = text(page)
+    assert [element.value for element in page.subheader] == ["Full precision", "8-bit"]
+    assert "✅ Fresh  \n✅ Certified: it answers like the original" in said
+    assert "◻️ Not made" in said
+    add_variant(place.onnx_model)
+    certify(place.onnx_model, "int8")
+    small = next(element.value for element in visit().markdown if "the chat uses this one" in element.value)
+    assert small.startswith("✅ Fresh")
+
+
+def test_an_old_8_bit_model_beside_a_fresh_one_is_made_again_with_one_click(place, started):
+    add_variant(place.onnx_model)
+    make_stale(place.onnx_model, "int8")
+    page = visit()
+    assert "The 8-bit model is out of date" in page.header[0].value
+    assert "the full precision one was" in text(page)
+    primary = [button.label for button in page.button if button.proto.type == "primary"]
+    assert primary == ["Make the 8-bit model again"]
+    page = button(page, "Make the 8-bit model again").click().run()
+    (job,) = started
+    assert (job.spec().variants, job.spec().verify) == (("int8",), True)
+    assert page.query_params["job"] == [job.id] or page.query_params["job"] == job.id
+
+
+def test_the_only_old_one_needs_no_button_of_its_own(place):
+    make_stale(place.onnx_model, "fp32")
+    assert labels(visit()).count("Make it again") == 1
+    assert not [label for label in labels(visit()) if label.endswith("model again")]
+
+
 # --- making it ------------------------------------------------------------------------------------
 
 
@@ -115,11 +140,12 @@ def test_the_button_starts_a_job_with_what_was_chosen_and_follows_it(place, star
     page = visit()
     page.selectbox(key="onnx_opset").set_value(17)
     page.checkbox(key="onnx_verify").uncheck()
+    page.checkbox(key="onnx_make_int8").uncheck()
     page = page.run()
     page = button(page, "Make it again").click().run()
     assert not page.exception
     (job,) = started
-    assert (job.spec().opset, job.spec().verify) == (17, False)
+    assert (job.spec().opset, job.spec().verify, job.spec().variants) == (17, False, ("fp32",))
     assert page.query_params["job"] == job.id
     assert "is being made" in text(page)
     assert button(page, "Make it again").disabled
@@ -131,8 +157,19 @@ def test_the_button_starts_a_job_with_what_was_chosen_and_follows_it(place, star
 def test_the_proof_is_on_and_the_opset_automatic_unless_somebody_chooses(place, started):
     button(visit(), "Make it again").click().run()
     (job,) = started
-    assert (job.spec().opset, job.spec().verify) == (None, True)
+    spec = job.spec()
+    assert (spec.opset, spec.verify, spec.variants) == (None, True, ("fp32", "int8"))
     assert exporting.at_work(place, place.onnx_model) is not None
+
+
+@pytest.mark.usefixtures("place")
+def test_nothing_to_make_is_a_sentence(started):
+    page = visit()
+    for variant in variants.VARIANTS:
+        page.checkbox(key=f"onnx_make_{variant}").uncheck()
+    page = button(page.run(), "Make it again").click().run()
+    assert "No variant of the ONNX model was chosen." in text(page)
+    assert started == []
 
 
 def test_who_presses_too_late_sees_the_job_of_who_was_faster(place, started):
@@ -143,7 +180,10 @@ def test_who_presses_too_late_sees_the_job_of_who_was_faster(place, started):
     assert len(started) == 1
 
 
-def test_who_may_only_look_has_no_button_to_press(place, started, monkeypatch):
+def test_who_may_only_look_changes_nothing_and_downloads_what_is_made(place, started, monkeypatch):
+    certify(place.onnx_model)
+    add_variant(place.onnx_model, apart=True)
+    certify(place.onnx_model, "int8", apart=True)
     exporting.export_current(place)
     monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
     page = visit()
@@ -151,8 +191,15 @@ def test_who_may_only_look_has_no_button_to_press(place, started, monkeypatch):
         "Stop": True,
         "Talk with it": False,
         "Make it again": True,
+        "Use it all the same": True,
+        "Delete it": True,
+        "Make the zip file": True,
     }
     assert len(started) == 1
+    monkeypatch.delenv("SAILS_VIEW_ONLY")
+    bundling.make_download(place, "fp32")
+    monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
+    assert downloads(visit())[-1].startswith("Download the zip file")
 
 
 # --- a job ----------------------------------------------------------------------------------------
@@ -213,18 +260,18 @@ def test_an_unknown_error_shows_the_last_lines_of_the_log_as_they_are(place):
 
 @pytest.mark.usefixtures("started")
 def test_a_failed_proof_shows_its_reasons_and_the_answers_that_differ(place):
-    measured = certificate_of(
-        place, passed=False, reasons=[f"2 of 24 answers differ, {HOSTILE}."], identical_answers=22
-    )
-    (place.onnx_model / CERTIFICATE).unlink()
+    measured = certify(place.onnx_model, passed=False, reasons=(f"2 of 24 answers differ, {HOSTILE}.",))
+    (place.onnx_model / "certificate.json").unlink()
     job = exporting.export_current(place)
     status = job.written_status()
-    results = status.results.model_copy(update={"certificate": measured})
+    certificates = {"fp32": asdict(measured), "int8": {"passed": "perhaps"}}
+    results = status.results.model_copy(update={"certificates": certificates})
     failure = Failure(kind="verification", message="It does not answer like the original.")
     job.write_status(status.model_copy(update={"state": "failed", "failure": failure, "results": results}))
-    said = text(visit(job=job.id)).replace("\u2060", "")
-    assert f"2 of 24 answers differ, {HOSTILE}." in said
-    assert "❌ Not good. All must be the same" in said
+    page = visit(job=job.id)
+    assert f"2 of 24 answers differ, {HOSTILE}." in text(page)
+    assert "What was compared: full precision" in [expander.label for expander in page.expander]
+    assert "full precision and 8-bit: failed the proof" in text(page)
 
 
 @pytest.mark.usefixtures("place")
@@ -248,33 +295,52 @@ def test_earlier_exports_are_listed_with_their_ends(place):
 # --- the certificate ------------------------------------------------------------------------------
 
 
-def test_each_figure_stands_there_with_its_threshold_and_whether_it_is_good(place):
-    certificate_of(place)
+def test_each_variant_has_a_certificate_with_figures_and_what_they_must_be(place):
+    certify(place.onnx_model)
+    add_variant(place.onnx_model)
+    certify(place.onnx_model, "int8")
     page = visit()
-    assert "It answers like the original." in text(page)
-    assert [metric.value for metric in page.metric] == ["24 of 24", "100.00%", "less than 0.00001"]
-    assert text(page).count("✅ Good.") == 3
-    assert "At least 99.9% of the 812 places" in text(page)
+    assert [tab.label for tab in page.tabs] == ["Full precision", "8-bit"]
+    full, small = page.tabs
+    figures = [metric.value.replace("\\", "") for metric in full.metric]
+    assert figures[:3] == ["24 of 24", "99.91%", "less than 0.00001"]
+    assert len(small.metric) == 4
     assert "At most 0.001 is allowed." in text(page)
+    assert text(page).count("✅ Good.") == 8
+    assert downloads(page)[:2] == ["Download the certificate as a page"] * 2
+
+
+def downloads(page: AppTest) -> list[str]:
+    return [element.proto.label for element in page.get("download_button")]
+
+
+def test_speed_stands_side_by_side_with_a_sentence(place):
+    certify(place.onnx_model)
+    add_variant(place.onnx_model)
+    certify(place.onnx_model, "int8")
+    page = visit()
+    assert "**Full precision** is 2.0 times as fast, **8-bit** is 4.4 times as fast." in text(page)
+    table = page.table[0].value
+    assert list(table["Word pieces a second"]) == ["12.5", "25.0", "55.0"]
+    assert list(table["Size"]) == ["538 MB", "540 MB", "150 MB"]
+
+
+def test_without_measured_speed_there_is_no_such_part(place):
+    certify(place.onnx_model, speed=None, original_speed=None)
+    assert "How fast is it?" not in [header.value for header in visit().header]
 
 
 def test_both_answers_stand_side_by_side_as_they_are(place):
-    certificate_of(place)
+    certify(place.onnx_model, examples=(Example(HOSTILE, "A value.", HOSTILE),))
     page = visit()
     raw = "\n".join(element.value for element in page.markdown)
     assert "![x](" not in raw
-    assert text(page).replace("\u2060", "").count(HOSTILE) == 2
-
-
-def test_an_answer_that_differs_by_a_tie_is_explained(place):
-    certificate_of(place, identical_answers=23)
-    said = text(visit())
-    assert "✅ Good. All must be the same" in said
-    assert "Those that differ here are such ties." in said
+    assert text(page).count(HOSTILE) == 2
+    assert not any(element.allow_html for element in page.markdown)
 
 
 @pytest.mark.parametrize(
-    ("certificate", "said"),
+    ("content", "said"),
     [
         (None, "Not verified."),
         ("{", "Not verified."),
@@ -285,61 +351,125 @@ def test_an_answer_that_differs_by_a_tie_is_explained(place):
         ({"created": "yesterday"}, "Measured yesterday"),
     ],
 )
-def test_a_certificate_that_is_missing_damaged_or_foreign_is_said_to_be_so(place, certificate, said):
-    if isinstance(certificate, dict):
-        certificate_of(place, **certificate)
-    elif certificate is not None:
-        (place.onnx_model / CERTIFICATE).write_text(certificate)
+def test_a_certificate_that_is_missing_damaged_or_foreign_is_said_to_be_so(place, content, said):
+    if isinstance(content, dict):
+        made = asdict(certify(place.onnx_model))
+        (place.onnx_model / "certificate.json").write_text(json.dumps({**made, **content}))
+    elif content is not None:
+        (place.onnx_model / "certificate.json").write_text(content)
     page = visit()
     assert said in text(page)
     assert not page.error
 
 
-def test_a_figure_is_good_only_within_its_threshold():
-    from sails.onnx.verify import certificate_from
-
-    content = {
-        "passed": False,
-        "reasons": ["x"],
-        "max_logit_difference": 0.5,
-        "mean_logit_difference": 0.1,
-        "next_token_agreement": 0.95,
-        "identical_answers": 3,
-        "prompts": 8,
-        "positions": 100,
-        "source_fingerprint": None,
-        "created": "",
-        "examples": [],
-        "seconds": 1,
-    }
-    assert [figure.good for figure in figures(certificate_from(content))] == [False, False, False]
+# --- kept apart -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("examples", ["x", [7], [None], [["a"]], [{"prompt": "p"}], 3, None])
-def test_examples_that_are_none_make_no_certificate(examples):
-    from sails.onnx.verify import certificate_from
-
-    numbers = ("max_logit_difference", "mean_logit_difference", "next_token_agreement", "seconds")
-    counts = ("identical_answers", "prompts", "positions")
-    content = {**dict.fromkeys((*numbers, *counts), 1), "passed": True, "reasons": [], "created": ""}
-    content |= {"source_fingerprint": None, "examples": examples}
-    with pytest.raises((KeyError, TypeError, ValueError)):
-        certificate_from(content)
+@pytest.fixture
+def apart(place):
+    certify(place.onnx_model)
+    add_variant(place.onnx_model, apart=True)
+    certify(place.onnx_model, "int8", apart=True, reasons=(f"2 of 24 answers differ, {HOSTILE}.",))
+    return place
 
 
-# --- files ----------------------------------------------------------------------------------------
+def test_one_that_failed_is_kept_apart_with_its_reasons_and_is_not_offered(apart):
+    page = visit()
+    assert "❌ The 8-bit model failed its certificate" in [header.value for header in page.header]
+    assert f"2 of 24 answers differ, {HOSTILE}." in text(page)
+    assert "**Full precision**, " in text(page)
+    assert not page.radio
+    assert apart.situation().onnx.present
+
+
+def test_it_takes_its_place_only_after_a_second_thought_and_keeps_saying_that_it_failed(apart):
+    page = button(visit(), "Use it all the same").click().run()
+    assert "takes its place although it failed" in text(page)
+    assert variants.look_at_failed(apart.onnx_model, None)
+    page = button(page, "Yes, use it").click().run()
+    assert not variants.look_at_failed(apart.onnx_model, None)
+    assert variants.look(apart.onnx_model, None)["int8"].certified is False
+    said = text(page)
+    assert "❌ Its certificate failed" in said
+    assert f"2 of 24 answers differ, {HOSTILE}." in said
+    page = page.radio(key="onnx_zip_variant").set_value("int8").run()
+    assert "Make the zip file" not in labels(page)
+    page = page.checkbox(key="onnx_insist_int8").check().run()
+    assert "Make the zip file" in labels(page)
+
+
+def test_who_changes_their_mind_leaves_it_where_it_is_and_who_wants_deletes_it(apart):
+    page = button(visit(), "Use it all the same").click().run()
+    page = button(page, "No, leave it as it is").click().run()
+    assert variants.look_at_failed(apart.onnx_model, None)
+    page = button(page, "Delete it").click().run()
+    page = button(page, "Yes, delete it").click().run()
+    assert not variants.look_at_failed(apart.onnx_model, None)
+    assert not page.error
+
+
+# --- handing it over ------------------------------------------------------------------------------
+
+
+def test_the_zip_file_is_made_of_the_8_bit_model_and_offered_until_the_model_changes(place):
+    certify(place.onnx_model)
+    add_variant(place.onnx_model)
+    certify(place.onnx_model, "int8")
+    page = visit()
+    assert page.radio(key="onnx_zip_variant").value == "int8"
+    assert "python chat.py" in text(page)
+    page = button(page, "Make the zip file").click().run()
+    assert not page.error
+    (made,) = (place.jobs / bundling.DOWNLOADS).glob("*.zip")
+    assert "model-int8/chat.py" in zipfile.ZipFile(made).namelist()
+    assert downloads(page)[-1].startswith("Download the zip file (")
+    page = page.radio(key="onnx_zip_variant").set_value("fp32").run()
+    page = button(page, "Make the zip file").click().run()
+    assert len(list((place.jobs / bundling.DOWNLOADS).glob("*.zip"))) == 2
+    certify(place.onnx_model, "int8", seconds=99)
+    page = visit()
+    page = button(page, "Make the zip file").click().run()
+    assert not made.exists()
+    assert len(list((place.jobs / bundling.DOWNLOADS).glob("*.zip"))) == 2
+
+
+def test_one_that_nobody_verified_leaves_only_when_somebody_insists(place):
+    page = visit()
+    assert "Make the zip file" not in labels(page)
+    page = page.checkbox(key="onnx_insist_fp32").check().run()
+    page = button(page, "Make the zip file").click().run()
+    assert downloads(page) == [label for label in downloads(page) if label.startswith("Download the zip")]
+    assert len(list((place.jobs / bundling.DOWNLOADS).glob("*.zip"))) == 1
+
+
+def test_a_damaged_model_is_not_packed_and_that_is_a_sentence(place):
+    certify(place.onnx_model)
+    os.truncate(place.onnx_model / "model.onnx", 1000)
+    page = button(visit(), "Make the zip file").click().run()
+    assert "model.onnx is damaged: it has 1,000 of" in text(page)
+    assert "Earlier exports" in [header.value for header in page.header]
+
+
+def test_a_zip_file_too_large_for_memory_is_copied_instead_of_downloaded(place, monkeypatch):
+    certify(place.onnx_model)
+    made = bundling.make_download(place, "fp32")
+    monkeypatch.setattr(locks, "available_memory", lambda: 1000)
+    page = visit()
+    assert f"Copy the file {made.path} instead." in text(page)
+    assert downloads(page) == ["Download the certificate as a page"]
 
 
 def test_folder_files_and_sizes_are_listed(place):
+    add_variant(place.onnx_model)
     page = visit()
-    table = page.table[0].value
-    assert "`model.onnx`" in set(table["File"])
+    table = page.table[-1].value
+    assert list(table["File"]).count("`model.onnx`") == 2
     assert f"`{place.onnx_model}`" in text(page)
-    assert page.get("download_button")[0].proto.label.startswith("Download all as one zip file (")
 
 
-def test_a_model_too_large_for_memory_offers_its_folder_instead_of_a_download(place):
-    os.truncate(place.onnx_model / "model.onnx", 2**42)
+def test_the_page_stands_when_the_model_vanishes_while_it_is_read(place):
     page = visit()
-    assert f"Copy the folder {place.onnx_model} instead." in text(page)
-    assert not page.get("download_button")
+    shutil.rmtree(place.onnx_model)
+    page = page.run()
+    assert "There is no ONNX model yet" in page.header[0].value
+    assert not page.exception
