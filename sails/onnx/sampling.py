@@ -61,10 +61,7 @@ def next_scores(logits: np.ndarray, token_ids: Sequence[int] | np.ndarray, sampl
     if 0 < sampling.top_k < scores.size:
         scores[scores < np.partition(scores, -sampling.top_k)[-sampling.top_k]] = -np.inf
     if sampling.top_p < 1:
-        order = np.argsort(scores, kind="stable")
-        tail = np.cumsum(_softmax(scores[order])) <= 1 - sampling.top_p
-        tail[-1] = False  # the likeliest token always stays
-        scores[order[tail]] = -np.inf
+        _cut_tail(scores, 1 - sampling.top_p)
     return scores
 
 
@@ -75,10 +72,29 @@ def choose(scores: np.ndarray, sampling: Sampling, random: np.random.Generator) 
         raise ModelLoadError("The model computes values that are not numbers.", "Export the model again.")
     if sampling.temperature == 0:
         return best
-    reached = np.cumsum(_softmax(scores))
+    reached = np.cumsum(_softmax(scores).astype(np.float64))
     return int(np.searchsorted(reached, random.random() * reached[-1], side="right"))
 
 
+def _cut_tail(scores: np.ndarray, tail: float) -> None:
+    """Rules out the least likely tokens that together have at most this share; the likeliest always stays.
+
+    What has less than the tail's share of an even distribution is surely in it, so that only the rest, mostly
+    a few hundred of many thousand tokens, has to be sorted.
+    """
+    shares = _softmax(scores)
+    rest = np.flatnonzero(shares > tail / shares.size)
+    order = rest[np.argsort(shares[rest], kind="stable")]
+    before = shares.sum(dtype=np.float64) - shares[rest].sum(dtype=np.float64)
+    out = before + np.cumsum(shares[order].astype(np.float64)) <= tail
+    kept = order[~out] if not out.all() else order[-1:]
+    if not kept.size:
+        kept = scores.argmax(keepdims=True)
+    values = scores[kept]
+    scores.fill(-np.inf)
+    scores[kept] = values
+
+
 def _softmax(scores: np.ndarray) -> np.ndarray:
-    shares = np.exp((scores - scores.max()).astype(np.float64))
-    return shares / shares.sum()
+    shares = np.exp(scores - scores.max())
+    return shares / shares.sum(dtype=np.float64).astype(shares.dtype)
