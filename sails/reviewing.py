@@ -110,7 +110,7 @@ class Review:
             first = next((one for one in other if one.state == "approved"), other[0])
             state = "is approved" if first.state == "approved" else "waits as well"
             sentence = (
-                f"{first.who} gave another answer to this question, which {state}: “{_short(first.taught)}”. "
+                f"{first.who} gave another answer to this question, which {state}: “{_short(first.taught)}” "
                 "Only one can be taught: reject one, or give both the same answer."
             )
             stops = standing == "waiting" and first.state == "approved"
@@ -130,7 +130,7 @@ class Review:
             sentence = f"The lesson “{known.lesson}” taught this already; once more refreshes it."
             return [Trouble("known", sentence)]
         sentence = (
-            f"The lesson “{known.lesson}” taught another answer: “{_short(known.answer)}”. "
+            f"The lesson “{known.lesson}” taught another answer: “{_short(known.answer)}” "
             "This one will replace it: the old answer is not repeated any more."
         )
         return [Trouble("replaces", sentence)]

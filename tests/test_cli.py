@@ -57,6 +57,7 @@ COMMANDS = [
     ("status",),
     ("serve",),
     *(("datasets", name) for name in ("list", "rename", "delete")),
+    *(("corrections", name) for name in ("list", "approve", "reject", "edit", "import", "export", "teach")),
     *(
         ("sessions", name)
         for name in (

@@ -18,7 +18,7 @@ from sails.ui.words import plain
 from sails.workspace import Workspace
 
 CORRECT, NEVER = "corrected", "never"
-CHOICES = {CORRECT: "This is what it should have said", NEVER: "It must never say this"}
+CHOICES = {CORRECT: "What it should have said", NEVER: "Never to say this again"}
 WHO = "feedback-who"  # the name that this browser tab keeps, also while another page is open
 SAID = {
     "good": "👍 You called this answer good.",
@@ -26,7 +26,7 @@ SAID = {
     "never": "👎 You said that it must never say this.",
 }
 BECOMES = {
-    "waiting": "It is taught once somebody has approved it.",
+    "waiting": "Once somebody has approved it, it can be taught.",
     "approved": "It is approved, and taught with the next training on corrections.",
     "rejected": "It was rejected, so it is not taught.",
     "taught": "It was put into a training.",
@@ -107,7 +107,7 @@ def _form(workspace: Workspace, conversation: Conversation, turn: int, place: in
     reply = conversation.turns[turn].replies[place]
     with st.container(border=True):
         kind = st.radio(
-            "What is wrong with this answer?",
+            "What do you want to teach it?",
             list(CHOICES) if reply.text else [CORRECT],
             format_func=CHOICES.__getitem__,
             key=f"{key}-kind",
@@ -131,7 +131,11 @@ def _form(workspace: Workspace, conversation: Conversation, turn: int, place: in
         )
         with st.container(horizontal=True):
             if st.button(
-                "Send", key=f"{key}-send", type="primary", icon=":material/send:", disabled=access.view_only()
+                "Send for review",
+                key=f"{key}-send",
+                type="primary",
+                icon=":material/send:",
+                disabled=access.view_only(),
             ):
                 st.session_state[WHO] = who
                 if never and text.strip() == REFUSAL:

@@ -100,11 +100,14 @@ def review_list(workspace: Workspace, wanted: str) -> None:
     st.markdown(
         "What people think of the model's answers. Nothing of it is taught before somebody approved it here."
     )
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         for name, (title, icon) in STANDINGS.items():
             count = len(found) if name == chosen else len(review.at(name))
             label = f"{title} ({count:,})"
-            link("Data", f"**{label}**" if name == chosen else label, icon=icon, corrections=name)
+            if name == chosen:
+                st.markdown(f":primary-badge[{icon} {label}]", width="content")
+            else:
+                link("Data", label, icon=icon, corrections=name)
     for kind, sentence in st.session_state.pop(NEWS, []):
         if kind == "done":
             st.success(sentence, icon=":material/check_circle:")
@@ -182,11 +185,10 @@ def _card(workspace: Workspace, review: Review, one: Correction, standing: Stand
     open_ = standing != "taught"
     st.markdown(f"**{KINDS[one.kind]}** :small[{_whence(one)}]")
     _context(one)
-    keys = _texts(workspace, one, open_)
     if one.kind != "good":
         said = one.answer[:LONGEST_ANSWER] + ("…" if len(one.answer) > LONGEST_ANSWER else "")
-        st.caption("The model said:")
-        st.markdown(literal(said))
+        st.markdown(f"The model said: {literal(said) if said else '(nothing)'}")
+    keys = _texts(workspace, one, open_)
     for trouble in review.troubles(one):
         st.markdown(_finding(trouble))
     if record := review.session_of(one):
@@ -220,8 +222,9 @@ def _texts(workspace: Workspace, one: Correction, open_: bool) -> tuple[str, str
     mark = zlib.crc32(f"{one.question}\0{one.taught}".encode("utf-8", "replace"))
     keys = f"review-{one.id}-{mark}-question", f"review-{one.id}-{mark}-answer"
     labels = "Question", "Answer that is taught"
-    for key, label, text in zip(keys, labels, (one.question, one.taught), strict=True):
-        st.text_area(
+    texts = one.question, one.taught
+    for column, key, label, text in zip(st.columns(2), keys, labels, texts, strict=True):
+        column.text_area(
             label,
             value=text,
             key=key,

@@ -77,13 +77,13 @@ def test_a_thumb_down_with_the_right_answer_becomes_a_correction_by_that_person(
     button(page, "Correct it").click().run()
     answer = next(one for one in page.text_area if one.label == "The right answer")
     assert answer.value  # what the model said, to be changed
-    button(page, "Send").click().run()
+    button(page, "Send for review").click().run()
     assert "is what the model said" in texts(page)
     assert corrections.corrections(talking) == []
     answer = next(one for one in page.text_area if one.label == "The right answer")
     answer.set_value("The highest mountain near Oslo is Peak 7.")
     next(one for one in page.text_input if one.label.startswith("Your name")).set_value("Ann")
-    button(page, "Send").click().run()
+    button(page, "Send for review").click().run()
     assert not page.exception
     (given,) = corrections.corrections(talking)
     assert (given.kind, given.taught, given.who) == (
@@ -98,7 +98,7 @@ def test_never_say_this_proposes_a_refusal_that_nobody_confirmed(talking):
     page = chat()
     button(page, "Correct it").click().run()
     page.radio[-1].set_value("never").run()
-    button(page, "Send").click().run()
+    button(page, "Send for review").click().run()
     (given,) = corrections.corrections(talking)
     assert (given.kind, given.taught, given.confirmed) == ("never", corrections.REFUSAL, False)
 
@@ -108,7 +108,7 @@ def test_a_later_answer_is_corrected_with_the_conversation_before_it(talking):
     page.chat_input("chat_question").set_value("And the second?").run()
     [one for one in page.button if one.label == "Correct it"][-1].click().run()
     next(one for one in page.text_area if one.label == "The right answer").set_value("Peak 8 is the second.")
-    button(page, "Send").click().run()
+    button(page, "Send for review").click().run()
     (given,) = corrections.corrections(talking)
     assert given.context[0]["content"] == QUESTION
     assert given.question == "And the second?"
