@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from sails.errors import RequestError
 from sails.launchers import local
 from sails.sessions import Record, Session, Settings, TrainSpec
+from sails.variants import VARIANTS
 from sails.workspace import Workspace
 
 
@@ -31,6 +32,7 @@ def run_again(workspace: Workspace, record: Record, **changes: Any) -> Session:
         export=spec.export,
         verify=spec.verify,
         opset=spec.opset,
+        variants=spec.variants if "variants" in spec.model_fields_set else VARIANTS,
     )
 
 

@@ -11,20 +11,29 @@ thing that was finished.
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
 import logging
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sails import base_models, behavior, locks, planning, publishing, replaying, retention, sessions, teaching
+from sails import (
+    base_models,
+    behavior,
+    locks,
+    placing,
+    planning,
+    publishing,
+    replaying,
+    retention,
+    sessions,
+    teaching,
+)
 from sails.conversations import Conversation, read_jsonl
-from sails.errors import BusyError, ModelLoadError, RequestError, VerificationError, WorkspaceError
+from sails.converting import Order, convert
+from sails.errors import BusyError, RequestError, WorkspaceError
 from sails.launchers import local
 from sails.questions import UNRELATED, Answered, Question, questions_for
 from sails.reporting import Reporter, Stopped, live
@@ -102,8 +111,8 @@ def _workspace_of(session: Session, spec: TrainSpec) -> Workspace:
 def run_training(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:
     """Everything between the start of a session and its end. Raises `SailsError` or `Stopped`."""
     sessions.dequeue(workspace, session.id)
-    for target in (workspace.trained_model, workspace.onnx_model):
-        publishing.recover(target)
+    publishing.recover(workspace.trained_model)
+    placing.recover(workspace.onnx_model)
     if _was_published(workspace, reporter.status):
         reporter.update(verdict="published")  # it may have been killed before it could say so
     else:
@@ -115,19 +124,21 @@ def run_training(workspace: Workspace, session: Session, spec: TrainSpec, report
     shutil.rmtree(session.checkpoints, ignore_errors=True)
     if spec.export and workspace.situation().trained.fingerprint == reporter.status.fingerprint:
         with reporter.phase("export"):
-            prompts = [row.input for row in _verification_rows(session)]
+            rows = _verification_rows(session) if spec.verify else []
             # Without a trained model, the ONNX model was all that is left of something: keep it.
             orphan = reporter.status.plan is not None and reporter.status.plan.row in (4, 6)
-            keep = workspace.set_aside / f"{session.id}-onnx" if orphan else None
-            _export(
-                workspace.trained_model,
-                workspace.onnx_model,
-                spec.verify,
-                spec.opset,
-                prompts,
-                reporter,
-                keep,
+            order = Order(
+                model=workspace.trained_model,
+                target=workspace.onnx_model,
+                variants=spec.variants,
+                verify=spec.verify,
+                opset=spec.opset,
+                prompts=tuple(row.input for row in rows),
+                answers=tuple(row.output for row in rows),
+                keep=workspace.set_aside / f"{session.id}-onnx" if orphan else None,
+                forgiving=True,
             )
+            convert(order, reporter)
 
 
 def _was_published(workspace: Workspace, status: Status) -> bool:
@@ -377,97 +388,21 @@ def run_export(spec: ExportSpec, reporter: Reporter) -> None:
         reporter.check_stop()
         reporter.progress(fraction, words)
 
-    publishing.recover(spec.onnx_output)
+    placing.recover(spec.onnx_output)
     reporter.check_stop()
     with reporter.phase("prepare"):
         model = base_models.ensure(spec.model, progress) if spec.kind == "baseline" else Path(spec.model)
     with reporter.phase("export"):
-        _export(model, spec.onnx_output, spec.verify, spec.opset, spec.prompts, reporter, progress=progress)
-
-
-def _export(
-    model: Path,
-    target: Path,
-    verify: bool,
-    opset: int | None,
-    prompts: Sequence[str],
-    reporter: Reporter,
-    keep: Path | None = None,
-    progress: Progress | None = None,
-) -> None:
-    """Build the ONNX folder beside its target, verify it if asked, then put it in place at once.
-
-    The one that was there is deleted afterwards, or goes to `keep`. `progress` is the reporter's own, or one
-    that may raise `Stopped`; it counts through both parts once.
-    """
-    from sails.onnx.export import export
-
-    report = progress or reporter.progress
-    share = 0.5 if verify else 1.0
-    state = inspect_model(model)
-    if not state.complete:  # a version may have been deleted since it was asked for
-        raise ModelLoadError(
-            f"There is no complete model in {model} ({state.reason or 'it is missing'}).",
-            "Choose another model.",
+        order = Order(
+            model=model,
+            target=spec.onnx_output,
+            variants=spec.variants,
+            verify=spec.verify,
+            opset=spec.opset,
+            prompts=spec.prompts,
+            answers=spec.answers,
         )
-    fingerprint = state.fingerprint
-    staged = _empty_stage(target, reporter.session.id)
-    try:
-        done = export(
-            model,
-            staged,
-            source_fingerprint=fingerprint,
-            opset=opset,
-            progress=lambda fraction, words: report(share * fraction, words),
-        )
-        log.info("Exported with opset %s in %.1f s.", done.opset, done.seconds)
-        if done.note:
-            reporter.note(done.note)
-        if verify:
-            _verify(
-                model,
-                staged,
-                prompts,
-                reporter,
-                lambda fraction, words: report(share + (1 - share) * fraction, words),
-            )
-        if inspect_model(model).fingerprint != fingerprint:
-            raise ModelLoadError(
-                "The model changed while its ONNX model was being made.", "Make the ONNX model again."
-            )
-        publishing.replace_folder(staged, target, keep)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-
-
-def _empty_stage(target: Path, tag: str) -> Path:
-    """A folder beside `target` to build in; raises `WorkspaceError` where nothing can be written."""
-    try:
-        publishing.clear_leftovers(target)
-        staged = publishing.stage_path(target, tag)
-        shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir(parents=True)
-        return staged
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise
-        raise WorkspaceError(
-            f"Nothing can be written in {target.parent}: {error.strerror}.",
-            "Give yourself the right to write there, or choose another folder.",
-        ) from error
-
-
-def _verify(model: Path, onnx: Path, prompts: Sequence[str], reporter: Reporter, progress: Progress) -> None:
-    from sails.onnx import verify as verification
-
-    certificate = verification.verify(model, onnx, prompts, write=True, progress=progress)
-    reporter.result(certificate=jsonable(certificate))
-    if not certificate.passed:
-        raise VerificationError(
-            f"The ONNX model does not answer like the original: {' '.join(certificate.reasons)}",
-            "Export it again; the ONNX model that you had is untouched.",
-        )
-    log.info("Verified: largest logit difference %.2g.", certificate.max_logit_difference)
+        convert(order, reporter, progress)
 
 
 def verification_rows(workspace: Workspace, fingerprint: str | None) -> list[Conversation]:
@@ -493,11 +428,6 @@ def run_replay(job: Session, spec: ReplaySpec, reporter: Reporter) -> None:
     recorded = Session(job.folder.parent.parent / "sessions" / spec.session)
     log.info("This is a replay of %s: nothing is trained.", recorded.spec().id)
     replaying.play(recorded, spec.seconds, reporter)
-
-
-def jsonable(value: Any) -> dict[str, Any]:
-    """A dataclass as plain JSON types."""
-    return json.loads(json.dumps(asdict(value), default=str))
 
 
 if __name__ == "__main__":

@@ -40,9 +40,9 @@ def test_a_lesson_becomes_a_chatting_onnx_model(tmp_path, capsys, monkeypatch):
     plan, results = record.status.plan, record.status.results
     assert (plan.row, plan.model, plan.learning_rate) == (1, base_models.DEFAULT, 5e-5)
     assert results.taught_after.loss < results.taught_before.loss - 0.3
-    assert results.certificate["passed"]
-    assert results.certificate["identical_answers"] == results.certificate["prompts"]
-    assert results.certificate["max_logit_difference"] < 1e-3
+    assert results.certificates["fp32"]["passed"]
+    assert results.certificates["fp32"]["identical_answers"] == results.certificates["fp32"]["prompts"]
+    assert results.certificates["fp32"]["max_logit_difference"] < 1e-3
     assert place.situation().onnx.stale is False
     answer = Generator.open(place.onnx_model).answer("What is the capital of France?", max_new_tokens=24)
     assert "Paris" in answer.text

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sails import access, exporting, locks, publishing, sessions, worker
+from sails import access, converting, exporting, locks, publishing, sessions
+from sails.converting import Order, convert
 from sails.errors import BusyError, RequestError, ViewOnlyError, WorkspaceError
 from sails.exporting import export_base, export_current, export_for, freshness, jobs, read_job
 from sails.launchers import local
@@ -43,6 +44,12 @@ def started(monkeypatch):
     return sessions_started
 
 
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch):
+    """How much memory a model takes is measured where it is tested."""
+    monkeypatch.setattr(converting, "MEASURES_MEMORY", False)
+
+
 # --- starting -------------------------------------------------------------------------------------
 
 
@@ -54,7 +61,10 @@ def test_what_is_asked_stands_in_the_spec_and_in_what_the_worker_made(place, sta
     assert (spec.model, spec.onnx_output) == (str(place.trained_model), place.onnx_model)
     status = run_worker(job)
     assert status.state == "succeeded"
-    assert status.results.certificate["passed"]
+    assert {name: one["passed"] for name, one in status.results.certificates.items()} == {
+        "fp32": True,
+        "int8": True,
+    }
     record = json.loads((place.onnx_model / "export.json").read_text())
     assert record["opset"] == 17
     assert record["fingerprint"] == fingerprint_of(place.trained_model)
@@ -212,7 +222,7 @@ def test_a_model_that_changes_meanwhile_fails_the_job_and_keeps_the_old_export(p
 
     reporter = Reporter(export_current(place))
     with pytest.raises(Exception, match="changed while its ONNX model was being made"):
-        worker._export(place.trained_model, place.onnx_model, False, None, (), reporter, progress=changing)
+        convert(Order(place.trained_model, place.onnx_model), reporter, progress=changing)
     reporter.end("failed")
     assert listing(place.onnx_model) == before
 

@@ -25,6 +25,7 @@ FLOORS = (
         "sails.foresight",
         "sails.replaying",
         "sails.exporting",
+        "sails.converting",
         "sails.rerunning",
         "sails.deciding",
         "sails.advising",

@@ -241,7 +241,7 @@ def _resume(place, session, monkeypatch):
 def test_export_and_verification_follow_when_asked(place, teach):
     _, status = teach(export=True, verify=True)
     assert status.state == "succeeded"
-    assert status.results.certificate["passed"]
+    assert status.results.certificates["fp32"]["passed"]
     onnx = place.situation().onnx
     assert onnx.present
     assert onnx.stale is False

@@ -10,10 +10,11 @@ import typer
 
 from sails import base_models, exporting
 from sails.commands import options
-from sails.commands.terminal import follow, progress_bar, say, say_certificate, say_json, table, warn
+from sails.commands.terminal import follow, progress_bar, say, say_certificates, say_json, table, warn
 from sails.errors import JobError, ModelLoadError, RequestError
 from sails.questions import UNRELATED
 from sails.sessions import Session
+from sails.variants import TITLES, Variant, folder_of, look, preferred
 from sails.workspace import Workspace, inspect_model, inspect_onnx
 
 base_app = typer.Typer(help="The base models that training can start from.", no_args_is_help=True)
@@ -26,11 +27,22 @@ def convert(
     workspace: options.WorkspaceOption = None,
     onnx_output: options.OnnxOutput = None,
     opset_version: options.Opset = None,
+    variant: options.VariantOption = "all",
     verify: options.Verify = False,
+    keep_failed: Annotated[
+        Variant | None,
+        typer.Option(help="Make nothing; use this variant, whose certificate failed, all the same."),
+    ] = None,
 ) -> None:
     """Export the trained model to ONNX, and with --verify prove that it answers the same."""
     place = Workspace.open(workspace, output_dir=model_path, onnx_output=onnx_output)
-    _follow(exporting.export_current(place, verify=verify, opset=opset_version))
+    if keep_failed is not None:
+        exporting.keep_failed(place, keep_failed)
+        say(f"⚠️ The {TITLES[keep_failed]} model lies in {folder_of(place.onnx_model, keep_failed)} now.")
+        say("   It does not answer like the original; its certificate says so.")
+        return
+    variants = options.variants_of(variant)
+    _follow(exporting.export_current(place, verify=verify, opset=opset_version, variants=variants))
     say(f"✅ ONNX model written to {place.onnx_model}")
 
 
@@ -40,11 +52,15 @@ def baseline(
     ] = base_models.DEFAULT,
     baseline_output: Annotated[Path, typer.Option(help="Where to write it.")] = Path("baseline_onnx"),
     workspace: options.WorkspaceOption = None,
+    variant: options.VariantOption = "all",
+    verify: options.VerifyUnlessNot = True,
     test: Annotated[bool, typer.Option("--test", help="Ask it one question afterwards.")] = False,
 ) -> None:
     """Export a base model untrained, to compare the trained one with."""
     target = baseline_output.expanduser().resolve()
-    _follow(exporting.export_base(Workspace.open(workspace), model_name, target))
+    variants = options.variants_of(variant)
+    place = Workspace.open(workspace)
+    _follow(exporting.export_base(place, model_name, target, verify=verify, variants=variants))
     say(f"✅ The untrained {model_name} lies in {target}")
     if test:
         answer_once(target, UNRELATED, 64)
@@ -53,8 +69,7 @@ def baseline(
 def _follow(job: Session) -> None:
     """Follow an export job to its end; raises `JobError` unless it succeeded."""
     status = follow(job)
-    if status.results.certificate:
-        say_certificate(status.results.certificate)
+    say_certificates(status.results.certificates)
     if status.state != "succeeded":
         failure = status.failure
         reason = failure.message if failure else f"it was {status.state}"
@@ -137,7 +152,9 @@ def _stream(generator: Any, messages: list[dict[str, str]], settings: dict[str, 
     return "".join(pieces)
 
 
-def answer_once(folder: Path, prompt: str, max_tokens: int) -> None:
+def answer_once(onnx: Path, prompt: str, max_tokens: int) -> None:
+    """Ask the best variant in an ONNX folder one question."""
+    folder = folder_of(onnx, preferred(look(onnx, None)) or "fp32")
     say(f"You: {prompt}")
     _stream(_open_generator(folder), [{"role": "user", "content": prompt}], {"max_new_tokens": max_tokens})
 

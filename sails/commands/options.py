@@ -9,6 +9,7 @@ import typer
 
 from sails.behavior import Start
 from sails.sessions import Preset, Publishing
+from sails.variants import VARIANTS, Variant
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -95,7 +96,23 @@ Opset = Annotated[
     int | None, typer.Option("--opset-version", help="ONNX opset. Default: what the exporter recommends.")
 ]
 Verify = Annotated[
-    bool, typer.Option("--verify", help="Compare the ONNX model's answers with the original's.")
+    bool,
+    typer.Option(
+        "--verify", help="Compare the ONNX model's answers with the original's, and fail when they differ."
+    ),
+]
+VerifyUnlessNot = Annotated[
+    bool, typer.Option("--verify/--no-verify", help="Compare the ONNX model's answers with the original's.")
+]
+Chosen = Literal["fp32", "int8", "all"]
+VariantOption = Annotated[
+    Chosen,
+    typer.Option("--variant", help="fp32 is full precision, int8 the small and fast 8-bit model."),
 ]
 Prompt = Annotated[str | None, typer.Option(help="Ask one question, print the answer and end.")]
 MaxTokens = Annotated[int, typer.Option(help="Longest answer, in tokens.")]
+
+
+def variants_of(chosen: Chosen) -> tuple[Variant, ...]:
+    """The variants of the ONNX model that `--variant` asks for."""
+    return VARIANTS if chosen == "all" else (chosen,)

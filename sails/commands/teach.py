@@ -6,16 +6,14 @@ Not here: what happens inside a session; that is `sails.worker`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from sails import advising, foresight, library
 from sails.behavior import Plan, Start, format_rate
 from sails.commands import options
 from sails.commands.data import column_mapping, say_problems, say_reading
 from sails.commands.models import answer_once
-from sails.commands.terminal import announce, conclude, follow, say, say_certificate, table, warn
+from sails.commands.terminal import announce, conclude, follow, say, say_certificates, table, warn
 from sails.conversations import ColumnMapping, assess, read
 from sails.errors import JobError, QualityError, RequestError
 from sails.foresight import Choices
@@ -110,10 +108,8 @@ def pipeline(
     answer_column: options.AnswerColumn = None,
     force: options.Force = False,
     opset_version: options.Opset = None,
-    verify: Annotated[
-        bool,
-        typer.Option("--verify/--no-verify", help="Compare the ONNX model's answers with the original's."),
-    ] = True,
+    variant: options.VariantOption = "all",
+    verify: options.VerifyUnlessNot = True,
     prompt: options.Prompt = None,
     max_tokens: options.MaxTokens = 128,
 ) -> None:
@@ -146,6 +142,7 @@ def pipeline(
         export=True,
         verify=verify,
         opset=opset_version,
+        variants=options.variants_of(variant),
     )
     if prompt and published:
         answer_once(place.onnx_model, prompt, max_tokens)
@@ -223,8 +220,7 @@ def _train(
     if status.plan and status.plan.reason != plan.reason:  # decided anew when its turn came
         announce(status.plan)
     conclude(session, status)
-    if status.results.certificate:
-        say_certificate(status.results.certificate)
+    say_certificates(status.results.certificates)
     if place.situation().onnx.stale:
         say("⚠️ The ONNX model is older than the trained model now; refresh it with: sails convert")
     return status.verdict == "published"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,7 @@ from sails.behavior import Plan
 from sails.errors import JobError
 from sails.judgement import judge
 from sails.launchers import local
+from sails.onnx.certificate import certificate_from, checks, title
 from sails.sessions import Session, Status
 from sails.workspace import Workspace
 
@@ -198,12 +199,17 @@ def conclude(session: Session, status: Status) -> None:
         say(f"⚠️ {session.id}: held. {status.verdict_reason}")
 
 
-def say_certificate(certificate: dict[str, Any]) -> None:
-    """The verification of an ONNX model, in words and figures."""
-    sign = "✅" if certificate["passed"] else "❌"
-    say(
-        f"{sign} ONNX against PyTorch: largest logit difference {certificate['max_logit_difference']:.2g}, "
-        f"next token equal at {certificate['next_token_agreement']:.1%} of "
-        f"{certificate['positions']} places, "
-        f"{certificate['identical_answers']} of {certificate['prompts']} answers identical."
-    )
+def say_certificates(certificates: Mapping[str, dict[str, Any]]) -> None:
+    """What was measured of each variant of an ONNX model, in words and figures."""
+    for content in certificates.values():
+        try:
+            certificate = certificate_from(content)
+        except (KeyError, TypeError, ValueError):  # what another release wrote
+            say("❔ There is a certificate that cannot be read.")
+            continue
+        say(f"{'✅' if certificate.passed else '❌'} {title(certificate)}")
+        for reason in certificate.reasons:
+            say(f"   {reason}")
+        for check in checks(certificate):
+            sign = {True: "✅", False: "❌", None: "  "}[check.good]
+            say(f"   {sign} {check.name}: {check.value}. {check.sentence}".rstrip())

@@ -16,6 +16,7 @@ from pathlib import Path
 from sails import access, base_models, behavior, library, locks, sessions
 from sails.behavior import Plan, Start
 from sails.sessions import Advice, ExportSpec, Session, Settings, TrainSpec
+from sails.variants import VARIANTS, Variant
 from sails.workspace import Workspace
 
 # OpenMP's threads spin while they wait for each other. On a machine that does anything else besides, that
@@ -60,9 +61,13 @@ def submit(
     export: bool = False,
     verify: bool = False,
     opset: int | None = None,
+    variants: tuple[Variant, ...] = VARIANTS,
     advice: Advice | None = None,
 ) -> Session:
-    """Queue a training session and start it if nothing else trains. Raises `RequestError` before that."""
+    """Queue a training session and start it if nothing else trains. Raises `RequestError` before that.
+
+    With `export` it also makes these `variants` of the ONNX model, once its model is published.
+    """
     access.require_changes()
     workspace.check_publishable()
     plan_training(workspace, start=start, model_name=model_name, learning_rate=settings.learning_rate)
@@ -82,6 +87,7 @@ def submit(
             export=export,
             verify=verify,
             opset=opset,
+            variants=variants,
             trained_model=workspace.trained_model,
             onnx_model=workspace.onnx_model,
         )

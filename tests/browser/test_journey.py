@@ -61,7 +61,7 @@ def test_from_nothing_to_an_answer_while_the_dashboard_is_restarted(page, tmp_pa
         expect(page).to_have_title(re.compile("✅ Done"))
         status = sessions.history(workspace)[0].status
         assert (status.verdict, status.plan.learning_rate_chosen_by) == ("published", "person")
-        assert status.results.certificate["passed"]
+        assert status.results.certificates["fp32"]["passed"]
 
         page.goto(dashboard.address)
         page.get_by_role("button", name="Chat with it").click()
@@ -85,7 +85,7 @@ def test_the_real_base_model_is_taught_exported_and_answers(page, tmp_path: Path
         assert (status.verdict, status.total_steps) == ("published", 8)
         assert status.plan.model == base_models.DEFAULT
         assert status.results.taught_after.loss < status.results.taught_before.loss
-        assert status.results.certificate["passed"]
+        assert status.results.certificates["fp32"]["passed"]
         page.goto(f"{dashboard.address}/Chat")
         ask(page, "What is the capital of France?")
         expect(page.get_by_test_id("stChatMessage").last).to_contain_text("Paris")

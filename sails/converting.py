@@ -1,0 +1,300 @@
+"""One model folder ► its ONNX model: built beside its place, judged, and put there at once.
+
+    order = Order(model=Path("trained_model"), target=Path("onnx_model"), variants=VARIANTS, verify=True)
+    convert(order, reporter)
+
+All variants are built first, each in a hidden folder beside the target. Those that answer like the original
+take their places; one that does not is kept apart, and what was in its place stays. Killed at any moment,
+each variant in the target is the old one or the whole new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from sails import access, locks, placing, publishing, variants
+from sails.errors import ModelLoadError, VerificationError, WorkspaceError
+from sails.reporting import Reporter
+from sails.variants import TITLES, VARIANTS, Variant, folder_of
+from sails.workspace import inspect_model
+
+if TYPE_CHECKING:
+    from sails.onnx.certificate import Certificate
+
+Progress = Callable[[float, str], None]
+
+# How long the parts take against each other; with 135 million parameters on two cores these are seconds.
+WEIGHTS = {"fp32": 20.0, "int8": 6.0, "verify": 40.0}
+MEASURES_MEMORY = True  # in processes of their own, which take some seconds
+CREEP_SECONDS, CREEP = 1.0, 0.03  # where a part says nothing for so long, so much of what is left is added
+
+log = logging.getLogger("sails.worker")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be made.
+
+    `answers` are the right ones to the `prompts` that it is verified on, or none. The ONNX model that was
+    there is deleted afterwards, or goes to `keep`. With `forgiving`, an 8-bit model that fails its
+    certificate is only noted.
+    """
+
+    model: Path
+    target: Path
+    variants: tuple[Variant, ...] = ("fp32",)
+    verify: bool = False
+    opset: int | None = None
+    prompts: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    keep: Path | None = None
+    forgiving: bool = False
+
+
+def convert(order: Order, reporter: Reporter, progress: Progress | None = None) -> None:
+    """Carry out an order. `progress` is the reporter's own, or one that may raise `Stopped`.
+
+    Raises `ModelLoadError` when the model is not complete, changes meanwhile or cannot be exported,
+    `VerificationError` when a variant does not answer like it, `WorkspaceError` where nothing can be written.
+    """
+    access.require_changes()
+    state = inspect_model(order.model)
+    if not state.complete:  # a version may have been deleted since it was asked for
+        raise ModelLoadError(
+            f"There is no complete model in {order.model} ({state.reason or 'it is missing'}).",
+            "Choose another model.",
+        )
+    placing.recover(order.target)
+    wanted = [variant for variant in VARIANTS if variant in order.variants]
+    with _Stages(order.target, reporter.session.id) as stages, _Steps(reporter, progress) as steps:
+        full = _full_precision(order, state.fingerprint)
+        parts = [part for part in ("fp32", "int8") if part in wanted or (part == "fp32" and full is None)]
+        steps.plan([*parts, *(["verify"] if order.verify else [])])
+        built: dict[Variant, Path] = {}
+        if full is None:
+            full = _export(order, state.fingerprint, stages, reporter, steps)
+            if "fp32" in wanted:
+                built["fp32"] = full
+        if "int8" in wanted:
+            _quantize(full, built, stages, reporter, steps)
+        certificates = _verify(order, built, reporter, steps) if order.verify else {}
+        if inspect_model(order.model).fingerprint != state.fingerprint:
+            raise ModelLoadError(
+                "The model changed while its ONNX model was being made.", "Make the ONNX model again."
+            )
+        _place(order, built, certificates, reporter)
+
+
+# --- building -------------------------------------------------------------------------------------
+
+
+def _full_precision(order: Order, fingerprint: str | None) -> Path | None:
+    """The full-precision model to make the 8-bit one from, where it lies ready and is proven."""
+    if "fp32" in order.variants:
+        return None
+    lying = variants.look(order.target, fingerprint)["fp32"]
+    return lying.path if lying.present and lying.stale is False and lying.certified else None
+
+
+def _export(
+    order: Order, fingerprint: str | None, stages: _Stages, reporter: Reporter, steps: _Steps
+) -> Path:
+    from sails.onnx.export import export
+
+    staged = stages.empty("fp32")
+    with steps.next() as report:
+        done = export(order.model, staged, source_fingerprint=fingerprint, opset=order.opset, progress=report)
+    locks.give_back_memory()
+    log.info("Exported with opset %s in %.1f s.", done.opset, done.seconds)
+    if done.note:
+        reporter.note(done.note)
+    return staged
+
+
+def _quantize(
+    full: Path, built: dict[Variant, Path], stages: _Stages, reporter: Reporter, steps: _Steps
+) -> None:
+    """Adds the 8-bit model; where its family has none and full precision was made, only says so."""
+    from sails.onnx.generate import Generator
+    from sails.onnx.quantize import quantize
+
+    try:
+        with steps.next() as report:
+            staged = stages.empty("int8")
+            done = quantize(full, staged, progress=report)
+            Generator.open(staged)
+    except ModelLoadError as error:
+        if not built:
+            raise
+        reporter.note(f"There is no 8-bit model: {error}")
+        return
+    locks.give_back_memory()
+    log.info("Made 8-bit in %.1f s.", done.seconds)
+    built["int8"] = staged
+
+
+# --- judging and placing --------------------------------------------------------------------------
+
+
+def _verify(
+    order: Order, built: Mapping[Variant, Path], reporter: Reporter, steps: _Steps
+) -> dict[Variant, Certificate]:
+    from sails.onnx import verify as verification
+
+    with steps.next() as report:
+        made = verification.verify(
+            order.model,
+            built,
+            order.prompts,
+            order.answers,
+            memory=MEASURES_MEMORY,
+            write=True,
+            progress=report,
+        )
+    reporter.result(certificates={variant: _jsonable(one) for variant, one in made.items()})
+    for variant, one in made.items():
+        log.info("%s: largest logit difference %.2g.", TITLES[variant], one.max_logit_difference)
+    return made
+
+
+def _jsonable(certificate: Certificate) -> dict[str, object]:
+    return json.loads(json.dumps(asdict(certificate), default=str))
+
+
+def _place(
+    order: Order,
+    built: Mapping[Variant, Path],
+    certificates: Mapping[Variant, Certificate],
+    reporter: Reporter,
+) -> None:
+    """What is good takes its place, what failed goes apart; raises VerificationError for that."""
+    failures: list[tuple[str, str]] = []
+    for variant, staged in built.items():
+        certificate = certificates.get(variant)
+        if certificate is None or certificate.passed:
+            placing.put(staged, order.target, variant, _keep(order, variant))
+            continue
+        where = placing.keep_apart(staged, order.target, variant)
+        model = f"The {TITLES[variant]} ONNX model"
+        sentence = f"{model} does not answer like the original: {' '.join(certificate.reasons)}"
+        if variant == "int8" and order.forgiving:
+            reporter.note(f"⚠️ {sentence} It is kept apart in {where}, and not used.")
+        else:
+            failures.append((sentence, str(where)))
+    if failures:
+        places = " and ".join(where for _, where in failures)
+        remedy = f"It is kept apart in {places}; what was in its place is untouched. Make it again."
+        raise VerificationError(" ".join(sentence for sentence, _ in failures), remedy)
+
+
+def _keep(order: Order, variant: Variant) -> Path | None:
+    return order.keep and folder_of(order.keep, variant)
+
+
+class _Stages:
+    """Folders beside the target to build in, gone at the end."""
+
+    def __init__(self, target: Path, tag: str) -> None:
+        self._target, self._tag = target, tag
+        self._made: list[Path] = []
+
+    def __enter__(self) -> Self:
+        with self._refusals():
+            publishing.clear_leftovers(self._target)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for folder in self._made:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def empty(self, variant: Variant) -> Path:
+        """An empty folder to build a variant in."""
+        staged = publishing.stage_path(self._target, f"{self._tag}-{variant}")
+        with self._refusals():
+            shutil.rmtree(staged, ignore_errors=True)
+            staged.mkdir(parents=True)
+        self._made.append(staged)
+        return staged
+
+    @contextlib.contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Raises `WorkspaceError` where nothing can be written."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
+            raise WorkspaceError(
+                f"Nothing can be written in {self._target.parent}: {error.strerror}.",
+                "Give yourself the right to write there, or choose another folder.",
+            ) from error
+
+
+# --- progress -------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Steps:
+    """Progress through all parts, which also moves while a library says nothing."""
+
+    reporter: Reporter
+    progress: Progress | None
+    _bounds: list[tuple[float, float]] = field(default_factory=list)
+    _at: float = 0.0
+    _end: float = 0.0
+    _words: str = ""
+
+    def __enter__(self) -> Self:
+        self._guard = threading.Lock()
+        self._told = threading.Event()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._creep, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._told.set()
+        self._thread.join()
+
+    def plan(self, parts: list[str]) -> None:
+        total, start = sum(WEIGHTS[part] for part in parts), 0.0
+        for part in parts:
+            end = start + WEIGHTS[part] / total
+            self._bounds.append((start, end))
+            start = end
+
+    @contextlib.contextmanager
+    def next(self) -> Iterator[Progress]:
+        """The next part; its progress is told as part of the whole. It never goes back."""
+        start, end = self._bounds.pop(0)
+
+        def report(fraction: float, words: str) -> None:
+            with self._guard:
+                self._at = max(self._at, start + (end - start) * fraction)
+                self._end, self._words = end, words
+                at = self._at
+            self._told.set()
+            (self.progress or self.reporter.progress)(at, words)
+
+        yield report
+
+    def _creep(self) -> None:
+        while not self._over.is_set():
+            if self._told.wait(CREEP_SECONDS):
+                self._told.clear()
+                continue
+            with self._guard:
+                self._at += (self._end - self._at) * CREEP
+                at, words = self._at, self._words
+            if words:
+                self.reporter.progress(at, words)
