@@ -9,6 +9,8 @@ import numpy as np
 
 from sails.errors import ModelLoadError, RequestError
 
+BLOCK = 256  # tokens
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -72,8 +74,7 @@ def choose(scores: np.ndarray, sampling: Sampling, random: np.random.Generator) 
         raise ModelLoadError("The model computes values that are not numbers.", "Export the model again.")
     if sampling.temperature == 0:
         return best
-    reached = np.cumsum(_softmax(scores).astype(np.float64))
-    return int(np.searchsorted(reached, random.random() * reached[-1], side="right"))
+    return _draw(_softmax(scores), random.random())
 
 
 def _cut_tail(scores: np.ndarray, tail: float) -> None:
@@ -93,6 +94,20 @@ def _cut_tail(scores: np.ndarray, tail: float) -> None:
     values = scores[kept]
     scores.fill(-np.inf)
     scores[kept] = values
+
+
+def _draw(shares: np.ndarray, random: float) -> int:
+    """The token at the place `random` (0 to 1) when all stand in line, each as wide as its share.
+
+    First the block is found and then the place in it: adding up all of them one by one takes longest.
+    """
+    blocks = np.cumsum(np.add.reduceat(shares, np.arange(0, shares.size, BLOCK)).astype(np.float64))
+    place = random * blocks[-1]
+    block = min(int(np.searchsorted(blocks, place, side="right")), blocks.size - 1)
+    inside = np.cumsum(shares[block * BLOCK : (block + 1) * BLOCK].astype(np.float64))
+    before = blocks[block - 1] if block else 0.0
+    last = int(np.searchsorted(inside, inside[-1]))  # never one that was ruled out, however sums are rounded
+    return block * BLOCK + min(int(np.searchsorted(inside, place - before, side="right")), last)
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:
