@@ -1,0 +1,67 @@
+"""What people think of the chat's answers, and what becomes of it: given, reviewed, put into a dataset.
+
+    given = give(workspace, question="…", answer="…", kind="corrected", correction="…", origin=reply.origin)
+    approve(workspace, given.id)
+    report = as_dataset(workspace)        # the approved ones that nothing has been taught from yet
+
+Whatever was given waits until a person approves it. `correction` is one of them, `log` what happened to all,
+`deciding` what people do with them, `taught` how they become a dataset, `files` how they come and go. Not
+here: what a reviewer should know about one (`sails.reviewing`).
+"""
+
+from sails.corrections.correction import (
+    LONGEST_NAME,
+    LONGEST_TEXT,
+    REFUSAL,
+    SOMEBODY,
+    Correction,
+    Kind,
+    State,
+    plain_words,
+    same_words,
+)
+from sails.corrections.deciding import approve, edit, give, reject, reopen, why_not, withdraw
+from sails.corrections.files import as_json, import_file
+from sails.corrections.log import corrections, find, log_file
+from sails.corrections.taught import (
+    DATASET,
+    Counts,
+    Standing,
+    as_dataset,
+    counts,
+    sessions_by_dataset,
+    standing,
+    to_teach,
+)
+
+__all__ = [
+    "DATASET",
+    "LONGEST_NAME",
+    "LONGEST_TEXT",
+    "REFUSAL",
+    "SOMEBODY",
+    "Correction",
+    "Counts",
+    "Kind",
+    "Standing",
+    "State",
+    "approve",
+    "as_dataset",
+    "as_json",
+    "corrections",
+    "counts",
+    "edit",
+    "find",
+    "give",
+    "import_file",
+    "log_file",
+    "plain_words",
+    "reject",
+    "reopen",
+    "same_words",
+    "sessions_by_dataset",
+    "standing",
+    "to_teach",
+    "why_not",
+    "withdraw",
+]

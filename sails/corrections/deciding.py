@@ -1,0 +1,177 @@
+"""What people do with corrections: give and take back, edit, approve and reject."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import get_args
+
+from sails import access
+from sails.chatting import Origin
+from sails.conversations import Register
+from sails.conversations.decoding import printable
+from sails.corrections.correction import REFUSAL, Correction, Kind, checked_name, checked_text, same_words
+from sails.corrections.log import alone, find, now, write
+from sails.corrections.taught import sessions_by_dataset, to_teach
+from sails.errors import RequestError
+from sails.workspace import Workspace
+
+
+def give(
+    workspace: Workspace,
+    *,
+    question: str,
+    answer: str,
+    kind: Kind,
+    correction: str = "",
+    who: str = "",
+    origin: Origin | None = None,
+    context: Sequence[Mapping[str, str]] = (),
+) -> Correction:
+    """Note what a person thinks of an answer; it waits until somebody approves it.
+
+    *good*: right as it was. *corrected*: `correction` is what it should have said; without one, a reviewer
+    must write it. *never*: it must never say this; `correction` is what to say instead, a plain refusal when
+    empty. Raises `RequestError` for texts that are empty or too long, and for one that changes nothing.
+    """
+    access.require_changes()
+    if kind not in get_args(Kind):
+        raise RequestError(
+            f"There is no feedback of the kind {str(kind)[:40]!r}.", "Choose one that there is."
+        )
+    correction = checked_text(correction, "The correction")
+    identity = secrets.token_hex(8)
+    event = {
+        "event": "given",
+        "id": identity,
+        "input": checked_text(question, "The question"),
+        "output": checked_text(answer, "The answer"),
+        "timestamp": now(),
+        "accepted": kind == "good",
+        "kind": kind,
+        "correction": "" if kind == "good" else correction or (REFUSAL if kind == "never" else ""),
+        "who": checked_name(who),
+        "version": {
+            "title": origin.title if origin else "",
+            "fingerprint": origin.fingerprint if origin else None,
+            "session": origin.session if origin else None,
+            "variant": getattr(origin, "variant", None),
+        },
+        "context": [{"role": m["role"], "content": printable(m["content"])} for m in context],
+        "confirmed": bool(correction),
+    }
+    if not event["input"]:
+        raise RequestError("The question is empty.", "Write a question.")
+    if kind == "good" and not event["output"]:
+        raise RequestError("There is no answer that could be called good.", "Correct it instead.")
+    if kind != "good" and correction and same_words(correction, answer):
+        raise RequestError("The correction is what the model said.", "Change it, or call the answer good.")
+    with alone(workspace):
+        write(workspace, [event])
+    return find(workspace, identity)
+
+
+def withdraw(workspace: Workspace, identity: str) -> None:
+    """Take a correction back, as if it had never been given. Raises `RequestError` when it was taught."""
+    with alone(workspace):
+        correction = _open(workspace, identity)
+        write(workspace, [{"event": "withdrawn", "id": correction.id, "timestamp": now()}])
+
+
+# --- reviewing ------------------------------------------------------------------------------------
+
+
+def edit(
+    workspace: Workspace,
+    identity: str,
+    *,
+    question: str | None = None,
+    answer: str | None = None,
+    who: str = "",
+) -> Correction:
+    """Other words for the question, or for the answer that is taught; an approved one waits again.
+
+    Raises `RequestError` for an unknown one, one that was taught, an empty question, and texts too long.
+    """
+    with alone(workspace):
+        known = _open(workspace, identity)
+        question = known.question if question is None else checked_text(question, "The question")
+        answer = known.taught if answer is None else checked_text(answer, "The answer")
+        if not question:
+            raise RequestError("The question is empty.", "Write a question, or reject the correction.")
+        event = {"event": "edited", "id": identity, "input": question, "correction": answer}
+        write(workspace, [event | {"who": checked_name(who), "timestamp": now()}])
+    return find(workspace, identity)
+
+
+def approve(workspace: Workspace, *identities: str, who: str = "") -> list[Correction]:
+    """Let these be taught. Raises `RequestError`, and approves none, when one of them cannot be.
+
+    That is one that has no answer, or the very answer that must never be said; one whose question belongs to
+    an exam; and one with another answer than one that is approved already and not taught yet.
+    """
+    with alone(workspace):
+        wanted = [_open(workspace, identity) for identity in dict.fromkeys(identities)]
+        ready = {one.asked: one for one in to_teach(workspace) if one.id not in identities}
+        held = Register.load(workspace.register).held
+        for one in wanted:
+            if reason := why_not(one, held):
+                raise RequestError(reason, "Edit it, or reject it.")
+            other = ready.setdefault(one.asked, one)
+            if not same_words(other.taught, one.taught):
+                raise RequestError(
+                    f"“{_short(one.question)}” has another approved answer: “{_short(other.taught)}”.",
+                    "Only one can be taught: reject the other, or give both the same answer.",
+                )
+        _decide(workspace, "approved", wanted, who)
+    return [find(workspace, one.id) for one in wanted]
+
+
+def why_not(correction: Correction, held: Collection[str]) -> str:
+    """Why it cannot be taught as it is, whatever others say; empty when it can.
+
+    `held` are the fingerprints of the questions that are kept back (`Register.held`).
+    """
+    if not correction.taught:
+        return "It has no answer yet: write what the model should have said."
+    if correction.kind == "never" and same_words(correction.taught, correction.answer):
+        return "This is the very answer that the model must never give."
+    if correction.row.input_fingerprint in held:
+        return "This question is kept back as an exam of an earlier lesson, so it is never taught."
+    return ""
+
+
+def reject(workspace: Workspace, *identities: str, who: str = "") -> None:
+    """Never teach these; they stay in the list. Raises `RequestError` for one that was taught."""
+    with alone(workspace):
+        wanted = [_open(workspace, identity) for identity in dict.fromkeys(identities)]
+        _decide(workspace, "rejected", wanted, who)
+
+
+def reopen(workspace: Workspace, *identities: str, who: str = "") -> None:
+    """Let these wait for a review again. Raises `RequestError` for one that was taught."""
+    with alone(workspace):
+        wanted = [_open(workspace, identity) for identity in dict.fromkeys(identities)]
+        _decide(workspace, "reopened", wanted, who)
+
+
+def _decide(workspace: Workspace, what: str, wanted: Iterable[Correction], who: str) -> None:
+    write(
+        workspace, [{"event": what, "id": c.id, "who": checked_name(who), "timestamp": now()} for c in wanted]
+    )
+
+
+def _open(workspace: Workspace, identity: str) -> Correction:
+    """A correction that nothing has been taught from; raises `RequestError`."""
+    correction = find(workspace, identity)
+    if correction.dataset in sessions_by_dataset(workspace):
+        raise RequestError(
+            f"“{_short(correction.question)}” was taught already, or is about to be.",
+            "Correct the answer again in the chat, if it is still not right.",
+        )
+    return correction
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else f"{line[:60]}…"

@@ -1,0 +1,100 @@
+"""Corrections in files: what `sails chat` wrote comes in, and the whole list goes out in the same form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from sails import access
+from sails.conversations import Conversation, read
+from sails.corrections.correction import REFUSAL, Correction, checked_name, checked_text
+from sails.corrections.log import alone, events, write
+from sails.errors import ConversationFileError
+from sails.workspace import Workspace
+
+
+def import_file(workspace: Workspace, path: Path) -> int:
+    """Take the judged answers of a file into the list, where they wait; returns how many had not been there.
+
+    The file is what `sails chat` writes: `input`, `output`, `timestamp`, `accepted`, maybe `correction`,
+    `kind` and `who`. Rows that nobody judged are passed over. Raises `ConversationFileError` when all are.
+    """
+    access.require_changes()
+    reading = read(path)
+    found = [event for row in reading.conversations if (event := _imported(row))]
+    if not found:
+        raise ConversationFileError(
+            f"{path.name} holds no answer that somebody judged.",
+            "Each row needs “accepted”: true for a good answer, false for one that is not.",
+        )
+    with alone(workspace):
+        known = {str(event.get("id")) for event in events(workspace) if event.get("event") == "given"}
+        fresh = {event["id"]: event for event in found if event["id"] not in known}
+        write(workspace, list(fresh.values()))
+    return len(fresh)
+
+
+def _imported(row: Conversation) -> dict[str, Any] | None:
+    """A row of a file as an event; None when nobody judged it. The same row always gets the same id."""
+    accepted = row.extra.get("accepted")
+    if isinstance(accepted, str):
+        accepted = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(
+            accepted.strip().casefold()
+        )
+    if accepted not in (True, False):
+        return None
+    correction = checked_text(str(row.extra.get("correction") or ""), f"The correction in row {row.row}")
+    kind = row.extra.get("kind")
+    if accepted:
+        kind, correction = "good", ""
+    elif kind != "never":
+        kind = "corrected"
+    version = row.extra.get("version")
+    context = [{"role": turn.role, "content": turn.content} for turn in row.turns[:-2]]
+    content = {
+        "input": checked_text(row.input, f"The question in row {row.row}"),
+        "output": checked_text(row.output, f"The answer in row {row.row}"),
+        "timestamp": str(row.extra.get("timestamp") or ""),
+        "accepted": bool(accepted),
+        "kind": kind,
+        "correction": correction or (REFUSAL if kind == "never" else ""),
+        "who": checked_name(str(row.extra.get("who") or "")),
+        "context": context,
+    }
+    written = json.dumps(content, sort_keys=True).encode("utf-8", "surrogatepass")
+    identity = str(row.extra.get("id") or "")
+    if not (len(identity) == 16 and identity.isalnum()):
+        identity = hashlib.sha256(written).hexdigest()[:16]
+    return {
+        "event": "given",
+        "id": identity,
+        **content,
+        "version": version if isinstance(version, dict) else {},
+        "confirmed": bool(correction),
+    }
+
+
+def as_json(correction: Correction, state: str) -> dict[str, Any]:
+    """One correction as a line of a file that `import_file` reads again."""
+    return {
+        "id": correction.id,
+        "input": correction.question,
+        "output": correction.answer,
+        "timestamp": correction.when.isoformat(),
+        "accepted": correction.kind == "good",
+        "kind": correction.kind,
+        "correction": correction.correction,
+        "who": correction.who,
+        "state": state,
+        "reviewer": correction.reviewer,
+        "dataset": correction.dataset,
+        "version": {
+            "title": correction.title,
+            "fingerprint": correction.fingerprint,
+            "session": correction.session,
+            "variant": correction.variant,
+        },
+        "context": [dict(message) for message in correction.context],
+    }

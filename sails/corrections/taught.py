@@ -1,0 +1,129 @@
+"""Which corrections were taught, which are ready to be, and the dataset that is made of those."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from sails import access, library, sessions
+from sails.conversations import Conversation, Reading, Register, assess, write_jsonl
+from sails.corrections.correction import Correction
+from sails.corrections.log import alone, corrections, now, write
+from sails.errors import BadDataError
+from sails.library import DatasetReport
+from sails.sessions import Record, TrainSpec
+from sails.workspace import Workspace
+
+DATASET = "corrections"
+USED = ("queued", "running", "succeeded")  # states of a session that has, or will have, taught its dataset
+
+
+def to_teach(workspace: Workspace) -> list[Correction]:
+    """Those that are approved, and in no dataset whose session waits, runs or succeeded; the oldest first."""
+    used = sessions_by_dataset(workspace)
+    return [one for one in corrections(workspace) if one.state == "approved" and one.dataset not in used]
+
+
+def sessions_by_dataset(workspace: Workspace) -> dict[str, Record]:
+    """For each dataset of corrections that was taught or will be, the first session that did or will.
+
+    A dataset that was combined with others counts as taught with them.
+    """
+    ours = {one.dataset for one in corrections(workspace) if one.dataset}
+    if not ours:
+        return {}
+    parts = _parts(workspace)
+    found: dict[str, Record] = {}
+    for record in sessions.history(workspace):
+        if isinstance(record.spec, TrainSpec) and record.status.state in USED:
+            for name in parts.get(record.spec.dataset, {record.spec.dataset}):
+                found.setdefault(name, record)
+    return {name: found[name] for name in ours if name in found}
+
+
+def _parts(workspace: Workspace) -> dict[str, set[str]]:
+    """For each name that a dataset has or had, the names of all that is in it, its own ones included."""
+    reports = {name: one for one in library.reports(workspace) for name in (one.name, *one.formerly)}
+
+    def inside(name: str, seen: frozenset[str]) -> set[str]:
+        report = reports.get(name)
+        if report is None or report.name in seen:
+            return {name}
+        names = {report.name, *report.formerly}
+        return names.union(*(inside(part, seen | {report.name}) for part in report.combined))
+
+    return {name: inside(name, frozenset()) for name in reports}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many wait for a review, are approved and not taught, were rejected, and were taught."""
+
+    waiting: int = 0
+    approved: int = 0
+    rejected: int = 0
+    taught: int = 0
+
+
+def counts(workspace: Workspace) -> Counts:
+    """Where all corrections stand."""
+    used = sessions_by_dataset(workspace)
+    stands = [standing(one, used) for one in corrections(workspace)]
+    return Counts(*(stands.count(name) for name in ("waiting", "approved", "rejected", "taught")))
+
+
+Standing = Literal["waiting", "approved", "rejected", "taught"]
+
+
+def standing(correction: Correction, used: Mapping[str, Record]) -> Standing:
+    """Where one stands; `used` as `sessions_by_dataset` gives it. Taught: or about to be."""
+    return "taught" if correction.dataset in used else correction.state
+
+
+# --- the dataset ----------------------------------------------------------------------------------
+
+
+def as_dataset(workspace: Workspace) -> DatasetReport:
+    """Put those that `to_teach` gives into the library, as `corrections`, `corrections-2` and so on.
+
+    Raises `BadDataError` when there is none. Which of them went into it is noted, so that those of a session
+    that failed may be put into another one.
+    """
+    access.require_changes()
+    with alone(workspace):
+        chosen = to_teach(workspace)
+        if not chosen:
+            raise BadDataError("No approved correction waits to be taught.", "Review some first.")
+        rows = tuple(replace(one.row, row=number) for number, one in enumerate(chosen, 1))
+        report = _into_library(workspace, rows)
+        # So that none is kept back as an exam: whoever approved it wants it to be learned.
+        Register.load(workspace.register).record(
+            held=(), taught=[row.input_fingerprint for row in rows], session=report.name
+        )
+        ids = [one.id for one in chosen if one.dataset != report.name]
+        if ids:
+            event = {"event": "dataset", "ids": ids, "dataset": report.name, "timestamp": now()}
+            write(workspace, [event])
+    return report
+
+
+def _into_library(workspace: Workspace, rows: tuple[Conversation, ...]) -> DatasetReport:
+    distinct = len({row.fingerprint for row in rows})
+    reading = Reading(
+        rows,
+        refused=(),
+        duplicates=len(rows) - distinct,
+        columns=("input", "output"),
+        encoding="utf-8",
+        format="jsonl",
+        mapping=None,
+        notes=(),
+    )
+    with tempfile.TemporaryDirectory(prefix="sails-") as folder:
+        source = Path(folder) / f"{DATASET}.jsonl"
+        write_jsonl(source, rows)
+        # A person approved each of them, whatever the quality check thinks.
+        return library.add(workspace, source, reading, assess(rows), keep_all=True, name=DATASET)
