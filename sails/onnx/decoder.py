@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -69,6 +70,14 @@ class Decoder:
 
     def step(self, token_ids: Sequence[int], past: Past, position: int) -> tuple[np.ndarray, Past]:
         """Logits [tokens, vocabulary] and the new past of `token_ids`, which follow `position` others."""
+        logits, *presents = self._run(["logits", *self._presents], token_ids, past, position)
+        return logits[0], dict(zip(self._past, presents, strict=True))
+
+    def look(self, outputs: list[str], token_ids: Sequence[int]) -> list[np.ndarray]:
+        """What the graph makes of these tokens at its outputs of these names, each [tokens, …]."""
+        return [values[0] for values in self._run(outputs, token_ids, self.empty_past(), 0)]
+
+    def _run(self, outputs: list[str], token_ids: Sequence[int], past: Past, position: int) -> Any:
         end = position + len(token_ids)
         feeds = {
             "input_ids": np.asarray([token_ids]),
@@ -79,10 +88,9 @@ class Decoder:
             name: value.astype(self._types[name]) for name, value in feeds.items() if name in self._types
         }
         try:
-            logits, *presents = self._session.run(["logits", *self._presents], feeds | past)
+            return self._session.run(outputs, feeds | past)
         except Exception as error:
             raise _failure(error, "The ONNX model stopped while it was computing.") from error
-        return logits[0], dict(zip(self._past, presents, strict=True))
 
 
 def _failure(error: Exception, sentence: str) -> SailsError:

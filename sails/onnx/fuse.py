@@ -53,6 +53,12 @@ class Graph:
         self.weights[name] = self.proto.initializer[-1]
         return name
 
+    def values(self, weight: str) -> np.ndarray:
+        return numpy_helper.to_array(self.weights[weight])
+
+    def change_weight(self, name: str, values: np.ndarray) -> None:
+        self.weights[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), name))
+
     def read_instead(self, old: str, new: str) -> None:
         """Whoever reads `old` reads `new`."""
         for node in self.proto.node:
