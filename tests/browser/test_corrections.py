@@ -1,0 +1,118 @@
+"""From a 👎 with a correction to a model that gives the corrected answer, in Chromium, with a tiny model."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Locator, Page, expect
+
+from sails import corrections, sessions
+from sails.chatting import Origin
+from sails.workspace import Workspace
+from tests.browser.conftest import settled, start_dashboard
+from tests.browser.test_bridge import ACROSS
+from tests.browser.test_train import PATIENT, fill
+from tests.exported import make_talking
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+QUESTION = "Which mountain stands near Oslo?"
+WRONG = "I do not know any mountain there."
+RIGHT = "The mountain near Oslo is called Peak 7."
+
+
+def main(page: Page) -> Locator:
+    return page.get_by_test_id("stMain")
+
+
+def go(page: Page, name: str) -> None:
+    """By the navigation, so that the page keeps what this browser said so far."""
+    page.get_by_role("link", name=name, exact=True).click()
+    expect(page.get_by_role("heading", name=name, exact=True, level=1)).to_be_visible()
+    settled(page)
+
+
+def ask(page: Page, question: str, turn: int) -> Locator:
+    """The answer, which is there and complete."""
+    box = page.get_by_role("textbox", name=re.compile("Ask something"))
+    expect(box).to_be_enabled(timeout=PATIENT)
+    box.fill(question)
+    box.press("Enter")
+    messages = page.get_by_test_id("stChatMessage")
+    expect(messages).to_have_count(2 * turn, timeout=PATIENT)
+    expect(main(page).get_by_role("button", name="Stop")).to_have_count(0, timeout=PATIENT)
+    settled(page)
+    return messages.last
+
+
+def test_a_thumb_down_with_a_correction_becomes_the_answer_of_the_next_model(page, tmp_path):
+    workspace = make_talking(tmp_path / "workspace")
+    with start_dashboard(tmp_path, SAILS_CACHE=str(tmp_path / "cache")) as dashboard:
+        page.goto(f"{dashboard.address}/Chat")
+        answer = ask(page, QUESTION, 1)
+        expect(answer).not_to_contain_text("Peak 7")
+        answer.get_by_role("button", name="Correct it").press("Enter")  # by the keyboard
+        page.get_by_role("textbox", name="The right answer").fill(RIGHT)
+        page.get_by_role("textbox", name="Your name (may stay empty)").fill("Ann")
+        page.get_by_role("button", name="Send for review").click()
+        expect(answer).to_contain_text("You corrected this answer.")
+
+        answer.get_by_role("link", name="Review list").click()
+        expect(page.get_by_text("by Ann")).to_be_visible()
+        page.get_by_role("button", name="Approve", exact=True).click()
+        expect(page.get_by_text("Approved: ready to be taught.")).to_be_visible()
+
+        go(page, "Bridge")
+        page.get_by_role("button", name="1 approved correction since the last session: train on it").click()
+        expect(page.get_by_role("heading", name="Train", exact=True, level=1)).to_be_visible()
+        expect(
+            page.get_by_text("corrections (1 examples)").or_(page.get_by_text("corrections (1 example)"))
+        ).to_be_visible()
+        fill(page.get_by_role("textbox", name="Learning speed (learning rate)"), "5e-3")
+        expect(page.get_by_text("you chose 5e-3")).to_be_visible()
+        button = page.get_by_role("button", name=re.compile("Start "))
+        expect(button).to_be_enabled()
+        button.click()
+        expect(page.get_by_role("heading", name="Did it work?")).to_be_visible(timeout=PATIENT)
+        (record,) = sessions.history(workspace)
+        assert record.status.verdict == "published"
+
+        go(page, "Chat")
+        answer = ask(page, QUESTION, 2)
+        expect(answer).to_contain_text(RIGHT)
+        expect(answer).to_contain_text(record.session.id)
+        expect(main(page)).to_contain_text("It was put into a training.")
+
+        go(page, "Bridge")
+        expect(page.get_by_text("approved correction")).to_have_count(0)
+        assert corrections.counts(workspace) == corrections.Counts(taught=1)
+        assert "Traceback" not in dashboard.log.read_text(encoding="utf-8", errors="replace")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_review_list_fits_a_phone_and_has_no_serious_barrier(page, dashboard, theme):
+    workspace = Workspace.open(dashboard.workspace)
+    long = "very-long" * 40
+    for number, kind in enumerate(("good", "corrected", "never")):
+        corrections.give(
+            workspace,
+            question=f"{QUESTION} {number} {long} <b>bold</b> ![x](http://127.0.0.1:9/x)",
+            answer=WRONG,
+            kind=kind,
+            correction="No" if kind == "corrected" else "",
+            who=long,
+            origin=Origin("Current model", "1a2b3c4d"),
+        )
+    page.emulate_media(color_scheme=theme)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{dashboard.address}/Data?corrections=waiting")
+    expect(page.get_by_role("button", name="Approve", exact=True)).to_have_count(3)
+    settled(page)
+    assert page.evaluate(ACROSS) <= 0
+    assert main(page).locator(":is(img, b)").count() == 0
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    serious = [one for one in found if one["impact"] in ("serious", "critical")]
+    assert [(one["id"], node["html"][:200]) for one in serious for node in one["nodes"]] == []
+    page.set_viewport_size({"width": 1440, "height": 900})
