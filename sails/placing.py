@@ -30,7 +30,7 @@ def put(built: Path, onnx: Path, variant: Variant, keep: Path | None = None) -> 
     ours is never deleted but moved beside it. A failed one of the same variant that is kept apart goes.
     """
     access.require_changes()
-    locks.fsync_tree(built)
+    _check(built)
     with _writing(onnx):
         _put(built, onnx, variant, keep)
         _delete(failed_folder(onnx, variant))
@@ -39,7 +39,7 @@ def put(built: Path, onnx: Path, variant: Variant, keep: Path | None = None) -> 
 def keep_apart(built: Path, onnx: Path, variant: Variant) -> Path:
     """Move `built` to where variants lie whose certificate failed, in place of an earlier one; says where."""
     access.require_changes()
-    locks.fsync_tree(built)
+    _check(built)
     target = failed_folder(onnx, variant)
     target.parent.mkdir(parents=True, exist_ok=True)
     with _writing(onnx):
@@ -67,6 +67,12 @@ def recover(onnx: Path) -> None:
     if any(journal_of(target).exists() for target in (onnx, *_places(onnx))):
         with _writing(onnx):
             pass
+
+
+def _check(built: Path) -> None:
+    if not any(built.glob("*.onnx")):
+        raise ValueError(f"{built} holds no ONNX model")
+    locks.fsync_tree(built)
 
 
 def _put(built: Path, onnx: Path, variant: Variant, keep: Path | None) -> None:

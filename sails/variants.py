@@ -10,12 +10,12 @@ Reads only small files, in milliseconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from sails.workspace import EXPORT_RECORD, FoundFile, found_files, read_json, resolve
+from sails.workspace import EXPORT_RECORD, FoundFile, found_files, read_json, resolve, steadily
 
 Variant = Literal["fp32", "int8"]
 VARIANTS: tuple[Variant, ...] = ("fp32", "int8")
@@ -57,8 +57,13 @@ def failed_folder(onnx: Path, variant: Variant) -> Path:
 
 
 def look(onnx: Path, trained_fingerprint: str | None) -> dict[Variant, VariantState]:
-    """Both variants of the ONNX model in a folder, present or not."""
-    return {variant: inspect(folder_of(onnx, variant), variant, trained_fingerprint) for variant in VARIANTS}
+    """Both variants of the ONNX model in a folder, present or not; a change that runs is never seen half."""
+
+    def inspect_all(place: Path) -> dict[Variant, VariantState]:
+        found = {v: inspect(folder_of(place, v), v, trained_fingerprint) for v in VARIANTS}
+        return {v: replace(state, path=folder_of(onnx, v)) for v, state in found.items()}
+
+    return steadily(onnx, inspect_all)
 
 
 def look_at_failed(onnx: Path, trained_fingerprint: str | None) -> dict[Variant, VariantState]:

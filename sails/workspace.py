@@ -78,7 +78,7 @@ class Situation:
     onnx: OnnxState
 
 
-State = TypeVar("State", ModelState, OnnxState)
+Found = TypeVar("Found")
 
 
 # --- the folder -----------------------------------------------------------------------------------
@@ -153,8 +153,8 @@ class Workspace:
 
     def situation(self) -> Situation:
         """Inspect both model folders; a publication that runs meanwhile is never seen half done."""
-        trained = _steadily(self.trained_model, inspect_model)
-        onnx = _steadily(self.onnx_model, lambda folder: inspect_onnx(folder, trained.fingerprint))
+        trained = steadily(self.trained_model, inspect_model)
+        onnx = steadily(self.onnx_model, lambda folder: inspect_onnx(folder, trained.fingerprint))
         return Situation(trained, onnx)
 
 
@@ -219,7 +219,7 @@ def resolve(target: Path) -> Path:
     return target
 
 
-def _steadily(target: Path, inspect: Callable[[Path], State]) -> State:
+def steadily(target: Path, inspect: Callable[[Path], Found]) -> Found:
     """Inspect until nothing was renamed or removed in the meantime."""
     vanished: FileNotFoundError | None = None
     for _ in range(1000):
