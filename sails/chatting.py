@@ -1,4 +1,4 @@
-"""Conversations with one or two models: what was said, the answers as they come, and the models in memory.
+"""Conversations with up to four models: what was said, the answers as they come, what they keep in mind.
 
     conversation = Conversation()
     conversation.ask("What is a variable?", [Origin("Current model")])
@@ -12,37 +12,38 @@ Needs no torch and knows nothing of pages. Whoever stops reading ends the answer
 from __future__ import annotations
 
 import json
-import threading
-from collections import OrderedDict
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sails import locks
-from sails.errors import ModelLoadError, OutOfMemoryError, RequestError, SailsError
-from sails.workspace import resolve
+from sails.errors import RequestError, SailsError
+from sails.loaded import MODELS, Models
+from sails.variants import TITLES, Variant
 
-if TYPE_CHECKING:  # a second to import, and not needed to show what was said
-    from sails.onnx.generate import Generator as Model
+if TYPE_CHECKING:  # half a second to import, and not needed to show what was said
     from sails.onnx.generate import Stream
 
-IN_MEMORY = 2  # models at most
-LOADED_MEMORY = 2.0  # times the size of its file, while a model is being loaded
-_Identity = tuple[tuple[str, int, int, int], ...]  # name, inode, bytes and time of change in ns of each file
+AT_MOST = 4  # models that answer side by side
+Messages = list[dict[str, str]]
 
 # --- what was said --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Which model an answer came from. `stale`: whether its trained model is newer; None: nobody knows."""
+    """Which model an answer came from. `stale`: whether its trained model is newer; None: nobody knows.
+
+    `certified`: whether its certificate was passed; None: there is none, or nobody knows the `variant`.
+    """
 
     title: str
     fingerprint: str | None = None
     session: str | None = None
     stale: bool | None = False
+    variant: Variant | None = None
+    certified: bool | None = None
 
 
 @dataclass
@@ -56,6 +57,7 @@ class Reply:
     seconds: float = 0.0
     dropped_messages: int = 0
     problem: str = ""
+    system_left_out: bool = False  # the model's chat template has no place for a system message
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ class Conversation:
         self.turns.append(turn)
         return turn
 
-    def messages(self, place: int) -> list[dict[str, str]]:
-        """The conversation as the answerer at `place` (0 left, 1 right) sees it, up to the newest question.
+    def messages(self, place: int) -> Messages:
+        """The conversation as the answerer at `place` (0 is the first) sees it, up to the newest question.
 
         Where only one model had been asked, its answer is what both remember. A question that got no answer
         is left out: models expect question and answer to take turns.
@@ -108,12 +110,12 @@ class Conversation:
         newest = self.turns[-1]
         system = newest.settings.system
         messages = [{"role": "system", "content": system}] if system.strip() else []
-        for turn in self.turns[:-1]:
-            reply = turn.replies[min(place, len(turn.replies) - 1)]
-            if reply.text:
-                messages.append({"role": "user", "content": turn.question})
-                messages.append({"role": "assistant", "content": reply.text})
-        return [*messages, {"role": "user", "content": newest.question}]
+        spoken = _spoken(self.turns[:-1], place)
+        return [*messages, *spoken, {"role": "user", "content": newest.question}]
+
+    def remembered(self, place: int) -> Messages:
+        """What the answerer at `place` would be given before the next question."""
+        return _spoken(self.turns, place)
 
     def as_json(self) -> str:
         """The whole conversation with how and by which model each answer was made, for programs."""
@@ -130,15 +132,28 @@ class Conversation:
         return "\n".join(lines)
 
 
+def _spoken(turns: Sequence[Turn], place: int) -> Messages:
+    messages = []
+    for turn in turns:
+        reply = turn.replies[min(place, len(turn.replies) - 1)]
+        if reply.text:
+            messages.append({"role": "user", "content": turn.question})
+            messages.append({"role": "assistant", "content": reply.text})
+    return messages
+
+
 def describe(origin: Origin) -> str:
-    """Which model it was, in one line: Current model (session 2026…, fingerprint 1a2b…, out of date)."""
+    """Which model it was, in one line: Current model (8-bit, session 2026…, out of date)."""
     known = details(origin)
     return f"{origin.title} ({known})" if known else origin.title
 
 
 def details(origin: Origin) -> str:
     """What is known of a model besides its title."""
+    proof = {True: "", None: "not proven", False: "failed its certificate"}[origin.certified]
     facts = [
+        TITLES[origin.variant] if origin.variant else "",
+        proof if origin.variant else "",
         f"session {origin.session}" if origin.session else "",
         f"fingerprint {origin.fingerprint}" if origin.fingerprint else "",
         {True: "out of date", None: "unknown whether up to date", False: ""}[origin.stale],
@@ -158,119 +173,90 @@ def notes(reply: Reply) -> list[str]:
         count = reply.dropped_messages
         what = "oldest message" if count == 1 else f"{count} oldest messages"
         found.append(f"The conversation is long: the {what} could not be kept in mind.")
+    if reply.system_left_out:
+        found.append("This model was not told the system message: its chat template has no place for one.")
     if not reply.problem and not reply.text and reply.stopped_by == "end":
         found.append("The model answered nothing.")
     return found
 
 
-# --- models in memory -----------------------------------------------------------------------------
+# --- what a model keeps in mind -------------------------------------------------------------------
 
 
-class Models:
-    """Models in memory, shared by everybody who chats; the one that was not used for longest goes first.
+@dataclass(frozen=True)
+class InMind:
+    """How many word pieces (tokens) a model keeps in mind, how many of them the conversation takes so far.
 
-    A model is known by its folder and by its files' identity, so one that was published anew is loaded anew.
-    Thread safe: two who ask for one model at a time load it once.
+    `dropped`: so many of the oldest messages will give way to the next question and its answer.
     """
 
-    def __init__(self, at_most: int = IN_MEMORY) -> None:
-        self._at_most = at_most
-        self._loaded: OrderedDict[tuple[Path, _Identity], Model] = OrderedDict()
-        self._guard = threading.Lock()
-        self._loading = threading.Lock()  # one at a time: loading takes the most memory
+    context: int
+    used: int
+    dropped: int
 
-    def holds(self, folder: Path) -> bool:
-        """Whether the model in `folder` would answer at once."""
-        with self._guard:
-            return (folder, _identity(folder)) in self._loaded
-
-    def get(self, folder: Path) -> Model:
-        """The model in an ONNX folder; takes seconds the first time.
-
-        Raises `ModelLoadError` or `OutOfMemoryError`.
-        """
-        for _ in range(3):  # it may be replaced while it is loaded
-            key = (folder, _identity(folder))
-            if found := self._known(key):
-                return found
-            with self._loading:
-                if found := self._known(key):  # somebody else was faster
-                    return found
-                generator = self._load(folder)
-                if _identity(folder) == key[1]:
-                    with self._guard:
-                        self._loaded[key] = generator
-                    return generator
-        raise ModelLoadError("The ONNX model changes all the time.", "Wait until it is at rest.")
-
-    def _known(self, key: tuple[Path, _Identity]) -> Model | None:
-        with self._guard:
-            if key in self._loaded:
-                self._loaded.move_to_end(key)
-            return self._loaded.get(key)
-
-    def _load(self, folder: Path) -> Model:
-        from sails.onnx.generate import Generator as Model
-
-        needed = sum(file.stat().st_size for file in resolve(folder).glob("*.onnx*")) * LOADED_MEMORY
-        with self._guard:
-            for key in [key for key in self._loaded if key[0] == folder]:  # what lay there before
-                del self._loaded[key]
-            while len(self._loaded) >= self._at_most:
-                self._loaded.popitem(last=False)
-            if needed > locks.available_memory():
-                self._loaded.clear()
-        locks.give_back_memory()
-        if needed > (free := locks.available_memory()):
-            raise OutOfMemoryError(
-                f"The model takes {needed / 1e6:,.0f} MB of memory, and {free / 1e6:,.0f} MB are free.",
-                "Close other programs, or wait until a training has ended.",
-            )
-        model = Model.open(resolve(folder))
-        locks.give_back_memory()
-        return model
+    @property
+    def sentence(self) -> str:
+        """As a person reads it."""
+        used = f"{self.used:,} {'is' if self.used == 1 else 'are'} used" if self.used else "none is used yet"
+        said = f"This model keeps about {self.context:,} word pieces in mind; {used}."
+        if self.dropped:
+            what = "message" if self.dropped == 1 else f"{self.dropped} messages"
+            said += f" It no longer reads the oldest {what}."
+        return said
 
 
-def _identity(folder: Path) -> _Identity:
-    """Which files lie in an ONNX folder now; empty when there are none."""
-    found = []
+def in_mind(
+    conversation: Conversation, place: int, folder: Path, settings: Settings, models: Models = MODELS
+) -> InMind | None:
+    """What the answerer at `place` has in mind before the next question; None when nobody can tell.
+
+    Reads only its small files, not the model.
+    """
+    from sails.onnx.reader import room_for_prompt
+
     try:
-        for path in sorted(resolve(folder).iterdir()):
-            state = path.stat()
-            found.append((path.name, state.st_ino, state.st_size, state.st_mtime_ns))
-    except OSError:
-        return ()
-    return tuple(found)
+        reader = models.reader(folder)
+        messages = conversation.remembered(place)
+        if not messages:
+            return InMind(reader.context_length, 0, 0)
+        if settings.system.strip() and reader.takes_system:
+            messages = [{"role": "system", "content": settings.system}, *messages]
+        room = room_for_prompt(reader.context_length, settings.max_new_tokens)
+        prompt = reader.fit(messages, room)
+    except SailsError:
+        return None
+    return InMind(reader.context_length, len(prompt.token_ids), prompt.dropped)
 
-
-MODELS = Models()  # those of this process
 
 # --- answering ------------------------------------------------------------------------------------
 
 
 def answers(
-    conversation: Conversation, onnx: list[Path], models: Models = MODELS
+    conversation: Conversation,
+    onnx: Sequence[Path],
+    models: Models = MODELS,
+    *,
+    together: bool = True,
+    max_length: int | None = None,
 ) -> Generator[int, None, None]:
     """Answer the newest question with the models in these folders, one for each reply of its turn.
 
-    Fills the replies piece by piece, one after the other in turns, and yields the place of each that has
-    grown or ended. A model that fails leaves its reason in its reply; the other goes on. To stop, close it.
+    Fills the replies piece by piece and yields the place of each that has grown or ended, `together` in turns
+    or else one after the other. A model that fails leaves its reason in its reply; the others go on. To stop,
+    close it. `max_length` is the longest conversation that a model is shown, in tokens.
     """
     turn = conversation.turns[-1]
     streams: dict[int, Stream] = {}
     try:
-        for place, (folder, reply) in enumerate(zip(onnx, turn.replies, strict=True)):
+        for place, folder in enumerate(onnx):
             try:
-                model = models.get(folder)
-                if model.fingerprint != reply.origin.fingerprint:  # another one than was seen a moment ago
-                    reply.origin = replace(reply.origin, fingerprint=model.fingerprint, session=None)
-                streams[place] = model.stream(conversation.messages(place), **turn.settings.sampling())
+                streams[place] = _begin(conversation, place, folder, models, max_length)
             except SailsError as error:
-                reply.problem = error.sentence
+                turn.replies[place].problem = error.sentence
             yield place
         going_on = dict(streams)
         while going_on:
-            for place, stream in list(going_on.items()):
+            for place, stream in list(going_on.items())[: None if together else 1]:
                 if not _continue(stream, turn.replies[place]):
                     del going_on[place]
                 yield place
@@ -278,6 +264,19 @@ def answers(
         for place, stream in streams.items():
             stream.close()
             _take(stream, turn.replies[place])
+
+
+def _begin(
+    conversation: Conversation, place: int, folder: Path, models: Models, max_length: int | None
+) -> Stream:
+    turn = conversation.turns[-1]
+    reply, messages = turn.replies[place], conversation.messages(place)
+    model = models.get(folder)
+    if model.fingerprint != reply.origin.fingerprint:  # another one than was seen a moment ago
+        reply.origin = replace(reply.origin, fingerprint=model.fingerprint, session=None)
+    if messages[0]["role"] == "system" and not model.reader.takes_system:
+        messages, reply.system_left_out = messages[1:], True
+    return model.stream(messages, **turn.settings.sampling(), max_length=max_length)
 
 
 def _continue(stream: Stream, reply: Reply) -> bool:

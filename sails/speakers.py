@@ -2,25 +2,31 @@
 
 A speaker answers through an ONNX folder. That of the current model is the workspace's; a version's lies in
 `versions/ID/onnx`; a base model's in the user's cache (`onnx/NAME` there), because all workspaces share it.
-The last two are made on demand (`sails.exporting`). An ONNX folder counts as a speaker's only when the
+The last two are made on demand (`sails.exporting`). Each folder holds up to two variants (`sails.variants`);
+unless a person names one, the preferred one answers. A variant counts as a speaker's only when the
 fingerprint in its `export.json` is that of the speaker's model, so that a folder whose model changed is made
 anew; only the current model may answer through an older export, which is then called out of date.
+
+A key names a speaker, in an address, a widget and a command: `current`, `base`, `version/ID`, and each of
+them with a variant behind it, such as `current@int8`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from sails import base_models, publishing
+from sails import variants
 from sails.chatting import Origin
 from sails.errors import RequestError
-from sails.workspace import ModelState, OnnxState, Workspace, inspect_model, inspect_onnx
+from sails.variants import TITLES, VARIANTS, Variant, VariantState, folder_of
+from sails.workspace import ModelState, Workspace, inspect_model
 
-CURRENT, BASE, VERSION = "current", "base", "version"
+CURRENT, BASE, VERSION, FOLDER = "current", "base", "version", "folder"
 Readiness = Literal["ready", "stale", "unmade", "impossible"]
 
 
@@ -32,74 +38,200 @@ class Speaker:
     ONNX model can be made); *impossible* (there is no model to make it from).
     """
 
-    key: str  # what an address and a widget call it: current, base, version/ID
+    key: str  # what an address and a widget call it: current, base, version/ID, maybe with @VARIANT
     title: str
     model: str  # the model's folder; for the base its name
-    onnx: Path
+    onnx: Path  # the ONNX folder, where an export puts both variants
     readiness: Readiness
-    fingerprint: str | None  # of the model whose export lies in `onnx`, else of the one it would be made from
+    fingerprint: str | None  # of the model whose export answers, else of the one it would be made from
     session: str | None = None  # that made this model, when recorded
+    variants: Mapping[Variant, VariantState] = field(default_factory=dict, hash=False)  # those it can use
+    apart: tuple[Variant, ...] = ()  # kept apart, because their certificates failed
+    wanted: Variant | None = None  # that a person named; None: the preferred one
+    trained: str | None = None  # fingerprint of the model itself
+    trained_session: str | None = None
+    makeable: bool = True  # whether there is a model to make an ONNX model from
 
     @property
     def answers(self) -> bool:
         return self.readiness in ("ready", "stale")
 
     @property
+    def variant(self) -> Variant | None:
+        """The one that answers, or would."""
+        return self.wanted or variants.preferred(self.variants)
+
+    @property
+    def answering(self) -> Path:
+        """The folder of the variant that answers."""
+        return folder_of(self.onnx, self.variant or "fp32")
+
+    @property
+    def certified(self) -> bool | None:
+        """Whether the variant that answers passed its certificate; None when it has none."""
+        state = self.variants.get(self.variant or "fp32")
+        return state.certified if state else None
+
+    @property
     def origin(self) -> Origin:
         """What to say of its answers."""
         unknown = self.readiness == "stale" and self.fingerprint is None
         stale = None if unknown else self.readiness == "stale"
-        return Origin(self.title, self.fingerprint, self.session, stale)
+        variant = self.variant if self.answers else None
+        return Origin(self.title, self.fingerprint, self.session, stale, variant, self.certified)
+
+    def sized(self, variant: Variant | None) -> Speaker:
+        """The same speaker with a variant of one's own choice; None leaves it to the certificates."""
+        key = self.key.partition("@")[0] + (f"@{variant}" if variant else "")
+        return _judged(replace(self, key=key, wanted=variant))
+
+
+def _judged(speaker: Speaker) -> Speaker:
+    """With the readiness of the variant that is to answer."""
+    state = speaker.variants.get(speaker.variant or "fp32")
+    if state is None or not state.present:
+        readiness: Readiness = "unmade" if speaker.makeable else "impossible"
+        return replace(
+            speaker, readiness=readiness, fingerprint=speaker.trained, session=speaker.trained_session
+        )
+    known = state.fingerprint == speaker.trained or speaker.trained is None
+    session = speaker.trained_session if known else None
+    stale = state.stale is not False and speaker.key.partition("@")[0] == CURRENT
+    return replace(
+        speaker,
+        readiness="stale" if stale else "ready",
+        fingerprint=state.fingerprint,
+        session=session,
+    )
 
 
 def speakers(workspace: Workspace) -> list[Speaker]:
     """Everybody, the current model first, then the base, then versions from new to old."""
-    situation = workspace.situation()
+    from sails import publishing  # loads what reads and checks records, and the current model needs none
+
+    trained = workspace.situation().trained
     return [
-        _current(workspace, situation.trained, situation.onnx),
-        _base(situation.trained),
+        current(workspace, trained),
+        _base(trained),
         *(_version(workspace, version) for version in publishing.versions(workspace)),
     ]
 
 
-def find(everybody: list[Speaker], key: str) -> Speaker:
-    """Raises `RequestError` when it is not, or no longer, among them."""
+def find(everybody: Sequence[Speaker], key: str) -> Speaker:
+    """The speaker with this key, which may name a variant; a version's id alone does as well.
+
+    Raises `RequestError` when it is not, or no longer, among them.
+    """
+    name, _, variant = key.partition("@")
     for speaker in everybody:
-        if speaker.key == key:
-            return speaker
+        if name in (speaker.key, speaker.key.removeprefix(f"{VERSION}/")):
+            return speaker.sized(_variant(variant)) if variant else speaker
     raise RequestError("The model that was chosen is no longer here.", "Choose another one.")
 
 
-def _current(workspace: Workspace, trained: ModelState, onnx: OnnxState) -> Speaker:
-    if onnx.present:
-        readiness: Readiness = "stale" if onnx.stale is not False else "ready"
-    else:
-        readiness = "unmade" if trained.complete else "impossible"
-    fingerprint = onnx.fingerprint if onnx.present else trained.fingerprint
-    return Speaker(
+def _variant(name: str) -> Variant:
+    for variant in VARIANTS:
+        if name == variant:
+            return variant
+    raise RequestError(f"There is no variant {name[:40]}.", f"Choose {' or '.join(VARIANTS)}.")
+
+
+def before(workspace: Workspace, everybody: Sequence[Speaker]) -> Speaker | None:
+    """The version that the last lesson continued, else the one that was current before; None without one."""
+    from sails import publishing
+
+    record = publishing.provenance_of(workspace.trained_model)
+    own = workspace.situation().trained.fingerprint
+    versions = [one for one in everybody if one.key.startswith(f"{VERSION}/") and one.trained != own]
+    if record and record.parent:
+        return next((one for one in versions if one.trained == record.parent), None)
+    return versions[0] if versions else None
+
+
+def current(workspace: Workspace, trained: ModelState | None = None) -> Speaker:
+    """The current model. Needs no record of versions or of base models."""
+    trained = trained or workspace.situation().trained
+    return _speaker(
         key=CURRENT,
         title="Current model",
         model=str(workspace.trained_model),
         onnx=workspace.onnx_model,
-        readiness=readiness,
-        fingerprint=fingerprint,
-        session=trained.session if fingerprint == trained.fingerprint else None,
+        trained=trained.fingerprint,
+        trained_session=trained.session,
+        makeable=trained.complete,
+        older_too=True,
     )
 
 
-def _version(workspace: Workspace, version: publishing.Version) -> Speaker:
+def in_folder(folder: Path) -> Speaker:
+    """Whatever lies in an ONNX folder from anywhere, or in that of one variant."""
+    if folder.name in VARIANTS:
+        return in_folder(folder.parent).sized(_variant(folder.name))
+    return _speaker(
+        key=FOLDER,
+        title=f"ONNX model in {folder.name}",
+        model=str(folder),
+        onnx=folder,
+        trained=None,
+        makeable=False,
+    )
+
+
+def _version(workspace: Workspace, version: Any) -> Speaker:
+    from sails.publishing import VERSION_ONNX
+
     folder = workspace.versions / version.id
     model = inspect_model(folder)
-    onnx = folder / publishing.VERSION_ONNX
-    return Speaker(
+    return _speaker(
         key=f"{VERSION}/{version.id}",
-        title=f"Version {version.id}",
+        title=f"Version {version.name} ({version.id})" if version.name else f"Version {version.id}",
         model=str(folder),
-        onnx=onnx,
-        readiness=_made_from(onnx, model.fingerprint) if model.complete else "impossible",
-        fingerprint=model.fingerprint,
-        session=model.session,
+        onnx=folder / VERSION_ONNX,
+        trained=model.fingerprint,
+        trained_session=model.session,
+        makeable=model.complete,
+        answers=model.complete,
     )
+
+
+def _speaker(
+    *,
+    onnx: Path,
+    trained: str | None,
+    makeable: bool,
+    older_too: bool = False,
+    answers: bool = True,
+    **fields: Any,
+) -> Speaker:
+    """A speaker with the variants that are its own; `older_too`: also those made from an earlier model."""
+    found = {
+        variant: state
+        for variant, state in variants.look(onnx, trained).items()
+        if state.present and answers and (older_too or trained is None or state.fingerprint == trained)
+    }
+    apart = tuple(variants.look_at_failed(onnx, trained))
+    speaker = Speaker(
+        onnx=onnx,
+        readiness="unmade",
+        fingerprint=trained,
+        variants=found,
+        apart=apart,
+        trained=trained,
+        makeable=makeable,
+        **fields,
+    )
+    return _judged(speaker)
+
+
+def marks(speaker: Speaker) -> str:
+    """What a person should know before choosing this size: 8-bit, not proven."""
+    variant = speaker.variant
+    if variant is None:
+        return ""
+    if not speaker.answers:
+        return f"{TITLES[variant]}, {'kept apart' if variant in speaker.apart else 'not made yet'}"
+    proof = {True: "", None: ", not proven", False: ", failed its certificate"}[speaker.certified]
+    return TITLES[variant] + proof
 
 
 # --- the base model -------------------------------------------------------------------------------
@@ -107,16 +239,24 @@ def _version(workspace: Workspace, version: publishing.Version) -> Speaker:
 
 def _base(trained: ModelState) -> Speaker:
     """The base model that the current model grew from; where nobody noted it, the usual one."""
+    from sails import base_models
+
     name = trained.base or base_models.DEFAULT
     try:
         model = base_models.find(name)
         local = base_models.local_path(model)
     except RequestError:  # a folder that is gone
-        return Speaker(BASE, f"Base model {Path(name).name}", name, base_onnx(name), "impossible", None)
-    fingerprint = inspect_model(local).fingerprint if local else None
-    title = f"Base model {model.folder.name if model.folder else model.name}"
-    onnx = base_onnx(model.name)
-    return Speaker(BASE, title, model.name, onnx, _made_from(onnx, fingerprint), fingerprint)
+        title = f"Base model {Path(name).name}"
+        return Speaker(BASE, title, name, base_onnx(name), "impossible", None, makeable=False)
+    # A base model that is not on this machine has no fingerprint; its ONNX model may still be here.
+    return _speaker(
+        key=BASE,
+        title=f"Base model {model.folder.name if model.folder else model.name}",
+        model=model.name,
+        onnx=base_onnx(model.name),
+        trained=inspect_model(local).fingerprint if local else None,
+        makeable=True,
+    )
 
 
 def base_onnx(name: str) -> Path:
@@ -125,15 +265,9 @@ def base_onnx(name: str) -> Path:
     `name` is a catalogue name, a hub id or a folder. What is no plain name gets eight digits of its hash
     behind it: two folders may be called alike.
     """
+    from sails import base_models
+
     plain = re.sub(r"[^\w.-]+", "-", Path(name).name, flags=re.ASCII).strip(".-")[:60] or "model"
     if plain != name:
         plain = f"{plain}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
     return base_models.cache_dir() / "onnx" / plain
-
-
-def _made_from(onnx: Path, fingerprint: str | None) -> Readiness:
-    """A base model that is not on this machine has no fingerprint; its ONNX model may still be here."""
-    found = inspect_onnx(onnx, fingerprint)
-    if not found.present:
-        return "unmade"
-    return "ready" if fingerprint is None or found.fingerprint == fingerprint else "unmade"

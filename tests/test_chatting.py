@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from sails.chatting import Conversation, Models, Origin, Reply, Settings, answers, describe, notes
+from sails.chatting import Conversation, Origin, Reply, Settings, answers, describe, notes
 from sails.errors import ModelLoadError, OutOfMemoryError, RequestError
+from sails.loaded import Models
 from sails.onnx.export import export
 from sails.speakers import speakers
 from tests.exported import SESSION, copy_talking, make_talking

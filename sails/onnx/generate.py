@@ -26,7 +26,7 @@ import numpy as np
 from sails.errors import ModelLoadError, RequestError
 from sails.onnx.chat_template import DEFAULT_CHAT_TEMPLATE, Messages, as_messages
 from sails.onnx.decoder import Decoder
-from sails.onnx.reader import EXPORT_AGAIN, Reader, files_of, read_json
+from sails.onnx.reader import EXPORT_AGAIN, Reader, files_of, read_json, room_for_prompt
 from sails.onnx.sampling import Sampling, choose, next_scores
 
 __all__ = ["DEFAULT_CHAT_TEMPLATE", "Answer", "Generator", "Messages", "Stream"]
@@ -120,11 +120,6 @@ class Generator:
         for _ in stream:
             pass
         return stream.answer
-
-
-def room_for_prompt(context: int, max_new_tokens: int) -> int:
-    """Of so many tokens of context, those for the conversation: an answer gets at most half of them."""
-    return context - min(max_new_tokens, context // 2)
 
 
 class Stream(Iterator[str]):
@@ -288,7 +283,7 @@ def _onnx_file(folder: Path, export: Mapping[str, Any]) -> Path:
 
 
 def _check_vocabulary(reader: Reader, decoder: Decoder) -> None:
-    """A token without a row in the graph would end a chat in its middle; many rows without a token are wrong."""
+    """A token without a row in the graph would end a chat; many rows without a token are wrong as well."""
     size = reader.vocabulary_size
     if size > decoder.vocabulary_size or size < decoder.vocabulary_size * LEAST_SHARE:
         raise ModelLoadError(

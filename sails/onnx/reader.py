@@ -128,6 +128,11 @@ class Reader:
         return Prompt(text, self.encode(text), start - system)
 
 
+def room_for_prompt(context: int, max_new_tokens: int) -> int:
+    """Of so many tokens of context, those for the conversation: an answer gets at most half of them."""
+    return context - min(max_new_tokens, context // 2)
+
+
 # --- the files ------------------------------------------------------------------------------------
 
 

@@ -90,7 +90,7 @@ def _cut_tail(scores: np.ndarray, tail: float) -> None:
     out = before + np.cumsum(shares[order].astype(np.float64)) <= tail
     kept = order[~out] if not out.all() else order[-1:]
     if not kept.size:
-        kept = scores.argmax(keepdims=True)
+        kept = np.array([scores.argmax()])
     values = scores[kept]
     scores.fill(-np.inf)
     scores[kept] = values

@@ -14,6 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from sails import access, chatting, exporting, speakers
 from sails.chatting import Conversation, Reply, Settings, Turn
+from sails.loaded import MODELS
 from sails.sessions import Session
 from sails.speakers import BASE, CURRENT, Speaker
 from sails.ui import feedback, onnx
@@ -266,7 +267,7 @@ def ask(here: Room, chosen: list[Speaker], how: Settings, possible: bool) -> Non
     if question and possible:
         with told() as failed, growing:
             here.conversation.ask(question, [speaker.origin for speaker in chosen], how)
-            _answer(here.conversation, [speaker.onnx for speaker in chosen])
+            _answer(here.conversation, [speaker.answering for speaker in chosen])
         if not failed:
             st.rerun()  # draws the answers in their final form
 
@@ -277,7 +278,7 @@ def _answer(conversation: Conversation, folders: list[Path]) -> None:
     _question(turn)
     places = [place.empty() for place in _places(turn)]
     st.button("Stop", key="chat_stop", icon=":material/stop_circle:")  # whatever is pressed ends the answer
-    waiting = "Thinking" if all(map(chatting.MODELS.holds, folders)) else "Loading the model"
+    waiting = "Thinking" if all(map(MODELS.holds, folders)) else "Loading the model"
     drawn = [0.0] * len(places)
     with ExitStack() as spinner, closing(chatting.answers(conversation, folders)) as growing:
         spinner.enter_context(st.spinner(f"{waiting}…"))

@@ -1,0 +1,143 @@
+"""The models that chat, in memory: loaded once, shared by everybody, and loaded anew when they change.
+
+MODELS.get(Path("workspace/onnx_model"))      # a second the first time
+MODELS.reader(Path("workspace/onnx_model"))   # what it reads and how much, without loading it
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from sails import locks
+from sails.errors import ModelLoadError, OutOfMemoryError
+from sails.workspace import resolve
+
+if TYPE_CHECKING:  # half a second to import, and not needed to show what was said
+    from sails.onnx.generate import Generator as Model
+    from sails.onnx.reader import Reader
+
+IN_MEMORY = 4  # models at most: as many as can answer side by side
+LOADED_MEMORY = 2.0  # times the size of its file, while a model is being loaded
+READERS = 8
+ATTEMPTS, PAUSE = 20, 0.05  # seconds; a model may be replaced while it is loaded
+_Identity = tuple[tuple[str, int, int, int], ...]  # name, inode, bytes and time of change in ns of each file
+_Key = tuple[Path, _Identity]
+Loaded = TypeVar("Loaded")
+
+
+class Models:
+    """Models in memory; the one that was not used for longest goes first.
+
+    A model is known by its folder and by its files' identity, so one that was published anew is loaded anew.
+    Thread safe: two who ask for one model at a time load it once.
+    """
+
+    def __init__(self, at_most: int = IN_MEMORY) -> None:
+        self._at_most = at_most
+        self._loaded: OrderedDict[_Key, Model] = OrderedDict()
+        self._readers: OrderedDict[_Key, Reader] = OrderedDict()
+        self._guard = threading.Lock()
+        self._loading = threading.Lock()  # one at a time: loading takes the most memory
+
+    def holds(self, folder: Path) -> bool:
+        """Whether the model in `folder` would answer at once."""
+        with self._guard:
+            return (folder, _identity(folder)) in self._loaded
+
+    def get(self, folder: Path) -> Model:
+        """The model in an ONNX folder; takes seconds the first time.
+
+        Raises `ModelLoadError` or `OutOfMemoryError`.
+        """
+        return self._find(folder, self._loaded, self._load)
+
+    def reader(self, folder: Path) -> Reader:
+        """What the model in an ONNX folder reads, and how much; a tenth of a second the first time.
+
+        Raises `ModelLoadError`.
+        """
+        return self._find(folder, self._readers, self._open_reader)
+
+    def _find(self, folder: Path, known: OrderedDict[_Key, Loaded], load: Callable[[Path], Loaded]) -> Loaded:
+        """Load until nothing was replaced in the meantime."""
+        for _ in range(ATTEMPTS):
+            key = (folder, _identity(folder))
+            if found := self._known(known, key):
+                return found
+            with self._loading:
+                if found := self._known(known, key):  # somebody else was faster
+                    return found
+                try:
+                    loaded = load(folder)
+                except ModelLoadError:
+                    if _identity(folder) == key[1]:
+                        raise
+                    loaded = None
+                if loaded is not None and _identity(folder) == key[1]:
+                    with self._guard:
+                        known[key] = loaded
+                    return loaded
+            time.sleep(PAUSE)
+        raise ModelLoadError("The ONNX model changes all the time.", "Wait until it is at rest.")
+
+    def _known(self, known: OrderedDict[_Key, Loaded], key: _Key) -> Loaded | None:
+        with self._guard:
+            if key in known:
+                known.move_to_end(key)
+            return known.get(key)
+
+    def _load(self, folder: Path) -> Model:
+        from sails.onnx.generate import Generator as Model
+
+        place = placed(folder)
+        needed = sum(file.stat().st_size for file in place.glob("*.onnx*")) * LOADED_MEMORY
+        with self._guard:
+            for key in [key for key in self._loaded if key[0] == folder]:  # what lay there before
+                del self._loaded[key]
+            while len(self._loaded) >= self._at_most:
+                self._loaded.popitem(last=False)
+            if needed > locks.available_memory():
+                self._loaded.clear()
+        locks.give_back_memory()
+        if needed > (free := locks.available_memory()):
+            raise OutOfMemoryError(
+                f"The model takes {needed / 1e6:,.0f} MB of memory, and {free / 1e6:,.0f} MB are free.",
+                "Close other programs, or wait until a training has ended.",
+            )
+        model = Model.open(place)
+        locks.give_back_memory()
+        return model
+
+    def _open_reader(self, folder: Path) -> Reader:
+        from sails.onnx.reader import Reader
+
+        with self._guard:
+            while len(self._readers) >= READERS:
+                self._readers.popitem(last=False)
+        return Reader.open(placed(folder))
+
+
+def placed(folder: Path) -> Path:
+    """Where the files of an ONNX folder lie now, also while it, or the folder around it, is replaced."""
+    return resolve(resolve(folder.parent) / folder.name)
+
+
+def _identity(folder: Path) -> _Identity:
+    """Which files lie in an ONNX folder now; empty when there are none."""
+    found = []
+    try:
+        for path in sorted(placed(folder).iterdir()):
+            state = path.stat()
+            if path.is_file() and not path.name.startswith("certificate"):  # another variant may lie inside
+                found.append((path.name, state.st_ino, state.st_size, state.st_mtime_ns))
+    except OSError:
+        return ()
+    return tuple(found)
+
+
+MODELS = Models()  # those of this process

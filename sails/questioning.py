@@ -1,0 +1,140 @@
+"""All saved questions asked of several models at once: a table of question × answerer, to look at and to take.
+
+    table = Table(origins, settings)
+    with closing(ask_all(table, prompts(workspace), folders)) as growing:
+        for row in growing:
+            ...
+    as_csv(table)
+
+Each question is asked by itself, so no answer depends on the questions before it. Whoever stops reading ends
+it; what was answered so far stays in the table.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sails import differing
+from sails.chatting import Conversation, Origin, Settings, Turn, answers, describe, notes
+from sails.loaded import MODELS, Models
+from sails.prompts import Prompt
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # with which a cell would begin to compute
+
+
+@dataclass
+class Row:
+    """One question and what each model answered, as a turn of a conversation of its own."""
+
+    prompt: Prompt
+    turn: Turn
+
+
+@dataclass
+class Table:
+    """Who is asked, how, and what was answered so far; `wanted`: how many questions there are to be."""
+
+    origins: list[Origin]
+    settings: Settings
+    rows: list[Row] = field(default_factory=list)
+    wanted: int = 0
+
+    @property
+    def names(self) -> list[str]:
+        """A heading for each answerer; two sizes of one model are told apart."""
+        return names(self.origins)
+
+
+def names(origins: Sequence[Origin]) -> list[str]:
+    """The titles of answerers, with the size where a title alone would be the same for two."""
+    titles = [origin.title for origin in origins]
+    found = []
+    for origin in origins:
+        title = origin.title
+        if titles.count(title) > 1 and origin.variant:
+            title = describe(Origin(title, variant=origin.variant, certified=True))
+        found.append(title)
+    return [
+        name if found.count(name) == 1 else f"{name}, {found[:place].count(name) + 1}"
+        for place, name in enumerate(found)
+    ]
+
+
+def ask_all(
+    table: Table, asked: Sequence[Prompt], onnx: Sequence[Path], models: Models = MODELS
+) -> Generator[Row, None, None]:
+    """Ask every question of the models in these folders; yields the row in which something came."""
+    table.wanted = len(asked)
+    for prompt in asked:
+        conversation = Conversation()
+        turn = conversation.ask(prompt.question, list(table.origins), table.settings)
+        row = Row(prompt, turn)
+        table.rows.append(row)
+        with closing(answers(conversation, onnx, models)) as growing:
+            for _ in growing:
+                yield row
+
+
+def said(row: Row, place: int) -> str:
+    """The answer at a place of a row, or why there is none."""
+    reply = row.turn.replies[place]
+    return reply.text or reply.problem
+
+
+def likeness(row: Row, place: int) -> str:
+    """How an answer stands to the first one, in a sentence; empty for the first and where one is lacking."""
+    first, other = row.turn.replies[0], row.turn.replies[place]
+    if place == 0 or first.problem or other.problem or not (first.text and other.text):
+        return ""
+    return differing.SENTENCES[differing.likeness(first.text, other.text)]
+
+
+# --- to take away ---------------------------------------------------------------------------------
+
+
+def as_csv(table: Table) -> str:
+    """One row for each question, for a spreadsheet: no cell of it is taken for a formula."""
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\r\n")
+    headings = ["name", "question"]
+    for place, name in enumerate(table.names):
+        headings += [name] + ([f"{name}: against {table.names[0]}"] if place else [])
+        headings += [f"{name}: notes", f"{name}: model"]
+    writer.writerow(map(_harmless, headings))
+    for row in table.rows:
+        cells = [row.prompt.name, row.prompt.question]
+        for place, reply in enumerate(row.turn.replies):
+            cells += [said(row, place)] + ([likeness(row, place)] if place else [])
+            cells += [" ".join(notes(reply)), describe(reply.origin)]
+        writer.writerow(map(_harmless, cells))
+    return "\ufeff" + written.getvalue()  # by this mark a spreadsheet knows UTF-8
+
+
+def _harmless(cell: str) -> str:
+    """A text that a spreadsheet takes for a text; what is put before it, it does not show."""
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def as_json(table: Table) -> str:
+    """The same with how it was asked, for programs."""
+    rows: list[dict[str, Any]] = [
+        {
+            "name": row.prompt.name,
+            "question": row.prompt.question,
+            "asked": row.turn.asked,
+            "replies": [
+                {**asdict(reply), "against_first": likeness(row, place)}
+                for place, reply in enumerate(row.turn.replies)
+            ],
+        }
+        for row in table.rows
+    ]
+    content = {"answerers": table.names, "settings": asdict(table.settings), "rows": rows}
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
