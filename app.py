@@ -8,7 +8,7 @@ import streamlit as st
 from sails import demo, library, sessions
 from sails.guidance import NextStep, next_step
 from sails.launchers.local import plan_training
-from sails.ui import freshness, panels, remembering, reviewing
+from sails.ui import freshness, panels, remembering, reviewing, watching
 from sails.ui.frame import frame, go
 from sails.workspace import Workspace
 
@@ -56,6 +56,9 @@ with frame("Bridge") as workspace:
 
     st.header("The last trainings", anchor=False)
     panels.last_sessions(history[-LAST:])
+
+    st.header("Teaching by itself", anchor=False)
+    watching.panel(workspace)
 
     st.header("What was found on disk", anchor=False)
     panels.found_on_disk(workspace, situation)

@@ -18,9 +18,9 @@ from sails.launchers import local
 from sails.library import DatasetReport
 from sails.retention import lessons
 from sails.sessions import Record, Session
-from sails.watching import words
 from sails.watching.approved import approved
 from sails.watching.notebook import Batch, Outcome, WatchState, change, state
+from sails.watching.words import GO_ON, examples, how_many, minutes, notes_on, what_became
 from sails.workspace import Workspace
 
 MOST_FAILURES = 5  # in a row
@@ -97,14 +97,14 @@ class Watch:
         # A row whose lesson failed is tried again as it was, with those that this lesson kept back.
         held = Register.load(self.workspace.register).held
         rows = [row for row in fresh if row.fingerprint in again or row.input_fingerprint not in held]
-        return rows, tuple(words.notes(found, len(fresh) - len(rows)))
+        return rows, tuple(notes_on(found, len(fresh) - len(rows)))
 
     def _tell(self, count: int, notes: tuple[str, ...]) -> None:
         """Say and write down what is new about the source."""
         now = state(self.workspace)
         if (count, notes) != (now.waiting, now.notes):
             now = change(self.workspace, waiting=count, notes=notes)
-        told = (words.how_many(now), *notes)
+        told = (how_many(now), *notes)
         for sentence in told if self._told != told else ():
             self.say(sentence)
         self._told = told
@@ -116,11 +116,7 @@ class Watch:
         if record is None:
             return self._end(batch, "gone") if batch.session else self._submit(now, batch)
         if batch.session is None:
-            self._update(batch, session=record.spec.id)
-            self.say(
-                f"▶️ {words.examples(len(batch.rows))} will be taught: session {record.spec.id} is queued."
-            )
-            return "did something"
+            return self._queued(batch, record.spec.id)
         status = record.status
         if status.state == "interrupted":
             return self._resume(batch, record)
@@ -150,7 +146,12 @@ class Watch:
             return self._end(batch, "failed", reason=f"The dataset {batch.dataset} was deleted.")
         # Whatever was asked for, the gate decides: nobody is there to look at the model first.
         settings = now.order.settings.model_copy(update={"publish": "gate", "teach_again": False})
-        foresight.start(self.workspace, Choices((batch.dataset,), settings, export=True))
+        session = foresight.start(self.workspace, Choices((batch.dataset,), settings, export=True))
+        return self._queued(batch, session.id)
+
+    def _queued(self, batch: Batch, session: str) -> Look:
+        self._update(batch, session=session)
+        self.say(f"▶️ {examples(len(batch.rows))} will be taught: session {session} is queued.")
         return "did something"
 
     def _keep_going(self, record: Record) -> None:
@@ -194,11 +195,11 @@ class Watch:
         if outcome == "failed" or failure:
             changes, next_ = self._failed(reason or f"Session {name} failed.")
         elif outcome == "stopped":
-            stopped = f"Session {name} was stopped by hand, so the watch has stopped as well. {words.GO_ON}"
+            stopped = f"Session {name} was stopped by hand, so the watch has stopped as well. {GO_ON}"
             changes = {"on": False, "stopped": stopped}
         ended = {"outcome": outcome, "reason": reason, "ended": self.clock(), "resume_after": None}
         closed = self._update(batch, **ended, **changes)
-        self.say(" ".join((*words.what_became(closed.batches[-1]), next_)).rstrip())
+        self.say(" ".join((*what_became(closed.batches[-1]), next_)).rstrip())
         return "did something"
 
     # --- writing
@@ -216,7 +217,7 @@ class Watch:
         pause = min(FIRST_PAUSE * 2 ** (len(failures) - 1), LONGEST_PAUSE)
         changes: dict[str, Any] = {"failures": failures, "not_before": self.clock() + pause}
         if len(failures) < MOST_FAILURES:
-            return changes, f"It is tried again in {words.minutes(pause)}."
+            return changes, f"It is tried again in {minutes(pause)}."
         stopped = f"{MOST_FAILURES} tries in a row failed, so the watch has stopped. The last one: {reason}"
         return {**changes, "on": False, "stopped": stopped}, ""
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from sails import access, locks
 from sails.errors import BusyError
 from sails.launchers import local
-from sails.watching import words
 from sails.watching.notebook import Order, WatchState, change, lock_of, log_of, state
 from sails.watching.steps import Say, Watch
+from sails.watching.words import begins
 from sails.workspace import Workspace
 
 FOLLOW_SECONDS = 2.0  # how often a session that waits or runs is looked at
@@ -96,7 +96,7 @@ def watch(
 
 def _live(watch: Watch, wait: Callable[[float], None], once: bool) -> WatchState:
     workspace = watch.workspace
-    watch.say(words.begins(state(workspace)))
+    watch.say(begins(state(workspace)))
     while (now := state(workspace)).on:
         look = watch.step()
         if once and (look == "waits for examples" or state(workspace).failures):

@@ -49,7 +49,7 @@ def how_many(now: WatchState) -> str:
     return f"{now.waiting:,} of {now.order.at_least:,} examples have come together."
 
 
-def notes(found: Approved, held: int) -> Iterator[str]:
+def notes_on(found: Approved, held: int) -> Iterator[str]:
     if found.not_accepted:
         are = "is" if found.not_accepted == 1 else "are"
         yield f"{examples(found.not_accepted)} {are} not marked as {ACCEPTED}, and never taught."

@@ -1,0 +1,147 @@
+"""The watch on the bridge: a switch, what it watches, what it did last, and why it stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from sails import access, foresight, watching
+from sails.errors import RequestError
+from sails.ui import words
+from sails.ui.frame import in_words, link, told, usual_workspace
+from sails.ui.words import plain
+from sails.watching import WatchState
+from sails.workspace import Workspace
+
+REFRESH_SECONDS = 3
+PRESETS = ("quick", "balanced", "thorough")
+CORRECTIONS, FILE = "Approved corrections from the chat", "A file of conversations"
+SIGNS = {"watching": "👀", "starting": "⏳", "ended": "⚠️", "stopped": "⏹️", "off": "◻️"}
+
+
+def panel(workspace: Workspace) -> None:
+    """Draw all of it; what a living watch does appears by itself."""
+    st.markdown(
+        "Switched on, it teaches by itself: as soon as enough approved examples have come together, a "
+        "training is queued, and the model is checked, published and exported. A model that forgot something "
+        "is held back, and you decide."
+    )
+    with told():
+        now = watching.state(workspace)
+        refresh = REFRESH_SECONDS if now.on else None
+        st.fragment(_standing, run_every=refresh)(workspace, now.on, watching.is_alive(workspace))
+        with st.expander("What it watches, and how it teaches", icon=":material/tune:"):
+            _order(workspace, now)
+
+
+def _standing(workspace: Workspace, was_on: bool, was_alive: bool) -> None:
+    with in_words():
+        now = watching.state(workspace)
+        alive = watching.is_alive(workspace)
+        if (now.on, alive) != (was_on, was_alive):
+            st.rerun()  # the button beside it says something else
+        stands, sentence = watching.standing(now, alive=alive, starting=watching.is_starting(workspace))
+        with st.container(border=True, gap="small"):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(f"{SIGNS[stands]} {plain(sentence)}", width="stretch")
+                _button(workspace, now, stands)
+            for note in now.notes if now.on else ():
+                st.markdown(f":small[{plain(note)}]")
+            if now.on and now.failures:
+                st.warning(plain(f"The last try failed. {now.failures[-1]}"))
+            _batches(workspace)
+
+
+def _button(workspace: Workspace, now: WatchState, stands: str) -> None:
+    """The one thing that may be done with it as it stands."""
+    label, icon = {
+        "watching": ("Switch it off", ":material/pause:"),
+        "starting": ("Switch it off", ":material/pause:"),
+        "ended": ("Start it again", ":material/play_arrow:"),
+        "stopped": ("Switch it on again", ":material/play_arrow:"),
+        "off": ("Switch it on", ":material/play_arrow:"),
+    }[stands]
+    if st.button(label, icon=icon, key="watch-switch", disabled=access.view_only()):
+        with told() as failed:
+            if label == "Switch it off":
+                watching.switch_off(workspace)
+            else:
+                watching.switch_on(workspace, now.order)
+        if not failed:
+            st.rerun()
+
+
+def _batches(workspace: Workspace) -> None:
+    for number, batch, record in watching.latest(workspace):
+        sign, sentence = watching.what_became(batch, record)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            when = words.moment(batch.begun, st.context.timezone)
+            st.markdown(f"{sign} {plain(sentence)}  \n:small[Batch {number}, {plain(when)}]", width="stretch")
+            if record:
+                link("Sessions", "Look at it", session=record.spec.id)
+
+
+# --- what it watches ------------------------------------------------------------------------------
+
+
+def _order(workspace: Workspace, now: WatchState) -> None:
+    """What to watch and how to teach; a living watch takes it over, else it is switched on with it."""
+    known, looking = now.order, access.view_only()
+    root = access.allowed_root(usual_workspace().root)
+    with st.form("watch-order", border=False):
+        source = st.radio(
+            "What it watches", [CORRECTIONS, FILE], index=0 if known.file is None else 1, disabled=looking
+        )
+        file = st.text_input(
+            "The file",
+            value=str(known.file or ""),
+            placeholder="talks.jsonl",
+            help=f"Only for a file of conversations. It must lie in {root}. Where its rows say `accepted`, "
+            "only those that are true are taught.",
+            disabled=looking,
+        )
+        left, right = st.columns(2)
+        at_least = left.number_input(
+            "Examples that must come together", 1, 100_000, known.at_least, disabled=looking
+        )
+        every = right.number_input(
+            "Seconds between two looks", 1, 86_400, max(1, round(known.every)), disabled=looking
+        )
+        preset = left.selectbox(
+            "How thoroughly it learns", PRESETS, index=PRESETS.index(known.settings.preset), disabled=looking
+        )
+        rate = right.text_input(
+            "Learning speed (learning rate)",
+            value="" if known.settings.learning_rate is None else f"{known.settings.learning_rate:g}",
+            placeholder="automatic",
+            disabled=looking,
+        )
+        share = left.slider(
+            "Share of earlier lessons in each round",
+            0.0,
+            0.9,
+            known.settings.replay_share,
+            0.05,
+            disabled=looking,
+        )
+        wanted = st.form_submit_button(
+            "Watch this from now on" if now.on else "Switch it on with this", disabled=looking
+        )
+    if wanted:
+        with told() as failed:
+            path = _inside(file) if source == FILE else None
+            settings = foresight.settings_of(
+                preset=preset, learning_rate=foresight.read_learning_rate(rate), replay_share=share
+            )
+            order = watching.order_of(file=path, at_least=at_least, every=every, settings=settings)
+            watching.switch_on(workspace, order)
+        if not failed:
+            st.rerun()
+
+
+def _inside(name: str) -> Path:
+    """The file that a person named; it must lie where everybody here may look."""
+    if not name.strip():
+        raise RequestError("No file was named.", "Write its name, or watch the corrections.")
+    return access.inside(access.allowed_root(usual_workspace().root), name)
