@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from sails import corrections, sessions
-from sails.conversations import Register, read_jsonl
+from sails.conversations import Conversation, Register, read_jsonl
 from sails.conversations.quality import problems_of
 from sails.corrections import Correction, Standing, plain_words, same_words
 from sails.errors import SailsError
@@ -43,6 +43,8 @@ class Trouble:
 class Taught:
     """A row of a lesson that the current model was taught, or is about to be."""
 
+    question: str
+    fingerprint: str  # of the question as it is written
     answer: str
     lesson: str  # its name
 
@@ -129,10 +131,14 @@ class Review:
         if same_words(known.answer, correction.taught):
             sentence = f"The lesson “{known.lesson}” taught this already; once more refreshes it."
             return [Trouble("known", sentence)]
-        sentence = (
-            f"The lesson “{known.lesson}” taught another answer: “{_short(known.answer)}” "
-            "This one will replace it: the old answer is not repeated any more."
-        )
+        sentence = f"The lesson “{known.lesson}” taught another answer: “{_short(known.answer)}” "
+        if known.fingerprint == correction.row.input_fingerprint:
+            sentence += "This one will replace it: the old answer is not repeated any more."
+        else:
+            sentence += (
+                f"There the question is “{_short(known.question)}” Write it in the same way here, "
+                "so that this answer replaces the old one."
+            )
         return [Trouble("replaces", sentence)]
 
 
@@ -149,7 +155,7 @@ def look(workspace: Workspace) -> Review:
     for one in found:
         record = used.get(one.dataset or "")
         if record and record.status.state in ("queued", "running"):
-            taught[one.asked] = Taught(one.taught, record.spec.name)
+            taught[one.asked] = _taught_row(one.row, record.spec.name)
     return Review(found, used, taught, frozenset(Register.load(workspace.register).held))
 
 
@@ -195,5 +201,9 @@ def _taught(files: tuple[_File, ...]) -> Mapping[str, Taught]:
             continue
         for row in rows:
             asked = "\n".join(plain_words(turn.content) for turn in row.turns[:-1] if turn.role != "system")
-            found[asked] = Taught(row.output, name)
+            found[asked] = _taught_row(row, name)
     return found
+
+
+def _taught_row(row: Conversation, lesson: str) -> Taught:
+    return Taught(row.input, row.input_fingerprint, row.output, lesson)

@@ -1,6 +1,8 @@
 """Feedback on answers: the log of events, reviewing, and becoming a dataset that is taught exactly once."""
 
 import json
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 
@@ -148,6 +150,20 @@ def test_several_who_write_at_once_lose_nothing(workspace):
     assert len(corrections.corrections(workspace)) == 40
 
 
+def test_two_processes_that_write_at_once_lose_nothing(workspace):
+    script = (
+        "import sys; from sails import corrections; from sails.workspace import Workspace\n"
+        "place = Workspace.open(sys.argv[1])\n"
+        "for number in range(15):\n"
+        "    corrections.give(place, question=f'{sys.argv[2]} {number}?', answer='No.', kind='good')\n"
+    )
+    commands = [[sys.executable, "-c", script, str(workspace.root), name] for name in ("one", "two")]
+    processes = [subprocess.Popen(command) for command in commands]
+    assert [process.wait(60) for process in processes] == [0, 0]
+    asked = {one.question for one in corrections.corrections(workspace)}
+    assert asked == {f"{name} {number}?" for name in ("one", "two") for number in range(15)}
+
+
 def test_any_text_comes_back_as_it_was_given(workspace):
     hostile = 'A "quoted" \u2028 line\n\ttab, emoji 🏔️, <b>bold</b>, \\ud800 and ünïcödé'
     given = correct(workspace, correction=hostile)
@@ -258,10 +274,11 @@ def test_what_a_lesson_taught_otherwise_will_be_replaced(workspace):
     model = make_model(workspace.trained_model)
     session = make_session(workspace, "mountains", **published(fingerprint=fingerprint_of(model), lessons=()))
     session.data.mkdir()
-    known, other = correct(workspace, 1), correct(workspace, 2)
+    known, other, third = (correct(workspace, number) for number in (1, 2, 3))
     rows = [
         Conversation((Turn("user", known.question), Turn("assistant", known.correction))),
-        Conversation((Turn("user", other.question.lower()), Turn("assistant", "There is none."))),
+        Conversation((Turn("user", other.question.upper()), Turn("assistant", "There is none."))),
+        Conversation((Turn("user", f"{third.question}?"), Turn("assistant", "There is none."))),
     ]
     write_jsonl(session.data / "train.jsonl", rows)
     assert findings(workspace, known) == ["known"]
@@ -269,6 +286,9 @@ def test_what_a_lesson_taught_otherwise_will_be_replaced(workspace):
     assert trouble.finding == "replaces"
     assert "“mountains”" in trouble.sentence
     assert "“There is none.”" in trouble.sentence
+    assert "will replace it" in trouble.sentence
+    (trouble,) = reviewing.troubles(workspace)[third.id]
+    assert "Write it in the same way" in trouble.sentence
 
 
 def test_thousands_are_looked_at_quickly(workspace):

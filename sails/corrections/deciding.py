@@ -10,7 +10,15 @@ from sails import access
 from sails.chatting import Origin
 from sails.conversations import Register
 from sails.conversations.decoding import printable
-from sails.corrections.correction import REFUSAL, Correction, Kind, checked_name, checked_text, same_words
+from sails.corrections.correction import (
+    LONGEST_TEXT,
+    REFUSAL,
+    Correction,
+    Kind,
+    checked_name,
+    checked_text,
+    same_words,
+)
 from sails.corrections.log import alone, find, now, write
 from sails.corrections.taught import sessions_by_dataset, to_teach
 from sails.errors import RequestError
@@ -45,7 +53,7 @@ def give(
         "event": "given",
         "id": identity,
         "input": checked_text(question, "The question"),
-        "output": checked_text(answer, "The answer"),
+        "output": checked_text(answer if kind == "good" else answer[:LONGEST_TEXT], "The answer"),
         "timestamp": now(),
         "accepted": kind == "good",
         "kind": kind,
@@ -55,7 +63,7 @@ def give(
             "title": origin.title if origin else "",
             "fingerprint": origin.fingerprint if origin else None,
             "session": origin.session if origin else None,
-            "variant": getattr(origin, "variant", None),
+            "variant": origin.variant if origin else None,
         },
         "context": [{"role": m["role"], "content": printable(m["content"])} for m in context],
         "confirmed": bool(correction),

@@ -115,7 +115,7 @@ def _form(workspace: Workspace, conversation: Conversation, turn: int, place: in
         never = kind == NEVER
         text = st.text_area(
             "What it should say instead" if never else "The right answer",
-            value=REFUSAL if never else reply.text,
+            value=REFUSAL if never else reply.text[: corrections.LONGEST_TEXT],
             key=f"{key}-{kind}-text",
             max_chars=corrections.LONGEST_TEXT,
             help="A reviewer can still change this."

@@ -22,6 +22,7 @@ from sails.ui import words
 from sails.ui.feedback import WHO
 from sails.ui.frame import go, link, told
 from sails.ui.words import literal, plain
+from sails.variants import VARIANTS
 from sails.workspace import Workspace
 
 PART = 10  # corrections on the screen at a time
@@ -115,7 +116,7 @@ def review_list(workspace: Workspace, wanted: str) -> None:
             st.error(sentence, icon=":material/error:")
     if chosen == "approved":
         train_button(workspace, len(found))
-    if found:
+    if found and chosen != "taught":
         _who()
     if chosen == "waiting":
         _all_without_findings(workspace, review)
@@ -200,8 +201,12 @@ def _card(workspace: Workspace, review: Review, one: Correction, standing: Stand
 
 
 def _whence(one: Correction) -> str:
-    origin = Origin(one.title or "an unknown model", one.fingerprint, one.session)
-    model = chatting.describe(origin) + (f", {one.variant}" if one.variant else "")
+    variant = next((name for name in VARIANTS if name == one.variant), None)
+    title = one.title or "an unknown model"
+    # Whether it was proven stands where it is chosen; here it is said which one it was.
+    model = chatting.describe(
+        Origin(title, one.fingerprint, one.session, variant=variant, certified=True if variant else None)
+    )
     when = words.moment(one.when, st.context.timezone) if one.when.year > 1970 else "at an unknown time"
     reviewer = f", reviewed by {one.reviewer}" if one.reviewer else ""
     return plain(f"by {one.who}, {when}, about an answer of {model}{reviewer}")
