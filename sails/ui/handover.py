@@ -102,7 +102,7 @@ def _download(file: Path, variant: Variant) -> None:
         bundling.check_room_for_sending(size, file)
         st.download_button(
             f"Download the zip file ({words.size(size)})",
-            data=lambda: open(file, "rb"),  # noqa: SIM115  Streamlit reads it, when somebody clicks
+            data=file.read_bytes,  # when somebody clicks
             file_name=f"model-{variant}.zip",
             mime="application/zip",
             on_click="ignore",
@@ -110,7 +110,7 @@ def _download(file: Path, variant: Variant) -> None:
             icon=":material/download:",
             key="onnx_download",
         )
-    st.caption(f"It is ready on this machine too: {code(file)}")
+    st.caption(f"On this machine it lies in {code(file)}")
 
 
 def _for_the_receiver() -> None:

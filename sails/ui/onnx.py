@@ -9,7 +9,7 @@ import streamlit as st
 
 from sails import access, exporting, variants
 from sails.exporting import Freshness, Job
-from sails.sessions import Phase
+from sails.sessions import Phase, Status
 from sails.ui import certificates, freshness, words
 from sails.ui.frame import go, in_words, link, told
 from sails.ui.words import code, plain
@@ -238,7 +238,7 @@ def _ended(job: Job) -> None:
         st.markdown(f"✅ {_what(job)} was made{took}.")
     elif status.failure:
         failure = f"{status.failure.message} {status.failure.remedy}".strip()
-        st.error(f"{_what(job)} was not made. {plain(failure)}", icon=":material/error:")
+        st.error(f"{_what(job)} {_not_made(status)}. {plain(failure)}", icon=":material/error:")
         if status.failure.log_tail:
             with st.expander("The last lines of its log", icon=":material/description:"):
                 st.code("\n".join(status.failure.log_tail), language=None, wrap_lines=True)
@@ -252,6 +252,12 @@ def _ended(job: Job) -> None:
         if not found.passed:
             with st.expander(f"What was compared: {TITLES[found.variant]}", icon=":material/compare_arrows:"):
                 certificates.show(found)
+
+
+def _not_made(status: Status) -> str:
+    """How to say that it failed: where one variant passed, that one is there."""
+    passed = any(one.get("passed") is True for one in status.results.certificates.values())
+    return "was made in part" if passed else "was not made"
 
 
 def _what(job: Job) -> str:
@@ -280,7 +286,7 @@ def earlier(jobs: Sequence[Job]) -> None:
 def _one_line(job: Job) -> str:
     sign, end = {
         "succeeded": ("✅", "was made"),
-        "failed": ("❌", "was not made"),
+        "failed": ("❌", _not_made(job.status)),
         "stopped": ("⏹️", "was stopped"),
         "interrupted": ("⚠️", "was interrupted"),
     }[job.status.state]
