@@ -1,4 +1,4 @@
-"""Chat: talk with the current model, an earlier version or the base model, alone or two side by side.
+"""Chat: talk with the current model, an earlier version or the base model, alone or up to four side by side.
 
 Everything answers as an ONNX model, so nothing here needs torch. `sails chat` does the same in the terminal.
 """
@@ -6,16 +6,18 @@ Everything answers as an ONNX model, so nothing here needs torch. `sails chat` d
 import streamlit as st
 
 from sails.speakers import speakers
-from sails.ui import chat
+from sails.ui import answerers, chat, chat_room, chat_settings, said, saved_questions
 from sails.ui.frame import frame
 
 with frame("Chat") as workspace:
     st.markdown("Ask your model what you taught it. It only knows what it learned, and it can be wrong.")
-    here = chat.room(workspace)
-    chosen = chat.choose(here, speakers(workspace))
-    settings = chat.settings(here)
-    possible = chat.ready(workspace, chosen)
+    here = chat_room.room(workspace)
+    chosen = answerers.choose(here, workspace, speakers(workspace))
+    settings = chat_settings.settings(here, chosen)
+    possible = answerers.ready(workspace, chosen)
+    marking = chat.marking(here, len(chosen))
 
-    chat.said(workspace, here.conversation)
+    said.said(workspace, here.conversation, marking)
     chat.ask(here, chosen, settings, possible)
     chat.keep(here)
+    saved_questions.section(workspace, here, chosen, settings, possible, marking)

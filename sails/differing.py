@@ -45,7 +45,7 @@ def likeness(first: str, other: str) -> Likeness:
 
 
 def pieces(first: str, other: str) -> list[Piece]:
-    """`other` in pieces, with what only `first` has in between; without the *gone* ones it is `other` again."""
+    """`other` in pieces, with what only `first` has in between; without those it is `other` again."""
     one, two = _WORD.findall(first), _WORD.findall(other)
     found = []
     if likeness(first, other) == "other":

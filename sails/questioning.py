@@ -1,4 +1,4 @@
-"""All saved questions asked of several models at once: a table of question × answerer, to look at and to take.
+"""All saved questions asked of several models: a table of question × answerer, to look at and to take.
 
     table = Table(origins, settings)
     with closing(ask_all(table, prompts(workspace), folders)) as growing:
@@ -26,7 +26,7 @@ from sails.chatting import Conversation, Origin, Settings, Turn, answers, descri
 from sails.loaded import MODELS, Models
 from sails.prompts import Prompt
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # with which a cell would begin to compute
+_FORMULA = ("=", "+", "-", "@")  # with one of them, also behind white space, a cell would compute
 
 
 @dataclass
@@ -119,7 +119,7 @@ def as_csv(table: Table) -> str:
 
 def _harmless(cell: str) -> str:
     """A text that a spreadsheet takes for a text; what is put before it, it does not show."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+    return f"'{cell}" if cell.lstrip().startswith(_FORMULA) else cell
 
 
 def as_json(table: Table) -> str:

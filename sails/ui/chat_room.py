@@ -1,0 +1,42 @@
+"""What a browser keeps of its chat in one workspace, and fields that outlive other pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+
+from sails.chatting import Conversation
+from sails.questioning import Table
+from sails.workspace import Workspace
+
+
+@dataclass
+class Room:
+    """What this browser keeps of its chat in one workspace, also while another page is open."""
+
+    conversation: Conversation = field(default_factory=Conversation)
+    before: Conversation | None = None  # the one that "New conversation" put away
+    chosen: dict[str, Any] = field(default_factory=dict)  # what the fields said last, by key
+    table: Table | None = None  # all saved questions, asked of all
+    next_question: str = ""  # a saved question that is to be asked as if it had been typed
+
+
+def room(workspace: Workspace) -> Room:
+    key = room_key(workspace)
+    if key not in st.session_state:
+        st.session_state[key] = Room()
+    return st.session_state[key]
+
+
+def room_key(workspace: Workspace) -> str:
+    """Under which name this browser keeps its chat in a workspace."""
+    return f"chat in {workspace.root} with {workspace.trained_model}"
+
+
+def kept(here: Room, key: str, usual: Any) -> str:
+    """The key of a field that keeps its value over other pages, where Streamlit forgets it."""
+    if key not in st.session_state:
+        st.session_state[key] = here.chosen.get(key, usual)
+    return key

@@ -1,0 +1,114 @@
+"""What was asked and answered in the chat, as the text that it is, and where answers differ."""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from sails import chatting, differing, questioning
+from sails.chatting import Conversation, Reply, Turn
+from sails.ui import feedback
+from sails.ui.words import literal, plain
+from sails.workspace import Workspace
+
+LONG_QUESTION = 2000  # characters; of a longer one the beginning is shown, and the rest on demand
+SIGNS = {"same": "＝", "similar": "≈", "other": "≠"}
+LEGEND = "**Bold** stands only here, ~~struck through~~ only in the first answer."
+
+
+def said(workspace: Workspace, conversation: Conversation, marking: bool) -> None:
+    """All questions and answers, exactly as they were written, each answer to be judged.
+
+    With `marking`, words in which an answer differs from the first one beside it are marked.
+    """
+    for number, turn in enumerate(conversation.turns):
+        question(turn)
+        for side, (place, reply) in enumerate(zip(places(turn), turn.replies, strict=True)):
+            with place:
+                if reply.text:
+                    st.markdown(_marked(turn, side) if marking else literal(reply.text))
+                if marking:
+                    _against_first(turn, side)
+                _about(reply, alone=len(turn.replies) == 1)
+                feedback.under(workspace, conversation, number, side)
+
+
+def question(turn: Turn) -> None:
+    with st.chat_message("user", avatar=":material/person:"):
+        if len(turn.question) <= LONG_QUESTION:
+            st.markdown(literal(turn.question))
+        else:
+            st.markdown(literal(f"{turn.question[:LONG_QUESTION]}…"))
+            with st.expander(f"All {len(turn.question):,} characters"):
+                st.markdown(literal(turn.question))
+
+
+def places(turn: Turn) -> list[DeltaGenerator]:
+    """Where each answer of a turn goes: one below the question, two side by side under their names."""
+    if len(turn.replies) == 1:
+        return [st.chat_message("assistant", avatar=":material/sailing:")]
+    found = []
+    names = questioning.names([reply.origin for reply in turn.replies])
+    for column, name in zip(st.columns(len(turn.replies)), names, strict=True):
+        with column:
+            st.markdown(f"**{plain(name)}**")
+            found.append(st.chat_message("assistant", avatar=":material/sailing:"))
+    return found
+
+
+def _about(reply: Reply, alone: bool) -> None:
+    """What there is to know about an answer besides its text."""
+    if reply.problem:
+        st.error(plain(reply.problem), icon=":material/error:")
+    for note in chatting.notes(reply):
+        st.markdown(f"{'⏹️' if reply.stopped_by == 'interrupted' else 'ℹ️'} {plain(note)}")
+    took = f"{reply.seconds:.1f} s" if reply.seconds >= 0.1 else "under 0.1 s"
+    whose = chatting.describe(reply.origin) if alone else chatting.details(reply.origin)
+    st.caption(" · ".join(filter(None, [plain(whose), took if reply.text else ""])))
+
+
+# --- differences ----------------------------------------------------------------------------------
+
+
+def _marked(turn: Turn, place: int) -> str:
+    first, reply = turn.replies[0], turn.replies[place]
+    return marked(first.text, reply.text) if place and first.text else literal(reply.text)
+
+
+def marked(first: str, other: str) -> str:
+    """`other` as Markdown that shows exactly that text, its own words bold and the first one's struck out."""
+    lines = [""]
+    for piece in differing.pieces(first, other):
+        if piece.kind == "gone":
+            lines[-1] = " ".join(filter(None, [lines[-1], f"~~{plain(piece.text)}~~"])) + " "
+            continue
+        for number, line in enumerate(piece.text.split("\n")):
+            if number:
+                lines.append("")
+            lines[-1] = _joined(lines[-1], line, piece.kind == "added")
+    return "  \n".join(line.rstrip() or "\u00a0" for line in lines)
+
+
+def _joined(before: str, line: str, bold: bool) -> str:
+    """The line so far and some more of it, with one blank between the two where there was one."""
+    if not line.strip():
+        return before if not before else f"{before.rstrip()} "
+    if not before:
+        text = literal(line)
+        indented = text[: len(text) - len(text.lstrip("\u00a0"))]
+        return indented + _bold(text[len(indented) :], bold)
+    gap = " " if line[:1].isspace() or before.endswith(" ") else ""
+    return before.rstrip(" ") + gap + _bold(plain(line), bold) + (" " if line[-1:].isspace() else "")
+
+
+def _bold(text: str, bold: bool) -> str:
+    return f"**{text}**" if bold and text else text
+
+
+def _against_first(turn: Turn, place: int) -> None:
+    """In a sentence, how an answer stands to the first one."""
+    first, reply = turn.replies[0], turn.replies[place]
+    if place and first.text and reply.text:
+        likeness = differing.likeness(first.text, reply.text)
+        legend = f" {LEGEND}" if likeness == "similar" else ""
+        st.caption(f"{SIGNS[likeness]} {differing.SENTENCES[likeness]}{legend}")

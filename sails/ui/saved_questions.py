@@ -1,0 +1,248 @@
+"""The saved questions below the chat: the list, one asked at a click, and all of them asked of all models."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import datetime
+
+import streamlit as st
+
+from sails import access, chatting, prompts, questioning
+from sails.chatting import Settings
+from sails.errors import SailsError
+from sails.prompts import Prompt
+from sails.questioning import Row, Table
+from sails.speakers import Speaker
+from sails.ui import said
+from sails.ui.chat_room import Room
+from sails.ui.frame import told
+from sails.ui.words import literal, plain
+from sails.workspace import Workspace
+
+REDRAWN_SECONDS = 0.2  # the table while it grows
+
+
+def section(
+    workspace: Workspace,
+    here: Room,
+    chosen: Sequence[Speaker],
+    how: Settings,
+    possible: bool,
+    marking: bool,
+) -> None:
+    """The list, and below it the table of what was answered."""
+    st.header("Saved questions", anchor=False)
+    with told():
+        listed = prompts.prompts(workspace)
+        st.markdown(
+            "Questions that you ask again and again, to show a model or to compare two."
+            if listed
+            else "There are none yet. Keep the questions that you ask again and again here."
+        )
+        with st.expander(f"The list ({len(listed)})", icon=":material/format_list_bulleted:"):
+            for place, prompt in enumerate(listed):
+                _entry(workspace, here, prompt, possible, first=place == 0, last=place == len(listed) - 1)
+            _add(workspace, here, listed)
+        if listed:
+            _ask_all(here, listed, chosen, how, possible)
+        if here.table and here.table.rows:
+            _shown(here, here.table, marking)
+
+
+# --- the list -------------------------------------------------------------------------------------
+
+
+def _entry(
+    workspace: Workspace, here: Room, prompt: Prompt, possible: bool, *, first: bool, last: bool
+) -> None:
+    editing = f"prompt-editing-{prompt.id}"
+    if st.session_state.get(editing):
+        _edit(workspace, prompt, editing, first=first, last=last)
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"**{plain(prompt.title)}**" if prompt.name else plain(prompt.title), width="stretch")
+        st.button(
+            "Ask",
+            key=f"prompt-ask-{prompt.id}",
+            icon=":material/send:",
+            type="tertiary",
+            disabled=not possible,
+            on_click=_next,
+            args=(here, prompt.question),
+        )
+        st.button(
+            "Change",
+            key=f"prompt-change-{prompt.id}",
+            icon=":material/edit:",
+            type="tertiary",
+            disabled=access.view_only(),
+            on_click=_set,
+            args=(editing, True),
+        )
+
+
+def _next(here: Room, question: str) -> None:
+    here.next_question = question
+
+
+def _set(key: str, value: bool) -> None:
+    st.session_state[key] = value
+
+
+def _edit(workspace: Workspace, prompt: Prompt, editing: str, *, first: bool, last: bool) -> None:
+    with st.container(border=True):
+        name, question = _fields(f"prompt-{prompt.id}", prompt.name, prompt.question)
+        with st.container(horizontal=True):
+            if st.button("Save", key=f"prompt-save-{prompt.id}", type="primary", disabled=access.view_only()):
+                with told() as failed:
+                    prompts.change(workspace, prompt.id, question=question, name=name)
+                if not failed:
+                    _set(editing, False)
+                    st.rerun()
+            st.button("Cancel", key=f"prompt-cancel-{prompt.id}", on_click=_set, args=(editing, False))
+            for label, icon, places, at_end in (
+                ("Up", "arrow_upward", -1, first),
+                ("Down", "arrow_downward", 1, last),
+            ):
+                st.button(
+                    label,
+                    key=f"prompt-{label}-{prompt.id}",
+                    icon=f":material/{icon}:",
+                    disabled=at_end or access.view_only(),
+                    on_click=_quietly,
+                    args=(lambda places=places: prompts.move(workspace, prompt.id, places),),
+                )
+            st.button(
+                "Delete",
+                key=f"prompt-delete-{prompt.id}",
+                icon=":material/delete:",
+                disabled=access.view_only(),
+                on_click=_quietly,
+                args=(lambda: prompts.delete(workspace, prompt.id),),
+            )
+
+
+def _fields(key: str, name: str, question: str) -> tuple[str, str]:
+    return (
+        st.text_input("Name (may stay empty)", value=name, key=f"{key}-name", max_chars=prompts.LONGEST_NAME),
+        st.text_area("Question", value=question, key=f"{key}-question", max_chars=prompts.LONGEST_QUESTION),
+    )
+
+
+def _quietly(change: Callable[[], None]) -> None:
+    """Carry out a change before the page is drawn; what went wrong is told at the next field."""
+    try:
+        change()
+    except SailsError as error:
+        st.session_state["prompt-problem"] = error.sentence
+
+
+def _add(workspace: Workspace, here: Room, listed: Sequence[Prompt]) -> None:
+    asked = [turn.question.strip() for turn in here.conversation.turns]
+    known = {prompt.question for prompt in listed}
+    if asked and asked[-1] not in known:
+        st.button(
+            "Save the last question",
+            icon=":material/bookmark_add:",
+            disabled=access.view_only(),
+            on_click=_quietly,
+            args=(lambda: prompts.add(workspace, asked[-1]),),
+        )
+    with st.form("prompt-add", clear_on_submit=True, border=False):
+        name, question = _fields("prompt-new", "", "")
+        sent = st.form_submit_button("Add it to the list", icon=":material/add:", disabled=access.view_only())
+    if sent:
+        with told() as failed:
+            prompts.add(workspace, question, name)
+        if not failed:
+            st.rerun()
+    if problem := st.session_state.pop("prompt-problem", ""):
+        st.error(plain(problem), icon=":material/error:")
+
+
+# --- all of them, asked of all --------------------------------------------------------------------
+
+
+def _ask_all(
+    here: Room, listed: Sequence[Prompt], chosen: Sequence[Speaker], how: Settings, possible: bool
+) -> None:
+    whom = "" if len(chosen) == 1 else " both" if len(chosen) == 2 else f" all {len(chosen)}"
+    label = f"Ask{whom} all of these" if whom else "Ask all of these"
+    if st.button(label, key="prompt-all", icon=":material/playlist_play:", disabled=not possible):
+        here.table = Table([speaker.origin for speaker in chosen], how)
+        with told() as failed:
+            _fill(here.table, listed, chosen)
+        if not failed:
+            st.rerun()
+
+
+def _fill(table: Table, listed: Sequence[Prompt], chosen: Sequence[Speaker]) -> None:
+    """Draws the table as it grows. Left early, by Stop or another page, what was answered stays."""
+    bar = st.progress(0.0)
+    st.button("Stop", key="prompt-stop", icon=":material/stop_circle:")  # whatever is pressed ends it
+    place = st.empty()
+    drawn = 0.0
+    with closing(questioning.ask_all(table, listed, [one.answering for one in chosen])) as growing:
+        for row in growing:
+            if time.monotonic() - drawn > REDRAWN_SECONDS:
+                done = len(table.rows)
+                bar.progress((done - 1) / len(listed), f"Question {done} of {len(listed)}")
+                with place.container():
+                    _row(table, row, marking=False)
+                drawn = time.monotonic()
+
+
+def _shown(here: Room, table: Table, marking: bool) -> None:
+    count = len(table.rows)
+    missing = (
+        "" if count >= table.wanted else f" The rest of the {table.wanted} was not asked: it was stopped."
+    )
+    st.subheader("Asked all at once", anchor=False)
+    st.markdown(f"{count} question{'s' * (count > 1)} answered by {plain(', '.join(table.names))}.{missing}")
+    if marking and len(table.origins) > 1:
+        st.caption(f"Where an answer is nearly the same as the first: {said.LEGEND}")
+    name = f"questions-{datetime.now():%Y%m%d-%H%M}"
+    with st.container(horizontal=True):
+        for label, text, ending, kind in (
+            ("Save the table as CSV", questioning.as_csv, "csv", "text/csv"),
+            ("Save the table as JSON", questioning.as_json, "json", "application/json"),
+        ):
+            st.download_button(
+                label,
+                text(table),
+                f"{name}.{ending}",
+                kind,
+                icon=":material/download:",
+                on_click="ignore",
+            )
+        st.button("Clear the table", icon=":material/close:", on_click=_clear, args=(here,))
+    for row in table.rows:
+        _row(table, row, marking)
+
+
+def _clear(here: Room) -> None:
+    here.table = None
+
+
+def _row(table: Table, row: Row, marking: bool) -> None:
+    """A question and its answers side by side, on a phone one below the other."""
+    with st.container(border=True, gap="xsmall"):
+        named = f"**{plain(row.prompt.name)}:** " if row.prompt.name else ""
+        st.markdown(named + literal(row.turn.question))
+        columns = st.columns(len(row.turn.replies))
+        for place, (column, name, reply) in enumerate(
+            zip(columns, table.names, row.turn.replies, strict=True)
+        ):
+            with column:
+                st.caption(plain(name))
+                if reply.problem:
+                    st.error(plain(reply.problem), icon=":material/error:")
+                elif reply.text:
+                    first = row.turn.replies[0].text
+                    mark = marking and place and first
+                    st.markdown(said.marked(first, reply.text) if mark else literal(reply.text))
+                notes = [*filter(None, [questioning.likeness(row, place)]), *chatting.notes(reply)]
+                if notes:
+                    st.caption(plain(" ".join(notes)))
