@@ -106,7 +106,6 @@ def _download(file: Path, variant: Variant) -> None:
             file_name=f"model-{variant}.zip",
             mime="application/zip",
             on_click="ignore",
-            type="primary",
             icon=":material/download:",
             key="onnx_download",
         )

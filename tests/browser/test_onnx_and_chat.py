@@ -76,17 +76,22 @@ def test_a_taught_model_is_made_proven_downloaded_and_talked_with(page, tmp_path
         expect(page.get_by_text("The ONNX model is being made.")).to_be_visible()
         page.reload()  # the job is found again
         expect(page.get_by_role("heading", name="The ONNX model is fresh")).to_be_visible(timeout=PATIENT)
-        expect(page.get_by_text("It answers like the original. Both")).to_be_visible()
-        expect(main(page).get_by_text("✅ Good.")).to_have_count(3)
-        page.get_by_text("Answers side by side").click()
-        expect(page.get_by_text("The mountain near").first).to_be_visible()
+        expect(page.get_by_text("The full precision model answers like the original.")).to_be_visible()
+        page.get_by_role("tab", name="8-bit").click()
+        expect(page.get_by_text("The 8-bit model answers like the original.")).to_be_visible()
+        expect(page.get_by_text("the chat uses this one")).to_be_visible()
 
+        page.get_by_role("button", name="Make the zip file").click()
         with page.expect_download() as download:
-            page.get_by_role("button", name="Download all as one zip file").click()
+            page.get_by_role("button", name="Download the zip file").click()
         download.value.save_as(tmp_path / "taken.zip")
         archive = zipfile.ZipFile(tmp_path / "taken.zip")
         assert archive.testzip() is None
-        assert archive.read("onnx_model/model.onnx") == (workspace.onnx_model / "model.onnx").read_bytes()
+        model = (workspace.onnx_model / "int8" / "model.onnx").read_bytes()
+        assert archive.read("model-int8/model/model.onnx") == model
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download the certificate as a page").last.click()
+        assert download.value.suggested_filename == "certificate-int8.html"
 
         page.get_by_role("button", name="Talk with it").click()
         expect(page.get_by_role("heading", name="Chat", exact=True, level=1)).to_be_visible()
