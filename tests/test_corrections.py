@@ -346,6 +346,21 @@ def test_a_dataset_that_was_renamed_and_combined_counts_as_taught(workspace):
     assert corrections.as_dataset(workspace).rows == 1
 
 
+def test_the_name_of_a_dataset_that_was_taught_is_never_used_again(workspace):
+    first = correct(workspace, 1)
+    corrections.approve(workspace, first.id)
+    corrections.as_dataset(workspace)
+    session_of(workspace, "corrections", state="succeeded")
+    again = correct(workspace, 1)  # the very same, by somebody who met it later
+    corrections.approve(workspace, again.id)
+    assert corrections.as_dataset(workspace).name == "corrections-2"
+    library.delete(workspace, "corrections")
+    assert [one.id for one in corrections.to_teach(workspace)] == [again.id]
+    corrections.approve(workspace, correct(workspace, 2).id)
+    assert corrections.as_dataset(workspace).name == "corrections-3"
+    assert len(corrections.to_teach(workspace)) == 2
+
+
 def test_what_was_taught_cannot_be_changed_any_more(workspace):
     given = correct(workspace)
     corrections.approve(workspace, given.id)

@@ -42,7 +42,9 @@ PACE = Pace(epochs=1, token_budget=512, batch_size=None, max_steps=None)
 @pytest.mark.parametrize(
     ("rows", "quick", "balanced", "thorough", "tokens"),
     [
-        (0, 4, 8, 15, 256),
+        (0, 15, 30, 45, 256),
+        (20, 15, 30, 45, 256),
+        (21, 4, 8, 15, 256),
         (50, 4, 8, 15, 256),
         (51, 3, 6, 10, 256),
         (200, 3, 6, 10, 256),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,7 @@ from sails import access, library, sessions
 from sails.conversations import Conversation, Reading, Register, assess, write_jsonl
 from sails.corrections.correction import Correction
 from sails.corrections.log import alone, corrections, now, write
-from sails.errors import BadDataError
+from sails.errors import BadDataError, SailsError
 from sails.library import DatasetReport
 from sails.sessions import Record, TrainSpec
 from sails.workspace import Workspace
@@ -35,13 +36,19 @@ def sessions_by_dataset(workspace: Workspace) -> dict[str, Record]:
     ours = {one.dataset for one in corrections(workspace) if one.dataset}
     if not ours:
         return {}
+    found = _taught_names(workspace)
+    return {name: found[name] for name in ours if name in found}
+
+
+def _taught_names(workspace: Workspace) -> dict[str, Record]:
+    """The names of all datasets that were taught or will be, with the first session of each."""
     parts = _parts(workspace)
     found: dict[str, Record] = {}
     for record in sessions.history(workspace):
         if isinstance(record.spec, TrainSpec) and record.status.state in USED:
             for name in parts.get(record.spec.dataset, {record.spec.dataset}):
                 found.setdefault(name, record)
-    return {name: found[name] for name in ours if name in found}
+    return found
 
 
 def _parts(workspace: Workspace) -> dict[str, set[str]]:
@@ -126,4 +133,27 @@ def _into_library(workspace: Workspace, rows: tuple[Conversation, ...]) -> Datas
         source = Path(folder) / f"{DATASET}.jsonl"
         write_jsonl(source, rows)
         # A person approved each of them, whatever the quality check thinks.
-        return library.add(workspace, source, reading, assess(rows), keep_all=True, name=DATASET)
+        return library.add(
+            workspace, source, reading, assess(rows), keep_all=True, name=_name(workspace, rows)
+        )
+
+
+def _name(workspace: Workspace, rows: Sequence[Conversation]) -> str:
+    """The first name that neither other rows have nor a session was taught under, even if they are gone."""
+    reports = {name: one for one in library.reports(workspace) for name in (one.name, *one.formerly)}
+    taught = _taught_names(workspace)
+    wanted = {row.fingerprint for row in rows}
+    names = (DATASET if n == 1 else f"{DATASET}-{n}" for n in itertools.count(1))
+    return next(
+        name
+        for name in names
+        if name not in taught and (name not in reports or _rows_of(workspace, name) == wanted)
+    )
+
+
+def _rows_of(workspace: Workspace, name: str) -> set[str]:
+    """The fingerprints of a dataset's rows; none when they are damaged."""
+    try:
+        return {row.fingerprint for row in library.rows_of(workspace, name)}
+    except SailsError:
+        return set()
