@@ -37,8 +37,8 @@ class Size:
 
 
 # A handful of rows, such as corrections, is learned at the gentle rate of a continued training only when each
-# is seen some thirty times. Measured with 135 million parameters that had one lesson before: of 5 corrections,
-# 1 was answered right after 8 rounds, 2 after 20, all after 30 and 40; the gate found nothing lost.
+# is seen some thirty times. Measured with 135 million parameters that were taught one lesson before: of 5
+# corrections, 1 was answered right after 8 rounds, 2 after 20, and all after 30; the gate found nothing lost.
 PRESETS = (
     Size(20, quick=15, balanced=30, thorough=45, token_budget=256),
     Size(50, quick=4, balanced=8, thorough=15, token_budget=256),
