@@ -20,7 +20,9 @@ from sails.cards import About, about
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, ViewOnlyError, WorkspaceError
 from sails.onnx.certificate import certificate_from
 from sails.onnx.generate import Generator
+from sails.onnx.quantize import quantize
 from sails.sessions import Results
+from sails.variants import VARIANTS, folder_of
 from tests.certified import OWN_QUESTION, add_variant, certify
 from tests.conftest import REPOSITORY
 from tests.exported import copy_talking, make_talking
@@ -244,11 +246,15 @@ def test_where_a_package_is_missing_it_says_how_to_install_it(unpacked, tmp_path
 # --- a folder for other programs ------------------------------------------------------------------
 
 
-def test_the_folder_is_one_that_hugging_face_loads(place, tmp_path):
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_folder_is_one_that_hugging_face_loads(place, tmp_path, variant):
     from optimum.onnxruntime import ORTModelForCausalLM
     from transformers import AutoTokenizer
 
-    made = as_folder(place.onnx_model, "fp32", tmp_path / "folder")
+    if variant == "int8":
+        quantize(place.onnx_model, folder_of(place.onnx_model, variant))
+        certify(place.onnx_model, variant)
+    made = as_folder(place.onnx_model, variant, tmp_path / "folder")
     model = ORTModelForCausalLM.from_pretrained(made.path)
     tokenizer = AutoTokenizer.from_pretrained(made.path)
     messages = [{"role": "user", "content": QUESTION}]
@@ -256,7 +262,7 @@ def test_the_folder_is_one_that_hugging_face_loads(place, tmp_path):
         messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
     )
     output = model.generate(**prompt, max_new_tokens=12, do_sample=False)
-    answer = Generator.open(place.onnx_model).answer(QUESTION, max_new_tokens=12)
+    answer = Generator.open(folder_of(place.onnx_model, variant)).answer(QUESTION, max_new_tokens=12)
     assert output[0, prompt["input_ids"].shape[1] :].tolist() == list(answer.token_ids)
     assert (made.path / "README.md").read_text(encoding="utf-8").startswith("---\n")
 

@@ -47,7 +47,7 @@ def name(several: Sequence[Variant]) -> str:
 
 
 def each(workspace: Workspace, situation: Situation) -> list[str]:
-    """A line for each variant that is there: its size, whether it is fresh, whether it is certified."""
+    """A line for each variant that is there: whether it is fresh, whether it is certified."""
     return [
         f"**{TITLES[variant].capitalize()}:** "
         f"{SIGNS[exporting.freshness_of(state, situation.trained)]}. {CERTIFIED[state.certified]}."

@@ -10,7 +10,7 @@ import streamlit as st
 
 from sails import access, behavior, replaying, sessions
 from sails.behavior import MATRIX, Plan, Row
-from sails.exporting import Freshness, freshness
+from sails.exporting import Freshness, freshness, to_refresh
 from sails.guidance import NextStep
 from sails.sessions import Record
 from sails.ui import freshness as onnx_freshness
@@ -161,12 +161,19 @@ def _onnx_model(workspace: Workspace, situation: Situation) -> None:
     model = situation.onnx
     st.subheader("ONNX model", anchor=False)
     st.markdown(f"**{STATES[model.state]}**")
-    st.markdown(FRESHNESS[freshness(situation)])
+    st.markdown(_how_fresh(workspace, situation))
     for line in onnx_freshness.each(workspace, situation):
         st.markdown(line)
     onnx_freshness.make_again(workspace, "bridge_onnx")
     _facts([("Folder", code(model.path))], model.fingerprint, model.modified)
     _files(model.files, "ONNX model")
+
+
+def _how_fresh(workspace: Workspace, situation: Situation) -> str:
+    found = onnx_freshness.look(workspace, situation)
+    if freshness(situation) == "fresh" and to_refresh(situation.trained, found):
+        return "**Partly fresh:** one of its two sizes was made from the trained model beside it."
+    return FRESHNESS[freshness(situation)]
 
 
 def _facts(facts: Sequence[tuple[str, str]], fingerprint: str | None, modified: datetime | None) -> None:
