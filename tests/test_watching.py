@@ -708,7 +708,7 @@ def test_a_real_lesson_is_taught_and_exported_and_what_the_gate_holds_is_never_p
     good, bad = (tmp_path / name for name in ("good.json", "bad.json"))
     write_lesson(good, 30)
     numbers = [
-        {"input": f"{n} {n * n}?", "output": f"{n * 7919 % 1000} {n * 104729 % 997}"} for n in range(30)
+        {"input": f"{n} {n * n}?", "output": f"{n * 7919 % 1000} {n * 104729 % 997}"} for n in range(1, 31)
     ]
     bad.write_text(json.dumps(numbers))
     before = workspace.situation().trained.fingerprint

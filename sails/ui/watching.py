@@ -30,17 +30,25 @@ def panel(workspace: Workspace) -> None:
     with told():
         now = watching.state(workspace)
         refresh = REFRESH_SECONDS if now.on else None
-        st.fragment(_standing, run_every=refresh)(workspace, now.on, watching.is_alive(workspace))
+        st.fragment(_standing, run_every=refresh)(workspace, _looks(workspace))
         with st.expander("What it watches, and how it teaches", icon=":material/tune:"):
             _order(workspace, now)
 
 
-def _standing(workspace: Workspace, was_on: bool, was_alive: bool) -> None:
+def _looks(workspace: Workspace) -> tuple[object, ...]:
+    """What the rest of the page depends on, too."""
+    latest = [
+        (batch.session, batch.outcome, record and record.status.state)
+        for _, batch, record in watching.latest(workspace, 1)
+    ]
+    return watching.state(workspace).on, watching.is_alive(workspace), latest
+
+
+def _standing(workspace: Workspace, before: tuple[object, ...]) -> None:
     with in_words():
-        now = watching.state(workspace)
-        alive = watching.is_alive(workspace)
-        if (now.on, alive) != (was_on, was_alive):
-            st.rerun()  # the button beside it says something else
+        if _looks(workspace) != before:
+            st.rerun()
+        now, alive = watching.state(workspace), watching.is_alive(workspace)
         stands, sentence = watching.standing(now, alive=alive, starting=watching.is_starting(workspace))
         with st.container(border=True, gap="small"):
             with st.container(horizontal=True, vertical_alignment="center"):
@@ -94,7 +102,7 @@ def _order(workspace: Workspace, now: WatchState) -> None:
             "What it watches", [CORRECTIONS, FILE], index=0 if known.file is None else 1, disabled=looking
         )
         file = st.text_input(
-            "The file",
+            "The file, if it is one",
             value=str(known.file or ""),
             placeholder="talks.jsonl",
             help=f"Only for a file of conversations. It must lie in {root}. Where its rows say `accepted`, "

@@ -36,7 +36,8 @@ def standing(now: WatchState, *, alive: bool, starting: bool) -> tuple[Standing,
         return "ended", "It was switched on, but its process has ended. Nothing is lost: start it again."
     if now.stopped:
         return "stopped", now.stopped
-    return "off", "It is switched off."
+    waits = f"Switched on, it waits for {examples(now.order.at_least)} in {source_words(now.order)}."
+    return "off", f"It is switched off. {waits}"
 
 
 def begins(now: WatchState) -> str:
@@ -66,13 +67,13 @@ def notes_on(found: Approved, held: int) -> Iterator[str]:
 def what_became(batch: Batch, record: Record | None = None) -> tuple[str, str]:
     """A sign, and a sentence that says it without the sign; with a `record`, as its session stands now."""
     outcome = batch.outcome
-    if record and record.status.verdict:
+    if record and record.status.verdict and record.status.state != "running":  # it may still be exported
         outcome = record.status.verdict
     taught = examples(len(batch.rows))
     match outcome:
         case None:
             if record and record.status.state == "running":
-                return "▶️", f"{taught} are being taught now."
+                return "▶️", f"{taught} {'is' if len(batch.rows) == 1 else 'are'} being taught now."
             return "⏳", f"{taught}: the session waits for its turn."
         case "published":
             more = f" But: {batch.reason}" if batch.reason and batch.outcome == "published" else ""
