@@ -68,7 +68,7 @@ class Settings:
     temperature: float = 0.0
     top_p: float = 1.0
     repetition_penalty: float = 1.0
-    seed: int = 42
+    seed: int | None = 42  # None: another one each time
     system: str = ""
 
     def sampling(self) -> dict[str, Any]:

@@ -7,87 +7,39 @@ quality is critical, 2 the request was wrong. Errors are one sentence on standar
 from __future__ import annotations
 
 import io
-import os
-import subprocess
 import sys
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from typer.exceptions import TyperException
 
-from sails import __version__, demo
-from sails.commands import corrections, data, handing_over, history, models, options, teach, watch
-from sails.commands.terminal import EXIT_FAILED, EXIT_WRONG, say, warn
-from sails.errors import SailsError, WorkspaceError
-from sails.workspace import Workspace
+from sails.commands.output import EXIT_FAILED, EXIT_WRONG, warn
+from sails.errors import SailsError
 
-app = typer.Typer(
-    help="Teach a small language model from your own conversations, session after session.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for command in (
-    teach.train,
-    models.convert,
-    models.chat,
-    teach.pipeline,
-    data.validate,
-    models.baseline,
-    handing_over.bundle,
-    history.reset,
-    history.status,
-):
-    app.command()(command)
-app.command()(watch.watch)
-app.command("daemon", help="Another name for `sails watch`.")(watch.watch)
-app.add_typer(data.datasets_app, name="datasets")
-app.add_typer(corrections.corrections_app, name="corrections")
-app.add_typer(history.sessions_app, name="sessions")
-app.add_typer(models.base_app, name="base")
+if TYPE_CHECKING:
+    app: typer.Typer  # all commands; loaded when it is asked for
 
 
-@app.command()
-def serve(
-    workspace: options.WorkspaceOption = None,
-    port: Annotated[int, typer.Option(help="Port of the dashboard.")] = 8501,
-    headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser.")] = False,
-) -> None:
-    """Open the dashboard in the browser."""
-    page = Path(__file__).resolve().parent.parent / "app.py"
-    if not page.exists():
-        raise WorkspaceError(
-            "The dashboard's app.py is not beside the sails package.", "Run it from a checkout."
-        )
-    environment = {**os.environ, "SAILS_WORKSPACE": str(Workspace.open(workspace).root)}
-    command = [sys.executable, "-m", "streamlit", "run", str(page), f"--server.port={port}"]
-    command.append(f"--server.headless={'true' if headless else 'false'}")
-    raise typer.Exit(subprocess.call(command, env=environment, cwd=page.parent))
+def everything() -> typer.Typer:
+    """All commands. Loading them takes most of a second."""
+    from sails.commands.everything import app
+
+    return app
 
 
-@app.command("demo")
-def make_demo(workspace: options.WorkspaceOption = None) -> None:
-    """Make a workspace full of recorded sessions, to look at and to replay in the dashboard."""
-    place = Workspace.open(workspace)
-    demo.make(place)
-    say(f"✅ The demo workspace is {place.root}. Open it with: sails serve --workspace {place.root}")
+def _chat_alone() -> typer.Typer:
+    """The one command whose first word must come soon."""
+    from sails.commands import root, talk
+
+    app = root.application()
+    app.command()(talk.chat)
+    return app
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        say(f"MTN Sails {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
-    ] = False,
-) -> None:
-    pass
+def __getattr__(name: str) -> typer.Typer:
+    if name == "app":
+        return everything()
+    raise AttributeError(name)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -95,8 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # a Windows console may not speak UTF-8, and 🆕 must not end it
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="replace")
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        result = typer.main.get_command(app)(arguments, prog_name="sails", standalone_mode=False)
+        chosen = _chat_alone() if words[:1] == ["chat"] else everything()
+        result = typer.main.get_command(chosen)(arguments, prog_name="sails", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except SailsError as error:
         warn(error.sentence)

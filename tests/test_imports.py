@@ -52,6 +52,7 @@ FLOORS = (
         "sails.onnx.sampling",
         "sails.onnx.certificate",
         "sails.chatting",
+        "sails.logbook",
         "sails.loaded",
         "sails.differing",
         "sails.questioning",

@@ -1,21 +1,22 @@
-"""`sails convert`, `baseline`, `chat` and `base`: models to export, to talk with, to start from."""
+"""`sails convert`, `baseline` and `base`: models to export, to compare with, to start from."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
 
 from sails import base_models, exporting
 from sails.commands import options
-from sails.commands.terminal import follow, progress_bar, say, say_certificates, say_json, table, warn
-from sails.errors import JobError, ModelLoadError, RequestError
+from sails.commands.talk import answer_once
+from sails.commands.terminal import follow, progress_bar, say, say_certificates, say_json, table
+from sails.errors import JobError, ModelLoadError
 from sails.questions import UNRELATED
 from sails.sessions import Session
-from sails.variants import TITLES, Variant, folder_of, look, preferred
-from sails.workspace import Workspace, inspect_model, inspect_onnx
+from sails.variants import TITLES, Variant, folder_of
+from sails.workspace import Workspace, inspect_model
 
 base_app = typer.Typer(help="The base models that training can start from.", no_args_is_help=True)
 
@@ -74,89 +75,6 @@ def _follow(job: Session) -> None:
         failure = status.failure
         reason = failure.message if failure else f"it was {status.state}"
         raise JobError(f"The export failed: {reason}", failure.remedy if failure else "Run it again.")
-
-
-def chat(
-    model_path: Annotated[Path | None, typer.Option(help="The ONNX model. Default: the workspace's.")] = None,
-    workspace: options.WorkspaceOption = None,
-    prompt: options.Prompt = None,
-    system: Annotated[
-        str | None, typer.Option(help="What the model is told before the conversation.")
-    ] = None,
-    max_tokens: options.MaxTokens = 256,
-    max_length: Annotated[
-        int | None,
-        typer.Option(help="Longest conversation the model is shown, in tokens. Default: all it can take."),
-    ] = None,
-    temperature: Annotated[float, typer.Option(min=0.0, help="0 always gives the likeliest answer.")] = 0.0,
-    top_p: Annotated[float, typer.Option(min=0.01, max=1.0, help="Choose among the likeliest words.")] = 1.0,
-    repetition_penalty: Annotated[float, typer.Option(min=0.1, help="Above 1 avoids repeating.")] = 1.0,
-    seed: Annotated[int | None, typer.Option(help="Makes random answers repeatable.")] = None,
-    device: Annotated[Literal["cpu"], typer.Option(help="Chat runs on the processor.")] = "cpu",  # noqa: ARG001
-) -> None:
-    """Talk with the ONNX model. Needs neither torch nor a GPU; `exit` ends it."""
-    place = Workspace.open(workspace)
-    folder = (model_path or place.onnx_model).expanduser().resolve()
-    generator = _open_generator(folder)
-    if folder == place.onnx_model and place.situation().onnx.stale:
-        warn("⚠️ The ONNX model is older than the trained model; refresh it with: sails convert")
-    settings = {
-        "max_new_tokens": max_tokens,
-        "temperature": temperature,
-        "top_p": top_p,
-        "repetition_penalty": repetition_penalty,
-        "seed": seed,
-        "max_length": max_length,
-    }
-    opening = [{"role": "system", "content": system}] if system else []
-    if prompt is not None:
-        _stream(generator, [*opening, {"role": "user", "content": prompt}], settings)
-        return
-    say("Type a question and press Enter; `exit` ends the conversation.")
-    messages = list(opening)
-    while (question := _ask()) is not None:
-        messages.append({"role": "user", "content": question})
-        messages.append({"role": "assistant", "content": _stream(generator, messages, settings)})
-
-
-def _open_generator(folder: Path) -> Any:
-    from sails.onnx.generate import Generator
-
-    if inspect_onnx(folder, None).state == "missing":
-        raise RequestError(f"There is no ONNX model in {folder}.", "Make one first: sails convert")
-    return Generator.open(folder)
-
-
-def _ask() -> str | None:
-    """The next question; None when the person is done."""
-    while True:
-        try:
-            question = input("You: ").strip()
-        except (EOFError, KeyboardInterrupt):
-            return None
-        if question.lower() in ("exit", "quit"):
-            return None
-        if question:
-            return question
-
-
-def _stream(generator: Any, messages: list[dict[str, str]], settings: dict[str, Any]) -> str:
-    pieces = []
-    try:
-        for piece in generator.stream(messages, **settings):
-            print(piece, end="", flush=True)
-            pieces.append(piece)
-    except KeyboardInterrupt:
-        pass
-    print()
-    return "".join(pieces)
-
-
-def answer_once(onnx: Path, prompt: str, max_tokens: int) -> None:
-    """Ask the best variant in an ONNX folder one question."""
-    folder = folder_of(onnx, preferred(look(onnx, None)) or "fp32")
-    say(f"You: {prompt}")
-    _stream(_open_generator(folder), [{"role": "user", "content": prompt}], {"max_new_tokens": max_tokens})
 
 
 # --- base models ---------------------------------------------------------------------------------

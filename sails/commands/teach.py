@@ -12,7 +12,7 @@ from sails import advising, foresight, library
 from sails.behavior import Plan, Start, format_rate
 from sails.commands import options
 from sails.commands.data import column_mapping, say_problems, say_reading
-from sails.commands.models import answer_once
+from sails.commands.talk import answer_once
 from sails.commands.terminal import announce, conclude, follow, say, say_certificates, table, warn
 from sails.conversations import ColumnMapping, assess, read
 from sails.errors import JobError, QualityError, RequestError

@@ -5,7 +5,6 @@ Everything that a person wrote (names, questions, answers) is printed as plain t
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +18,11 @@ from rich.text import Text
 
 from sails import behavior, locks, retention, sessions
 from sails.behavior import Plan
+from sails.commands.output import EXIT_FAILED as EXIT_FAILED
+from sails.commands.output import EXIT_WRONG as EXIT_WRONG
+from sails.commands.output import say as say
+from sails.commands.output import say_json as say_json
+from sails.commands.output import warn as warn
 from sails.errors import JobError
 from sails.judgement import judge
 from sails.launchers import local
@@ -28,7 +32,6 @@ from sails.workspace import Workspace
 
 POLL_SECONDS = 0.25
 QUIET_STEP = 0.1  # without a terminal, progress is a line for every tenth
-EXIT_FAILED, EXIT_WRONG = 1, 2
 
 PHASES = {
     "queued": "waiting",
@@ -41,20 +44,6 @@ PHASES = {
 }
 
 screen = Console(stderr=True, highlight=False, markup=False)
-
-
-def say(text: str = "") -> None:
-    """One line on standard output."""
-    print(text, flush=True)
-
-
-def warn(text: str) -> None:
-    """One line on standard error."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def say_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
