@@ -16,7 +16,7 @@ from sails.sessions import Failure
 from tests.certified import add_variant, certify
 from tests.conftest import REPOSITORY
 from tests.helpers import run_worker
-from tests.situations import make_situation
+from tests.situations import make_session, make_situation, published
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -473,3 +473,74 @@ def test_the_page_stands_when_the_model_vanishes_while_it_is_read(place):
     page = page.run()
     assert "There is no ONNX model yet" in page.header[0].value
     assert not page.exception
+
+
+# --- on the other pages ---------------------------------------------------------------------------
+
+
+def at(script: str, **parameters: str) -> AppTest:
+    app = AppTest.from_file(APP, default_timeout=60).run()
+    for name, value in parameters.items():
+        app.query_params[name] = value
+    page = app.run() if script == "app.py" else app.switch_page(script).run()
+    assert not page.exception
+    return page
+
+
+def test_the_bridge_says_how_each_size_stands_and_makes_the_old_one_again(place, started):
+    certify(place.onnx_model)
+    assert not [label for label in labels(at("app.py")) if label.startswith("Make the")]
+    add_variant(place.onnx_model)
+    certify(place.onnx_model, "int8")
+    make_stale(place.onnx_model, "int8")
+    page = at("app.py")
+    assert "**Full precision:** ✅ Fresh. ✅ Certified: it answers like the original." in text(page)
+    assert "**8-bit:** ⚠️ Out of date. ❔ Not verified." in text(page)
+    assert "**Partly fresh:**" in text(page)
+    page = button(page, "Make the 8-bit ONNX model again").click().run()
+    assert page.title[0].value == "ONNX export"
+    assert [job.spec().variants for job in started] == [("int8",)]
+
+
+def test_the_main_button_of_the_bridge_makes_both_sizes_of_a_model_that_changed(place, started):
+    make_stale(place.onnx_model, "fp32")
+    page = at("app.py").button(key="main_button")
+    assert page.label == "Make the ONNX model"
+    assert page.click().run().title[0].value == "ONNX export"
+    assert [job.spec().variants for job in started] == [("fp32", "int8")]
+    assert at("app.py").button(key="bridge_onnx").label == "See how far it is"
+    at("app.py").button(key="main_button").click().run()
+    assert len(started) == 1
+
+
+def test_who_may_only_look_makes_nothing_from_the_bridge(place, monkeypatch):
+    make_stale(place.onnx_model, "fp32")
+    monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
+    page = at("app.py")
+    assert page.button(key="main_button").disabled
+    assert page.button(key="bridge_onnx").disabled
+
+
+@pytest.mark.parametrize(
+    ("script", "parameters", "key"),
+    [
+        ("pages/3_Sessions.py", {"view": "Versions"}, "versions_onnx"),
+        ("pages/3_Sessions.py", {"session": "20260105-090000-rivers"}, "session_onnx"),
+        ("pages/2_Train.py", {"session": "20260105-090000-rivers"}, "live_next"),
+    ],
+)
+def test_versions_and_the_session_that_made_the_model_offer_it_too(place, started, script, parameters, key):
+    fingerprint = place.situation().trained.fingerprint
+    make_session(place, "rivers", 9, **published(fingerprint=fingerprint))
+    make_stale(place.onnx_model, "fp32")
+    page = at(script, **parameters)
+    page = page.button(key=key).click().run()
+    assert page.title[0].value == "ONNX export"
+    assert [job.spec().verify for job in started] == [True]
+
+
+def test_a_session_whose_model_was_replaced_says_nothing_of_todays_onnx_model(place):
+    made = make_session(place, "rivers", 9, **published(fingerprint="another"))
+    make_stale(place.onnx_model, "fp32")
+    page = at("pages/3_Sessions.py", session=made.id)
+    assert not [label for label in labels(page) if label.startswith("Make the ONNX")]
