@@ -24,7 +24,7 @@ from sails import variants
 from sails.chatting import Origin
 from sails.errors import RequestError
 from sails.variants import TITLES, VARIANTS, Variant, VariantState, folder_of
-from sails.workspace import ModelState, Workspace, inspect_model
+from sails.workspace import EXPORT_RECORD, ModelState, Workspace, inspect_model, read_json, resolve
 
 CURRENT, BASE, VERSION, FOLDER = "current", "base", "version", "folder"
 Readiness = Literal["ready", "stale", "unmade", "impossible"]
@@ -64,7 +64,9 @@ class Speaker:
     @property
     def answering(self) -> Path:
         """The folder of the variant that answers."""
-        return folder_of(self.onnx, self.variant or "fp32")
+        variant = self.variant or "fp32"
+        state = self.variants.get(variant)
+        return state.path if state else folder_of(self.onnx, variant)
 
     @property
     def certified(self) -> bool | None:
@@ -167,7 +169,7 @@ def in_folder(folder: Path) -> Speaker:
     """Whatever lies in an ONNX folder from anywhere, or in that of one variant."""
     if folder.name in VARIANTS:
         return in_folder(folder.parent).sized(_variant(folder.name))
-    return _speaker(
+    found = _speaker(
         key=FOLDER,
         title=f"ONNX model in {folder.name}",
         model=str(folder),
@@ -175,6 +177,12 @@ def in_folder(folder: Path) -> Speaker:
         trained=None,
         makeable=False,
     )
+    flat = found.variants.get("fp32")
+    if (
+        flat and (read_json(resolve(folder) / EXPORT_RECORD) or {}).get("variant") == "int8"
+    ):  # under another name
+        return _judged(replace(found, variants={"int8": replace(flat, variant="int8")}))
+    return found
 
 
 def _version(workspace: Workspace, version: Any) -> Speaker:

@@ -83,7 +83,10 @@ def test_a_question_gets_an_answer_that_says_from_which_model(place):
     assert turn.replies[0].tokens == 4
     assert [message.name for message in page.chat_message] == ["user", "assistant"]
     fingerprint = fingerprint_of(place.trained_model)
-    assert f"Current model (full precision, not proven, session {SESSION}, fingerprint {fingerprint})" in text(page)
+    assert (
+        f"Current model (full precision, not proven, session {SESSION}, fingerprint {fingerprint})"
+        in text(page)
+    )
     assert "Cut off at the longest answer" in text(page)
 
 
