@@ -632,7 +632,8 @@ def test_switched_on_it_lives_by_itself_and_killed_it_is_shown_as_ended(workspac
         until(lambda: watching.is_alive(workspace) and watching.state(workspace).pid != now.pid)
     finally:
         watching.switch_off(workspace)
-        until(lambda: not watching.is_alive(workspace))
+        until(lambda: all(process.poll() is not None for process in locks._started))
+    assert not watching.is_alive(workspace)
     assert "Switched off." in watching.log_of(workspace).read_text(encoding="utf-8")
 
 

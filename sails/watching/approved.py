@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from sails.conversations import Conversation, Reading, assess, clean, read
@@ -36,19 +37,30 @@ class Approved:
 
 
 def approved(path: Path, now: float) -> Approved:
-    """Read the file; `now` is in seconds since 1970.
+    """Read the file; `now` is in seconds since 1970. One at rest that was read already is not read again.
 
     Raises ConversationFileError when the file is not there or cannot be read. One that is empty holds no
     rows, and that is no error.
     """
     try:
-        quiet = now - path.stat().st_mtime >= QUIET_SECONDS
-        content = _whole(path.read_bytes(), path.suffix.lower(), quiet)
+        found = path.stat()
+        if now - found.st_mtime >= QUIET_SECONDS:
+            return _at_rest(path, found.st_mtime_ns, found.st_size, found.st_ino)
+        return _read(path, quiet=False)
     except OSError as error:
         raise ConversationFileError(
             f"{path} cannot be read: {(error.strerror or str(error)).lower()}.",
             "It is looked for again; nothing else needs to be done.",
         ) from error
+
+
+@lru_cache(maxsize=1)
+def _at_rest(path: Path, *_changed: int) -> Approved:
+    return _read(path, quiet=True)
+
+
+def _read(path: Path, quiet: bool) -> Approved:
+    content = _whole(path.read_bytes(), path.suffix.lower(), quiet)
     if not content.strip():
         return Approved()
     with tempfile.TemporaryDirectory(prefix="sails-") as folder:
