@@ -81,11 +81,11 @@ def test_every_command_explains_itself(words, run):
 def test_the_original_options_are_still_understood(run):
     options = {
         "train": "--data-file --epochs --batch-size --learning-rate --model-name --output-dir --force",
-        "convert": "--model-path --onnx-output --opset-version --verify",
+        "convert": "--model-path --onnx-output --opset-version --verify --variant --keep-failed",
         "chat": "--model-path --prompt --max-tokens --max-length --device",
-        "pipeline": "--data-file --epochs --onnx-output --verify --max-tokens --max-length --opset-version",
+        "pipeline": "--data-file --epochs --onnx-output --verify --max-tokens --opset-version --variant",
         "validate": "--data-file --filter --output",
-        "baseline": "--model-name --baseline-output --test",
+        "baseline": "--model-name --baseline-output --test --variant",
         "reset": "--output-dir --onnx-output --force",
     }
     for command, names in options.items():
@@ -219,7 +219,8 @@ def test_the_whole_job_from_a_file_to_a_chat(run, base, tmp_path):
     assert code == 0, err
     assert "🆕" in out
     assert "5e-5 (automatic)" in out
-    assert "✅ ONNX against PyTorch" in out
+    assert "✅ The full precision model answers like the original." in out
+    assert "✅ The 8-bit model answers like the original." in out
 
     code, out, err = run(
         "pipeline", "--data-file", write_lesson(tmp_path / "rivers.json", topic="river"), "--epochs", 1
@@ -252,7 +253,10 @@ def test_the_whole_job_from_a_file_to_a_chat(run, base, tmp_path):
     assert status["onnx"]["stale"] is True
     code, out, err = run("convert", "--verify")
     assert code == 0, err
-    assert json.loads(run("status", "--json")[1])["onnx"]["stale"] is False
+    onnx = json.loads(run("status", "--json")[1])["onnx"]
+    assert (onnx["stale"], onnx["freshness"], onnx["preferred"]) == (False, "fresh", "int8")
+    assert {name: one["certified"] for name, one in onnx["variants"].items()} == {"fp32": True, "int8": True}
+    assert "8-bit: up to date, certified" in run("status")[1]
 
     assert run("reset")[0] == 2  # nobody is asked where standard input is no terminal
     assert run("reset", "--force")[0] == 0
@@ -325,10 +329,13 @@ def test_a_demo_workspace_is_made_and_one_of_its_sessions_replayed(run, place):
 
 
 def test_a_baseline_is_the_base_model_untrained(run, base, tmp_path):
-    code, out, err = run("baseline", "--model-name", base, "--baseline-output", tmp_path / "plain", "--test")
+    command = ("baseline", "--model-name", base, "--baseline-output", tmp_path / "plain", "--variant", "int8")
+    code, out, err = run(*command, "--test")
     assert code == 0, err
     assert "What is the capital of France?" in out
-    assert (tmp_path / "plain" / "model.onnx").exists()
+    assert "✅ The 8-bit model answers like the original." in out
+    assert (tmp_path / "plain" / "int8" / "model.onnx").exists()
+    assert not (tmp_path / "plain" / "model.onnx").exists()
 
 
 def test_a_model_that_cannot_be_exported_is_exit_1(run, base, place):

@@ -11,8 +11,9 @@ from onnx import numpy_helper
 import sails.onnx.export
 import sails.onnx.quantize
 from sails import converting, exporting, sessions
+from sails.commands import models
 from sails.converting import Order, convert
-from sails.errors import ModelLoadError, VerificationError
+from sails.errors import JobError, ModelLoadError, VerificationError
 from sails.launchers import local
 from sails.onnx.certificate import PAGE, read_certificate
 from sails.onnx.generate import Generator
@@ -234,6 +235,20 @@ def test_a_job_with_a_failed_8_bit_model_fails_and_says_where_it_is(place, broke
     assert status.failure.kind == "verification"
     assert "8-bit" in status.failure.message
     assert "onnx_model_failed" in status.failure.remedy
+
+
+def test_the_command_prints_both_certificates_and_exits_1_when_one_failed(place, broken, capsys):
+    broken("int8")
+    job = exporting.export_current(place)
+    run_worker(job)
+    capsys.readouterr()
+    with pytest.raises(JobError, match="The export failed: The 8-bit ONNX model does not") as failure:
+        models.follow_export(job)
+    assert failure.value.exit_code == 1
+    said = capsys.readouterr().out
+    assert "✅ The full precision model answers like the original." in said
+    assert "❌ The 8-bit model does not answer like the original." in said
+    assert "Next word pieces on which both agree" in said
 
 
 def test_a_spec_and_a_status_of_old_know_one_variant():

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sails import archive, deciding, publishing, replaying, retention, sessions, worker
+from sails import (
+    archive,
+    deciding,
+    exporting,
+    publishing,
+    replaying,
+    retention,
+    sessions,
+    variants,
+    worker,
+)
 from sails.behavior import format_rate
 from sails.commands import options
-from sails.commands.terminal import conclude, follow, say, say_json, table
+from sails.commands.terminal import conclude, follow, say, say_json, table, to_refresh
 from sails.errors import RequestError
+from sails.exporting import Freshness
 from sails.launchers import local
 from sails.retention import measures, telling
 from sails.retention import memory as memories
 from sails.retention.scores import Part
-from sails.workspace import Workspace
+from sails.variants import TITLES, VariantState
+from sails.workspace import ModelState, Workspace
 
 sessions_app = typer.Typer(
     help="The history: list, show, stop, resume, decide, what is still remembered, versions, roll back.",
@@ -36,6 +49,8 @@ def status(
     if place.root.exists():
         local.dispatch(place)
     situation = place.situation()
+    found = variants.look(place.onnx_model, situation.trained.fingerprint)
+    failed = variants.look_at_failed(place.onnx_model, situation.trained.fingerprint)
     plan = local.plan_training(place)
     running = sessions.running(place)
     queue = [entry.id for entry in sessions.waiting(place)]
@@ -57,6 +72,10 @@ def status(
                     "state": onnx.state,
                     "stale": onnx.stale,
                     "fingerprint": onnx.fingerprint,
+                    "freshness": exporting.freshness(situation),
+                    "variants": {v: _variant(state, situation.trained) for v, state in found.items()},
+                    "kept_apart": {v: _variant(state, situation.trained) for v, state in failed.items()},
+                    "preferred": variants.preferred(found),
                 },
                 "plan": plan.model_dump(),
                 "running": running.brief() if running else None,
@@ -66,7 +85,16 @@ def status(
         return
     say(f"Workspace      {place.root}")
     say(f"Trained model  {_trained_words(situation.trained.state, situation.trained.reason)}")
-    say(f"ONNX model     {_onnx_words(situation.onnx.present, situation.onnx.stale)}")
+    say(f"ONNX model     {FRESHNESS[exporting.freshness(situation)]}")
+    for variant, state in found.items():
+        if state.present:
+            words = FRESHNESS[exporting.freshness_of(state, situation.trained)]
+            size = f"{state.size / 1e6:,.0f} MB"
+            say(f"               {TITLES[variant]}: {words}, {CERTIFIED[state.certified]}, {size}")
+    for variant, state in failed.items():
+        say(f"               {TITLES[variant]}: ❌ kept apart because its certificate failed: {state.path}")
+    for line in to_refresh(place):
+        say(f"               {line}")
     say(f"Next training  {plan.reason}")
     say(f"               from {plan.model}, learning rate {format_rate(plan.learning_rate)}")
     if running:
@@ -79,15 +107,29 @@ def _trained_words(state: str, reason: str | None) -> str:
     return f"{state}: {reason}" if reason else state
 
 
-def _onnx_words(present: bool, stale: bool | None) -> str:
-    if not present:
-        return "missing"
-    words = {
-        True: "not made from the trained model that is here",
-        False: "up to date",
-        None: "from an unknown model",
+FRESHNESS: Mapping[Freshness, str] = {
+    "missing": "missing",
+    "fresh": "up to date",
+    "stale": "made from an earlier model",
+    "unknown": "from an unknown model",
+    "orphaned": "not made from the trained model that is here",
+}
+CERTIFIED: Mapping[bool | None, str] = {
+    True: "certified",
+    False: "its certificate failed",
+    None: "not verified",
+}
+
+
+def _variant(state: VariantState, trained: ModelState) -> dict[str, object]:
+    return {
+        "path": state.path,
+        "present": state.present,
+        "freshness": exporting.freshness_of(state, trained),
+        "certified": state.certified,
+        "fingerprint": state.fingerprint,
+        "bytes": state.size,
     }
-    return f"present, {words[stale]}"
 
 
 def reset(

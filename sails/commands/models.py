@@ -43,7 +43,7 @@ def convert(
         say("   It does not answer like the original; its certificate says so.")
         return
     variants = options.variants_of(variant)
-    _follow(exporting.export_current(place, verify=verify, opset=opset_version, variants=variants))
+    follow_export(exporting.export_current(place, verify=verify, opset=opset_version, variants=variants))
     say(f"✅ ONNX model written to {place.onnx_model}")
 
 
@@ -61,13 +61,13 @@ def baseline(
     target = baseline_output.expanduser().resolve()
     variants = options.variants_of(variant)
     place = Workspace.open(workspace)
-    _follow(exporting.export_base(place, model_name, target, verify=verify, variants=variants))
+    follow_export(exporting.export_base(place, model_name, target, verify=verify, variants=variants))
     say(f"✅ The untrained {model_name} lies in {target}")
     if test:
         answer_once(target, UNRELATED, 64)
 
 
-def _follow(job: Session) -> None:
+def follow_export(job: Session) -> None:
     """Follow an export job to its end; raises `JobError` unless it succeeded."""
     status = follow(job)
     say_certificates(status.results.certificates)

@@ -13,7 +13,7 @@ from sails.behavior import Plan, Start, format_rate
 from sails.commands import options
 from sails.commands.data import column_mapping, say_problems, say_reading
 from sails.commands.talk import answer_once
-from sails.commands.terminal import announce, conclude, follow, say, say_certificates, table, warn
+from sails.commands.terminal import announce, conclude, follow, say, say_certificates, table, to_refresh, warn
 from sails.conversations import ColumnMapping, assess, read
 from sails.errors import JobError, QualityError, RequestError
 from sails.foresight import Choices
@@ -221,8 +221,8 @@ def _train(
         announce(status.plan)
     conclude(session, status)
     say_certificates(status.results.certificates)
-    if place.situation().onnx.stale:
-        say("⚠️ The ONNX model is older than the trained model now; refresh it with: sails convert")
+    for line in to_refresh(place):
+        say(line)
     return status.verdict == "published"
 
 

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from sails import behavior, locks, retention, sessions
+from sails import behavior, exporting, locks, retention, sessions, variants
 from sails.behavior import Plan
 from sails.commands.output import EXIT_FAILED as EXIT_FAILED
 from sails.commands.output import EXIT_WRONG as EXIT_WRONG
@@ -28,6 +28,7 @@ from sails.judgement import judge
 from sails.launchers import local
 from sails.onnx.certificate import certificate_from, checks, title
 from sails.sessions import Session, Status
+from sails.variants import TITLES
 from sails.workspace import Workspace
 
 POLL_SECONDS = 0.25
@@ -202,3 +203,14 @@ def say_certificates(certificates: Mapping[str, dict[str, Any]]) -> None:
         for check in checks(certificate):
             sign = {True: "✅", False: "❌", None: "  "}[check.good]
             say(f"   {sign} {check.name}: {check.value}. {check.sentence}".rstrip())
+
+
+def to_refresh(place: Workspace) -> list[str]:
+    """A line that says which command makes the ONNX model fit the trained model again; none when it does."""
+    trained = place.situation().trained
+    again = exporting.to_refresh(trained, variants.look(place.onnx_model, trained.fingerprint))
+    if not again:
+        return []
+    which = f" --variant {again[0]}" if len(again) == 1 else ""
+    model = f"The {TITLES[again[0]]} ONNX model" if which else "The ONNX model"
+    return [f"⚠️ {model} is older than the trained model; refresh it with: sails convert{which} --verify"]
