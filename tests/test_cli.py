@@ -65,6 +65,8 @@ COMMANDS = [
             *("versions", "keep", "name", "rollback", "retention", "discard"),
         )
     ),
+    ("watch",),
+    ("daemon",),
     ("demo",),
     ("base", "list"),
     ("base", "fetch"),

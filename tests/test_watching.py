@@ -688,6 +688,7 @@ def test_the_status_can_be_read_by_programs_and_changes_nothing(workspace, watch
         ("--learning-rate", "1"),
         ("--replay-share", "2"),
         ("--data-file", "."),
+        ("--data-file", "nothing.jsonl", "--once"),
     ],
 )
 def test_a_wrong_request_is_one_sentence(workspace, capsys, words):

@@ -56,6 +56,8 @@ def watch(
         _stop(place)
     elif corrections and data_file:
         raise RequestError("--corrections and --data-file exclude each other.", "Leave out one of the two.")
+    elif once and data_file and not data_file.exists():
+        raise RequestError(f"There is no file {data_file}.", "Check the name and the folder.")
     else:
         settings = foresight.settings_of(
             preset=preset, learning_rate=learning_rate, replay_share=replay_share
