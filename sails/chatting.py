@@ -194,11 +194,10 @@ class InMind:
     used: int
     dropped: int
 
-    @property
-    def sentence(self) -> str:
+    def told(self, who: str = "This model") -> str:
         """As a person reads it."""
         used = f"{self.used:,} {'is' if self.used == 1 else 'are'} used" if self.used else "none is used yet"
-        said = f"This model keeps about {self.context:,} word pieces in mind; {used}."
+        said = f"{who} keeps about {self.context:,} word pieces in mind; {used}."
         if self.dropped:
             what = "message" if self.dropped == 1 else f"{self.dropped} messages"
             said += f" It no longer reads the oldest {what}."

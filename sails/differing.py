@@ -16,11 +16,11 @@ from typing import Literal
 
 Kind = Literal["same", "added", "gone"]
 Likeness = Literal["same", "similar", "other"]
-ANOTHER = 0.35  # below this likeness, marking words would only be noise
+ANOTHER = 0.5  # below this likeness, marking words would only be noise
 LONGEST = 3000  # words that are compared one by one
 SENTENCES: dict[Likeness, str] = {
     "same": "The same answer, word for word.",
-    "similar": "Nearly the same answer.",
+    "similar": "Differs in some words.",
     "other": "Quite another answer.",
 }
 _WORD = re.compile(r"\s*\S+")

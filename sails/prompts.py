@@ -64,7 +64,7 @@ def add(workspace: Workspace, question: str, name: str = "") -> Prompt:
         if any(one.question == prompt.question for one in listed):
             raise RequestError("This question is in the list already.", "Ask it from there.")
         if len(listed) >= AT_MOST:
-            raise RequestError(f"The list has its {AT_MOST} questions.", "Delete one first.")
+            raise RequestError(f"The list is full: {AT_MOST:,} questions.", "Delete one first.")
         listed.append(prompt)
     return prompt
 
@@ -125,7 +125,9 @@ def _name(text: str) -> str:
 
 
 def _checked(text: str, what: str, longest: int, is_wrong: Callable[[str], Any]) -> str:
-    text = text.encode("utf-8", "replace").decode("utf-8").replace("\0", "")  # half a character is no text
+    text = (
+        text.encode("utf-8", "replace").decode("utf-8").replace("\0", "").strip()
+    )  # no text: half a character
     if is_wrong(text):
         raise RequestError(f"{what} is empty.", "Write one.")
     if len(text) > longest:

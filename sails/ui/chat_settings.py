@@ -104,7 +104,7 @@ def in_mind(conversation: Conversation, chosen: Sequence[Speaker], how: Settings
     ]
     known = [(speaker, state) for speaker, state in found if state]
     if len({state for _, state in known}) == 1:
-        st.caption(known[0][1].sentence)
+        st.caption(known[0][1].told("This model" if len(known) == 1 else "Each of these models"))
         return
     for speaker, state in known:
-        st.caption(f"{plain(speaker.title)}: {state.sentence}")
+        st.caption(plain(state.told(speaker.title)))

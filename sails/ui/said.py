@@ -12,7 +12,7 @@ from sails.ui.words import literal, plain
 from sails.workspace import Workspace
 
 LONG_QUESTION = 2000  # characters; of a longer one the beginning is shown, and the rest on demand
-SIGNS = {"same": "＝", "similar": "≈", "other": "≠"}
+SIGNS = {"same": "=", "similar": "≈", "other": "≠"}
 LEGEND = "**Bold** stands only here, ~~struck through~~ only in the first answer."
 
 
@@ -62,9 +62,9 @@ def _about(reply: Reply, alone: bool) -> None:
         st.error(plain(reply.problem), icon=":material/error:")
     for note in chatting.notes(reply):
         st.markdown(f"{'⏹️' if reply.stopped_by == 'interrupted' else 'ℹ️'} {plain(note)}")
-    took = f"{reply.seconds:.1f} s" if reply.seconds >= 0.1 else "under 0.1 s"
+    took = f"{reply.seconds:.1f} s" if reply.seconds >= 0.1 else "under 0.1 s"  # side by side, that of all
     whose = chatting.describe(reply.origin) if alone else chatting.details(reply.origin)
-    st.caption(" · ".join(filter(None, [plain(whose), took if reply.text else ""])))
+    st.caption(" · ".join(filter(None, [plain(whose), took if reply.text and alone else ""])))
 
 
 # --- differences ----------------------------------------------------------------------------------

@@ -37,11 +37,12 @@ def section(
     with told():
         listed = prompts.prompts(workspace)
         st.markdown(
-            "Questions that you ask again and again, to show a model or to compare two."
+            f"{len(listed)} question{'s' * (len(listed) > 1)} that you ask again and again, to show "
+            "a model or to compare two."
             if listed
             else "There are none yet. Keep the questions that you ask again and again here."
         )
-        with st.expander(f"The list ({len(listed)})", icon=":material/format_list_bulleted:"):
+        with st.expander("The list", icon=":material/format_list_bulleted:"):
             for place, prompt in enumerate(listed):
                 _entry(workspace, here, prompt, possible, first=place == 0, last=place == len(listed) - 1)
             _add(workspace, here, listed)
@@ -202,7 +203,7 @@ def _shown(here: Room, table: Table, marking: bool) -> None:
     st.subheader("Asked all at once", anchor=False)
     st.markdown(f"{count} question{'s' * (count > 1)} answered by {plain(', '.join(table.names))}.{missing}")
     if marking and len(table.origins) > 1:
-        st.caption(f"Where an answer is nearly the same as the first: {said.LEGEND}")
+        st.caption(f"Where an answer differs from the first in some words: {said.LEGEND}")
     name = f"questions-{datetime.now():%Y%m%d-%H%M}"
     with st.container(horizontal=True):
         for label, text, ending, kind in (
