@@ -16,15 +16,15 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from sails import access, locks, placing, publishing, variants
 from sails.errors import ModelLoadError, VerificationError, WorkspaceError
 from sails.reporting import Reporter
-from sails.variants import TITLES, VARIANTS, Variant, folder_of
+from sails.variants import TITLES, Variant, folder_of
 from sails.workspace import inspect_model
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 Progress = Callable[[float, str], None]
 
 # How long the parts take against each other; with 135 million parameters on two cores these are seconds.
-WEIGHTS = {"fp32": 20.0, "int8": 6.0, "verify": 40.0}
+Part = Literal["fp32", "int8", "verify"]
+WEIGHTS: Mapping[Part, float] = {"fp32": 20.0, "int8": 6.0, "verify": 40.0}
 MEASURES_MEMORY = True  # in processes of their own, which take some seconds
 CREEP_SECONDS, CREEP = 1.0, 0.03  # where a part says nothing for so long, so much of what is left is added
 
@@ -74,19 +75,9 @@ def convert(order: Order, reporter: Reporter, progress: Progress | None = None) 
             "Choose another model.",
         )
     placing.recover(order.target)
-    wanted = [variant for variant in VARIANTS if variant in order.variants]
     with _Stages(order.target, reporter.session.id) as stages, _Steps(reporter, progress) as steps:
-        full = _full_precision(order, state.fingerprint)
-        parts = [part for part in ("fp32", "int8") if part in wanted or (part == "fp32" and full is None)]
-        steps.plan([*parts, *(["verify"] if order.verify else [])])
-        built: dict[Variant, Path] = {}
-        if full is None:
-            full = _export(order, state.fingerprint, stages, reporter, steps)
-            if "fp32" in wanted:
-                built["fp32"] = full
-        if "int8" in wanted:
-            _quantize(full, built, stages, reporter, steps)
-        certificates = _verify(order, built, reporter, steps) if order.verify else {}
+        work = _Work(order, state.fingerprint, reporter, stages, steps)
+        built, certificates = _build(work)
         if inspect_model(order.model).fingerprint != state.fingerprint:
             raise ModelLoadError(
                 "The model changed while its ONNX model was being made.", "Make the ONNX model again."
@@ -94,48 +85,94 @@ def convert(order: Order, reporter: Reporter, progress: Progress | None = None) 
         _place(order, built, certificates, reporter)
 
 
+@dataclass(frozen=True)
+class _Work:
+    """An order in hand."""
+
+    order: Order
+    fingerprint: str | None
+    reporter: Reporter
+    stages: _Stages
+    steps: _Steps
+
+
 # --- building -------------------------------------------------------------------------------------
 
 
-def _full_precision(order: Order, fingerprint: str | None) -> Path | None:
-    """The full-precision model to make the 8-bit one from, where it lies ready and is proven."""
-    if "fp32" in order.variants:
+Built = dict[Variant, Path]
+
+
+def _build(work: _Work) -> tuple[Built, dict[Variant, Certificate]]:
+    """The variants, and their certificates where they are asked for."""
+    lying = _lying_ready(work)
+    if lying is not None:
+        with contextlib.suppress(ModelLoadError):
+            built, certificates = _build_from(work, lying)
+            if all(certificate.passed for certificate in certificates.values()):
+                return built, certificates
+        log.info("The full precision model that lies there is of no use; it is made anew.")
+    return _build_from(work, None)
+
+
+def _build_from(work: _Work, full: Path | None) -> tuple[Built, dict[Variant, Certificate]]:
+    """The same from a full-precision model that lies ready, else from one that is made first."""
+    order = work.order
+    parts: list[Part] = ["fp32"] if full is None else []
+    parts += [
+        part for part, wanted in (("int8", "int8" in order.variants), ("verify", order.verify)) if wanted
+    ]
+    work.steps.plan(parts)
+    built: Built = {}
+    if full is None:
+        full = _export(work)
+        if "fp32" in order.variants:
+            built["fp32"] = full
+    if "int8" in order.variants:
+        _quantize(work, full, built)
+    return built, _verify(work, built) if order.verify else {}
+
+
+def _lying_ready(work: _Work) -> Path | None:
+    """The full-precision model to make the 8-bit one from, where it lies in its place and is proven."""
+    if "fp32" in work.order.variants:
         return None
-    lying = variants.look(order.target, fingerprint)["fp32"]
+    lying = variants.look(work.order.target, work.fingerprint)["fp32"]
     return lying.path if lying.present and lying.stale is False and lying.certified else None
 
 
-def _export(
-    order: Order, fingerprint: str | None, stages: _Stages, reporter: Reporter, steps: _Steps
-) -> Path:
+def _export(work: _Work) -> Path:
     from sails.onnx.export import export
 
-    staged = stages.empty("fp32")
-    with steps.next() as report:
-        done = export(order.model, staged, source_fingerprint=fingerprint, opset=order.opset, progress=report)
+    staged = work.stages.empty("fp32")
+    with work.steps.next() as report:
+        done = export(
+            work.order.model,
+            staged,
+            source_fingerprint=work.fingerprint,
+            opset=work.order.opset,
+            progress=report,
+        )
     locks.give_back_memory()
     log.info("Exported with opset %s in %.1f s.", done.opset, done.seconds)
     if done.note:
-        reporter.note(done.note)
+        work.reporter.note(done.note)
     return staged
 
 
-def _quantize(
-    full: Path, built: dict[Variant, Path], stages: _Stages, reporter: Reporter, steps: _Steps
-) -> None:
+def _quantize(work: _Work, full: Path, built: Built) -> None:
     """Adds the 8-bit model; where its family has none and full precision was made, only says so."""
     from sails.onnx.generate import Generator
     from sails.onnx.quantize import quantize
 
     try:
-        with steps.next() as report:
-            staged = stages.empty("int8")
+        with work.steps.next() as report:
+            staged = work.stages.empty("int8")
             done = quantize(full, staged, progress=report)
             Generator.open(staged)
     except ModelLoadError as error:
         if not built:
             raise
-        reporter.note(f"There is no 8-bit model: {error}")
+        work.reporter.note(f"There is no 8-bit model: {error}")
         return
     locks.give_back_memory()
     log.info("Made 8-bit in %.1f s.", done.seconds)
@@ -145,22 +182,20 @@ def _quantize(
 # --- judging and placing --------------------------------------------------------------------------
 
 
-def _verify(
-    order: Order, built: Mapping[Variant, Path], reporter: Reporter, steps: _Steps
-) -> dict[Variant, Certificate]:
+def _verify(work: _Work, built: Built) -> dict[Variant, Certificate]:
     from sails.onnx import verify as verification
 
-    with steps.next() as report:
+    with work.steps.next() as report:
         made = verification.verify(
-            order.model,
+            work.order.model,
             built,
-            order.prompts,
-            order.answers,
+            work.order.prompts,
+            work.order.answers,
             memory=MEASURES_MEMORY,
             write=True,
             progress=report,
         )
-    reporter.result(certificates={variant: _jsonable(one) for variant, one in made.items()})
+    work.reporter.result(certificates={variant: _jsonable(one) for variant, one in made.items()})
     for variant, one in made.items():
         log.info("%s: largest logit difference %.2g.", TITLES[variant], one.max_logit_difference)
     return made
@@ -172,7 +207,7 @@ def _jsonable(certificate: Certificate) -> dict[str, object]:
 
 def _place(
     order: Order,
-    built: Mapping[Variant, Path],
+    built: Built,
     certificates: Mapping[Variant, Certificate],
     reporter: Reporter,
 ) -> None:
@@ -266,10 +301,13 @@ class _Steps:
         self._told.set()
         self._thread.join()
 
-    def plan(self, parts: list[str]) -> None:
-        total, start = sum(WEIGHTS[part] for part in parts), 0.0
+    def plan(self, parts: Sequence[Part]) -> None:
+        """What is to come, in place of what was planned before."""
+        left, start = 1 - self._at, self._at
+        total = sum(WEIGHTS[part] for part in parts)
+        self._bounds = []
         for part in parts:
-            end = start + WEIGHTS[part] / total
+            end = start + left * WEIGHTS[part] / total
             self._bounds.append((start, end))
             start = end
 

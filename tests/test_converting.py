@@ -144,6 +144,20 @@ def test_8_bit_is_made_from_a_proven_full_precision_model_that_lies_there(place,
     assert fresh(place) == {"fp32": True, "int8": True}
 
 
+def test_a_full_precision_model_that_was_damaged_since_it_was_proven_does_not_spoil_the_8_bit_one(
+    place, reporter
+):
+    convert(order(place, variants=("fp32",)), reporter)
+    break_weights(place.onnx_model / "model.onnx")
+    told = []
+    convert(order(place, variants=("int8",)), reporter, lambda done, _: told.append(done))
+    assert look(place.onnx_model, fingerprint(place))["int8"].certified is True
+    assert told == sorted(told)
+    (place.onnx_model / "model.onnx").write_bytes(b"no model")
+    convert(order(place, variants=("int8",)), reporter)
+    assert look(place.onnx_model, fingerprint(place))["int8"].certified is True
+
+
 def test_8_bit_alone_needs_no_full_precision_model_and_leaves_none(place, reporter):
     shutil.rmtree(place.onnx_model)
     convert(order(place, variants=("int8",)), reporter)
