@@ -1,0 +1,285 @@
+"""A conversation in a terminal or a pipe: question after question, answers as they come, and judgements.
+
+Only answers go to standard output; who answers, notes and problems go to standard error. Ctrl-C ends an
+answer, not the conversation.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from sails import chatting, differing, logbook
+from sails.chatting import Conversation, Reply, Settings
+from sails.commands.output import say, say_json, warn
+from sails.errors import RequestError, SailsError
+from sails.loaded import MODELS
+from sails.speakers import Speaker
+from sails.workspace import Workspace
+
+HELP = """  /good               the last answer is right as it is
+  /bad CORRECTION     the last answer is wrong, and this is what it should have said
+  /never              it must never say this
+  /new                begin a new conversation
+  /prompts            the saved questions
+  /ask NUMBER         ask one of them
+  /save NAME          keep the last question among them
+  /help               this list
+  exit                end (Ctrl-D as well); Ctrl-C stops an answer
+With several models, say whose answer you judge: /good 2, /bad 2 CORRECTION, /never 2"""
+
+
+@dataclass
+class Talk:
+    """A conversation in a terminal or a pipe with one model, or with several side by side."""
+
+    place: Workspace
+    chosen: list[Speaker]
+    how: Settings
+    max_length: int | None = None
+    log: Path | None = None
+    feedback: Path | None = None
+    conversation: Conversation = field(default_factory=Conversation)
+    interrupted: bool = False
+
+    @property
+    def alone(self) -> bool:
+        return len(self.chosen) == 1
+
+    def begin(self) -> None:
+        """Load the models and say who answers. Raises `ModelLoadError`, or `RequestError` for a setting."""
+        from sails.onnx.sampling import Sampling
+
+        Sampling(**self.how.sampling(), max_length=self.max_length)
+        for speaker in self.chosen:
+            reader = MODELS.get(speaker.answering).reader
+            warn(f"Answering: {chatting.describe(speaker.origin)}")
+            if speaker.readiness == "stale":
+                warn("⚠️ The ONNX model is older than the trained model; refresh it with: sails convert")
+            if speaker.certified is False:
+                warn("⚠️ It failed its certificate: it does not answer like the original.")
+            if self.how.system and not reader.takes_system:
+                warn("⚠️ It is not told the system message: its chat template has no place for one.")
+
+    def ask(self, question: str) -> None:
+        """Ask all and print each answer as it comes; Ctrl-C ends the answers where they are."""
+        self.interrupted = False
+        turn = self.conversation.ask(question, [one.origin for one in self.chosen], self.how)
+        folders = [one.answering for one in self.chosen]
+        shown = [0] * len(folders)
+        begun: set[int] = set()
+        growing = chatting.answers(self.conversation, folders, together=False, max_length=self.max_length)
+        try:
+            with closing(growing):
+                for place in growing:
+                    reply = turn.replies[place]
+                    if len(reply.text) > shown[place] or reply.problem:
+                        self._heading(place, reply, begun)
+                        _print(reply.text[shown[place] :])
+                        shown[place] = len(reply.text)
+        except KeyboardInterrupt:
+            self.interrupted = True
+        for place, reply in enumerate(turn.replies):
+            self._end(place, reply, begun)
+        if not self.alone:
+            self._differences(turn.replies)
+        if self.log:
+            for reply in turn.replies:
+                if reply.text:
+                    logbook.append(self.log, question, reply.text)
+
+    def _heading(self, place: int, reply: Reply, begun: set[int]) -> None:
+        if place in begun:
+            return
+        if begun:
+            say()
+        begun.add(place)
+        if not self.alone:
+            say(f"--- {place + 1}. {chatting.describe(reply.origin)}")
+
+    def _end(self, place: int, reply: Reply, begun: set[int]) -> None:
+        """Close the last line of the last answer, and say what else there is to know."""
+        if place == max(begun, default=place):
+            say()
+        for note in [reply.problem] * (not self.alone and bool(reply.problem)) + chatting.notes(reply):
+            warn(f"({note})" if self.alone else f"({place + 1}: {note})")
+
+    def _differences(self, replies: Sequence[Reply]) -> None:
+        """How each answer stands to the first one, with the words that differ."""
+        first = replies[0].text
+        for number, reply in enumerate(replies[1:], 2):
+            if not first or not reply.text:
+                continue
+            likeness = differing.likeness(first, reply.text)
+            say(f"--- {number} against 1: {differing.SENTENCES[likeness]}")
+            if likeness == "similar":
+                say(marked(first, reply.text))
+
+    def raise_problem(self) -> None:
+        """Raises `RequestError` when the last question of one model got no answer."""
+        reply = self.conversation.turns[-1].replies[0]
+        if self.alone and reply.problem:
+            raise RequestError(reply.problem)
+
+    # --- a conversation ---
+
+    def go_on(self) -> None:
+        """Question after question, from a person or from a pipe, until there is no more."""
+        if sys.stdin.isatty():
+            warn("Type a question and press Enter; /help lists what else you can do, `exit` ends it.")
+        for line in _lines():
+            try:
+                if command := re.fullmatch(r"/([a-z]+)(?:\s+(.*))?", line, re.DOTALL):
+                    self._carry_out(command[1], (command[2] or "").strip())
+                else:
+                    self.ask(line)
+                    if self.alone and self.conversation.turns[-1].replies[0].problem:
+                        warn(self.conversation.turns[-1].replies[0].problem)
+            except SailsError as error:
+                warn(error.sentence)
+
+    def _carry_out(self, name: str, rest: str) -> None:
+        commands: dict[str, Callable[[str], None]] = {
+            "good": lambda rest: self._judge("good", rest),
+            "bad": lambda rest: self._judge("corrected", rest),
+            "never": lambda rest: self._judge("never", rest),
+            "new": self._new,
+            "prompts": lambda _: list_prompts(self.place, as_json=False),
+            "ask": self._ask_saved,
+            "save": self._save,
+            "help": lambda _: warn(HELP),
+        }
+        if name not in commands:
+            raise RequestError(f"There is no command /{name}.", "/help lists those that there are.")
+        commands[name](rest)
+
+    def _new(self, _: str) -> None:
+        self.conversation = Conversation()
+        warn("A new conversation begins.")
+
+    def _ask_saved(self, rest: str) -> None:
+        from sails.prompts import prompts
+
+        listed = prompts(self.place)
+        if not rest.isdecimal() or not 1 <= int(rest) <= len(listed):
+            raise RequestError(f"There are {len(listed)} saved questions.", "Name one: /ask 1")
+        warn(listed[int(rest) - 1].question)
+        self.ask(listed[int(rest) - 1].question)
+
+    def _save(self, name: str) -> None:
+        from sails.prompts import add
+
+        if not self.conversation.turns:
+            raise RequestError("There is no question yet.", "Ask something first.")
+        add(self.place, self.conversation.turns[-1].question, name)
+        warn("It is saved. /prompts lists all saved questions.")
+
+    def _judge(self, kind: Literal["good", "corrected", "never"], rest: str) -> None:
+        """Note what a person thinks of the last answer, for review and, where wanted, in a file."""
+        place, rest = self._whose(rest)
+        if not self.conversation.turns or not self.conversation.turns[-1].replies[place].text:
+            raise RequestError("There is no answer to judge yet.", "Ask something first.")
+        from sails import corrections
+
+        turn = self.conversation.turns[-1]
+        reply = turn.replies[place]
+        text = "" if kind == "good" else rest
+        corrections.give(
+            self.place,
+            question=turn.question,
+            answer=reply.text,
+            kind=kind,
+            correction=text,
+            origin=reply.origin,
+            context=self.conversation.messages(place)[:-1],
+        )
+        if self.feedback:
+            more = {} if kind == "good" else {"kind": kind, "correction": text}
+            logbook.append(self.feedback, turn.question, reply.text, kind == "good", **more)
+        warn("Noted. It is taught once somebody has approved it: on the page Data, or with sails corrections")
+
+    def _whose(self, rest: str) -> tuple[int, str]:
+        """The place of the answer that is judged, and what stands behind its number."""
+        if self.alone:
+            return 0, rest
+        number, _, rest = rest.partition(" ")
+        if not number.isdecimal() or not 1 <= int(number) <= len(self.chosen):
+            raise RequestError(
+                "Say whose answer you judge.", f"A number from 1 to {len(self.chosen)}: /good 1"
+            )
+        return int(number) - 1, rest.strip()
+
+
+def marked(first: str, other: str) -> str:
+    """`other` with its own words between {+ and +}, and those of `first` alone between [- and -]."""
+    signs = {"same": ("", ""), "added": ("{+", "+}"), "gone": ("[-", "-]")}
+    found = []
+    for piece in differing.pieces(first, other):
+        words = piece.text.strip() if piece.kind != "same" else piece.text
+        before, after = signs[piece.kind]
+        blank = " " if piece.kind != "same" and piece.text[:1].isspace() else ""
+        found.append(f"{blank}{before}{words}{after}")
+    return "".join(found)
+
+
+def _print(text: str) -> None:
+    print(text, end="", flush=True)
+
+
+def _lines() -> Iterator[str]:
+    """What a person types or a pipe brings, without empty lines, until `exit` or the end."""
+    interrupts = 0
+    asking = sys.stdin.isatty()
+    if asking:
+        _with_line_editing()
+    while True:
+        try:
+            line = _line() if asking else sys.stdin.readline()
+        except EOFError:
+            say()
+            return
+        except KeyboardInterrupt:
+            interrupts += 1
+            if interrupts > 1 or not asking:
+                say()
+                return
+            warn("\nType `exit` or press Ctrl-C once more to end.")
+            continue
+        interrupts = 0
+        if not asking and not line:
+            return
+        if line.strip().lower() in ("exit", "quit"):
+            return
+        if line.strip():
+            yield line.strip()
+
+
+def _line() -> str:
+    if sys.stdout.isatty():
+        return input("You: ")
+    print("You: ", end="", file=sys.stderr, flush=True)  # standard output is for answers alone
+    return input()
+
+
+def _with_line_editing() -> None:
+    with suppress(ImportError):  # not on Windows, whose terminal does it itself
+        import readline  # noqa: F401  arrow keys, from here on
+
+
+def list_prompts(place: Workspace, as_json: bool) -> None:
+    """The saved questions, numbered, or as JSON."""
+    from sails.prompts import prompts
+
+    listed = prompts(place)
+    if as_json:
+        say_json([asdict(prompt) for prompt in listed])
+    elif not listed:
+        warn("There are no saved questions yet. Add some on the page Chat, or with /save in sails chat.")
+    for number, prompt in enumerate(listed if not as_json else (), 1):
+        named = f"{prompt.name}: " if prompt.name else ""
+        say(f"{number}. {named}{' '.join(prompt.question.split())}")
