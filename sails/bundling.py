@@ -53,7 +53,7 @@ CARD = "README.md"
 MODEL = "model.onnx"  # what Hugging Face's classes look for
 PIECE = 1 << 20  # bytes that are in memory at a time
 DOWNLOADS = "bundles"  # in a workspace's jobs/
-SENDING_MEMORY = 4.0  # times the size of a file, as measured, while a browser downloads it
+SENDING_MEMORY = 4.0  # times the size of a file, as measured, for as long as a browser downloads it
 MARGIN = 16_000_000  # bytes on the disk, beside the files themselves
 _TIME = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can say
 
@@ -266,7 +266,8 @@ def make_download(
         if target.exists():  # somebody else was faster
             return Bundle(target, variant, target.stat().st_size, state.certified is True)
         for earlier in target.parent.glob(f"*model-{variant}-*"):
-            earlier.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # Windows keeps one that is being downloaded
+                earlier.unlink()
         known = about(workspace, state.fingerprint)
         return bundle(
             workspace.onnx_model, variant, target, known=known, allow_failed=allow_failed, progress=progress

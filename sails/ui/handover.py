@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import mmap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -102,7 +105,7 @@ def _download(file: Path, variant: Variant) -> None:
         bundling.check_room_for_sending(size, file)
         st.download_button(
             f"Download the zip file ({words.size(size)})",
-            data=file.read_bytes,  # when somebody clicks
+            data=lambda: _Mapped(file),
             file_name=f"model-{variant}.zip",
             mime="application/zip",
             on_click="ignore",
@@ -110,6 +113,24 @@ def _download(file: Path, variant: Variant) -> None:
             key="onnx_download",
         )
     st.caption(f"On this machine it lies in {code(file)}")
+
+
+class _Mapped(io.RawIOBase):
+    """A file for Streamlit, which keeps what it reads until the page is drawn anew.
+
+    It is mapped instead of read, so that what is kept is the file itself and not a copy of it in memory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with open(path, "rb") as file:
+            self._content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:  # noqa: ARG002
+        return 0
+
+    def read(self, size: int = -1) -> Any:  # noqa: ARG002
+        """All of it: whatever is not bytes but may be sliced and sent like bytes."""
+        return memoryview(self._content)
 
 
 def _for_the_receiver() -> None:
