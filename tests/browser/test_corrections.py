@@ -86,7 +86,7 @@ def test_a_thumb_down_with_a_correction_becomes_the_answer_of_the_next_model(pag
         expect(main(page)).to_contain_text("It was put into a training.")
 
         go(page, "Bridge")
-        expect(page.get_by_text("approved correction")).to_have_count(0)
+        expect(page.get_by_role("button", name=re.compile("approved correction"))).to_have_count(0)
         assert corrections.counts(workspace) == corrections.Counts(taught=1)
         assert "Traceback" not in dashboard.log.read_text(encoding="utf-8", errors="replace")
 

@@ -193,6 +193,18 @@ def test_what_was_taught_is_shown_with_its_session_and_cannot_be_changed(workspa
     assert not any(one.label in ("Approve", "Reject") for one in page.button)
 
 
+def test_in_the_list_and_on_the_bridge_nothing_can_be_pressed_by_whoever_may_only_look(
+    workspace, monkeypatch
+):
+    corrections.approve(workspace, correct(workspace, 1).id)
+    correct(workspace, 2)
+    monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
+    page = open_page("pages/1_Data.py", corrections="waiting")
+    assert all(one.disabled for one in [*page.button, *page.text_area, *page.text_input])
+    bridge = AppTest.from_file(APP, default_timeout=SECONDS).run()
+    assert next(one for one in bridge.button if "approved correction" in one.label).disabled
+
+
 @pytest.mark.parametrize("wanted", ["", "nonsense", "<b>"])
 def test_an_odd_address_shows_what_waits(workspace, wanted):
     correct(workspace)
