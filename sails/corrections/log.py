@@ -70,6 +70,7 @@ def write(workspace: Workspace, events: Sequence[Mapping[str, Any]]) -> None:
 
 
 def events(workspace: Workspace) -> list[dict[str, Any]]:
+    """All lines that can be read, in their order; empty where nobody gave anything yet."""
     try:
         content = log_file(workspace).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -86,6 +87,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def known(workspace: Workspace) -> Mapping[str, Correction]:
+    """All that were given and not taken back by their ids, the oldest first."""
     path = log_file(workspace)
     try:
         state = path.stat()
@@ -122,6 +124,7 @@ def _folded(workspace: Workspace, file: tuple[int, int, int]) -> Mapping[str, Co
 
 
 def correction_of(event: Mapping[str, Any]) -> Correction | None:
+    """What was given; None when the event does not say enough."""
     version = event.get("version")
     version = version if isinstance(version, dict) else {}
     texts = [event.get(name, "") for name in ("id", "input", "output", "kind", "correction", "who")]
@@ -204,4 +207,5 @@ def _moment(text: Any) -> datetime:
 
 
 def now() -> str:
+    """UTC to the second, in ISO form."""
     return datetime.now(UTC).isoformat(timespec="seconds")
