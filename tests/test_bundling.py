@@ -143,7 +143,8 @@ def required(lines) -> set[str]:
 def run(python: Path, folder: Path, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
     """chat.py as whoever got the zip file runs it: elsewhere, with nothing of ours in the environment."""
     elsewhere = folder.parent / "elsewhere"
-    elsewhere.mkdir(exist_ok=True)
+    for path in (elsewhere, folder.parent / "home"):
+        path.mkdir(exist_ok=True)
     environment = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
     return subprocess.run(
         [str(python), str(folder / "chat.py"), *arguments],
@@ -172,7 +173,8 @@ def test_unpacked_where_nothing_else_is_it_gives_the_same_greedy_answer(clean_py
     expected = Generator.open(place.onnx_model).answer(QUESTION, max_new_tokens=20).text
     done = run(clean_python, unpacked, "--prompt", QUESTION, "--max-tokens", "20")
     assert (done.stdout, done.stderr, done.returncode) == (f"{expected}\n", "", 0)
-    assert not list((unpacked.parent / "elsewhere").iterdir())
+    for left_alone in ("elsewhere", "home"):
+        assert not list((unpacked.parent / left_alone).iterdir())
 
 
 def test_a_conversation_in_the_terminal_remembers_and_ends_on_request(clean_python, place, unpacked):
