@@ -1,7 +1,7 @@
 """The two sizes of an ONNX model: where each lies, how fresh and how certain it is, and which one answers.
 
     onnx_model/            fp32: full precision, flat, where `from_pretrained` finds it
-    onnx_model/int8/       int8: 8-bit weights, a quarter of the size and several times as fast
+    onnx_model/int8/       int8: 8-bit weights, a third of the size and several times as fast
     onnx_model_failed/     one folder for each variant whose certificate failed: kept apart, not offered
 
 Reads only small files, in milliseconds.

@@ -1,6 +1,6 @@
 """Makes activations easier to write with 8 bits, without changing what a graph computes.
 
-A block of 32 numbers shares one scale, so one large number among small ones takes their precision away. What
+A block of numbers shares one scale, so one large number among small ones takes their precision away. What
 a normalisation hands to a matrix is therefore evened out beforehand: its weight for channel j is divided by
 s_j, and row j of each matrix that reads it is multiplied by s_j, with
 
