@@ -1,0 +1,389 @@
+"""ONNX models against PyTorch: how large, how true, how fast.
+
+    .venv/bin/python -m benchmarks.onnx [--epochs 3] [--tokens 64] [--rounds 5]
+
+Two models are fine-tuned on programming_basics as `sails train` does it: the embedded one, and one of the
+shape of distilgpt2 (6 layers of 768, untaught before, with the embedded one's 49,152 word pieces). Both are
+exported in full precision and with 8-bit weights, and certified. Then PyTorch's `generate` (fp32, eager),
+the two variants and, where the package onnxruntime-genai and its model builder can be imported and know the
+family, that one on the same weights, answer the same questions by turns, on one thread and on two. Prints:
+
+- certificates: size, largest and mean difference of logits, agreement, equal answers, difference of the loss
+- speed: medians over all rounds of the time to the first token and of the tokens a second after it; how many
+  times as fast as PyTorch; and the share of the memory bandwidth that reading all weights once a token takes
+  (`torch.sum` over 1 GB on as many threads is the measure)
+- cold start: from the start of a process to its first token, PyTorch beside 8-bit
+
+An answer is always as long as asked: a token that ends the turn does not end it here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from sails import base_models, library
+from sails.conversations import Conversation, assess, read
+from sails.launchers import local
+from sails.onnx.export import export
+from sails.onnx.generate import Generator
+from sails.onnx.quantize import quantize
+from sails.onnx.verify import verify
+from sails.sessions import Settings
+from sails.variants import Variant
+from sails.worker import verification_rows
+from sails.workspace import Workspace, inspect_model
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+LESSON = REPOSITORY / "examples" / "programming_basics.json"
+THREADS = (1, 2)
+QUESTIONS = (
+    "What is a variable in programming?",
+    "How do I write a loop?",
+    "What is the capital of France?",
+    "Why should a team write tests before it changes its code?",
+    "Explain in one sentence what a database is.",
+)
+COLD = {
+    "PyTorch": """
+import sys, time
+from transformers import AutoModelForCausalLM, AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype="float32")
+chat = [{"role": "user", "content": "What is a variable?"}]
+ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True)
+prompt = tokenizer.pad({"input_ids": [ids]}, return_tensors="pt")
+model.generate(**prompt, max_new_tokens=1)
+""",
+    "8-bit": """
+import sys
+from pathlib import Path
+from sails.onnx.generate import Generator
+next(Generator.open(Path(sys.argv[1])).stream("What is a variable?"))
+assert not {"torch", "transformers"} & set(sys.modules)
+""",
+}
+
+Ask = Callable[
+    [str, int], tuple[float, float]
+]  # question, tokens ► seconds to the first, tokens a second then
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One fine-tuned model and its exports."""
+
+    name: str
+    model: Path
+    full: Path
+    small: Path
+    bytes_read: dict[str, int]  # by contender: what one token reads
+
+
+# --- models ---------------------------------------------------------------------------------------
+
+
+def taught(
+    there: Path | None, name: str, base: Path, folder: Path, epochs: int, rate: float | None
+) -> Workspace:
+    """A workspace whose model a real worker taught the lesson from `base`, or the one that is `there`."""
+    if there:
+        return Workspace.open(there)
+    if not base.exists():
+        distilgpt2_shaped(base)
+    workspace = Workspace.open(folder / "workspace")
+    reading = read(LESSON)
+    dataset = library.add(workspace, LESSON, reading, assess(reading.conversations, reading.refused))
+    settings = Settings(epochs=epochs, learning_rate=rate, publish="always")
+    session = local.submit(workspace, dataset.name, settings, name=name, start="base", model_name=str(base))
+    while session.status().state in ("queued", "running"):
+        time.sleep(1)
+    if session.status().verdict != "published":
+        raise SystemExit(f"{name} was not taught: {session.status().failure}")
+    return workspace
+
+
+def distilgpt2_shaped(folder: Path) -> None:
+    """Random weights in the shape of distilgpt2, with the embedded model's tokenizer."""
+    import torch
+    from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(42)
+    tokenizer = AutoTokenizer.from_pretrained(base_models.ensure(base_models.DEFAULT))
+    config = GPT2Config(
+        n_layer=6, vocab_size=len(tokenizer), bos_token_id=1, eos_token_id=tokenizer.eos_token_id
+    )
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def subject(name: str, model: Path, folder: Path) -> Subject:
+    full, small = folder / "onnx", folder / "int8"
+    export(model, full, source_fingerprint=inspect_model(model).fingerprint)
+    quantize(full, small)
+    weights = sum(file.stat().st_size for file in model.glob("*.safetensors"))
+    read = {
+        "PyTorch": weights,
+        "full precision": (full / "model.onnx").stat().st_size,
+        "8-bit": (small / "model.onnx").stat().st_size,
+    }
+    return Subject(name, model, full, small, read)
+
+
+# --- contenders -----------------------------------------------------------------------------------
+
+
+def with_torch(subject: Subject) -> Ask:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.generation.streamers import BaseStreamer
+
+    tokenizer = AutoTokenizer.from_pretrained(subject.model)
+    model = AutoModelForCausalLM.from_pretrained(subject.model, dtype=torch.float32).eval()
+
+    class Watch(BaseStreamer):
+        def __init__(self) -> None:
+            self.times: list[float] = []
+
+        def put(self, _: object) -> None:
+            self.times.append(time.perf_counter())
+
+        def end(self) -> None:
+            pass
+
+    def ask(question: str, tokens: int) -> tuple[float, float]:
+        chat = [{"role": "user", "content": question}]
+        watch, started = Watch(), time.perf_counter()
+        prompt = tokenizer.apply_chat_template(
+            chat, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        model.generate(
+            **prompt, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False, streamer=watch
+        )
+        times = watch.times[1:]  # the first is that of the prompt
+        return times[0] - started, (tokens - 1) / (times[-1] - times[0])
+
+    return ask
+
+
+def with_onnx(folder: Path, threads: int) -> Ask:
+    generator = Generator.open(folder, threads=threads)
+    generator.eos_token_ids = frozenset()
+
+    def ask(question: str, tokens: int) -> tuple[float, float]:
+        answer = generator.answer(question, max_new_tokens=tokens)
+        assert len(answer.token_ids) == tokens
+        first = answer.seconds_to_first_token
+        return first, (tokens - 1) / (answer.seconds - first)
+
+    return ask
+
+
+def with_genai(folder: Path, threads: int) -> Ask:
+    import onnxruntime_genai as genai
+
+    config = json.loads((folder / "genai_config.json").read_text())
+    config["model"]["decoder"]["session_options"]["intra_op_num_threads"] = threads
+    (folder / "genai_config.json").write_text(json.dumps(config))
+    model = genai.Model(str(folder))
+    tokenizer = genai.Tokenizer(model)
+
+    def ask(question: str, tokens: int) -> tuple[float, float]:
+        chat = json.dumps([{"role": "user", "content": question}])
+        started = time.perf_counter()
+        prompt = tokenizer.encode(tokenizer.apply_chat_template(chat, add_generation_prompt=True))
+        parameters = genai.GeneratorParams(model)
+        length = len(prompt) + tokens
+        parameters.set_search_options(max_length=length, min_length=length, do_sample=False)
+        generator, times = genai.Generator(model, parameters), []
+        generator.append_tokens(prompt)
+        while not generator.is_done():
+            generator.generate_next_token()
+            times.append(time.perf_counter())
+        return times[0] - started, (len(times) - 1) / (times[-1] - times[0])
+
+    return ask
+
+
+def genai_folders(subject: Subject, folder: Path) -> dict[str, Path]:
+    """onnxruntime-genai's graph of the same weights, in fp32 and 8-bit; none where it cannot make one."""
+    if importlib.util.find_spec("onnxruntime_genai") is None:
+        return {}
+    full, small = folder / "genai", folder / "genai8"
+    command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(subject.model)]
+    command += ["-o", str(full), "-p", "fp32", "-e", "cpu", "-c", str(folder / "genai_cache")]
+    built = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if not (full / "model.onnx").exists():
+        print(f"onnxruntime-genai, {subject.name}: {built.stdout.strip().splitlines()[-1]}")
+        return {}
+    import onnx
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    shutil.copytree(full, small, ignore=lambda _, names: [name for name in names if ".onnx" in name])
+    quantizer = MatMulNBitsQuantizer(
+        onnx.load(full / "model.onnx"), bits=8, block_size=32, is_symmetric=True, accuracy_level=4
+    )
+    quantizer.process()
+    onnx.save(quantizer.model.model, small / "model.onnx")
+    return {"genai fp32": full, "genai 8-bit": small}
+
+
+# --- measuring ------------------------------------------------------------------------------------
+
+
+def bandwidth(threads: int) -> float:
+    """Bytes a second that `torch.sum` reads on as many threads: the best of seven."""
+    import torch
+
+    torch.set_num_threads(threads)
+    numbers = torch.ones(250_000_000)
+    best = 0.0
+    for _ in range(7):
+        started = time.perf_counter()
+        numbers.sum()
+        best = max(best, numbers.numel() * 4 / (time.perf_counter() - started))
+    return best
+
+
+def race(subject: Subject, genai: dict[str, Path], threads: int, tokens: int, rounds: int) -> dict[str, list]:
+    """For each contender all its (seconds to the first token, tokens a second), asked by turns."""
+    import torch
+
+    torch.set_num_threads(threads)
+    contenders = {
+        "PyTorch": with_torch(subject),
+        "full precision": with_onnx(subject.full, threads),
+        "8-bit": with_onnx(subject.small, threads),
+        **{name: with_genai(folder, threads) for name, folder in genai.items()},
+    }
+    measured: dict[str, list] = defaultdict(list)
+    for number in range(rounds + 1):
+        for name, ask in contenders.items():
+            found = ask(QUESTIONS[number % len(QUESTIONS)], tokens)
+            if number:  # the first round is for warming up
+                measured[name].append(found)
+    return measured
+
+
+def cold_start(code: str, folder: Path, times: int) -> float:
+    """Median seconds of a process that loads the model and finds one token, by turns with nothing else."""
+    seconds = []
+    for _ in range(times):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code, str(folder)], check=True, cwd=REPOSITORY)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def certificates(console: Console, subjects: list[Subject], rows: list[Conversation]) -> None:
+    columns = ("model", "variant", "MB", "logits max", "mean", "of spread", "agree", "same", "loss", "passed")
+    table = Table(*columns, title="Certificates")
+    prompts, answers = [row.input for row in rows], [row.output for row in rows]
+    for subject in subjects:
+        folders: dict[Variant, Path] = {"fp32": subject.full, "int8": subject.small}
+        for variant, found in verify(subject.model, folders, prompts, answers, memory=False).items():
+            table.add_row(
+                subject.name,
+                variant,
+                f"{found.bytes / 1e6:.0f} of {found.original_bytes / 1e6:.0f}",
+                f"{found.max_logit_difference:.2g}",
+                f"{found.mean_logit_difference:.2g}",
+                f"{found.mean_share:.2%}",
+                f"{found.next_token_agreement:.2%}",
+                f"{found.identical_answers} of {found.prompts}",
+                f"{found.loss_difference:+.4f}" if found.loss_difference is not None else "",
+                "yes" if found.passed else " ".join(found.reasons),
+            )
+    console.print(table)
+
+
+def speeds(console: Console, subject: Subject, genai: dict[str, Path], options: argparse.Namespace) -> None:
+    columns = (
+        "threads",
+        "contender",
+        "first token ms",
+        "tokens/s",
+        "times PyTorch",
+        "MB a token",
+        "of bandwidth",
+    )
+    table = Table(*columns, title=f"Speed: {subject.name}, {options.tokens} tokens, {options.rounds} rounds")
+    read = subject.bytes_read | {
+        name: sum(file.stat().st_size for file in folder.glob("model.onnx*"))
+        for name, folder in genai.items()
+    }
+    for threads in THREADS:
+        limit = bandwidth(threads)
+        measured = race(subject, genai, threads, options.tokens, options.rounds)
+        limit = max(limit, bandwidth(threads))
+        usual = statistics.median(speed for _, speed in measured["PyTorch"])
+        for name, found in measured.items():
+            speed = statistics.median(one for _, one in found)
+            first = statistics.median(one for one, _ in found)
+            table.add_row(
+                str(threads),
+                name,
+                f"{1000 * first:.0f}",
+                f"{speed:.1f}",
+                f"{speed / usual:.2f}",
+                f"{read[name] / 1e6:.0f}",
+                f"{speed * read[name] / limit:.0%} of {limit / 1e9:.0f} GB/s",
+            )
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--epochs", type=int, default=3, help="rounds of the embedded model; the other: four times"
+    )
+    parser.add_argument("--tokens", type=int, default=64, help="of each answer")
+    parser.add_argument("--rounds", type=int, default=5, help="questions that each contender is asked")
+    parser.add_argument("--trained", type=Path, help="a workspace with the embedded model, taught already")
+    parser.add_argument("--shaped", type=Path, help="a workspace with the other one, taught already")
+    options = parser.parse_args()
+    console = Console(width=130)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        embedded, shaped = folder / "embedded", folder / "shaped"
+        base = base_models.ensure(base_models.DEFAULT)
+        places = [
+            taught(options.trained, "embedded", base, embedded, options.epochs, None),
+            taught(options.shaped, "shaped", shaped / "base", shaped, 4 * options.epochs, 5e-4),
+        ]
+        trained, other = [place.trained_model for place in places]
+        subjects = [
+            subject("embedded (135M)", trained, embedded),
+            subject("distilgpt2-shaped (80M)", other, shaped),
+        ]
+        rows = verification_rows(places[0], inspect_model(trained).fingerprint)
+        certificates(console, subjects, rows)
+        for one, place in zip(subjects, (embedded, shaped), strict=True):
+            speeds(console, one, genai_folders(one, place), options)
+        table = Table(
+            "process", "seconds", title="Cold start to the first token, embedded model, median of 5"
+        )
+        for contender, place in (("PyTorch", trained), ("8-bit", subjects[0].small)):
+            table.add_row(contender, f"{cold_start(COLD[contender], place, 5):.2f}")
+        console.print(table)
+
+
+if __name__ == "__main__":
+    main()
