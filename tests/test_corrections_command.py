@@ -91,6 +91,13 @@ def test_what_is_exported_is_imported_again(place, run, tmp_path):
     assert corrections.import_file(other, path) == 1
 
 
+def test_the_status_says_how_many_wait_and_how_many_can_be_taught(place, capsys):
+    corrections.approve(place, correct(place, 1).id)
+    correct(place, 2)
+    assert cli.main(["status", "--workspace", str(place.root)]) == 0
+    assert "1 wait for a review, 1 approved and not taught" in capsys.readouterr().out
+
+
 def test_with_nothing_approved_nothing_is_taught(place, run):
     correct(place)
     code, _, err = run("teach")

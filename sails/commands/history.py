@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 
 from sails import (
     archive,
+    corrections,
     deciding,
     exporting,
     publishing,
@@ -54,6 +56,7 @@ def status(
     plan = local.plan_training(place)
     running = sessions.running(place)
     queue = [entry.id for entry in sessions.waiting(place)]
+    given = corrections.counts(place)
     if as_json:
         trained, onnx = situation.trained, situation.onnx
         say_json(
@@ -80,6 +83,7 @@ def status(
                 "plan": plan.model_dump(),
                 "running": running.brief() if running else None,
                 "queue": queue,
+                "corrections": asdict(given),
             }
         )
         return
@@ -101,6 +105,8 @@ def status(
         say(f"Running        {running.spec.id}: {running.status.phase} {running.status.message}")
     if queue:
         say(f"Waiting        {', '.join(queue)}")
+    if given.waiting or given.approved:
+        say(f"Corrections    {given.waiting} wait for a review, {given.approved} approved and not taught")
 
 
 def _trained_words(state: str, reason: str | None) -> str:
