@@ -117,11 +117,12 @@ def _build(work: _Work) -> tuple[Built, dict[Variant, Certificate]]:
 def _build_from(work: _Work, full: Path | None) -> tuple[Built, dict[Variant, Certificate]]:
     """The same from a full-precision model that lies ready, else from one that is made first."""
     order = work.order
-    parts: list[Part] = ["fp32"] if full is None else []
-    parts += [
-        part for part, wanted in (("int8", "int8" in order.variants), ("verify", order.verify)) if wanted
-    ]
-    work.steps.plan(parts)
+    wanted: dict[Part, bool] = {
+        "fp32": full is None,
+        "int8": "int8" in order.variants,
+        "verify": order.verify,
+    }
+    work.steps.plan([part for part, is_wanted in wanted.items() if is_wanted])
     built: Built = {}
     if full is None:
         full = _export(work)

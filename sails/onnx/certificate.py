@@ -15,6 +15,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -62,10 +63,10 @@ THRESHOLDS: Mapping[Variant, Thresholds] = {
         margin=1e-3,
     ),
     # Rounded weights move every score a little: on sound models, the mean difference was 1 to 8 % of the
-    # spread, the agreement at least 99.7 %, the loss at most 0.005 higher, and nine of ten answers the same or
-    # parting at a token that PyTorch finds nearly as likely (0.3 nats: at most 1.35 times less). One matrix
-    # out of order costs 16 % of the spread and more; one weight that is a hundred times too large is seen in
-    # the agreement or the loss. Fewer answers are asked for because the eight that never change are few.
+    # spread, the agreement at least 99.7 %, the loss at most 0.005 higher, and nine of ten answers the same
+    # or parting at a token that PyTorch finds nearly as likely (0.3 nats: at most 1.35 times less). One
+    # matrix out of order costs 16 % of the spread and more; one weight that is a hundred times too large is
+    # seen in the agreement or the loss. Fewer answers are asked for because the eight that never change are few.
     "int8": Thresholds(
         logit_difference=None,
         mean_difference=0.15,
@@ -248,7 +249,9 @@ def _judged(certificate: Certificate) -> list[Check]:
         if exact
         else f"At least {needed.identical_answers:.0%} must be the same, word for word."
     )
-    ties = f" {excused} more part only where the original finds both words as likely; they count as the same."
+    ties = (
+        f" {excused} more part where the original finds both words about as likely; they count as the same."
+    )
     found = [
         Check(
             "Answers that are the same",
@@ -363,9 +366,9 @@ the same {_asked(certificate)}, and what they answered was compared word piece b
 <th scope="col">What it means</th></tr></thead>
 <tbody>{rows}</tbody>
 </table></div>
-{f"<h2>Answers side by side</h2>{examples}" if examples else ""}
-<footer>Measured {escape(certificate.created)} in {certificate.seconds:.0f} seconds, on the model with the
-fingerprint <code>{escape(str(certificate.source_fingerprint or "unknown"))}</code>.</footer>
+{f"<h2>Answers side by side</h2><p>{_SHOWN}</p>{examples}" if examples else ""}
+<footer>Measured {escape(_moment(certificate.created))} in {certificate.seconds:.0f} seconds, on the model
+with the fingerprint <code>{escape(str(certificate.source_fingerprint or "unknown"))}</code>.</footer>
 </main>
 </body>
 </html>
@@ -376,7 +379,7 @@ def _row(check: Check) -> str:
     judged = {True: "✅ good", False: "❌ not good", None: ""}[check.good]
     return (
         f'<tr><th scope="row">{escape(check.name)}</th><td class="value">{escape(check.value)}</td>'
-        f"<td>{judged}</td><td>{escape(check.sentence)}</td></tr>"
+        f'<td class="judged">{judged}</td><td>{escape(check.sentence)}</td></tr>'
     )
 
 
@@ -401,9 +404,17 @@ def _asked(certificate: Certificate) -> str:
     )
 
 
+def _moment(created: str) -> str:
+    try:
+        return f"{datetime.fromisoformat(created).astimezone(UTC):%d %B %Y, %H:%M} UTC"
+    except (ValueError, OverflowError):
+        return created
+
+
+_SHOWN = "Answers that are not the same come first. All are cut off after a few word pieces."
 _ABOUT: Mapping[Variant, str] = {
     "fp32": "This one keeps every number of the original as exact as it is (full precision).",
-    "int8": "This one keeps the numbers in 8 bits instead of 32: it needs about a quarter of the space and "
+    "int8": "This one keeps the numbers in 8 bits instead of 32: it needs about a third of the space and "
     "answers several times as fast, and its numbers are rounded.",
 }
 _STYLE = """
@@ -416,6 +427,12 @@ main { max-width: 56rem; margin: 0 auto; padding: 1rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .6rem; border-bottom: 1px solid var(--line); }
 .value { white-space: nowrap; font-variant-numeric: tabular-nums; }
+td.judged { white-space: nowrap; }
+@media (max-width: 40rem) {
+  thead { display: none; }
+  tr { display: block; padding: .5rem 0; border-bottom: 1px solid var(--line); }
+  th, td { display: block; padding: .1rem 0; border: 0; }
+}
 section { border-top: 1px solid var(--line); margin-top: 1rem; }
 .question { font-weight: 600; overflow-wrap: anywhere; }
 .sides { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); }
