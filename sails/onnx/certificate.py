@@ -66,7 +66,8 @@ THRESHOLDS: Mapping[Variant, Thresholds] = {
     # spread, the agreement at least 99.7 %, the loss at most 0.005 higher, and nine of ten answers the same
     # or parting at a token that PyTorch finds nearly as likely (0.3 nats: at most 1.35 times less). One
     # matrix out of order costs 16 % of the spread and more; one weight that is a hundred times too large is
-    # seen in the agreement or the loss. Fewer answers are asked for because the eight that never change are few.
+    # seen in the agreement or the loss. Fewer answers are asked for because the eight that never change are
+    # few.
     "int8": Thresholds(
         logit_difference=None,
         mean_difference=0.15,
