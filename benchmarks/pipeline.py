@@ -43,7 +43,7 @@ def rows(workspace: Workspace) -> list[tuple[str, ...]]:
         results, plan, status = record.status.results, record.status.plan, record.status
         if plan is None or status.state != "succeeded":
             raise SystemExit(f"{record.spec.id} is {status.state}: {status.failure}")
-        certificate = results.certificate or {}
+        certificate = results.certificates.get("fp32", {})
         seconds = [f"{results.seconds.get(phase, 0):.0f}" for phase in COLUMNS[3:8]]
         lines.append(
             (
