@@ -64,19 +64,26 @@ class Models:
         return self._find(folder, self._readers, self._open_reader)
 
     def _find(self, folder: Path, known: OrderedDict[_Key, Loaded], load: Callable[[Path], Loaded]) -> Loaded:
-        """Load until nothing was replaced in the meantime."""
+        """Load until nothing was replaced in the meantime.
+
+        The folder around it may have been gone for a moment and look as before: only what fails twice is
+        damaged.
+        """
+        failures = 0
         for _ in range(ATTEMPTS):
             key = (folder, _identity(folder))
             if found := self._known(known, key):
                 return found
             with self._loading:
+                place = placed(folder)
                 if found := self._known(known, key):  # somebody else was faster
                     return found
                 try:
                     loaded = load(folder)
-                except ModelLoadError:
-                    if _identity(folder) == key[1]:
-                        raise
+                except (ModelLoadError, FileNotFoundError) as error:
+                    failures += 1
+                    if failures > 1 and (placed(folder), _identity(folder)) == (place, key[1]):
+                        raise _gone(error) from error
                     loaded = None
                 if loaded is not None and _identity(folder) == key[1]:
                     with self._guard:
@@ -120,6 +127,12 @@ class Models:
             while len(self._readers) >= READERS:
                 self._readers.popitem(last=False)
         return Reader.open(placed(folder))
+
+
+def _gone(error: Exception) -> ModelLoadError:
+    if isinstance(error, ModelLoadError):
+        return error
+    return ModelLoadError("A file of the ONNX model is missing.", "Export the model again.")
 
 
 def placed(folder: Path) -> Path:

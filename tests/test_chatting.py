@@ -9,11 +9,13 @@ from dataclasses import replace
 
 import pytest
 
-from sails.chatting import Conversation, Origin, Reply, Settings, answers, describe, notes
+from sails import placing
+from sails.chatting import Conversation, Origin, Reply, Settings, answers, describe, in_mind, notes
 from sails.errors import ModelLoadError, OutOfMemoryError, RequestError
 from sails.loaded import Models
 from sails.onnx.export import export
 from sails.speakers import speakers
+from tests.certified import add_variant
 from tests.exported import SESSION, copy_talking, make_talking
 from tests.tiny import make_tiny_model
 
@@ -272,3 +274,112 @@ def test_damaged_files_are_one_sentence_with_a_remedy(template, tmp_path, damage
     assert "\n" not in refused.value.sentence
     assert "xport the model" in refused.value.remedy
     assert len(refused.value.sentence) < 250
+
+
+def test_while_a_model_is_replaced_again_and_again_every_question_gets_an_answer(template, tmp_path):
+    place = copy_talking(template, tmp_path / "w")
+    add_variant(place.onnx_model, "int8")
+    models, done = Models(), threading.Event()
+
+    def replace_it():
+        try:
+            for number in range(6):
+                source = place.onnx_model if number % 3 else place.onnx_model / "int8"
+                built = place.root / f".onnx_model.built-{number}"
+                shutil.copytree(source, built, ignore=shutil.ignore_patterns("int8"))
+                placing.put(built, place.onnx_model, "fp32" if number % 3 else "int8")
+        finally:
+            done.set()
+
+    thread = threading.Thread(target=replace_it)
+    thread.start()
+    problems = []
+    while not done.is_set() or len(problems) < 4:
+        folders = (place.onnx_model, place.onnx_model / "int8")
+        problems += [
+            reply.problem for reply in finish(asked(count=2, max_new_tokens=2), *folders, models=models)
+        ]
+    thread.join()
+    assert set(problems) == {""}
+
+
+# --- what a model keeps in mind -------------------------------------------------------------------
+
+
+def test_how_much_is_kept_in_mind_is_known_before_and_after_without_the_model(template):
+    models, conversation, how = Models(), Conversation(), Settings(max_new_tokens=4)
+    empty = in_mind(conversation, 0, template.onnx_model, how, models)
+    assert empty is not None
+    assert empty.told() == "This model keeps about 512 word pieces in mind; none is used yet."
+    turn = conversation.ask("one", [ORIGIN], how)
+    turn.replies[0].text = "The answer."
+    state = in_mind(conversation, 0, template.onnx_model, how, models)
+    assert state is not None
+    assert 5 < state.used < 60
+    assert f"{state.used} are used." in state.told()
+    assert not models.holds(template.onnx_model)
+    for number in range(9):
+        turn = conversation.ask(f"Question {number}: " + "why " * 60, [ORIGIN], how)
+        turn.replies[0].text = "Because."
+    state = in_mind(conversation, 0, template.onnx_model, how, models)
+    assert state is not None
+    assert state.dropped > 1
+    assert state.used <= 512
+    assert f"It no longer reads the oldest {state.dropped} messages." in state.told()
+    assert in_mind(conversation, 0, template.root / "nothing", how, models) is None
+
+
+DEAF = (
+    "{% for m in messages %}{% if m.role != 'system' %}{{ m.content }}{{ eos_token }}{% endif %}{% endfor %}"
+)
+REFUSING = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + DEAF
+
+
+@pytest.mark.parametrize("chat_template", [DEAF, REFUSING])
+def test_a_template_without_a_place_for_a_system_message_is_told_and_answers(
+    template, tmp_path, chat_template
+):
+    place = copy_talking(template, tmp_path / "w")
+    models = Models()
+    assert models.reader(place.onnx_model).takes_system
+    (place.onnx_model / "chat_template.jinja").write_text(chat_template)
+    assert not models.reader(place.onnx_model).takes_system
+    conversation = asked(system="Be short.", max_new_tokens=2)
+    (reply,) = finish(conversation, place.onnx_model, models=models)
+    assert (reply.problem, reply.tokens, reply.system_left_out) == ("", 2, True)
+    assert "This model was not told the system message" in notes(reply)[-1]
+
+
+def test_each_setting_reaches_the_model(template):
+    def said(**settings):
+        return finish(asked(max_new_tokens=24, **settings), template.onnx_model)[0].text
+
+    plain = said()
+    assert said(repetition_penalty=1.9) != plain
+    assert said(system="Be short.") != plain
+    hot = {"temperature": 1.5, "seed": 1}
+    assert said(**hot) == said(**hot) != plain
+    assert said(**hot) != said(**{**hot, "seed": 2})
+    assert said(**hot) != said(**hot, top_p=0.05)
+
+
+def test_one_after_the_other_is_said_what_is_said_in_turns(template, other):
+    turns = [finish(asked(count=2, max_new_tokens=6), template.onnx_model, other)]
+    conversation = asked(count=2, max_new_tokens=6)
+    order = list(answers(conversation, [template.onnx_model, other], Models(), together=False))
+    turns.append(conversation.turns[-1].replies)
+    assert [reply.text for reply in turns[0]] == [reply.text for reply in turns[1]]
+    assert order[2:] == sorted(order[2:])
+
+
+def test_a_foreign_tokenizer_or_one_of_another_length_is_one_sentence(template, tmp_path):
+    place = copy_talking(template, tmp_path / "w")
+    file = place.onnx_model / "tokenizer.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["model"] = {**content["model"], "vocab": {"a": 3, "b": 4}, "merges": []}
+    file.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ModelLoadError, match="that of another model"):
+        Models().get(place.onnx_model)
+    (place.onnx_model / "export.json").unlink()
+    with pytest.raises(ModelLoadError, match="they do not belong together"):
+        Models().get(place.onnx_model)

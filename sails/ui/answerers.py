@@ -25,7 +25,7 @@ LABELS = {
     LESSON: "Before and after the last lesson",
     GROWN: "Base and current",
     SIZES: "Full precision and 8-bit",
-    ALL: "All of them",
+    ALL: "All side by side",
     OWN: "My own choice",
 }
 AUTOMATIC = "automatic"

@@ -169,8 +169,8 @@ def _add(workspace: Workspace, here: Room, listed: Sequence[Prompt]) -> None:
 def _ask_all(
     here: Room, listed: Sequence[Prompt], chosen: Sequence[Speaker], how: Settings, possible: bool
 ) -> None:
-    whom = "" if len(chosen) == 1 else " both" if len(chosen) == 2 else f" all {len(chosen)}"
-    label = f"Ask{whom} all of these" if whom else "Ask all of these"
+    whom = {1: "", 2: "both models "}.get(len(chosen), f"all {len(chosen)} models ")
+    label = f"Ask {whom}all of these"
     if st.button(label, key="prompt-all", icon=":material/playlist_play:", disabled=not possible):
         here.table = Table([speaker.origin for speaker in chosen], how)
         with told() as failed:
