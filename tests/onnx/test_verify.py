@@ -215,7 +215,7 @@ def test_both_variants_are_compared_in_one_go_each_with_its_own_verdict_speed_an
     )
     assert {variant: made[variant].passed for variant in VARIANTS} == {"fp32": True, "int8": False}
     for certificate in made.values():
-        assert certificate.original_bytes > certificate.bytes > 0
+        assert min(certificate.original_bytes, certificate.bytes) > 100_000
         for speed in (certificate.speed, certificate.original_speed):
             assert 0 < speed.first_token_seconds < 10
             assert speed.tokens_per_second > 0
@@ -242,6 +242,7 @@ def test_another_tokenizer_fails(pair: Pair) -> None:
     vocabulary = tokenizer["model"]["vocab"]
     vocabulary["a"], vocabulary["e"] = vocabulary["e"], vocabulary["a"]
     file.write_text(json.dumps(tokenizer))
+    (pair.onnx / "export.json").unlink()  # which would say how long it must be
     certificate = verify(pair.model, pair.onnx, [], new_tokens=4)
     assert not certificate.passed
     assert "tokenizer or chat template writes" in certificate.reasons[0]
