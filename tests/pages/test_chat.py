@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import exporting
+from sails import exporting, prompts
 from sails.ui.chat_room import room_key
 from sails.workspace import Workspace
+from tests.certified import add_variant, certify
 from tests.conftest import REPOSITORY
 from tests.exported import SESSION, VERSION, add_version
 from tests.folders import fingerprint_of, listing
@@ -269,6 +270,168 @@ def test_who_may_only_look_can_talk_and_changes_nothing(place, started, monkeypa
     assert button(page, "Make it ready").disabled
     assert listing(place.root) == before
     assert started == []
+
+
+# --- sizes, side by side --------------------------------------------------------------------------
+
+
+def test_8_bit_is_offered_said_to_be_unproven_and_taken_by_itself_once_certified(place):
+    add_variant(place.onnx_model, "int8")
+    page = visit()
+    assert "Full precision, not proven" in text(page)
+    page = page.selectbox(key="chat_size_0").set_value("int8").run()
+    assert "❔ 8-bit, not proven" in text(page)
+    assert "Current model (8-bit, not proven, session" in text(ask(short(page), "one"))
+    certify(place.onnx_model, "int8")
+    page = page.selectbox(key="chat_size_0").set_value("automatic").run()
+    assert "✅ 8-bit" in text(page)
+    page = ask(page, "two")
+    assert [turn.replies[0].origin.certified for turn in turns(page)] == [None, True]
+
+
+def test_a_size_that_failed_is_kept_apart_and_one_put_in_place_is_marked(place):
+    add_variant(place.onnx_model, "int8", apart=True)
+    certify(place.onnx_model, "int8", apart=True)
+    page = visit().selectbox(key="chat_size_0").set_value("int8").run()
+    assert "Current model in 8-bit failed its certificate" in text(page)
+    assert page.chat_input[0].disabled
+    exporting.keep_failed(place, "int8")
+    page = page.run()
+    assert "⚠️ 8-bit, failed its certificate" in text(page)
+    assert "(8-bit, failed its certificate, session" in text(ask(short(page), "one"))
+
+
+def test_full_precision_and_8_bit_answer_the_same_question_and_the_same_is_said(place):
+    add_variant(place.onnx_model, "int8")
+    page = ask(short(choose(visit(), "sizes")), "one")
+    full, small = turns(page)[0].replies
+    assert (full.origin.variant, small.origin.variant) == ("fp32", "int8")
+    assert {"**Current model \\(full precision\\)**", "**Current model \\(8\\-bit\\)**"} <= {
+        element.value for element in page.markdown
+    }
+    assert "= The same answer, word for word." in text(page)
+    full.text, small.text = "It is *red* and round today.", "It is *red* and green today."
+    page = page.run()
+    assert "It is \\*red\\* and ~~round~~ **green** today\\." in [one.value for one in page.markdown]
+    assert "≈ Differs in some words." in text(page)
+    page = page.toggle(key="chat_marking").set_value(False).run()
+    assert "≈" not in text(page)
+    assert not any("~~" in one.value for one in page.markdown)
+
+
+def test_before_and_after_the_last_lesson_is_one_click_once_there_is_one_before(place):
+    assert "lesson" not in choices(visit())
+    add_version(place)
+    page = visit()
+    assert choices(page) == ["one", "lesson", "grown", "sizes", "all", "own"]
+    assert f"Version {VERSION}: not made yet · Current model: " in text(choose(page, "lesson")).replace(
+        "❔ ", ""
+    )
+    assert "· Current model: " in text(choose(page, "all"))
+
+
+def choices(page: AppTest) -> list[str]:
+    shown = {"One model": "one", "Before and after the last lesson": "lesson", "Base and current": "grown"}
+    shown |= {"Full precision and 8-bit": "sizes", "All side by side": "all", "My own choice": "own"}
+    return [shown[option] for option in page.pills(key="chat_choice").options]
+
+
+def test_four_of_ones_own_answer_at_once(place):
+    add_variant(place.onnx_model, "int8")
+    page = choose(visit(), "own")
+    page = page.number_input(key="chat_count").set_value(4).run()
+    for number, size in ((1, "fp32"), (2, "int8"), (3, "automatic"), (4, "int8")):
+        page.selectbox(key=f"chat_who_{number}").set_value("current")
+        page.selectbox(key=f"chat_size_{number}").set_value(size)
+    page = ask(short(page.run()), "one")
+    assert [reply.origin.variant for reply in turns(page)[0].replies] == ["fp32", "int8", "fp32", "int8"]
+    assert [reply.tokens for reply in turns(page)[0].replies] == [4, 4, 4, 4]
+
+
+# --- what is kept in mind -------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("place")
+def test_how_much_is_kept_in_mind_is_shown_before_and_after_a_question():
+    page = visit()
+    assert "This model keeps about 512 word pieces in mind; none is used yet." in text(page)
+    assert re.search(r"in mind; \d\d are used", text(ask(short(page), "What is a variable?")))
+
+
+def test_without_a_place_for_it_the_system_message_is_switched_off_and_why_is_said(place):
+    page = visit().text_area(key="chat_system").set_value("Be short.").run()
+    assert not page.text_area(key="chat_system").disabled
+    deaf = "{% for m in messages %}{% if m.role != 'system' %}{{ m.content }}{% endif %}{% endfor %}"
+    (place.onnx_model / "chat_template.jinja").write_text(deaf)
+    page = page.run()
+    assert page.text_area(key="chat_system").disabled
+    assert "This model does not read it" in text(page)
+    assert turns(ask(short(page), "one"))[0].settings.system == ""
+
+
+# --- saved questions ------------------------------------------------------------------------------
+
+
+def saved(place) -> list[str]:
+    return [prompt.question for prompt in prompts.prompts(place)]
+
+
+def test_questions_are_saved_changed_moved_asked_and_deleted(place):
+    page = ask(short(visit()), "one")
+    page = button(page, "Save the last question").click().run()
+    page.text_input(key="prompt-new-name").set_value("Second")
+    page.text_area(key="prompt-new-question").set_value(HOSTILE)
+    page = button(page, "Add it to the list").click().run()
+    assert not page.exception
+    assert saved(place) == ["one", HOSTILE]
+    first = prompts.prompts(place)[0].id
+    page = page.button(key=f"prompt-change-{first}").click().run()
+    page.text_area(key=f"prompt-{first}-question").set_value("first")
+    page = page.button(key=f"prompt-save-{first}").click().run()
+    page = page.button(key=f"prompt-change-{first}").click().run()
+    page = page.button(key=f"prompt-Down-{first}").click().run()
+    assert saved(place) == [HOSTILE, "first"]
+    page = page.button(key=f"prompt-ask-{prompts.prompts(place)[0].id}").click().run()
+    assert [turn.question for turn in turns(page)] == ["one", HOSTILE]
+    assert turns(page)[1].replies[0].tokens == 4
+    page = page.button(key=f"prompt-delete-{first}").click().run()
+    assert saved(place) == [HOSTILE]
+    assert not page.error
+
+
+def test_all_saved_questions_are_asked_of_both_into_a_table_that_can_be_taken(place):
+    add_variant(place.onnx_model, "int8")
+    prompts.add(place, "one", name="First")
+    prompts.add(place, HOSTILE)
+    page = short(choose(visit(), "sizes"))
+    page = button(page, "Ask both models all of these").click().run()
+    assert not page.exception
+    assert "2 questions answered by Current model (full precision), Current model (8-bit)." in text(page)
+    assert text(page).count("The same answer, word for word. Cut off at") == 2
+    labels = [found.proto.label for found in page.get("download_button")]
+    assert labels == ["Save the table as CSV", "Save the table as JSON"]
+    assert not any(element.allow_html for element in page.markdown)
+    page = page.switch_page("pages/4_ONNX_export.py").run().switch_page("pages/5_Chat.py").run()
+    assert "2 questions answered by" in text(page)
+    page = button(page, "Clear the table").click().run()
+    assert "questions answered by" not in text(page)
+
+
+def test_a_damaged_list_is_a_sentence_and_the_chat_goes_on(place):
+    (place.root / prompts.FILE).write_text("{")
+    page = visit()
+    assert "The list of saved questions (prompts.json) is damaged." in text(page)
+    assert turns(ask(short(page), "one"))[0].replies[0].tokens == 4
+
+
+def test_who_may_only_look_asks_saved_questions_and_changes_none(place, monkeypatch):
+    kept = prompts.add(place, "one")
+    monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
+    page = short(visit())
+    assert page.button(key=f"prompt-change-{kept.id}").disabled
+    assert button(page, "Add it to the list").disabled
+    page = button(page, "Ask all of these").click().run()
+    assert "1 question answered by Current model." in text(page)
 
 
 # --- what must never happen -----------------------------------------------------------------------
