@@ -74,7 +74,10 @@ def choose(scores: np.ndarray, sampling: Sampling, random: np.random.Generator) 
         raise ModelLoadError("The model computes values that are not numbers.", "Export the model again.")
     if sampling.temperature == 0:
         return best
-    return _draw(_softmax(scores), random.random())
+    if sampling.top_p == 1 and not sampling.top_k:
+        return _draw(_softmax(scores), random.random())
+    left = np.flatnonzero(scores > -np.inf)  # few
+    return int(left[_draw(_softmax(scores[left]), random.random())])
 
 
 def _cut_tail(scores: np.ndarray, tail: float) -> None:
@@ -111,5 +114,7 @@ def _draw(shares: np.ndarray, random: float) -> int:
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:
-    shares = np.exp(scores - scores.max())
-    return shares / shares.sum(dtype=np.float64).astype(shares.dtype)
+    shares = scores - scores.max()
+    np.exp(shares, out=shares)
+    shares /= shares.sum(dtype=np.float64).astype(shares.dtype)
+    return shares

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import signal
@@ -102,14 +104,16 @@ def test_a_taught_model_is_made_proven_downloaded_and_talked_with(page, tmp_path
 
 def test_base_and_current_answer_side_by_side_and_the_conversation_is_kept(page, place, tmp_path):
     place.open(page, "Chat")
-    page.get_by_text("Two models side by side").click()
+    page.get_by_role("button", name="Base and current").click()
     expect(page.get_by_text("must be made ready once")).to_be_visible()
     page.get_by_role("button", name="Make it ready").click()
     expect(page.get_by_placeholder("Ask something")).to_be_enabled(timeout=PATIENT)
     ask(page, f"{HOSTILE} one")
     expect(page.get_by_test_id("stChatMessage")).to_have_count(3)
     names = main(page).locator("strong").all_inner_texts()
-    assert names[-2:] == ["Base model base", "Current model"]
+    assert {"Base model base", "Current model"} <= set(names)
+    expect(page.get_by_text("Quite another answer.")).to_be_visible()
+    expect(page.get_by_text("Each of these models keeps about 512 word pieces in mind")).to_be_visible()
     said = page.get_by_test_id("stChatMessage").first.inner_text().replace("\u2060", "")
     assert f"{HOSTILE} one" in said
     assert main(page).locator("[data-testid=stChatMessage] :is(img, b)").count() == 0
@@ -122,6 +126,16 @@ def test_base_and_current_answer_side_by_side_and_the_conversation_is_kept(page,
     base, current = turn["replies"]
     assert base["text"] != current["text"]
     assert current["origin"]["fingerprint"] == fingerprint_of(place.workspace.trained_model)
+
+    page.get_by_text("The list", exact=True).click()
+    page.get_by_role("button", name="Save the last question").click()
+    expect(page.get_by_text("1 question that you ask")).to_be_visible()
+    page.get_by_role("button", name="Ask both models all of these").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the table as CSV").click()
+    download.value.save_as(tmp_path / "table.csv")
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "table.csv").read_text(encoding="utf-8-sig")))
+    assert (row["question"], row["Current model"]) == (f"{HOSTILE} one", current["text"])
 
     page.get_by_role("link", name="Bridge").click()
     expect(page.get_by_role("heading", name="Chat", exact=True, level=1)).to_have_count(0)
