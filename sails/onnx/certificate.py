@@ -63,7 +63,7 @@ THRESHOLDS: Mapping[Variant, Thresholds] = {
         margin=1e-3,
     ),
     # Rounded weights move every score a little: on sound models, the mean difference was 1 to 8 % of the
-    # spread, the agreement at least 99.7 %, the loss at most 0.005 higher, and nine of ten answers the same
+    # spread, the agreement at least 99.7 %, the loss at most 0.008 higher, and nine of ten answers the same
     # or parting at a token that PyTorch finds nearly as likely (0.3 nats: at most 1.35 times less). One
     # matrix out of order costs 16 % of the spread and more; one weight that is a hundred times too large is
     # seen in the agreement or the loss. Fewer answers are asked for because the eight that never change are
@@ -73,7 +73,7 @@ THRESHOLDS: Mapping[Variant, Thresholds] = {
         mean_difference=0.15,
         next_token_agreement=0.99,
         identical_answers=0.6,
-        loss=0.02,
+        loss=0.03,
         margin=0.3,
     ),
 }
