@@ -110,7 +110,7 @@ _PAPERS = """\
 | `certificate.json` | the same for programs |
 """
 _ROUNDED = (
-    "Its numbers are rounded to 8 bits. It needs about a quarter of the space, and now and then it answers "
+    "Its numbers are rounded to 8 bits. It needs about a third of the space, and now and then it answers "
     "in other words than the original."
 )
 

@@ -37,7 +37,7 @@ class Thresholds:
 
     `logit_difference`: the largest absolute difference of any logit. `mean_difference`: the mean absolute
     difference, as a share of the standard deviation of a position's logits. `next_token_agreement`: the share
-    of positions at which both models put the same token first. `identical_answers`: the share of greedy
+    of places in answers at which both models put the same token first. `identical_answers`: the share of greedy
     answers that are the same token for token. `loss`: by how many nats a token the ONNX model may be worse
     on the text that both read. In the agreement and in the answers another token is excused where PyTorch
     itself scores it less than `margin` below its own best: there rounding decides.
@@ -62,16 +62,17 @@ THRESHOLDS: Mapping[Variant, Thresholds] = {
         loss=1e-3,
         margin=1e-3,
     ),
-    # Rounded weights move every score a little: on sound models, the mean difference was 1 to 8 % of the
-    # spread, the agreement at least 99.7 %, the loss at most 0.008 higher, and nine of ten answers the same
-    # or parting at a token that PyTorch finds nearly as likely (0.3 nats: at most 1.35 times less). One
+    # Rounded numbers move every score a little. On sound models the mean difference was 1 to 8 % of the
+    # spread, the agreement at least 99.2 %, the loss at most 0.013 higher, and nine of ten answers the same or
+    # parting at a token that PyTorch finds nearly as likely (0.3 nats: at most 1.35 times less). PyTorch
+    # itself, computing in bf16 instead of fp32, agrees with itself on 98.0 to 99.6 % by the same measure. One
     # matrix out of order costs 16 % of the spread and more; one weight that is a hundred times too large is
     # seen in the agreement or the loss. Fewer answers are asked for because the eight that never change are
     # few.
     "int8": Thresholds(
         logit_difference=None,
         mean_difference=0.15,
-        next_token_agreement=0.99,
+        next_token_agreement=0.98,
         identical_answers=0.6,
         loss=0.03,
         margin=0.3,

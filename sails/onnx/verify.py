@@ -192,7 +192,7 @@ class _Rival:
         self._endless.eos_token_ids = frozenset()
         self._examples: list[tuple[bool, Example]] = []
         self._foreign = self._identical = self._excused = self._own = self._known = 0
-        self._prompts = self._positions = self._agreeing = self._values = 0
+        self._prompts = self._positions = self._chosen = self._agreeing = self._values = 0
         self._numbers = True
         self._largest = self._total = self._spread = 0.0
         self._losses: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
@@ -221,8 +221,10 @@ class _Rival:
         self._known += bool(question.known)
         self._foreign += not self._same_prompt(question)
         ours = self._read(question, theirs)
-        for name in ("prompt", "known", "answered"):
+        self._add(ours.prompt, theirs.prompt)
+        for name in ("known", "answered"):
             self._add(getattr(ours, name), getattr(theirs, name))
+            self._count(getattr(ours, name), getattr(theirs, name))
         for known, text in ((True, question.known), (False, theirs.answer)):
             pair = (theirs.known, ours.known) if known else (theirs.answered, ours.answered)
             if text:
@@ -263,7 +265,12 @@ class _Rival:
         self._largest = max(self._largest, float(difference.max()))
         self._total += float(difference.sum(dtype=np.float64))
         self._spread += float(theirs.std(axis=-1).sum())
-        self._agreeing += int((_lost(theirs, ours.argmax(axis=-1)) < self._needed.margin).sum())
+
+    def _count(self, ours: np.ndarray, theirs: np.ndarray) -> None:
+        """At how many places of an answer both put the same token first, or tokens that are as good."""
+        self._chosen += len(theirs)
+        if np.isfinite(ours).all() and np.isfinite(theirs).all():
+            self._agreeing += int((_lost(theirs, ours.argmax(axis=-1)) < self._needed.margin).sum())
 
     def _add_answer(self, question: _Question, original: Original, theirs: Reading, ours: Reading) -> None:
         """Whether its greedy answer is PyTorch's, or parts from it where two tokens are as good as equal."""
@@ -299,7 +306,7 @@ class _Rival:
             reasons=(),
             max_logit_difference=self._largest if self._numbers and self._positions else NOT_A_NUMBER,
             mean_logit_difference=self._total / max(self._values, 1) if self._numbers else NOT_A_NUMBER,
-            next_token_agreement=self._agreeing / max(self._positions, 1),
+            next_token_agreement=self._agreeing / max(self._chosen, 1),
             identical_answers=self._identical,
             prompts=self._prompts,
             positions=self._positions,
