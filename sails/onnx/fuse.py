@@ -1,10 +1,12 @@
 """Makes an exported graph compute faster without changing what it computes.
 
-Two rewrites, both by the names of modules that the exporter leaves in its nodes:
+Three rewrites, all by the names of modules that the exporter leaves in its nodes:
 - a GPT-2 layer of the kind Conv1D (flatten, Gemm, unflatten) becomes MatMul and Add, so that its matrix can
   be quantized like any other;
-- the hundred nodes of an attention become one GroupQueryAttention of onnxruntime, which also turns the keys
-  and queries (rotary positions) and appends to the keys and values. Padding is kept out by the mask.
+- the nine nodes of a normalisation by the root mean square become one;
+- what makes queries, keys and values becomes one matrix, and the hundred nodes of an attention become one
+  GroupQueryAttention of onnxruntime, which also turns keys and queries (rotary positions) and appends to the
+  keys and values. Padding is kept out by the mask.
 
 What is of no known form stays as it is, and so does what was fused before. Nothing here judges the result:
 that is the certificate's part.
@@ -25,6 +27,7 @@ ROTARY_FAMILIES = ("llama", "mistral", "qwen2")
 
 _ROTARY = re.compile(r"(/model/layers\.(\d+)/self_attn)/q_proj/MatMul")
 _PACKED = re.compile(r"(/transformer/h\.(\d+)/attn)/c_attn/MatMul")
+_NORM = re.compile(r"(/model/(?:layers\.\d+/(?:input|post_attention)_layer)?norm)/Mul_1")
 _CONV1D = re.compile(r"(/transformer/h\.\d+/(?:attn|mlp)/(?:c_attn|c_proj|c_fc))/Gemm")
 
 
@@ -97,10 +100,23 @@ class Graph:
 
 def fuse(graph: Graph, config: Mapping[str, Any]) -> int:
     """Rewrites what has a known form, by the model's `config`; returns how many attentions were fused."""
+    _part_twins(graph)
     _plain_layers(graph)
+    if config.get("model_type") in ROTARY_FAMILIES and config.get("rms_norm_eps"):
+        _fuse_norms(graph, float(config["rms_norm_eps"]))
     fused = _fuse_attentions(graph, config)
     graph.tidy()
     return fused
+
+
+def _part_twins(graph: Graph) -> None:
+    """Gives each layer vectors of its own where the exporter stored equal ones only once."""
+    for node in graph.proto.node:
+        if node.op_type == "Identity" and node.input[0] in graph.weights:
+            name, weight = node.output[0], node.input[0]
+            if len(graph.weights[weight].dims) == 1:
+                node.output[0] = f"{name}/apart"
+                graph.add_weight(name, graph.values(weight))
 
 
 # --- plain layers ---------------------------------------------------------------------------------
@@ -122,6 +138,28 @@ def _plain_layers(graph: Graph) -> None:
         graph.add("Add", [f"{scope}/MatMul", node.input[2]], [f"{scope}/Plain"])
         if all(output.name != made for output in graph.proto.output):
             graph.read_instead(made, f"{scope}/Plain")
+
+
+def _fuse_norms(graph: Graph, epsilon: float) -> None:
+    for node in list(graph.proto.node):
+        if not (found := _NORM.fullmatch(node.name)):
+            continue
+        scope, square = found[1], graph.nodes.get(f"{found[1]}/Pow")
+        weights = [name for name in node.input if name in graph.weights]
+        if square is None or len(weights) != 1:
+            continue
+        cast = graph.nodes.get(f"{scope}/Cast")
+        given = cast.input[0] if cast and square.input[0] == cast.output[0] else square.input[0]
+        made = node.output[0]
+        node.output[0] = f"{made}/apart"
+        graph.add(
+            "SimplifiedLayerNormalization",
+            [given, weights[0]],
+            [made],
+            axis=-1,
+            epsilon=epsilon,
+            stash_type=1,
+        )
 
 
 # --- attention ------------------------------------------------------------------------------------
@@ -165,16 +203,12 @@ def _fuse_one(
     graph: Graph, layer: str, projections: list[str], output: str, shape: dict[str, int], tables: list[str]
 ) -> bool:
     """One attention between its `projections` (three, or one that makes all three) and its `output` layer."""
-    given = [name for scope in projections if (name := _last(graph, scope))]
+    given = _packed(graph, projections)
     taken = _entry(graph, output)
     past = [f"past_key_values.{layer}.{kind}" for kind in ("key", "value")]
     present = [f"present.{layer}.{kind}" for kind in ("key", "value")]
     makers = [node for node in graph.proto.node for name in node.output if name in present]
-    if (
-        len(given) < len(projections)
-        or taken is None
-        or [node.op_type for node in makers] != ["Concat", "Concat"]
-    ):
+    if not given or taken is None or [node.op_type for node in makers] != ["Concat", "Concat"]:
         return False
     for node, name in zip(makers, present, strict=True):  # the outputs' names belong to the fused node
         node.output[0] = f"{name}_apart"
@@ -191,6 +225,34 @@ def _fuse_one(
         **shape,
     )
     return True
+
+
+def _packed(graph: Graph, scopes: list[str]) -> list[str]:
+    """What plain layers that read the same make, as one tensor where their weights allow it."""
+    made = [name for scope in scopes if (name := _last(graph, scope))]
+    products = [graph.nodes[f"{scope}/MatMul"] for scope in scopes if f"{scope}/MatMul" in graph.nodes]
+    if not len(made) == len(products) == len(scopes) > 1:
+        return made
+    weights = [node.input[1] for node in products]
+    biases = [
+        name
+        for scope in scopes
+        if f"{scope}/Add" in graph.nodes
+        for name in graph.nodes[f"{scope}/Add"].input
+        if name in graph.weights
+    ]
+    if not all(name in graph.weights for name in weights) or len(biases) not in (0, len(scopes)):
+        return made
+    name = f"{scopes[0].rpartition('/')[0]}/packed"
+    columns = np.concatenate([graph.values(weight) for weight in weights], axis=1)
+    graph.add(
+        "MatMul", [products[0].input[0], graph.add_weight(f"{name}_weight", columns)], [f"{name}/MatMul"]
+    )
+    if not biases:
+        return [f"{name}/MatMul"]
+    shifts = np.concatenate([graph.values(bias) for bias in biases])
+    graph.add("Add", [f"{name}/MatMul", graph.add_weight(f"{name}_bias", shifts)], [f"{name}/Add"])
+    return [f"{name}/Add"]
 
 
 def _last(graph: Graph, scope: str) -> str | None:

@@ -56,7 +56,6 @@ def smooth(graph: Graph, folder: Path) -> int:
 
     `folder` holds the tokenizer that belongs to it; the graph lies there as well for a moment.
     """
-    _part_twins(graph)
     groups = list(_groups(graph))
     if not groups:
         return 0
@@ -73,17 +72,6 @@ def smooth(graph: Graph, folder: Path) -> int:
     return len(groups)
 
 
-def _part_twins(graph: Graph) -> None:
-    """Gives each normalisation weights of its own where the exporter stored equal ones only once."""
-    for node in graph.proto.node:
-        if node.op_type == "Identity" and node.input[0] in graph.weights:
-            name, weight = node.output[0], node.input[0]
-            if len(graph.weights[weight].dims) == 1:
-                node.output[0] = f"{name}/apart"
-                graph.add_weight(name, graph.values(weight))
-    graph.tidy()
-
-
 def _groups(graph: Graph) -> Iterator[_Group]:
     readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
     for node in graph.proto.node:
@@ -97,7 +85,7 @@ def _groups(graph: Graph) -> Iterator[_Group]:
     for node in list(graph.proto.node):
         if node.op_type == "Mul":
             scales = tuple(name for name in node.input if name in graph.weights)
-        elif node.op_type == "LayerNormalization":
+        elif node.op_type in ("LayerNormalization", "SimplifiedLayerNormalization"):
             scales = tuple(node.input[1:])
         else:
             continue
