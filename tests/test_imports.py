@@ -2,8 +2,10 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -184,3 +186,18 @@ def test_a_light_module_loads_fast_and_nothing_heavy(module):
     if seconds >= SECONDS:  # the first import on a fresh machine also compiles
         seconds, _ = import_alone(module)
     assert seconds < SECONDS
+
+
+def test_no_library_gives_this_computer_a_number(tmp_path):
+    """onnxruntime would, on being imported, in a file of the user's."""
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "XDG_CACHE_HOME": ""}
+    command = [sys.executable, "-c", "import sails.onnx.decoder"]
+    subprocess.run(command, check=True, cwd=REPOSITORY, env=environment)
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_every_package_is_installed():
+    listed = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {path.parent.relative_to(REPOSITORY) for path in REPOSITORY.glob("sails/**/__init__.py")}
+    assert sorted(listed) == sorted(".".join(folder.parts) for folder in found)

@@ -11,7 +11,6 @@ needs Python 3.11 or newer and what requirements.txt names, and no internet conn
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -54,8 +53,6 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _talk(options: argparse.Namespace) -> int:
-    # Without it, onnxruntime gives this computer a number, in a file of the user's.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     from sails.errors import RequestError
     from sails.onnx.generate import Generator
 
