@@ -9,12 +9,17 @@ from typing import get_args
 import pytest
 import typer.main
 
-from sails import base_models, behavior, cli, planning, publishing, worker
+from sails import base_models, behavior, cli, planning, prompts, publishing, worker
 from sails.conversations import CHECKS, KNOWN_COLUMNS, quality, splitting
+from sails.corrections import log_file
 from sails.errors import JobError, SailsError
-from sails.onnx.verify import FIXED_PROMPTS, THRESHOLDS
+from sails.onnx import quantize
+from sails.onnx.certificate import THRESHOLDS
+from sails.onnx.verify import FIXED_PROMPTS
 from sails.retention import gate, lessons
 from sails.sessions import Phase, State
+from sails.variants import failed_folder
+from sails.watching import notebook
 from sails.workspace import Workspace
 
 REPOSITORY = Path(__file__).parent.parent
@@ -185,6 +190,7 @@ def test_every_kind_of_failure_is_in_the_table_with_its_exit_code_and_a_remedy()
 # --- figures and names ----------------------------------------------------------------------------
 
 IN_WORDS = {5: "five", 8: "eight"}
+FULL, SMALL = THRESHOLDS["fp32"], THRESHOLDS["int8"]
 
 
 @pytest.mark.parametrize(
@@ -196,8 +202,13 @@ IN_WORDS = {5: "five", 8: "eight"}
         f"one lesson lost more than {gate.LOST:g} points",
         f"fell more than {gate.LOST_SLOWLY:g} points below the best",
         f"Lessons with fewer than {lessons.LEAST} such rows",
-        f"differ by {THRESHOLDS.logit_difference:g} at most",
-        f"the same at {THRESHOLDS.next_token_agreement * 100:g} % of places",
+        f"differ by {FULL.logit_difference:g} at most",
+        f"average by {SMALL.mean_difference:.0%}".replace("%", " %") + " of their spread at most",
+        *(f"the same at {one.next_token_agreement * 100:g} % of places" for one in (FULL, SMALL)),
+        f"{SMALL.identical_answers * 100:g} % of them identical",
+        *(f"worse by {one.loss:g} at most" for one in (FULL, SMALL)),
+        f"less than {FULL.margin:g} (8-bit: {SMALL.margin:g}) below",
+        f"blocks of {quantize.BLOCK} weights",
         f"at least {splitting.HELD_OUT_LEAST}, at most {splitting.HELD_OUT_MOST}.",
         f"With fewer than {splitting.ENOUGH_ROWS} new questions",
         f"With {splitting.ENOUGH_TO_JUDGE} held-out rows or more",
@@ -215,10 +226,11 @@ def test_the_readme_lists_what_lies_in_a_workspace(tmp_path):
     place = Workspace.open(tmp_path)
     folders = {
         place.trained_model, place.onnx_model, place.datasets, place.sessions, place.jobs, place.versions,
-        place.set_aside,
+        place.set_aside, log_file(place).parent, failed_folder(place.onnx_model, "int8").parent,
     }  # fmt: skip
+    files = {place.register.name, place.queue.name, prompts.FILE, notebook.path_of(place).name}
     listed = re.findall(r"^    ([\w.]+/?) {2,}\w", text_of(README), re.MULTILINE)
-    assert set(listed) == {f"{folder.name}/" for folder in folders} | {place.register.name, place.queue.name}
+    assert set(listed) == {f"{folder.name}/" for folder in folders} | files
 
 
 @in_each_document
