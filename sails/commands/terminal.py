@@ -194,7 +194,7 @@ def say_certificates(certificates: Mapping[str, dict[str, Any]]) -> None:
     for content in certificates.values():
         try:
             certificate = certificate_from(content)
-        except (KeyError, TypeError, ValueError):  # what another release wrote
+        except (KeyError, TypeError, ValueError, OverflowError):  # what another release wrote
             say("❔ There is a certificate that cannot be read.")
             continue
         say(f"{'✅' if certificate.passed else '❌'} {title(certificate)}")

@@ -186,7 +186,7 @@ def certificate_from(content: Any) -> Certificate:
         if value is None and "None" in kind:
             known[field.name] = None
         elif kind == "int":
-            known[field.name] = int(value)
+            known[field.name] = int(_finite(value))
         elif kind.startswith("float"):  # figures that are none would fail whoever shows them
             known[field.name] = _finite(value)
         elif kind.startswith("Speed"):
