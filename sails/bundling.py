@@ -44,7 +44,6 @@ MODULES = (
     "onnx/decoder.py",
     "onnx/generate.py",
     "onnx/reader.py",
-    "onnx/reader.py",
     "onnx/sampling.py",
 )
 REQUIREMENTS = ("onnxruntime>=1.31,<2", "tokenizers>=0.22,<0.24", "jinja2>=3.1.6,<4", "numpy>=2.2,<3")
