@@ -1,11 +1,11 @@
-"""The main job with the real embedded model, once: train, publish, export, verify, chat."""
+"""The main job with the real embedded model, once: train, publish, export in both sizes, verify, chat."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from sails import base_models, cli, sessions
+from sails import base_models, cli, sessions, variants
 from sails.onnx.generate import Generator
 from sails.workspace import Workspace
 
@@ -44,6 +44,16 @@ def test_a_lesson_becomes_a_chatting_onnx_model(tmp_path, capsys, monkeypatch):
     assert results.certificates["fp32"]["identical_answers"] == results.certificates["fp32"]["prompts"]
     assert results.certificates["fp32"]["max_logit_difference"] < 1e-3
     assert place.situation().onnx.stale is False
-    answer = Generator.open(place.onnx_model).answer("What is the capital of France?", max_new_tokens=24)
-    assert "Paris" in answer.text
-    assert "✅ ONNX against PyTorch" in out
+    assert results.certificates["int8"]["passed"], results.certificates["int8"]["reasons"]
+    found = variants.look(place.onnx_model, record.status.fingerprint)
+    assert {variant: (state.stale, state.certified) for variant, state in found.items()} == {
+        "fp32": (False, True),
+        "int8": (False, True),
+    }
+    assert found["int8"].size < 0.35 * found["fp32"].size
+    assert variants.preferred(found) == "int8"
+    for state in found.values():
+        answer = Generator.open(state.path).answer("What is the capital of France?", max_new_tokens=24)
+        assert "Paris" in answer.text, state.variant
+    assert "✅ The full precision model answers like the original." in out
+    assert "✅ The 8-bit model answers like the original." in out
