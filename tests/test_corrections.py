@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sails import corrections, library, reviewing, sessions
+from sails import archive, corrections, library, reviewing, sessions
 from sails.chatting import Origin
 from sails.conversations import Conversation, Register, Turn, split, write_jsonl
 from sails.errors import BadDataError, ConversationFileError, RequestError, ViewOnlyError
@@ -330,6 +330,32 @@ def test_a_session_uses_a_correction_once_and_a_failed_one_gives_it_back(workspa
     assert corrections.to_teach(workspace) == []
     assert corrections.counts(workspace).taught == 2
     assert corrections.find(workspace, one.id).dataset == "corrections-2"
+
+
+@pytest.mark.parametrize("verdict", ["published", "held", "discarded"])
+def test_a_session_that_failed_after_its_verdict_has_taught_its_corrections(workspace, verdict):
+    given = correct(workspace)
+    corrections.approve(workspace, given.id)
+    corrections.as_dataset(workspace)
+    session_of(workspace, "corrections", state="failed", verdict=verdict)  # making its ONNX model failed
+    assert corrections.to_teach(workspace) == []
+    assert corrections.counts(workspace).taught == 1
+
+
+@pytest.mark.parametrize("state", ["stopped", "interrupted"])
+def test_a_session_that_can_be_resumed_keeps_its_corrections_until_it_is_deleted(workspace, state):
+    given = correct(workspace)
+    corrections.approve(workspace, given.id)
+    corrections.as_dataset(workspace)
+    session = session_of(workspace, "corrections", state=state)
+    assert corrections.to_teach(workspace) == []
+    with pytest.raises(RequestError, match="can still be resumed"):
+        corrections.reject(workspace, given.id)
+    sessions.resume(workspace, session)
+    assert corrections.to_teach(workspace) == []
+    sessions.stop(workspace, session)
+    archive.delete(workspace, session)
+    assert [one.id for one in corrections.to_teach(workspace)] == [given.id]
 
 
 def test_a_dataset_that_was_renamed_and_combined_counts_as_taught(workspace):

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from sails import access, cli, corrections, library, locks, sessions, watching
+from sails import access, archive, cli, corrections, library, locks, sessions, watching
 from sails.conversations import write_jsonl
 from sails.errors import BusyError, RequestError, ViewOnlyError, WorkspaceError
 from sails.launchers import local
@@ -442,9 +442,12 @@ def test_a_session_that_a_person_stopped_stops_the_watch_and_loses_no_row(watch,
     watch = begin(workspace, now.order, clock, said)
     assert settle(watch) == "waits for examples"  # a person resumed it: its rows are in use
     sessions.stop(workspace, session)
+    assert settle(watch) == "waits for examples"  # it may be resumed once more
+    taught = questions(workspace, session.spec().dataset)
+    archive.delete(workspace, session)
     assert settle(watch) == "waits for a session"
     (other,) = queued(workspace)
-    assert questions(workspace, other.spec().dataset) == questions(workspace, session.spec().dataset)
+    assert questions(workspace, other.spec().dataset) == taught
 
 
 def test_a_session_that_was_deleted_leaves_its_rows_used(watch, log, workspace):

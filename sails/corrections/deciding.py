@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import get_args
 
-from sails import access
+from sails import access, sessions
 from sails.chatting import Origin
 from sails.conversations import Register
 from sails.conversations.decoding import printable
@@ -172,7 +172,13 @@ def _decide(workspace: Workspace, what: str, wanted: Iterable[Correction], who: 
 def _open(workspace: Workspace, identity: str) -> Correction:
     """A correction that nothing has been taught from; raises `RequestError`."""
     correction = find(workspace, identity)
-    if correction.dataset in sessions_by_dataset(workspace):
+    record = sessions_by_dataset(workspace).get(correction.dataset or "")
+    if record and record.status.state in sessions.RESUMABLE and not record.status.verdict:
+        raise RequestError(
+            f"“{_short(correction.question)}” is in session {record.spec.id}, which can still be resumed.",
+            "Resume that session, or delete it to decide anew.",
+        )
+    if record:
         raise RequestError(
             f"“{_short(correction.question)}” was taught already, or is about to be.",
             "Correct the answer again in the chat, if it is still not right.",

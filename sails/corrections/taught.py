@@ -19,17 +19,19 @@ from sails.sessions import Record, TrainSpec
 from sails.workspace import Workspace
 
 DATASET = "corrections"
-USED = ("queued", "running", "succeeded")  # states of a session that has, or will have, taught its dataset
 
 
 def to_teach(workspace: Workspace) -> list[Correction]:
-    """Those that are approved, and in no dataset whose session waits, runs or succeeded; the oldest first."""
+    """Those that are approved, and in no dataset that a session has taught or still may; the oldest first.
+
+    One that was stopped or interrupted can be resumed, so what it teaches is free only once it is deleted.
+    """
     used = sessions_by_dataset(workspace)
     return [one for one in corrections(workspace) if one.state == "approved" and one.dataset not in used]
 
 
 def sessions_by_dataset(workspace: Workspace) -> dict[str, Record]:
-    """For each dataset of corrections that was taught or will be, the first session that did or will.
+    """For each dataset of corrections that was taught or will be, a session that did or will.
 
     A dataset that was combined with others counts as taught with them.
     """
@@ -41,11 +43,12 @@ def sessions_by_dataset(workspace: Workspace) -> dict[str, Record]:
 
 
 def _taught_names(workspace: Workspace) -> dict[str, Record]:
-    """The names of all datasets that were taught or will be, with the first session of each."""
+    """The names of all datasets that were taught or will be, with a session of each."""
     parts = _parts(workspace)
     found: dict[str, Record] = {}
-    for record in sessions.history(workspace):
-        if isinstance(record.spec, TrainSpec) and record.status.state in USED:
+    # The first session of each; one that was only stopped or interrupted counts where there is no other.
+    for record in sorted(sessions.history(workspace), key=lambda one: one.status.state in sessions.RESUMABLE):
+        if isinstance(record.spec, TrainSpec) and record.status.claims:
             for name in parts.get(record.spec.dataset, {record.spec.dataset}):
                 found.setdefault(name, record)
     return found

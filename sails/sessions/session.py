@@ -232,6 +232,11 @@ class Status(BaseModel):
     results: Results = Results()
     notes: tuple[str, ...] = ()
 
+    @property
+    def claims(self) -> bool:
+        """Whether it has taught its dataset or still may: it failed only after its verdict, if at all."""
+        return self.verdict is not None or self.state != "failed"
+
 
 @dataclass(frozen=True)
 class Session:

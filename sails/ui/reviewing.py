@@ -194,7 +194,7 @@ def _card(workspace: Workspace, review: Review, one: Correction, standing: Stand
         st.markdown(_finding(trouble))
     if record := review.session_of(one):
         sign, sentence = words.outcome(record)
-        st.markdown(f"Taught in **{plain(record.spec.name)}**: {sign} {plain(sentence)}")
+        st.markdown(f"In the session **{plain(record.spec.name)}**: {sign} {plain(sentence)}")
         link("Sessions", "Look at it", session=record.spec.id)
     if open_:
         _buttons(workspace, one, standing, keys)

@@ -259,9 +259,9 @@ def _used(workspace: Workspace, now: WatchState) -> tuple[set[str], set[str]]:
 
 
 def _is_taught(workspace: Workspace, batch: Batch) -> bool:
-    """Whether a failed batch's rows are taught all the same: a person resumed its session, say."""
+    """Whether a failed batch's rows are taught all the same, or may be: its session can be resumed, say."""
     statuses = (record.status for record in _sessions_with(workspace, batch.dataset))
-    return any(s.verdict or s.state in ("queued", "running", "succeeded") for s in statuses)
+    return any(status.claims for status in statuses)
 
 
 @lru_cache(maxsize=4)

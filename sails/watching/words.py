@@ -12,7 +12,7 @@ from sails.watching.notebook import Batch, Order, WatchState
 
 HELD = "The new model was held back."
 DECIDE = "You decide what becomes of it; the watch goes on."
-GO_ON = "Its examples are taught when you switch the watch on again, or resume the session."
+GO_ON = "Its examples are taught when you resume the session; delete it, and they are free for the next one."
 
 
 def examples(count: int) -> str:
