@@ -186,14 +186,14 @@ def certificate_from(content: Any) -> Certificate:
         if value is None and "None" in kind:
             known[field.name] = None
         elif kind == "int":
-            known[field.name] = int(_finite(value))
+            known[field.name] = int(float(value))  # which refuses what no figure can be computed from
         elif kind.startswith("float"):  # figures that are none would fail whoever shows them
             known[field.name] = _finite(value)
         elif kind.startswith("Speed"):
             known[field.name] = Speed(
                 _finite(value["first_token_seconds"]),
                 _finite(value["tokens_per_second"]),
-                int(value["memory_bytes"]),
+                int(float(value["memory_bytes"])),
             )
         else:
             known[field.name] = value
@@ -245,29 +245,20 @@ def checks(certificate: Certificate) -> list[Check]:
 def _judged(certificate: Certificate) -> list[Check]:
     needed = THRESHOLDS[certificate.variant]
     same, excused, asked = certificate.identical_answers, certificate.excused_answers, certificate.prompts
-    exact = needed.identical_answers == 1.0
-    rule = (
-        "All must be the same, word for word."
-        if exact
-        else f"At least {needed.identical_answers:.0%} must be the same, word for word."
-    )
-    ties = (
-        f" {excused} more part where the original finds both words about as likely; they count as the same."
-    )
     found = [
         Check(
             "Answers that are the same",
-            f"{same} of {asked}",
+            f"{same + excused} of {asked}",
             # Certificates of old do not say how many were excused.
             asked > 0 and (same + excused >= needed.identical_answers * asked or certificate.passed),
-            rule + (ties if excused else ""),
+            _how_many(certificate),
         ),
         Check(
             "Next word pieces on which both agree",
             f"{certificate.next_token_agreement:.2%}",
             certificate.next_token_agreement >= needed.next_token_agreement,
-            f"At least {needed.next_token_agreement:.1%} of the places in the answers are needed, where the "
-            "original finds one word piece clearly better.",
+            "Of all places in the answers, where one that the original finds about as likely counts too; at "
+            f"least {needed.next_token_agreement:.1%} are needed.",
         ),
     ]
     if needed.logit_difference is not None:
@@ -287,8 +278,9 @@ def _judged(certificate: Certificate) -> list[Check]:
                 "Mean difference of the scores",
                 f"{certificate.mean_share:.1%}",
                 certificate.mean_share <= needed.mean_difference,
-                f"Of how far the scores lie apart; at most {needed.mean_difference:.0%} is allowed. The "
-                f"largest difference of any score is {certificate.max_logit_difference:,.2f}.",
+                "Each word piece gets a score. This is how far off it is, as a share of how far all scores "
+                f"lie apart; at most {needed.mean_difference:.0%} is allowed. The largest difference is "
+                f"{certificate.max_logit_difference:,.2f}.",
             )
         )
     difference = certificate.loss_difference
@@ -308,6 +300,19 @@ def _judged(certificate: Certificate) -> list[Check]:
             )
         )
     return found
+
+
+def _how_many(certificate: Certificate) -> str:
+    """How many answers are the same, which of them are not to the word, and how many are needed."""
+    needed = THRESHOLDS[certificate.variant].identical_answers
+    rule = "All must be the same." if needed == 1.0 else f"At least {needed:.0%} are needed."
+    if not certificate.excused_answers:
+        return f"Word for word. {rule}"
+    same, excused = certificate.identical_answers, certificate.excused_answers
+    return (
+        f"{same} are the same word for word. {excused} more part at a word piece that the original finds "
+        f"about as likely, which counts as the same. {rule}"
+    )
 
 
 def _told(certificate: Certificate) -> list[Check]:
@@ -401,9 +406,8 @@ def _asked(certificate: Certificate) -> str:
     own = certificate.own_prompts
     if not own:
         return f"{certificate.prompts} questions"
-    return (
-        f"{certificate.prompts} questions ({own} of your own, {certificate.prompts - own} that never change)"
-    )
+    fixed = certificate.prompts - own
+    return f"{certificate.prompts} questions ({own} of its lesson, {fixed} that never change)"
 
 
 def _moment(created: str) -> str:
@@ -413,7 +417,10 @@ def _moment(created: str) -> str:
         return created
 
 
-_SHOWN = "Answers that are not the same come first. All are cut off after a few word pieces."
+_SHOWN = (
+    "Answers that are not the same come first, all cut off after a few word pieces. Where one word piece "
+    "differs, each goes on from there in its own way."
+)
 _ABOUT: Mapping[Variant, str] = {
     "fp32": "This one keeps every number of the original as exact as it is (full precision).",
     "int8": "This one keeps the numbers in 8 bits instead of 32: it needs about a third of the space and "

@@ -95,10 +95,10 @@ def show(found: Certificate) -> None:
             with column, st.container(border=True, height="stretch", gap="xsmall"):
                 _figure(check)
     own = found.own_prompts
-    asked = f"{own} of your own that were kept back or taught last" if own else "none of your own"
+    asked = f": {own} of your own examples, the rest never change" if own else ""
     st.caption(
         f"Measured {plain(_moment(found.created))} in {words.duration(found.seconds)}, on "
-        f"{found.prompts} questions: {asked}, the rest are always the same."
+        f"{found.prompts} questions{asked}."
     )
     with st.expander("Answers side by side", icon=":material/compare_arrows:"):
         if not found.examples:

@@ -20,7 +20,7 @@ REFRESH_SECONDS = 1
 LISTED = 10  # earlier exports
 ABOUT: Mapping[Variant, str] = {
     "fp32": "Every number as exact as in the trained model.",
-    "int8": "A third of the size, several times as fast, answers nearly always the same.",
+    "int8": "A third of the size, several times as fast. Answers as well, but not always word for word.",
 }
 
 # --- how it stands --------------------------------------------------------------------------------
