@@ -124,7 +124,7 @@ def run_training(workspace: Workspace, session: Session, spec: TrainSpec, report
     shutil.rmtree(session.checkpoints, ignore_errors=True)
     if spec.export and workspace.situation().trained.fingerprint == reporter.status.fingerprint:
         with reporter.phase("export"):
-            rows = _verification_rows(session) if spec.verify else []
+            rows = verification_rows(workspace, reporter.status.fingerprint) if spec.verify else []
             # Without a trained model, the ONNX model was all that is left of something: keep it.
             orphan = reporter.status.plan is not None and reporter.status.plan.row in (4, 6)
             order = Order(
@@ -406,18 +406,18 @@ def run_export(spec: ExportSpec, reporter: Reporter) -> None:
 
 
 def verification_rows(workspace: Workspace, fingerprint: str | None) -> list[Conversation]:
-    """Questions with their answers for verifying the model with this fingerprint, of its own session."""
-    made_by = sessions.ancestors(workspace, fingerprint)[-1:]
-    return [row for record in made_by for row in _verification_rows(record.session)]
+    """Questions with their answers for verifying the model with this fingerprint.
+
+    Those that its lessons held out, the newest lesson first; where none were, what that one taught.
+    """
+    line = [record.session for record in reversed(sessions.ancestors(workspace, fingerprint))]
+    found = [row for session in line for row in _rows(session.data / "heldout.jsonl")]
+    found = found or [row for session in line[:1] for row in _rows(session.data / "train.jsonl")]
+    return list({row.fingerprint: row for row in found}.values())[:VERIFIED_PROMPTS]
 
 
-def _verification_rows(session: Session) -> list[Conversation]:
-    """Held-out rows, else taught ones when none were held out."""
-    for name in ("heldout.jsonl", "train.jsonl"):
-        path = session.data / name
-        if path.exists() and (rows := read_jsonl(path)):
-            return rows[:VERIFIED_PROMPTS]
-    return []
+def _rows(path: Path) -> list[Conversation]:
+    return read_jsonl(path) if path.exists() else []
 
 
 # --- replay ---------------------------------------------------------------------------------------

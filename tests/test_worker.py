@@ -11,10 +11,11 @@ import time
 import pytest
 
 from sails import converting, library, locks, planning, publishing, sessions, worker
-from sails.conversations import read_jsonl
+from sails.conversations import read_jsonl, write_jsonl
 from sails.errors import RequestError
 from sails.workspace import Workspace, inspect_model
 from tests.helpers import add_dataset, queue_training, run_worker, steps_of, write_lesson
+from tests.situations import make_session, published, rows_of
 from tests.tiny import make_tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -349,3 +350,21 @@ def test_the_library_keeps_clean_rows_and_knows_a_file_again(place, tmp_path):
     assert add_dataset(place, path) == f"{name}-2"
     assert library.report_of(place, name).rows == 28
     assert len(library.rows_of(place, f"{name}-2")) == 30
+
+
+def test_a_model_is_verified_on_what_all_its_lessons_kept_back(tmp_path):
+    workspace = Workspace.open(tmp_path / "workspace")
+    first = make_session(workspace, "rivers", 9, **published(fingerprint="a"))
+    second = make_session(workspace, "corrections", 10, **published(fingerprint="b", parent="a"))
+    rows = rows_of(first, 4)
+    for session in (first, second):
+        session.data.mkdir(exist_ok=True)
+        write_jsonl(session.data / "train.jsonl", rows[2:])
+    assert worker.verification_rows(workspace, "b") == rows[2:]  # nothing was kept back
+    write_jsonl(first.data / "heldout.jsonl", rows[:2])
+    assert worker.verification_rows(workspace, "b") == rows[:2]
+    write_jsonl(second.data / "heldout.jsonl", rows[1:2])
+    assert worker.verification_rows(workspace, "b") == [
+        rows[1],
+        rows[0],
+    ]  # the newest lesson first, once each
