@@ -367,4 +367,4 @@ def test_a_model_is_verified_on_what_all_its_lessons_kept_back(tmp_path):
     assert worker.verification_rows(workspace, "b") == [
         rows[1],
         rows[0],
-    ]  # the newest lesson first, once each
+    ]  # the newest first
