@@ -108,7 +108,7 @@ class Conversation:
         is left out: models expect question and answer to take turns.
         """
         newest = self.turns[-1]
-        system = newest.settings.system
+        system = "" if newest.replies[place].system_left_out else newest.settings.system
         messages = [{"role": "system", "content": system}] if system.strip() else []
         spoken = _spoken(self.turns[:-1], place)
         return [*messages, *spoken, {"role": "user", "content": newest.question}]

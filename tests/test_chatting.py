@@ -347,6 +347,7 @@ def test_a_template_without_a_place_for_a_system_message_is_told_and_answers(
     conversation = asked(system="Be short.", max_new_tokens=2)
     (reply,) = finish(conversation, place.onnx_model, models=models)
     assert (reply.problem, reply.tokens, reply.system_left_out) == ("", 2, True)
+    assert [message["role"] for message in conversation.messages(0)] == ["user"]
     assert "This model was not told the system message" in notes(reply)[-1]
 
 
