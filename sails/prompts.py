@@ -75,6 +75,8 @@ def change(workspace: Workspace, identity: str, *, question: str, name: str = ""
     written = {"question": _question(question), "name": _name(name)}
     with _changing(workspace) as listed:
         place = _place(listed, identity)
+        if any(one.question == written["question"] and one.id != identity for one in listed):
+            raise RequestError("This question is in the list already.", "Ask it from there.")
         listed[place] = replace(listed[place], **written)
 
 

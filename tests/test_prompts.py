@@ -66,6 +66,14 @@ def test_a_question_that_somebody_took_out_cannot_be_changed(place):
         prompts.change(place, "gone", question="x")
 
 
+def test_a_question_is_not_changed_into_another_one_of_the_list(place):
+    first, second = prompts.add(place, "one"), prompts.add(place, "two")
+    with pytest.raises(RequestError, match="in the list already"):
+        prompts.change(place, second.id, question=" one ")
+    prompts.change(place, first.id, question="one", name="First")
+    assert questions(place) == ["one", "two"]
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"prompts": [1]}', '{"prompts": 3}', "\xff"])
 def test_a_damaged_list_is_one_sentence_and_is_not_written_over(place, content):
     place.root.mkdir()
