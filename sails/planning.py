@@ -49,6 +49,9 @@ PRESETS = (
 )
 
 
+FEW = PRESETS[0].rows  # up to so many examples are repeated so often that other answers may change as well
+
+
 @dataclass(frozen=True)
 class Pace:
     """Rounds and batches of a session; exactly one of `token_budget` and `batch_size` is set."""

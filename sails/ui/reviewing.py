@@ -17,6 +17,7 @@ from sails import access, chatting, corrections, drafts, reviewing
 from sails.chatting import Origin
 from sails.corrections import SOMEBODY, Correction, Standing
 from sails.errors import SailsError
+from sails.planning import FEW
 from sails.reviewing import Review, Trouble
 from sails.ui import words
 from sails.ui.feedback import WHO
@@ -60,6 +61,11 @@ def on_bridge(workspace: Workspace) -> None:
                 what = "correction waits" if counts.waiting == 1 else "corrections wait"
                 label = f"{counts.waiting:,} {what} for your review"
                 link("Data", label, icon=":material/rate_review:", corrections="waiting")
+        if 0 < counts.approved <= FEW:
+            st.caption(
+                "Few corrections must be repeated often to stick, and that can change other answers, too: "
+                "it is better to teach many at once."
+            )
 
 
 def on_data_page(workspace: Workspace) -> None:

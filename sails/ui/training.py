@@ -16,7 +16,7 @@ from sails import access, advising, base_models, behavior, foresight, library, s
 from sails.behavior import Plan, Start, format_rate
 from sails.errors import RequestError
 from sails.foresight import Choices, Foresight, Offer
-from sails.planning import TimeEstimate, choose_pace, gigabytes
+from sails.planning import FEW, TimeEstimate, choose_pace, gigabytes
 from sails.sessions import Preset, Publishing, Settings
 from sails.ui import advice, words
 from sails.ui.frame import go, told
@@ -197,6 +197,11 @@ def preset(taught: int) -> Preset:
         key="train_preset",
         help="A round (epoch) goes once through all examples. More rounds take longer and stick better.",
     )
+    if 0 < taught <= FEW:
+        st.caption(
+            "So few examples must be repeated often to stick, and that can change other answers, too. More "
+            "at once are better. Afterwards, ask it something else as well, beside the model from before."
+        )
     return chosen
 
 

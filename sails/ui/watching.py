@@ -10,12 +10,12 @@ from sails import access, foresight, watching
 from sails.errors import RequestError
 from sails.ui import words
 from sails.ui.frame import in_words, link, told, usual_workspace
+from sails.ui.session import PRESETS
 from sails.ui.words import plain
 from sails.watching import WatchState
 from sails.workspace import Workspace
 
 REFRESH_SECONDS = 3
-PRESETS = ("quick", "balanced", "thorough")
 CORRECTIONS, FILE = "Approved corrections from the chat", "A file of conversations"
 SIGNS = {"watching": "👀", "starting": "⏳", "ended": "⚠️", "stopped": "⏹️", "off": "◻️"}
 
@@ -111,13 +111,23 @@ def _order(workspace: Workspace, now: WatchState) -> None:
         )
         left, right = st.columns(2)
         at_least = left.number_input(
-            "Examples that must come together", 1, 100_000, known.at_least, disabled=looking
+            "Examples that must come together",
+            1,
+            100_000,
+            known.at_least,
+            help="Few examples must be repeated often to stick, and that can change other answers, too: it "
+            "is better to teach many at once.",
+            disabled=looking,
         )
         every = right.number_input(
             "Seconds between two looks", 1, 86_400, max(1, round(known.every)), disabled=looking
         )
         preset = left.selectbox(
-            "How thoroughly it learns", PRESETS, index=PRESETS.index(known.settings.preset), disabled=looking
+            "How thoroughly it learns",
+            list(PRESETS),
+            index=list(PRESETS).index(known.settings.preset),
+            format_func=PRESETS.__getitem__,
+            disabled=looking,
         )
         rate = right.text_input(
             "Learning speed (learning rate)",
@@ -131,6 +141,7 @@ def _order(workspace: Workspace, now: WatchState) -> None:
             0.9,
             known.settings.replay_share,
             0.05,
+            format="percent",
             disabled=looking,
         )
         wanted = st.form_submit_button(

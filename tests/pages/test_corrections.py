@@ -221,8 +221,10 @@ def test_the_bridge_trains_on_what_is_approved_with_the_dataset_chosen(workspace
     corrections.approve(workspace, given[0].id, given[1].id)
     page = AppTest.from_file(APP, default_timeout=SECONDS).run()
     label = "2 approved corrections since the last session: train on them"
+    assert "Few corrections must be repeated often" in texts(page)
     button(page, label).click().run()
     assert not page.exception
+    assert "So few examples must be repeated often" in texts(page)
     assert page.multiselect("train_datasets").value == ["corrections"]
     assert library.report_of(workspace, "corrections").rows == 2
 
