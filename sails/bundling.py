@@ -30,6 +30,7 @@ from sails.cards import About, about, card
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, WorkspaceError
 from sails.onnx import certificate as certificates
 from sails.onnx.certificate import Certificate, read_certificate
+from sails.onnx.export import digest
 from sails.variants import CERTIFICATE, TITLES, Variant, VariantState, failed_folder, folder_of, inspect
 from sails.workspace import EXPORT_RECORD, Workspace, found_files, read_json, resolve
 
@@ -115,7 +116,7 @@ def _open(onnx: Path, variant: Variant, allow_failed: bool) -> _Model:
 
 
 def _files(folder: Path, record: dict[str, Any]) -> tuple[Path, ...]:
-    """What the export wrote, as long as it was then; raises `ModelLoadError`. Without a record, all there is.
+    """What the export wrote, as it was then; raises `ModelLoadError`. Without a record, all there is.
 
     So nothing leaves that somebody else put beside it.
     """
@@ -129,6 +130,12 @@ def _files(folder: Path, record: dict[str, Any]) -> tuple[Path, ...]:
             raise ModelLoadError(
                 f"{name} is damaged: it has {sizes.get(name, 0):,} of {size:,} bytes.",
                 "Make the ONNX model again.",
+            )
+    digests = record.get("sha256")  # exports of old have none
+    for name, expected in digests.items() if isinstance(digests, dict) else ():
+        if name in recorded and digest(folder / name) != expected:
+            raise ModelLoadError(
+                f"{name} is damaged: it does not hold what was exported.", "Make the ONNX model again."
             )
     return tuple(folder / name for name in sorted({*recorded, EXPORT_RECORD}))
 

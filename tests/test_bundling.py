@@ -330,6 +330,16 @@ def test_a_damaged_model_is_not_handed_over(place, tmp_path):
 
 
 @pytest.mark.parametrize("make", [bundle, as_folder])
+def test_a_model_whose_content_changed_since_it_was_made_is_not_handed_over(place, tmp_path, make):
+    with open(place.onnx_model / "model.onnx", "r+b") as file:
+        file.seek(-200, os.SEEK_END)
+        file.write(bytes(200))
+    with pytest.raises(ModelLoadError, match=r"model\.onnx is damaged: it does not hold what was exported"):
+        make(place.onnx_model, "fp32", tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("make", [bundle, as_folder])
 def test_a_model_that_is_replaced_meanwhile_is_not_handed_over_as_a_mixture(place, tmp_path, make):
     def replace_it(_fraction, words):
         if "tokenizer" in words and not (tmp_path / "gone").exists():
