@@ -25,7 +25,7 @@ from sails import access, locks, placing, publishing, variants
 from sails.errors import ModelLoadError, VerificationError, WorkspaceError
 from sails.reporting import Reporter
 from sails.variants import TITLES, Variant, folder_of
-from sails.workspace import inspect_model
+from sails.workspace import EXPORT_RECORD, inspect_model, read_json
 
 if TYPE_CHECKING:
     from sails.onnx.certificate import Certificate
@@ -138,7 +138,10 @@ def _lying_ready(work: _Work) -> Path | None:
     if "fp32" in work.order.variants:
         return None
     lying = variants.look(work.order.target, work.fingerprint)["fp32"]
-    return lying.path if lying.present and lying.stale is False and lying.certified else None
+    if not (lying.present and lying.stale is False and lying.certified):
+        return None
+    made_with = (read_json(lying.path / EXPORT_RECORD) or {}).get("opset")
+    return lying.path if work.order.opset in (None, made_with) else None
 
 
 def _export(work: _Work) -> Path:

@@ -144,6 +144,16 @@ def test_8_bit_is_made_from_a_proven_full_precision_model_that_lies_there(place,
     assert fresh(place) == {"fp32": True, "int8": True}
 
 
+def test_8_bit_in_another_opset_is_not_made_from_what_lies_there(place, reporter):
+    convert(order(place, variants=("fp32",)), reporter)
+    convert(order(place, variants=("int8",), opset=20, verify=False), reporter)
+    made = {
+        variant: json.loads((folder_of(place.onnx_model, variant) / "export.json").read_text())["opset"]
+        for variant in VARIANTS
+    }
+    assert made["int8"] == 20 != made["fp32"]
+
+
 def test_a_full_precision_model_that_was_damaged_since_it_was_proven_does_not_spoil_the_8_bit_one(
     place, reporter
 ):
