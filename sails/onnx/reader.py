@@ -141,7 +141,7 @@ def read_json(file: Path) -> dict[str, Any]:
     text = _read_text(file)
     try:
         content = {} if text is None else json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelLoadError(f"{file.name} is damaged.", EXPORT_AGAIN) from error
     if not isinstance(content, dict):
         raise ModelLoadError(f"{file.name} does not hold what it should.", EXPORT_AGAIN)
@@ -186,7 +186,10 @@ def _read_tokenizer(folder: Path, export: Mapping[str, Any]) -> Tokenizer:
 def _read_template(folder: Path, tokenizer_config: Mapping[str, Any]) -> str | None:
     template = _read_text(folder / "chat_template.jinja") or tokenizer_config.get("chat_template")
     if isinstance(template, list):  # several, each with a name
-        template = {entry.get("name"): entry.get("template") for entry in template}.get("default")
+        named = [entry for entry in template if isinstance(entry, dict)]
+        template = next((entry.get("template") for entry in named if entry.get("name") == "default"), None)
+    if template is not None and not isinstance(template, str):
+        raise ModelLoadError("The model's chat template cannot be read.", EXPORT_AGAIN)
     return template
 
 

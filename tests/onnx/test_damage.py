@@ -120,6 +120,16 @@ def _not_a_number(folder: Path) -> None:
     onnx.save(model, folder / "model.onnx")
 
 
+def _template_in_settings(template: str) -> Callable[[Path], None]:
+    """The chat template where models of old have it, beside the settings of the tokenizer."""
+
+    def damage(folder: Path) -> None:
+        (folder / "chat_template.jinja").unlink(missing_ok=True)
+        (folder / "tokenizer_config.json").write_text(f'{{"chat_template": {template}}}')
+
+    return damage
+
+
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "an empty graph": _write("model.onnx", b""),
     "a PNG called model.onnx": _write("model.onnx", PNG),
@@ -163,6 +173,9 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "a broken chat template": _write("chat_template.jinja", "{% for %}"),
     "a chat template that fails": _write("chat_template.jinja", "{{ messages[7].content.nothing() }}"),
     "a chat template in bytes": _write("chat_template.jinja", b"\xff\xfe\xfd"),
+    "a chat template that is a number": _template_in_settings("7"),
+    "a list of chat templates without names": _template_in_settings('["x", 1]'),
+    "settings nested too deep": _write("tokenizer_config.json", "[" * 100_000),
     "a broken certificate.json": _write("certificate.json", "{"),
     "a certificate.json that is a picture": _write("certificate.json", PNG),
     "a certificate.json of something else": _write("certificate.json", '{"passed": {}, "variant": 3}'),
