@@ -306,9 +306,12 @@ def _how_many(certificate: Certificate) -> str:
     """How many answers are the same, which of them are not to the word, and how many are needed."""
     needed = THRESHOLDS[certificate.variant].identical_answers
     rule = "All must be the same." if needed == 1.0 else f"At least {needed:.0%} are needed."
-    if not certificate.excused_answers:
-        return f"Word for word. {rule}"
     same, excused = certificate.identical_answers, certificate.excused_answers
+    if not excused:
+        # Certificates of old do not say how many were excused.
+        others = certificate.passed and same < certificate.prompts and needed == 1.0
+        ties = " The others part where rounding decides." if others else ""
+        return f"Word for word.{ties} {rule}"
     return (
         f"{same} are the same word for word. {excused} more part at a word piece that the original finds "
         f"about as likely, which counts as the same. {rule}"
