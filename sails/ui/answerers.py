@@ -101,8 +101,9 @@ def _pick(
     who, size = f"chat_who_{place}", f"chat_size_{place}"
     usual_key, _, usual_size = usual.partition("@")
     kept(here, who, usual_key)
-    if st.session_state[who] not in keys:  # a version that is gone
+    if st.session_state[who] not in keys:
         st.session_state[who] = CURRENT
+        here.chosen[f"{who}_gone"] = True
     # A title stays the same whatever becomes of the model, or the browser's choice would be lost with it.
     chosen = places[0].selectbox(
         label, keys, key=who, format_func=lambda wanted: speakers.find(everybody, wanted).title
@@ -114,6 +115,10 @@ def _pick(
         size_label, list(SIZE_LABELS), key=size, format_func=SIZE_LABELS.__getitem__, help=SIZE_HELP
     )
     here.chosen |= {who: chosen, size: wanted}
+    if chosen != CURRENT:
+        here.chosen[f"{who}_gone"] = False
+    if here.chosen.get(f"{who}_gone"):
+        places[0].caption("⚠️ The model that was chosen is no longer here, so the current one answers.")
     speaker = speakers.find(everybody, chosen).sized(_variant(wanted))
     if marks := _marks(speaker):
         places[1].caption(plain(marks))

@@ -199,6 +199,10 @@ def test_an_earlier_version_is_made_ready_on_demand_and_answers(place, started):
     page = page.run()
     assert page.selectbox(key="chat_who_0").value == "current"
     assert not page.error
+    gone = "The model that was chosen is no longer here, so the current one answers."
+    assert gone in text(page)
+    page = page.selectbox(key="chat_who_0").set_value("base").run()
+    assert gone not in text(page.selectbox(key="chat_who_0").set_value("current").run())
 
 
 def test_how_making_it_ready_failed_is_told_and_can_be_tried_again(place, started):
