@@ -89,18 +89,17 @@ def inspect(folder: Path, variant: Variant, trained_fingerprint: str | None) -> 
         present=True,
         fingerprint=fingerprint,
         stale=None if fingerprint is None else fingerprint != trained_fingerprint,
-        certified=_certified(place, fingerprint),
+        certified=_certified(place, variant, fingerprint),
         files=files,
         modified=datetime.fromtimestamp(max(times), UTC) if times else None,
     )
 
 
-def _certified(folder: Path, fingerprint: str | None) -> bool | None:
+def _certified(folder: Path, variant: Variant, fingerprint: str | None) -> bool | None:
     certificate = read_json(folder / CERTIFICATE) or {}
-    passed = certificate.get("passed")
-    if not isinstance(passed, bool) or certificate.get("source_fingerprint") != fingerprint:
-        return None
-    return passed
+    passed, measured = certificate.get("passed"), certificate.get("variant", "fp32")  # old ones name none
+    belongs = measured == variant and certificate.get("source_fingerprint") == fingerprint
+    return passed if belongs and isinstance(passed, bool) else None
 
 
 def preferred(states: Mapping[Variant, VariantState]) -> Variant | None:

@@ -122,6 +122,14 @@ def test_full_precision_answers_until_8_bit_is_certified(tmp_path):
     assert (one.origin.variant, one.origin.certified, marks(one)) == ("int8", True, "8-bit")
 
 
+def test_the_certificate_of_full_precision_is_none_of_8_bit(tmp_path):
+    place = with_both(tmp_path)
+    certify(place.onnx_model)
+    shutil.copyfile(place.onnx_model / "certificate.json", place.onnx_model / "int8" / "certificate.json")
+    one = speakers(place)[0]
+    assert (one.variant, one.certified, one.sized("int8").certified) == ("fp32", True, None)
+
+
 def test_a_key_may_name_a_size_and_a_version_its_id_alone(tmp_path):
     place = with_both(tmp_path)
     make_version(place, VERSION, 2)
