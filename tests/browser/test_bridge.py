@@ -7,7 +7,7 @@ import json
 import pytest
 from playwright.sync_api import Page, expect
 
-from sails import locks, sessions
+from sails import locks, sessions, watching
 from sails.workspace import PROVENANCE
 from tests.browser.conftest import Dashboard
 from tests.situations import ROWS, make_session, make_situation, published
@@ -111,6 +111,22 @@ def test_a_running_session_is_followed_without_reloading_and_until_it_ends(page,
             lock.release()
     expect(page.get_by_text("Nothing is running.")).to_be_visible()
     expect(page.get_by_text("Stopped on request")).to_be_visible()
+
+
+def test_the_watch_is_switched_on_lives_through_a_reload_and_is_switched_off(page, dashboard):
+    workspace = make_situation(dashboard.workspace, 3)
+    visit(page, dashboard)
+    page.get_by_role("button", name="Switch it on", exact=True).click()
+    watches = page.get_by_text("It watches your approved corrections. 0 of 10 examples have come together.")
+    expect(watches).to_be_visible()
+    assert watching.is_alive(workspace)
+    page.reload()
+    expect(watches).to_be_visible()
+    page.get_by_role("button", name="Switch it off").click()
+    expect(page.get_by_text("It is switched off.")).to_be_visible()
+    gone = locks.LifeLock(workspace.root / "watch.lock")
+    gone.acquire(timeout=30)  # its process has ended
+    gone.release()
 
 
 def test_a_workspace_that_is_a_file_is_told_in_a_sentence(page, dashboard):
