@@ -44,7 +44,7 @@ Progress = Callable[[float, str], None]
 MOST_OWN_PROMPTS = 64
 NEW_TOKENS, OWN_NEW_TOKENS = 24, 12  # of an answer to one of our questions, to one of the person's own
 KNOWN_TOKENS = 48  # of a right answer; more would tell little more
-OWN_SECONDS, FEWEST_OWN_PROMPTS = 25.0, 16
+OWN_SECONDS, FEWEST_OWN_PROMPTS = 20.0, 16
 BATCH, BATCH_TOKENS = 16, 1024  # questions that PyTorch answers at once, and their tokens with padding
 # Longer prompts are left out: the logits of 512 positions over 150,000 tokens are 0.3 GB, twice.
 LONGEST_PROMPT = 512
@@ -416,7 +416,8 @@ class _Trial:
         self._compare_some(ours, 0.2, 0.4 if own else 0.98)
         began, done = time.monotonic(), 0
         for batch in _batches(own):
-            if done >= FEWEST_OWN_PROMPTS and time.monotonic() - began > OWN_SECONDS:
+            spent = time.monotonic() - began
+            if done >= FEWEST_OWN_PROMPTS and spent * (1 + len(batch) / done) > OWN_SECONDS:
                 break
             end = done + len(batch)
             self._compare_some(batch, *(0.4 + 0.58 * count / len(own) for count in (done, end)))
