@@ -369,7 +369,8 @@ def as_page(certificate: Certificate) -> str:
 {f"<ul>{reasons}</ul>" if reasons else ""}
 <p>An ONNX model is a copy of a trained model in another form, so that it runs without PyTorch.
 {_ABOUT[certificate.variant]} To find out whether the copy still answers like the original, both were asked
-the same {_asked(certificate)}, and what they answered was compared word piece by word piece.</p>
+the same {_asked(certificate)}, and what they answered was compared word piece by word piece. A word piece is
+a short word or a part of a long one.</p>
 <h2>What was measured</h2>
 <div class="wide"><table>
 <thead><tr><th scope="col">Figure</th><th scope="col">Value</th><th scope="col">Good?</th>
