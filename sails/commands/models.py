@@ -44,7 +44,7 @@ def convert(
         return
     variants = options.variants_of(variant)
     follow_export(exporting.export_current(place, verify=verify, opset=opset_version, variants=variants))
-    say(f"✅ ONNX model written to {place.onnx_model}")
+    say(f"✅ ONNX model written to {folder_of(place.onnx_model, variants[0])}")
 
 
 def baseline(
