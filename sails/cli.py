@@ -70,6 +70,10 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return EXIT_FAILED
+    except OSError as error:  # of a file that a person named
+        what, why = error.filename or "A file", (error.strerror or str(error)).lower()
+        warn(f"{what} cannot be used: {why}. Check its name, and whether you may read and write there.")
+        return EXIT_FAILED
 
 
 if __name__ == "__main__":

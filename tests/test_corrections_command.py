@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sails import cli, corrections, sessions
-from sails.errors import RequestError
+from sails.errors import RequestError, WorkspaceError
 from sails.workspace import Workspace
 from tests.test_corrections import correct
 from tests.tiny import make_tiny_model
@@ -79,6 +79,16 @@ def test_a_wrong_request_is_one_sentence_and_changes_nothing(place, run, words):
     assert code == RequestError.exit_code
     assert len(err.strip().splitlines()) == 1
     assert corrections.corrections(place) == [given]
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(place, run, tmp_path, monkeypatch):
+    correct(place)
+    code, _, err = run("export", "--output", tmp_path / "nowhere" / "all.jsonl")
+    assert (code, len(err.strip().splitlines())) == (WorkspaceError.exit_code, 1)
+    assert "cannot be written" in err
+    monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
+    assert run("export", "--output", tmp_path / "all.jsonl")[0] != 0
+    assert not (tmp_path / "all.jsonl").exists()
 
 
 def test_what_is_exported_is_imported_again(place, run, tmp_path):

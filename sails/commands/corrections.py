@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from sails import corrections, foresight, locks, reviewing
+from sails import corrections, foresight, reviewing
 from sails.commands import options
+from sails.commands.output import write_file
 from sails.commands.terminal import announce, conclude, follow, say, say_json, table, warn
 from sails.corrections import Correction
 from sails.errors import RequestError
@@ -156,7 +157,7 @@ def corrections_export(
     if output is None:
         sys.stdout.write(lines)
     else:
-        locks.write_atomic(output, lines)
+        write_file(output, lines)
         say(f"{_count(len(found))} written to {output}")
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
+
+from sails import access
+from sails.errors import WorkspaceError
 
 EXIT_FAILED, EXIT_WRONG = 1, 2
 
@@ -17,6 +21,17 @@ def say(text: str = "") -> None:
 def warn(text: str) -> None:
     """One line on standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+def write_file(path: Path, text: str) -> None:
+    """A text in a file that a person named; raises `WorkspaceError` when it cannot be written."""
+    access.require_changes()
+    try:
+        path.write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise WorkspaceError(
+            f"{path} cannot be written: {error.strerror}.", "Choose another file."
+        ) from error
 
 
 def say_json(value: Any) -> None:

@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from sails import access, logbook, speakers
+from sails import logbook, speakers
 from sails.chatting import AT_MOST, Settings
-from sails.commands.output import EXIT_FAILED, say, warn
+from sails.commands.output import EXIT_FAILED, say, warn, write_file
 from sails.commands.talking import Talk, list_prompts
-from sails.errors import RequestError, WorkspaceError
+from sails.errors import RequestError
 from sails.speakers import CURRENT, Speaker
 from sails.variants import TITLES, Variant
 from sails.workspace import Workspace
@@ -202,22 +202,12 @@ def _ask_all(talk: Talk, output: Path | None) -> None:
     except KeyboardInterrupt:
         stopped = True
     if output:
-        _write(output, ways[output.suffix.lower()](table))
+        write_file(output, ways[output.suffix.lower()](table))
         warn(f"✅ {len(table.rows)} of {len(listed)} questions and their answers are in {output}")
     else:
         _print_table(table)
     if stopped:
         raise typer.Exit(EXIT_FAILED)
-
-
-def _write(path: Path, text: str) -> None:
-    access.require_changes()
-    try:
-        path.write_text(text, encoding="utf-8", newline="")
-    except OSError as error:
-        raise WorkspaceError(
-            f"{path} cannot be written: {error.strerror}.", "Choose another file."
-        ) from error
 
 
 def _print_table(table: Any) -> None:
