@@ -9,6 +9,7 @@ Reads only the small files of an ONNX folder, in a tenth of a second: the model 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -174,6 +175,10 @@ def _read_tokenizer(folder: Path, export: Mapping[str, Any]) -> Tokenizer:
             f"{file.name} is damaged, or that of another model: it has {size:,} of {recorded:,} bytes.",
             EXPORT_AGAIN,
         )
+    digests = export.get("sha256")
+    expected = digests.get(file.name) if isinstance(digests, dict) else None
+    if expected is not None and hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+        raise ModelLoadError(f"{file.name} is damaged, or that of another model.", EXPORT_AGAIN)
     try:
         tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:

@@ -259,6 +259,19 @@ def test_a_damaged_folder_is_one_sentence_wherever_it_is_used(
     assert damage not in TOLD or code != 0, said
 
 
+def test_a_tokenizer_of_the_same_length_that_is_another_one_is_told(damaged: Pair) -> None:
+    file = damaged.onnx / "tokenizer.json"
+    words = json.loads(file.read_text())["model"]["vocab"]
+    one, other = [word for word, number in words.items() if len(word) == 1 and word.isalpha()][:2]
+    text = file.read_text()
+    swapped = text.replace(f'"{one}": {words[one]},', f'"{one}": {words[other]},')
+    swapped = swapped.replace(f'"{other}": {words[other]},', f'"{other}": {words[one]},')
+    assert swapped != text
+    file.write_text(swapped)
+    with pytest.raises(ModelLoadError, match=r"tokenizer\.json is damaged, or that of another model(?!:)"):
+        Generator.open(damaged.onnx)
+
+
 def test_the_tokenizer_of_another_model_is_told(damaged: Pair, tmp_path: Path) -> None:
     other = make_tiny_model(tmp_path / "other", "gpt2", chat_template=False)
     shutil.copyfile(other / "tokenizer.json", damaged.onnx / "tokenizer.json")
