@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import tempfile
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -117,6 +118,26 @@ def add(
         rows,
         lambda folder: shutil.copyfile(source, folder / f"source{source.suffix}"),
     )
+
+
+def add_rows(
+    workspace: Workspace, rows: Sequence[Conversation], *, file: str, name: str, keep_all: bool = False
+) -> DatasetReport:
+    """Put rows that lie in no file into the library, as the JSON Lines file `file`; otherwise as `add`."""
+    reading = Reading(
+        conversations=tuple(rows),
+        refused=(),
+        duplicates=len(rows) - len({row.fingerprint for row in rows}),
+        columns=("input", "output"),
+        encoding="utf-8",
+        format="jsonl",
+        mapping=None,
+        notes=(),
+    )
+    with tempfile.TemporaryDirectory(prefix="sails-") as folder:
+        source = Path(folder) / file
+        write_jsonl(source, rows)
+        return add(workspace, source, reading, assess(rows), keep_all=keep_all, name=name)
 
 
 def combine(workspace: Workspace, names: Sequence[str]) -> DatasetReport:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from sails import access, library, sessions
-from sails.conversations import Conversation, Reading, Register, assess, write_jsonl
+from sails.conversations import Conversation, Register
 from sails.corrections.correction import Correction
 from sails.corrections.log import alone, corrections, now, write
 from sails.errors import BadDataError, SailsError
@@ -108,7 +106,10 @@ def as_dataset(workspace: Workspace) -> DatasetReport:
         if not chosen:
             raise BadDataError("No approved correction waits to be taught.", "Review some first.")
         rows = tuple(replace(one.row, row=number) for number, one in enumerate(chosen, 1))
-        report = _into_library(workspace, rows)
+        # A person approved each of them, whatever the quality check thinks.
+        report = library.add_rows(
+            workspace, rows, file=f"{DATASET}.jsonl", name=_name(workspace, rows), keep_all=True
+        )
         # So that none is kept back as an exam: whoever approved it wants it to be learned.
         Register.load(workspace.register).record(
             held=(), taught=[row.input_fingerprint for row in rows], session=report.name
@@ -118,27 +119,6 @@ def as_dataset(workspace: Workspace) -> DatasetReport:
             event = {"event": "dataset", "ids": ids, "dataset": report.name, "timestamp": now()}
             write(workspace, [event])
     return report
-
-
-def _into_library(workspace: Workspace, rows: tuple[Conversation, ...]) -> DatasetReport:
-    distinct = len({row.fingerprint for row in rows})
-    reading = Reading(
-        rows,
-        refused=(),
-        duplicates=len(rows) - distinct,
-        columns=("input", "output"),
-        encoding="utf-8",
-        format="jsonl",
-        mapping=None,
-        notes=(),
-    )
-    with tempfile.TemporaryDirectory(prefix="sails-") as folder:
-        source = Path(folder) / f"{DATASET}.jsonl"
-        write_jsonl(source, rows)
-        # A person approved each of them, whatever the quality check thinks.
-        return library.add(
-            workspace, source, reading, assess(rows), keep_all=True, name=_name(workspace, rows)
-        )
 
 
 def _name(workspace: Workspace, rows: Sequence[Conversation]) -> str:

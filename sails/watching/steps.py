@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -11,11 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sails import corrections, foresight, library, locks, sessions
-from sails.conversations import Conversation, Reading, Register, assess, write_jsonl
+from sails.conversations import Conversation, Register
 from sails.errors import SailsError, WorkspaceError, classify
 from sails.foresight import Choices
 from sails.launchers import local
-from sails.library import DatasetReport
 from sails.retention import lessons
 from sails.sessions import Record, Session
 from sails.watching.approved import approved
@@ -75,7 +73,9 @@ class Watch:
         if now.order.file is None:
             dataset = corrections.as_dataset(self.workspace)
         else:
-            dataset = _as_dataset(self.workspace, now.order.file, len(now.batches) + 1, rows)
+            stem = now.order.file.stem
+            name = f"{stem[:LONGEST_STEM]} batch {len(now.batches) + 1}"
+            dataset = library.add_rows(self.workspace, rows, file=f"{stem}.jsonl", name=name)
         batch = Batch(
             dataset=dataset.name,
             rows=tuple(row.fingerprint for row in library.rows_of(self.workspace, dataset.name)),
@@ -267,24 +267,3 @@ def _is_taught(workspace: Workspace, batch: Batch) -> bool:
 @lru_cache(maxsize=4)
 def _taught_before(workspace: Workspace, fingerprint: str | None) -> frozenset[str]:
     return frozenset(lessons.taught_before(workspace, fingerprint))
-
-
-def _as_dataset(
-    workspace: Workspace, source: Path, number: int, rows: Sequence[Conversation]
-) -> DatasetReport:
-    """The rows in the library. The same rows under the same name are the dataset that is there already."""
-    reading = Reading(
-        conversations=tuple(rows),
-        refused=(),
-        duplicates=0,
-        columns=("input", "output"),
-        encoding="utf-8",
-        format="jsonl",
-        mapping=None,
-        notes=(),
-    )
-    with tempfile.TemporaryDirectory(prefix="sails-") as folder:
-        copy = Path(folder) / f"{source.stem}.jsonl"
-        write_jsonl(copy, rows)
-        name = f"{source.stem[:LONGEST_STEM]} batch {number}"
-        return library.add(workspace, copy, reading, assess(rows), name=name)
