@@ -62,6 +62,16 @@ class Graph:
     def change_weight(self, name: str, values: np.ndarray) -> None:
         self.weights[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), name))
 
+    def makers(self) -> dict[str, onnx.NodeProto]:
+        """For each name the node that makes it."""
+        return {name: node for node in self.proto.node for name in node.output if name}
+
+    def take(self, node: onnx.NodeProto) -> str:
+        """The name of what a node makes, for another to make it: nobody reads this node any more."""
+        made = node.output[0]
+        node.output[0] = f"{made}/apart"
+        return made
+
     def read_instead(self, old: str, new: str) -> None:
         """Whoever reads `old` reads `new`."""
         for node in self.proto.node:
@@ -74,7 +84,7 @@ class Graph:
 
     def tidy(self) -> None:
         """Keeps what the outputs rest on, each node behind those that it reads."""
-        makers = {name: node for node in self.proto.node for name in node.output if name}
+        makers = self.makers()
         ordered: dict[str, onnx.NodeProto] = {}
         begun: set[str] = set()
         waiting = [output.name for output in reversed(self.proto.output)]
@@ -113,10 +123,9 @@ def _part_twins(graph: Graph) -> None:
     """Gives each layer vectors of its own where the exporter stored equal ones only once."""
     for node in graph.proto.node:
         if node.op_type == "Identity" and node.input[0] in graph.weights:
-            name, weight = node.output[0], node.input[0]
+            weight = node.input[0]
             if len(graph.weights[weight].dims) == 1:
-                node.output[0] = f"{name}/apart"
-                graph.add_weight(name, graph.values(weight))
+                graph.add_weight(graph.take(node), graph.values(weight))
 
 
 # --- plain layers ---------------------------------------------------------------------------------
@@ -150,12 +159,10 @@ def _fuse_norms(graph: Graph, epsilon: float) -> None:
             continue
         cast = graph.nodes.get(f"{scope}/Cast")
         given = cast.input[0] if cast and square.input[0] == cast.output[0] else square.input[0]
-        made = node.output[0]
-        node.output[0] = f"{made}/apart"
         graph.add(
             "SimplifiedLayerNormalization",
             [given, weights[0]],
-            [made],
+            [graph.take(node)],
             axis=-1,
             epsilon=epsilon,
             stash_type=1,

@@ -102,7 +102,7 @@ def quantize(full: Path, output: Path, *, progress: Progress | None = None) -> E
 
 
 def _products(graph: Graph) -> list[_Product]:
-    makers = {name: node for node in graph.proto.node for name in node.output}
+    makers = graph.makers()
     found = []
     for node in graph.proto.node:
         if node.op_type == "MatMul":
@@ -124,7 +124,7 @@ def _replace(graph: Graph, product: _Product) -> None:
     graph.add(
         "MatMulNBits",
         [node.input[0], numbers, scales],
-        [_taken_from(node)],
+        [graph.take(node)],
         domain=CONTRIBUTED,
         N=outputs,
         K=inputs,
@@ -136,7 +136,7 @@ def _replace(graph: Graph, product: _Product) -> None:
 
 def _replace_embedding(graph: Graph) -> None:
     """Lets the look-up of the tokens read 8-bit rows: those of the last matrix, where it is the same one."""
-    makers = {name: node for node in graph.proto.node for name in node.output}
+    makers = graph.makers()
 
     def are_tokens(name: str) -> bool:
         maker = makers.get(name)
@@ -155,7 +155,7 @@ def _replace_embedding(graph: Graph) -> None:
             graph.add(
                 "GatherBlockQuantized",
                 [f"{numbers}/rows", node.input[1], scales],
-                [_taken_from(node)],
+                [graph.take(node)],
                 domain=CONTRIBUTED,
                 bits=BITS,
                 block_size=BLOCK,
@@ -171,13 +171,6 @@ def _stored(graph: Graph, source: str, weights: np.ndarray) -> tuple[str, str]:
         for name, array in zip((numbers, scales), blocks(weights), strict=True):
             graph.add_weight(name, array)
     return numbers, scales
-
-
-def _taken_from(node: onnx.NodeProto) -> str:
-    """The name of what a node makes, for another to make it; nobody reads this node any more."""
-    made = node.output[0]
-    node.output[0] = f"{made}/apart"
-    return made
 
 
 def blocks(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
