@@ -26,9 +26,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from sails import locks, sessions
+from sails import sessions
 from sails.behavior import Plan, StartFrom, automatic_learning_rate
 from sails.sessions import Failure, Record, Results, Scores, Session, Status, TrainSpec
+from sails.system import locks
 from sails.workspace import Workspace
 
 Took = tuple[float, float]  # milliseconds: wall clock, processor

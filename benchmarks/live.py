@@ -40,8 +40,9 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from sails import locks, sessions
+from sails import sessions
 from sails.sessions import Session, Status, TrainSpec
+from sails.system import locks
 from sails.workspace import Workspace
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any
 
-from sails import access, foresight, library, locks, planning, sessions, teaching
+from sails import foresight, library, planning, sessions, teaching
 from sails.conversations import Conversation
 from sails.errors import BusyError, RequestError, SailsError, WorkspaceError
 from sails.foresight import Choices, Foresight
@@ -27,6 +27,7 @@ from sails.reporting import Reporter
 from sails.retention import lessons
 from sails.retention.replay import replayed
 from sails.sessions import Advice, ProbeSpec, Record, Session, Settings
+from sails.system import access, locks
 from sails.workspace import Workspace
 
 MATTERS = ("replay_share", "batch_size", "max_length", "seed")  # of the settings

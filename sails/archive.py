@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sails import access, lineage, locks, publishing, sessions
+from sails import lineage, publishing, sessions
 from sails.errors import BusyError, RequestError
 from sails.sessions import Record, Session
+from sails.system import access, locks
 from sails.workspace import Workspace
 
 # --- a file to keep -------------------------------------------------------------------------------

@@ -25,10 +25,11 @@ from pathlib import Path
 import filelock
 import platformdirs
 
-from sails import downloads, locks
+from sails import downloads
 from sails.downloads import PinnedWheel, Progress
 from sails.errors import DiskFullError, DownloadError, ModelLoadError, RequestError
 from sails.planning import count_parameters, training_memory
+from sails.system import locks
 from sails.workspace import inspect_model, read_json
 
 DEFAULT = "smollm2-135m-instruct"

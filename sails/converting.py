@@ -21,9 +21,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from sails import access, locks, placing, publishing, variants
+from sails import placing, publishing, variants
 from sails.errors import ModelLoadError, VerificationError, WorkspaceError
 from sails.reporting import Reporter
+from sails.system import access, locks
 from sails.variants import TITLES, Variant, folder_of
 from sails.workspace import EXPORT_RECORD, inspect_model, read_json
 

@@ -6,12 +6,13 @@ its session and can still become the current model.
 
 from __future__ import annotations
 
-from sails import access, publishing, teaching
+from sails import publishing, teaching
 from sails.errors import RequestError
 from sails.rerunning import run_again
 from sails.retention import lessons
 from sails.retention.replay import replayed
 from sails.sessions import Record, Session, TrainSpec
+from sails.system import access
 from sails.workspace import Workspace, inspect_model
 
 FIRST_SHARE = 0.5

@@ -12,8 +12,8 @@ import json
 import shutil
 from pathlib import Path
 
-from sails import access, locks
 from sails.errors import RequestError, WorkspaceError
+from sails.system import access, locks
 from sails.workspace import Workspace, read_json
 
 RECORDING = Path(__file__).resolve().parent.parent / "examples" / "demo"

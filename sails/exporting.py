@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sails import access, base_models, locks, placing, sessions, worker
+from sails import base_models, placing, sessions, worker
 from sails.errors import BusyError, RequestError, SailsError
 from sails.launchers import local
 from sails.onnx.export import LARGEST_OPSET, SMALLEST_OPSET
 from sails.sessions import ExportSpec, Record, Session, Status
 from sails.speakers import BASE, CURRENT, Speaker
+from sails.system import access, locks
 from sails.variants import VARIANTS, Variant, VariantState
 from sails.workspace import ModelState, Situation, Workspace, inspect_model
 

@@ -27,12 +27,12 @@ from sails.behavior import Plan, Start
 from sails.conversations import Conversation, Register, read_jsonl, split
 from sails.errors import DiskFullError, OutOfMemoryError, RequestError, SailsError
 from sails.launchers import local
-from sails.locks import available_memory
 from sails.planning import Lesson, Need, Pace, TimeEstimate
 from sails.retention import lessons
 from sails.retention.lessons import Rows
 from sails.retention.replay import replayed
 from sails.sessions import Advice, Session, Settings, Status
+from sails.system.locks import available_memory
 from sails.workspace import Workspace
 
 LONGEST_NAME = 80  # characters

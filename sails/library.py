@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from sails import access, locks, sessions
+from sails import sessions
 from sails.conversations import (
     Conversation,
     QualityReport,
@@ -36,6 +36,7 @@ from sails.conversations import (
     write_jsonl,
 )
 from sails.errors import BadDataError, BusyError, ConversationFileError, RequestError, WorkspaceError
+from sails.system import access, locks
 from sails.workspace import Workspace
 
 LONGEST_NAME = 40  # characters

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from sails import locks
 from sails.errors import ModelLoadError, OutOfMemoryError
+from sails.system import locks
 from sails.workspace import resolve
 
 if TYPE_CHECKING:  # half a second to import, and not needed to show what was said

@@ -13,8 +13,8 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sails import access
 from sails.errors import WorkspaceError
+from sails.system import access
 
 LOG = "conversation_log.jsonl"  # in a workspace, unless another file is named
 

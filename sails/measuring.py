@@ -16,13 +16,14 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from sails import base_models, locks
+from sails import base_models
 from sails.conversations import Conversation, Turn
 from sails.encoding import Example, collate, encode
 from sails.errors import BadDataError
 from sails.retention.general import PROMPTS
 from sails.retention.lessons import Sample
 from sails.retention.scores import Cell, Drift, Part
+from sails.system import locks
 from sails.training import AnswerLogits, Precision, sample_answers, score_rows
 from sails.workspace import inspect_model, read_json
 

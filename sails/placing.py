@@ -17,8 +17,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from sails import access, locks, publishing
+from sails import publishing
 from sails.errors import RequestError
+from sails.system import access, locks
 from sails.variants import TITLES, VARIANTS, Variant, failed_folder, folder_of
 from sails.workspace import journal_of
 

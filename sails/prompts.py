@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sails import access, locks
 from sails.errors import RequestError, WorkspaceError
+from sails.system import access, locks
 from sails.workspace import Workspace
 
 FILE = "prompts.json"

@@ -29,8 +29,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sails import access, locks
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, WorkspaceError
+from sails.system import access, locks
 from sails.variants import VARIANTS, failed_folder
 from sails.workspace import (
     EXPORT_RECORD,

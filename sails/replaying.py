@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from sails import access, sessions
+from sails import sessions
 from sails.errors import RequestError
 from sails.launchers import local
 from sails.reporting import Reporter
 from sails.sessions import MetricsReader, Phase, ReplaySpec, Session, Status, TrainSpec
+from sails.system import access
 from sails.workspace import Workspace
 
 # Wall-clock shares of the phases where nobody measured them.

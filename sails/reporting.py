@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sails import locks, sessions
+from sails import sessions
 from sails.errors import SailsError, UnknownError, classify
 from sails.sessions import Failure, MetricsWriter, Session
+from sails.system import locks
 
 HEARTBEAT_SECONDS = 5.0
 

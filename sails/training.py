@@ -27,11 +27,11 @@ import torch
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
-from sails import locks
 from sails.encoding import IGNORED, Example, collate
 from sails.errors import DivergedError, ModelLoadError
 from sails.guards import Guard
 from sails.sessions import CHECKPOINT_COMPLETE, Scores, Session
+from sails.system import locks
 
 CHECKPOINT_SECONDS = 300
 EVALUATIONS = 5  # about how often a session looks at its held-out rows and samples answers

@@ -22,7 +22,6 @@ from typing import Any, Literal
 from sails import (
     base_models,
     behavior,
-    locks,
     placing,
     planning,
     publishing,
@@ -39,6 +38,7 @@ from sails.questions import UNRELATED, Answered, Question, questions_for
 from sails.reporting import Reporter, Stopped, live
 from sails.retention import lessons
 from sails.sessions import ExportSpec, MetricsReader, ProbeSpec, ReplaySpec, Session, Status, TrainSpec
+from sails.system import locks
 from sails.teaching import Lesson
 from sails.workspace import Workspace, inspect_model
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from sails import access, demo, library, publishing, replaying, sessions
+from sails import demo, library, publishing, replaying, sessions
 from sails.errors import RequestError, ViewOnlyError
 from sails.launchers import local
 from sails.sessions import Settings
+from sails.system import access
 from sails.workspace import create_workspace
 from tests.folders import listing
 from tests.helpers import add_dataset, write_lesson

@@ -16,9 +16,9 @@ import pytest
 from sails import archive, publishing, sessions
 from sails.archive import delete, why_not_deletable, write_zip
 from sails.errors import BusyError, RequestError, SailsError, ViewOnlyError, WorkspaceError
-from sails.locks import LifeLock
 from sails.publishing import Provenance, publish, versions
 from sails.sessions import MetricsWriter, Status
+from sails.system.locks import LifeLock
 from sails.workspace import Workspace
 from tests.chaos.killing import for_every_line
 from tests.folders import fingerprint_of, make_model

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from sails import access, bundling, cards, cli
+from sails import bundling, cards, cli
 from sails.bundling import MODULES, REQUIREMENTS, as_folder, bundle
 from sails.cards import About, about
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, ViewOnlyError, WorkspaceError
@@ -22,6 +22,7 @@ from sails.onnx.certificate import certificate_from
 from sails.onnx.generate import Generator
 from sails.onnx.quantize import quantize
 from sails.sessions import Results
+from sails.system import access
 from sails.variants import VARIANTS, folder_of
 from tests.certified import OWN_QUESTION, add_variant, certify
 from tests.conftest import REPOSITORY

@@ -11,7 +11,8 @@ import zipfile
 
 import pytest
 
-from sails import cli, locks, publishing, sessions
+from sails import cli, publishing, sessions
+from sails.system import locks
 from sails.workspace import Workspace
 from tests.helpers import add_dataset, steps_of, write_lesson
 from tests.situations import failed, make_line, make_session, make_situation

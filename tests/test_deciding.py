@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from sails import access, deciding, sessions, worker
+from sails import deciding, sessions, worker
 from sails.conversations import write_jsonl
 from sails.errors import BusyError, RequestError, ViewOnlyError
-from sails.locks import LifeLock
 from sails.sessions import Status
+from sails.system import access
+from sails.system.locks import LifeLock
 from sails.workspace import Workspace
 from tests.folders import fingerprint_of, make_model
 from tests.helpers import add_dataset, queue_training, write_lesson

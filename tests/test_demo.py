@@ -10,7 +10,7 @@ import pytest
 from sails.base_models import DEFAULT
 from sails.behavior import MATRIX, format_rate
 
-DEMO = Path(__file__).parent.parent / "examples" / "demo_continuous_training.py"
+DEMO = Path(__file__).parents[1] / "examples" / "demo_continuous_training.py"
 LIGHT = {"filelock", "psutil", "tenacity"} | {
     "pydantic",  # with what it needs itself
     "pydantic_core",

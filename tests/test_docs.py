@@ -22,7 +22,7 @@ from sails.variants import failed_folder
 from sails.watching import notebook
 from sails.workspace import Workspace
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[1]
 README, GUIDE = "README.md", "docs/CONTINUOUS_TRAINING.md"
 DOCUMENTS = (README, GUIDE)
 in_each_document = pytest.mark.parametrize("document", DOCUMENTS)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[1] / "examples"
 NAMES = ["programming_basics", "web_development", "databases"]
 LONGEST_SHARED_RUN = 5  # words; a longer run in two answers would be a template, not two thoughts
 

@@ -9,13 +9,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sails import access, converting, exporting, locks, publishing, sessions
+from sails import converting, exporting, publishing, sessions
 from sails.converting import Order, convert
 from sails.errors import BusyError, RequestError, ViewOnlyError, WorkspaceError
 from sails.exporting import export_base, export_current, export_for, freshness, jobs, read_job
 from sails.launchers import local
 from sails.reporting import Reporter
 from sails.speakers import find, speakers
+from sails.system import access, locks
 from sails.variants import look
 from sails.workspace import Workspace, inspect_onnx
 from tests.exported import VERSION, add_version, copy_talking, make_talking

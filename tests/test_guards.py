@@ -9,7 +9,7 @@ import pytest
 from sails.guards import HARD_STEPS, KEEP_EVERY, LOSS_RISE, NORM_FLOOR, SETTLED, Guard
 from sails.sessions import MetricsReader
 
-RECORDED = sorted(Path(__file__).parent.parent.glob("examples/demo/sessions/*/metrics.jsonl"))
+RECORDED = sorted(Path(__file__).parents[1].glob("examples/demo/sessions/*/metrics.jsonl"))
 
 
 def judge(guard, steps):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[1]
 HEAVY = {"torch", "transformers", "optimum", "datasets", "streamlit"}
 SECONDS = 2.0  # of processor time; on an ordinary machine they need a third of it
 
@@ -83,7 +83,7 @@ FLOORS = (
         "sails.workspace",
         "sails.variants",
     ),
-    ("sails.locks", "sails.errors", "sails.access"),
+    ("sails.system.locks", "sails.errors", "sails.system.access"),
 )
 
 

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sails import library, locks, sessions
+from sails import library, sessions
 from sails.conversations import Conversation, Register, Turn, assess, read
 from sails.errors import BadDataError, BusyError, RequestError, ViewOnlyError, WorkspaceError
+from sails.system import locks
 from sails.workspace import Workspace
 from tests.helpers import add_dataset, write_lesson
 from tests.situations import make_session

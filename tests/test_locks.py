@@ -15,9 +15,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sails import locks
 from sails.errors import BusyError
-from sails.locks import LifeLock, ProcessIdentity, is_alive, is_held, short_lock, this_process, write_atomic
+from sails.system import locks
+from sails.system.locks import (
+    LifeLock,
+    ProcessIdentity,
+    is_alive,
+    is_held,
+    short_lock,
+    this_process,
+    write_atomic,
+)
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="fork and signals are POSIX")
 IMPORTS = "import os, sys, threading\nfrom pathlib import Path\nfrom sails import locks\n"

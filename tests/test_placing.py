@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sails import access, locks, placing, publishing, variants
+from sails import placing, publishing, variants
 from sails.errors import RequestError, ViewOnlyError
+from sails.system import access, locks
 from sails.variants import VARIANTS, failed_folder, folder_of, look, look_at_failed
 from sails.workspace import Workspace
 from tests.chaos.killing import deaths, folder_in_memory

@@ -346,7 +346,7 @@ def test_an_incomplete_version_is_not_rolled_back_to(workspace):
 TRAIN = """
 import sys
 from pathlib import Path
-from sails.locks import LifeLock
+from sails.system.locks import LifeLock
 LifeLock(Path(sys.argv[1])).acquire()
 print("training", flush=True)
 sys.stdin.readline()

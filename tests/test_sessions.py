@@ -22,7 +22,6 @@ from pydantic import ValidationError
 from sails import sessions
 from sails.behavior import Plan
 from sails.errors import RequestError, WorkspaceError
-from sails.locks import LifeLock, this_process
 from sails.sessions import (
     MAX_STARTS,
     START_SECONDS,
@@ -54,6 +53,7 @@ from sails.sessions import (
     stop,
     waiting,
 )
+from sails.system.locks import LifeLock, this_process
 from sails.workspace import Workspace
 from tests.chaos.killing import for_every_line
 
@@ -216,7 +216,7 @@ def test_running_with_a_living_worker_is_running(workspace):
 WORK = """
 import sys
 from pathlib import Path
-from sails.locks import LifeLock
+from sails.system.locks import LifeLock
 from sails.sessions import Session, this_worker
 session = Session(Path(sys.argv[1]))
 LifeLock(session.lock).acquire()

@@ -10,11 +10,12 @@ from datetime import timedelta
 
 import pytest
 
-from sails import access, archive, cli, corrections, library, locks, sessions, watching
+from sails import archive, cli, corrections, library, sessions, watching
 from sails.conversations import write_jsonl
 from sails.errors import BusyError, RequestError, ViewOnlyError, WorkspaceError
 from sails.launchers import local
-from sails.locks import LifeLock
+from sails.system import access, locks
+from sails.system.locks import LifeLock
 from sails.watching import Watch
 from sails.workspace import Workspace
 from tests.helpers import add_dataset, run_worker, write_lesson

@@ -10,9 +10,10 @@ import time
 
 import pytest
 
-from sails import converting, library, locks, planning, publishing, sessions, worker
+from sails import converting, library, planning, publishing, sessions, worker
 from sails.conversations import read_jsonl, write_jsonl
 from sails.errors import RequestError
+from sails.system import locks
 from sails.workspace import Workspace, inspect_model
 from tests.helpers import add_dataset, queue_training, run_worker, steps_of, write_lesson
 from tests.situations import make_session, published, rows_of
@@ -314,7 +315,7 @@ def test_a_worker_leaves_a_session_in_the_queue_while_another_trains(place, base
 @contextlib.contextmanager
 def _another_process_holds(path):
     code = (
-        "import sys; from pathlib import Path; from sails.locks import LifeLock; "
+        "import sys; from pathlib import Path; from sails.system.locks import LifeLock; "
         f"LifeLock(Path({str(path)!r})).acquire(); print('held', flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from sails import library, locks
+from sails import library
 from sails.commands import options
 from sails.commands.terminal import EXIT_FAILED, say, say_json, table
 from sails.conversations import (
@@ -25,6 +25,7 @@ from sails.conversations import (
     write_jsonl,
 )
 from sails.errors import RequestError
+from sails.system import locks
 from sails.workspace import Workspace
 
 datasets_app = typer.Typer(help="The library of datasets: list, rename, delete.", no_args_is_help=True)

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sails import access
 from sails.errors import WorkspaceError
+from sails.system import access
 
 EXIT_FAILED, EXIT_WRONG = 1, 2
 

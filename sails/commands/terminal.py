@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from sails import behavior, exporting, locks, retention, sessions, variants
+from sails import behavior, exporting, retention, sessions, variants
 from sails.behavior import Plan
 from sails.commands.output import EXIT_FAILED as EXIT_FAILED
 from sails.commands.output import EXIT_WRONG as EXIT_WRONG
@@ -28,6 +28,7 @@ from sails.judgement import judge
 from sails.launchers import local
 from sails.onnx.certificate import certificate_from, checks, title
 from sails.sessions import Session, Status
+from sails.system import locks
 from sails.variants import TITLES
 from sails.workspace import Workspace
 

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import get_args
 
-from sails import access, sessions
+from sails import sessions
 from sails.chatting import Origin
 from sails.conversations import Register
 from sails.conversations.decoding import printable
@@ -22,6 +22,7 @@ from sails.corrections.correction import (
 from sails.corrections.log import alone, find, now, write
 from sails.corrections.taught import sessions_by_dataset, to_teach
 from sails.errors import RequestError
+from sails.system import access
 from sails.workspace import Workspace
 
 

@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sails import access
 from sails.conversations import Conversation, read
 from sails.corrections.correction import REFUSAL, Correction, checked_name, checked_text
 from sails.corrections.log import alone, events, write
 from sails.errors import ConversationFileError
+from sails.system import access
 from sails.workspace import Workspace
 
 

@@ -17,9 +17,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
-from sails import access, locks
 from sails.corrections.correction import SOMEBODY, Correction, Kind
 from sails.errors import RequestError
+from sails.system import access, locks
 from sails.workspace import Workspace
 
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from sails import access, library, sessions
+from sails import library, sessions
 from sails.conversations import Conversation, Register
 from sails.corrections.correction import Correction
 from sails.corrections.log import alone, corrections, now, write
 from sails.errors import BadDataError, SailsError
 from sails.library import DatasetReport
 from sails.sessions import Record, TrainSpec
+from sails.system import access
 from sails.workspace import Workspace
 
 DATASET = "corrections"

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sails import access, base_models, behavior, library, locks, sessions
+from sails import base_models, behavior, library, sessions
 from sails.behavior import Plan, Start
 from sails.sessions import Advice, ExportSpec, Session, Settings, TrainSpec
+from sails.system import access, locks
 from sails.variants import VARIANTS, Variant
 from sails.workspace import Workspace
 

@@ -20,8 +20,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from sails import access
-from sails.locks import write_atomic
+from sails.system import access
+from sails.system.locks import write_atomic
 from sails.variants import CERTIFICATE, TITLES, VARIANTS, Variant
 
 PAGE = "certificate.html"

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from sails import locks
+from sails.system import locks
 
 Kind = Literal["torch", "onnx"]
 

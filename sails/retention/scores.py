@@ -13,9 +13,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from sails import locks
 from sails.errors import WorkspaceError
 from sails.sessions import Scores, Session
+from sails.system import locks
 
 FILE = "retention.json"
 Part = Literal["recall", "held_out"]

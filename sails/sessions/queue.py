@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from sails import access, locks
 from sails.errors import RequestError, WorkspaceError
 from sails.sessions.session import Failure, Session
+from sails.system import access, locks
 from sails.workspace import Workspace, read_json
 
 RESUMABLE = ("stopped", "interrupted")

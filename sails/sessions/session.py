@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from sails import access, locks
 from sails.behavior import Plan, Start
 from sails.errors import WorkspaceError
+from sails.system import access, locks
 from sails.variants import Variant
 from sails.workspace import new_id
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import streamlit as st
 
-from sails import access, exporting, speakers
+from sails import exporting, speakers
 from sails.chatting import AT_MOST
 from sails.sessions import Session
 from sails.speakers import BASE, CURRENT, Speaker
+from sails.system import access
 from sails.ui import onnx
 from sails.ui.chat_room import Room, kept
 from sails.ui.frame import go, link, told

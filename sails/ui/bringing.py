@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from sails import access, drafts, library, planning
+from sails import drafts, library, planning
 from sails.conversations import ColumnMapping
 from sails.conversations.splitting import ENOUGH_ROWS, ENOUGH_TO_JUDGE, HELD_OUT_LEAST, HELD_OUT_MOST
 from sails.drafts import Draft, Unmapped
+from sails.system import access
 from sails.ui.data_words import JUDGED, examples, file_label
 from sails.ui.desk import Desk, show_dataset, throw_away
 from sails.ui.frame import told

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from sails import access, exporting
+from sails import exporting
 from sails.onnx import certificate as certificates
 from sails.onnx.certificate import (
     Certificate,
@@ -20,6 +20,7 @@ from sails.onnx.certificate import (
     read_certificate,
     title,
 )
+from sails.system import access
 from sails.ui import asking, charts, words
 from sails.ui.words import code, literal, plain
 from sails.variants import TITLES, Variant, VariantState

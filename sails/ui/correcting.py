@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from sails import access, drafts, library
+from sails import drafts, library
 from sails.drafts import Draft
 from sails.library import DatasetReport
+from sails.system import access
 from sails.tokens import Lengths
 from sails.ui import data_words
 from sails.ui.bringing import ROW_COLUMN, TEXT_COLUMNS, choose_columns

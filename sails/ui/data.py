@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from sails import access, drafts, library, tokens
+from sails import drafts, library, tokens
 from sails.conversations import Conversation
 from sails.library import DatasetReport
 from sails.retention import lessons
+from sails.system import access
 from sails.tokens import Lengths
 from sails.ui import data_words, words
 from sails.ui.bringing import ROW_COLUMN, TEXT_COLUMNS

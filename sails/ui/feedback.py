@@ -9,10 +9,11 @@ from typing import cast
 
 import streamlit as st
 
-from sails import access, corrections
+from sails import corrections
 from sails.chatting import Conversation, Reply
 from sails.corrections import REFUSAL, SOMEBODY, Correction, Kind
 from sails.errors import SailsError
+from sails.system import access
 from sails.ui.frame import link, told
 from sails.ui.words import plain
 from sails.workspace import Workspace

@@ -19,9 +19,9 @@ from typing import NoReturn
 
 import streamlit as st
 
-from sails import access
 from sails.errors import SailsError
 from sails.launchers import local
+from sails.system import access
 from sails.ui.words import code, plain
 from sails.workspace import Workspace
 

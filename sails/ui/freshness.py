@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from sails import access, exporting, variants
+from sails import exporting, variants
 from sails.exporting import Freshness
+from sails.system import access
 from sails.ui.frame import go, told
 from sails.variants import TITLES, VARIANTS, Variant, VariantState
 from sails.workspace import Situation, Workspace

@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from sails import access, bundling, variants
+from sails import bundling, variants
+from sails.system import access
 from sails.ui import words
 from sails.ui.frame import told
 from sails.ui.words import code, plain

@@ -21,12 +21,13 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 
-from sails import access, foresight, planning, sessions
+from sails import foresight, planning, sessions
 from sails.errors import SailsError
 from sails.feeds import Feed, Samples, feed_of
 from sails.launchers import local
 from sails.planning import TimeLeft
 from sails.sessions import ExportSpec, ProbeSpec, ReplaySpec, Session, Status, TrainSpec
+from sails.system import access
 from sails.ui import charts, freshness, words
 from sails.ui.charts import Line
 from sails.ui.frame import go as go_to

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from sails import access, exporting, variants
+from sails import exporting, variants
 from sails.exporting import Freshness, Job
 from sails.sessions import Phase, Status
+from sails.system import access
 from sails.ui import certificates, freshness, words
 from sails.ui.frame import go, in_words, link, told
 from sails.ui.words import code, plain

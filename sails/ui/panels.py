@@ -8,11 +8,12 @@ from datetime import datetime
 import pandas as pd
 import streamlit as st
 
-from sails import access, behavior, replaying, sessions
+from sails import behavior, replaying, sessions
 from sails.behavior import MATRIX, Plan, Row
 from sails.exporting import Freshness, freshness, to_refresh
 from sails.guidance import NextStep
 from sails.sessions import Record
+from sails.system import access
 from sails.ui import freshness as onnx_freshness
 from sails.ui import words
 from sails.ui.frame import go, in_words, link, place, told, usual_workspace

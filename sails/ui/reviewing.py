@@ -13,12 +13,13 @@ from typing import get_args
 
 import streamlit as st
 
-from sails import access, chatting, corrections, drafts, reviewing
+from sails import chatting, corrections, drafts, reviewing
 from sails.chatting import Origin
 from sails.corrections import SOMEBODY, Correction, Standing
 from sails.errors import SailsError
 from sails.planning import FEW
 from sails.reviewing import Review, Trouble
+from sails.system import access
 from sails.ui import words
 from sails.ui.feedback import WHO
 from sails.ui.frame import go, link, told

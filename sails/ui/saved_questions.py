@@ -9,12 +9,13 @@ from datetime import datetime
 
 import streamlit as st
 
-from sails import access, chatting, prompts, questioning
+from sails import chatting, prompts, questioning
 from sails.chatting import Settings
 from sails.errors import SailsError
 from sails.prompts import Prompt
 from sails.questioning import Row, Table
 from sails.speakers import Speaker
+from sails.system import access
 from sails.ui import said
 from sails.ui.chat_room import Room
 from sails.ui.frame import told

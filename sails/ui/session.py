@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from sails import access, archive, comparison, deciding, rerunning, retention, sessions, worker
+from sails import archive, comparison, deciding, rerunning, retention, sessions, worker
 from sails.behavior import (
     BASE_LEARNING_RATE,
     CONTINUE_LEARNING_RATE,
@@ -25,6 +25,7 @@ from sails.feeds import Feed, Samples, feed_of
 from sails.launchers import local
 from sails.retention import Retention
 from sails.sessions import RESUMABLE, Record, Session, TrainSpec
+from sails.system import access
 from sails.ui import asking, charts, freshness, remembering, words
 from sails.ui.frame import go, link, told
 from sails.ui.outcome import did_it_work

@@ -12,12 +12,13 @@ from typing import Any
 
 import streamlit as st
 
-from sails import access, advising, base_models, behavior, foresight, library, sessions
+from sails import advising, base_models, behavior, foresight, library, sessions
 from sails.behavior import Plan, Start, format_rate
 from sails.errors import RequestError
 from sails.foresight import Choices, Foresight, Offer
 from sails.planning import FEW, TimeEstimate, choose_pace, gigabytes
 from sails.sessions import Preset, Publishing, Settings
+from sails.system import access
 from sails.ui import advice, words
 from sails.ui.frame import go, told
 from sails.ui.words import plain

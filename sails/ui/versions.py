@@ -7,10 +7,11 @@ from typing import TypedDict
 
 import streamlit as st
 
-from sails import access, lineage, publishing
+from sails import lineage, publishing
 from sails.lineage import Branch
 from sails.publishing import NAME_LENGTH, VERSIONS_KEPT, Prospect, Version
 from sails.sessions import Record, TrainSpec
+from sails.system import access
 from sails.ui import asking, freshness, words
 from sails.ui.frame import link, told
 from sails.ui.words import code, plain

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from sails import access, foresight, watching
+from sails import foresight, watching
 from sails.errors import RequestError
+from sails.system import access
 from sails.ui import words
 from sails.ui.frame import in_words, link, told, usual_workspace
 from sails.ui.session import PRESETS

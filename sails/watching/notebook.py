@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sails import access, locks
 from sails.errors import RequestError, WorkspaceError
 from sails.sessions import Settings
+from sails.system import access, locks
 from sails.workspace import Workspace
 
 CORRECTIONS = "corrections"

@@ -9,13 +9,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from sails import corrections, foresight, library, locks, sessions
+from sails import corrections, foresight, library, sessions
 from sails.conversations import Conversation, Register
 from sails.errors import SailsError, WorkspaceError, classify
 from sails.foresight import Choices
 from sails.launchers import local
 from sails.retention import lessons
 from sails.sessions import Record, Session
+from sails.system import locks
 from sails.watching.approved import approved
 from sails.watching.notebook import Batch, Outcome, WatchState, change, state
 from sails.watching.words import GO_ON, examples, how_many, minutes, notes_on, what_became

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from sails import access, locks
 from sails.errors import BusyError
 from sails.launchers import local
+from sails.system import access, locks
 from sails.watching.notebook import Order, WatchState, change, lock_of, log_of, state
 from sails.watching.steps import Say, Watch
 from sails.watching.words import begins

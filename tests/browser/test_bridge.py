@@ -7,7 +7,8 @@ import json
 import pytest
 from playwright.sync_api import Page, expect
 
-from sails import locks, sessions, watching
+from sails import sessions, watching
+from sails.system import locks
 from sails.workspace import PROVENANCE
 from tests.browser.conftest import Dashboard
 from tests.situations import ROWS, make_session, make_situation, published

@@ -13,10 +13,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
-from sails import advising, locks, sessions
+from sails import advising, sessions
 from sails.behavior import format_rate
 from sails.foresight import Choices
 from sails.sessions import Session
+from sails.system import locks
 from sails.workspace import Workspace
 from tests.browser.conftest import Dashboard
 from tests.browser.test_bridge import ACROSS, THEMES

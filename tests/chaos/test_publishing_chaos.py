@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from sails import locks, publishing
+from sails import publishing
 from sails import workspace as reading
 from sails.publishing import Provenance, recover, replace_folder, retire, roll_back, stage_path, versions
+from sails.system import locks
 from sails.workspace import Workspace, inspect_model, journal_of
 from tests.chaos.killing import deaths, die_at, folder_in_memory, for_every_line
 from tests.folders import fingerprint_of, make_model, make_onnx

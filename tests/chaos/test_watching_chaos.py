@@ -6,10 +6,11 @@ from collections import Counter
 
 import pytest
 
-from sails import corrections, library, locks, sessions
+from sails import corrections, library, sessions
 from sails.corrections import log, taught
 from sails.launchers import local
 from sails.sessions import queue, session
+from sails.system import locks
 from sails.watching import Watch, notebook, state, steps
 from sails.workspace import Workspace
 from tests.chaos.killing import deaths, folder_in_memory

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from sails import access
 from sails.errors import ViewOnlyError
 from sails.onnx.certificate import (
     NOT_A_NUMBER,
@@ -25,6 +24,7 @@ from sails.onnx.certificate import (
     title,
     write,
 )
+from sails.system import access
 from sails.variants import CERTIFICATE, VARIANTS
 
 HOSTILE = "<script>alert(1)</script>"

@@ -8,8 +8,9 @@ import sys
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import library, locks, sessions
+from sails import library, sessions
 from sails.behavior import MATRIX, format_rate
+from sails.system import locks
 from sails.ui import frame
 from sails.ui.frame import Page
 from sails.ui.words import plain

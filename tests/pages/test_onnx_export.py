@@ -10,9 +10,10 @@ from dataclasses import asdict
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import bundling, exporting, locks, sessions, variants
+from sails import bundling, exporting, sessions, variants
 from sails.onnx.certificate import Example
 from sails.sessions import Failure
+from sails.system import locks
 from tests.certified import add_variant, certify
 from tests.conftest import REPOSITORY
 from tests.helpers import run_worker

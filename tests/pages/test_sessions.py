@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import access, publishing, retention, sessions
+from sails import publishing, retention, sessions
 from sails.conversations import read, write_jsonl
-from sails.locks import LifeLock
 from sails.publishing import Provenance, publish
 from sails.sessions import MetricsWriter
+from sails.system import access
+from sails.system.locks import LifeLock
 from sails.ui.history import STATES, matching
 from sails.workspace import Workspace
 from tests.conftest import REPOSITORY

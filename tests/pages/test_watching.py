@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from sails import watching
 from sails.launchers import local
-from sails.locks import LifeLock
+from sails.system.locks import LifeLock
 from sails.watching import CORRECTIONS
 from sails.workspace import Workspace
 from tests.conftest import REPOSITORY

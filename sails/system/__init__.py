@@ -1,0 +1,1 @@
+"""What the operating system gives: locks, files, processes, memory, who may do what."""
