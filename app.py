@@ -8,9 +8,9 @@ import streamlit as st
 from sails import demo, library, sessions
 from sails.guidance import NextStep, next_step
 from sails.launchers.local import plan_training
+from sails.models.workspace import Workspace
 from sails.ui import freshness, panels, remembering, reviewing, watching
 from sails.ui.frame import frame, go
-from sails.workspace import Workspace
 
 LAST = 3  # sessions shown
 

@@ -28,9 +28,9 @@ from rich.table import Table
 
 from sails import sessions
 from sails.behavior import Plan, StartFrom, automatic_learning_rate
+from sails.models.workspace import Workspace
 from sails.sessions import Failure, Record, Results, Scores, Session, Status, TrainSpec
 from sails.system import locks
-from sails.workspace import Workspace
 
 Took = tuple[float, float]  # milliseconds: wall clock, processor
 Row = tuple[str, Took]

@@ -25,10 +25,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sails import publishing, sessions
+from sails import sessions
 from sails.launchers import local
+from sails.models import publish as publishing
+from sails.models.workspace import Workspace
 from sails.sessions import Session, Settings
-from sails.workspace import Workspace
 from tests.helpers import add_dataset, write_lesson
 
 PHASES = ("queued", "prepare", "train", "judge", "publish", "export", "done")

@@ -41,9 +41,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from sails import sessions
+from sails.models.workspace import Workspace
 from sails.sessions import Session, Status, TrainSpec
 from sails.system import locks
-from sails.workspace import Workspace
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SIZES = (1_000, 100_000, 1_000_000)

@@ -36,17 +36,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from sails import base_models, library
+from sails import library
 from sails.conversations import Conversation, assess, read
 from sails.launchers import local
+from sails.models import catalog as base_models
+from sails.models.variants import Variant
+from sails.models.workspace import Workspace, inspect_model
 from sails.onnx.export import export
 from sails.onnx.generate import Generator
 from sails.onnx.quantize import quantize
 from sails.onnx.verify import verify
 from sails.sessions import Settings
-from sails.variants import Variant
 from sails.worker import verification_rows
-from sails.workspace import Workspace, inspect_model
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LESSON = REPOSITORY / "examples" / "programming_basics.json"

@@ -37,17 +37,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.facts import lessons as invented_lessons
-from sails import advising, base_models, library, retention, sessions
+from sails import advising, library, retention, sessions
 from sails.behavior import format_rate
 from sails.conversations import Register, assess, read, split
 from sails.foresight import Choices
 from sails.launchers import local
+from sails.models import catalog as base_models
+from sails.models.workspace import Workspace
 from sails.retention.lessons import in_order, sample
 from sails.retention.matrix import matrix_of
 from sails.retention.measures import measure
 from sails.retention.scores import Cell, Measured
 from sails.sessions import Record, Settings
-from sails.workspace import Workspace
 
 HIGH_RATE = 5e-5
 JUDGING_SHARE, JUDGING_SECONDS = 0.15, 20.0  # judging may take the larger of the two

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that it ru
 
 from sails import behavior
 from sails.errors import RequestError
-from sails.workspace import EXPORT_RECORD, PROVENANCE, Workspace, inspect_model
+from sails.models.workspace import EXPORT_RECORD, PROVENANCE, Workspace, inspect_model
 
 BASE, OTHER_BASE = "smollm2-135m-instruct", "gpt2"
 

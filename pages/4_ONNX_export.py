@@ -6,7 +6,8 @@ What an export is lies in `sails.exporting`, what is handed over in `sails.bundl
 
 import streamlit as st
 
-from sails import exporting, sessions, variants
+from sails import exporting, sessions
+from sails.models import variants
 from sails.ui import certificates, freshness, handover, onnx
 from sails.ui.frame import frame, told
 

@@ -23,12 +23,12 @@ from sails.conversations import Conversation
 from sails.errors import BusyError, RequestError, SailsError, WorkspaceError
 from sails.foresight import Choices, Foresight
 from sails.launchers import local
+from sails.models.workspace import Workspace
 from sails.reporting import Reporter
 from sails.retention import lessons
 from sails.retention.replay import replayed
 from sails.sessions import Advice, ProbeSpec, Record, Session, Settings
 from sails.system import access, locks
-from sails.workspace import Workspace
 
 MATTERS = ("replay_share", "batch_size", "max_length", "seed")  # of the settings
 LEAST_SECONDS, SHARE = 60.0, 0.1  # it may take so long, or this share of the training, whichever is longer

@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sails import lineage, publishing, sessions
+from sails import lineage, sessions
 from sails.errors import BusyError, RequestError
+from sails.models import publish as publishing
+from sails.models.workspace import Workspace
 from sails.sessions import Record, Session
 from sails.system import access, locks
-from sails.workspace import Workspace
 
 # --- a file to keep -------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from sails.errors import RequestError
-from sails.workspace import Situation
+from sails.models.workspace import Situation
 
 StartFrom = Literal["base", "trained"]
 Chooser = Literal["automatic", "person", "advice"]

@@ -27,12 +27,20 @@ from typing import Any, BinaryIO
 import sails
 from sails.cards import About, about, card
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, WorkspaceError
+from sails.models.variants import (
+    CERTIFICATE,
+    TITLES,
+    Variant,
+    VariantState,
+    failed_folder,
+    folder_of,
+    inspect,
+)
+from sails.models.workspace import EXPORT_RECORD, Workspace, found_files, read_json, resolve
 from sails.onnx import certificate as certificates
 from sails.onnx.certificate import Certificate, read_certificate
 from sails.onnx.export import digest
 from sails.system import access, locks
-from sails.variants import CERTIFICATE, TITLES, Variant, VariantState, failed_folder, folder_of, inspect
-from sails.workspace import EXPORT_RECORD, Workspace, found_files, read_json, resolve
 
 Progress = Callable[[float, str], None]
 

@@ -14,11 +14,13 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sails import base_models, publishing, sessions
+from sails import sessions
 from sails.errors import RequestError
+from sails.models import catalog as base_models
+from sails.models import publish as publishing
+from sails.models.variants import TITLES, VariantState
+from sails.models.workspace import EXPORT_RECORD, Workspace, inspect_model, read_json, resolve
 from sails.onnx.certificate import Certificate, checks, title
-from sails.variants import TITLES, VariantState
-from sails.workspace import EXPORT_RECORD, Workspace, inspect_model, read_json, resolve
 
 
 @dataclass(frozen=True)

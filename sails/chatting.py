@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from sails.errors import RequestError, SailsError
 from sails.loaded import MODELS, Models
-from sails.variants import TITLES, Variant
+from sails.models.variants import TITLES, Variant
 
 if TYPE_CHECKING:  # half a second to import, and not needed to show what was said
     from sails.onnx.generate import Stream

@@ -21,12 +21,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from sails import placing, publishing, variants
 from sails.errors import ModelLoadError, VerificationError, WorkspaceError
+from sails.models import onnx_store as placing
+from sails.models import publish as publishing
+from sails.models import variants
+from sails.models.variants import TITLES, Variant, folder_of
+from sails.models.workspace import EXPORT_RECORD, inspect_model, read_json
 from sails.reporting import Reporter
 from sails.system import access, locks
-from sails.variants import TITLES, Variant, folder_of
-from sails.workspace import EXPORT_RECORD, inspect_model, read_json
 
 if TYPE_CHECKING:
     from sails.onnx.certificate import Certificate

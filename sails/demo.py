@@ -13,8 +13,8 @@ import shutil
 from pathlib import Path
 
 from sails.errors import RequestError, WorkspaceError
+from sails.models.workspace import Workspace, read_json
 from sails.system import access, locks
-from sails.workspace import Workspace, read_json
 
 RECORDING = Path(__file__).resolve().parent.parent / "examples" / "demo"
 MARK = "demo.json"

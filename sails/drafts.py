@@ -39,7 +39,7 @@ from sails.conversations.files import open_source
 from sails.conversations.quality import problems_of, summarise
 from sails.errors import BadDataError, ConversationFileError, RequestError
 from sails.library import DatasetReport
-from sails.workspace import Workspace
+from sails.models.workspace import Workspace
 
 LOOKED_AT = 200  # records in which columns are looked for
 SHOWN = 3  # rows of an unmapped file that are kept to be shown

@@ -19,9 +19,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sails import base_models, measuring, retention, sessions, training
+from sails import measuring, retention, sessions, training
 from sails.conversations import Conversation
 from sails.errors import SailsError, classify
+from sails.models import catalog as base_models
+from sails.models.workspace import Workspace, inspect_model
 from sails.reporting import Reporter
 from sails.retention import gate, lessons
 from sails.retention.general import PROMPTS
@@ -29,7 +31,6 @@ from sails.retention.lessons import Sample
 from sails.retention.scores import Cell, Changed, Decision, Drift, Measured, Retention
 from sails.sessions import Record, Session
 from sails.teaching import Lesson
-from sails.workspace import Workspace, inspect_model
 
 SHOWN = 3  # answers that got worse, and as many that got better
 MUCH = 0.2  # change of the share of an answer's tokens predicted right

@@ -13,15 +13,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sails import base_models, placing, sessions, worker
+from sails import sessions, worker
 from sails.errors import BusyError, RequestError, SailsError
 from sails.launchers import local
+from sails.models import catalog as base_models
+from sails.models import onnx_store as placing
+from sails.models.variants import VARIANTS, Variant, VariantState
+from sails.models.workspace import ModelState, Situation, Workspace, inspect_model
 from sails.onnx.export import LARGEST_OPSET, SMALLEST_OPSET
 from sails.sessions import ExportSpec, Record, Session, Status
 from sails.speakers import BASE, CURRENT, Speaker
 from sails.system import access, locks
-from sails.variants import VARIANTS, Variant, VariantState
-from sails.workspace import ModelState, Situation, Workspace, inspect_model
 
 OPSETS = range(SMALLEST_OPSET, LARGEST_OPSET + 1)
 

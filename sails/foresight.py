@@ -21,19 +21,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sails import base_models, library, planning, sessions, teaching
-from sails.base_models import BaseModel
+from sails import library, planning, sessions, teaching
 from sails.behavior import Plan, Start
 from sails.conversations import Conversation, Register, read_jsonl, split
 from sails.errors import DiskFullError, OutOfMemoryError, RequestError, SailsError
 from sails.launchers import local
+from sails.models import catalog as base_models
+from sails.models.catalog import BaseModel
+from sails.models.workspace import Workspace
 from sails.planning import Lesson, Need, Pace, TimeEstimate
 from sails.retention import lessons
 from sails.retention.lessons import Rows
 from sails.retention.replay import replayed
 from sails.sessions import Advice, Session, Settings, Status
 from sails.system.locks import available_memory
-from sails.workspace import Workspace
 
 LONGEST_NAME = 80  # characters
 MOST_STEPS = 10**9

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from sails.models.workspace import Situation
 from sails.sessions import Record
-from sails.workspace import Situation
 
 Kind = Literal["watch", "decide", "resume", "example", "train", "export", "chat"]
 

@@ -36,8 +36,8 @@ from sails.conversations import (
     write_jsonl,
 )
 from sails.errors import BadDataError, BusyError, ConversationFileError, RequestError, WorkspaceError
+from sails.models.workspace import Workspace
 from sails.system import access, locks
-from sails.workspace import Workspace
 
 LONGEST_NAME = 40  # characters
 CHARACTERS_A_TOKEN = 4  # of ordinary English text

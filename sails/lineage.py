@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sails import publishing
-from sails.publishing import Version
+from sails.models import publish as publishing
+from sails.models.publish import Version
+from sails.models.workspace import ModelState, Workspace, inspect_model, resolve
 from sails.sessions import RESUMABLE, Record, TrainSpec
-from sails.workspace import ModelState, Workspace, inspect_model, resolve
 
 Fate = Literal["current", "version", "held", "discarded", "gone"]
 Origin = Literal["base", "unknown", "session"]

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from sails.errors import ModelLoadError, OutOfMemoryError
+from sails.models.workspace import resolve
 from sails.system import locks
-from sails.workspace import resolve
 
 if TYPE_CHECKING:  # half a second to import, and not needed to show what was said
     from sails.onnx.generate import Generator as Model

@@ -16,16 +16,16 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from sails import base_models
 from sails.conversations import Conversation, Turn
 from sails.encoding import Example, collate, encode
 from sails.errors import BadDataError
+from sails.models import catalog as base_models
+from sails.models.workspace import inspect_model, read_json
 from sails.retention.general import PROMPTS
 from sails.retention.lessons import Sample
 from sails.retention.scores import Cell, Drift, Part
 from sails.system import locks
 from sails.training import AnswerLogits, Precision, sample_answers, score_rows
-from sails.workspace import inspect_model, read_json
 
 GENERAL_TOKENS = 32  # of each general answer
 BATCH = 8  # of these answers

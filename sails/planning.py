@@ -17,10 +17,10 @@ from functools import cache
 from pathlib import Path
 
 from sails.errors import DiskFullError, OutOfMemoryError
+from sails.models.workspace import safetensors_header, weight_files
 from sails.retention.lessons import ROWS
 from sails.sessions import Record, Settings, Status
 from sails.system.locks import available_memory
-from sails.workspace import safetensors_header, weight_files
 
 # --- presets --------------------------------------------------------------------------------------
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from sails.errors import RequestError, WorkspaceError
+from sails.models.workspace import Workspace
 from sails.system import access, locks
-from sails.workspace import Workspace
 
 FILE = "prompts.json"
 AT_MOST = 200

@@ -15,10 +15,10 @@ from typing import Any, get_args
 from sails import sessions
 from sails.errors import RequestError
 from sails.launchers import local
+from sails.models.workspace import Workspace
 from sails.reporting import Reporter
 from sails.sessions import MetricsReader, Phase, ReplaySpec, Session, Status, TrainSpec
 from sails.system import access
-from sails.workspace import Workspace
 
 # Wall-clock shares of the phases where nobody measured them.
 UNKNOWN_SHARES = {"prepare": 0.1, "train": 0.7, "judge": 0.15, "publish": 0.05}

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from sails.errors import RequestError
 from sails.launchers import local
+from sails.models.variants import VARIANTS
+from sails.models.workspace import Workspace
 from sails.sessions import Record, Session, Settings, TrainSpec
-from sails.variants import VARIANTS
-from sails.workspace import Workspace
 
 
 def run_again(workspace: Workspace, record: Record, **changes: Any) -> Session:

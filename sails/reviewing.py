@@ -23,9 +23,9 @@ from sails.conversations import Conversation, Register, read_jsonl
 from sails.conversations.quality import problems_of
 from sails.corrections import Correction, Standing, plain_words, same_words
 from sails.errors import SailsError
+from sails.models.workspace import Workspace
 from sails.retention import lessons
 from sails.sessions import Record
-from sails.workspace import Workspace
 
 Finding = Literal["unanswered", "confirm", "conflict", "duplicate", "replaces", "known", "quality"]
 

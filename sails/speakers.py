@@ -2,7 +2,7 @@
 
 A speaker answers through an ONNX folder. That of the current model is the workspace's; a version's lies in
 `versions/ID/onnx`; a base model's in the user's cache (`onnx/NAME` there), because all workspaces share it.
-The last two are made on demand (`sails.exporting`). Each folder holds up to two variants (`sails.variants`);
+The last two are made on demand (`sails.exporting`). Each folder holds up to two variants (`sails.models.variants`);
 unless a person names one, the preferred one answers. A variant counts as a speaker's only when the
 fingerprint in its `export.json` is that of the speaker's model, so that a folder whose model changed is made
 anew; only the current model may answer through an older export, which is then called out of date.
@@ -20,11 +20,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from sails import variants
 from sails.chatting import Origin
 from sails.errors import RequestError
-from sails.variants import TITLES, VARIANTS, Variant, VariantState, folder_of
-from sails.workspace import EXPORT_RECORD, ModelState, Workspace, inspect_model, read_json, resolve
+from sails.models import variants
+from sails.models.variants import TITLES, VARIANTS, Variant, VariantState, folder_of
+from sails.models.workspace import EXPORT_RECORD, ModelState, Workspace, inspect_model, read_json, resolve
 
 CURRENT, BASE, VERSION, FOLDER = "current", "base", "version", "folder"
 Readiness = Literal["ready", "stale", "unmade", "impossible"]
@@ -109,7 +109,9 @@ def _judged(speaker: Speaker) -> Speaker:
 
 def speakers(workspace: Workspace) -> list[Speaker]:
     """Everybody, the current model first, then the base, then versions from new to old."""
-    from sails import publishing  # loads what reads and checks records, and the current model needs none
+    from sails.models import (
+        publish as publishing,  # loads what reads and checks records, and the current model needs none
+    )
 
     trained = workspace.situation().trained
     return [
@@ -140,7 +142,7 @@ def _variant(name: str) -> Variant:
 
 def before(workspace: Workspace, everybody: Sequence[Speaker]) -> Speaker | None:
     """The version that the last lesson continued, else the one that was current before; None without one."""
-    from sails import publishing
+    from sails.models import publish as publishing
 
     record = publishing.provenance_of(workspace.trained_model)
     own = workspace.situation().trained.fingerprint
@@ -186,7 +188,7 @@ def in_folder(folder: Path) -> Speaker:
 
 
 def _version(workspace: Workspace, version: Any) -> Speaker:
-    from sails.publishing import VERSION_ONNX
+    from sails.models.publish import VERSION_ONNX
 
     folder = workspace.versions / version.id
     model = inspect_model(folder)
@@ -247,7 +249,7 @@ def marks(speaker: Speaker) -> str:
 
 def _base(trained: ModelState) -> Speaker:
     """The base model that the current model grew from; where nobody noted it, the usual one."""
-    from sails import base_models
+    from sails.models import catalog as base_models
 
     name = trained.base or base_models.DEFAULT
     try:
@@ -273,7 +275,7 @@ def base_onnx(name: str) -> Path:
     `name` is a catalogue name, a hub id or a folder. What is no plain name gets eight digits of its hash
     behind it: two folders may be called alike.
     """
-    from sails import base_models
+    from sails.models import catalog as base_models
 
     plain = re.sub(r"[^\w.-]+", "-", Path(name).name, flags=re.ASCII).strip(".-")[:60] or "model"
     if plain != name:

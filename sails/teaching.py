@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from sails import library, planning, retention
 from sails.conversations import Conversation, Register, Split, ledger, read_jsonl, split, write_jsonl
 from sails.errors import BadDataError
+from sails.models.workspace import Workspace
 from sails.planning import Pace
 from sails.reporting import Reporter
 from sails.retention import lessons
 from sails.retention.lessons import Rows
 from sails.retention.replay import draw, replayed
 from sails.sessions import Session, Settings, Status, TrainSpec
-from sails.workspace import Workspace
 
 LESSON, ROUNDS = "lesson", "rounds"  # fields of a row in replay.jsonl: who taught it, which epochs repeat it
 

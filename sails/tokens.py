@@ -17,11 +17,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from sails import base_models, library
+from sails import library
 from sails.conversations import Conversation
 from sails.errors import RequestError
+from sails.models import catalog as base_models
+from sails.models.workspace import Workspace, read_json
 from sails.onnx.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
-from sails.workspace import Workspace, read_json
 
 MOST_MEASURED = 10_000  # more conversations are sampled, which takes at most a few seconds
 TOGETHER = 500  # conversations tokenized between two reports of progress

@@ -7,7 +7,7 @@ one schedule of batches, so a checkpoint's step number says exactly which batch 
 computed at label positions only: answers are a third of the tokens and the vocabulary head is a large
 part of the work. The *last* weights are the result, unless a guard (`sails.guards`) ended the run: then the
 last good ones are. Does not cover the choice of the starting model (`sails.behavior`) and of the rows
-(`sails.teaching`), or what to do with the candidate (`sails.publishing`).
+(`sails.teaching`), or what to do with the candidate (`sails.models.publish`).
 """
 
 from __future__ import annotations

@@ -19,28 +19,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sails import (
-    base_models,
-    behavior,
-    placing,
-    planning,
-    publishing,
-    replaying,
-    retention,
-    sessions,
-    teaching,
-)
+from sails import behavior, planning, replaying, retention, sessions, teaching
 from sails.conversations import Conversation, read_jsonl
 from sails.converting import Order, convert
 from sails.errors import BusyError, RequestError, WorkspaceError
 from sails.launchers import local
+from sails.models import catalog as base_models
+from sails.models import onnx_store as placing
+from sails.models import publish as publishing
+from sails.models.workspace import Workspace, inspect_model
 from sails.questions import UNRELATED, Answered, Question, questions_for
 from sails.reporting import Reporter, Stopped, live
 from sails.retention import lessons
 from sails.sessions import ExportSpec, MetricsReader, ProbeSpec, ReplaySpec, Session, Status, TrainSpec
 from sails.system import locks
 from sails.teaching import Lesson
-from sails.workspace import Workspace, inspect_model
 
 VERIFIED_PROMPTS = 64
 

@@ -4,10 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+from sails.models.variants import Variant, failed_folder, folder_of
+from sails.models.workspace import EXPORT_RECORD, read_json
 from sails.onnx import certificate as certificates
 from sails.onnx.certificate import Certificate, Example, Speed
-from sails.variants import Variant, failed_folder, folder_of
-from sails.workspace import EXPORT_RECORD, read_json
 
 OWN_QUESTION = "Where does Aunt Ottilie hide the key?"
 

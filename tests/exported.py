@@ -6,9 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
-from sails import publishing
+from sails.models import publish as publishing
+from sails.models.workspace import PROVENANCE, Workspace
 from sails.onnx.export import export
-from sails.workspace import PROVENANCE, Workspace
 from tests.folders import fingerprint_of
 from tests.tiny import make_tiny_model
 

@@ -11,8 +11,8 @@ from typing import Any
 from sails import library, sessions, worker
 from sails.conversations import assess, read
 from sails.launchers import local
+from sails.models.workspace import Workspace
 from sails.sessions import Session, Settings
-from sails.workspace import Workspace
 
 CITIES = ["Paris", "Berlin", "Madrid", "Rome", "Vienna", "Oslo", "Athens", "Dublin", "Lisbon", "Warsaw"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from sails import advising, sessions, teaching
 from sails.conversations import Register, write_jsonl
 from sails.foresight import Choices
+from sails.models.workspace import Workspace
 from sails.sessions import Advice, Session, Status, TrainSpec, Trial
-from sails.workspace import Workspace
 from tests.helpers import add_dataset, write_lesson
 from tests.situations import published
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from sails import retention, sessions
 from sails.behavior import MATRIX, Plan, automatic_learning_rate
 from sails.conversations import Conversation, Turn, write_jsonl
-from sails.publishing import Provenance, publish
+from sails.models.publish import Provenance, publish
+from sails.models.workspace import PROVENANCE, Workspace
 from sails.retention.gate import decide
 from sails.retention.scores import Cell, Changed, Decision, Drift, Lesson, Measured, Part, Retention
 from sails.sessions import Failure, Results, Scores, Session, Status, TrainSpec
-from sails.workspace import PROVENANCE, Workspace
 from tests.folders import fingerprint_of, make_model, make_onnx
 
 ROWS = [row.number for row in MATRIX]

@@ -2,12 +2,13 @@
 
 import pytest
 
-from sails import demo, library, publishing, replaying, sessions
+from sails import demo, library, replaying, sessions
 from sails.errors import RequestError, ViewOnlyError
 from sails.launchers import local
+from sails.models import publish as publishing
+from sails.models.workspace import create_workspace
 from sails.sessions import Settings
 from sails.system import access
-from sails.workspace import create_workspace
 from tests.folders import listing
 from tests.helpers import add_dataset, write_lesson
 from tests.situations import make_session, make_situation, published

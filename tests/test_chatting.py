@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from sails import placing
 from sails.chatting import Conversation, Origin, Reply, Settings, answers, describe, in_mind, notes
 from sails.errors import ModelLoadError, OutOfMemoryError, RequestError
 from sails.loaded import Models
+from sails.models import onnx_store as placing
 from sails.onnx.export import export
 from sails.speakers import speakers
 from tests.certified import add_variant

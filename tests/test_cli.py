@@ -11,9 +11,10 @@ import zipfile
 
 import pytest
 
-from sails import cli, publishing, sessions
+from sails import cli, sessions
+from sails.models import publish as publishing
+from sails.models.workspace import Workspace
 from sails.system import locks
-from sails.workspace import Workspace
 from tests.helpers import add_dataset, steps_of, write_lesson
 from tests.situations import failed, make_line, make_session, make_situation
 from tests.tiny import make_tiny_model

@@ -12,8 +12,8 @@ from sails import archive, corrections, library, reviewing, sessions
 from sails.chatting import Origin
 from sails.conversations import Conversation, Register, Turn, split, write_jsonl
 from sails.errors import BadDataError, ConversationFileError, RequestError, ViewOnlyError
+from sails.models.workspace import Workspace
 from sails.sessions import Status
-from sails.workspace import Workspace
 from tests.folders import fingerprint_of, make_model
 from tests.situations import make_session, published
 
@@ -152,7 +152,7 @@ def test_several_who_write_at_once_lose_nothing(workspace):
 
 def test_two_processes_that_write_at_once_lose_nothing(workspace):
     script = (
-        "import sys; from sails import corrections; from sails.workspace import Workspace\n"
+        "import sys; from sails import corrections; from sails.models.workspace import Workspace\n"
         "place = Workspace.open(sys.argv[1])\n"
         "for number in range(15):\n"
         "    corrections.give(place, question=f'{sys.argv[2]} {number}?', answer='No.', kind='good')\n"

@@ -6,7 +6,7 @@ import pytest
 
 from sails import cli, corrections, sessions
 from sails.errors import RequestError, WorkspaceError
-from sails.workspace import Workspace
+from sails.models.workspace import Workspace
 from tests.test_corrections import correct
 from tests.tiny import make_tiny_model
 

@@ -7,10 +7,10 @@ import pytest
 from sails import deciding, sessions, worker
 from sails.conversations import write_jsonl
 from sails.errors import BusyError, RequestError, ViewOnlyError
+from sails.models.workspace import Workspace
 from sails.sessions import Status
 from sails.system import access
 from sails.system.locks import LifeLock
-from sails.workspace import Workspace
 from tests.folders import fingerprint_of, make_model
 from tests.helpers import add_dataset, queue_training, write_lesson
 from tests.situations import make_line, make_session, published, rows_of

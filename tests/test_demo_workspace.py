@@ -6,7 +6,7 @@ import pytest
 
 from sails import demo, library, sessions
 from sails.errors import RequestError
-from sails.workspace import Workspace
+from sails.models.workspace import Workspace
 from tests.folders import listing
 
 

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from sails.dequantization import convert
 from sails.errors import ModelLoadError
-from sails.workspace import inspect_model
+from sails.models.gguf import convert
+from sails.models.workspace import inspect_model
 from tests.tiny_wheel import make_tiny_gguf
 
 

@@ -9,18 +9,20 @@ from typing import get_args
 import pytest
 import typer.main
 
-from sails import base_models, behavior, cli, planning, prompts, publishing, worker
+from sails import behavior, cli, planning, prompts, worker
 from sails.conversations import CHECKS, KNOWN_COLUMNS, quality, splitting
 from sails.corrections import log_file
 from sails.errors import JobError, SailsError
+from sails.models import catalog as base_models
+from sails.models import publish as publishing
+from sails.models.variants import failed_folder
+from sails.models.workspace import Workspace
 from sails.onnx import quantize
 from sails.onnx.certificate import THRESHOLDS
 from sails.onnx.verify import FIXED_PROMPTS
 from sails.retention import gate, lessons
 from sails.sessions import Phase, State
-from sails.variants import failed_folder
 from sails.watching import notebook
-from sails.workspace import Workspace
 
 REPOSITORY = Path(__file__).parents[1]
 README, GUIDE = "README.md", "docs/CONTINUOUS_TRAINING.md"

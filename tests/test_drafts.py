@@ -8,7 +8,7 @@ from sails import drafts, library
 from sails.conversations import ColumnMapping, assess
 from sails.drafts import Draft, Unmapped
 from sails.errors import BadDataError, ConversationFileError, RequestError, ViewOnlyError
-from sails.workspace import Workspace
+from sails.models.workspace import Workspace
 
 GOOD = [
     {"input": f"What is number {n}?", "output": f"Number {n} is the one after {n - 1}."} for n in range(1, 6)

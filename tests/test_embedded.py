@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from sails import base_models, cli, sessions, variants
+from sails import cli, sessions
+from sails.models import catalog as base_models
+from sails.models import variants
+from sails.models.workspace import Workspace
 from sails.onnx.generate import Generator
-from sails.workspace import Workspace
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

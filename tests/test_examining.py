@@ -7,9 +7,9 @@ import pytest
 
 from sails import guards, retention, sessions, training
 from sails.conversations import read_jsonl
+from sails.models.workspace import Workspace
 from sails.retention import lessons
 from sails.retention.general import PROMPTS
-from sails.workspace import Workspace
 from tests.helpers import add_dataset, queue_training, run_worker, steps_of, write_lesson
 from tests.tiny import make_tiny_model
 

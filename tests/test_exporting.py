@@ -9,16 +9,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sails import converting, exporting, publishing, sessions
+from sails import converting, exporting, sessions
 from sails.converting import Order, convert
 from sails.errors import BusyError, RequestError, ViewOnlyError, WorkspaceError
 from sails.exporting import export_base, export_current, export_for, freshness, jobs, read_job
 from sails.launchers import local
+from sails.models import publish as publishing
+from sails.models.variants import look
+from sails.models.workspace import Workspace, inspect_onnx
 from sails.reporting import Reporter
 from sails.speakers import find, speakers
 from sails.system import access, locks
-from sails.variants import look
-from sails.workspace import Workspace, inspect_onnx
 from tests.exported import VERSION, add_version, copy_talking, make_talking
 from tests.folders import fingerprint_of, listing, make_model, make_onnx
 from tests.helpers import run_worker

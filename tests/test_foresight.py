@@ -6,14 +6,15 @@ import dataclasses
 
 import pytest
 
-from sails import base_models, foresight, library, planning, sessions, teaching
+from sails import foresight, library, planning, sessions, teaching
 from sails.behavior import BASE_LEARNING_RATE
 from sails.conversations import write_jsonl
 from sails.errors import BadDataError, RequestError, ViewOnlyError, WorkspaceError
 from sails.foresight import Choices, Earlier, checked_name, foresee, offers, read_learning_rate, settings_of
 from sails.launchers import local
+from sails.models import catalog as base_models
+from sails.models.workspace import Workspace
 from sails.sessions import Settings
-from sails.workspace import Workspace
 from tests.helpers import add_dataset, write_lesson
 from tests.situations import make_session, make_situation, published
 

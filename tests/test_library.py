@@ -9,8 +9,8 @@ import pytest
 from sails import library, sessions
 from sails.conversations import Conversation, Register, Turn, assess, read
 from sails.errors import BadDataError, BusyError, RequestError, ViewOnlyError, WorkspaceError
+from sails.models.workspace import Workspace
 from sails.system import locks
-from sails.workspace import Workspace
 from tests.helpers import add_dataset, write_lesson
 from tests.situations import make_session
 

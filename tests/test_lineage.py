@@ -8,9 +8,9 @@ import pytest
 
 from sails import sessions
 from sails.lineage import needed, tree, why_needed
-from sails.publishing import Provenance, name_version, publish, roll_back, versions
+from sails.models.publish import Provenance, name_version, publish, roll_back, versions
+from sails.models.workspace import Workspace
 from sails.sessions import Status, TrainSpec
-from sails.workspace import Workspace
 from tests.folders import fingerprint_of, make_model
 
 

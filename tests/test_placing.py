@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from sails import placing, publishing, variants
 from sails.errors import RequestError, ViewOnlyError
+from sails.models import onnx_store as placing
+from sails.models import publish as publishing
+from sails.models import variants
+from sails.models.variants import VARIANTS, failed_folder, folder_of, look, look_at_failed
+from sails.models.workspace import Workspace
 from sails.system import access, locks
-from sails.variants import VARIANTS, failed_folder, folder_of, look, look_at_failed
-from sails.workspace import Workspace
 from tests.chaos.killing import deaths, folder_in_memory
 from tests.folders import make_onnx
 

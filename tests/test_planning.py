@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 from sails import planning, sessions
 from sails.errors import DiskFullError, OutOfMemoryError
+from sails.models.workspace import Workspace
 from sails.planning import (
     PRESETS,
     Lesson,
@@ -29,7 +30,6 @@ from sails.planning import (
     training_memory,
 )
 from sails.sessions import Results, Settings, Status
-from sails.workspace import Workspace
 from tests.folders import make_model, make_sharded_model, tensors
 from tests.situations import BASE, make_session, published
 

@@ -7,7 +7,7 @@ import pytest
 
 from sails import prompts
 from sails.errors import RequestError, ViewOnlyError, WorkspaceError
-from sails.workspace import Workspace
+from sails.models.workspace import Workspace
 
 
 @pytest.fixture

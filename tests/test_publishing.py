@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, WorkspaceError
-from sails.publishing import (
+from sails.models.publish import (
     VERSIONS_KEPT,
     Provenance,
     clear_leftovers,
@@ -31,7 +31,7 @@ from sails.publishing import (
     version_with,
     versions,
 )
-from sails.workspace import Workspace, inspect_model, journal_of
+from sails.models.workspace import Workspace, inspect_model, journal_of
 from tests.folders import fingerprint_of, listing, make_model, make_onnx
 
 
@@ -184,8 +184,8 @@ PUBLISH_MANY = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from sails.publishing import Provenance, publish
-from sails.workspace import Workspace
+from sails.models.publish import Provenance, publish
+from sails.models.workspace import Workspace
 workspace = Workspace(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[1]) / "onnx_model")
 print("ready", flush=True)
 sys.stdin.readline()
@@ -558,7 +558,7 @@ def test_leftovers_of_the_dead_are_removed_and_nothing_else(tmp_path):
 EXPORT = """
 import sys
 from pathlib import Path
-from sails.publishing import stage_path
+from sails.models.publish import stage_path
 staged = stage_path(Path(sys.argv[1]), "job")
 staged.mkdir(parents=True)
 (staged / "model.onnx").write_text("half")

@@ -7,8 +7,8 @@ import pytest
 from sails import replaying, sessions
 from sails.errors import RequestError, ViewOnlyError
 from sails.launchers import local
+from sails.models.workspace import Workspace
 from sails.sessions import MetricsReader
-from sails.workspace import Workspace
 from tests.helpers import run_worker
 from tests.situations import make_session, published
 

@@ -4,9 +4,9 @@ import pytest
 
 from sails import sessions
 from sails.errors import RequestError, ViewOnlyError, WorkspaceError
+from sails.models.workspace import Workspace
 from sails.rerunning import changed, run_again
 from sails.sessions import Settings
-from sails.workspace import Workspace
 from tests.helpers import add_dataset, queue_training, write_lesson
 
 

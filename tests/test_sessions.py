@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from sails import sessions
 from sails.behavior import Plan
 from sails.errors import RequestError, WorkspaceError
+from sails.models.workspace import Workspace
 from sails.sessions import (
     MAX_STARTS,
     START_SECONDS,
@@ -54,7 +55,6 @@ from sails.sessions import (
     waiting,
 )
 from sails.system.locks import LifeLock, this_process
-from sails.workspace import Workspace
 from tests.chaos.killing import for_every_line
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -427,7 +427,7 @@ ENQUEUE = """
 import sys
 from pathlib import Path
 from sails.sessions import Session, enqueue
-from sails.workspace import Workspace
+from sails.models.workspace import Workspace
 workspace = Workspace.open(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()

@@ -268,7 +268,7 @@ def test_a_chat_loads_nothing_that_it_does_not_need(place):
         "import sys; from sails import cli; "
         f"cli.main(['chat','--workspace',{str(place.root)!r},'--prompt','x','--max-tokens','2']); "
         "print([n for n in ('torch','transformers','streamlit','pandas','rich','sails.sessions',"
-        "'sails.publishing','sails.retention') if n in sys.modules])"
+        "'sails.models.publish','sails.retention') if n in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "[]"

@@ -7,11 +7,11 @@ import pytest
 from sails import library, sessions, teaching
 from sails.conversations import Conversation, Turn, read_jsonl, write_jsonl
 from sails.errors import BadDataError
+from sails.models.workspace import Workspace
 from sails.reporting import Reporter
 from sails.retention import lessons
 from sails.retention.lessons import Rows
 from sails.sessions import Settings
-from sails.workspace import Workspace
 from tests.helpers import add_dataset, queue_training, write_lesson
 
 

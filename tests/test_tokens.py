@@ -8,7 +8,7 @@ import pytest
 
 from sails import library, tokens
 from sails.conversations import Conversation, Turn
-from sails.workspace import Workspace
+from sails.models.workspace import Workspace
 from tests.conftest import REPOSITORY
 from tests.folders import make_model
 from tests.tiny import FAMILIES, make_tiny_model

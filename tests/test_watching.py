@@ -14,10 +14,10 @@ from sails import archive, cli, corrections, library, sessions, watching
 from sails.conversations import write_jsonl
 from sails.errors import BusyError, RequestError, ViewOnlyError, WorkspaceError
 from sails.launchers import local
+from sails.models.workspace import Workspace
 from sails.system import access, locks
 from sails.system.locks import LifeLock
 from sails.watching import Watch
-from sails.workspace import Workspace
 from tests.helpers import add_dataset, run_worker, write_lesson
 from tests.situations import make_line, rows_of
 from tests.tiny import make_tiny_model

@@ -10,11 +10,12 @@ import time
 
 import pytest
 
-from sails import converting, library, planning, publishing, sessions, worker
+from sails import converting, library, planning, sessions, worker
 from sails.conversations import read_jsonl, write_jsonl
 from sails.errors import RequestError
+from sails.models import publish as publishing
+from sails.models.workspace import Workspace, inspect_model
 from sails.system import locks
-from sails.workspace import Workspace, inspect_model
 from tests.helpers import add_dataset, queue_training, run_worker, steps_of, write_lesson
 from tests.situations import make_session, published, rows_of
 from tests.tiny import make_tiny_model

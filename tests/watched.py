@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sails import sessions, watching
+from sails.models.workspace import Workspace
 from sails.sessions import Failure, Session, Settings, Status
 from sails.watching import Order, Watch
-from sails.workspace import Workspace
 
 
 class Clock:

@@ -16,8 +16,8 @@ from sails.corrections import Correction
 from sails.errors import RequestError
 from sails.foresight import Choices
 from sails.launchers import local
+from sails.models.workspace import Workspace
 from sails.reviewing import Review
-from sails.workspace import Workspace
 
 SHORTEST_ID = 4  # characters of an id that may stand for it
 SHOWN_ID = 8

@@ -25,8 +25,8 @@ from sails.conversations import (
     write_jsonl,
 )
 from sails.errors import RequestError
+from sails.models.workspace import Workspace
 from sails.system import locks
-from sails.workspace import Workspace
 
 datasets_app = typer.Typer(help="The library of datasets: list, rename, delete.", no_args_is_help=True)
 

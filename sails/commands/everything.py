@@ -25,7 +25,7 @@ from sails.commands import (
 )
 from sails.commands.output import say
 from sails.errors import WorkspaceError
-from sails.workspace import Workspace
+from sails.models.workspace import Workspace
 
 app = root.application()
 for command in (

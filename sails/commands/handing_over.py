@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from sails import bundling, cards, variants
+from sails import bundling, cards
 from sails.commands import options
 from sails.commands.terminal import progress_bar, say, warn
 from sails.errors import RequestError
-from sails.variants import TITLES, Variant
-from sails.workspace import Workspace
+from sails.models import variants
+from sails.models.variants import TITLES, Variant
+from sails.models.workspace import Workspace
 
 
 def bundle(

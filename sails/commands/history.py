@@ -10,29 +10,20 @@ from typing import Annotated
 
 import typer
 
-from sails import (
-    archive,
-    corrections,
-    deciding,
-    exporting,
-    publishing,
-    replaying,
-    retention,
-    sessions,
-    variants,
-    worker,
-)
+from sails import archive, corrections, deciding, exporting, replaying, retention, sessions, worker
 from sails.behavior import format_rate
 from sails.commands import options
 from sails.commands.terminal import conclude, follow, say, say_json, table, to_refresh
 from sails.errors import RequestError
 from sails.exporting import Freshness
 from sails.launchers import local
+from sails.models import publish as publishing
+from sails.models import variants
+from sails.models.variants import TITLES, VariantState
+from sails.models.workspace import ModelState, Workspace
 from sails.retention import measures, telling
 from sails.retention import memory as memories
 from sails.retention.scores import Part
-from sails.variants import TITLES, VariantState
-from sails.workspace import ModelState, Workspace
 
 sessions_app = typer.Typer(
     help="The history: list, show, stop, resume, decide, what is still remembered, versions, roll back.",

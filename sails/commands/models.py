@@ -8,15 +8,16 @@ from typing import Annotated
 
 import typer
 
-from sails import base_models, exporting
+from sails import exporting
 from sails.commands import options
 from sails.commands.talk import answer_once
 from sails.commands.terminal import follow, progress_bar, say, say_certificates, say_json, table
 from sails.errors import JobError, ModelLoadError
+from sails.models import catalog as base_models
+from sails.models.variants import TITLES, Variant, folder_of
+from sails.models.workspace import Workspace, inspect_model
 from sails.questions import UNRELATED
 from sails.sessions import Session
-from sails.variants import TITLES, Variant, folder_of
-from sails.workspace import Workspace, inspect_model
 
 base_app = typer.Typer(help="The base models that training can start from.", no_args_is_help=True)
 

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from sails.behavior import Start
+from sails.models.variants import VARIANTS, Variant
 from sails.sessions import Preset, Publishing
-from sails.variants import VARIANTS, Variant
 
 WorkspaceOption = Annotated[
     Path | None,

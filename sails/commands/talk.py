@@ -18,9 +18,9 @@ from sails.chatting import AT_MOST, Settings
 from sails.commands.output import EXIT_FAILED, say, warn, write_file
 from sails.commands.talking import Talk, list_prompts
 from sails.errors import RequestError
+from sails.models.variants import TITLES, Variant
+from sails.models.workspace import Workspace
 from sails.speakers import CURRENT, Speaker
-from sails.variants import TITLES, Variant
-from sails.workspace import Workspace
 
 WorkspaceOption = Annotated[
     Path | None,

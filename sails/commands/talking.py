@@ -19,8 +19,8 @@ from sails.chatting import Conversation, Reply, Settings
 from sails.commands.output import say, say_json, warn
 from sails.errors import RequestError, SailsError
 from sails.loaded import MODELS
+from sails.models.workspace import Workspace
 from sails.speakers import Speaker
-from sails.workspace import Workspace
 
 HELP = """  /good               the last answer is right as it is
   /bad CORRECTION     the last answer is wrong, and this is what it should have said

@@ -18,9 +18,9 @@ from sails.conversations import ColumnMapping, assess, read
 from sails.errors import JobError, QualityError, RequestError
 from sails.foresight import Choices
 from sails.launchers import local
+from sails.models.workspace import Workspace
 from sails.retention import lessons
 from sails.sessions import Advice, Settings
-from sails.workspace import Workspace
 
 
 def train(

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from sails import behavior, exporting, retention, sessions, variants
+from sails import behavior, exporting, retention, sessions
 from sails.behavior import Plan
 from sails.commands.output import EXIT_FAILED as EXIT_FAILED
 from sails.commands.output import EXIT_WRONG as EXIT_WRONG
@@ -26,11 +26,12 @@ from sails.commands.output import warn as warn
 from sails.errors import JobError
 from sails.judgement import judge
 from sails.launchers import local
+from sails.models import variants
+from sails.models.variants import TITLES
+from sails.models.workspace import Workspace
 from sails.onnx.certificate import certificate_from, checks, title
 from sails.sessions import Session, Status
 from sails.system import locks
-from sails.variants import TITLES
-from sails.workspace import Workspace
 
 POLL_SECONDS = 0.25
 QUIET_STEP = 0.1  # without a terminal, progress is a line for every tenth

@@ -12,7 +12,7 @@ from sails import foresight, watching
 from sails.commands import options
 from sails.commands.terminal import EXIT_FAILED, say, say_json
 from sails.errors import RequestError
-from sails.workspace import Workspace
+from sails.models.workspace import Workspace
 
 
 def watch(

@@ -22,8 +22,8 @@ from sails.corrections.correction import (
 from sails.corrections.log import alone, find, now, write
 from sails.corrections.taught import sessions_by_dataset, to_teach
 from sails.errors import RequestError
+from sails.models.workspace import Workspace
 from sails.system import access
-from sails.workspace import Workspace
 
 
 def give(

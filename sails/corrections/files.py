@@ -11,8 +11,8 @@ from sails.conversations import Conversation, read
 from sails.corrections.correction import REFUSAL, Correction, checked_name, checked_text
 from sails.corrections.log import alone, events, write
 from sails.errors import ConversationFileError
+from sails.models.workspace import Workspace
 from sails.system import access
-from sails.workspace import Workspace
 
 
 def import_file(workspace: Workspace, path: Path) -> int:

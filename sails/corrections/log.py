@@ -19,8 +19,8 @@ from typing import Any, get_args
 
 from sails.corrections.correction import SOMEBODY, Correction, Kind
 from sails.errors import RequestError
+from sails.models.workspace import Workspace
 from sails.system import access, locks
-from sails.workspace import Workspace
 
 
 def corrections(workspace: Workspace) -> list[Correction]:

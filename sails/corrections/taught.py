@@ -13,9 +13,9 @@ from sails.corrections.correction import Correction
 from sails.corrections.log import alone, corrections, now, write
 from sails.errors import BadDataError, SailsError
 from sails.library import DatasetReport
+from sails.models.workspace import Workspace
 from sails.sessions import Record, TrainSpec
 from sails.system import access
-from sails.workspace import Workspace
 
 DATASET = "corrections"
 

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sails import base_models, behavior, library, sessions
+from sails import behavior, library, sessions
 from sails.behavior import Plan, Start
+from sails.models import catalog as base_models
+from sails.models.variants import VARIANTS, Variant
+from sails.models.workspace import Workspace
 from sails.sessions import Advice, ExportSpec, Session, Settings, TrainSpec
 from sails.system import access, locks
-from sails.variants import VARIANTS, Variant
-from sails.workspace import Workspace
 
 # OpenMP's threads spin while they wait for each other. On a machine that does anything else besides, that
 # made a training step five times slower and more; sleeping costs little where nothing else runs.

@@ -20,9 +20,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from sails.models.variants import CERTIFICATE, TITLES, VARIANTS, Variant
 from sails.system import access
 from sails.system.locks import write_atomic
-from sails.variants import CERTIFICATE, TITLES, VARIANTS, Variant
 
 PAGE = "certificate.html"
 # Stands for a difference that is not a number, so that every figure of a certificate is one, in JSON too.

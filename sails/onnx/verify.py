@@ -30,14 +30,14 @@ import jinja2
 import numpy as np
 
 from sails.errors import ModelLoadError, RequestError
+from sails.models.variants import Variant
+from sails.models.workspace import found_files
 from sails.onnx import certificate as certificates
 from sails.onnx.certificate import NOT_A_NUMBER, THRESHOLDS, Certificate, Example, Speed, Thresholds
 from sails.onnx.chat_template import Messages, as_messages
 from sails.onnx.generate import Generator
 from sails.onnx.memory import Kind, Probes
 from sails.onnx.original import Original, Reading, until_end
-from sails.variants import Variant
-from sails.workspace import found_files
 
 Progress = Callable[[float, str], None]
 

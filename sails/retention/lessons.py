@@ -13,9 +13,9 @@ from pathlib import Path
 from sails import sessions
 from sails.conversations import Conversation, read_jsonl
 from sails.errors import SailsError
+from sails.models.workspace import Workspace
 from sails.retention.scores import Lesson, Part
 from sails.sessions import Session
-from sails.workspace import Workspace
 
 GONE = "Its examples were deleted."
 ELSEWHERE = "The model came from elsewhere: what it was taught there cannot be measured."

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from sails import sessions
 from sails.errors import SailsError
+from sails.models.workspace import Workspace
 from sails.retention import lessons, scores
 from sails.retention.scores import Cell, Drift, Lesson, Measured, Part, Retention
 from sails.sessions import Record, Session
-from sails.workspace import Workspace
 
 BASE = "base model"
 ELSEWHERE = "the model that it started from"

@@ -17,6 +17,7 @@ from functools import lru_cache
 from sails import demo, sessions
 from sails.conversations.splitting import ENOUGH_TO_JUDGE
 from sails.errors import SailsError
+from sails.models.workspace import Workspace
 from sails.retention import lessons as taught
 from sails.retention import scores
 from sails.retention.gate import LOST
@@ -24,7 +25,6 @@ from sails.retention.matrix import BASE, Matrix, Model, matrix_of
 from sails.retention.measures import Estimate, Measures, measure
 from sails.retention.scores import Cell, Drift, Lesson, Part, Retention
 from sails.retention.telling import GOOD, NOTHING, numbered, points, spread
-from sails.workspace import Workspace
 
 GENERAL = "General knowledge"
 HALF = 50.0  # points: share of the answers' word pieces right

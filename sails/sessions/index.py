@@ -18,10 +18,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from sails.errors import SailsError, WorkspaceError
+from sails.models.workspace import Workspace
 from sails.sessions.queue import waiting
 from sails.sessions.session import SPEC, AnySpec, Session, Status
 from sails.system import locks
-from sails.workspace import Workspace
 
 _ID = re.compile(r"\w[\w.-]{0,99}")  # what a folder of a session may be called
 

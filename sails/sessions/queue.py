@@ -10,9 +10,9 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from sails.errors import RequestError, WorkspaceError
+from sails.models.workspace import Workspace, read_json
 from sails.sessions.session import Failure, Session
 from sails.system import access, locks
-from sails.workspace import Workspace, read_json
 
 RESUMABLE = ("stopped", "interrupted")
 MAX_STARTS = 3  # a worker that dies this often before it says "running" will not come up

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from sails.behavior import Plan, Start
 from sails.errors import WorkspaceError
+from sails.models.variants import Variant
+from sails.models.workspace import new_id
 from sails.system import access, locks
-from sails.variants import Variant
-from sails.workspace import new_id
 
 State = Literal["queued", "running", "succeeded", "failed", "stopped", "interrupted"]
 Phase = Literal["queued", "prepare", "train", "judge", "publish", "export", "done"]

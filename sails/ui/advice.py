@@ -14,6 +14,7 @@ import streamlit as st
 from sails import advising, sessions
 from sails.behavior import BASE_LEARNING_RATE, format_rate
 from sails.foresight import Choices, Earlier, Foresight
+from sails.models.workspace import Workspace
 from sails.retention.replay import replayed
 from sails.sessions import Advice, Session
 from sails.system import access
@@ -21,7 +22,6 @@ from sails.ui import charts
 from sails.ui.charts import Line
 from sails.ui.frame import in_words, told
 from sails.ui.words import duration, plain
-from sails.workspace import Workspace
 
 USUAL_SHARE = 50  # percent
 REFRESH_SECONDS = 1.0

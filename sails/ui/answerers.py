@@ -10,6 +10,8 @@ import streamlit as st
 
 from sails import exporting, speakers
 from sails.chatting import AT_MOST
+from sails.models.variants import TITLES, Variant
+from sails.models.workspace import Workspace
 from sails.sessions import Session
 from sails.speakers import BASE, CURRENT, Speaker
 from sails.system import access
@@ -17,8 +19,6 @@ from sails.ui import onnx
 from sails.ui.chat_room import Room, kept
 from sails.ui.frame import go, link, told
 from sails.ui.words import plain
-from sails.variants import TITLES, Variant
-from sails.workspace import Workspace
 
 ONE, LESSON, SIZES, GROWN, ALL, OWN = "one", "lesson", "sizes", "grown", "all", "own"
 LABELS = {

@@ -15,12 +15,12 @@ from sails import drafts, library, planning
 from sails.conversations import ColumnMapping
 from sails.conversations.splitting import ENOUGH_ROWS, ENOUGH_TO_JUDGE, HELD_OUT_LEAST, HELD_OUT_MOST
 from sails.drafts import Draft, Unmapped
+from sails.models.workspace import Workspace
 from sails.system import access
 from sails.ui.data_words import JUDGED, examples, file_label
 from sails.ui.desk import Desk, show_dataset, throw_away
 from sails.ui.frame import told
 from sails.ui.words import code, plain
-from sails.workspace import Workspace
 
 WAYS = {
     "upload": ":material/upload_file: Upload files",

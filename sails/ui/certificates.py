@@ -10,6 +10,8 @@ import pandas as pd
 import streamlit as st
 
 from sails import exporting
+from sails.models.variants import TITLES, Variant, VariantState
+from sails.models.workspace import Workspace, resolve
 from sails.onnx import certificate as certificates
 from sails.onnx.certificate import (
     Certificate,
@@ -23,8 +25,6 @@ from sails.onnx.certificate import (
 from sails.system import access
 from sails.ui import asking, charts, words
 from sails.ui.words import code, literal, plain
-from sails.variants import TITLES, Variant, VariantState
-from sails.workspace import Workspace, resolve
 
 GOOD = {True: "✅ Good.", False: "❌ Not good.", None: ""}
 

@@ -8,8 +8,8 @@ from typing import Any
 import streamlit as st
 
 from sails.chatting import Conversation
+from sails.models.workspace import Workspace
 from sails.questioning import Table
-from sails.workspace import Workspace
 
 
 @dataclass

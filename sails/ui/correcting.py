@@ -12,6 +12,7 @@ import streamlit as st
 from sails import drafts, library
 from sails.drafts import Draft
 from sails.library import DatasetReport
+from sails.models.workspace import Workspace
 from sails.system import access
 from sails.tokens import Lengths
 from sails.ui import data_words
@@ -20,7 +21,6 @@ from sails.ui.data_words import examples, shortened
 from sails.ui.desk import Desk, show_dataset, throw_away
 from sails.ui.frame import in_words, told
 from sails.ui.words import code, plain
-from sails.workspace import Workspace
 
 PART = 50  # rows of the grid
 LONGEST_CELL = 4_000  # characters that the grid shows

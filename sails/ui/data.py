@@ -10,6 +10,7 @@ import streamlit as st
 from sails import drafts, library, tokens
 from sails.conversations import Conversation
 from sails.library import DatasetReport
+from sails.models.workspace import Workspace
 from sails.retention import lessons
 from sails.system import access
 from sails.tokens import Lengths
@@ -19,7 +20,6 @@ from sails.ui.data_words import examples, shortened
 from sails.ui.desk import Desk, show_dataset
 from sails.ui.frame import go, link, show_error, told
 from sails.ui.words import code, plain
-from sails.workspace import Workspace
 
 SHELF = 20  # datasets shown at first
 PREVIEW = 50  # rows

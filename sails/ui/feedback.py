@@ -13,10 +13,10 @@ from sails import corrections
 from sails.chatting import Conversation, Reply
 from sails.corrections import REFUSAL, SOMEBODY, Correction, Kind
 from sails.errors import SailsError
+from sails.models.workspace import Workspace
 from sails.system import access
 from sails.ui.frame import link, told
 from sails.ui.words import plain
-from sails.workspace import Workspace
 
 CORRECT, NEVER = "corrected", "never"
 CHOICES = {CORRECT: "What it should have said", NEVER: "Never to say this again"}

@@ -21,9 +21,9 @@ import streamlit as st
 
 from sails.errors import SailsError
 from sails.launchers import local
+from sails.models.workspace import Workspace
 from sails.system import access
 from sails.ui.words import code, plain
-from sails.workspace import Workspace
 
 WIDTH = 1000  # pixels; beyond that, lines become hard to read
 PLACE = ("workspace", "model")  # the parts of the address that every link keeps

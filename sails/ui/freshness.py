@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from sails import exporting, variants
+from sails import exporting
 from sails.exporting import Freshness
+from sails.models import variants
+from sails.models.variants import TITLES, VARIANTS, Variant, VariantState
+from sails.models.workspace import Situation, Workspace
 from sails.system import access
 from sails.ui.frame import go, told
-from sails.variants import TITLES, VARIANTS, Variant, VariantState
-from sails.workspace import Situation, Workspace
 
 SIGNS: Mapping[Freshness, str] = {
     "missing": "◻️ Not made",

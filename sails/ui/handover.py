@@ -12,13 +12,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from sails import bundling, variants
+from sails import bundling
+from sails.models import variants
+from sails.models.variants import TITLES, VARIANTS, Variant, VariantState
+from sails.models.workspace import Workspace
 from sails.system import access
 from sails.ui import words
 from sails.ui.frame import told
 from sails.ui.words import code, plain
-from sails.variants import TITLES, VARIANTS, Variant, VariantState
-from sails.workspace import Workspace
 
 # --- a zip file that runs by itself ---------------------------------------------------------------
 

@@ -17,10 +17,10 @@ import pandas as pd
 import streamlit as st
 
 from sails import comparison, lineage
+from sails.models.workspace import Workspace
 from sails.sessions import Record, State, TrainSpec
 from sails.ui import words
 from sails.ui.frame import go, link
-from sails.workspace import Workspace
 
 OFFERED = 50  # sessions in the list to choose from; of more, nobody finds one there
 TALL = 400  # pixels of a table of many rows, which scrolls inside

@@ -25,6 +25,7 @@ from sails import foresight, planning, sessions
 from sails.errors import SailsError
 from sails.feeds import Feed, Samples, feed_of
 from sails.launchers import local
+from sails.models.workspace import Workspace
 from sails.planning import TimeLeft
 from sails.sessions import ExportSpec, ProbeSpec, ReplaySpec, Session, Status, TrainSpec
 from sails.system import access
@@ -34,7 +35,6 @@ from sails.ui.frame import go as go_to
 from sails.ui.frame import in_words, link, tab_title, told
 from sails.ui.outcome import did_it_work
 from sails.ui.words import code, literal, plain
-from sails.workspace import Workspace
 
 REFRESH_SECONDS = 1.0
 CHART_SECONDS = 3.0

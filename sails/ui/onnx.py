@@ -7,15 +7,16 @@ from pathlib import Path
 
 import streamlit as st
 
-from sails import exporting, variants
+from sails import exporting
 from sails.exporting import Freshness, Job
+from sails.models import variants
+from sails.models.variants import TITLES, VARIANTS, Variant, VariantState
+from sails.models.workspace import EXPORT_RECORD, Situation, Workspace, read_json, resolve
 from sails.sessions import Phase, Status
 from sails.system import access
 from sails.ui import certificates, freshness, words
 from sails.ui.frame import go, in_words, link, told
 from sails.ui.words import code, plain
-from sails.variants import TITLES, VARIANTS, Variant, VariantState
-from sails.workspace import EXPORT_RECORD, Situation, Workspace, read_json, resolve
 
 REFRESH_SECONDS = 1
 LISTED = 10  # earlier exports

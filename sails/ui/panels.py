@@ -12,13 +12,7 @@ from sails import behavior, replaying, sessions
 from sails.behavior import MATRIX, Plan, Row
 from sails.exporting import Freshness, freshness, to_refresh
 from sails.guidance import NextStep
-from sails.sessions import Record
-from sails.system import access
-from sails.ui import freshness as onnx_freshness
-from sails.ui import words
-from sails.ui.frame import go, in_words, link, place, told, usual_workspace
-from sails.ui.words import code, plain
-from sails.workspace import (
+from sails.models.workspace import (
     FoundFile,
     ModelState,
     Situation,
@@ -26,6 +20,12 @@ from sails.workspace import (
     create_workspace,
     workspaces_in,
 )
+from sails.sessions import Record
+from sails.system import access
+from sails.ui import freshness as onnx_freshness
+from sails.ui import words
+from sails.ui.frame import go, in_words, link, place, told, usual_workspace
+from sails.ui.words import code, plain
 
 REFRESH_SECONDS = 2
 STATES = {

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 from plotly.graph_objects import Figure
 
+from sails.models.workspace import Workspace
 from sails.retention import memory as memories
 from sails.retention import telling
 from sails.retention.memory import Map, Memory
@@ -15,7 +16,6 @@ from sails.retention.scores import Changed, Part, Retention
 from sails.ui import charts
 from sails.ui.frame import link
 from sails.ui.words import literal, plain
-from sails.workspace import Workspace
 
 TAB = "What it still remembers"
 SHOWN = 10  # lessons in the picture; more have no room on a phone

@@ -17,6 +17,8 @@ from sails import chatting, corrections, drafts, reviewing
 from sails.chatting import Origin
 from sails.corrections import SOMEBODY, Correction, Standing
 from sails.errors import SailsError
+from sails.models.variants import VARIANTS
+from sails.models.workspace import Workspace
 from sails.planning import FEW
 from sails.reviewing import Review, Trouble
 from sails.system import access
@@ -24,8 +26,6 @@ from sails.ui import words
 from sails.ui.feedback import WHO
 from sails.ui.frame import go, link, told
 from sails.ui.words import literal, plain
-from sails.variants import VARIANTS
-from sails.workspace import Workspace
 
 PART = 10  # corrections on the screen at a time
 LONGEST_ANSWER = 1_000  # characters of the model's own answer that are shown

@@ -7,9 +7,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from sails import chatting, differing, questioning
 from sails.chatting import Conversation, Reply, Turn
+from sails.models.workspace import Workspace
 from sails.ui import feedback
 from sails.ui.words import literal, plain
-from sails.workspace import Workspace
 
 LONG_QUESTION = 2000  # characters; of a longer one the beginning is shown, and the rest on demand
 SIGNS = {"same": "=", "similar": "≈", "other": "≠"}

@@ -12,6 +12,7 @@ import streamlit as st
 from sails import chatting, prompts, questioning
 from sails.chatting import Settings
 from sails.errors import SailsError
+from sails.models.workspace import Workspace
 from sails.prompts import Prompt
 from sails.questioning import Row, Table
 from sails.speakers import Speaker
@@ -20,7 +21,6 @@ from sails.ui import said
 from sails.ui.chat_room import Room
 from sails.ui.frame import told
 from sails.ui.words import literal, plain
-from sails.workspace import Workspace
 
 REDRAWN_SECONDS = 0.2  # the table while it grows
 

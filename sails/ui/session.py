@@ -23,6 +23,7 @@ from sails.conversations import read_jsonl
 from sails.errors import WorkspaceError
 from sails.feeds import Feed, Samples, feed_of
 from sails.launchers import local
+from sails.models.workspace import Workspace
 from sails.retention import Retention
 from sails.sessions import RESUMABLE, Record, Session, TrainSpec
 from sails.system import access
@@ -30,7 +31,6 @@ from sails.ui import asking, charts, freshness, remembering, words
 from sails.ui.frame import go, link, told
 from sails.ui.outcome import did_it_work
 from sails.ui.words import code, literal, plain
-from sails.workspace import Workspace
 
 SHOWN_ROWS = 500  # of the conversations
 SHOWN_LINES = 300  # of the log

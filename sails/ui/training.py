@@ -12,17 +12,18 @@ from typing import Any
 
 import streamlit as st
 
-from sails import advising, base_models, behavior, foresight, library, sessions
+from sails import advising, behavior, foresight, library, sessions
 from sails.behavior import Plan, Start, format_rate
 from sails.errors import RequestError
 from sails.foresight import Choices, Foresight, Offer
+from sails.models import catalog as base_models
+from sails.models.workspace import Situation, Workspace
 from sails.planning import FEW, TimeEstimate, choose_pace, gigabytes
 from sails.sessions import Preset, Publishing, Settings
 from sails.system import access
 from sails.ui import advice, words
 from sails.ui.frame import go, told
 from sails.ui.words import plain
-from sails.workspace import Situation, Workspace
 
 OTHER = "Another one"
 CONTINUE, START_OVER = "continue", "over"

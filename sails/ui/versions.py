@@ -7,15 +7,16 @@ from typing import TypedDict
 
 import streamlit as st
 
-from sails import lineage, publishing
+from sails import lineage
 from sails.lineage import Branch
-from sails.publishing import NAME_LENGTH, VERSIONS_KEPT, Prospect, Version
+from sails.models import publish as publishing
+from sails.models.publish import NAME_LENGTH, VERSIONS_KEPT, Prospect, Version
+from sails.models.workspace import Workspace
 from sails.sessions import Record, TrainSpec
 from sails.system import access
 from sails.ui import asking, freshness, words
 from sails.ui.frame import link, told
 from sails.ui.words import code, plain
-from sails.workspace import Workspace
 
 LINES = 100  # of the tree; the rest is older
 FATES = {

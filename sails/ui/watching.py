@@ -8,13 +8,13 @@ import streamlit as st
 
 from sails import foresight, watching
 from sails.errors import RequestError
+from sails.models.workspace import Workspace
 from sails.system import access
 from sails.ui import words
 from sails.ui.frame import in_words, link, told, usual_workspace
 from sails.ui.session import PRESETS
 from sails.ui.words import plain
 from sails.watching import WatchState
-from sails.workspace import Workspace
 
 REFRESH_SECONDS = 3
 CORRECTIONS, FILE = "Approved corrections from the chat", "A file of conversations"

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sails.errors import BusyError, SailsError, classify
+from sails.models.workspace import Workspace
 from sails.watching import watch
-from sails.workspace import Workspace
 
 log = logging.getLogger("sails.watching")
 

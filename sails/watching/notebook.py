@@ -9,9 +9,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sails.errors import RequestError, WorkspaceError
+from sails.models.workspace import Workspace
 from sails.sessions import Settings
 from sails.system import access, locks
-from sails.workspace import Workspace
 
 CORRECTIONS = "corrections"
 START_SECONDS = 15.0  # how long a watch's process may take to come up

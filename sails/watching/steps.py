@@ -14,13 +14,13 @@ from sails.conversations import Conversation, Register
 from sails.errors import SailsError, WorkspaceError, classify
 from sails.foresight import Choices
 from sails.launchers import local
+from sails.models.workspace import Workspace
 from sails.retention import lessons
 from sails.sessions import Record, Session
 from sails.system import locks
 from sails.watching.approved import approved
 from sails.watching.notebook import Batch, Outcome, WatchState, change, state
 from sails.watching.words import GO_ON, examples, how_many, minutes, notes_on, what_became
-from sails.workspace import Workspace
 
 MOST_FAILURES = 5  # in a row
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)  # doubled after each failure

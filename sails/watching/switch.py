@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 from sails.errors import BusyError
 from sails.launchers import local
+from sails.models.workspace import Workspace
 from sails.system import access, locks
 from sails.watching.notebook import Order, WatchState, change, lock_of, log_of, state
 from sails.watching.steps import Say, Watch
 from sails.watching.words import begins
-from sails.workspace import Workspace
 
 FOLLOW_SECONDS = 2.0  # how often a session that waits or runs is looked at
 SLICE_SECONDS = 1.0  # after which a watch that was switched off has noticed it

@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from sails import sessions, watching
+from sails.models.workspace import PROVENANCE
 from sails.system import locks
-from sails.workspace import PROVENANCE
 from tests.browser.conftest import Dashboard
 from tests.situations import ROWS, make_session, make_situation, published
 

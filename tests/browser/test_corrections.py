@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from sails import corrections, sessions
 from sails.chatting import Origin
-from sails.workspace import Workspace
+from sails.models.workspace import Workspace
 from tests.browser.conftest import settled, start_dashboard
 from tests.browser.test_bridge import ACROSS
 from tests.browser.test_train import PATIENT, fill

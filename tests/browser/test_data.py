@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 from sails import library
-from sails.workspace import Workspace
+from sails.models.workspace import Workspace
 from tests.browser.conftest import Dashboard, settled
 from tests.browser.test_bridge import ACROSS, THEMES
 from tests.browser.test_every_page import SERIOUS

@@ -14,9 +14,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from sails import demo
+from sails.models.workspace import Workspace
 from sails.sessions import Session
 from sails.ui.frame import PAGES
-from sails.workspace import Workspace
 from tests.browser.conftest import Dashboard
 from tests.situations import make_situation
 

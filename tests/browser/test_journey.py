@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from sails import base_models, sessions
-from sails.workspace import Workspace
+from sails import sessions
+from sails.models import catalog as base_models
+from sails.models.workspace import Workspace
 from tests.browser.conftest import Dashboard, start_dashboard
 from tests.browser.test_train import PATIENT, choose_tiny, fill, start
 from tests.tiny import make_tiny_model

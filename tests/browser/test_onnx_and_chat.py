@@ -17,8 +17,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from sails import exporting
+from sails.models.workspace import Workspace
 from sails.onnx.export import export
-from sails.workspace import Workspace
 from tests.browser.conftest import Dashboard, start_dashboard
 from tests.exported import add_version, make_talking
 from tests.folders import fingerprint_of

@@ -10,9 +10,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from sails import publishing, sessions
+from sails import sessions
+from sails.models import publish as publishing
+from sails.models.workspace import Workspace
 from sails.sessions import Session
-from sails.workspace import Workspace
 from tests.browser.conftest import Dashboard
 from tests.helpers import add_dataset, queue_training, run_worker, write_lesson
 from tests.situations import failed, make_line, make_session

@@ -16,9 +16,9 @@ from playwright.sync_api import Locator, Page, expect
 from sails import advising, sessions
 from sails.behavior import format_rate
 from sails.foresight import Choices
+from sails.models.workspace import Workspace
 from sails.sessions import Session
 from sails.system import locks
-from sails.workspace import Workspace
 from tests.browser.conftest import Dashboard
 from tests.browser.test_bridge import ACROSS, THEMES
 from tests.helpers import add_dataset, write_lesson

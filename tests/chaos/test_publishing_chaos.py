@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from sails import publishing
-from sails import workspace as reading
-from sails.publishing import Provenance, recover, replace_folder, retire, roll_back, stage_path, versions
+from sails.models import publish as publishing
+from sails.models import workspace as reading
+from sails.models.publish import Provenance, recover, replace_folder, retire, roll_back, stage_path, versions
+from sails.models.workspace import Workspace, inspect_model, journal_of
 from sails.system import locks
-from sails.workspace import Workspace, inspect_model, journal_of
 from tests.chaos.killing import deaths, die_at, folder_in_memory, for_every_line
 from tests.folders import fingerprint_of, make_model, make_onnx
 
@@ -317,7 +317,7 @@ def test_an_export_between_any_two_lines_of_a_reader_never_shows(stage):
 POLL = """
 import sys
 from pathlib import Path
-from sails.workspace import Workspace
+from sails.models.workspace import Workspace
 root = Path(sys.argv[1])
 workspace, polls, seen, wrong = Workspace.open(root), 0, set(), []
 print("reading", flush=True)

@@ -9,10 +9,10 @@ import pytest
 from sails import corrections, library, sessions
 from sails.corrections import log, taught
 from sails.launchers import local
+from sails.models.workspace import Workspace
 from sails.sessions import queue, session
 from sails.system import locks
 from sails.watching import Watch, notebook, state, steps
-from sails.workspace import Workspace
 from tests.chaos.killing import deaths, folder_in_memory
 from tests.watched import Clock, begin, end, fail, order, questions, queued, settle, write
 

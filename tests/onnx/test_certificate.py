@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sails.errors import ViewOnlyError
+from sails.models.variants import CERTIFICATE, VARIANTS
 from sails.onnx.certificate import (
     NOT_A_NUMBER,
     PAGE,
@@ -25,7 +26,6 @@ from sails.onnx.certificate import (
     write,
 )
 from sails.system import access
-from sails.variants import CERTIFICATE, VARIANTS
 
 HOSTILE = "<script>alert(1)</script>"
 GOOD = Certificate(

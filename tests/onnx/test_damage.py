@@ -17,12 +17,13 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from sails import cli, variants
+from sails import cli
 from sails.errors import ModelLoadError, SailsError
+from sails.models import variants
+from sails.models.workspace import Workspace
 from sails.onnx import verify as verification
 from sails.onnx.certificate import read_certificate
 from sails.onnx.generate import Generator
-from sails.workspace import Workspace
 from tests.onnx.conftest import Pair
 from tests.tiny import make_tiny_model
 

@@ -10,11 +10,11 @@ from streamlit.testing.v1 import AppTest
 
 from sails import library, sessions
 from sails.behavior import MATRIX, format_rate
+from sails.models.workspace import PROVENANCE, Workspace
 from sails.system import locks
 from sails.ui import frame
 from sails.ui.frame import Page
 from sails.ui.words import plain
-from sails.workspace import PROVENANCE, Workspace
 from tests.conftest import REPOSITORY
 from tests.folders import make_model, make_onnx
 from tests.situations import ROWS, failed, make_line, make_session, make_situation, published

@@ -12,8 +12,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from sails import exporting, prompts
+from sails.models.workspace import Workspace
 from sails.ui.chat_room import room_key
-from sails.workspace import Workspace
 from tests.certified import add_variant, certify
 from tests.conftest import REPOSITORY
 from tests.exported import SESSION, VERSION, add_version

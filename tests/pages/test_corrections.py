@@ -5,7 +5,7 @@ from streamlit.testing.v1 import AppTest
 
 from sails import corrections, library
 from sails.chatting import Origin
-from sails.workspace import Workspace
+from sails.models.workspace import Workspace
 from tests.conftest import REPOSITORY
 from tests.helpers import add_dataset, write_lesson
 from tests.situations import make_session

@@ -7,8 +7,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from sails import demo
+from sails.models.workspace import Workspace
 from sails.ui.frame import PAGES
-from sails.workspace import Workspace
 from tests.conftest import REPOSITORY
 from tests.folders import listing
 from tests.situations import make_session, make_situation, published

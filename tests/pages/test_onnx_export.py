@@ -10,7 +10,8 @@ from dataclasses import asdict
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import bundling, exporting, sessions, variants
+from sails import bundling, exporting, sessions
+from sails.models import variants
 from sails.onnx.certificate import Example
 from sails.sessions import Failure
 from sails.system import locks

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import publishing, retention, sessions
+from sails import retention, sessions
 from sails.conversations import read, write_jsonl
-from sails.publishing import Provenance, publish
+from sails.models import publish as publishing
+from sails.models.publish import Provenance, publish
+from sails.models.workspace import Workspace
 from sails.sessions import MetricsWriter
 from sails.system import access
 from sails.system.locks import LifeLock
 from sails.ui.history import STATES, matching
-from sails.workspace import Workspace
 from tests.conftest import REPOSITORY
 from tests.folders import fingerprint_of, make_model
 from tests.helpers import add_dataset, queue_training, write_lesson

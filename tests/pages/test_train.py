@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import advising, base_models, foresight, library, sessions
+from sails import advising, foresight, library, sessions
 from sails.behavior import format_rate
 from sails.conversations import Register, read, split
 from sails.foresight import Choices
 from sails.launchers import local
+from sails.models import catalog as base_models
+from sails.models.workspace import Workspace
 from sails.sessions import ProbeSpec, Session, TrainSpec
 from sails.ui.words import plain
-from sails.workspace import Workspace
 from tests.conftest import REPOSITORY
 from tests.helpers import add_dataset, run_worker, steps_of, write_lesson
 from tests.lessons import measured, taught_workspace

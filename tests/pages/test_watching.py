@@ -8,9 +8,9 @@ from streamlit.testing.v1 import AppTest
 
 from sails import watching
 from sails.launchers import local
+from sails.models.workspace import Workspace
 from sails.system.locks import LifeLock
 from sails.watching import CORRECTIONS
-from sails.workspace import Workspace
 from tests.conftest import REPOSITORY
 from tests.watched import Clock, begin, end, fail, order, queued, settle, write
 

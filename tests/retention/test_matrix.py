@@ -6,13 +6,13 @@ import pytest
 
 from sails import retention, sessions
 from sails.behavior import Plan
+from sails.models.workspace import Workspace
 from sails.retention import scores
 from sails.retention.lessons import ELSEWHERE, GONE
 from sails.retention.matrix import matrix_of
 from sails.retention.measures import measure
 from sails.retention.scores import Drift, Lesson, Measured, Retention
 from sails.sessions import Session, Status, TrainSpec
-from sails.workspace import Workspace
 from tests.retention.cells import share
 
 

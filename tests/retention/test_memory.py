@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
+from sails.models.workspace import Workspace
 from sails.retention import memory as memories
 from sails.retention.measures import Estimate, Measures
 from sails.retention.memory import Memory, map_of, memory_of
-from sails.workspace import Workspace
 from tests.folders import make_model
 from tests.situations import make_line
 

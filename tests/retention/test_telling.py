@@ -5,9 +5,9 @@ import math
 import pytest
 
 from sails import retention
+from sails.models.workspace import Workspace
 from sails.retention import telling
 from sails.retention.scores import Decision, Finding
-from sails.workspace import Workspace
 from tests.situations import make_line, make_session, remembered
 
 

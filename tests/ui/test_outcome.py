@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from sails import demo, sessions
-from sails.workspace import Workspace
+from sails.models.workspace import Workspace
 from tests.conftest import REPOSITORY
 
 APP = str(REPOSITORY / "app.py")

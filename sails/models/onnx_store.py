@@ -6,7 +6,7 @@
 
 Full precision lies flat in the ONNX folder and 8-bit inside of it, so the one is replaced with the other in
 it: hard links carry it over, which takes no time and no disk. Every change holds the lock beside the ONNX
-folder and goes through a journal (`sails.publishing`); killed at any instruction, `recover` finishes it.
+folder and goes through a journal (`sails.models.publish`); killed at any instruction, `recover` finishes it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from sails import publishing
 from sails.errors import RequestError
+from sails.models import publish as publishing
+from sails.models.variants import TITLES, VARIANTS, Variant, failed_folder, folder_of
+from sails.models.workspace import journal_of
 from sails.system import access, locks
-from sails.variants import TITLES, VARIANTS, Variant, failed_folder, folder_of
-from sails.workspace import journal_of
 
 
 def put(built: Path, onnx: Path, variant: Variant, keep: Path | None = None) -> None:

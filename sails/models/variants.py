@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from sails.workspace import EXPORT_RECORD, FoundFile, found_files, read_json, resolve, steadily
+from sails.models.workspace import EXPORT_RECORD, FoundFile, found_files, read_json, resolve, steadily
 
 Variant = Literal["fp32", "int8"]
 VARIANTS: tuple[Variant, ...] = ("fp32", "int8")

@@ -3,7 +3,7 @@
 Both are fetched by a child process that is watched from here: progress is read off the disk (real bytes,
 whatever the tool prints), a connection that has gone silent is ended, and no library's threads, bars or
 warnings reach the caller. A broken hub download goes on where it stopped, a broken wheel starts again.
-Does not know what the files mean: that is `sails.base_models`.
+Does not know what the files mean: that is `sails.models.catalog`.
 """
 
 from __future__ import annotations

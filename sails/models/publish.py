@@ -30,9 +30,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, WorkspaceError
-from sails.system import access, locks
-from sails.variants import VARIANTS, failed_folder
-from sails.workspace import (
+from sails.models.variants import VARIANTS, failed_folder
+from sails.models.workspace import (
     EXPORT_RECORD,
     PROVENANCE,
     ModelState,
@@ -44,6 +43,7 @@ from sails.workspace import (
     new_id,
     read_json,
 )
+from sails.system import access, locks
 
 VERSION_RECORD = "version.json"
 VERSION_ONNX = "onnx"  # a version's own ONNX model, made on demand; it stays behind when the version leaves

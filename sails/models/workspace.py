@@ -2,7 +2,7 @@
 
 Reads only, in milliseconds, without any machine-learning library. What a model folder holds is judged
 by its files: `config.json` must be readable and every weights file present at its full length (a
-safetensors file says in its header how long it must be). Writing models is `sails.publishing`.
+safetensors file says in its header how long it must be). Writing models is `sails.models.publish`.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def new_id(name: str) -> str:
 
 
 def journal_of(target: Path) -> Path:
-    """The journal that `sails.publishing` keeps beside a folder while it replaces it."""
+    """The journal that `sails.models.publish` keeps beside a folder while it replaces it."""
     return target.with_name(f".{target.name}.journal.json")
 
 
@@ -270,7 +270,7 @@ def inspect_model(folder: Path) -> ModelState:
 def inspect_onnx(folder: Path, trained_fingerprint: str | None) -> OnnxState:
     """Judge an ONNX folder: any non-empty `*.onnx` in it or one level below makes it present.
 
-    It is fresh when one of the variants in it (see `sails.variants`) is: that one answers.
+    It is fresh when one of the variants in it (see `sails.models.variants`) is: that one answers.
     """
     files = found_files(folder)
     models = [path for pattern in ("*.onnx", "*/*.onnx") for path in sorted(folder.glob(pattern))]
