@@ -5,10 +5,11 @@ streamlit run app.py        (or `make run`, which sets everything up first)
 
 import streamlit as st
 
-from sails import demo, library, sessions
+from sails import library, sessions
 from sails.guidance import NextStep, next_step
 from sails.launchers.local import plan_training
 from sails.models.workspace import Workspace
+from sails.sessions import demo
 from sails.ui import freshness, panels, remembering, reviewing, watching
 from sails.ui.frame import frame, go
 

@@ -24,10 +24,10 @@ from sails.errors import BusyError, RequestError, SailsError, WorkspaceError
 from sails.foresight import Choices, Foresight
 from sails.launchers import local
 from sails.models.workspace import Workspace
-from sails.reporting import Reporter
 from sails.retention import lessons
 from sails.retention.replay import replayed
 from sails.sessions import Advice, ProbeSpec, Record, Session, Settings
+from sails.sessions.reporter import Reporter
 from sails.system import access, locks
 
 MATTERS = ("replay_share", "batch_size", "max_length", "seed")  # of the settings

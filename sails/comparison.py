@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sails.behavior import describe_learning_rate, format_rate
-from sails.feeds import Feed
 from sails.planning import choose_pace
 from sails.sessions import Record, Scores, TrainSpec
+from sails.sessions.monitor import Feed
 
 MOST = 5  # sessions that can be compared; more are hard to tell apart
 NOTHING = "–"

@@ -27,7 +27,7 @@ from sails.models import publish as publishing
 from sails.models import variants
 from sails.models.variants import TITLES, Variant, folder_of
 from sails.models.workspace import EXPORT_RECORD, inspect_model, read_json
-from sails.reporting import Reporter
+from sails.sessions.reporter import Reporter
 from sails.system import access, locks
 
 if TYPE_CHECKING:

@@ -24,12 +24,12 @@ from sails.conversations import Conversation
 from sails.errors import SailsError, classify
 from sails.models import catalog as base_models
 from sails.models.workspace import Workspace, inspect_model
-from sails.reporting import Reporter
 from sails.retention import gate, lessons
 from sails.retention.general import PROMPTS
 from sails.retention.lessons import Sample
 from sails.retention.scores import Cell, Changed, Decision, Drift, Measured, Retention
 from sails.sessions import Record, Session
+from sails.sessions.reporter import Reporter
 from sails.teaching import Lesson
 
 SHOWN = 3  # answers that got worse, and as many that got better

@@ -16,8 +16,8 @@ from sails import sessions
 from sails.errors import RequestError
 from sails.launchers import local
 from sails.models.workspace import Workspace
-from sails.reporting import Reporter
 from sails.sessions import MetricsReader, Phase, ReplaySpec, Session, Status, TrainSpec
+from sails.sessions.reporter import Reporter
 from sails.system import access
 
 # Wall-clock shares of the phases where nobody measured them.

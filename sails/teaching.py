@@ -14,11 +14,11 @@ from sails.conversations import Conversation, Register, Split, ledger, read_json
 from sails.errors import BadDataError
 from sails.models.workspace import Workspace
 from sails.planning import Pace
-from sails.reporting import Reporter
 from sails.retention import lessons
 from sails.retention.lessons import Rows
 from sails.retention.replay import draw, replayed
 from sails.sessions import Session, Settings, Status, TrainSpec
+from sails.sessions.reporter import Reporter
 
 LESSON, ROUNDS = "lesson", "rounds"  # fields of a row in replay.jsonl: who taught it, which epochs repeat it
 

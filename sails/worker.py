@@ -29,9 +29,9 @@ from sails.models import onnx_store as placing
 from sails.models import publish as publishing
 from sails.models.workspace import Workspace, inspect_model
 from sails.questions import UNRELATED, Answered, Question, questions_for
-from sails.reporting import Reporter, Stopped, live
 from sails.retention import lessons
 from sails.sessions import ExportSpec, MetricsReader, ProbeSpec, ReplaySpec, Session, Status, TrainSpec
+from sails.sessions.reporter import Reporter, Stopped, live
 from sails.system import locks
 from sails.teaching import Lesson
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from sails import demo, library, replaying, sessions
+from sails import library, replaying, sessions
 from sails.errors import RequestError, ViewOnlyError
 from sails.launchers import local
 from sails.models import publish as publishing
 from sails.models.workspace import create_workspace
-from sails.sessions import Settings
+from sails.sessions import Settings, demo
 from sails.system import access
 from tests.folders import listing
 from tests.helpers import add_dataset, write_lesson

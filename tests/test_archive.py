@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sails import archive, sessions
-from sails.archive import delete, why_not_deletable, write_zip
+from sails import sessions
 from sails.errors import BusyError, RequestError, SailsError, ViewOnlyError, WorkspaceError
 from sails.models import publish as publishing
 from sails.models.publish import Provenance, publish, versions
 from sails.models.workspace import Workspace
-from sails.sessions import MetricsWriter, Status
+from sails.sessions import MetricsWriter, Status, archive
+from sails.sessions.archive import delete, why_not_deletable, write_zip
 from sails.system.locks import LifeLock
 from tests.chaos.killing import for_every_line
 from tests.folders import fingerprint_of, make_model

@@ -6,9 +6,9 @@ import pytest
 
 from sails import sessions
 from sails.comparison import NOTHING, last_answers, same_questions, scores, settings
-from sails.feeds import Feed
 from sails.models.workspace import Workspace
 from sails.sessions import Advice, MetricsWriter, Results, Scores
+from sails.sessions.monitor import Feed
 from tests.situations import make_session, published
 
 

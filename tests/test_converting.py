@@ -18,8 +18,8 @@ from sails.launchers import local
 from sails.models.variants import VARIANTS, failed_folder, folder_of, look, look_at_failed
 from sails.onnx.certificate import PAGE, read_certificate
 from sails.onnx.generate import Generator
-from sails.reporting import Reporter
 from sails.sessions import ExportSpec, Results, Status
+from sails.sessions.reporter import Reporter
 from tests.exported import copy_talking, make_talking
 from tests.folders import listing
 from tests.helpers import run_worker

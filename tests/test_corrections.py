@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sails import archive, corrections, library, reviewing, sessions
+from sails import corrections, library, reviewing, sessions
 from sails.chatting import Origin
 from sails.conversations import Conversation, Register, Turn, split, write_jsonl
 from sails.errors import BadDataError, ConversationFileError, RequestError, ViewOnlyError
 from sails.models.workspace import Workspace
-from sails.sessions import Status
+from sails.sessions import Status, archive
 from tests.folders import fingerprint_of, make_model
 from tests.situations import make_session, published
 

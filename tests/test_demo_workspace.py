@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from sails import demo, library, sessions
+from sails import library, sessions
 from sails.errors import RequestError
 from sails.models.workspace import Workspace
+from sails.sessions import demo
 from tests.folders import listing
 
 

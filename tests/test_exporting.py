@@ -17,7 +17,7 @@ from sails.launchers import local
 from sails.models import publish as publishing
 from sails.models.variants import look
 from sails.models.workspace import Workspace, inspect_onnx
-from sails.reporting import Reporter
+from sails.sessions.reporter import Reporter
 from sails.speakers import find, speakers
 from sails.system import access, locks
 from tests.exported import VERSION, add_version, copy_talking, make_talking

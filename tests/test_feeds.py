@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sails import feeds
-from sails.feeds import POINTS, Feed, feed_of
 from sails.sessions import MetricsWriter, Session
+from sails.sessions import monitor as feeds
+from sails.sessions.monitor import POINTS, Feed, feed_of
 
 
 @pytest.fixture

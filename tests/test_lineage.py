@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from sails import sessions
-from sails.lineage import needed, tree, why_needed
 from sails.models.publish import Provenance, name_version, publish, roll_back, versions
 from sails.models.workspace import Workspace
 from sails.sessions import Status, TrainSpec
+from sails.sessions.lineage import needed, tree, why_needed
 from tests.folders import fingerprint_of, make_model
 
 

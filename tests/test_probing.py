@@ -19,8 +19,8 @@ from sails.probing import (
     probe,
     spread,
 )
-from sails.reporting import Stopped
 from sails.sessions import Advice, Trial
+from sails.sessions.reporter import Stopped
 from sails.training import Precision, load_model
 from tests.tiny import make_tiny_model
 

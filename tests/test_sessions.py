@@ -45,7 +45,6 @@ from sails.sessions import (
     find,
     free_id,
     history,
-    index,
     metrics,
     next_to_start,
     record,
@@ -54,6 +53,7 @@ from sails.sessions import (
     stop,
     waiting,
 )
+from sails.sessions import history as index
 from sails.system.locks import LifeLock, this_process
 from tests.chaos.killing import for_every_line
 

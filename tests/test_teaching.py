@@ -8,10 +8,10 @@ from sails import library, sessions, teaching
 from sails.conversations import Conversation, Turn, read_jsonl, write_jsonl
 from sails.errors import BadDataError
 from sails.models.workspace import Workspace
-from sails.reporting import Reporter
 from sails.retention import lessons
 from sails.retention.lessons import Rows
 from sails.sessions import Settings
+from sails.sessions.reporter import Reporter
 from tests.helpers import add_dataset, queue_training, write_lesson
 
 

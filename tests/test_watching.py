@@ -10,11 +10,12 @@ from datetime import timedelta
 
 import pytest
 
-from sails import archive, cli, corrections, library, sessions, watching
+from sails import cli, corrections, library, sessions, watching
 from sails.conversations import write_jsonl
 from sails.errors import BusyError, RequestError, ViewOnlyError, WorkspaceError
 from sails.launchers import local
 from sails.models.workspace import Workspace
+from sails.sessions import archive
 from sails.system import access, locks
 from sails.system.locks import LifeLock
 from sails.watching import Watch

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from sails import demo
 from sails.commands import (
     corrections,
     data,
@@ -26,6 +25,7 @@ from sails.commands import (
 from sails.commands.output import say
 from sails.errors import WorkspaceError
 from sails.models.workspace import Workspace
+from sails.sessions import demo
 
 app = root.application()
 for command in (

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sails import archive, corrections, deciding, exporting, replaying, retention, sessions, worker
+from sails import corrections, deciding, exporting, replaying, retention, sessions, worker
 from sails.behavior import format_rate
 from sails.commands import options
 from sails.commands.terminal import conclude, follow, say, say_json, table, to_refresh
@@ -24,6 +24,7 @@ from sails.models.workspace import ModelState, Workspace
 from sails.retention import measures, telling
 from sails.retention import memory as memories
 from sails.retention.scores import Part
+from sails.sessions import archive
 
 sessions_app = typer.Typer(
     help="The history: list, show, stop, resume, decide, what is still remembered, versions, roll back.",

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sails import demo, sessions
+from sails import sessions
 from sails.conversations.splitting import ENOUGH_TO_JUDGE
 from sails.errors import SailsError
 from sails.models.workspace import Workspace
@@ -25,6 +25,7 @@ from sails.retention.matrix import BASE, Matrix, Model, matrix_of
 from sails.retention.measures import Estimate, Measures, measure
 from sails.retention.scores import Cell, Drift, Lesson, Part, Retention
 from sails.retention.telling import GOOD, NOTHING, numbered, points, spread
+from sails.sessions import demo
 
 GENERAL = "General knowledge"
 HALF = 50.0  # points: share of the answers' word pieces right

@@ -4,7 +4,7 @@
 export, say) have the same shapes in `jobs/ID`. Nothing here knows how a worker is started or what it does.
 """
 
-from sails.sessions.index import (
+from sails.sessions.history import (
     Record,
     active,
     ancestors,

@@ -11,9 +11,9 @@ import streamlit as st
 from sails import comparison
 from sails.comparison import Line, Question
 from sails.errors import RequestError
-from sails.feeds import Feed, feed_of
 from sails.models.workspace import Workspace
 from sails.sessions import Record
+from sails.sessions.monitor import Feed, feed_of
 from sails.ui import charts, words
 from sails.ui.frame import link
 from sails.ui.session import named

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from sails import comparison, lineage
+from sails import comparison
 from sails.models.workspace import Workspace
-from sails.sessions import Record, State, TrainSpec
+from sails.sessions import Record, State, TrainSpec, lineage
 from sails.ui import words
 from sails.ui.frame import go, link
 

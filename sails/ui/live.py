@@ -23,11 +23,11 @@ from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 
 from sails import foresight, planning, sessions
 from sails.errors import SailsError
-from sails.feeds import Feed, Samples, feed_of
 from sails.launchers import local
 from sails.models.workspace import Workspace
 from sails.planning import TimeLeft
 from sails.sessions import ExportSpec, ProbeSpec, ReplaySpec, Session, Status, TrainSpec
+from sails.sessions.monitor import Feed, Samples, feed_of
 from sails.system import access
 from sails.ui import charts, freshness, words
 from sails.ui.charts import Line

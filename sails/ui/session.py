@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from sails import archive, comparison, deciding, rerunning, retention, sessions, worker
+from sails import comparison, deciding, rerunning, retention, sessions, worker
 from sails.behavior import (
     BASE_LEARNING_RATE,
     CONTINUE_LEARNING_RATE,
@@ -21,11 +21,11 @@ from sails.behavior import (
 )
 from sails.conversations import read_jsonl
 from sails.errors import WorkspaceError
-from sails.feeds import Feed, Samples, feed_of
 from sails.launchers import local
 from sails.models.workspace import Workspace
 from sails.retention import Retention
-from sails.sessions import RESUMABLE, Record, Session, TrainSpec
+from sails.sessions import RESUMABLE, Record, Session, TrainSpec, archive
+from sails.sessions.monitor import Feed, Samples, feed_of
 from sails.system import access
 from sails.ui import asking, charts, freshness, remembering, words
 from sails.ui.frame import go, link, told

@@ -7,12 +7,11 @@ from typing import TypedDict
 
 import streamlit as st
 
-from sails import lineage
-from sails.lineage import Branch
 from sails.models import publish as publishing
 from sails.models.publish import NAME_LENGTH, VERSIONS_KEPT, Prospect, Version
 from sails.models.workspace import Workspace
-from sails.sessions import Record, TrainSpec
+from sails.sessions import Record, TrainSpec, lineage
+from sails.sessions.lineage import Branch
 from sails.system import access
 from sails.ui import asking, freshness, words
 from sails.ui.frame import link, told

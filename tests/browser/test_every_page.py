@@ -13,9 +13,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from sails import demo
 from sails.models.workspace import Workspace
-from sails.sessions import Session
+from sails.sessions import Session, demo
 from sails.ui.frame import PAGES
 from tests.browser.conftest import Dashboard
 from tests.situations import make_situation

@@ -6,8 +6,8 @@ import sys
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import demo
 from sails.models.workspace import Workspace
+from sails.sessions import demo
 from sails.ui.frame import PAGES
 from tests.conftest import REPOSITORY
 from tests.folders import listing

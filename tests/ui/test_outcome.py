@@ -5,8 +5,9 @@ import json
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import demo, sessions
+from sails import sessions
 from sails.models.workspace import Workspace
+from sails.sessions import demo
 from tests.conftest import REPOSITORY
 
 APP = str(REPOSITORY / "app.py")

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sails import lineage, sessions
+from sails import sessions
 from sails.errors import BusyError, RequestError
 from sails.models import publish as publishing
 from sails.models.workspace import Workspace
-from sails.sessions import Record, Session
+from sails.sessions import Record, Session, lineage
 from sails.system import access, locks
 
 # --- a file to keep -------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from sails.errors import RequestError, WorkspaceError
 from sails.models.workspace import Workspace, read_json
 from sails.system import access, locks
 
-RECORDING = Path(__file__).resolve().parent.parent / "examples" / "demo"
+RECORDING = Path(__file__).resolve().parents[2] / "examples" / "demo"
 MARK = "demo.json"
 PARTS = ("sessions", "datasets", "heldout")
 
