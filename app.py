@@ -5,7 +5,8 @@ streamlit run app.py        (or `make run`, which sets everything up first)
 
 import streamlit as st
 
-from sails import library, sessions
+from sails import sessions
+from sails.data import datasets as library
 from sails.guidance import NextStep, next_step
 from sails.launchers.local import plan_training
 from sails.models.workspace import Workspace

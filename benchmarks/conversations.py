@@ -130,7 +130,7 @@ class Figures:
 
 def measure(path: Path) -> Figures:
     """Seconds and peak resident memory of one file; to be called in a fresh process."""
-    from sails.conversations import Register, assess, clean, read, split
+    from sails.data import Register, assess, clean, read, split
 
     marks = [time.perf_counter()]
     reading = read(path)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from sails.conversations import Conversation, Turn
+from sails.data import Conversation, Turn
 from sails.retention import lessons
 from sails.retention.bootstrap import chance, difference, paired
 from sails.retention.gate import LOST, LOST_SLOWLY, decide

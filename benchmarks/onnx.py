@@ -36,8 +36,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from sails import library
-from sails.conversations import Conversation, assess, read
+from sails.data import Conversation, assess, read
+from sails.data import datasets as library
 from sails.launchers import local
 from sails.models import catalog as base_models
 from sails.models.variants import Variant

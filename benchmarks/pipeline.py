@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 from sails import sessions
-from sails.conversations import Conversation, read_jsonl
+from sails.data import Conversation, read_jsonl
 from sails.models.workspace import Workspace
 from sails.onnx.generate import Generator
 

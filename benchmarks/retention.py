@@ -37,9 +37,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.facts import lessons as invented_lessons
-from sails import advising, library, retention, sessions
+from sails import advising, retention, sessions
 from sails.behavior import format_rate
-from sails.conversations import Register, assess, read, split
+from sails.data import Register, assess, read, split
+from sails.data import datasets as library
 from sails.foresight import Choices
 from sails.launchers import local
 from sails.models import catalog as base_models

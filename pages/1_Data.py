@@ -7,8 +7,8 @@
 
 import streamlit as st
 
-from sails import library
-from sails.drafts import Unmapped
+from sails.data import datasets as library
+from sails.data.draft import Unmapped
 from sails.ui import bringing, correcting, data, reviewing
 from sails.ui.desk import desk, news, way_back
 from sails.ui.frame import frame, link, told

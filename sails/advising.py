@@ -18,8 +18,9 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any
 
-from sails import foresight, library, planning, sessions, teaching
-from sails.conversations import Conversation
+from sails import foresight, planning, sessions, teaching
+from sails.data import Conversation
+from sails.data import datasets as library
 from sails.errors import BusyError, RequestError, SailsError, WorkspaceError
 from sails.foresight import Choices, Foresight
 from sails.launchers import local

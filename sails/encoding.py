@@ -21,8 +21,8 @@ from typing import Any
 
 import torch
 
-from sails.conversations import Conversation
-from sails.conversations.conversation import ANSWERS, ONLY_LAST
+from sails.data import Conversation
+from sails.data.conversation import ANSWERS, ONLY_LAST
 from sails.errors import BadDataError, ModelLoadError
 from sails.onnx.generate import DEFAULT_CHAT_TEMPLATE
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sails import measuring, retention, sessions, training
-from sails.conversations import Conversation
+from sails.data import Conversation
 from sails.errors import SailsError, classify
 from sails.models import catalog as base_models
 from sails.models.workspace import Workspace, inspect_model

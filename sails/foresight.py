@@ -21,9 +21,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sails import library, planning, sessions, teaching
+from sails import planning, sessions, teaching
 from sails.behavior import Plan, Start
-from sails.conversations import Conversation, Register, read_jsonl, split
+from sails.data import Conversation, Register, read_jsonl, split
+from sails.data import datasets as library
 from sails.errors import DiskFullError, OutOfMemoryError, RequestError, SailsError
 from sails.launchers import local
 from sails.models import catalog as base_models

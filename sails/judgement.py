@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sails.behavior import BASE_LEARNING_RATE, format_rate
-from sails.conversations.splitting import ENOUGH_TO_JUDGE
+from sails.data.split import ENOUGH_TO_JUDGE
 from sails.retention import Retention, telling
 from sails.sessions import Status
 

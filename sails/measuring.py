@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from sails.conversations import Conversation, Turn
+from sails.data import Conversation, Turn
 from sails.encoding import Example, collate, encode
 from sails.errors import BadDataError
 from sails.models import catalog as base_models

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from sails.conversations import Conversation
+from sails.data import Conversation
 
 TAUGHT = 5
 LONGEST = 500  # characters of a question that is still asked

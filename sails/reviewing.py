@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Literal
 
 from sails import corrections, sessions
-from sails.conversations import Conversation, Register, read_jsonl
-from sails.conversations.quality import problems_of
 from sails.corrections import Correction, Standing, plain_words, same_words
+from sails.data import Conversation, Register, read_jsonl
+from sails.data.quality import problems_of
 from sails.errors import SailsError
 from sails.models.workspace import Workspace
 from sails.retention import lessons

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sails import library, planning, retention
-from sails.conversations import Conversation, Register, Split, ledger, read_jsonl, split, write_jsonl
+from sails import planning, retention
+from sails.data import Conversation, Register, Split, ledger, read_jsonl, split, write_jsonl
+from sails.data import datasets as library
 from sails.errors import BadDataError
 from sails.models.workspace import Workspace
 from sails.planning import Pace

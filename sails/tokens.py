@@ -17,8 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from sails import library
-from sails.conversations import Conversation
+from sails.data import Conversation
+from sails.data import datasets as library
 from sails.errors import RequestError
 from sails.models import catalog as base_models
 from sails.models.workspace import Workspace, read_json

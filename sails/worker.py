@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sails import behavior, planning, replaying, retention, sessions, teaching
-from sails.conversations import Conversation, read_jsonl
 from sails.converting import Order, convert
+from sails.data import Conversation, read_jsonl
 from sails.errors import BusyError, RequestError, WorkspaceError
 from sails.launchers import local
 from sails.models import catalog as base_models

@@ -8,8 +8,9 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from sails import library, sessions, worker
-from sails.conversations import assess, read
+from sails import sessions, worker
+from sails.data import assess, read
+from sails.data import datasets as library
 from sails.launchers import local
 from sails.models.workspace import Workspace
 from sails.sessions import Session, Settings

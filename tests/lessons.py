@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sails import advising, sessions, teaching
-from sails.conversations import Register, write_jsonl
+from sails.data import Register, write_jsonl
 from sails.foresight import Choices
 from sails.models.workspace import Workspace
 from sails.sessions import Advice, Session, Status, TrainSpec, Trial

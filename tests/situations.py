@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sails import retention, sessions
 from sails.behavior import MATRIX, Plan, automatic_learning_rate
-from sails.conversations import Conversation, Turn, write_jsonl
+from sails.data import Conversation, Turn, write_jsonl
 from sails.models.publish import Provenance, publish
 from sails.models.workspace import PROVENANCE, Workspace
 from sails.retention.gate import decide

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sails import library, replaying, sessions
+from sails import replaying, sessions
+from sails.data import datasets as library
 from sails.errors import RequestError, ViewOnlyError
 from sails.launchers import local
 from sails.models import publish as publishing

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sails import advising, cli, foresight, library, sessions
+from sails import advising, cli, foresight, sessions
 from sails.behavior import describe_learning_rate, format_rate
+from sails.data import datasets as library
 from sails.errors import BusyError, RequestError, ViewOnlyError
 from sails.foresight import Choices
 from sails.launchers import local

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sails import corrections, library, reviewing, sessions
+from sails import corrections, reviewing, sessions
 from sails.chatting import Origin
-from sails.conversations import Conversation, Register, Turn, split, write_jsonl
+from sails.data import Conversation, Register, Turn, split, write_jsonl
+from sails.data import datasets as library
 from sails.errors import BadDataError, ConversationFileError, RequestError, ViewOnlyError
 from sails.models.workspace import Workspace
 from sails.sessions import Status, archive

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sails import deciding, sessions, worker
-from sails.conversations import write_jsonl
+from sails.data import write_jsonl
 from sails.errors import BusyError, RequestError, ViewOnlyError
 from sails.models.workspace import Workspace
 from sails.sessions import Status

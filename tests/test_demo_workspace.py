@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from sails import library, sessions
+from sails import sessions
+from sails.data import datasets as library
 from sails.errors import RequestError
 from sails.models.workspace import Workspace
 from sails.sessions import demo

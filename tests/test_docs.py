@@ -10,8 +10,9 @@ import pytest
 import typer.main
 
 from sails import behavior, cli, planning, prompts, worker
-from sails.conversations import CHECKS, KNOWN_COLUMNS, quality, splitting
 from sails.corrections import log_file
+from sails.data import CHECKS, KNOWN_COLUMNS, quality
+from sails.data import split as splitting
 from sails.errors import JobError, SailsError
 from sails.models import catalog as base_models
 from sails.models import publish as publishing

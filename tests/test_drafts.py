@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from sails import drafts, library
-from sails.conversations import ColumnMapping, assess
-from sails.drafts import Draft, Unmapped
+from sails.data import ColumnMapping, assess
+from sails.data import datasets as library
+from sails.data import draft as drafts
+from sails.data.draft import Draft, Unmapped
 from sails.errors import BadDataError, ConversationFileError, RequestError, ViewOnlyError
 from sails.models.workspace import Workspace
 

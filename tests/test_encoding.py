@@ -5,8 +5,8 @@ import random
 import pytest
 import torch
 
-from sails.conversations import Conversation, Turn
-from sails.conversations.conversation import ANSWERS, ONLY_LAST
+from sails.data import Conversation, Turn
+from sails.data.conversation import ANSWERS, ONLY_LAST
 from sails.encoding import IGNORED, Example, collate, encode, epoch_batches, load_tokenizer, schedule
 from sails.errors import BadDataError, ModelLoadError
 from sails.onnx.generate import DEFAULT_CHAT_TEMPLATE

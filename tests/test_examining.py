@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from sails import guards, retention, sessions, training
-from sails.conversations import read_jsonl
+from sails.data import read_jsonl
 from sails.models.workspace import Workspace
 from sails.retention import lessons
 from sails.retention.general import PROMPTS

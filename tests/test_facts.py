@@ -6,7 +6,7 @@ from collections import defaultdict
 import pytest
 
 from benchmarks.facts import GROUP, QUESTIONS, THEMES, WORDS, lessons
-from sails.conversations import Conversation, Turn, assess
+from sails.data import Conversation, Turn, assess
 
 LESSONS = lessons(count=len(THEMES), facts=72, seed=1)
 FACTS = [fact for facts in LESSONS.values() for fact in facts]

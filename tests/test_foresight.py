@@ -6,9 +6,10 @@ import dataclasses
 
 import pytest
 
-from sails import foresight, library, planning, sessions, teaching
+from sails import foresight, planning, sessions, teaching
 from sails.behavior import BASE_LEARNING_RATE
-from sails.conversations import write_jsonl
+from sails.data import datasets as library
+from sails.data import write_jsonl
 from sails.errors import BadDataError, RequestError, ViewOnlyError, WorkspaceError
 from sails.foresight import Choices, Earlier, checked_name, foresee, offers, read_learning_rate, settings_of
 from sails.launchers import local

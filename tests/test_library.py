@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sails import library, sessions
-from sails.conversations import Conversation, Register, Turn, assess, read
+from sails import sessions
+from sails.data import Conversation, Register, Turn, assess, read
+from sails.data import datasets as library
 from sails.errors import BadDataError, BusyError, RequestError, ViewOnlyError, WorkspaceError
 from sails.models.workspace import Workspace
 from sails.system import locks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sails.conversations import Conversation, Turn
+from sails.data import Conversation, Turn
 from sails.encoding import Example, collate, encode, load_tokenizer
 from sails.probing import (
     GRIDS,

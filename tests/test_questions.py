@@ -2,7 +2,7 @@
 
 import pytest
 
-from sails.conversations import Conversation, Turn
+from sails.data import Conversation, Turn
 from sails.questions import LONGEST, TAUGHT, UNRELATED, questions_for, reword
 
 

@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
-from sails import library, sessions, teaching
-from sails.conversations import Conversation, Turn, read_jsonl, write_jsonl
+from sails import sessions, teaching
+from sails.data import Conversation, Turn, read_jsonl, write_jsonl
+from sails.data import datasets as library
 from sails.errors import BadDataError
 from sails.models.workspace import Workspace
 from sails.retention import lessons

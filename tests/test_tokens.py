@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from sails import library, tokens
-from sails.conversations import Conversation, Turn
+from sails import tokens
+from sails.data import Conversation, Turn
+from sails.data import datasets as library
 from sails.models.workspace import Workspace
 from tests.conftest import REPOSITORY
 from tests.folders import make_model
@@ -93,7 +94,7 @@ def test_counting_loads_neither_torch_nor_transformers(tmp_path):
     folder = make_tiny_model(tmp_path / "model")
     script = (
         "import sys; from pathlib import Path; from sails import tokens\n"
-        "from sails.conversations import Conversation, Turn\n"
+        "from sails.data import Conversation, Turn\n"
         "rows = [Conversation((Turn('user', 'Hi'), Turn('assistant', 'Hello')))]\n"
         f"assert tokens.measure(rows, Path({str(folder)!r})).counted\n"
         "print([m for m in ('torch', 'transformers', 'optimum', 'datasets') if m in sys.modules])"

@@ -48,7 +48,7 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def examples(tiny, tmp_path_factory):
-    from sails.conversations import read
+    from sails.data import read
 
     reading = read(write_lesson(tmp_path_factory.mktemp("data") / "lesson.json", rows=24))
     return encode(reading.conversations, tiny[1], 128).examples
@@ -77,7 +77,7 @@ def weights(model):
 def test_logits_at_label_positions_give_the_loss_of_the_full_model(family, tmp_path):
     folder = make_tiny_model(tmp_path, family)
     tokenizer, model = load_tokenizer(folder), load_model(folder, "cpu").eval()
-    from sails.conversations import read
+    from sails.data import read
 
     rows = read(write_lesson(tmp_path / "lesson.json", rows=6)).conversations
     batch = collate(encode(rows, tokenizer, 128).examples, tokenizer.pad_token_id)

@@ -10,8 +10,9 @@ from datetime import timedelta
 
 import pytest
 
-from sails import cli, corrections, library, sessions, watching
-from sails.conversations import write_jsonl
+from sails import cli, corrections, sessions, watching
+from sails.data import datasets as library
+from sails.data import write_jsonl
 from sails.errors import BusyError, RequestError, ViewOnlyError, WorkspaceError
 from sails.launchers import local
 from sails.models.workspace import Workspace

@@ -10,8 +10,9 @@ import time
 
 import pytest
 
-from sails import converting, library, planning, sessions, worker
-from sails.conversations import read_jsonl, write_jsonl
+from sails import converting, planning, sessions, worker
+from sails.data import datasets as library
+from sails.data import read_jsonl, write_jsonl
 from sails.errors import RequestError
 from sails.models import publish as publishing
 from sails.models.workspace import Workspace, inspect_model

@@ -11,19 +11,10 @@ from typing import Annotated
 
 import typer
 
-from sails import library
 from sails.commands import options
 from sails.commands.terminal import EXIT_FAILED, say, say_json, table
-from sails.conversations import (
-    ColumnMapping,
-    Conversation,
-    QualityReport,
-    Reading,
-    assess,
-    clean,
-    read,
-    write_jsonl,
-)
+from sails.data import ColumnMapping, Conversation, QualityReport, Reading, assess, clean, read, write_jsonl
+from sails.data import datasets as library
 from sails.errors import RequestError
 from sails.models.workspace import Workspace
 from sails.system import locks

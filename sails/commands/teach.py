@@ -8,13 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sails import advising, foresight, library
+from sails import advising, foresight
 from sails.behavior import Plan, Start, format_rate
 from sails.commands import options
 from sails.commands.data import column_mapping, say_problems, say_reading
 from sails.commands.talk import answer_once
 from sails.commands.terminal import announce, conclude, follow, say, say_certificates, table, to_refresh, warn
-from sails.conversations import ColumnMapping, assess, read
+from sails.data import ColumnMapping, assess, read
+from sails.data import datasets as library
 from sails.errors import JobError, QualityError, RequestError
 from sails.foresight import Choices
 from sails.launchers import local

@@ -8,10 +8,10 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
-from sails import library
-from sails.conversations import Conversation, Turn
-from sails.conversations.conversation import ANSWERS, ONLY_LAST
-from sails.conversations.decoding import printable
+from sails.data import Conversation, Turn
+from sails.data import datasets as library
+from sails.data.conversation import ANSWERS, ONLY_LAST
+from sails.data.formats.text_encoding import printable
 from sails.errors import RequestError
 
 Kind = Literal["good", "corrected", "never"]

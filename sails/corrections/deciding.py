@@ -8,8 +8,6 @@ from typing import get_args
 
 from sails import sessions
 from sails.chatting import Origin
-from sails.conversations import Register
-from sails.conversations.decoding import printable
 from sails.corrections.correction import (
     LONGEST_TEXT,
     REFUSAL,
@@ -21,6 +19,8 @@ from sails.corrections.correction import (
 )
 from sails.corrections.log import alone, find, now, write
 from sails.corrections.taught import sessions_by_dataset, to_teach
+from sails.data import Register
+from sails.data.formats.text_encoding import printable
 from sails.errors import RequestError
 from sails.models.workspace import Workspace
 from sails.system import access

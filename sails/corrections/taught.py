@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from sails import library, sessions
-from sails.conversations import Conversation, Register
+from sails import sessions
 from sails.corrections.correction import Correction
 from sails.corrections.log import alone, corrections, now, write
+from sails.data import Conversation, Register
+from sails.data import datasets as library
+from sails.data.datasets import DatasetReport
 from sails.errors import BadDataError, SailsError
-from sails.library import DatasetReport
 from sails.models.workspace import Workspace
 from sails.sessions import Record, TrainSpec
 from sails.system import access

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sails import behavior, library, sessions
+from sails import behavior, sessions
 from sails.behavior import Plan, Start
+from sails.data import datasets as library
 from sails.models import catalog as base_models
 from sails.models.variants import VARIANTS, Variant
 from sails.models.workspace import Workspace

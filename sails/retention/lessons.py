@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sails import sessions
-from sails.conversations import Conversation, read_jsonl
+from sails.data import Conversation, read_jsonl
 from sails.errors import SailsError
 from sails.models.workspace import Workspace
 from sails.retention.scores import Lesson, Part

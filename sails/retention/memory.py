@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from sails import sessions
-from sails.conversations.splitting import ENOUGH_TO_JUDGE
+from sails.data.split import ENOUGH_TO_JUDGE
 from sails.errors import SailsError
 from sails.models.workspace import Workspace
 from sails.retention import lessons as taught

@@ -11,10 +11,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from sails import drafts, library, planning
-from sails.conversations import ColumnMapping
-from sails.conversations.splitting import ENOUGH_ROWS, ENOUGH_TO_JUDGE, HELD_OUT_LEAST, HELD_OUT_MOST
-from sails.drafts import Draft, Unmapped
+from sails import planning
+from sails.data import ColumnMapping
+from sails.data import datasets as library
+from sails.data import draft as drafts
+from sails.data.draft import Draft, Unmapped
+from sails.data.split import ENOUGH_ROWS, ENOUGH_TO_JUDGE, HELD_OUT_LEAST, HELD_OUT_MOST
 from sails.models.workspace import Workspace
 from sails.system import access
 from sails.ui.data_words import JUDGED, examples, file_label

@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from sails import drafts, library
-from sails.drafts import Draft
-from sails.library import DatasetReport
+from sails.data import datasets as library
+from sails.data import draft as drafts
+from sails.data.datasets import DatasetReport
+from sails.data.draft import Draft
 from sails.models.workspace import Workspace
 from sails.system import access
 from sails.tokens import Lengths

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from sails import drafts, library, tokens
-from sails.conversations import Conversation
-from sails.library import DatasetReport
+from sails import tokens
+from sails.data import Conversation
+from sails.data import datasets as library
+from sails.data import draft as drafts
+from sails.data.datasets import DatasetReport
 from sails.models.workspace import Workspace
 from sails.retention import lessons
 from sails.system import access

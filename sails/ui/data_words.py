@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sails.conversations import QualityReport
-from sails.conversations.splitting import ENOUGH_ROWS, ENOUGH_TO_JUDGE
-from sails.library import DatasetReport, Novelty
+from sails.data import QualityReport
+from sails.data.datasets import DatasetReport, Novelty
+from sails.data.split import ENOUGH_ROWS, ENOUGH_TO_JUDGE
 from sails.tokens import Lengths
 from sails.ui.words import plain
 

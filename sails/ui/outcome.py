@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from sails import retention
-from sails.conversations.splitting import ENOUGH_TO_JUDGE
+from sails.data.split import ENOUGH_TO_JUDGE
 from sails.errors import SailsError
 from sails.judgement import judge
 from sails.retention import Retention

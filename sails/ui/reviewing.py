@@ -13,9 +13,10 @@ from typing import get_args
 
 import streamlit as st
 
-from sails import chatting, corrections, drafts, reviewing
+from sails import chatting, corrections, reviewing
 from sails.chatting import Origin
 from sails.corrections import SOMEBODY, Correction, Standing
+from sails.data import draft as drafts
 from sails.errors import SailsError
 from sails.models.variants import VARIANTS
 from sails.models.workspace import Workspace

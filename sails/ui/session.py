@@ -19,7 +19,7 @@ from sails.behavior import (
     describe_learning_rate,
     format_rate,
 )
-from sails.conversations import read_jsonl
+from sails.data import read_jsonl
 from sails.errors import WorkspaceError
 from sails.launchers import local
 from sails.models.workspace import Workspace

@@ -12,8 +12,9 @@ from typing import Any
 
 import streamlit as st
 
-from sails import advising, behavior, foresight, library, sessions
+from sails import advising, behavior, foresight, sessions
 from sails.behavior import Plan, Start, format_rate
+from sails.data import datasets as library
 from sails.errors import RequestError
 from sails.foresight import Choices, Foresight, Offer
 from sails.models import catalog as base_models

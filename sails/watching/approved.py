@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from sails.conversations import Conversation, Reading, assess, clean, read
+from sails.data import Conversation, Reading, assess, clean, read
 from sails.errors import ConversationFileError
 
 ACCEPTED = "accepted"

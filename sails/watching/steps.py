@@ -9,8 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from sails import corrections, foresight, library, sessions
-from sails.conversations import Conversation, Register
+from sails import corrections, foresight, sessions
+from sails.data import Conversation, Register
+from sails.data import datasets as library
 from sails.errors import SailsError, WorkspaceError, classify
 from sails.foresight import Choices
 from sails.launchers import local

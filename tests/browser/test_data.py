@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
-from sails import library
+from sails.data import datasets as library
 from sails.models.workspace import Workspace
 from tests.browser.conftest import Dashboard, settled
 from tests.browser.test_bridge import ACROSS, THEMES

@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
-from sails import corrections, library, sessions
+from sails import corrections, sessions
 from sails.corrections import log, taught
+from sails.data import datasets as library
 from sails.launchers import local
 from sails.models.workspace import Workspace
 from sails.sessions import queue, session

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sails import conversations
-from sails.conversations import Conversation, Turn, read, read_jsonl, write_jsonl
+from sails import data as conversations
+from sails.data import Conversation, Turn, read, read_jsonl, write_jsonl
 from sails.errors import ConversationFileError
 
 

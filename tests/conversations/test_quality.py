@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pytest
 
-from sails.conversations import CHECKS, Conversation, Refusal, Turn, assess, clean
+from sails.data import CHECKS, Conversation, Refusal, Turn, assess, clean
 from tests.conversations.rows import CUT_OFF, GOOD, LONG_GOOD, RUBBISH
 
 

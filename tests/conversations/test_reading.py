@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sails.conversations import ColumnMapping, Reading, Refusal, read
+from sails.data import ColumnMapping, Reading, Refusal, read
 from sails.errors import ConversationFileError
 
 PAIRS = [

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sails.conversations import Conversation, Ledger, Register, Turn, ledger, split
-from sails.conversations.splitting import ENOUGH_TO_JUDGE
+from sails.data import Conversation, Ledger, Register, Turn, ledger, split
+from sails.data.split import ENOUGH_TO_JUDGE
 
 
 def row(question: str, answer: str = "An answer.") -> Conversation:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
-from sails.conversations.workbook import first_sheet
+from sails.data.formats.xlsx import first_sheet
 
 TEXTS = st.text(max_size=20).filter(lambda text: not ILLEGAL_CHARACTERS_RE.search(text) and text[:1] != "=")
 DATES = st.datetimes(datetime.datetime(1950, 1, 1), datetime.datetime(2100, 1, 1))

@@ -8,8 +8,9 @@ import sys
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import library, sessions
+from sails import sessions
 from sails.behavior import MATRIX, format_rate
+from sails.data import datasets as library
 from sails.models.workspace import PROVENANCE, Workspace
 from sails.system import locks
 from sails.ui import frame

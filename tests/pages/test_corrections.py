@@ -3,8 +3,9 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import corrections, library
+from sails import corrections
 from sails.chatting import Origin
+from sails.data import datasets as library
 from sails.models.workspace import Workspace
 from tests.conftest import REPOSITORY
 from tests.helpers import add_dataset, write_lesson

@@ -10,8 +10,9 @@ import sys
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import library, sessions
-from sails.conversations import Register
+from sails import sessions
+from sails.data import Register
+from sails.data import datasets as library
 from sails.launchers import local
 from sails.models.workspace import Workspace
 from tests.conftest import REPOSITORY

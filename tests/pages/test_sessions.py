@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from sails import retention, sessions
-from sails.conversations import read, write_jsonl
+from sails.data import read, write_jsonl
 from sails.models import publish as publishing
 from sails.models.publish import Provenance, publish
 from sails.models.workspace import Workspace

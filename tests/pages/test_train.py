@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import advising, foresight, library, sessions
+from sails import advising, foresight, sessions
 from sails.behavior import format_rate
-from sails.conversations import Register, read, split
+from sails.data import Register, read, split
+from sails.data import datasets as library
 from sails.foresight import Choices
 from sails.launchers import local
 from sails.models import catalog as base_models

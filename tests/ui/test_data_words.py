@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sails.conversations import Conversation, Turn, assess
-from sails.conversations.files import Refusal
-from sails.library import DatasetReport, Novelty
+from sails.data import Conversation, Turn, assess
+from sails.data.datasets import DatasetReport, Novelty
+from sails.data.formats.detect import Refusal
 from sails.tokens import Lengths
 from sails.ui import data_words
 

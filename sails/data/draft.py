@@ -5,7 +5,7 @@
     report = draft.save(workspace)
 
 A draft lives in memory only, and every change gives a new one. Not here: how files are read and judged
-(`sails.conversations`).
+(`sails.data`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from sails import library
-from sails.conversations import (
+from sails.data import (
     ColumnMapping,
     Conversation,
     QualityReport,
@@ -33,12 +32,13 @@ from sails.conversations import (
     assess,
     read,
 )
-from sails.conversations.columns import chat_column, recognise
-from sails.conversations.decoding import printable
-from sails.conversations.files import open_source
-from sails.conversations.quality import problems_of, summarise
+from sails.data import datasets as library
+from sails.data.columns import chat_column, recognise
+from sails.data.datasets import DatasetReport
+from sails.data.formats.detect import open_source
+from sails.data.formats.text_encoding import printable
+from sails.data.quality import problems_of, summarise
 from sails.errors import BadDataError, ConversationFileError, RequestError
-from sails.library import DatasetReport
 from sails.models.workspace import Workspace
 
 LOOKED_AT = 200  # records in which columns are looked for

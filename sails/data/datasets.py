@@ -3,8 +3,8 @@
 The rows of a dataset never change once it is there: other rows under the same name get a new name. Only the
 name may change, and whoever asks for the old one (a session's spec, say) still finds it.
 
-Not here: how a file is read and judged (`sails.conversations`), and rows that are still being corrected
-(`sails.drafts`).
+Not here: how a file is read and judged (`sails.data`), and rows that are still being corrected
+(`sails.data.draft`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from sails import sessions
-from sails.conversations import (
+from sails.data import (
     Conversation,
     QualityReport,
     Reading,
@@ -43,7 +43,7 @@ LONGEST_NAME = 40  # characters
 CHARACTERS_A_TOKEN = 4  # of ordinary English text
 MARKS_A_TURN = 10  # tokens of a chat template around a turn
 ROWS, REPORT = "conversations.jsonl", "report.json"
-EXAMPLE_FILES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLE_FILES = Path(__file__).resolve().parents[2] / "examples"
 
 
 _ASSESSMENT = TypeAdapter(QualityReport)

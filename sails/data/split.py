@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from sails.conversations.conversation import Conversation
+from sails.data.conversation import Conversation
 
 ENOUGH_ROWS = 20
 """With fewer new questions than this, all are taught."""

@@ -14,9 +14,9 @@ import re
 from enum import StrEnum
 from typing import Any
 
-from sails.conversations.columns import ColumnMapping
-from sails.conversations.conversation import Turn
-from sails.conversations.decoding import HALF_CHARACTERS, printable
+from sails.data.columns import ColumnMapping
+from sails.data.conversation import Turn
+from sails.data.formats.text_encoding import HALF_CHARACTERS, printable
 
 
 class RowRefused(Exception):

@@ -15,11 +15,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sails.conversations.columns import ColumnMapping, chat_column, recognise
-from sails.conversations.conversation import RESERVED, Conversation
-from sails.conversations.decoding import printable
-from sails.conversations.files import Refusal, open_source
-from sails.conversations.turns import Remark, RowRefused, chat_turns, kind, pair_turns, plain
+from sails.data.columns import ColumnMapping, chat_column, recognise
+from sails.data.conversation import RESERVED, Conversation
+from sails.data.formats.detect import Refusal, open_source
+from sails.data.formats.text_encoding import printable
+from sails.data.turns import Remark, RowRefused, chat_turns, kind, pair_turns, plain
 from sails.errors import ConversationFileError
 
 

@@ -8,13 +8,13 @@ conversations, `quality` judges them, `splitting` decides which ones the model n
 Nothing here knows tokens, models or pages, and importing it loads the standard library only.
 """
 
-from sails.conversations.checks import CHECKS
-from sails.conversations.columns import KNOWN_COLUMNS, ColumnMapping
-from sails.conversations.conversation import Conversation, Turn, read_jsonl, write_jsonl
-from sails.conversations.files import Refusal
-from sails.conversations.quality import QualityReport, RowProblem, assess, clean
-from sails.conversations.reading import Reading, read
-from sails.conversations.splitting import Ledger, Register, Split, ledger, split
+from sails.data.checks import CHECKS
+from sails.data.columns import KNOWN_COLUMNS, ColumnMapping
+from sails.data.conversation import Conversation, Turn, read_jsonl, write_jsonl
+from sails.data.formats.detect import Refusal
+from sails.data.quality import QualityReport, RowProblem, assess, clean
+from sails.data.reading import Reading, read
+from sails.data.split import Ledger, Register, Split, ledger, split
 
 __all__ = [
     "CHECKS",

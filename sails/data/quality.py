@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from sails.conversations.checks import CHECKS, Severity, findings
-from sails.conversations.conversation import Conversation
-from sails.conversations.files import Refusal
+from sails.data.checks import CHECKS, Severity, findings
+from sails.data.conversation import Conversation
+from sails.data.formats.detect import Refusal
 
 Grade = Literal["good", "acceptable", "critical"]
 GOOD, ACCEPTABLE = 0.7, 0.5

@@ -20,8 +20,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sails.conversations.decoding import decode, printable
-from sails.conversations.workbook import first_sheet
+from sails.data.formats.text_encoding import decode, printable
+from sails.data.formats.xlsx import first_sheet
 from sails.errors import ConversationFileError
 
 Record = tuple[int, Any]
