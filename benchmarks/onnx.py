@@ -42,10 +42,10 @@ from sails.launchers import local
 from sails.models import catalog as base_models
 from sails.models.variants import Variant
 from sails.models.workspace import Workspace, inspect_model
+from sails.onnx.certify.verify import verify
 from sails.onnx.export import export
-from sails.onnx.generate import Generator
 from sails.onnx.quantize import quantize
-from sails.onnx.verify import verify
+from sails.onnx.runtime.generate import Generator
 from sails.sessions import Settings
 from sails.worker import verification_rows
 
@@ -73,7 +73,7 @@ model.generate(**prompt, max_new_tokens=1)
     "8-bit": """
 import sys
 from pathlib import Path
-from sails.onnx.generate import Generator
+from sails.onnx.runtime.generate import Generator
 next(Generator.open(Path(sys.argv[1])).stream("What is a variable?"))
 assert not {"torch", "transformers"} & set(sys.modules)
 """,

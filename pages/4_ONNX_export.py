@@ -1,6 +1,6 @@
 """ONNX export: make the model that answers, see that it answers like the original, hand it over.
 
-What an export is lies in `sails.exporting`, what is handed over in `sails.bundling`; `sails convert` and
+What an export is lies in `sails.exporting`, what is handed over in `sails.onnx.bundle`; `sails convert` and
 `sails bundle` do the same from the terminal.
 """
 

@@ -23,7 +23,7 @@ from sails.loaded import MODELS, Models
 from sails.models.variants import TITLES, Variant
 
 if TYPE_CHECKING:  # half a second to import, and not needed to show what was said
-    from sails.onnx.generate import Stream
+    from sails.onnx.runtime.generate import Stream
 
 AT_MOST = 4  # models that answer side by side
 Messages = list[dict[str, str]]
@@ -48,7 +48,7 @@ class Origin:
 
 @dataclass
 class Reply:
-    """One model's answer. `stopped_by` as in `sails.onnx.generate.Answer`; `problem`: why there is none."""
+    """One model's answer. `stopped_by` as in `sails.onnx.runtime.generate.Answer`; `problem`: why there is none."""
 
     origin: Origin
     text: str = ""
@@ -62,7 +62,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to answer, as `sails.onnx.sampling.Sampling` means it."""
+    """How to answer, as `sails.onnx.runtime.sampling.Sampling` means it."""
 
     max_new_tokens: int = 256
     temperature: float = 0.0
@@ -211,7 +211,7 @@ def in_mind(
 
     Reads only its small files, not the model.
     """
-    from sails.onnx.reader import room_for_prompt
+    from sails.onnx.runtime.tokenizer import room_for_prompt
 
     try:
         reader = models.reader(folder)

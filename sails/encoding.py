@@ -24,7 +24,7 @@ import torch
 from sails.data import Conversation
 from sails.data.conversation import ANSWERS, ONLY_LAST
 from sails.errors import BadDataError, ModelLoadError
-from sails.onnx.generate import DEFAULT_CHAT_TEMPLATE
+from sails.onnx.runtime.generate import DEFAULT_CHAT_TEMPLATE
 
 IGNORED = -100  # the label that torch's cross entropy leaves out
 GROUPED_BATCHES = 50  # how many batches are sorted by length together

@@ -18,8 +18,8 @@ from sails.models.workspace import resolve
 from sails.system import locks
 
 if TYPE_CHECKING:  # half a second to import, and not needed to show what was said
-    from sails.onnx.generate import Generator as Model
-    from sails.onnx.reader import Reader
+    from sails.onnx.runtime.generate import Generator as Model
+    from sails.onnx.runtime.tokenizer import Reader
 
 IN_MEMORY = 4  # models at most: as many as can answer side by side
 LOADED_MEMORY = 2.0  # times the size of its file, while a model is being loaded
@@ -99,7 +99,7 @@ class Models:
             return known.get(key)
 
     def _load(self, folder: Path) -> Model:
-        from sails.onnx.generate import Generator as Model
+        from sails.onnx.runtime.generate import Generator as Model
 
         place = placed(folder)
         needed = sum(file.stat().st_size for file in place.glob("*.onnx*")) * LOADED_MEMORY
@@ -121,7 +121,7 @@ class Models:
         return model
 
     def _open_reader(self, folder: Path) -> Reader:
-        from sails.onnx.reader import Reader
+        from sails.onnx.runtime.tokenizer import Reader
 
         with self._guard:
             while len(self._readers) >= READERS:

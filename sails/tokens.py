@@ -22,7 +22,7 @@ from sails.data import datasets as library
 from sails.errors import RequestError
 from sails.models import catalog as base_models
 from sails.models.workspace import Workspace, read_json
-from sails.onnx.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
+from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
 
 MOST_MEASURED = 10_000  # more conversations are sampled, which takes at most a few seconds
 TOGETHER = 500  # conversations tokenized between two reports of progress

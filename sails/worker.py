@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sails import behavior, planning, replaying, retention, sessions, teaching
-from sails.converting import Order, convert
 from sails.data import Conversation, read_jsonl
 from sails.errors import BusyError, RequestError, WorkspaceError
 from sails.launchers import local
@@ -28,6 +27,7 @@ from sails.models import catalog as base_models
 from sails.models import onnx_store as placing
 from sails.models import publish as publishing
 from sails.models.workspace import Workspace, inspect_model
+from sails.onnx.convert import Order, convert
 from sails.questions import UNRELATED, Answered, Question, questions_for
 from sails.retention import lessons
 from sails.sessions import ExportSpec, MetricsReader, ProbeSpec, ReplaySpec, Session, Status, TrainSpec

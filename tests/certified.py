@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sails.models.variants import Variant, failed_folder, folder_of
 from sails.models.workspace import EXPORT_RECORD, read_json
-from sails.onnx import certificate as certificates
-from sails.onnx.certificate import Certificate, Example, Speed
+from sails.onnx.certify import certificate as certificates
+from sails.onnx.certify.certificate import Certificate, Example, Speed
 
 OWN_QUESTION = "Where does Aunt Ottilie hide the key?"
 

@@ -14,14 +14,16 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from sails import bundling, cards, cli
-from sails.bundling import MODULES, REQUIREMENTS, as_folder, bundle
-from sails.cards import About, about
+from sails import cli
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, ViewOnlyError, WorkspaceError
 from sails.models.variants import VARIANTS, folder_of
-from sails.onnx.certificate import certificate_from
-from sails.onnx.generate import Generator
+from sails.onnx import bundle as bundling
+from sails.onnx import model_card as cards
+from sails.onnx.bundle import MODULES, REQUIREMENTS, as_folder, bundle
+from sails.onnx.certify.certificate import certificate_from
+from sails.onnx.model_card import About, about
 from sails.onnx.quantize import quantize
+from sails.onnx.runtime.generate import Generator
 from sails.sessions import Results
 from sails.system import access
 from tests.certified import OWN_QUESTION, add_variant, certify
@@ -52,13 +54,13 @@ def place(template, tmp_path):
 
 
 def test_the_zip_file_carries_all_that_a_chat_imports_of_ours_and_nothing_else():
-    needed, waiting = set(), {"sails.onnx.chat"}
+    needed, waiting = set(), {"sails.onnx.runtime.standalone"}
     while waiting:
         module = waiting.pop()
         needed.add(module)
         waiting |= imports()[module] - needed
     parents = {name.rpartition(".")[0] for name in needed}
-    files = {f"{name.replace('.', '/')}.py" for name in needed - {"sails.onnx.chat"} - parents}
+    files = {f"{name.replace('.', '/')}.py" for name in needed - {"sails.onnx.runtime.standalone"} - parents}
     files |= {f"{name.replace('.', '/')}/__init__.py" for name in parents}
     assert files == {f"sails/{name}" for name in MODULES}
 
@@ -218,9 +220,9 @@ def test_settings_reach_the_model_and_wrong_ones_are_a_sentence(clean_python, pl
         ("model/config.json", lambda data: data[:20]),
         ("model/chat_template.jinja", lambda _: b"{% for"),
         ("model/generation_config.json", lambda _: b"\xff\xfe"),
-        ("sails/onnx/sampling.py", None),
-        ("sails/onnx/sampling.py", lambda data: data[:800]),
-        ("sails/onnx/decoder.py", lambda _: bytes(100)),
+        ("sails/onnx/runtime/sampling.py", None),
+        ("sails/onnx/runtime/sampling.py", lambda data: data[:800]),
+        ("sails/onnx/runtime/decoder.py", lambda _: bytes(100)),
         ("sails/errors.py", None),
         ("sails/errors.py", lambda data: data[:100]),
     ],

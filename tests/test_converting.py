@@ -10,14 +10,15 @@ from onnx import numpy_helper
 
 import sails.onnx.export
 import sails.onnx.quantize
-from sails import converting, exporting, sessions
+from sails import exporting, sessions
 from sails.commands import models
-from sails.converting import Order, convert
 from sails.errors import JobError, ModelLoadError, VerificationError
 from sails.launchers import local
 from sails.models.variants import VARIANTS, failed_folder, folder_of, look, look_at_failed
-from sails.onnx.certificate import PAGE, read_certificate
-from sails.onnx.generate import Generator
+from sails.onnx import convert as converting
+from sails.onnx.certify.certificate import PAGE, read_certificate
+from sails.onnx.convert import Order, convert
+from sails.onnx.runtime.generate import Generator
 from sails.sessions import ExportSpec, Results, Status
 from sails.sessions.reporter import Reporter
 from tests.exported import copy_talking, make_talking

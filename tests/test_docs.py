@@ -19,8 +19,8 @@ from sails.models import publish as publishing
 from sails.models.variants import failed_folder
 from sails.models.workspace import Workspace
 from sails.onnx import quantize
-from sails.onnx.certificate import THRESHOLDS
-from sails.onnx.verify import FIXED_PROMPTS
+from sails.onnx.certify.certificate import THRESHOLDS
+from sails.onnx.certify.verify import FIXED_PROMPTS
 from sails.retention import gate, lessons
 from sails.sessions import Phase, State
 from sails.watching import notebook

@@ -9,7 +9,7 @@ from sails import cli, sessions
 from sails.models import catalog as base_models
 from sails.models import variants
 from sails.models.workspace import Workspace
-from sails.onnx.generate import Generator
+from sails.onnx.runtime.generate import Generator
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -9,14 +9,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sails import converting, exporting, sessions
-from sails.converting import Order, convert
+from sails import exporting, sessions
 from sails.errors import BusyError, RequestError, ViewOnlyError, WorkspaceError
 from sails.exporting import export_base, export_current, export_for, freshness, jobs, read_job
 from sails.launchers import local
 from sails.models import publish as publishing
 from sails.models.variants import look
 from sails.models.workspace import Workspace, inspect_onnx
+from sails.onnx import convert as converting
+from sails.onnx.convert import Order, convert
 from sails.sessions.reporter import Reporter
 from sails.speakers import find, speakers
 from sails.system import access, locks

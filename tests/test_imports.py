@@ -27,13 +27,13 @@ FLOORS = (
         "sails.foresight",
         "sails.replaying",
         "sails.exporting",
-        "sails.converting",
+        "sails.onnx.convert",
         "sails.rerunning",
         "sails.deciding",
         "sails.advising",
         "sails.teaching",
-        "sails.bundling",
-        "sails.cards",
+        "sails.onnx.bundle",
+        "sails.onnx.model_card",
         "sails.watching",
         "sails.examining",
     ),
@@ -47,12 +47,12 @@ FLOORS = (
         "sails.speakers",
     ),
     (
-        "sails.onnx.generate",  # chatting needs no torch, so it lies below what does
-        "sails.onnx.chat_template",
-        "sails.onnx.decoder",
-        "sails.onnx.reader",
-        "sails.onnx.sampling",
-        "sails.onnx.certificate",
+        "sails.onnx.runtime.generate",  # chatting needs no torch, so it lies below what does
+        "sails.onnx.runtime.chat_template",
+        "sails.onnx.runtime.decoder",
+        "sails.onnx.runtime.tokenizer",
+        "sails.onnx.runtime.sampling",
+        "sails.onnx.certify.certificate",
         "sails.chatting",
         "sails.logbook",
         "sails.loaded",
@@ -133,7 +133,7 @@ def test_no_module_imports_itself_round_a_corner():
 def test_the_walls_see_the_imports_that_are_there():
     assert "sails.models.workspace" in imports()["sails.models.publish"]
     assert "sails.training" in imports()["sails.worker"]  # also those inside functions
-    assert floor_of("sails.onnx.export") < floor_of("sails.onnx.generate") < floor_of("sails.errors")
+    assert floor_of("sails.onnx.export") < floor_of("sails.onnx.runtime.generate") < floor_of("sails.errors")
     with pytest.raises(AssertionError, match="has no place yet"):
         floor_of("sails.attic")
 
@@ -172,7 +172,7 @@ def import_alone(module: str) -> tuple[float, set[str]]:
         "sails.data.datasets",
         "sails.tokens",
         "sails.launchers.local",
-        "sails.onnx.generate",
+        "sails.onnx.runtime.generate",
         "sails.models.catalog",
         "sails.planning",
         "sails.worker",  # it takes its locks before it loads anything heavy
@@ -192,7 +192,7 @@ def test_no_library_gives_this_computer_a_number(tmp_path):
     """onnxruntime would, on being imported, in a file of the user's."""
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     environment |= {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "XDG_CACHE_HOME": ""}
-    command = [sys.executable, "-c", "import sails.onnx.decoder"]
+    command = [sys.executable, "-c", "import sails.onnx.runtime.decoder"]
     subprocess.run(command, check=True, cwd=REPOSITORY, env=environment)
     assert list(tmp_path.rglob("*")) == []
 

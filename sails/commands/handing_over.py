@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from sails import bundling, cards
 from sails.commands import options
 from sails.commands.terminal import progress_bar, say, warn
 from sails.errors import RequestError
 from sails.models import variants
 from sails.models.variants import TITLES, Variant
 from sails.models.workspace import Workspace
+from sails.onnx import bundle as bundling
+from sails.onnx import model_card as cards
 
 
 def bundle(

@@ -53,7 +53,7 @@ class Talk:
 
     def begin(self) -> None:
         """Load the models and say who answers. Raises `ModelLoadError`, or `RequestError` for a setting."""
-        from sails.onnx.sampling import Sampling
+        from sails.onnx.runtime.sampling import Sampling
 
         Sampling(**self.how.sampling(), max_length=self.max_length)
         for speaker in self.chosen:

@@ -29,7 +29,7 @@ from sails.launchers import local
 from sails.models import variants
 from sails.models.variants import TITLES
 from sails.models.workspace import Workspace
-from sails.onnx.certificate import certificate_from, checks, title
+from sails.onnx.certify.certificate import certificate_from, checks, title
 from sails.sessions import Session, Status
 from sails.system import locks
 

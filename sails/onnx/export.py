@@ -152,7 +152,7 @@ def _supported_opset(architecture: str, wanted: int | None) -> tuple[int, str]:
 def _write_graph(model: Path, output: Path, opset: int) -> None:
     from optimum.exporters.onnx import main_export
 
-    # Its own check of the result compares random tokens and only warns; `sails.onnx.verify` judges.
+    # Its own check of the result compares random tokens and only warns; `sails.onnx.certify.verify` judges.
     main_export(
         str(model),
         output=output,

@@ -24,7 +24,7 @@ from onnx.external_data_helper import load_external_data_for_model
 
 from sails.onnx.export import save_graph
 from sails.onnx.fuse import Graph
-from sails.onnx.generate import Generator
+from sails.onnx.runtime.generate import Generator
 
 SMALLEST = 1e-6  # what a size counts as that is next to nothing
 

@@ -12,8 +12,8 @@ import streamlit as st
 from sails import exporting
 from sails.models.variants import TITLES, Variant, VariantState
 from sails.models.workspace import Workspace, resolve
-from sails.onnx import certificate as certificates
-from sails.onnx.certificate import (
+from sails.onnx.certify import certificate as certificates
+from sails.onnx.certify.certificate import (
     Certificate,
     Check,
     Speed,

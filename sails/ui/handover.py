@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from sails import bundling
 from sails.models import variants
 from sails.models.variants import TITLES, VARIANTS, Variant, VariantState
 from sails.models.workspace import Workspace
+from sails.onnx import bundle as bundling
 from sails.system import access
 from sails.ui import words
 from sails.ui.frame import told

@@ -11,7 +11,7 @@ import pytest
 
 from sails.errors import ViewOnlyError
 from sails.models.variants import CERTIFICATE, VARIANTS
-from sails.onnx.certificate import (
+from sails.onnx.certify.certificate import (
     NOT_A_NUMBER,
     PAGE,
     THRESHOLDS,

@@ -21,9 +21,9 @@ from sails import cli
 from sails.errors import ModelLoadError, SailsError
 from sails.models import variants
 from sails.models.workspace import Workspace
-from sails.onnx import verify as verification
-from sails.onnx.certificate import read_certificate
-from sails.onnx.generate import Generator
+from sails.onnx.certify import verify as verification
+from sails.onnx.certify.certificate import read_certificate
+from sails.onnx.runtime.generate import Generator
 from tests.onnx.conftest import Pair
 from tests.tiny import make_tiny_model
 

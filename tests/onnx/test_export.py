@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sails.errors import DiskFullError, ModelLoadError
 from sails.onnx.export import export
-from sails.onnx.generate import Generator
+from sails.onnx.runtime.generate import Generator
 from tests.onnx.conftest import Pair
 from tests.tiny import FAMILIES
 

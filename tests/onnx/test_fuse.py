@@ -14,7 +14,7 @@ import pytest
 
 from sails.onnx import export as exporter
 from sails.onnx.fuse import Graph, fuse
-from sails.onnx.generate import Generator
+from sails.onnx.runtime.generate import Generator
 from tests.onnx.conftest import Pair
 from tests.tiny import FAMILIES, make_tiny_model
 

@@ -27,9 +27,9 @@ from transformers.generation.logits_process import (
 )
 
 from sails.errors import ModelLoadError, RequestError
-from sails.onnx import generate
-from sails.onnx.generate import DEFAULT_CHAT_TEMPLATE, Generator
-from sails.onnx.sampling import Sampling, choose, next_scores
+from sails.onnx.runtime import generate
+from sails.onnx.runtime.generate import DEFAULT_CHAT_TEMPLATE, Generator
+from sails.onnx.runtime.sampling import Sampling, choose, next_scores
 from tests.onnx.conftest import TAUGHT, Pair
 from tests.tiny import FAMILIES
 
@@ -62,7 +62,7 @@ def rewrite(file: Path, **changes: object) -> None:
 def test_a_whole_answer_needs_neither_torch_nor_transformers(taught: Pair) -> None:
     program = (
         "import sys, time; started = time.perf_counter()\n"
-        "from sails.onnx.generate import Generator\n"
+        "from sails.onnx.runtime.generate import Generator\n"
         "seconds = time.perf_counter() - started\n"
         "from pathlib import Path\n"
         "text = Generator.open(Path(sys.argv[1])).answer('What is a variable?').text\n"

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from sails.errors import DiskFullError, ModelLoadError
 from sails.onnx import export as exporter
 from sails.onnx import quantize as quantizing
-from sails.onnx.generate import Generator
 from sails.onnx.quantize import BLOCK, ZERO_POINT, blocks, quantize
+from sails.onnx.runtime.generate import Generator
 from tests.onnx.conftest import TAUGHT, Pair
 from tests.tiny import FAMILIES
 

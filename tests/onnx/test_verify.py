@@ -19,12 +19,12 @@ from transformers import AutoModelForCausalLM
 
 from sails.errors import ModelLoadError
 from sails.models.variants import CERTIFICATE, VARIANTS, Variant
-from sails.onnx import verify as verification
-from sails.onnx.certificate import Certificate, read_certificate
+from sails.onnx.certify import verify as verification
+from sails.onnx.certify.certificate import Certificate, read_certificate
+from sails.onnx.certify.verify import FIXED_PROMPTS, MOST_OWN_PROMPTS
 from sails.onnx.export import export
-from sails.onnx.generate import Generator
 from sails.onnx.quantize import quantize
-from sails.onnx.verify import FIXED_PROMPTS, MOST_OWN_PROMPTS
+from sails.onnx.runtime.generate import Generator
 from tests.onnx.conftest import TAUGHT, Pair
 from tests.tiny import FAMILIES, make_tiny_model
 

@@ -10,9 +10,10 @@ from dataclasses import asdict
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import bundling, exporting, sessions
+from sails import exporting, sessions
 from sails.models import variants
-from sails.onnx.certificate import Example
+from sails.onnx import bundle as bundling
+from sails.onnx.certify.certificate import Example
 from sails.sessions import Failure
 from sails.system import locks
 from tests.certified import add_variant, certify

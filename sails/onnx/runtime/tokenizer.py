@@ -21,7 +21,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from sails.errors import ModelLoadError, RequestError
-from sails.onnx.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate, Messages
+from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate, Messages
 
 EXPORT_AGAIN = "Export the model again."
 # Where nothing says how much a model can read.

@@ -20,7 +20,7 @@ from sails.models import catalog as base_models
 from sails.models import publish as publishing
 from sails.models.variants import TITLES, VariantState
 from sails.models.workspace import EXPORT_RECORD, Workspace, inspect_model, read_json, resolve
-from sails.onnx.certificate import Certificate, checks, title
+from sails.onnx.certify.certificate import Certificate, checks, title
 
 
 @dataclass(frozen=True)

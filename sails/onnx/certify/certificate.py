@@ -4,7 +4,7 @@
     for check in checks(certificate):
         print(check.name, check.value, check.sentence)
 
-`sails.onnx.verify` measures. Here are the thresholds, the two files that a certificate lies in
+`sails.onnx.certify.verify` measures. Here are the thresholds, the two files that a certificate lies in
 (`certificate.json` for programs, `certificate.html` for people), and the words that pages, commands and the
 readable page share.
 """

@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import sails
-from sails.cards import About, about, card
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, WorkspaceError
 from sails.models.variants import (
     CERTIFICATE,
@@ -37,9 +36,10 @@ from sails.models.variants import (
     inspect,
 )
 from sails.models.workspace import EXPORT_RECORD, Workspace, found_files, read_json, resolve
-from sails.onnx import certificate as certificates
-from sails.onnx.certificate import Certificate, read_certificate
+from sails.onnx.certify import certificate as certificates
+from sails.onnx.certify.certificate import Certificate, read_certificate
 from sails.onnx.export import digest
+from sails.onnx.model_card import About, about, card
 from sails.system import access, locks
 
 Progress = Callable[[float, str], None]
@@ -49,14 +49,15 @@ MODULES = (
     "__init__.py",
     "errors.py",
     "onnx/__init__.py",
-    "onnx/chat_template.py",
-    "onnx/decoder.py",
-    "onnx/generate.py",
-    "onnx/reader.py",
-    "onnx/sampling.py",
+    "onnx/runtime/__init__.py",
+    "onnx/runtime/chat_template.py",
+    "onnx/runtime/decoder.py",
+    "onnx/runtime/generate.py",
+    "onnx/runtime/sampling.py",
+    "onnx/runtime/tokenizer.py",
 )
 REQUIREMENTS = ("onnxruntime>=1.31,<2", "tokenizers>=0.22,<0.24", "jinja2>=3.1.6,<4", "numpy>=2.2,<3")
-CHAT = "onnx/chat.py"
+CHAT = "onnx/runtime/standalone.py"
 CARD = "README.md"
 MODEL = "model.onnx"  # what Hugging Face's classes look for
 PIECE = 1 << 20  # bytes that are in memory at a time
@@ -170,8 +171,8 @@ def _unchanged(model: _Model) -> Iterator[None]:
 
 def _without_own_questions(found: Certificate) -> Certificate:
     """The certificate without the person's own questions: those are examples of what was taught."""
-    from sails.onnx.chat_template import as_messages
-    from sails.onnx.verify import FIXED_PROMPTS
+    from sails.onnx.certify.verify import FIXED_PROMPTS
+    from sails.onnx.runtime.chat_template import as_messages
 
     ours = {as_messages(prompt)[-1]["content"] for prompt in FIXED_PROMPTS}
     return replace(

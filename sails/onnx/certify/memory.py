@@ -4,7 +4,7 @@
         ...
         probes.bytes()                                                     # {"int8": 312000000}
 
-Each is `python -m sails.onnx.memory KIND FOLDER`. Nothing else tells it honestly: in a process that has
+Each is `python -m sails.onnx.certify.memory KIND FOLDER`. Nothing else tells it honestly: in a process that has
 loaded and exported other models before, memory that was freed is used again. The libraries count, because
 whoever wants answers needs them.
 """
@@ -68,10 +68,10 @@ class Probes:
 
 
 def _start(kind: Kind, folder: Path) -> subprocess.Popen[str]:
-    package = Path(__file__).resolve().parents[2]
+    package = Path(__file__).resolve().parents[3]
     paths = [str(package), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
-        [sys.executable, "-m", "sails.onnx.memory", kind, str(folder)],
+        [sys.executable, "-m", "sails.onnx.certify.memory", kind, str(folder)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -89,7 +89,7 @@ def main(kind: str, folder: str) -> None:
 
 
 def _answer_with_onnx(folder: Path) -> Any:
-    from sails.onnx.generate import Generator
+    from sails.onnx.runtime.generate import Generator
 
     generator = Generator.open(folder)
     generator.answer(QUESTION, max_new_tokens=TOKENS)

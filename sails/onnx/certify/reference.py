@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sails.errors import ModelLoadError, SailsError, classify
-from sails.onnx.chat_template import DEFAULT_CHAT_TEMPLATE
+from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE
 
 # --- the original ---------------------------------------------------------------------------------
 

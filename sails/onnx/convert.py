@@ -31,7 +31,7 @@ from sails.sessions.reporter import Reporter
 from sails.system import access, locks
 
 if TYPE_CHECKING:
-    from sails.onnx.certificate import Certificate
+    from sails.onnx.certify.certificate import Certificate
 
 Progress = Callable[[float, str], None]
 
@@ -168,8 +168,8 @@ def _export(work: _Work) -> Path:
 
 def _quantize(work: _Work, full: Path, built: Built) -> None:
     """Adds the 8-bit model; where its family has none and full precision was made, only says so."""
-    from sails.onnx.generate import Generator
     from sails.onnx.quantize import quantize
+    from sails.onnx.runtime.generate import Generator
 
     try:
         with work.steps.next() as report:
@@ -190,7 +190,7 @@ def _quantize(work: _Work, full: Path, built: Built) -> None:
 
 
 def _verify(work: _Work, built: Built) -> dict[Variant, Certificate]:
-    from sails.onnx import verify as verification
+    from sails.onnx.certify import verify as verification
 
     with work.steps.next() as report:
         made = verification.verify(

@@ -11,7 +11,7 @@ questions: eight of ours that never change, and the person's own.
   decoding computes, without the time it takes.
 - To our eight questions each variant really answers, token by token through its cache, as people chat with
   it. Three of these are answered by PyTorch's `generate` too, by turns and with a watch: that is the speed.
-- The memory of each is measured in a process of its own (`sails.onnx.memory`), all the while.
+- The memory of each is measured in a process of its own (`sails.onnx.certify.memory`), all the while.
 Own questions are compared for as long as `OWN_SECONDS` allow, and 16 of them in any case.
 """
 
@@ -32,12 +32,12 @@ import numpy as np
 from sails.errors import ModelLoadError, RequestError
 from sails.models.variants import Variant
 from sails.models.workspace import found_files
-from sails.onnx import certificate as certificates
-from sails.onnx.certificate import NOT_A_NUMBER, THRESHOLDS, Certificate, Example, Speed, Thresholds
-from sails.onnx.chat_template import Messages, as_messages
-from sails.onnx.generate import Generator
-from sails.onnx.memory import Kind, Probes
-from sails.onnx.original import Original, Reading, until_end
+from sails.onnx.certify import certificate as certificates
+from sails.onnx.certify.certificate import NOT_A_NUMBER, THRESHOLDS, Certificate, Example, Speed, Thresholds
+from sails.onnx.certify.memory import Kind, Probes
+from sails.onnx.certify.reference import Original, Reading, until_end
+from sails.onnx.runtime.chat_template import Messages, as_messages
+from sails.onnx.runtime.generate import Generator
 
 Progress = Callable[[float, str], None]
 

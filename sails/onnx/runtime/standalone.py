@@ -4,7 +4,7 @@
     python chat.py                                 (a conversation; `exit` ends it)
     python chat.py --prompt "What can you do?"     (one question)
 
-A part of every model that is handed over (`sails.bundling`); it starts from there, not from MTN Sails. It
+A part of every model that is handed over (`sails.onnx.bundle`); it starts from there, not from MTN Sails. It
 needs Python 3.11 or newer and what requirements.txt names, and no internet connection.
 """
 
@@ -54,7 +54,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _talk(options: argparse.Namespace) -> int:
     from sails.errors import RequestError
-    from sails.onnx.generate import Generator
+    from sails.onnx.runtime.generate import Generator
 
     generator = Generator.open(HERE / "model")
     messages = [{"role": "system", "content": options.system}] if options.system else []

@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 
 from sails.errors import ModelLoadError, RequestError
-from sails.onnx.chat_template import DEFAULT_CHAT_TEMPLATE, Messages, as_messages
-from sails.onnx.decoder import Decoder
-from sails.onnx.reader import EXPORT_AGAIN, Reader, files_of, read_json, room_for_prompt
-from sails.onnx.sampling import Sampling, choose, next_scores
+from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, Messages, as_messages
+from sails.onnx.runtime.decoder import Decoder
+from sails.onnx.runtime.sampling import Sampling, choose, next_scores
+from sails.onnx.runtime.tokenizer import EXPORT_AGAIN, Reader, files_of, read_json, room_for_prompt
 
 __all__ = ["DEFAULT_CHAT_TEMPLATE", "Answer", "Generator", "Messages", "Stream"]
 

@@ -1,0 +1,1 @@
+"""The proof that an ONNX model answers like its original."""

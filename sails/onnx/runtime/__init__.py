@@ -1,0 +1,1 @@
+"""What answers: ONNX Runtime and a tokenizer, and nothing else of this package."""
