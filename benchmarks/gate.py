@@ -31,7 +31,7 @@ from sails.data import Conversation, Turn
 from sails.retention import lessons
 from sails.retention.bootstrap import chance, difference, paired
 from sails.retention.gate import LOST, LOST_SLOWLY, decide
-from sails.retention.scores import Cell, Lesson, Measured
+from sails.retention.schema import Cell, Lesson, Measured
 
 ROWS = 60  # that each lesson taught
 KEPT_BACK = 6

@@ -47,8 +47,8 @@ from sails.models import catalog as base_models
 from sails.models.workspace import Workspace
 from sails.retention.lessons import in_order, sample
 from sails.retention.matrix import matrix_of
-from sails.retention.measures import measure
-from sails.retention.scores import Cell, Measured
+from sails.retention.metrics import measure
+from sails.retention.schema import Cell, Measured
 from sails.sessions import Record, Settings
 
 HIGH_RATE = 5e-5

@@ -27,7 +27,7 @@ from sails.models.workspace import Workspace, inspect_model
 from sails.retention import gate, lessons
 from sails.retention.general import PROMPTS
 from sails.retention.lessons import Sample
-from sails.retention.scores import Cell, Changed, Decision, Drift, Measured, Retention
+from sails.retention.schema import Cell, Changed, Decision, Drift, Measured, Retention
 from sails.sessions import Record, Session
 from sails.sessions.reporter import Reporter
 from sails.teaching import Lesson

@@ -11,7 +11,8 @@ from typing import Literal
 
 from sails.behavior import BASE_LEARNING_RATE, format_rate
 from sails.data.split import ENOUGH_TO_JUDGE
-from sails.retention import Retention, telling
+from sails.retention import Retention
+from sails.retention import session_report as telling
 from sails.sessions import Status
 
 Outcome = Literal["well", "partly", "little", "nothing", "by heart", "forgot"]

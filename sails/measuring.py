@@ -23,7 +23,7 @@ from sails.models import catalog as base_models
 from sails.models.workspace import inspect_model, read_json
 from sails.retention.general import PROMPTS
 from sails.retention.lessons import Sample
-from sails.retention.scores import Cell, Drift, Part
+from sails.retention.schema import Cell, Drift, Part
 from sails.system import locks
 from sails.training import AnswerLogits, Precision, sample_answers, score_rows
 

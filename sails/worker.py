@@ -28,8 +28,8 @@ from sails.models import onnx_store as placing
 from sails.models import publish as publishing
 from sails.models.workspace import Workspace, inspect_model
 from sails.onnx.convert import Order, convert
-from sails.questions import UNRELATED, Answered, Question, questions_for
 from sails.retention import lessons
+from sails.retention.questions import UNRELATED, Answered, Question, questions_for
 from sails.sessions import ExportSpec, MetricsReader, ProbeSpec, ReplaySpec, Session, Status, TrainSpec
 from sails.sessions.reporter import Reporter, Stopped, live
 from sails.system import locks

@@ -11,7 +11,7 @@ from sails.data import Conversation, Turn, write_jsonl
 from sails.models.publish import Provenance, publish
 from sails.models.workspace import PROVENANCE, Workspace
 from sails.retention.gate import decide
-from sails.retention.scores import Cell, Changed, Decision, Drift, Lesson, Measured, Part, Retention
+from sails.retention.schema import Cell, Changed, Decision, Drift, Lesson, Measured, Part, Retention
 from sails.sessions import Failure, Results, Scores, Session, Status, TrainSpec
 from tests.folders import fingerprint_of, make_model, make_onnx
 

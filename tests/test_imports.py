@@ -65,7 +65,7 @@ FLOORS = (
         "sails.data.draft",
         "sails.planning",
         "sails.sessions.monitor",
-        "sails.questions",
+        "sails.retention.questions",
         "sails.judgement",
         "sails.guidance",
         "sails.sessions.demo",

@@ -4,7 +4,7 @@ import pytest
 
 from sails.behavior import Plan
 from sails.judgement import judge
-from sails.retention.scores import Decision, Finding, Lesson, Measured, Retention
+from sails.retention.schema import Decision, Finding, Lesson, Measured, Retention
 from sails.sessions import Results, Scores, Status
 
 

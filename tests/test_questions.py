@@ -3,7 +3,7 @@
 import pytest
 
 from sails.data import Conversation, Turn
-from sails.questions import LONGEST, TAUGHT, UNRELATED, questions_for, reword
+from sails.retention.questions import LONGEST, TAUGHT, UNRELATED, questions_for, reword
 
 
 def row(question, answer="Because it is so."):

@@ -21,9 +21,10 @@ from sails.models import publish as publishing
 from sails.models import variants
 from sails.models.variants import TITLES, VariantState
 from sails.models.workspace import ModelState, Workspace
-from sails.retention import measures, telling
-from sails.retention import memory as memories
-from sails.retention.scores import Part
+from sails.retention import metrics as measures
+from sails.retention import model_report as memories
+from sails.retention import session_report as telling
+from sails.retention.schema import Part
 from sails.sessions import archive
 
 sessions_app = typer.Typer(

@@ -16,7 +16,7 @@ from sails.errors import JobError, ModelLoadError
 from sails.models import catalog as base_models
 from sails.models.variants import TITLES, Variant, folder_of
 from sails.models.workspace import Workspace, inspect_model
-from sails.questions import UNRELATED
+from sails.retention.questions import UNRELATED
 from sails.sessions import Session
 
 base_app = typer.Typer(help="The base models that training can start from.", no_args_is_help=True)

@@ -5,6 +5,6 @@ all of it together, `measures` the figures and the headline, `replay` which old 
 whether a candidate may be published. Reads files only; `sails.measuring` is what measures.
 """
 
-from sails.retention.scores import FILE, Retention, read, write
+from sails.retention.schema import FILE, Retention, read, write
 
 __all__ = ["FILE", "Retention", "read", "write"]

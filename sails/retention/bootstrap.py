@@ -21,7 +21,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from sails.retention.scores import Cell
+from sails.retention.schema import Cell
 
 # The gate compares a dozen lessons at most, so that its tails have 0.002 of the draws and more: 40 of these.
 RESAMPLES = 20_000

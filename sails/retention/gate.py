@@ -13,7 +13,7 @@ import numpy as np
 
 from sails.retention.bootstrap import chance, difference, lowest, paired, pooled
 from sails.retention.lessons import LEAST
-from sails.retention.scores import Cell, Decision, Finding, Lesson, Measured
+from sails.retention.schema import Cell, Decision, Finding, Lesson, Measured
 
 LOST = 5.0  # points below the published model
 LOST_SLOWLY = 10.0  # points below the best model that was ever published

@@ -14,7 +14,7 @@ from sails import sessions
 from sails.data import Conversation, read_jsonl
 from sails.errors import SailsError
 from sails.models.workspace import Workspace
-from sails.retention.scores import Lesson, Part
+from sails.retention.schema import Lesson, Part
 from sails.sessions import Session
 
 GONE = "Its examples were deleted."

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from sails import sessions
 from sails.errors import SailsError
 from sails.models.workspace import Workspace
-from sails.retention import lessons, scores
-from sails.retention.scores import Cell, Drift, Lesson, Measured, Part, Retention
+from sails.retention import lessons
+from sails.retention import schema as scores
+from sails.retention.schema import Cell, Drift, Lesson, Measured, Part, Retention
 from sails.sessions import Record, Session
 
 BASE = "base model"

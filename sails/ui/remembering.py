@@ -9,10 +9,10 @@ import streamlit as st
 from plotly.graph_objects import Figure
 
 from sails.models.workspace import Workspace
-from sails.retention import memory as memories
-from sails.retention import telling
-from sails.retention.memory import Map, Memory
-from sails.retention.scores import Changed, Part, Retention
+from sails.retention import model_report as memories
+from sails.retention import session_report as telling
+from sails.retention.model_report import Map, Memory
+from sails.retention.schema import Changed, Part, Retention
 from sails.ui import charts
 from sails.ui.frame import link
 from sails.ui.words import literal, plain

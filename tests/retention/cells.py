@@ -1,7 +1,7 @@
 """Scores for tests: cells with given shares of tokens right, and matrices of them."""
 
 from sails.retention.matrix import Matrix, Model
-from sails.retention.scores import Cell, Lesson, Measured
+from sails.retention.schema import Cell, Lesson, Measured
 
 TOKENS = 10  # of each row
 

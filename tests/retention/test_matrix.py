@@ -7,11 +7,11 @@ import pytest
 from sails import retention, sessions
 from sails.behavior import Plan
 from sails.models.workspace import Workspace
-from sails.retention import scores
+from sails.retention import schema as scores
 from sails.retention.lessons import ELSEWHERE, GONE
 from sails.retention.matrix import matrix_of
-from sails.retention.measures import measure
-from sails.retention.scores import Drift, Lesson, Measured, Retention
+from sails.retention.metrics import measure
+from sails.retention.schema import Drift, Lesson, Measured, Retention
 from sails.sessions import Session, Status, TrainSpec
 from tests.retention.cells import share
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sails.retention.measures import as_json, measure
+from sails.retention.metrics import as_json, measure
 from tests.retention.cells import lesson, matrix
 
 THREE = [[20, 10, 30], [80, 15, None], [70, 90, 25], [60, 80, 95]]

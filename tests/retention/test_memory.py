@@ -5,9 +5,9 @@ import shutil
 import pytest
 
 from sails.models.workspace import Workspace
-from sails.retention import memory as memories
-from sails.retention.measures import Estimate, Measures
-from sails.retention.memory import Memory, map_of, memory_of
+from sails.retention import model_report as memories
+from sails.retention.metrics import Estimate, Measures
+from sails.retention.model_report import Memory, map_of, memory_of
 from tests.folders import make_model
 from tests.situations import make_line
 

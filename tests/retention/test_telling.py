@@ -6,8 +6,8 @@ import pytest
 
 from sails import retention
 from sails.models.workspace import Workspace
-from sails.retention import telling
-from sails.retention.scores import Decision, Finding
+from sails.retention import session_report as telling
+from sails.retention.schema import Decision, Finding
 from tests.situations import make_line, make_session, remembered
 
 

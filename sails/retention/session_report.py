@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from sails.data.split import ENOUGH_TO_JUDGE
 from sails.retention.gate import LOST
-from sails.retention.scores import Changed, Finding, Lesson, Part, Retention
+from sails.retention.schema import Changed, Finding, Lesson, Part, Retention
 
 NOTHING = "–"
 GOOD = 80.0  # points: share of the answers' word pieces right

@@ -19,12 +19,12 @@ from sails.data.split import ENOUGH_TO_JUDGE
 from sails.errors import SailsError
 from sails.models.workspace import Workspace
 from sails.retention import lessons as taught
-from sails.retention import scores
+from sails.retention import schema as scores
 from sails.retention.gate import LOST
 from sails.retention.matrix import BASE, Matrix, Model, matrix_of
-from sails.retention.measures import Estimate, Measures, measure
-from sails.retention.scores import Cell, Drift, Lesson, Part, Retention
-from sails.retention.telling import GOOD, NOTHING, numbered, points, spread
+from sails.retention.metrics import Estimate, Measures, measure
+from sails.retention.schema import Cell, Drift, Lesson, Part, Retention
+from sails.retention.session_report import GOOD, NOTHING, numbered, points, spread
 from sails.sessions import demo
 
 GENERAL = "General knowledge"

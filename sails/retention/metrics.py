@@ -22,7 +22,7 @@ from typing import Any
 
 from sails.retention.bootstrap import Sampled, accuracy, chance, difference, mean, paired
 from sails.retention.matrix import Matrix
-from sails.retention.scores import Cell
+from sails.retention.schema import Cell
 
 CONFIDENCE = 0.95
 NOTHING = "What this model remembers was not measured."
