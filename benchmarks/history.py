@@ -27,10 +27,10 @@ from rich.console import Console
 from rich.table import Table
 
 from sails import sessions
-from sails.behavior import Plan, StartFrom, automatic_learning_rate
 from sails.models.workspace import Workspace
 from sails.sessions import Failure, Record, Results, Scores, Session, Status, TrainSpec
 from sails.system import locks
+from sails.training.plan.behavior import Plan, StartFrom, automatic_learning_rate
 
 Took = tuple[float, float]  # milliseconds: wall clock, processor
 Row = tuple[str, Took]

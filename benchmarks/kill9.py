@@ -76,7 +76,7 @@ def torment(root: Path, base: Path, kills: int, seed: int = 0) -> Tally:
 
 def _import_everything() -> None:
     heavy = ("optimum.exporters.onnx", "transformers.models.gpt2.modeling_gpt2")
-    for name in (*heavy, "sails.training", "sails.onnx.export", "sails.onnx.certify.verify"):
+    for name in (*heavy, "sails.training.trainer", "sails.onnx.export", "sails.onnx.certify.verify"):
         importlib.import_module(name)
 
 
@@ -150,7 +150,7 @@ def _check(workspace: Workspace, published: list[str | None], count: int, tally:
 def _load(workspace: Workspace) -> None:
     """The proof of the pudding: transformers and onnxruntime load what is current."""
     from sails.onnx.runtime.generate import Generator
-    from sails.training import load_model
+    from sails.training.trainer import load_model
 
     load_model(workspace.trained_model, "cpu")
     if workspace.situation().onnx.present:

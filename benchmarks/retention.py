@@ -38,10 +38,8 @@ from typing import Any
 
 from benchmarks.facts import lessons as invented_lessons
 from sails import advising, retention, sessions
-from sails.behavior import format_rate
 from sails.data import Register, assess, read, split
 from sails.data import datasets as library
-from sails.foresight import Choices
 from sails.launchers import local
 from sails.models import catalog as base_models
 from sails.models.workspace import Workspace
@@ -50,6 +48,8 @@ from sails.retention.matrix import matrix_of
 from sails.retention.metrics import measure
 from sails.retention.schema import Cell, Measured
 from sails.sessions import Record, Settings
+from sails.training.plan.behavior import format_rate
+from sails.training.plan.forecast import Choices
 
 HIGH_RATE = 5e-5
 JUDGING_SHARE, JUDGING_SECONDS = 0.15, 20.0  # judging may take the larger of the two
@@ -117,7 +117,13 @@ class Bill:
 
 def import_everything() -> None:
     """So that no worker has to; this process must never compute, or its children could not."""
-    for name in ("sails.worker", "sails.examining", "sails.training", "sails.probing", "transformers"):
+    for name in (
+        "sails.worker",
+        "sails.training.evaluation",
+        "sails.training.trainer",
+        "sails.training.lr_range_test",
+        "transformers",
+    ):
         importlib.import_module(name)
 
 
@@ -287,7 +293,9 @@ def scored(model: Path, rows: Any, folder: Path) -> Measured:
     result = folder / "scored.json"
 
     def work() -> None:
-        from sails import encoding, measuring, training
+        from sails.training import dataloader as encoding
+        from sails.training import scoring as measuring
+        from sails.training import trainer as training
 
         device, longest = training.choose_device("auto"), Settings().max_length
         precision, tokenizer = training.Precision.of(device), encoding.load_tokenizer(model)

@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that it runs without being installed
 
-from sails import behavior
 from sails.errors import RequestError
 from sails.models.workspace import EXPORT_RECORD, PROVENANCE, Workspace, inspect_model
+from sails.training.plan import behavior
 
 BASE, OTHER_BASE = "smollm2-135m-instruct", "gpt2"
 

@@ -3,7 +3,7 @@
     session = start(workspace, choices)            # about a minute; a training does not run beside it
     advice  = advice_for(workspace, choices)       # of the newest measurement for the same lesson
 
-It measures for a model that continues and has earlier lessons to lose. What it measures is `sails.probing`'s
+It measures for a model that continues and has earlier lessons to lose. What it measures is `sails.training.lr_range_test`'s
 part. An advice holds for one model, one set of rows and the settings in `MATTERS`.
 """
 
@@ -18,11 +18,10 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any
 
-from sails import foresight, planning, sessions, teaching
+from sails import sessions
 from sails.data import Conversation
 from sails.data import datasets as library
 from sails.errors import BusyError, RequestError, SailsError, WorkspaceError
-from sails.foresight import Choices, Foresight
 from sails.launchers import local
 from sails.models.workspace import Workspace
 from sails.retention import lessons
@@ -30,6 +29,10 @@ from sails.retention.replay import replayed
 from sails.sessions import Advice, ProbeSpec, Record, Session, Settings
 from sails.sessions.reporter import Reporter
 from sails.system import access, locks
+from sails.training import mixture as teaching
+from sails.training.plan import forecast as foresight
+from sails.training.plan import presets as planning
+from sails.training.plan.forecast import Choices, Foresight
 
 MATTERS = ("replay_share", "batch_size", "max_length", "seed")  # of the settings
 LEAST_SECONDS, SHARE = 60.0, 0.1  # it may take so long, or this share of the training, whichever is longer
@@ -201,8 +204,9 @@ def _measure(workspace: Workspace, spec: ProbeSpec, reporter: Reporter) -> None:
     need = planning.estimate(workspace.trained_model, rows.pace, spec.settings.max_length, export=False)
     planning.refuse_if_too_big(replace(need, disk=0), workspace.root)  # nothing is written
     reporter.check_stop()
-    from sails import encoding, training  # heavy, and not needed for a request that cannot be met
-    from sails.probing import Mixture, probe
+    from sails.training import dataloader as encoding
+    from sails.training import trainer as training  # heavy, and not needed for a request that cannot be met
+    from sails.training.lr_range_test import Mixture, probe
 
     device = training.choose_device(spec.settings.device)
     tokenizer = encoding.load_tokenizer(workspace.trained_model)

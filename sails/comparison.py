@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sails.behavior import describe_learning_rate, format_rate
-from sails.planning import choose_pace
 from sails.sessions import Record, Scores, TrainSpec
 from sails.sessions.monitor import Feed
+from sails.training.plan.behavior import describe_learning_rate, format_rate
+from sails.training.plan.presets import choose_pace
 
 MOST = 5  # sessions that can be compared; more are hard to tell apart
 NOTHING = "–"

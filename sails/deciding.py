@@ -6,7 +6,6 @@ its session and can still become the current model.
 
 from __future__ import annotations
 
-from sails import teaching
 from sails.errors import RequestError
 from sails.models import publish as publishing
 from sails.models.workspace import Workspace, inspect_model
@@ -15,6 +14,7 @@ from sails.retention import lessons
 from sails.retention.replay import replayed
 from sails.sessions import Record, Session, TrainSpec
 from sails.system import access
+from sails.training import mixture as teaching
 
 FIRST_SHARE = 0.5
 HIGHEST_SHARE = 0.9

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sails import behavior, planning, replaying, retention, sessions, teaching
+from sails import replaying, retention, sessions
 from sails.data import Conversation, read_jsonl
 from sails.errors import BusyError, RequestError, WorkspaceError
 from sails.launchers import local
@@ -33,7 +33,10 @@ from sails.retention.questions import UNRELATED, Answered, Question, questions_f
 from sails.sessions import ExportSpec, MetricsReader, ProbeSpec, ReplaySpec, Session, Status, TrainSpec
 from sails.sessions.reporter import Reporter, Stopped, live
 from sails.system import locks
-from sails.teaching import Lesson
+from sails.training import mixture as teaching
+from sails.training.mixture import Lesson
+from sails.training.plan import behavior
+from sails.training.plan import presets as planning
 
 VERIFIED_PROMPTS = 64
 
@@ -153,7 +156,9 @@ def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Re
         reporter.check_stop()
         reporter.progress(0.5, "loading the model")
         # Heavy, and not needed for a request that cannot be met.
-        from sails import encoding, examining, training
+        from sails.training import dataloader as encoding
+        from sails.training import evaluation as examining
+        from sails.training import trainer as training
 
         device = training.choose_device(spec.settings.device)
         precision = training.Precision.of(device)

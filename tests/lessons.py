@@ -6,11 +6,12 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sails import advising, sessions, teaching
+from sails import advising, sessions
 from sails.data import Register, write_jsonl
-from sails.foresight import Choices
 from sails.models.workspace import Workspace
 from sails.sessions import Advice, Session, Status, TrainSpec, Trial
+from sails.training import mixture as teaching
+from sails.training.plan.forecast import Choices
 from tests.helpers import add_dataset, write_lesson
 from tests.situations import published
 

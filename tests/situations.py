@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sails import retention, sessions
-from sails.behavior import MATRIX, Plan, automatic_learning_rate
 from sails.data import Conversation, Turn, write_jsonl
 from sails.models.publish import Provenance, publish
 from sails.models.workspace import PROVENANCE, Workspace
 from sails.retention.gate import decide
 from sails.retention.schema import Cell, Changed, Decision, Drift, Lesson, Measured, Part, Retention
 from sails.sessions import Failure, Results, Scores, Session, Status, TrainSpec
+from sails.training.plan.behavior import MATRIX, Plan, automatic_learning_rate
 from tests.folders import fingerprint_of, make_model, make_onnx
 
 ROWS = [row.number for row in MATRIX]

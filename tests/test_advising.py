@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from sails import advising, cli, foresight, sessions
-from sails.behavior import describe_learning_rate, format_rate
+from sails import advising, cli, sessions
 from sails.data import datasets as library
 from sails.errors import BusyError, RequestError, ViewOnlyError
-from sails.foresight import Choices
 from sails.launchers import local
 from sails.models.workspace import Workspace
 from sails.sessions import ProbeSpec, Session, Settings, TrainSpec
 from sails.system import locks
+from sails.training.plan import forecast as foresight
+from sails.training.plan.behavior import describe_learning_rate, format_rate
+from sails.training.plan.forecast import Choices
 from tests.helpers import add_dataset, run_worker, write_lesson
 from tests.lessons import measured, taught_workspace
 from tests.tiny import make_tiny_model

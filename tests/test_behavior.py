@@ -7,10 +7,17 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from sails import behavior
-from sails.behavior import MATRIX, check_learning_rate, describe_learning_rate, format_rate, plan, row_for
 from sails.errors import RequestError
 from sails.models.workspace import ModelState, OnnxState, Situation
+from sails.training.plan import behavior
+from sails.training.plan.behavior import (
+    MATRIX,
+    check_learning_rate,
+    describe_learning_rate,
+    format_rate,
+    plan,
+    row_for,
+)
 
 DEFAULT = "smollm2-135m-instruct"
 WHY = "model.safetensors is cut off at 10 of 200 bytes"

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 import typer.main
 
-from sails import behavior, cli, planning, prompts, worker
+from sails import cli, prompts, worker
 from sails.corrections import log_file
 from sails.data import CHECKS, KNOWN_COLUMNS, quality
 from sails.data import split as splitting
@@ -23,6 +23,8 @@ from sails.onnx.certify.certificate import THRESHOLDS
 from sails.onnx.certify.verify import FIXED_PROMPTS
 from sails.retention import gate, lessons
 from sails.sessions import Phase, State
+from sails.training.plan import behavior
+from sails.training.plan import presets as planning
 from sails.watching import notebook
 
 REPOSITORY = Path(__file__).parents[1]

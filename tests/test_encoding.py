@@ -7,9 +7,17 @@ import torch
 
 from sails.data import Conversation, Turn
 from sails.data.conversation import ANSWERS, ONLY_LAST
-from sails.encoding import IGNORED, Example, collate, encode, epoch_batches, load_tokenizer, schedule
 from sails.errors import BadDataError, ModelLoadError
 from sails.onnx.runtime.generate import DEFAULT_CHAT_TEMPLATE
+from sails.training.dataloader import (
+    IGNORED,
+    Example,
+    collate,
+    encode,
+    epoch_batches,
+    load_tokenizer,
+    schedule,
+)
 from tests.tiny import make_tiny_model
 
 TALK = Conversation(

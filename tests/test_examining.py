@@ -5,11 +5,13 @@ import shutil
 
 import pytest
 
-from sails import guards, retention, sessions, training
+from sails import retention, sessions
 from sails.data import read_jsonl
 from sails.models.workspace import Workspace
 from sails.retention import lessons
 from sails.retention.general import PROMPTS
+from sails.training import divergence as guards
+from sails.training import trainer as training
 from tests.helpers import add_dataset, queue_training, run_worker, steps_of, write_lesson
 from tests.tiny import make_tiny_model
 

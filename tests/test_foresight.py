@@ -6,16 +6,27 @@ import dataclasses
 
 import pytest
 
-from sails import foresight, planning, sessions, teaching
-from sails.behavior import BASE_LEARNING_RATE
+from sails import sessions
 from sails.data import datasets as library
 from sails.data import write_jsonl
 from sails.errors import BadDataError, RequestError, ViewOnlyError, WorkspaceError
-from sails.foresight import Choices, Earlier, checked_name, foresee, offers, read_learning_rate, settings_of
 from sails.launchers import local
 from sails.models import catalog as base_models
 from sails.models.workspace import Workspace
 from sails.sessions import Settings
+from sails.training import mixture as teaching
+from sails.training.plan import forecast as foresight
+from sails.training.plan import presets as planning
+from sails.training.plan.behavior import BASE_LEARNING_RATE
+from sails.training.plan.forecast import (
+    Choices,
+    Earlier,
+    checked_name,
+    foresee,
+    offers,
+    read_learning_rate,
+    settings_of,
+)
 from tests.helpers import add_dataset, write_lesson
 from tests.situations import make_session, make_situation, published
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sails.guards import HARD_STEPS, KEEP_EVERY, LOSS_RISE, NORM_FLOOR, SETTLED, Guard
 from sails.sessions import MetricsReader
+from sails.training.divergence import HARD_STEPS, KEEP_EVERY, LOSS_RISE, NORM_FLOOR, SETTLED, Guard
 
 RECORDED = sorted(Path(__file__).parents[1].glob("examples/demo/sessions/*/metrics.jsonl"))
 

@@ -24,23 +24,29 @@ FLOORS = (
         "sails.worker",
         "sails.launchers",
         "sails.sessions.reporter",
-        "sails.foresight",
+        "sails.training.plan.forecast",
         "sails.replaying",
         "sails.exporting",
         "sails.onnx.convert",
         "sails.rerunning",
         "sails.deciding",
         "sails.advising",
-        "sails.teaching",
+        "sails.training.mixture",
         "sails.onnx.bundle",
         "sails.onnx.model_card",
         "sails.watching",
-        "sails.examining",
+        "sails.training.evaluation",
     ),
-    ("sails.training", "sails.measuring", "sails.probing", "sails.guards", "sails.onnx"),
     (
-        "sails.encoding",
-        "sails.tokens",
+        "sails.training.trainer",
+        "sails.training.scoring",
+        "sails.training.lr_range_test",
+        "sails.training.divergence",
+        "sails.onnx",
+    ),
+    (
+        "sails.training.dataloader",
+        "sails.training.token_count",
         "sails.models.catalog",
         "sails.models.gguf",
         "sails.models.download",
@@ -63,10 +69,10 @@ FLOORS = (
         "sails.corrections",
         "sails.reviewing",
         "sails.data.draft",
-        "sails.planning",
+        "sails.training.plan.presets",
         "sails.sessions.monitor",
         "sails.retention.questions",
-        "sails.judgement",
+        "sails.training.outcome",
         "sails.guidance",
         "sails.sessions.demo",
         "sails.sessions.lineage",
@@ -79,7 +85,7 @@ FLOORS = (
         "sails.models.onnx_store",
         "sails.data",
         "sails.sessions",
-        "sails.behavior",
+        "sails.training.plan.behavior",
         "sails.models.workspace",
         "sails.models.variants",
     ),
@@ -132,7 +138,7 @@ def test_no_module_imports_itself_round_a_corner():
 
 def test_the_walls_see_the_imports_that_are_there():
     assert "sails.models.workspace" in imports()["sails.models.publish"]
-    assert "sails.training" in imports()["sails.worker"]  # also those inside functions
+    assert "sails.training.trainer" in imports()["sails.worker"]  # also those inside functions
     assert floor_of("sails.onnx.export") < floor_of("sails.onnx.runtime.generate") < floor_of("sails.errors")
     with pytest.raises(AssertionError, match="has no place yet"):
         floor_of("sails.attic")
@@ -165,16 +171,16 @@ def import_alone(module: str) -> tuple[float, set[str]]:
     "module",
     [
         "sails.sessions",
-        "sails.behavior",
+        "sails.training.plan.behavior",
         "sails.models.workspace",
         "sails.data",
         "sails.models.publish",
         "sails.data.datasets",
-        "sails.tokens",
+        "sails.training.token_count",
         "sails.launchers.local",
         "sails.onnx.runtime.generate",
         "sails.models.catalog",
-        "sails.planning",
+        "sails.training.plan.presets",
         "sails.worker",  # it takes its locks before it loads anything heavy
         "sails.cli",
     ],

@@ -2,10 +2,10 @@
 
 import pytest
 
-from sails.behavior import Plan
-from sails.judgement import judge
 from sails.retention.schema import Decision, Finding, Lesson, Measured, Retention
 from sails.sessions import Results, Scores, Status
+from sails.training.outcome import judge
+from sails.training.plan.behavior import Plan
 
 
 def status(before, after, *, held=None, rate=1e-5, start="trained"):

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from sails import planning, sessions
+from sails import sessions
 from sails.errors import DiskFullError, OutOfMemoryError
 from sails.models.workspace import Workspace
-from sails.planning import (
+from sails.sessions import Results, Settings, Status
+from sails.training.plan import presets as planning
+from sails.training.plan.presets import (
     PRESETS,
     Lesson,
     Need,
@@ -29,7 +31,6 @@ from sails.planning import (
     time_left,
     training_memory,
 )
-from sails.sessions import Results, Settings, Status
 from tests.folders import make_model, make_sharded_model, tensors
 from tests.situations import BASE, make_session, published
 

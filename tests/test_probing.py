@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from sails.data import Conversation, Turn
-from sails.encoding import Example, collate, encode, load_tokenizer
-from sails.probing import (
+from sails.sessions import Advice, Trial
+from sails.sessions.reporter import Stopped
+from sails.training.dataloader import Example, collate, encode, load_tokenizer
+from sails.training.lr_range_test import (
     GRIDS,
     RATES,
     ROUNDS,
@@ -19,9 +21,7 @@ from sails.probing import (
     probe,
     spread,
 )
-from sails.sessions import Advice, Trial
-from sails.sessions.reporter import Stopped
-from sails.training import Precision, load_model
+from sails.training.trainer import Precision, load_model
 from tests.tiny import make_tiny_model
 
 FP32 = Precision("cpu", bf16=False)
@@ -133,7 +133,7 @@ def test_a_lesson_that_disturbs_nothing_gets_the_rate_that_learns_most(tiny):
 
 
 def test_a_lesson_that_contradicts_the_earlier_one_gets_a_rate_below_those_that_harm_it(tiny, monkeypatch):
-    monkeypatch.setattr("sails.probing.GRIDS", ((1e-5, 5e-3, 2e-2),))
+    monkeypatch.setattr("sails.training.lr_range_test.GRIDS", ((1e-5, 5e-3, 2e-2),))
     model, tokenizer = tiny
     old = rows(tokenizer, "Which hill is number {}?", "Hill {} it is.")
     weights = {name: value.clone() for name, value in model.state_dict().items()}
@@ -194,7 +194,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("sails.probing.time", made)
+    monkeypatch.setattr("sails.training.lr_range_test.time", made)
     return made
 
 
@@ -221,7 +221,7 @@ def test_little_time_tries_fewer_rates_rather_than_too_few_steps_at_each(tiny, c
 
 
 def test_a_rate_that_tears_the_model_apart_ends_the_search(tiny, monkeypatch):
-    monkeypatch.setattr("sails.probing.GRIDS", ((1e-5, 1e30),))
+    monkeypatch.setattr("sails.training.lr_range_test.GRIDS", ((1e-5, 1e30),))
     new = rows(tiny[1], "What is {}?", "It is {}.")
     advice = measure(tiny, new=new, old=new)
     assert advice.learning_rate == 1e-5

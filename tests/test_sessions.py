@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sails import sessions
-from sails.behavior import Plan
 from sails.errors import RequestError, WorkspaceError
 from sails.models.workspace import Workspace
 from sails.sessions import (
@@ -55,6 +54,7 @@ from sails.sessions import (
 )
 from sails.sessions import history as index
 from sails.system.locks import LifeLock, this_process
+from sails.training.plan.behavior import Plan
 from tests.chaos.killing import for_every_line
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

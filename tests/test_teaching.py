@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from sails import sessions, teaching
+from sails import sessions
 from sails.data import Conversation, Turn, read_jsonl, write_jsonl
 from sails.data import datasets as library
 from sails.errors import BadDataError
@@ -13,6 +13,7 @@ from sails.retention import lessons
 from sails.retention.lessons import Rows
 from sails.sessions import Settings
 from sails.sessions.reporter import Reporter
+from sails.training import mixture as teaching
 from tests.helpers import add_dataset, queue_training, write_lesson
 
 

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from sails import tokens
 from sails.data import Conversation, Turn
 from sails.data import datasets as library
 from sails.models.workspace import Workspace
+from sails.training import token_count as tokens
 from tests.conftest import REPOSITORY
 from tests.folders import make_model
 from tests.tiny import FAMILIES, make_tiny_model
@@ -32,7 +32,7 @@ ROWS = [
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("chat_template", [True, False])
 def test_a_conversation_is_as_long_as_in_training(tmp_path, family, chat_template):
-    from sails import encoding
+    from sails.training import dataloader as encoding
 
     folder = make_tiny_model(tmp_path / "model", family, chat_template=chat_template)
     trained = encoding.encode(ROWS, encoding.load_tokenizer(folder), 10_000)

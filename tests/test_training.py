@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sails import training
-from sails.encoding import IGNORED, collate, encode, load_tokenizer, schedule
 from sails.errors import DivergedError, ModelLoadError
 from sails.sessions import CHECKPOINT_COMPLETE, Session
-from sails.training import AnswerLogits, Precision, Run, evaluate, load_model, score_rows, train
+from sails.training import trainer as training
+from sails.training.dataloader import IGNORED, collate, encode, load_tokenizer, schedule
+from sails.training.trainer import AnswerLogits, Precision, Run, evaluate, load_model, score_rows, train
 from tests.helpers import write_lesson
 from tests.tiny import make_tiny_model
 

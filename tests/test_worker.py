@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from sails import planning, sessions, worker
+from sails import sessions, worker
 from sails.data import datasets as library
 from sails.data import read_jsonl, write_jsonl
 from sails.errors import RequestError
@@ -18,6 +18,7 @@ from sails.models import publish as publishing
 from sails.models.workspace import Workspace, inspect_model
 from sails.onnx import convert as converting
 from sails.system import locks
+from sails.training.plan import presets as planning
 from tests.helpers import add_dataset, queue_training, run_worker, steps_of, write_lesson
 from tests.situations import make_session, published, rows_of
 from tests.tiny import make_tiny_model

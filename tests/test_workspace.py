@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from sails import behavior
 from sails.errors import WorkspaceError
 from sails.models.workspace import (
     Workspace,
@@ -25,6 +24,7 @@ from sails.models.workspace import (
     read_json,
     resolve,
 )
+from sails.training.plan import behavior
 from tests.folders import CONFIG, fingerprint_of, listing, make_model, make_onnx, make_sharded_model, tensors
 
 WEIGHTS_MISSING = "the weights are missing (model.safetensors or pytorch_model.bin)"

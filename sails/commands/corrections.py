@@ -8,16 +8,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from sails import corrections, foresight, reviewing
+from sails import corrections, reviewing
 from sails.commands import options
 from sails.commands.output import write_file
 from sails.commands.terminal import announce, conclude, follow, say, say_json, table, warn
 from sails.corrections import Correction
 from sails.errors import RequestError
-from sails.foresight import Choices
 from sails.launchers import local
 from sails.models.workspace import Workspace
 from sails.reviewing import Review
+from sails.training.plan import forecast as foresight
+from sails.training.plan.forecast import Choices
 
 SHORTEST_ID = 4  # characters of an id that may stand for it
 SHOWN_ID = 8

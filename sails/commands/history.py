@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 from sails import corrections, deciding, exporting, replaying, retention, sessions, worker
-from sails.behavior import format_rate
 from sails.commands import options
 from sails.commands.terminal import conclude, follow, say, say_json, table, to_refresh
 from sails.errors import RequestError
@@ -26,6 +25,7 @@ from sails.retention import model_report as memories
 from sails.retention import session_report as telling
 from sails.retention.schema import Part
 from sails.sessions import archive
+from sails.training.plan.behavior import format_rate
 
 sessions_app = typer.Typer(
     help="The history: list, show, stop, resume, decide, what is still remembered, versions, roll back.",

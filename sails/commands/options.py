@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from sails.behavior import Start
 from sails.models.variants import VARIANTS, Variant
 from sails.sessions import Preset, Publishing
+from sails.training.plan.behavior import Start
 
 WorkspaceOption = Annotated[
     Path | None,

@@ -8,8 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sails import advising, foresight
-from sails.behavior import Plan, Start, format_rate
+from sails import advising
 from sails.commands import options
 from sails.commands.data import column_mapping, say_problems, say_reading
 from sails.commands.talk import answer_once
@@ -17,11 +16,13 @@ from sails.commands.terminal import announce, conclude, follow, say, say_certifi
 from sails.data import ColumnMapping, assess, read
 from sails.data import datasets as library
 from sails.errors import JobError, QualityError, RequestError
-from sails.foresight import Choices
 from sails.launchers import local
 from sails.models.workspace import Workspace
 from sails.retention import lessons
 from sails.sessions import Advice, Settings
+from sails.training.plan import forecast as foresight
+from sails.training.plan.behavior import Plan, Start, format_rate
+from sails.training.plan.forecast import Choices
 
 
 def train(

@@ -16,15 +16,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from sails import behavior, exporting, retention, sessions
-from sails.behavior import Plan
+from sails import exporting, retention, sessions
 from sails.commands.output import EXIT_FAILED as EXIT_FAILED
 from sails.commands.output import EXIT_WRONG as EXIT_WRONG
 from sails.commands.output import say as say
 from sails.commands.output import say_json as say_json
 from sails.commands.output import warn as warn
 from sails.errors import JobError
-from sails.judgement import judge
 from sails.launchers import local
 from sails.models import variants
 from sails.models.variants import TITLES
@@ -32,6 +30,9 @@ from sails.models.workspace import Workspace
 from sails.onnx.certify.certificate import certificate_from, checks, title
 from sails.sessions import Session, Status
 from sails.system import locks
+from sails.training.outcome import judge
+from sails.training.plan import behavior
+from sails.training.plan.behavior import Plan
 
 POLL_SECONDS = 0.25
 QUIET_STEP = 0.1  # without a terminal, progress is a line for every tenth

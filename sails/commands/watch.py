@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 
-from sails import foresight, watching
+from sails import watching
 from sails.commands import options
 from sails.commands.terminal import EXIT_FAILED, say, say_json
 from sails.errors import RequestError
 from sails.models.workspace import Workspace
+from sails.training.plan import forecast as foresight
 
 
 def watch(

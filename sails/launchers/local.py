@@ -13,14 +13,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sails import behavior, sessions
-from sails.behavior import Plan, Start
+from sails import sessions
 from sails.data import datasets as library
 from sails.models import catalog as base_models
 from sails.models.variants import VARIANTS, Variant
 from sails.models.workspace import Workspace
 from sails.sessions import Advice, ExportSpec, Session, Settings, TrainSpec
 from sails.system import access, locks
+from sails.training.plan import behavior
+from sails.training.plan.behavior import Plan, Start
 
 # OpenMP's threads spin while they wait for each other. On a machine that does anything else besides, that
 # made a training step five times slower and more; sleeping costs little where nothing else runs.

@@ -29,8 +29,8 @@ from sails.errors import DiskFullError, DownloadError, ModelLoadError, RequestEr
 from sails.models import download as downloads
 from sails.models.download import PinnedWheel, Progress
 from sails.models.workspace import inspect_model, read_json
-from sails.planning import count_parameters, training_memory
 from sails.system import locks
+from sails.training.plan.presets import count_parameters, training_memory
 
 DEFAULT = "smollm2-135m-instruct"
 

@@ -2,7 +2,7 @@
 
 `scores` is what was measured, `lessons` which lessons a model was taught and where their rows lie, `matrix`
 all of it together, `measures` the figures and the headline, `replay` which old rows an epoch repeats, `gate`
-whether a candidate may be published. Reads files only; `sails.measuring` is what measures.
+whether a candidate may be published. Reads files only; `sails.training.scoring` is what measures.
 """
 
 from sails.retention.schema import FILE, Retention, read, write

@@ -14,11 +14,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from sails.behavior import Plan, Start
 from sails.errors import WorkspaceError
 from sails.models.variants import Variant
 from sails.models.workspace import new_id
 from sails.system import access, locks
+from sails.training.plan.behavior import Plan, Start
 
 State = Literal["queued", "running", "succeeded", "failed", "stopped", "interrupted"]
 Phase = Literal["queued", "prepare", "train", "judge", "publish", "export", "done"]

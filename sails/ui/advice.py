@@ -12,12 +12,12 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from sails import advising, sessions
-from sails.behavior import BASE_LEARNING_RATE, format_rate
-from sails.foresight import Choices, Earlier, Foresight
 from sails.models.workspace import Workspace
 from sails.retention.replay import replayed
 from sails.sessions import Advice, Session
 from sails.system import access
+from sails.training.plan.behavior import BASE_LEARNING_RATE, format_rate
+from sails.training.plan.forecast import Choices, Earlier, Foresight
 from sails.ui import charts
 from sails.ui.charts import Line
 from sails.ui.frame import in_words, told

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from sails import planning
 from sails.data import ColumnMapping
 from sails.data import datasets as library
 from sails.data import draft as drafts
@@ -19,6 +18,7 @@ from sails.data.draft import Draft, Unmapped
 from sails.data.split import ENOUGH_ROWS, ENOUGH_TO_JUDGE, HELD_OUT_LEAST, HELD_OUT_MOST
 from sails.models.workspace import Workspace
 from sails.system import access
+from sails.training.plan import presets as planning
 from sails.ui.data_words import JUDGED, examples, file_label
 from sails.ui.desk import Desk, show_dataset, throw_away
 from sails.ui.frame import told

@@ -15,7 +15,7 @@ from sails.data.datasets import DatasetReport
 from sails.data.draft import Draft
 from sails.models.workspace import Workspace
 from sails.system import access
-from sails.tokens import Lengths
+from sails.training.token_count import Lengths
 from sails.ui import data_words
 from sails.ui.bringing import ROW_COLUMN, TEXT_COLUMNS, choose_columns
 from sails.ui.data_words import examples, shortened

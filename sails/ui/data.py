@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from sails import tokens
 from sails.data import Conversation
 from sails.data import datasets as library
 from sails.data import draft as drafts
@@ -15,7 +14,8 @@ from sails.data.datasets import DatasetReport
 from sails.models.workspace import Workspace
 from sails.retention import lessons
 from sails.system import access
-from sails.tokens import Lengths
+from sails.training import token_count as tokens
+from sails.training.token_count import Lengths
 from sails.ui import data_words, words
 from sails.ui.bringing import ROW_COLUMN, TEXT_COLUMNS
 from sails.ui.data_words import examples, shortened

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from sails.data import QualityReport
 from sails.data.datasets import DatasetReport, Novelty
 from sails.data.split import ENOUGH_ROWS, ENOUGH_TO_JUDGE
-from sails.tokens import Lengths
+from sails.training.token_count import Lengths
 from sails.ui.words import plain
 
 USUAL_LIMIT = 512  # tokens; see `Settings.max_length`

@@ -21,14 +21,16 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 
-from sails import foresight, planning, sessions
+from sails import sessions
 from sails.errors import SailsError
 from sails.launchers import local
 from sails.models.workspace import Workspace
-from sails.planning import TimeLeft
 from sails.sessions import ExportSpec, ProbeSpec, ReplaySpec, Session, Status, TrainSpec
 from sails.sessions.monitor import Feed, Samples, feed_of
 from sails.system import access
+from sails.training.plan import forecast as foresight
+from sails.training.plan import presets as planning
+from sails.training.plan.presets import TimeLeft
 from sails.ui import charts, freshness, words
 from sails.ui.charts import Line
 from sails.ui.frame import go as go_to

@@ -11,10 +11,10 @@ import streamlit as st
 from sails import retention
 from sails.data.split import ENOUGH_TO_JUDGE
 from sails.errors import SailsError
-from sails.judgement import judge
 from sails.retention import Retention
 from sails.sessions import Record
 from sails.sessions.monitor import feed_of
+from sails.training.outcome import judge
 from sails.ui.words import literal, plain
 
 SIGNS = {"well": "✅", "partly": "🟡", "little": "⚠️", "nothing": "❌", "by heart": "⚠️", "forgot": "⚠️"}

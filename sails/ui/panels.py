@@ -8,8 +8,7 @@ from datetime import datetime
 import pandas as pd
 import streamlit as st
 
-from sails import behavior, replaying, sessions
-from sails.behavior import MATRIX, Plan, Row
+from sails import replaying, sessions
 from sails.exporting import Freshness, freshness, to_refresh
 from sails.guidance import NextStep
 from sails.models.workspace import (
@@ -22,6 +21,8 @@ from sails.models.workspace import (
 )
 from sails.sessions import Record
 from sails.system import access
+from sails.training.plan import behavior
+from sails.training.plan.behavior import MATRIX, Plan, Row
 from sails.ui import freshness as onnx_freshness
 from sails.ui import words
 from sails.ui.frame import go, in_words, link, place, told, usual_workspace

@@ -20,9 +20,9 @@ from sails.data import draft as drafts
 from sails.errors import SailsError
 from sails.models.variants import VARIANTS
 from sails.models.workspace import Workspace
-from sails.planning import FEW
 from sails.reviewing import Review, Trouble
 from sails.system import access
+from sails.training.plan.presets import FEW
 from sails.ui import words
 from sails.ui.feedback import WHO
 from sails.ui.frame import go, link, told

@@ -11,14 +11,6 @@ import pandas as pd
 import streamlit as st
 
 from sails import comparison, deciding, rerunning, retention, sessions, worker
-from sails.behavior import (
-    BASE_LEARNING_RATE,
-    CONTINUE_LEARNING_RATE,
-    HIGHEST_LEARNING_RATE,
-    Plan,
-    describe_learning_rate,
-    format_rate,
-)
 from sails.data import read_jsonl
 from sails.errors import WorkspaceError
 from sails.launchers import local
@@ -27,6 +19,14 @@ from sails.retention import Retention
 from sails.sessions import RESUMABLE, Record, Session, TrainSpec, archive
 from sails.sessions.monitor import Feed, Samples, feed_of
 from sails.system import access
+from sails.training.plan.behavior import (
+    BASE_LEARNING_RATE,
+    CONTINUE_LEARNING_RATE,
+    HIGHEST_LEARNING_RATE,
+    Plan,
+    describe_learning_rate,
+    format_rate,
+)
 from sails.ui import asking, charts, freshness, remembering, words
 from sails.ui.frame import go, link, told
 from sails.ui.outcome import did_it_work

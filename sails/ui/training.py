@@ -1,6 +1,6 @@
 """The form of a training: what to teach, what it builds on, how long and how fast, and what that takes.
 
-Draws widgets and gives back what was chosen; what it means is decided in `sails.foresight`. Every widget has
+Draws widgets and gives back what was chosen; what it means is decided in `sails.training.plan.forecast`. Every widget has
 a key, so that what a person chose survives a refresh and a look at another page's tab.
 """
 
@@ -12,16 +12,18 @@ from typing import Any
 
 import streamlit as st
 
-from sails import advising, behavior, foresight, sessions
-from sails.behavior import Plan, Start, format_rate
+from sails import advising, sessions
 from sails.data import datasets as library
 from sails.errors import RequestError
-from sails.foresight import Choices, Foresight, Offer
 from sails.models import catalog as base_models
 from sails.models.workspace import Situation, Workspace
-from sails.planning import FEW, TimeEstimate, choose_pace, gigabytes
 from sails.sessions import Preset, Publishing, Settings
 from sails.system import access
+from sails.training.plan import behavior
+from sails.training.plan import forecast as foresight
+from sails.training.plan.behavior import Plan, Start, format_rate
+from sails.training.plan.forecast import Choices, Foresight, Offer
+from sails.training.plan.presets import FEW, TimeEstimate, choose_pace, gigabytes
 from sails.ui import advice, words
 from sails.ui.frame import go, told
 from sails.ui.words import plain

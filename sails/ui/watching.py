@@ -6,10 +6,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from sails import foresight, watching
+from sails import watching
 from sails.errors import RequestError
 from sails.models.workspace import Workspace
 from sails.system import access
+from sails.training.plan import forecast as foresight
 from sails.ui import words
 from sails.ui.frame import in_words, link, told, usual_workspace
 from sails.ui.session import PRESETS

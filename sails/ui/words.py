@@ -10,8 +10,8 @@ import re
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sails.behavior import describe_learning_rate
 from sails.sessions import Phase, Record, Status
+from sails.training.plan.behavior import describe_learning_rate
 
 # --- text that is only text -----------------------------------------------------------------------
 

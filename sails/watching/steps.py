@@ -9,16 +9,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from sails import corrections, foresight, sessions
+from sails import corrections, sessions
 from sails.data import Conversation, Register
 from sails.data import datasets as library
 from sails.errors import SailsError, WorkspaceError, classify
-from sails.foresight import Choices
 from sails.launchers import local
 from sails.models.workspace import Workspace
 from sails.retention import lessons
 from sails.sessions import Record, Session
 from sails.system import locks
+from sails.training.plan import forecast as foresight
+from sails.training.plan.forecast import Choices
 from sails.watching.approved import approved
 from sails.watching.notebook import Batch, Outcome, WatchState, change, state
 from sails.watching.words import GO_ON, examples, how_many, minutes, notes_on, what_became

@@ -14,11 +14,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 from sails import advising, sessions
-from sails.behavior import format_rate
-from sails.foresight import Choices
 from sails.models.workspace import Workspace
 from sails.sessions import Session
 from sails.system import locks
+from sails.training.plan.behavior import format_rate
+from sails.training.plan.forecast import Choices
 from tests.browser.conftest import Dashboard
 from tests.browser.test_bridge import ACROSS, THEMES
 from tests.helpers import add_dataset, write_lesson

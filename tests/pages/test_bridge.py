@@ -9,10 +9,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from sails import sessions
-from sails.behavior import MATRIX, format_rate
 from sails.data import datasets as library
 from sails.models.workspace import PROVENANCE, Workspace
 from sails.system import locks
+from sails.training.plan.behavior import MATRIX, format_rate
 from sails.ui import frame
 from sails.ui.frame import Page
 from sails.ui.words import plain

@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import advising, foresight, sessions
-from sails.behavior import format_rate
+from sails import advising, sessions
 from sails.data import Register, read, split
 from sails.data import datasets as library
-from sails.foresight import Choices
 from sails.launchers import local
 from sails.models import catalog as base_models
 from sails.models.workspace import Workspace
 from sails.sessions import ProbeSpec, Session, TrainSpec
+from sails.training.plan import forecast as foresight
+from sails.training.plan.behavior import format_rate
+from sails.training.plan.forecast import Choices
 from sails.ui.words import plain
 from tests.conftest import REPOSITORY
 from tests.helpers import add_dataset, run_worker, steps_of, write_lesson
@@ -597,8 +598,8 @@ def test_the_forecast_says_time_memory_and_disk_and_where_they_come_from():
 
 @with_lesson
 def test_a_model_too_large_for_this_machine_is_a_warning_with_numbers(monkeypatch):
-    monkeypatch.setattr("sails.planning.available_memory", lambda: 10**9)
-    monkeypatch.setattr("sails.foresight.available_memory", lambda: 10**9)
+    monkeypatch.setattr("sails.training.plan.presets.available_memory", lambda: 10**9)
+    monkeypatch.setattr("sails.training.plan.forecast.available_memory", lambda: 10**9)
     page = visit()
     assert re.search(r"needs about \d\.\d GB of memory, and 1.0 GB are free", text(page))
     assert "distilgpt2" in page.selectbox(key="train_base").options[0]

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 import pytest
 
 from sails import retention, sessions
-from sails.behavior import Plan
 from sails.models.workspace import Workspace
 from sails.retention import schema as scores
 from sails.retention.lessons import ELSEWHERE, GONE
@@ -13,6 +12,7 @@ from sails.retention.matrix import matrix_of
 from sails.retention.metrics import measure
 from sails.retention.schema import Drift, Lesson, Measured, Retention
 from sails.sessions import Session, Status, TrainSpec
+from sails.training.plan.behavior import Plan
 from tests.retention.cells import share
 
 

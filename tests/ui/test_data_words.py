@@ -7,7 +7,7 @@ import pytest
 from sails.data import Conversation, Turn, assess
 from sails.data.datasets import DatasetReport, Novelty
 from sails.data.formats.detect import Refusal
-from sails.tokens import Lengths
+from sails.training.token_count import Lengths
 from sails.ui import data_words
 
 

@@ -17,7 +17,6 @@ import torch
 from torch.nn import functional
 
 from sails.data import Conversation, Turn
-from sails.encoding import Example, collate, encode
 from sails.errors import BadDataError
 from sails.models import catalog as base_models
 from sails.models.workspace import inspect_model, read_json
@@ -25,7 +24,8 @@ from sails.retention.general import PROMPTS
 from sails.retention.lessons import Sample
 from sails.retention.schema import Cell, Drift, Part
 from sails.system import locks
-from sails.training import AnswerLogits, Precision, sample_answers, score_rows
+from sails.training.dataloader import Example, collate, encode
+from sails.training.trainer import AnswerLogits, Precision, sample_answers, score_rows
 
 GENERAL_TOKENS = 32  # of each general answer
 BATCH = 8  # of these answers

@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sails import planning, retention
+from sails import retention
 from sails.data import Conversation, Register, Split, ledger, read_jsonl, split, write_jsonl
 from sails.data import datasets as library
 from sails.errors import BadDataError
 from sails.models.workspace import Workspace
-from sails.planning import Pace
 from sails.retention import lessons
 from sails.retention.lessons import Rows
 from sails.retention.replay import draw, replayed
 from sails.sessions import Session, Settings, Status, TrainSpec
 from sails.sessions.reporter import Reporter
+from sails.training.plan import presets as planning
+from sails.training.plan.presets import Pace
 
 LESSON, ROUNDS = "lesson", "rounds"  # fields of a row in replay.jsonl: who taught it, which epochs repeat it
 

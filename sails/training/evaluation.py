@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sails import measuring, retention, sessions, training
+from sails import retention, sessions
 from sails.data import Conversation
 from sails.errors import SailsError, classify
 from sails.models import catalog as base_models
@@ -30,7 +30,9 @@ from sails.retention.lessons import Sample
 from sails.retention.schema import Cell, Changed, Decision, Drift, Measured, Retention
 from sails.sessions import Record, Session
 from sails.sessions.reporter import Reporter
-from sails.teaching import Lesson
+from sails.training import scoring as measuring
+from sails.training import trainer as training
+from sails.training.mixture import Lesson
 
 SHOWN = 3  # answers that got worse, and as many that got better
 MUCH = 0.2  # change of the share of an answer's tokens predicted right

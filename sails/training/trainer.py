@@ -5,9 +5,9 @@
 The Hugging Face `Trainer` does the steps; this module decides what goes into them. The whole session is
 one schedule of batches, so a checkpoint's step number says exactly which batch comes next. The loss is
 computed at label positions only: answers are a third of the tokens and the vocabulary head is a large
-part of the work. The *last* weights are the result, unless a guard (`sails.guards`) ended the run: then the
-last good ones are. Does not cover the choice of the starting model (`sails.behavior`) and of the rows
-(`sails.teaching`), or what to do with the candidate (`sails.models.publish`).
+part of the work. The *last* weights are the result, unless a guard (`sails.training.divergence`) ended the run: then the
+last good ones are. Does not cover the choice of the starting model (`sails.training.plan.behavior`) and of the rows
+(`sails.training.mixture`), or what to do with the candidate (`sails.models.publish`).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ import torch
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
-from sails.encoding import IGNORED, Example, collate
 from sails.errors import DivergedError, ModelLoadError
-from sails.guards import Guard
 from sails.sessions import CHECKPOINT_COMPLETE, Scores, Session
 from sails.system import locks
+from sails.training.dataloader import IGNORED, Example, collate
+from sails.training.divergence import Guard
 
 CHECKPOINT_SECONDS = 300
 EVALUATIONS = 5  # about how often a session looks at its held-out rows and samples answers

@@ -4,7 +4,7 @@
 
 Counts what training counts: the model's chat template around the turns. Needs the model's `tokenizer.json`
 and neither torch nor transformers; without one it estimates, and says so. Not here: what training does with
-a conversation that is too long (`sails.encoding`).
+a conversation that is too long (`sails.training.dataloader`).
 """
 
 from __future__ import annotations

@@ -21,8 +21,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sails import planning, sessions, teaching
-from sails.behavior import Plan, Start
+from sails import sessions
 from sails.data import Conversation, Register, read_jsonl, split
 from sails.data import datasets as library
 from sails.errors import DiskFullError, OutOfMemoryError, RequestError, SailsError
@@ -30,12 +29,15 @@ from sails.launchers import local
 from sails.models import catalog as base_models
 from sails.models.catalog import BaseModel
 from sails.models.workspace import Workspace
-from sails.planning import Lesson, Need, Pace, TimeEstimate
 from sails.retention import lessons
 from sails.retention.lessons import Rows
 from sails.retention.replay import replayed
 from sails.sessions import Advice, Session, Settings, Status
 from sails.system.locks import available_memory
+from sails.training import mixture as teaching
+from sails.training.plan import presets as planning
+from sails.training.plan.behavior import Plan, Start
+from sails.training.plan.presets import Lesson, Need, Pace, TimeEstimate
 
 LONGEST_NAME = 80  # characters
 MOST_STEPS = 10**9

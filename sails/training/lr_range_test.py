@@ -21,11 +21,11 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from sails.behavior import format_rate
-from sails.encoding import Example, collate
 from sails.errors import DivergedError
 from sails.sessions import Advice, Trial
-from sails.training import AnswerLogits, Precision, evaluate
+from sails.training.dataloader import Example, collate
+from sails.training.plan.behavior import format_rate
+from sails.training.trainer import AnswerLogits, Precision, evaluate
 
 RATES = (5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4)
 GRIDS = (RATES, RATES[1:6], RATES[1:6:2])  # the fewer steps the time allows, the coarser
@@ -246,7 +246,7 @@ class _Probe:
             self._restore()
 
     def _take_steps(self, rate: float, steps: int) -> bool:
-        """As `sails.training` takes them: fused AdamW, clipped gradients, and a warm-up of a few steps.
+        """As `sails.training.trainer` takes them: fused AdamW, clipped gradients, and a warm-up of a few steps.
 
         False when the time is over before the last one.
         """

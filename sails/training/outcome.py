@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sails.behavior import BASE_LEARNING_RATE, format_rate
 from sails.data.split import ENOUGH_TO_JUDGE
 from sails.retention import Retention
 from sails.retention import session_report as telling
 from sails.sessions import Status
+from sails.training.plan.behavior import BASE_LEARNING_RATE, format_rate
 
 Outcome = Literal["well", "partly", "little", "nothing", "by heart", "forgot"]
 

@@ -1,0 +1,1 @@
+"""Before a training: what it will do, what it needs and how long it takes."""
