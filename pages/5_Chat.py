@@ -5,7 +5,7 @@ Everything answers as an ONNX model, so nothing here needs torch. `sails chat` d
 
 import streamlit as st
 
-from sails.speakers import speakers
+from sails.chat.models import speakers
 from sails.ui import answerers, chat, chat_room, chat_settings, said, saved_questions
 from sails.ui.frame import frame
 

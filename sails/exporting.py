@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sails import sessions, worker
+from sails.chat.models import BASE, CURRENT, Speaker
 from sails.errors import BusyError, RequestError, SailsError
 from sails.launchers import local
 from sails.models import catalog as base_models
@@ -22,7 +23,6 @@ from sails.models.variants import VARIANTS, Variant, VariantState
 from sails.models.workspace import ModelState, Situation, Workspace, inspect_model
 from sails.onnx.export import LARGEST_OPSET, SMALLEST_OPSET
 from sails.sessions import ExportSpec, Record, Session, Status
-from sails.speakers import BASE, CURRENT, Speaker
 from sails.system import access, locks
 
 OPSETS = range(SMALLEST_OPSET, LARGEST_OPSET + 1)

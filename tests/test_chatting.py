@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from sails.chatting import Conversation, Origin, Reply, Settings, answers, describe, in_mind, notes
+from sails.chat.conversation import Conversation, Origin, Reply, Settings, answers, describe, in_mind, notes
+from sails.chat.model_cache import Models
+from sails.chat.models import speakers
 from sails.errors import ModelLoadError, OutOfMemoryError, RequestError
-from sails.loaded import Models
 from sails.models import onnx_store as placing
 from sails.onnx.export import export
-from sails.speakers import speakers
 from tests.certified import add_variant
 from tests.exported import SESSION, copy_talking, make_talking
 from tests.tiny import make_tiny_model

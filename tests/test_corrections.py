@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sails import corrections, reviewing, sessions
-from sails.chatting import Origin
+from sails import sessions
+from sails.chat import feedback as corrections
+from sails.chat.conversation import Origin
+from sails.chat.feedback import review as reviewing
 from sails.data import Conversation, Register, Turn, split, write_jsonl
 from sails.data import datasets as library
 from sails.errors import BadDataError, ConversationFileError, RequestError, ViewOnlyError

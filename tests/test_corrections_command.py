@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from sails import cli, corrections, sessions
+from sails import cli, sessions
+from sails.chat import feedback as corrections
 from sails.errors import RequestError, WorkspaceError
 from sails.models.workspace import Workspace
 from tests.test_corrections import correct

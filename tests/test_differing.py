@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from sails.differing import likeness, pieces
+from sails.chat.diff import likeness, pieces
 from sails.ui.said import marked
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sails import exporting, sessions
+from sails.chat.models import find, speakers
 from sails.errors import BusyError, RequestError, ViewOnlyError, WorkspaceError
 from sails.exporting import export_base, export_current, export_for, freshness, jobs, read_job
 from sails.launchers import local
@@ -19,7 +20,6 @@ from sails.models.workspace import Workspace, inspect_onnx
 from sails.onnx import convert as converting
 from sails.onnx.convert import Order, convert
 from sails.sessions.reporter import Reporter
-from sails.speakers import find, speakers
 from sails.system import access, locks
 from tests.exported import VERSION, add_version, copy_talking, make_talking
 from tests.folders import fingerprint_of, listing, make_model, make_onnx

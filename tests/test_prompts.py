@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from sails import prompts
+from sails.chat import saved_prompts as prompts
 from sails.errors import RequestError, ViewOnlyError, WorkspaceError
 from sails.models.workspace import Workspace
 

@@ -7,10 +7,10 @@ from contextlib import closing
 
 import pytest
 
-from sails.chatting import Origin, Reply, Settings, Turn
-from sails.loaded import Models
-from sails.prompts import Prompt
-from sails.questioning import Row, Table, as_csv, as_json, ask_all, names
+from sails.chat.conversation import Origin, Reply, Settings, Turn
+from sails.chat.model_cache import Models
+from sails.chat.prompt_runs import Row, Table, as_csv, as_json, ask_all, names
+from sails.chat.saved_prompts import Prompt
 from tests.exported import make_talking
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

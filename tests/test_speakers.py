@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
+from sails.chat.models import base_onnx, before, find, in_folder, marks, speakers
 from sails.errors import RequestError
 from sails.models import catalog as base_models
 from sails.models.workspace import PROVENANCE, Workspace
-from sails.speakers import base_onnx, before, find, in_folder, marks, speakers
 from tests.certified import add_variant, certify
 from tests.exported import SESSION, VERSION
 from tests.folders import fingerprint_of, make_model, make_onnx

@@ -10,7 +10,8 @@ from datetime import timedelta
 
 import pytest
 
-from sails import cli, corrections, sessions, watching
+from sails import cli, sessions, watching
+from sails.chat import feedback as corrections
 from sails.data import datasets as library
 from sails.data import write_jsonl
 from sails.errors import BusyError, RequestError, ViewOnlyError, WorkspaceError

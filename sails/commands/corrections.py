@@ -8,15 +8,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from sails import corrections, reviewing
+from sails.chat import feedback as corrections
+from sails.chat.feedback import Correction
+from sails.chat.feedback import review as reviewing
+from sails.chat.feedback.review import Review
 from sails.commands import options
 from sails.commands.output import write_file
 from sails.commands.terminal import announce, conclude, follow, say, say_json, table, warn
-from sails.corrections import Correction
 from sails.errors import RequestError
 from sails.launchers import local
 from sails.models.workspace import Workspace
-from sails.reviewing import Review
 from sails.training.plan import forecast as foresight
 from sails.training.plan.forecast import Choices
 

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from sails import corrections, deciding, exporting, replaying, retention, sessions, worker
+from sails import deciding, exporting, replaying, retention, sessions, worker
+from sails.chat import feedback as corrections
 from sails.commands import options
 from sails.commands.terminal import conclude, follow, say, say_json, table, to_refresh
 from sails.errors import RequestError

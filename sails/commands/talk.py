@@ -13,14 +13,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from sails import logbook, speakers
-from sails.chatting import AT_MOST, Settings
+from sails.chat import models as speakers
+from sails.chat import transcript as logbook
+from sails.chat.conversation import AT_MOST, Settings
+from sails.chat.models import CURRENT, Speaker
 from sails.commands.output import EXIT_FAILED, say, warn, write_file
 from sails.commands.talking import Talk, list_prompts
 from sails.errors import RequestError
 from sails.models.variants import TITLES, Variant
 from sails.models.workspace import Workspace
-from sails.speakers import CURRENT, Speaker
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -181,8 +182,8 @@ def _ready(place: Workspace, speaker: Speaker, make_ready: bool) -> Speaker:
 
 def _ask_all(talk: Talk, output: Path | None) -> None:
     """Ask all saved questions of all who answer; ended early, what was answered so far is kept."""
-    from sails import questioning
-    from sails.prompts import prompts
+    from sails.chat import prompt_runs as questioning
+    from sails.chat.saved_prompts import prompts
 
     listed = prompts(talk.place)
     if not listed:
@@ -211,7 +212,7 @@ def _ask_all(talk: Talk, output: Path | None) -> None:
 
 
 def _print_table(table: Any) -> None:
-    from sails import questioning
+    from sails.chat import prompt_runs as questioning
 
     for number, row in enumerate(table.rows, 1):
         say(f"=== {number}. {' '.join(row.prompt.question.split())}")

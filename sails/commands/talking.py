@@ -14,13 +14,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from sails import chatting, differing, logbook
-from sails.chatting import Conversation, Reply, Settings
+from sails.chat import conversation as chatting
+from sails.chat import diff as differing
+from sails.chat import transcript as logbook
+from sails.chat.conversation import Conversation, Reply, Settings
+from sails.chat.model_cache import MODELS
+from sails.chat.models import Speaker
 from sails.commands.output import say, say_json, warn
 from sails.errors import RequestError, SailsError
-from sails.loaded import MODELS
 from sails.models.workspace import Workspace
-from sails.speakers import Speaker
 
 HELP = """  /good               the last answer is right as it is
   /bad CORRECTION     the last answer is wrong, and this is what it should have said
@@ -163,7 +165,7 @@ class Talk:
         warn("A new conversation begins.")
 
     def _ask_saved(self, rest: str) -> None:
-        from sails.prompts import prompts
+        from sails.chat.saved_prompts import prompts
 
         listed = prompts(self.place)
         if not rest.isdecimal() or not 1 <= int(rest) <= len(listed):
@@ -172,7 +174,7 @@ class Talk:
         self.ask(listed[int(rest) - 1].question)
 
     def _save(self, name: str) -> None:
-        from sails.prompts import add
+        from sails.chat.saved_prompts import add
 
         if not self.conversation.turns:
             raise RequestError("There is no question yet.", "Ask something first.")
@@ -184,7 +186,7 @@ class Talk:
         place, rest = self._whose(rest)
         if not self.conversation.turns or not self.conversation.turns[-1].replies[place].text:
             raise RequestError("There is no answer to judge yet.", "Ask something first.")
-        from sails import corrections
+        from sails.chat import feedback as corrections
 
         turn = self.conversation.turns[-1]
         reply = turn.replies[place]
@@ -273,7 +275,7 @@ def _with_line_editing() -> None:
 
 def list_prompts(place: Workspace, as_json: bool) -> None:
     """The saved questions, numbered, or as JSON."""
-    from sails.prompts import prompts
+    from sails.chat.saved_prompts import prompts
 
     listed = prompts(place)
     if as_json:

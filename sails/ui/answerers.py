@@ -8,12 +8,13 @@ from typing import Any
 
 import streamlit as st
 
-from sails import exporting, speakers
-from sails.chatting import AT_MOST
+from sails import exporting
+from sails.chat import models as speakers
+from sails.chat.conversation import AT_MOST
+from sails.chat.models import BASE, CURRENT, Speaker
 from sails.models.variants import TITLES, Variant
 from sails.models.workspace import Workspace
 from sails.sessions import Session
-from sails.speakers import BASE, CURRENT, Speaker
 from sails.system import access
 from sails.ui import onnx
 from sails.ui.chat_room import Room, kept

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from sails import chatting
-from sails.chatting import Conversation, Settings
-from sails.loaded import MODELS
-from sails.speakers import Speaker
+from sails.chat import conversation as chatting
+from sails.chat.conversation import Conversation, Settings
+from sails.chat.model_cache import MODELS
+from sails.chat.models import Speaker
 from sails.ui import said
 from sails.ui.chat_room import Room, kept
 from sails.ui.chat_settings import in_mind

@@ -7,9 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from sails.chatting import Conversation
+from sails.chat.conversation import Conversation
+from sails.chat.prompt_runs import Table
 from sails.models.workspace import Workspace
-from sails.questioning import Table
 
 
 @dataclass

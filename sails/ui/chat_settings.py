@@ -8,11 +8,11 @@ from typing import Any
 
 import streamlit as st
 
-from sails import chatting
-from sails.chatting import Conversation, Settings
+from sails.chat import conversation as chatting
+from sails.chat.conversation import Conversation, Settings
+from sails.chat.model_cache import MODELS
+from sails.chat.models import Speaker
 from sails.errors import SailsError
-from sails.loaded import MODELS
-from sails.speakers import Speaker
 from sails.ui.chat_room import Room, kept
 from sails.ui.words import plain
 

@@ -9,9 +9,9 @@ from typing import cast
 
 import streamlit as st
 
-from sails import corrections
-from sails.chatting import Conversation, Reply
-from sails.corrections import REFUSAL, SOMEBODY, Correction, Kind
+from sails.chat import feedback as corrections
+from sails.chat.conversation import Conversation, Reply
+from sails.chat.feedback import REFUSAL, SOMEBODY, Correction, Kind
 from sails.errors import SailsError
 from sails.models.workspace import Workspace
 from sails.system import access

@@ -1,6 +1,6 @@
 """The review list on the page Data: what people think of the chat's answers, before it may train.
 
-Also what the bridge and the page Data say of it. What there is to find is decided in `sails.reviewing`.
+Also what the bridge and the page Data say of it. What there is to find is decided in `sails.chat.feedback.review`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from typing import get_args
 
 import streamlit as st
 
-from sails import chatting, corrections, reviewing
-from sails.chatting import Origin
-from sails.corrections import SOMEBODY, Correction, Standing
+from sails.chat import conversation as chatting
+from sails.chat import feedback as corrections
+from sails.chat.conversation import Origin
+from sails.chat.feedback import SOMEBODY, Correction, Standing
+from sails.chat.feedback import review as reviewing
+from sails.chat.feedback.review import Review, Trouble
 from sails.data import draft as drafts
 from sails.errors import SailsError
 from sails.models.variants import VARIANTS
 from sails.models.workspace import Workspace
-from sails.reviewing import Review, Trouble
 from sails.system import access
 from sails.training.plan.presets import FEW
 from sails.ui import words

@@ -5,8 +5,10 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from sails import chatting, differing, questioning
-from sails.chatting import Conversation, Reply, Turn
+from sails.chat import conversation as chatting
+from sails.chat import diff as differing
+from sails.chat import prompt_runs as questioning
+from sails.chat.conversation import Conversation, Reply, Turn
 from sails.models.workspace import Workspace
 from sails.ui import feedback
 from sails.ui.words import literal, plain

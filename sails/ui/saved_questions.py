@@ -9,13 +9,15 @@ from datetime import datetime
 
 import streamlit as st
 
-from sails import chatting, prompts, questioning
-from sails.chatting import Settings
+from sails.chat import conversation as chatting
+from sails.chat import prompt_runs as questioning
+from sails.chat import saved_prompts as prompts
+from sails.chat.conversation import Settings
+from sails.chat.models import Speaker
+from sails.chat.prompt_runs import Row, Table
+from sails.chat.saved_prompts import Prompt
 from sails.errors import SailsError
 from sails.models.workspace import Workspace
-from sails.prompts import Prompt
-from sails.questioning import Row, Table
-from sails.speakers import Speaker
 from sails.system import access
 from sails.ui import said
 from sails.ui.chat_room import Room

@@ -9,7 +9,7 @@ it is free for the next try. All that it knows lies in `watch.json`, and what it
 there before it is done, so that it may be killed anywhere and started again.
 
 `notebook` is what is written down, `switch` turns it on and off, `steps` is what it does, `approved` which
-rows of a file may be taught, `words` what it says. The list of corrections is `sails.corrections`'.
+rows of a file may be taught, `words` what it says. The list of corrections is `sails.chat.feedback`'.
 """
 
 from sails.watching.notebook import (

@@ -9,7 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from sails import corrections, sessions
+from sails import sessions
+from sails.chat import feedback as corrections
 from sails.data import Conversation, Register
 from sails.data import datasets as library
 from sails.errors import SailsError, WorkspaceError, classify

@@ -8,8 +8,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
-from sails import corrections, sessions
-from sails.chatting import Origin
+from sails import sessions
+from sails.chat import feedback as corrections
+from sails.chat.conversation import Origin
 from sails.models.workspace import Workspace
 from tests.browser.conftest import settled, start_dashboard
 from tests.browser.test_bridge import ACROSS

@@ -6,8 +6,10 @@ from collections import Counter
 
 import pytest
 
-from sails import corrections, sessions
-from sails.corrections import log, taught
+from sails import sessions
+from sails.chat import feedback as corrections
+from sails.chat.feedback import dataset as taught
+from sails.chat.feedback import events as log
 from sails.data import datasets as library
 from sails.launchers import local
 from sails.models.workspace import Workspace

@@ -3,8 +3,8 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import corrections
-from sails.chatting import Origin
+from sails.chat import feedback as corrections
+from sails.chat.conversation import Origin
 from sails.data import datasets as library
 from sails.models.workspace import Workspace
 from tests.conftest import REPOSITORY

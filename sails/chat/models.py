@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from sails.chatting import Origin
+from sails.chat.conversation import Origin
 from sails.errors import RequestError
 from sails.models import variants
 from sails.models.variants import TITLES, VARIANTS, Variant, VariantState, folder_of

@@ -21,10 +21,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sails import differing
-from sails.chatting import Conversation, Origin, Settings, Turn, answers, describe, notes
-from sails.loaded import MODELS, Models
-from sails.prompts import Prompt
+from sails.chat import diff as differing
+from sails.chat.conversation import Conversation, Origin, Settings, Turn, answers, describe, notes
+from sails.chat.model_cache import MODELS, Models
+from sails.chat.saved_prompts import Prompt
 
 _FORMULA = ("=", "+", "-", "@")  # with one of them, also behind white space, a cell would compute
 

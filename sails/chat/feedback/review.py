@@ -5,7 +5,7 @@
         for trouble in review.troubles(correction):
             print(trouble.sentence)
 
-Changes nothing; what a person decides goes to `sails.corrections`.
+Changes nothing; what a person decides goes to `sails.chat.feedback`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
 
-from sails import corrections, sessions
-from sails.corrections import Correction, Standing, plain_words, same_words
+from sails import sessions
+from sails.chat import feedback as corrections
+from sails.chat.feedback import Correction, Standing, plain_words, same_words
 from sails.data import Conversation, Register, read_jsonl
 from sails.data.quality import problems_of
 from sails.errors import SailsError

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
-from sails.corrections.correction import SOMEBODY, Correction, Kind
+from sails.chat.feedback.correction import SOMEBODY, Correction, Kind
 from sails.errors import RequestError
 from sails.models.workspace import Workspace
 from sails.system import access, locks

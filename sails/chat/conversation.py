@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sails.chat.model_cache import MODELS, Models
 from sails.errors import RequestError, SailsError
-from sails.loaded import MODELS, Models
 from sails.models.variants import TITLES, Variant
 
 if TYPE_CHECKING:  # half a second to import, and not needed to show what was said

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sails.corrections.correction import REFUSAL, Correction, checked_name, checked_text
-from sails.corrections.log import alone, events, write
+from sails.chat.feedback.correction import REFUSAL, Correction, checked_name, checked_text
+from sails.chat.feedback.events import alone, events, write
 from sails.data import Conversation, read
 from sails.errors import ConversationFileError
 from sails.models.workspace import Workspace

@@ -6,10 +6,11 @@
 
 Whatever was given waits until a person approves it. `correction` is one of them, `log` what happened to all,
 `deciding` what people do with them, `taught` how they become a dataset, `files` how they come and go. Not
-here: what a reviewer should know about one (`sails.reviewing`).
+here: what a reviewer should know about one (`sails.chat.feedback.review`).
 """
 
-from sails.corrections.correction import (
+from sails.chat.feedback.actions import approve, edit, give, reject, reopen, why_not, withdraw
+from sails.chat.feedback.correction import (
     LONGEST_NAME,
     LONGEST_TEXT,
     REFUSAL,
@@ -20,10 +21,7 @@ from sails.corrections.correction import (
     plain_words,
     same_words,
 )
-from sails.corrections.deciding import approve, edit, give, reject, reopen, why_not, withdraw
-from sails.corrections.files import as_json, import_file
-from sails.corrections.log import corrections, find, log_file
-from sails.corrections.taught import (
+from sails.chat.feedback.dataset import (
     DATASET,
     Counts,
     Standing,
@@ -33,6 +31,8 @@ from sails.corrections.taught import (
     standing,
     to_teach,
 )
+from sails.chat.feedback.events import corrections, find, log_file
+from sails.chat.feedback.exchange import as_json, import_file
 
 __all__ = [
     "DATASET",

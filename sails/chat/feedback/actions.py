@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import get_args
 
 from sails import sessions
-from sails.chatting import Origin
-from sails.corrections.correction import (
+from sails.chat.conversation import Origin
+from sails.chat.feedback.correction import (
     LONGEST_TEXT,
     REFUSAL,
     Correction,
@@ -17,8 +17,8 @@ from sails.corrections.correction import (
     checked_text,
     same_words,
 )
-from sails.corrections.log import alone, find, now, write
-from sails.corrections.taught import sessions_by_dataset, to_teach
+from sails.chat.feedback.dataset import sessions_by_dataset, to_teach
+from sails.chat.feedback.events import alone, find, now, write
 from sails.data import Register
 from sails.data.formats.text_encoding import printable
 from sails.errors import RequestError

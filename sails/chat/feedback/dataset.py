@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from sails import sessions
-from sails.corrections.correction import Correction
-from sails.corrections.log import alone, corrections, now, write
+from sails.chat.feedback.correction import Correction
+from sails.chat.feedback.events import alone, corrections, now, write
 from sails.data import Conversation, Register
 from sails.data import datasets as library
 from sails.data.datasets import DatasetReport

@@ -1,0 +1,1 @@
+"""Talking with a model: conversations, who answers, saved prompts, differences."""
