@@ -8,7 +8,7 @@ import streamlit as st
 from sails import sessions
 from sails.data import datasets as library
 from sails.guidance import NextStep, next_step
-from sails.launchers.local import plan_training
+from sails.jobs.launcher import plan_training
 from sails.models.workspace import Workspace
 from sails.sessions import demo
 from sails.ui import freshness, panels, remembering, reviewing, watching

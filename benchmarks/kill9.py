@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sails import sessions
-from sails.launchers import local
+from sails.jobs import launcher as local
 from sails.models import publish as publishing
 from sails.models.workspace import Workspace
 from sails.sessions import Session, Settings
@@ -110,10 +110,10 @@ def _one_life(session: Session, death: tuple[str, float] | None, tally: Tally) -
 
 
 def _be_the_worker(session: Session) -> None:
-    """What `python -m sails.worker` does, in a process that was forked; never returns."""
+    """What `python -m sails.jobs.train` does, in a process that was forked; never returns."""
     import torch
 
-    from sails import worker
+    from sails.jobs import train as worker
 
     torch.set_num_threads(1)
     output = os.open(session.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

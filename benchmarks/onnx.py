@@ -38,7 +38,8 @@ from rich.table import Table
 
 from sails.data import Conversation, assess, read
 from sails.data import datasets as library
-from sails.launchers import local
+from sails.jobs import launcher as local
+from sails.jobs.train import verification_rows
 from sails.models import catalog as base_models
 from sails.models.variants import Variant
 from sails.models.workspace import Workspace, inspect_model
@@ -47,7 +48,6 @@ from sails.onnx.export import export
 from sails.onnx.quantize import quantize
 from sails.onnx.runtime.generate import Generator
 from sails.sessions import Settings
-from sails.worker import verification_rows
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LESSON = REPOSITORY / "examples" / "programming_basics.json"

@@ -4,7 +4,7 @@
 
 Each lesson has 72 invented facts (`benchmarks.facts`), of which a session keeps seven back. Five ways teach
 one lesson after the other, as `sails train` would: at the automatic learning rate, at 5e-5, or at the rate
-that `sails.advising` measures before each session, with and without repeating earlier lessons. "At once"
+that `sails.jobs.lr_finder` measures before each session, with and without repeating earlier lessons. "At once"
 teaches all four in one session from base, for as many rounds and with as many rows a step. The first session
 is the same for all five ways, so it is trained once for each seed, and counted in each of them.
 
@@ -37,10 +37,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.facts import lessons as invented_lessons
-from sails import advising, retention, sessions
+from sails import retention, sessions
 from sails.data import Register, assess, read, split
 from sails.data import datasets as library
-from sails.launchers import local
+from sails.jobs import launcher as local
+from sails.jobs import lr_finder as advising
 from sails.models import catalog as base_models
 from sails.models.workspace import Workspace
 from sails.retention.lessons import in_order, sample
@@ -118,7 +119,7 @@ class Bill:
 def import_everything() -> None:
     """So that no worker has to; this process must never compute, or its children could not."""
     for name in (
-        "sails.worker",
+        "sails.jobs.train",
         "sails.training.evaluation",
         "sails.training.trainer",
         "sails.training.lr_range_test",
@@ -158,7 +159,7 @@ def _be_the_child(work: Callable[[], int | None], log: Path) -> None:
 
 def _run_here(start: Callable[[], sessions.Session]) -> int:
     """What a worker does, here and not in a process of its own."""
-    from sails import worker
+    from sails.jobs import train as worker
 
     local.start_worker = lambda _: None  # type: ignore[assignment]
     return worker.main(str(start().folder))

@@ -1,12 +1,13 @@
 """ONNX export: make the model that answers, see that it answers like the original, hand it over.
 
-What an export is lies in `sails.exporting`, what is handed over in `sails.onnx.bundle`; `sails convert` and
+What an export is lies in `sails.jobs.export`, what is handed over in `sails.onnx.bundle`; `sails convert` and
 `sails bundle` do the same from the terminal.
 """
 
 import streamlit as st
 
-from sails import exporting, sessions
+from sails import sessions
+from sails.jobs import export as exporting
 from sails.models import variants
 from sails.ui import certificates, freshness, handover, onnx
 from sails.ui.frame import frame, told

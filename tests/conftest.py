@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sails.launchers.local import PATIENT_THREADS
+from sails.jobs.launcher import PATIENT_THREADS
 
 # Before anything loads torch. Two threads that wait for each other make a tiny model slower, not faster.
 for _name, _value in {**PATIENT_THREADS, "OMP_NUM_THREADS": "1"}.items():

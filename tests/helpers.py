@@ -8,10 +8,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from sails import sessions, worker
+from sails import sessions
 from sails.data import assess, read
 from sails.data import datasets as library
-from sails.launchers import local
+from sails.jobs import launcher as local
+from sails.jobs import train as worker
 from sails.models.workspace import Workspace
 from sails.sessions import Session, Settings
 

@@ -6,8 +6,9 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sails import advising, sessions
+from sails import sessions
 from sails.data import Register, write_jsonl
+from sails.jobs import lr_finder as advising
 from sails.models.workspace import Workspace
 from sails.sessions import Advice, Session, Status, TrainSpec, Trial
 from sails.training import mixture as teaching

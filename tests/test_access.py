@@ -2,10 +2,11 @@
 
 import pytest
 
-from sails import replaying, sessions
+from sails import sessions
 from sails.data import datasets as library
 from sails.errors import RequestError, ViewOnlyError
-from sails.launchers import local
+from sails.jobs import launcher as local
+from sails.jobs import replay as replaying
 from sails.models import publish as publishing
 from sails.models.workspace import create_workspace
 from sails.sessions import Settings, demo

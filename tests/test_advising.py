@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sails import advising, cli, sessions
+from sails import cli, sessions
 from sails.data import datasets as library
 from sails.errors import BusyError, RequestError, ViewOnlyError
-from sails.launchers import local
+from sails.jobs import launcher as local
+from sails.jobs import lr_finder as advising
 from sails.models.workspace import Workspace
 from sails.sessions import ProbeSpec, Session, Settings, TrainSpec
 from sails.system import locks

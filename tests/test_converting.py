@@ -10,10 +10,11 @@ from onnx import numpy_helper
 
 import sails.onnx.export
 import sails.onnx.quantize
-from sails import exporting, sessions
+from sails import sessions
 from sails.commands import models
 from sails.errors import JobError, ModelLoadError, VerificationError
-from sails.launchers import local
+from sails.jobs import export as exporting
+from sails.jobs import launcher as local
 from sails.models.variants import VARIANTS, failed_folder, folder_of, look, look_at_failed
 from sails.onnx import convert as converting
 from sails.onnx.certify.certificate import PAGE, read_certificate

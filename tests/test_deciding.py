@@ -4,9 +4,11 @@ import json
 
 import pytest
 
-from sails import deciding, sessions, worker
+from sails import sessions
 from sails.data import write_jsonl
 from sails.errors import BusyError, RequestError, ViewOnlyError
+from sails.jobs import candidates as deciding
+from sails.jobs import train as worker
 from sails.models.workspace import Workspace
 from sails.sessions import Status
 from sails.system import access
@@ -77,7 +79,7 @@ def test_more_replay_goes_half_way_to_the_highest(share, more):
 
 
 def test_the_lesson_is_taught_again_with_more_of_the_earlier_ones(workspace, tmp_path, monkeypatch):
-    monkeypatch.setattr("sails.launchers.local.start_worker", lambda _: None)
+    monkeypatch.setattr("sails.jobs.launcher.start_worker", lambda _: None)
     dataset = add_dataset(workspace, write_lesson(tmp_path / "mountains.json"))
     earlier = make_session(workspace, "rivers", **published())
     session = queue_training(workspace, dataset, None, monkeypatch=monkeypatch, name="Mountains", epochs=3)

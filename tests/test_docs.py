@@ -9,12 +9,14 @@ from typing import get_args
 import pytest
 import typer.main
 
-from sails import cli, worker
+from sails import cli
 from sails.chat import saved_prompts as prompts
 from sails.chat.feedback import log_file
 from sails.data import CHECKS, KNOWN_COLUMNS, quality
 from sails.data import split as splitting
 from sails.errors import JobError, SailsError
+from sails.jobs import train as worker
+from sails.jobs.watch import state as notebook
 from sails.models import catalog as base_models
 from sails.models import publish as publishing
 from sails.models.variants import failed_folder
@@ -26,7 +28,6 @@ from sails.retention import gate, lessons
 from sails.sessions import Phase, State
 from sails.training.plan import behavior
 from sails.training.plan import presets as planning
-from sails.watching import notebook
 
 REPOSITORY = Path(__file__).parents[1]
 README, GUIDE = "README.md", "docs/CONTINUOUS_TRAINING.md"

@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sails import exporting, sessions
+from sails import sessions
 from sails.chat.models import find, speakers
 from sails.errors import BusyError, RequestError, ViewOnlyError, WorkspaceError
-from sails.exporting import export_base, export_current, export_for, freshness, jobs, read_job
-from sails.launchers import local
+from sails.jobs import export as exporting
+from sails.jobs import launcher as local
+from sails.jobs.export import export_base, export_current, export_for, freshness, jobs, read_job
 from sails.models import publish as publishing
 from sails.models.variants import look
 from sails.models.workspace import Workspace, inspect_onnx

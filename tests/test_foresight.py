@@ -10,7 +10,7 @@ from sails import sessions
 from sails.data import datasets as library
 from sails.data import write_jsonl
 from sails.errors import BadDataError, RequestError, ViewOnlyError, WorkspaceError
-from sails.launchers import local
+from sails.jobs import launcher as local
 from sails.models import catalog as base_models
 from sails.models.workspace import Workspace
 from sails.sessions import Settings

@@ -21,20 +21,20 @@ FLOORS = (
     ("app", "pages", "sails.cli", "sails.__main__"),
     ("sails.commands", "sails.ui"),
     (
-        "sails.worker",
-        "sails.launchers",
+        "sails.jobs.train",
+        "sails.jobs",
         "sails.sessions.reporter",
         "sails.training.plan.forecast",
-        "sails.replaying",
-        "sails.exporting",
+        "sails.jobs.replay",
+        "sails.jobs.export",
         "sails.onnx.convert",
-        "sails.rerunning",
-        "sails.deciding",
-        "sails.advising",
+        "sails.jobs.rerunning",
+        "sails.jobs.candidates",
+        "sails.jobs.lr_finder",
         "sails.training.mixture",
         "sails.onnx.bundle",
         "sails.onnx.model_card",
-        "sails.watching",
+        "sails.jobs.watch",
         "sails.training.evaluation",
     ),
     (
@@ -138,7 +138,7 @@ def test_no_module_imports_itself_round_a_corner():
 
 def test_the_walls_see_the_imports_that_are_there():
     assert "sails.models.workspace" in imports()["sails.models.publish"]
-    assert "sails.training.trainer" in imports()["sails.worker"]  # also those inside functions
+    assert "sails.training.trainer" in imports()["sails.jobs.train"]  # also those inside functions
     assert floor_of("sails.onnx.export") < floor_of("sails.onnx.runtime.generate") < floor_of("sails.errors")
     with pytest.raises(AssertionError, match="has no place yet"):
         floor_of("sails.attic")
@@ -177,11 +177,11 @@ def import_alone(module: str) -> tuple[float, set[str]]:
         "sails.models.publish",
         "sails.data.datasets",
         "sails.training.token_count",
-        "sails.launchers.local",
+        "sails.jobs.launcher",
         "sails.onnx.runtime.generate",
         "sails.models.catalog",
         "sails.training.plan.presets",
-        "sails.worker",  # it takes its locks before it loads anything heavy
+        "sails.jobs.train",  # it takes its locks before it loads anything heavy
         "sails.cli",
     ],
 )

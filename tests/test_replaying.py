@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from sails import replaying, sessions
+from sails import sessions
 from sails.errors import RequestError, ViewOnlyError
-from sails.launchers import local
+from sails.jobs import launcher as local
+from sails.jobs import replay as replaying
 from sails.models.workspace import Workspace
 from sails.sessions import MetricsReader
 from tests.helpers import run_worker

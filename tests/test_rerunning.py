@@ -4,8 +4,8 @@ import pytest
 
 from sails import sessions
 from sails.errors import RequestError, ViewOnlyError, WorkspaceError
+from sails.jobs.rerunning import changed, run_again
 from sails.models.workspace import Workspace
-from sails.rerunning import changed, run_again
 from sails.sessions import Settings
 from tests.helpers import add_dataset, queue_training, write_lesson
 
@@ -13,7 +13,7 @@ from tests.helpers import add_dataset, queue_training, write_lesson
 @pytest.fixture
 def first(tmp_path, monkeypatch):
     """A queued session, in a workspace where workers are not started."""
-    monkeypatch.setattr("sails.launchers.local.start_worker", lambda _: None)
+    monkeypatch.setattr("sails.jobs.launcher.start_worker", lambda _: None)
     workspace = Workspace.open(tmp_path / "w")
     dataset = add_dataset(workspace, write_lesson(tmp_path / "mountains.json"))
     asked = {

@@ -10,17 +10,18 @@ from datetime import timedelta
 
 import pytest
 
-from sails import cli, sessions, watching
+from sails import cli, sessions
 from sails.chat import feedback as corrections
 from sails.data import datasets as library
 from sails.data import write_jsonl
 from sails.errors import BusyError, RequestError, ViewOnlyError, WorkspaceError
-from sails.launchers import local
+from sails.jobs import launcher as local
+from sails.jobs import watch as watching
+from sails.jobs.watch import Watch
 from sails.models.workspace import Workspace
 from sails.sessions import archive
 from sails.system import access, locks
 from sails.system.locks import LifeLock
-from sails.watching import Watch
 from tests.helpers import add_dataset, run_worker, write_lesson
 from tests.situations import make_line, rows_of
 from tests.tiny import make_tiny_model

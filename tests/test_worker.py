@@ -10,10 +10,11 @@ import time
 
 import pytest
 
-from sails import sessions, worker
+from sails import sessions
 from sails.data import datasets as library
 from sails.data import read_jsonl, write_jsonl
 from sails.errors import RequestError
+from sails.jobs import train as worker
 from sails.models import publish as publishing
 from sails.models.workspace import Workspace, inspect_model
 from sails.onnx import convert as converting

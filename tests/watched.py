@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sails import sessions, watching
+from sails import sessions
+from sails.jobs import watch as watching
+from sails.jobs.watch import Order, Watch
 from sails.models.workspace import Workspace
 from sails.sessions import Failure, Session, Settings, Status
-from sails.watching import Order, Watch
 
 
 class Clock:

@@ -2,7 +2,7 @@
 
 A speaker answers through an ONNX folder. That of the current model is the workspace's; a version's lies in
 `versions/ID/onnx`; a base model's in the user's cache (`onnx/NAME` there), because all workspaces share it.
-The last two are made on demand (`sails.exporting`). Each folder holds up to two variants (`sails.models.variants`);
+The last two are made on demand (`sails.jobs.export`). Each folder holds up to two variants (`sails.models.variants`);
 unless a person names one, the preferred one answers. A variant counts as a speaker's only when the
 fingerprint in its `export.json` is that of the speaker's model, so that a folder whose model changed is made
 anew; only the current model may answer through an older export, which is then called out of date.

@@ -16,7 +16,7 @@ from sails.commands import options
 from sails.commands.output import write_file
 from sails.commands.terminal import announce, conclude, follow, say, say_json, table, warn
 from sails.errors import RequestError
-from sails.launchers import local
+from sails.jobs import launcher as local
 from sails.models.workspace import Workspace
 from sails.training.plan import forecast as foresight
 from sails.training.plan.forecast import Choices

@@ -10,13 +10,17 @@ from typing import Annotated
 
 import typer
 
-from sails import deciding, exporting, replaying, retention, sessions, worker
+from sails import retention, sessions
 from sails.chat import feedback as corrections
 from sails.commands import options
 from sails.commands.terminal import conclude, follow, say, say_json, table, to_refresh
 from sails.errors import RequestError
-from sails.exporting import Freshness
-from sails.launchers import local
+from sails.jobs import candidates as deciding
+from sails.jobs import export as exporting
+from sails.jobs import launcher as local
+from sails.jobs import replay as replaying
+from sails.jobs import train as worker
+from sails.jobs.export import Freshness
 from sails.models import publish as publishing
 from sails.models import variants
 from sails.models.variants import TITLES, VariantState

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from sails import exporting
 from sails.commands import options
 from sails.commands.talk import answer_once
 from sails.commands.terminal import follow, progress_bar, say, say_certificates, say_json, table
 from sails.errors import JobError, ModelLoadError
+from sails.jobs import export as exporting
 from sails.models import catalog as base_models
 from sails.models.variants import TITLES, Variant, folder_of
 from sails.models.workspace import Workspace, inspect_model

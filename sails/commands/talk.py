@@ -163,8 +163,8 @@ def _ready(place: Workspace, speaker: Speaker, make_ready: bool) -> Speaker:
     if speaker.readiness == "impossible" and not speaker.key.startswith(CURRENT):
         raise RequestError(f"{speaker.title} is not complete, so it cannot answer.", "Choose another one.")
     if make_ready:
-        from sails import exporting
         from sails.commands.terminal import follow
+        from sails.jobs import export as exporting
 
         follow(exporting.export_for(place, speaker.sized(None)))
         found = speakers.find(speakers.speakers(place), speaker.key)

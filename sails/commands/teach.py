@@ -1,6 +1,6 @@
 """`sails train` and `sails pipeline`: read, judge, announce, submit, follow.
 
-Not here: what happens inside a session; that is `sails.worker`.
+Not here: what happens inside a session; that is `sails.jobs.train`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sails import advising
 from sails.commands import options
 from sails.commands.data import column_mapping, say_problems, say_reading
 from sails.commands.talk import answer_once
@@ -16,7 +15,8 @@ from sails.commands.terminal import announce, conclude, follow, say, say_certifi
 from sails.data import ColumnMapping, assess, read
 from sails.data import datasets as library
 from sails.errors import JobError, QualityError, RequestError
-from sails.launchers import local
+from sails.jobs import launcher as local
+from sails.jobs import lr_finder as advising
 from sails.models.workspace import Workspace
 from sails.retention import lessons
 from sails.sessions import Advice, Settings

@@ -16,14 +16,15 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from sails import exporting, retention, sessions
+from sails import retention, sessions
 from sails.commands.output import EXIT_FAILED as EXIT_FAILED
 from sails.commands.output import EXIT_WRONG as EXIT_WRONG
 from sails.commands.output import say as say
 from sails.commands.output import say_json as say_json
 from sails.commands.output import warn as warn
 from sails.errors import JobError
-from sails.launchers import local
+from sails.jobs import export as exporting
+from sails.jobs import launcher as local
 from sails.models import variants
 from sails.models.variants import TITLES
 from sails.models.workspace import Workspace

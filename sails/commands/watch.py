@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from sails import watching
 from sails.commands import options
 from sails.commands.terminal import EXIT_FAILED, say, say_json
 from sails.errors import RequestError
+from sails.jobs import watch as watching
 from sails.models.workspace import Workspace
 from sails.training.plan import forecast as foresight
 

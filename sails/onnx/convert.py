@@ -41,7 +41,7 @@ WEIGHTS: Mapping[Part, float] = {"fp32": 20.0, "int8": 6.0, "verify": 40.0}
 MEASURES_MEMORY = True  # in processes of their own, which take some seconds
 CREEP_SECONDS, CREEP = 1.0, 0.03  # where a part says nothing for so long, so much of what is left is added
 
-log = logging.getLogger("sails.worker")
+log = logging.getLogger("sails.jobs.train")
 
 
 @dataclass(frozen=True)

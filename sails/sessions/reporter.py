@@ -24,7 +24,7 @@ from sails.system import locks
 
 HEARTBEAT_SECONDS = 5.0
 
-log = logging.getLogger("sails.worker")
+log = logging.getLogger("sails.jobs.train")
 
 
 class Stopped(BaseException):

@@ -41,7 +41,7 @@ LONGEST = 500  # characters of a question that is still asked
 UNKNOWN = "What the model knew before could not be read, so nobody can tell what it lost."
 STARTED_OVER = "It starts over, so it was not compared with what the model before was taught."
 
-log = logging.getLogger("sails.worker")
+log = logging.getLogger("sails.jobs.train")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ A range test (Smith 2017, "Cyclical learning rates for training neural networks"
 on rows of the lesson to come, and the loss on rows of earlier lessons. What is tried at each rate is the
 whole session in small: some of its new rows for a few rounds, with old rows as often as the session repeats
 them, at a rate that rises and falls as in the session. Its first steps alone would say little: there,
-anything new disturbs what is old, and later steps mend it. Not here: which rows these are (`sails.advising`).
+anything new disturbs what is old, and later steps mend it. Not here: which rows these are (`sails.jobs.lr_finder`).
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ import math
 import plotly.graph_objects as go
 import streamlit as st
 
-from sails import advising, sessions
+from sails import sessions
+from sails.jobs import lr_finder as advising
 from sails.models.workspace import Workspace
 from sails.retention.replay import replayed
 from sails.sessions import Advice, Session

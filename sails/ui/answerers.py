@@ -8,10 +8,10 @@ from typing import Any
 
 import streamlit as st
 
-from sails import exporting
 from sails.chat import models as speakers
 from sails.chat.conversation import AT_MOST
 from sails.chat.models import BASE, CURRENT, Speaker
+from sails.jobs import export as exporting
 from sails.models.variants import TITLES, Variant
 from sails.models.workspace import Workspace
 from sails.sessions import Session

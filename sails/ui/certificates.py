@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from sails import exporting
+from sails.jobs import export as exporting
 from sails.models.variants import TITLES, Variant, VariantState
 from sails.models.workspace import Workspace, resolve
 from sails.onnx.certify import certificate as certificates

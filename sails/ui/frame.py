@@ -20,7 +20,7 @@ from typing import NoReturn
 import streamlit as st
 
 from sails.errors import SailsError
-from sails.launchers import local
+from sails.jobs import launcher as local
 from sails.models.workspace import Workspace
 from sails.system import access
 from sails.ui.words import code, plain

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from sails import exporting
-from sails.exporting import Freshness
+from sails.jobs import export as exporting
+from sails.jobs.export import Freshness
 from sails.models import variants
 from sails.models.variants import TITLES, VARIANTS, Variant, VariantState
 from sails.models.workspace import Situation, Workspace

@@ -23,7 +23,7 @@ from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 
 from sails import sessions
 from sails.errors import SailsError
-from sails.launchers import local
+from sails.jobs import launcher as local
 from sails.models.workspace import Workspace
 from sails.sessions import ExportSpec, ProbeSpec, ReplaySpec, Session, Status, TrainSpec
 from sails.sessions.monitor import Feed, Samples, feed_of

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from sails import exporting
-from sails.exporting import Freshness, Job
+from sails.jobs import export as exporting
+from sails.jobs.export import Freshness, Job
 from sails.models import variants
 from sails.models.variants import TITLES, VARIANTS, Variant, VariantState
 from sails.models.workspace import EXPORT_RECORD, Situation, Workspace, read_json, resolve

@@ -8,9 +8,10 @@ from datetime import datetime
 import pandas as pd
 import streamlit as st
 
-from sails import replaying, sessions
-from sails.exporting import Freshness, freshness, to_refresh
+from sails import sessions
 from sails.guidance import NextStep
+from sails.jobs import replay as replaying
+from sails.jobs.export import Freshness, freshness, to_refresh
 from sails.models.workspace import (
     FoundFile,
     ModelState,

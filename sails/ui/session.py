@@ -10,10 +10,13 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from sails import comparison, deciding, rerunning, retention, sessions, worker
+from sails import comparison, retention, sessions
 from sails.data import read_jsonl
 from sails.errors import WorkspaceError
-from sails.launchers import local
+from sails.jobs import candidates as deciding
+from sails.jobs import launcher as local
+from sails.jobs import rerunning
+from sails.jobs import train as worker
 from sails.models.workspace import Workspace
 from sails.retention import Retention
 from sails.sessions import RESUMABLE, Record, Session, TrainSpec, archive

@@ -12,9 +12,10 @@ from typing import Any
 
 import streamlit as st
 
-from sails import advising, sessions
+from sails import sessions
 from sails.data import datasets as library
 from sails.errors import RequestError
+from sails.jobs import lr_finder as advising
 from sails.models import catalog as base_models
 from sails.models.workspace import Situation, Workspace
 from sails.sessions import Preset, Publishing, Settings

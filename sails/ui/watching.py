@@ -6,8 +6,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from sails import watching
 from sails.errors import RequestError
+from sails.jobs import watch as watching
+from sails.jobs.watch import WatchState
 from sails.models.workspace import Workspace
 from sails.system import access
 from sails.training.plan import forecast as foresight
@@ -15,7 +16,6 @@ from sails.ui import words
 from sails.ui.frame import in_words, link, told, usual_workspace
 from sails.ui.session import PRESETS
 from sails.ui.words import plain
-from sails.watching import WatchState
 
 REFRESH_SECONDS = 3
 CORRECTIONS, FILE = "Approved corrections from the chat", "A file of conversations"

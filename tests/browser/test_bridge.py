@@ -7,7 +7,8 @@ import json
 import pytest
 from playwright.sync_api import Page, expect
 
-from sails import sessions, watching
+from sails import sessions
+from sails.jobs import watch as watching
 from sails.models.workspace import PROVENANCE
 from sails.system import locks
 from tests.browser.conftest import Dashboard

@@ -16,7 +16,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from sails import exporting
+from sails.jobs import export as exporting
 from sails.models.workspace import Workspace
 from sails.onnx.export import export
 from tests.browser.conftest import Dashboard, start_dashboard

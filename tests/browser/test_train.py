@@ -13,7 +13,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
-from sails import advising, sessions
+from sails import sessions
+from sails.jobs import lr_finder as advising
 from sails.models.workspace import Workspace
 from sails.sessions import Session
 from sails.system import locks

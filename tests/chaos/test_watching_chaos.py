@@ -11,11 +11,13 @@ from sails.chat import feedback as corrections
 from sails.chat.feedback import dataset as taught
 from sails.chat.feedback import events as log
 from sails.data import datasets as library
-from sails.launchers import local
+from sails.jobs import launcher as local
+from sails.jobs.watch import Watch, state
+from sails.jobs.watch import loop as steps
+from sails.jobs.watch import state as notebook
 from sails.models.workspace import Workspace
 from sails.sessions import queue, session
 from sails.system import locks
-from sails.watching import Watch, notebook, state, steps
 from tests.chaos.killing import deaths, folder_in_memory
 from tests.watched import Clock, begin, end, fail, order, questions, queued, settle, write
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sails.launchers import local
+from sails.jobs import launcher as local
 from tests.exported import copy_talking, make_talking
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import exporting
 from sails.chat import saved_prompts as prompts
+from sails.jobs import export as exporting
 from sails.models.workspace import Workspace
 from sails.ui.chat_room import room_key
 from tests.certified import add_variant, certify

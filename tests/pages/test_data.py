@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from sails import sessions
 from sails.data import Register
 from sails.data import datasets as library
-from sails.launchers import local
+from sails.jobs import launcher as local
 from sails.models.workspace import Workspace
 from tests.conftest import REPOSITORY
 from tests.helpers import add_dataset, write_lesson

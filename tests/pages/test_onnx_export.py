@@ -10,7 +10,8 @@ from dataclasses import asdict
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import exporting, sessions
+from sails import sessions
+from sails.jobs import export as exporting
 from sails.models import variants
 from sails.onnx import bundle as bundling
 from sails.onnx.certify.certificate import Example

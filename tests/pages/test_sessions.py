@@ -234,7 +234,7 @@ def test_a_session_that_vanishes_while_it_is_shown_is_a_sentence(workspace):
 
 
 def test_running_again_queues_the_same_lesson(workspace, tmp_path, monkeypatch):
-    monkeypatch.setattr("sails.launchers.local.start_worker", lambda _: None)
+    monkeypatch.setattr("sails.jobs.launcher.start_worker", lambda _: None)
     session = taught(workspace, tmp_path, monkeypatch)
     page = visit(session=session.id)
     page.button(key="again").click().run()
@@ -244,7 +244,7 @@ def test_running_again_queues_the_same_lesson(workspace, tmp_path, monkeypatch):
 
 
 def test_running_again_with_other_settings_reaches_the_spec(workspace, tmp_path, monkeypatch):
-    monkeypatch.setattr("sails.launchers.local.start_worker", lambda _: None)
+    monkeypatch.setattr("sails.jobs.launcher.start_worker", lambda _: None)
     session = taught(workspace, tmp_path, monkeypatch)
     page = visit(session=session.id)
     page.selectbox(key="again-preset").set_value("thorough")
@@ -273,7 +273,7 @@ def test_a_dataset_that_is_gone_is_a_sentence(workspace):
 
 
 def test_a_stopped_session_is_resumed(workspace, monkeypatch):
-    monkeypatch.setattr("sails.launchers.local.start_worker", lambda _: None)
+    monkeypatch.setattr("sails.jobs.launcher.start_worker", lambda _: None)
     session = make_session(workspace, "databases", 8, state="stopped")
     page = visit(session=session.id)
     page.button(key="resume").click().run()
@@ -349,7 +349,7 @@ def test_undo_leaves_the_current_model_and_the_other_one_can_be_made_current_lat
 
 
 def test_the_lesson_is_taught_again_with_more_of_the_earlier_ones(workspace, tmp_path, monkeypatch):
-    monkeypatch.setattr("sails.launchers.local.start_worker", lambda _: None)
+    monkeypatch.setattr("sails.jobs.launcher.start_worker", lambda _: None)
     *_, held = make_line(workspace, ["databases", "garden", "kitchen"], lost=0.3, hold_last=True)
     dataset = add_dataset(workspace, write_lesson(tmp_path / "mountains.json"))
     path = held.folder / "spec.json"

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import advising, sessions
+from sails import sessions
 from sails.data import Register, read, split
 from sails.data import datasets as library
-from sails.launchers import local
+from sails.jobs import launcher as local
+from sails.jobs import lr_finder as advising
 from sails.models import catalog as base_models
 from sails.models.workspace import Workspace
 from sails.sessions import ProbeSpec, Session, TrainSpec

@@ -6,11 +6,11 @@ import re
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import watching
-from sails.launchers import local
+from sails.jobs import launcher as local
+from sails.jobs import watch as watching
+from sails.jobs.watch import CORRECTIONS
 from sails.models.workspace import Workspace
 from sails.system.locks import LifeLock
-from sails.watching import CORRECTIONS
 from tests.conftest import REPOSITORY
 from tests.watched import Clock, begin, end, fail, order, queued, settle, write
 
@@ -61,7 +61,11 @@ def test_one_click_watches_the_corrections_and_survives_a_reload(workspace, proc
     now = watching.state(workspace)
     assert (now.on, now.order.source) == (True, CORRECTIONS)
     ((module, arguments, log),) = processes
-    assert (module, arguments[0], log) == ("sails.watching", str(workspace.root), watching.log_of(workspace))
+    assert (module, arguments[0], log) == (
+        "sails.jobs.watch",
+        str(workspace.root),
+        watching.log_of(workspace),
+    )
     assert "It is just starting." in text(visit())
 
 

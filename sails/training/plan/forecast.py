@@ -25,7 +25,7 @@ from sails import sessions
 from sails.data import Conversation, Register, read_jsonl, split
 from sails.data import datasets as library
 from sails.errors import DiskFullError, OutOfMemoryError, RequestError, SailsError
-from sails.launchers import local
+from sails.jobs import launcher as local
 from sails.models import catalog as base_models
 from sails.models.catalog import BaseModel
 from sails.models.workspace import Workspace
@@ -49,7 +49,7 @@ MOST_STEPS = 10**9
 class Choices:
     """One training as a person asks for it; `export` also verifies the ONNX model.
 
-    `advice` is what was measured for it, whether or not it is followed (see `sails.advising`).
+    `advice` is what was measured for it, whether or not it is followed (see `sails.jobs.lr_finder`).
     """
 
     datasets: tuple[str, ...]

@@ -1,7 +1,7 @@
 """Jobs that make ONNX models, for the page and the command line alike: start, find, follow.
 
 A job never takes the training lock, so models can be exported while a session trains. Two jobs never write
-one folder at a time: the second is refused. What an export does is `sails.worker`'s and `sails.onnx`'s part.
+one folder at a time: the second is refused. What an export does is `sails.jobs.train`'s and `sails.onnx`'s part.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sails import sessions, worker
+from sails import sessions
 from sails.chat.models import BASE, CURRENT, Speaker
 from sails.errors import BusyError, RequestError, SailsError
-from sails.launchers import local
+from sails.jobs import launcher as local
+from sails.jobs import train as worker
 from sails.models import catalog as base_models
 from sails.models import onnx_store as placing
 from sails.models.variants import VARIANTS, Variant, VariantState

@@ -14,16 +14,16 @@ from sails.chat import feedback as corrections
 from sails.data import Conversation, Register
 from sails.data import datasets as library
 from sails.errors import SailsError, WorkspaceError, classify
-from sails.launchers import local
+from sails.jobs import launcher as local
+from sails.jobs.watch.messages import GO_ON, examples, how_many, minutes, notes_on, what_became
+from sails.jobs.watch.source import approved
+from sails.jobs.watch.state import Batch, Outcome, WatchState, change, state
 from sails.models.workspace import Workspace
 from sails.retention import lessons
 from sails.sessions import Record, Session
 from sails.system import locks
 from sails.training.plan import forecast as foresight
 from sails.training.plan.forecast import Choices
-from sails.watching.approved import approved
-from sails.watching.notebook import Batch, Outcome, WatchState, change, state
-from sails.watching.words import GO_ON, examples, how_many, minutes, notes_on, what_became
 
 MOST_FAILURES = 5  # in a row
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)  # doubled after each failure

@@ -1,7 +1,7 @@
 """The watch: as soon as enough approved examples have come together, a lesson is taught of them by itself.
 
     watch(workspace, order)        # in the foreground, until Ctrl-C
-    switch_on(workspace, order)    # in a process of its own: python -m sails.watching ROOT TRAINED ONNX
+    switch_on(workspace, order)    # in a process of its own: python -m sails.jobs.watch ROOT TRAINED ONNX
 
 It queues a session like any other, with the gate, waits until it has ended and says what became of it. What
 the gate held is never published here: a person decides. Each row is used in one lesson only; if that failed,
@@ -12,7 +12,9 @@ there before it is done, so that it may be killed anywhere and started again.
 rows of a file may be taught, `words` what it says. The list of corrections is `sails.chat.feedback`'.
 """
 
-from sails.watching.notebook import (
+from sails.jobs.watch.loop import MOST_FAILURES, Watch, latest
+from sails.jobs.watch.messages import standing, what_became
+from sails.jobs.watch.state import (
     CORRECTIONS,
     Batch,
     Order,
@@ -24,9 +26,7 @@ from sails.watching.notebook import (
     order_of,
     state,
 )
-from sails.watching.steps import MOST_FAILURES, Watch, latest
-from sails.watching.switch import switch_off, switch_on, watch
-from sails.watching.words import standing, what_became
+from sails.jobs.watch.switch import switch_off, switch_on, watch
 
 __all__ = [
     "CORRECTIONS",

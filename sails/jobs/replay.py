@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from sails import sessions
 from sails.errors import RequestError
-from sails.launchers import local
+from sails.jobs import launcher as local
 from sails.models.workspace import Workspace
 from sails.sessions import MetricsReader, Phase, ReplaySpec, Session, Status, TrainSpec
 from sails.sessions.reporter import Reporter

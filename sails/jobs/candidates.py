@@ -1,15 +1,15 @@
 """What a person decides about a candidate that was held back: leave it, or teach its lesson once more.
 
-Keeping it is `sails.worker.publish_held`. Nothing is lost by any of these: a discarded candidate stays with
+Keeping it is `sails.jobs.train.publish_held`. Nothing is lost by any of these: a discarded candidate stays with
 its session and can still become the current model.
 """
 
 from __future__ import annotations
 
 from sails.errors import RequestError
+from sails.jobs.rerunning import run_again
 from sails.models import publish as publishing
 from sails.models.workspace import Workspace, inspect_model
-from sails.rerunning import run_again
 from sails.retention import lessons
 from sails.retention.replay import replayed
 from sails.sessions import Record, Session, TrainSpec

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sails.errors import RequestError
-from sails.launchers import local
+from sails.jobs import launcher as local
 from sails.models.variants import VARIANTS
 from sails.models.workspace import Workspace
 from sails.sessions import Record, Session, Settings, TrainSpec

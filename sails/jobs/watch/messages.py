@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Literal
 
+from sails.jobs.watch.source import ACCEPTED, Approved
+from sails.jobs.watch.state import Batch, Order, WatchState
 from sails.sessions import Record
-from sails.watching.approved import ACCEPTED, Approved
-from sails.watching.notebook import Batch, Order, WatchState
 
 HELD = "The new model was held back."
 DECIDE = "You decide what becomes of it; the watch goes on."

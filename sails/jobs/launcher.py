@@ -117,8 +117,8 @@ def dispatch(workspace: Workspace) -> subprocess.Popen[bytes] | None:
 
 
 def start_worker(session: Session) -> subprocess.Popen[bytes]:
-    """Start `python -m sails.worker SESSION_DIR`, detached, with its output in the session's log."""
-    return start_module("sails.worker", [str(session.folder)], session.log)
+    """Start `python -m sails.jobs.train SESSION_DIR`, detached, with its output in the session's log."""
+    return start_module("sails.jobs.train", [str(session.folder)], session.log)
 
 
 def start_module(module: str, arguments: Sequence[str], log: Path) -> subprocess.Popen[bytes]:

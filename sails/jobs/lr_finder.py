@@ -22,7 +22,7 @@ from sails import sessions
 from sails.data import Conversation
 from sails.data import datasets as library
 from sails.errors import BusyError, RequestError, SailsError, WorkspaceError
-from sails.launchers import local
+from sails.jobs import launcher as local
 from sails.models.workspace import Workspace
 from sails.retention import lessons
 from sails.retention.replay import replayed
@@ -39,7 +39,7 @@ LEAST_SECONDS, SHARE = 60.0, 0.1  # it may take so long, or this share of the tr
 NAME = "probe"
 MOST_OLD = 200  # old rows that are tokenized
 
-log = logging.getLogger("sails.worker")
+log = logging.getLogger("sails.jobs.train")
 
 # --- asking ---------------------------------------------------------------------------------------
 

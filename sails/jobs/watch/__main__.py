@@ -1,4 +1,4 @@
-"""`python -m sails.watching ROOT TRAINED_MODEL ONNX_MODEL`: a watch in the background.
+"""`python -m sails.jobs.watch ROOT TRAINED_MODEL ONNX_MODEL`: a watch in the background.
 
 It goes on with what is written down in its workspace, and says what happens into the workspace's `watch.log`.
 """
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sails.errors import BusyError, SailsError, classify
+from sails.jobs.watch import watch
 from sails.models.workspace import Workspace
-from sails.watching import watch
 
-log = logging.getLogger("sails.watching")
+log = logging.getLogger("sails.jobs.watch")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from sails.errors import BusyError
-from sails.launchers import local
+from sails.jobs import launcher as local
+from sails.jobs.watch.loop import Say, Watch
+from sails.jobs.watch.messages import begins
+from sails.jobs.watch.state import Order, WatchState, change, lock_of, log_of, state
 from sails.models.workspace import Workspace
 from sails.system import access, locks
-from sails.watching.notebook import Order, WatchState, change, lock_of, log_of, state
-from sails.watching.steps import Say, Watch
-from sails.watching.words import begins
 
 FOLLOW_SECONDS = 2.0  # how often a session that waits or runs is looked at
 SLICE_SECONDS = 1.0  # after which a watch that was switched off has noticed it
@@ -26,7 +26,7 @@ def switch_on(workspace: Workspace, order: Order) -> None:
     _check(workspace, order)
     begin(workspace, order)
     arguments = [str(workspace.root), str(workspace.trained_model), str(workspace.onnx_model)]
-    local.start_module("sails.watching", arguments, log_of(workspace))  # ends at once beside a living one
+    local.start_module("sails.jobs.watch", arguments, log_of(workspace))  # ends at once beside a living one
 
 
 def switch_off(workspace: Workspace) -> None:

@@ -1,4 +1,4 @@
-"""The process behind one session or job: `python -m sails.worker SESSION_DIR`.
+"""The process behind one session or job: `python -m sails.jobs.train SESSION_DIR`.
 
     prepare ─► train ─► judge ─► publish ─► export
 
@@ -19,10 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sails import replaying, retention, sessions
+from sails import retention, sessions
 from sails.data import Conversation, read_jsonl
 from sails.errors import BusyError, RequestError, WorkspaceError
-from sails.launchers import local
+from sails.jobs import launcher as local
+from sails.jobs import replay as replaying
 from sails.models import catalog as base_models
 from sails.models import onnx_store as placing
 from sails.models import publish as publishing
@@ -42,7 +43,7 @@ VERIFIED_PROMPTS = 64
 
 Progress = Callable[[float, str], None]
 
-log = logging.getLogger("sails.worker")
+log = logging.getLogger("sails.jobs.train")
 
 
 def main(folder: str) -> int:
@@ -62,7 +63,7 @@ def main(folder: str) -> int:
         if isinstance(spec, ReplaySpec):
             return live(session, lambda reporter: run_replay(session, spec, reporter))
         if isinstance(spec, ProbeSpec):
-            from sails import advising
+            from sails.jobs import lr_finder as advising
 
             return live(session, lambda reporter: advising.run_probe(session, spec, reporter))
         return _train_in_turn(session, spec)
