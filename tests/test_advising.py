@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sails import cli, sessions
+from sails import sessions
+from sails.cli import app as cli
 from sails.data import datasets as library
 from sails.errors import BusyError, RequestError, ViewOnlyError
 from sails.jobs import launcher as local

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from sails import cli
+from sails.cli import app as cli
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, ViewOnlyError, WorkspaceError
 from sails.models.variants import VARIANTS, folder_of
 from sails.onnx import bundle as bundling

@@ -11,7 +11,8 @@ import zipfile
 
 import pytest
 
-from sails import cli, sessions
+from sails import sessions
+from sails.cli import app as cli
 from sails.models import publish as publishing
 from sails.models.workspace import Workspace
 from sails.system import locks

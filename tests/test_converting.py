@@ -11,7 +11,7 @@ from onnx import numpy_helper
 import sails.onnx.export
 import sails.onnx.quantize
 from sails import sessions
-from sails.commands import models
+from sails.cli import export as models
 from sails.errors import JobError, ModelLoadError, VerificationError
 from sails.jobs import export as exporting
 from sails.jobs import launcher as local

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from sails import cli, sessions
+from sails import sessions
 from sails.chat import feedback as corrections
+from sails.cli import app as cli
 from sails.errors import RequestError, WorkspaceError
 from sails.models.workspace import Workspace
 from tests.test_corrections import correct

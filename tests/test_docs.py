@@ -9,9 +9,9 @@ from typing import get_args
 import pytest
 import typer.main
 
-from sails import cli
 from sails.chat import saved_prompts as prompts
 from sails.chat.feedback import log_file
+from sails.cli import app as cli
 from sails.data import CHECKS, KNOWN_COLUMNS, quality
 from sails.data import split as splitting
 from sails.errors import JobError, SailsError

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sails import cli, sessions
+from sails import sessions
+from sails.cli import app as cli
 from sails.models import catalog as base_models
 from sails.models import variants
 from sails.models.workspace import Workspace

@@ -10,10 +10,10 @@ import sys
 
 import pytest
 
-from sails import cli
 from sails.chat import feedback as corrections
 from sails.chat import saved_prompts as prompts
 from sails.chat.models import base_onnx
+from sails.cli import app as cli
 from tests.certified import add_variant, certify
 from tests.exported import SESSION, VERSION, add_version, copy_talking, make_talking
 from tests.folders import fingerprint_of, listing

@@ -10,8 +10,9 @@ from datetime import timedelta
 
 import pytest
 
-from sails import cli, sessions
+from sails import sessions
 from sails.chat import feedback as corrections
+from sails.cli import app as cli
 from sails.data import datasets as library
 from sails.data import write_jsonl
 from sails.errors import BusyError, RequestError, ViewOnlyError, WorkspaceError

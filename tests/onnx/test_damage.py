@@ -17,7 +17,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from sails import cli
+from sails.cli import app as cli
 from sails.errors import ModelLoadError, SailsError
 from sails.models import variants
 from sails.models.workspace import Workspace

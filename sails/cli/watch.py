@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from sails.commands import options
-from sails.commands.terminal import EXIT_FAILED, say, say_json
+from sails.cli import options
+from sails.cli.follow import EXIT_FAILED, say, say_json
 from sails.errors import RequestError
 from sails.jobs import watch as watching
 from sails.models.workspace import Workspace

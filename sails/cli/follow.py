@@ -17,11 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from sails import retention, sessions
-from sails.commands.output import EXIT_FAILED as EXIT_FAILED
-from sails.commands.output import EXIT_WRONG as EXIT_WRONG
-from sails.commands.output import say as say
-from sails.commands.output import say_json as say_json
-from sails.commands.output import warn as warn
+from sails.cli.output import EXIT_FAILED as EXIT_FAILED
+from sails.cli.output import EXIT_WRONG as EXIT_WRONG
+from sails.cli.output import say as say
+from sails.cli.output import say_json as say_json
+from sails.cli.output import warn as warn
 from sails.errors import JobError
 from sails.jobs import export as exporting
 from sails.jobs import launcher as local

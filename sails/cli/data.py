@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from sails.commands import options
-from sails.commands.terminal import EXIT_FAILED, say, say_json, table
+from sails.cli import options
+from sails.cli.follow import EXIT_FAILED, say, say_json, table
 from sails.data import ColumnMapping, Conversation, QualityReport, Reading, assess, clean, read, write_jsonl
 from sails.data import datasets as library
 from sails.errors import RequestError

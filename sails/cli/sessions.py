@@ -12,8 +12,8 @@ import typer
 
 from sails import retention, sessions
 from sails.chat import feedback as corrections
-from sails.commands import options
-from sails.commands.terminal import conclude, follow, say, say_json, table, to_refresh
+from sails.cli import options
+from sails.cli.follow import conclude, follow, say, say_json, table, to_refresh
 from sails.errors import RequestError
 from sails.jobs import candidates as deciding
 from sails.jobs import export as exporting

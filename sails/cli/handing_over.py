@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from sails.commands import options
-from sails.commands.terminal import progress_bar, say, warn
+from sails.cli import options
+from sails.cli.follow import progress_bar, say, warn
 from sails.errors import RequestError
 from sails.models import variants
 from sails.models.variants import TITLES, Variant

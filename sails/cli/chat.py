@@ -17,8 +17,8 @@ from sails.chat import models as speakers
 from sails.chat import transcript as logbook
 from sails.chat.conversation import AT_MOST, Settings
 from sails.chat.models import CURRENT, Speaker
-from sails.commands.output import EXIT_FAILED, say, warn, write_file
-from sails.commands.talking import Talk, list_prompts
+from sails.cli.output import EXIT_FAILED, say, warn, write_file
+from sails.cli.repl import Talk, list_prompts
 from sails.errors import RequestError
 from sails.models.variants import TITLES, Variant
 from sails.models.workspace import Workspace
@@ -163,7 +163,7 @@ def _ready(place: Workspace, speaker: Speaker, make_ready: bool) -> Speaker:
     if speaker.readiness == "impossible" and not speaker.key.startswith(CURRENT):
         raise RequestError(f"{speaker.title} is not complete, so it cannot answer.", "Choose another one.")
     if make_ready:
-        from sails.commands.terminal import follow
+        from sails.cli.follow import follow
         from sails.jobs import export as exporting
 
         follow(exporting.export_for(place, speaker.sized(None)))

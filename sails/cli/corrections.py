@@ -12,9 +12,9 @@ from sails.chat import feedback as corrections
 from sails.chat.feedback import Correction
 from sails.chat.feedback import review as reviewing
 from sails.chat.feedback.review import Review
-from sails.commands import options
-from sails.commands.output import write_file
-from sails.commands.terminal import announce, conclude, follow, say, say_json, table, warn
+from sails.cli import options
+from sails.cli.follow import announce, conclude, follow, say, say_json, table, warn
+from sails.cli.output import write_file
 from sails.errors import RequestError
 from sails.jobs import launcher as local
 from sails.models.workspace import Workspace

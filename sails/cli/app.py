@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 from typer.exceptions import TyperException
 
-from sails.commands.output import EXIT_FAILED, EXIT_WRONG, warn
+from sails.cli.output import EXIT_FAILED, EXIT_WRONG, warn
 from sails.errors import SailsError
 
 if TYPE_CHECKING:
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 
 def everything() -> typer.Typer:
     """All commands. Loading them takes most of a second."""
-    from sails.commands.everything import app
+    from sails.cli.everything import app
 
     return app
 
 
 def _chat_alone() -> typer.Typer:
     """The one command whose first word must come soon."""
-    from sails.commands import root, talk
+    from sails.cli import chat as talk
+    from sails.cli import root
 
     app = root.application()
     app.command()(talk.chat)

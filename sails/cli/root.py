@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sails import __version__
-from sails.commands.output import say
+from sails.cli.output import say
 
 
 def application() -> typer.Typer:

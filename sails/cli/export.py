@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from sails.commands import options
-from sails.commands.talk import answer_once
-from sails.commands.terminal import follow, progress_bar, say, say_certificates, say_json, table
+from sails.cli import options
+from sails.cli.chat import answer_once
+from sails.cli.follow import follow, progress_bar, say, say_certificates, say_json, table
 from sails.errors import JobError, ModelLoadError
 from sails.jobs import export as exporting
 from sails.models import catalog as base_models

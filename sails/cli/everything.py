@@ -10,19 +10,12 @@ from typing import Annotated
 
 import typer
 
-from sails.commands import (
-    corrections,
-    data,
-    handing_over,
-    history,
-    models,
-    options,
-    root,
-    talk,
-    teach,
-    watch,
-)
-from sails.commands.output import say
+from sails.cli import chat as talk
+from sails.cli import corrections, data, handing_over, options, root, watch
+from sails.cli import export as models
+from sails.cli import sessions as history
+from sails.cli import train as teach
+from sails.cli.output import say
 from sails.errors import WorkspaceError
 from sails.models.workspace import Workspace
 from sails.sessions import demo

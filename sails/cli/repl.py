@@ -20,7 +20,7 @@ from sails.chat import transcript as logbook
 from sails.chat.conversation import Conversation, Reply, Settings
 from sails.chat.model_cache import MODELS
 from sails.chat.models import Speaker
-from sails.commands.output import say, say_json, warn
+from sails.cli.output import say, say_json, warn
 from sails.errors import RequestError, SailsError
 from sails.models.workspace import Workspace
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sails.commands import options
-from sails.commands.data import column_mapping, say_problems, say_reading
-from sails.commands.talk import answer_once
-from sails.commands.terminal import announce, conclude, follow, say, say_certificates, table, to_refresh, warn
+from sails.cli import options
+from sails.cli.chat import answer_once
+from sails.cli.data import column_mapping, say_problems, say_reading
+from sails.cli.follow import announce, conclude, follow, say, say_certificates, table, to_refresh, warn
 from sails.data import ColumnMapping, assess, read
 from sails.data import datasets as library
 from sails.errors import JobError, QualityError, RequestError

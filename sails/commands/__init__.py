@@ -1,1 +1,0 @@
-"""The commands, one module a theme; `sails.cli` puts them together."""
