@@ -7,11 +7,15 @@ import streamlit as st
 
 from sails import sessions
 from sails.data import datasets as library
-from sails.guidance import NextStep, next_step
 from sails.jobs.launcher import plan_training
 from sails.models.workspace import Workspace
 from sails.sessions import demo
-from sails.ui import freshness, panels, remembering, reviewing, watching
+from sails.ui import onnx_status as freshness
+from sails.ui import retention as remembering
+from sails.ui.bridge import panels
+from sails.ui.bridge import watch as watching
+from sails.ui.bridge.next_step import NextStep, next_step
+from sails.ui.data import review as reviewing
 from sails.ui.frame import frame, go
 
 LAST = 3  # sessions shown

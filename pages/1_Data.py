@@ -9,8 +9,11 @@ import streamlit as st
 
 from sails.data import datasets as library
 from sails.data.draft import Unmapped
-from sails.ui import bringing, correcting, data, reviewing
-from sails.ui.desk import desk, news, way_back
+from sails.ui.data import editor as correcting
+from sails.ui.data import library as data
+from sails.ui.data import review as reviewing
+from sails.ui.data import upload as bringing
+from sails.ui.data.pending import desk, news, way_back
 from sails.ui.frame import frame, link, told
 
 with frame("Data") as workspace:

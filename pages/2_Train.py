@@ -8,8 +8,9 @@
 import streamlit as st
 
 from sails import sessions
-from sails.ui import live, training
 from sails.ui.frame import frame
+from sails.ui.train import form as training
+from sails.ui.train import live
 
 with frame("Train") as workspace:
     wanted = st.query_params.get("session")

@@ -8,8 +8,12 @@
 import streamlit as st
 
 from sails import sessions
-from sails.ui import comparison, history, remembering, session, versions
+from sails.ui import retention as remembering
 from sails.ui.frame import frame, link
+from sails.ui.sessions import compare as comparison
+from sails.ui.sessions import detail as session
+from sails.ui.sessions import table as history
+from sails.ui.sessions import versions
 
 with frame("Sessions") as workspace:
     one, several = st.query_params.get("session"), st.query_params.get("compare")

@@ -9,7 +9,10 @@ import streamlit as st
 from sails import sessions
 from sails.jobs import export as exporting
 from sails.models import variants
-from sails.ui import certificates, freshness, handover, onnx
+from sails.ui import onnx_status as freshness
+from sails.ui.export import certificates
+from sails.ui.export import download as handover
+from sails.ui.export import panels as onnx
 from sails.ui.frame import frame, told
 
 with frame("ONNX export") as workspace:

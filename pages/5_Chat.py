@@ -6,7 +6,12 @@ Everything answers as an ONNX model, so nothing here needs torch. `sails chat` d
 import streamlit as st
 
 from sails.chat.models import speakers
-from sails.ui import answerers, chat, chat_room, chat_settings, said, saved_questions
+from sails.ui.chat import models as answerers
+from sails.ui.chat import panel as chat
+from sails.ui.chat import saved_prompts as saved_questions
+from sails.ui.chat import settings as chat_settings
+from sails.ui.chat import state as chat_room
+from sails.ui.chat import transcript as said
 from sails.ui.frame import frame
 
 with frame("Chat") as workspace:

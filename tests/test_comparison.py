@@ -5,10 +5,10 @@ import json
 import pytest
 
 from sails import sessions
-from sails.comparison import NOTHING, last_answers, same_questions, scores, settings
 from sails.models.workspace import Workspace
 from sails.sessions import Advice, MetricsWriter, Results, Scores
 from sails.sessions.monitor import Feed
+from sails.ui.sessions.comparison import NOTHING, last_answers, same_questions, scores, settings
 from tests.situations import make_session, published
 
 

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from sails.chat.diff import likeness, pieces
-from sails.ui.said import marked
+from sails.ui.chat.transcript import marked
 
 
 def kinds(first, other):

@@ -3,7 +3,7 @@
 import pytest
 
 from sails import sessions
-from sails.guidance import next_step
+from sails.ui.bridge.next_step import next_step
 from tests.situations import make_session, make_situation, published
 
 

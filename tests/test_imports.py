@@ -73,11 +73,11 @@ FLOORS = (
         "sails.sessions.monitor",
         "sails.retention.questions",
         "sails.training.outcome",
-        "sails.guidance",
+        "sails.ui.bridge.next_step",
         "sails.sessions.demo",
         "sails.sessions.lineage",
         "sails.sessions.archive",
-        "sails.comparison",
+        "sails.ui.sessions.comparison",
         "sails.retention",
     ),
     (

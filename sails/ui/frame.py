@@ -23,7 +23,7 @@ from sails.errors import SailsError
 from sails.jobs import launcher as local
 from sails.models.workspace import Workspace
 from sails.system import access
-from sails.ui.words import code, plain
+from sails.ui.text import code, plain
 
 WIDTH = 1000  # pixels; beyond that, lines become hard to read
 PLACE = ("workspace", "model")  # the parts of the address that every link keeps

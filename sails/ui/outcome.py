@@ -15,7 +15,7 @@ from sails.retention import Retention
 from sails.sessions import Record
 from sails.sessions.monitor import feed_of
 from sails.training.outcome import judge
-from sails.ui.words import literal, plain
+from sails.ui.text import literal, plain
 
 SIGNS = {"well": "✅", "partly": "🟡", "little": "⚠️", "nothing": "❌", "by heart": "⚠️", "forgot": "⚠️"}
 ABOUT = {

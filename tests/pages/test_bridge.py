@@ -15,7 +15,7 @@ from sails.system import locks
 from sails.training.plan.behavior import MATRIX, format_rate
 from sails.ui import frame
 from sails.ui.frame import Page
-from sails.ui.words import plain
+from sails.ui.text import plain
 from tests.conftest import REPOSITORY
 from tests.folders import make_model, make_onnx
 from tests.situations import ROWS, failed, make_line, make_session, make_situation, published

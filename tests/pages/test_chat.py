@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from sails.chat import saved_prompts as prompts
 from sails.jobs import export as exporting
 from sails.models.workspace import Workspace
-from sails.ui.chat_room import room_key
+from sails.ui.chat.state import room_key
 from tests.certified import add_variant, certify
 from tests.conftest import REPOSITORY
 from tests.exported import SESSION, VERSION, add_version

@@ -17,7 +17,7 @@ from sails.models.workspace import Workspace
 from sails.sessions import MetricsWriter
 from sails.system import access
 from sails.system.locks import LifeLock
-from sails.ui.history import STATES, matching
+from sails.ui.sessions.table import STATES, matching
 from tests.conftest import REPOSITORY
 from tests.folders import fingerprint_of, make_model
 from tests.helpers import add_dataset, queue_training, write_lesson

@@ -23,7 +23,7 @@ from sails.sessions import ProbeSpec, Session, TrainSpec
 from sails.training.plan import forecast as foresight
 from sails.training.plan.behavior import format_rate
 from sails.training.plan.forecast import Choices
-from sails.ui.words import plain
+from sails.ui.text import plain
 from tests.conftest import REPOSITORY
 from tests.helpers import add_dataset, run_worker, steps_of, write_lesson
 from tests.lessons import measured, taught_workspace

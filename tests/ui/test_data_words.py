@@ -8,7 +8,7 @@ from sails.data import Conversation, Turn, assess
 from sails.data.datasets import DatasetReport, Novelty
 from sails.data.formats.detect import Refusal
 from sails.training.token_count import Lengths
-from sails.ui import data_words
+from sails.ui.data import text as data_words
 
 
 def rows_of(*answers: str) -> list[Conversation]:

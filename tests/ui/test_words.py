@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from sails.ui.words import code, duration, moment, plain, size
+from sails.ui.text import code, duration, moment, plain, size
 
 SIGNS = st.sampled_from("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ 1a")
 OTHERS = st.characters(codec="utf-8", exclude_categories=("C", "Z"))

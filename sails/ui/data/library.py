@@ -16,12 +16,13 @@ from sails.retention import lessons
 from sails.system import access
 from sails.training import token_count as tokens
 from sails.training.token_count import Lengths
-from sails.ui import data_words, words
-from sails.ui.bringing import ROW_COLUMN, TEXT_COLUMNS
-from sails.ui.data_words import examples, shortened
-from sails.ui.desk import Desk, show_dataset
+from sails.ui import text as words
+from sails.ui.data import text as data_words
+from sails.ui.data.pending import Desk, show_dataset
+from sails.ui.data.text import examples, shortened
+from sails.ui.data.upload import ROW_COLUMN, TEXT_COLUMNS
 from sails.ui.frame import go, link, show_error, told
-from sails.ui.words import code, plain
+from sails.ui.text import code, plain
 
 SHELF = 20  # datasets shown at first
 PREVIEW = 50  # rows

@@ -19,10 +19,10 @@ from sails.data.split import ENOUGH_ROWS, ENOUGH_TO_JUDGE, HELD_OUT_LEAST, HELD_
 from sails.models.workspace import Workspace
 from sails.system import access
 from sails.training.plan import presets as planning
-from sails.ui.data_words import JUDGED, examples, file_label
-from sails.ui.desk import Desk, show_dataset, throw_away
+from sails.ui.data.pending import Desk, show_dataset, throw_away
+from sails.ui.data.text import JUDGED, examples, file_label
 from sails.ui.frame import told
-from sails.ui.words import code, plain
+from sails.ui.text import code, plain
 
 WAYS = {
     "upload": ":material/upload_file: Upload files",

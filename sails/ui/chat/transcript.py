@@ -10,8 +10,8 @@ from sails.chat import diff as differing
 from sails.chat import prompt_runs as questioning
 from sails.chat.conversation import Conversation, Reply, Turn
 from sails.models.workspace import Workspace
-from sails.ui import feedback
-from sails.ui.words import literal, plain
+from sails.ui.chat import feedback
+from sails.ui.text import literal, plain
 
 LONG_QUESTION = 2000  # characters; of a longer one the beginning is shown, and the rest on demand
 SIGNS = {"same": "=", "similar": "≈", "other": "≠"}

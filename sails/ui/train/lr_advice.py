@@ -22,7 +22,7 @@ from sails.training.plan.forecast import Choices, Earlier, Foresight
 from sails.ui import charts
 from sails.ui.charts import Line
 from sails.ui.frame import in_words, told
-from sails.ui.words import duration, plain
+from sails.ui.text import duration, plain
 
 USUAL_SHARE = 50  # percent
 REFRESH_SECONDS = 1.0

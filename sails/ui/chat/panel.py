@@ -13,11 +13,11 @@ from sails.chat import conversation as chatting
 from sails.chat.conversation import Conversation, Settings
 from sails.chat.model_cache import MODELS
 from sails.chat.models import Speaker
-from sails.ui import said
-from sails.ui.chat_room import Room, kept
-from sails.ui.chat_settings import in_mind
+from sails.ui.chat import transcript as said
+from sails.ui.chat.settings import in_mind
+from sails.ui.chat.state import Room, kept
 from sails.ui.frame import told
-from sails.ui.words import literal
+from sails.ui.text import literal
 
 REDRAWN_SECONDS = 0.05  # an answer that grows is drawn at most so often
 

@@ -25,9 +25,10 @@ from sails.training.plan import forecast as foresight
 from sails.training.plan.behavior import Plan, Start, format_rate
 from sails.training.plan.forecast import Choices, Foresight, Offer
 from sails.training.plan.presets import FEW, TimeEstimate, choose_pace, gigabytes
-from sails.ui import advice, words
+from sails.ui import text as words
 from sails.ui.frame import go, told
-from sails.ui.words import plain
+from sails.ui.text import plain
+from sails.ui.train import lr_advice as advice
 
 OTHER = "Another one"
 CONTINUE, START_OVER = "continue", "over"

@@ -8,16 +8,17 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from sails import comparison
-from sails.comparison import Line, Question
 from sails.errors import RequestError
 from sails.models.workspace import Workspace
 from sails.sessions import Record
 from sails.sessions.monitor import Feed, feed_of
-from sails.ui import charts, words
+from sails.ui import charts
+from sails.ui import text as words
 from sails.ui.frame import link
-from sails.ui.session import named
-from sails.ui.words import literal, plain
+from sails.ui.sessions import comparison
+from sails.ui.sessions.comparison import Line, Question
+from sails.ui.sessions.detail import named
+from sails.ui.text import literal, plain
 
 DIFFERS = "≠ **Different**"
 CURVES = {

@@ -19,10 +19,10 @@ from sails.chat.saved_prompts import Prompt
 from sails.errors import SailsError
 from sails.models.workspace import Workspace
 from sails.system import access
-from sails.ui import said
-from sails.ui.chat_room import Room
+from sails.ui.chat import transcript as said
+from sails.ui.chat.state import Room
 from sails.ui.frame import told
-from sails.ui.words import literal, plain
+from sails.ui.text import literal, plain
 
 REDRAWN_SECONDS = 0.2  # the table while it grows
 

@@ -13,8 +13,8 @@ from sails.chat.conversation import Conversation, Settings
 from sails.chat.model_cache import MODELS
 from sails.chat.models import Speaker
 from sails.errors import SailsError
-from sails.ui.chat_room import Room, kept
-from sails.ui.words import plain
+from sails.ui.chat.state import Room, kept
+from sails.ui.text import plain
 
 LONGEST_ANSWER = 4096  # tokens that the field offers
 

@@ -16,10 +16,10 @@ from sails.models.variants import TITLES, Variant
 from sails.models.workspace import Workspace
 from sails.sessions import Session
 from sails.system import access
-from sails.ui import onnx
-from sails.ui.chat_room import Room, kept
+from sails.ui.chat.state import Room, kept
+from sails.ui.export import panels as onnx
 from sails.ui.frame import go, link, told
-from sails.ui.words import plain
+from sails.ui.text import plain
 
 ONE, LESSON, SIZES, GROWN, ALL, OWN = "one", "lesson", "sizes", "grown", "all", "own"
 LABELS = {

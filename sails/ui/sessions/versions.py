@@ -13,9 +13,11 @@ from sails.models.workspace import Workspace
 from sails.sessions import Record, TrainSpec, lineage
 from sails.sessions.lineage import Branch
 from sails.system import access
-from sails.ui import asking, freshness, words
+from sails.ui import confirm as asking
+from sails.ui import onnx_status as freshness
+from sails.ui import text as words
 from sails.ui.frame import link, told
-from sails.ui.words import code, plain
+from sails.ui.text import code, plain
 
 LINES = 100  # of the tree; the rest is older
 FATES = {

@@ -31,12 +31,14 @@ from sails.system import access
 from sails.training.plan import forecast as foresight
 from sails.training.plan import presets as planning
 from sails.training.plan.presets import TimeLeft
-from sails.ui import charts, freshness, words
+from sails.ui import charts
+from sails.ui import onnx_status as freshness
+from sails.ui import text as words
 from sails.ui.charts import Line
 from sails.ui.frame import go as go_to
 from sails.ui.frame import in_words, link, tab_title, told
 from sails.ui.outcome import did_it_work
-from sails.ui.words import code, literal, plain
+from sails.ui.text import code, literal, plain
 
 REFRESH_SECONDS = 1.0
 CHART_SECONDS = 3.0

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from sails import comparison, retention, sessions
+from sails import retention, sessions
 from sails.data import read_jsonl
 from sails.errors import WorkspaceError
 from sails.jobs import candidates as deciding
@@ -30,10 +30,15 @@ from sails.training.plan.behavior import (
     describe_learning_rate,
     format_rate,
 )
-from sails.ui import asking, charts, freshness, remembering, words
+from sails.ui import charts
+from sails.ui import confirm as asking
+from sails.ui import onnx_status as freshness
+from sails.ui import retention as remembering
+from sails.ui import text as words
 from sails.ui.frame import go, link, told
 from sails.ui.outcome import did_it_work
-from sails.ui.words import code, literal, plain
+from sails.ui.sessions import comparison
+from sails.ui.text import code, literal, plain
 
 SHOWN_ROWS = 500  # of the conversations
 SHOWN_LINES = 300  # of the log

@@ -8,7 +8,7 @@ from sails.data import QualityReport
 from sails.data.datasets import DatasetReport, Novelty
 from sails.data.split import ENOUGH_ROWS, ENOUGH_TO_JUDGE
 from sails.training.token_count import Lengths
-from sails.ui.words import plain
+from sails.ui.text import plain
 
 USUAL_LIMIT = 512  # tokens; see `Settings.max_length`
 BARS = 12  # at most, in the chart of lengths

@@ -17,9 +17,9 @@ from sails.models.variants import TITLES, VARIANTS, Variant, VariantState
 from sails.models.workspace import Workspace
 from sails.onnx import bundle as bundling
 from sails.system import access
-from sails.ui import words
+from sails.ui import text as words
 from sails.ui.frame import told
-from sails.ui.words import code, plain
+from sails.ui.text import code, plain
 
 # --- a zip file that runs by itself ---------------------------------------------------------------
 

@@ -12,10 +12,10 @@ from sails.jobs.watch import WatchState
 from sails.models.workspace import Workspace
 from sails.system import access
 from sails.training.plan import forecast as foresight
-from sails.ui import words
+from sails.ui import text as words
 from sails.ui.frame import in_words, link, told, usual_workspace
-from sails.ui.session import PRESETS
-from sails.ui.words import plain
+from sails.ui.sessions.detail import PRESETS
+from sails.ui.text import plain
 
 REFRESH_SECONDS = 3
 CORRECTIONS, FILE = "Approved corrections from the chat", "A file of conversations"

@@ -9,7 +9,6 @@ import pandas as pd
 import streamlit as st
 
 from sails import sessions
-from sails.guidance import NextStep
 from sails.jobs import replay as replaying
 from sails.jobs.export import Freshness, freshness, to_refresh
 from sails.models.workspace import (
@@ -24,10 +23,11 @@ from sails.sessions import Record
 from sails.system import access
 from sails.training.plan import behavior
 from sails.training.plan.behavior import MATRIX, Plan, Row
-from sails.ui import freshness as onnx_freshness
-from sails.ui import words
+from sails.ui import onnx_status as onnx_freshness
+from sails.ui import text as words
+from sails.ui.bridge.next_step import NextStep
 from sails.ui.frame import go, in_words, link, place, told, usual_workspace
-from sails.ui.words import code, plain
+from sails.ui.text import code, plain
 
 REFRESH_SECONDS = 2
 STATES = {

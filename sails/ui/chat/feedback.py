@@ -1,6 +1,6 @@
 """👍 and 👎 below an answer in the chat: right as it was, what it should have said, or never this.
 
-What is sent goes to the review list on the page Data (`sails.ui.reviewing`) and can be taken back from here.
+What is sent goes to the review list on the page Data (`sails.ui.data.review`) and can be taken back from here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sails.errors import SailsError
 from sails.models.workspace import Workspace
 from sails.system import access
 from sails.ui.frame import link, told
-from sails.ui.words import plain
+from sails.ui.text import plain
 
 CORRECT, NEVER = "corrected", "never"
 CHOICES = {CORRECT: "What it should have said", NEVER: "Never to say this again"}

@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from sails.data.draft import Draft, Unmapped
-from sails.ui.words import plain
+from sails.ui.text import plain
 
 
 @dataclass

@@ -16,12 +16,12 @@ from sails.data.draft import Draft
 from sails.models.workspace import Workspace
 from sails.system import access
 from sails.training.token_count import Lengths
-from sails.ui import data_words
-from sails.ui.bringing import ROW_COLUMN, TEXT_COLUMNS, choose_columns
-from sails.ui.data_words import examples, shortened
-from sails.ui.desk import Desk, show_dataset, throw_away
+from sails.ui.data import text as data_words
+from sails.ui.data.pending import Desk, show_dataset, throw_away
+from sails.ui.data.text import examples, shortened
+from sails.ui.data.upload import ROW_COLUMN, TEXT_COLUMNS, choose_columns
 from sails.ui.frame import in_words, told
-from sails.ui.words import code, plain
+from sails.ui.text import code, plain
 
 PART = 50  # rows of the grid
 LONGEST_CELL = 4_000  # characters that the grid shows

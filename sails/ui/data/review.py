@@ -25,10 +25,10 @@ from sails.models.variants import VARIANTS
 from sails.models.workspace import Workspace
 from sails.system import access
 from sails.training.plan.presets import FEW
-from sails.ui import words
-from sails.ui.feedback import WHO
+from sails.ui import text as words
+from sails.ui.chat.feedback import WHO
 from sails.ui.frame import go, link, told
-from sails.ui.words import literal, plain
+from sails.ui.text import literal, plain
 
 PART = 10  # corrections on the screen at a time
 LONGEST_ANSWER = 1_000  # characters of the model's own answer that are shown

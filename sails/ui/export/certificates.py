@@ -23,8 +23,10 @@ from sails.onnx.certify.certificate import (
     title,
 )
 from sails.system import access
-from sails.ui import asking, charts, words
-from sails.ui.words import code, literal, plain
+from sails.ui import charts
+from sails.ui import confirm as asking
+from sails.ui import text as words
+from sails.ui.text import code, literal, plain
 
 GOOD = {True: "✅ Good.", False: "❌ Not good.", None: ""}
 

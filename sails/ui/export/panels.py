@@ -14,9 +14,11 @@ from sails.models.variants import TITLES, VARIANTS, Variant, VariantState
 from sails.models.workspace import EXPORT_RECORD, Situation, Workspace, read_json, resolve
 from sails.sessions import Phase, Status
 from sails.system import access
-from sails.ui import certificates, freshness, words
+from sails.ui import onnx_status as freshness
+from sails.ui import text as words
+from sails.ui.export import certificates
 from sails.ui.frame import go, in_words, link, told
-from sails.ui.words import code, plain
+from sails.ui.text import code, plain
 
 REFRESH_SECONDS = 1
 LISTED = 10  # earlier exports

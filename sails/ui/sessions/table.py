@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from sails import comparison
 from sails.models.workspace import Workspace
 from sails.sessions import Record, State, TrainSpec, lineage
-from sails.ui import words
+from sails.ui import text as words
 from sails.ui.frame import go, link
+from sails.ui.sessions import comparison
 
 OFFERED = 50  # sessions in the list to choose from; of more, nobody finds one there
 TALL = 400  # pixels of a table of many rows, which scrolls inside

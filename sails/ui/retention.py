@@ -15,7 +15,7 @@ from sails.retention.model_report import Map, Memory
 from sails.retention.schema import Changed, Part, Retention
 from sails.ui import charts
 from sails.ui.frame import link
-from sails.ui.words import literal, plain
+from sails.ui.text import literal, plain
 
 TAB = "What it still remembers"
 SHOWN = 10  # lessons in the picture; more have no room on a phone
