@@ -30,7 +30,7 @@ from sails.jobs import launcher as local
 from sails.models import publish as publishing
 from sails.models.workspace import Workspace
 from sails.sessions import Session, Settings
-from tests.helpers import add_dataset, write_lesson
+from tests.support.helpers import add_dataset, write_lesson
 
 PHASES = ("queued", "prepare", "train", "judge", "publish", "export", "done")
 
@@ -158,7 +158,7 @@ def _load(workspace: Workspace) -> None:
 
 
 def main() -> int:
-    from tests.tiny import make_tiny_model
+    from tests.support.tiny import make_tiny_model
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--kills", type=int, default=500)

@@ -12,7 +12,7 @@ from sails.jobs import watch as watching
 from sails.models.workspace import PROVENANCE
 from sails.system import locks
 from tests.browser.conftest import Dashboard
-from tests.situations import ROWS, make_session, make_situation, published
+from tests.support.situations import ROWS, make_session, make_situation, published
 
 ACROSS = "document.querySelector('[data-testid=stMain]').scrollWidth - window.innerWidth"
 HOSTILE = "<b>bold</b>![x](http://127.0.0.1:9/x):red[x]" + "very-long" * 20

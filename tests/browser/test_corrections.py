@@ -15,7 +15,7 @@ from sails.models.workspace import Workspace
 from tests.browser.conftest import settled, start_dashboard
 from tests.browser.test_bridge import ACROSS
 from tests.browser.test_train import PATIENT, fill
-from tests.exported import make_talking
+from tests.support.exported import make_talking
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

@@ -17,7 +17,7 @@ from sails.models.workspace import Workspace
 from tests.browser.conftest import Dashboard, settled
 from tests.browser.test_bridge import ACROSS, THEMES
 from tests.browser.test_every_page import SERIOUS
-from tests.helpers import add_dataset, write_lesson
+from tests.support.helpers import add_dataset, write_lesson
 
 HOSTILE = "<b>bold</b>![x](http://127.0.0.1:9/x):red[x]`" + "very-long" * 20
 LINE = 35  # pixels of a line of the grid, and of its heading

@@ -17,7 +17,7 @@ from sails.models.workspace import Workspace
 from sails.sessions import Session, demo
 from sails.ui.frame import PAGES
 from tests.browser.conftest import Dashboard
-from tests.situations import make_situation
+from tests.support.situations import make_situation
 
 ACROSS = "document.querySelector('[data-testid=stMain]').scrollWidth - window.innerWidth"
 THEMES = {"light": "rgb(255, 255, 255)", "dark": "rgb(16, 25, 29)"}

@@ -15,7 +15,7 @@ from sails.models import catalog as base_models
 from sails.models.workspace import Workspace
 from tests.browser.conftest import Dashboard, start_dashboard
 from tests.browser.test_train import PATIENT, choose_tiny, fill, start
-from tests.tiny import make_tiny_model
+from tests.support.tiny import make_tiny_model
 
 HOUR = 3_600_000  # milliseconds
 

@@ -20,10 +20,10 @@ from sails.jobs import export as exporting
 from sails.models.workspace import Workspace
 from sails.onnx.export import export
 from tests.browser.conftest import Dashboard, start_dashboard
-from tests.exported import add_version, make_talking
-from tests.folders import fingerprint_of
-from tests.helpers import add_dataset, queue_training, run_worker, write_lesson
-from tests.tiny import make_tiny_model
+from tests.support.exported import add_version, make_talking
+from tests.support.folders import fingerprint_of
+from tests.support.helpers import add_dataset, queue_training, run_worker, write_lesson
+from tests.support.tiny import make_tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

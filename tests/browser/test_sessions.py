@@ -15,9 +15,9 @@ from sails.models import publish as publishing
 from sails.models.workspace import Workspace
 from sails.sessions import Session
 from tests.browser.conftest import Dashboard
-from tests.helpers import add_dataset, queue_training, run_worker, write_lesson
-from tests.situations import failed, make_line, make_session
-from tests.tiny import make_tiny_model
+from tests.support.helpers import add_dataset, queue_training, run_worker, write_lesson
+from tests.support.situations import failed, make_line, make_session
+from tests.support.tiny import make_tiny_model
 
 ACROSS = "document.querySelector('[data-testid=stMain]').scrollWidth - window.innerWidth"
 ROW = 35  # pixels of a row of the table

@@ -22,10 +22,10 @@ from sails.training.plan.behavior import format_rate
 from sails.training.plan.forecast import Choices
 from tests.browser.conftest import Dashboard
 from tests.browser.test_bridge import ACROSS, THEMES
-from tests.helpers import add_dataset, write_lesson
-from tests.lessons import taught_workspace
-from tests.situations import make_session, published
-from tests.tiny import make_tiny_model
+from tests.support.helpers import add_dataset, write_lesson
+from tests.support.lessons import taught_workspace
+from tests.support.situations import make_session, published
+from tests.support.tiny import make_tiny_model
 
 PATIENT = 120_000  # milliseconds; a worker loads its libraries first
 

@@ -15,8 +15,8 @@ from sails.models import workspace as reading
 from sails.models.publish import Provenance, recover, replace_folder, retire, roll_back, stage_path, versions
 from sails.models.workspace import Workspace, inspect_model, journal_of
 from sails.system import locks
-from tests.chaos.killing import deaths, die_at, folder_in_memory, for_every_line
-from tests.folders import fingerprint_of, make_model, make_onnx
+from tests.support.folders import fingerprint_of, make_model, make_onnx
+from tests.support.killing import deaths, die_at, folder_in_memory, for_every_line
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL"),

@@ -18,8 +18,8 @@ from sails.jobs.watch import state as notebook
 from sails.models.workspace import Workspace
 from sails.sessions import queue, session
 from sails.system import locks
-from tests.chaos.killing import deaths, folder_in_memory
-from tests.watched import Clock, begin, end, fail, order, questions, queued, settle, write
+from tests.support.killing import deaths, folder_in_memory
+from tests.support.watched import Clock, begin, end, fail, order, questions, queued, settle, write
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sails.onnx.export import export
-from tests.tiny import make_tiny_model
+from tests.support.tiny import make_tiny_model
 
 # What the taught model knows by heart: characters of several bytes, and one answer to be stopped in.
 TAUGHT = {

@@ -25,7 +25,7 @@ from sails.onnx.certify import verify as verification
 from sails.onnx.certify.certificate import read_certificate
 from sails.onnx.runtime.generate import Generator
 from tests.onnx.conftest import Pair
-from tests.tiny import make_tiny_model
+from tests.support.tiny import make_tiny_model
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
 

@@ -21,7 +21,7 @@ from sails.errors import DiskFullError, ModelLoadError
 from sails.onnx.export import export
 from sails.onnx.runtime.generate import Generator
 from tests.onnx.conftest import Pair
-from tests.tiny import FAMILIES
+from tests.support.tiny import FAMILIES
 
 
 @pytest.fixture

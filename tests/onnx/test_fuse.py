@@ -16,7 +16,7 @@ from sails.onnx import export as exporter
 from sails.onnx.fuse import Graph, fuse
 from sails.onnx.runtime.generate import Generator
 from tests.onnx.conftest import Pair
-from tests.tiny import FAMILIES, make_tiny_model
+from tests.support.tiny import FAMILIES, make_tiny_model
 
 ROUNDING = 1e-4
 QUESTION = "What is a variable?"

@@ -20,7 +20,7 @@ from sails.onnx import quantize as quantizing
 from sails.onnx.quantize import BLOCK, ZERO_POINT, blocks, quantize
 from sails.onnx.runtime.generate import Generator
 from tests.onnx.conftest import TAUGHT, Pair
-from tests.tiny import FAMILIES
+from tests.support.tiny import FAMILIES
 
 # Two layers: llama and qwen2 have five matrices each (those of the attention's three inputs are one), gpt2
 # four; and the one that makes words of them.

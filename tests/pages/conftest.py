@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sails.jobs import launcher as local
-from tests.exported import copy_talking, make_talking
+from tests.support.exported import copy_talking, make_talking
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from sails.ui import frame
 from sails.ui.frame import Page
 from sails.ui.text import plain
 from tests.conftest import REPOSITORY
-from tests.folders import make_model, make_onnx
-from tests.situations import ROWS, failed, make_line, make_session, make_situation, published
+from tests.support.folders import make_model, make_onnx
+from tests.support.situations import ROWS, failed, make_line, make_session, make_situation, published
 
 APP = str(REPOSITORY / "app.py")
 

@@ -15,12 +15,12 @@ from sails.chat import saved_prompts as prompts
 from sails.jobs import export as exporting
 from sails.models.workspace import Workspace
 from sails.ui.chat.state import room_key
-from tests.certified import add_variant, certify
 from tests.conftest import REPOSITORY
-from tests.exported import SESSION, VERSION, add_version
-from tests.folders import fingerprint_of, listing
-from tests.helpers import run_worker
-from tests.situations import make_situation
+from tests.support.certified import add_variant, certify
+from tests.support.exported import SESSION, VERSION, add_version
+from tests.support.folders import fingerprint_of, listing
+from tests.support.helpers import run_worker
+from tests.support.situations import make_situation
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

@@ -8,8 +8,8 @@ from sails.chat.conversation import Origin
 from sails.data import datasets as library
 from sails.models.workspace import Workspace
 from tests.conftest import REPOSITORY
-from tests.helpers import add_dataset, write_lesson
-from tests.situations import make_session
+from tests.support.helpers import add_dataset, write_lesson
+from tests.support.situations import make_session
 
 APP = str(REPOSITORY / "app.py")
 SECONDS = 60

@@ -16,8 +16,8 @@ from sails.data import datasets as library
 from sails.jobs import launcher as local
 from sails.models.workspace import Workspace
 from tests.conftest import REPOSITORY
-from tests.helpers import add_dataset, write_lesson
-from tests.situations import make_session
+from tests.support.helpers import add_dataset, write_lesson
+from tests.support.situations import make_session
 
 APP = str(REPOSITORY / "app.py")
 DATA = "pages/1_Data.py"

@@ -10,8 +10,8 @@ from sails.models.workspace import Workspace
 from sails.sessions import demo
 from sails.ui.frame import PAGES
 from tests.conftest import REPOSITORY
-from tests.folders import listing
-from tests.situations import make_session, make_situation, published
+from tests.support.folders import listing
+from tests.support.situations import make_session, make_situation, published
 
 APP = str(REPOSITORY / "app.py")
 HOSTILE = "<b>x</b>![x](http://127.0.0.1:9/x):red[x]`y` $a$"

@@ -17,10 +17,10 @@ from sails.onnx import bundle as bundling
 from sails.onnx.certify.certificate import Example
 from sails.sessions import Failure
 from sails.system import locks
-from tests.certified import add_variant, certify
 from tests.conftest import REPOSITORY
-from tests.helpers import run_worker
-from tests.situations import make_session, make_situation, published
+from tests.support.certified import add_variant, certify
+from tests.support.helpers import run_worker
+from tests.support.situations import make_session, make_situation, published
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

@@ -19,9 +19,9 @@ from sails.system import access
 from sails.system.locks import LifeLock
 from sails.ui.sessions.table import STATES, matching
 from tests.conftest import REPOSITORY
-from tests.folders import fingerprint_of, make_model
-from tests.helpers import add_dataset, queue_training, write_lesson
-from tests.situations import failed, make_line, make_session, published
+from tests.support.folders import fingerprint_of, make_model
+from tests.support.helpers import add_dataset, queue_training, write_lesson
+from tests.support.situations import failed, make_line, make_session, published
 
 APP = str(REPOSITORY / "app.py")
 PAGE = "pages/3_Sessions.py"

@@ -25,10 +25,10 @@ from sails.training.plan.behavior import format_rate
 from sails.training.plan.forecast import Choices
 from sails.ui.text import plain
 from tests.conftest import REPOSITORY
-from tests.helpers import add_dataset, run_worker, steps_of, write_lesson
-from tests.lessons import measured, taught_workspace
-from tests.situations import BASE, failed, make_session, make_situation, published
-from tests.tiny import make_tiny_model
+from tests.support.helpers import add_dataset, run_worker, steps_of, write_lesson
+from tests.support.lessons import measured, taught_workspace
+from tests.support.situations import BASE, failed, make_session, make_situation, published
+from tests.support.tiny import make_tiny_model
 
 APP = str(REPOSITORY / "app.py")
 TRAIN = "pages/2_Train.py"

@@ -12,7 +12,7 @@ from sails.jobs.watch import CORRECTIONS
 from sails.models.workspace import Workspace
 from sails.system.locks import LifeLock
 from tests.conftest import REPOSITORY
-from tests.watched import Clock, begin, end, fail, order, queued, settle, write
+from tests.support.watched import Clock, begin, end, fail, order, queued, settle, write
 
 APP = str(REPOSITORY / "app.py")
 

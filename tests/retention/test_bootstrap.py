@@ -5,7 +5,7 @@ import pytest
 
 from sails.retention import bootstrap
 from sails.retention.bootstrap import accuracy, chance, difference, mean, paired, pooled, student
-from tests.retention.cells import cell, share
+from tests.support.cells import cell, share
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sails.retention.gate import FIRST_LESSON, decide
-from tests.retention.cells import cell, lesson, measured, share
+from tests.support.cells import cell, lesson, measured, share
 
 WORDS = "of the answers' word pieces right"
 

@@ -13,7 +13,7 @@ from sails.retention.metrics import measure
 from sails.retention.schema import Drift, Lesson, Measured, Retention
 from sails.sessions import Session, Status, TrainSpec
 from sails.training.plan.behavior import Plan
-from tests.retention.cells import share
+from tests.support.cells import share
 
 
 @pytest.fixture

@@ -1,0 +1,115 @@
+"""What a person decides about a candidate that was held back."""
+
+import json
+
+import pytest
+
+from sails import sessions
+from sails.data import write_jsonl
+from sails.errors import BusyError, RequestError, ViewOnlyError
+from sails.jobs import candidates as deciding
+from sails.jobs import train as worker
+from sails.models.workspace import Workspace
+from sails.sessions import Status
+from sails.system import access
+from sails.system.locks import LifeLock
+from tests.support.folders import fingerprint_of, make_model
+from tests.support.helpers import add_dataset, queue_training, write_lesson
+from tests.support.situations import make_line, make_session, published, rows_of
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace.open(tmp_path / "workspace")
+
+
+@pytest.fixture
+def held(workspace):
+    make_model(workspace.trained_model, seed=1)
+    session = make_session(workspace, "worse")
+    fingerprint = fingerprint_of(make_model(session.model, seed=2))
+    status = published(verdict="held", verdict_reason="It forgot databases.", fingerprint=fingerprint)
+    session.write_status(Status.model_validate(status))
+    return session
+
+
+def test_a_discarded_candidate_stays_and_so_does_the_current_model(workspace, held):
+    before = workspace.situation().trained.fingerprint
+    deciding.discard(workspace, held)
+    status = held.status()
+    assert (status.verdict, status.verdict_reason) == ("discarded", "It forgot databases.")
+    assert workspace.situation().trained.fingerprint == before
+    assert fingerprint_of(held.model) == status.fingerprint
+
+
+def test_a_discarded_candidate_can_still_be_made_current(workspace, held):
+    deciding.discard(workspace, held)
+    worker.publish_held(workspace, held)
+    assert held.status().verdict == "published"
+    assert workspace.situation().trained.fingerprint == held.status().fingerprint
+
+
+def test_only_a_held_candidate_is_discarded(workspace, held):
+    deciding.discard(workspace, held)
+    with pytest.raises(RequestError, match="holds no candidate"):
+        deciding.discard(workspace, held)
+    empty = make_session(workspace, "empty", 10, **published(verdict="held"))
+    with pytest.raises(RequestError, match="holds no candidate"):
+        deciding.discard(workspace, empty)
+
+
+def test_nothing_is_discarded_while_a_session_trains_or_where_one_may_only_look(workspace, held, monkeypatch):
+    lock = LifeLock(workspace.training_lock)
+    lock.acquire()
+    with pytest.raises(BusyError):
+        deciding.discard(workspace, held)
+    lock.release()
+    monkeypatch.setenv(access.VIEW_ONLY, "1")
+    with pytest.raises(ViewOnlyError):
+        deciding.discard(workspace, held)
+    assert held.status().verdict == "held"
+
+
+@pytest.mark.parametrize(
+    ("share", "more"),
+    [(0.0, 0.5), (0.5, 0.7), (0.7, 0.8), (0.8, 0.85), (0.85, 0.9), (0.88, 0.9), (0.9, None)],
+)
+def test_more_replay_goes_half_way_to_the_highest(share, more):
+    assert deciding.more_replay(share) == more
+
+
+def test_the_lesson_is_taught_again_with_more_of_the_earlier_ones(workspace, tmp_path, monkeypatch):
+    monkeypatch.setattr("sails.jobs.launcher.start_worker", lambda _: None)
+    dataset = add_dataset(workspace, write_lesson(tmp_path / "mountains.json"))
+    earlier = make_session(workspace, "rivers", **published())
+    session = queue_training(workspace, dataset, None, monkeypatch=monkeypatch, name="Mountains", epochs=3)
+    for lesson, rows in ((earlier, 60), (session, 20)):
+        lesson.data.mkdir()
+        write_jsonl(lesson.data / "train.jsonl", rows_of(lesson, rows))
+    session.write_status(session.status().model_copy(update={"lessons": (earlier.id,)}))
+    again = deciding.train_again(workspace, sessions.record(session)).spec()
+    assert (again.dataset, again.settings.epochs, again.settings.replay_share) == (dataset, 3, 0.7)
+
+
+def test_where_all_earlier_examples_are_repeated_already_more_is_not_offered(workspace):
+    *_, held = make_line(workspace, ["rivers", "mountains"], lost=0.3, hold_last=True)
+    record = sessions.record(held)
+    assert record.spec.settings.replay_share == 0.5  # of forty and forty, each round has all
+    assert deciding.share_to_try(workspace, record) is None
+    with pytest.raises(RequestError, match="cannot repeat more"):
+        deciding.train_again(workspace, record)
+
+
+def test_keeping_a_model_says_what_the_current_one_was_taught_since(workspace):
+    first, _, third = make_line(workspace, ["rivers", "mountains", "lakes"])
+    assert deciding.taught_since(workspace, sessions.record(first)) == ("mountains", "lakes")
+    assert deciding.taught_since(workspace, sessions.record(third)) == ()
+
+
+def test_who_repeats_the_most_already_is_told_what_else_helps(workspace, held):
+    path = held.folder / "spec.json"
+    spec = json.loads(path.read_text())
+    spec["settings"]["replay_share"] = 0.9
+    path.write_text(json.dumps(spec))
+    with pytest.raises(RequestError, match="cannot repeat more"):
+        deciding.train_again(workspace, sessions.record(held))

@@ -1,0 +1,376 @@
+"""The life of a session: prepare, train, judge, publish, export; and every way in which it can end."""
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from sails import sessions
+from sails.data import datasets as library
+from sails.data import read_jsonl, write_jsonl
+from sails.errors import RequestError
+from sails.jobs import train as worker
+from sails.models import publish as publishing
+from sails.models.workspace import Workspace, inspect_model
+from sails.onnx import convert as converting
+from sails.system import locks
+from sails.training.plan import presets as planning
+from tests.support.helpers import add_dataset, queue_training, run_worker, steps_of, write_lesson
+from tests.support.situations import make_session, published, rows_of
+from tests.support.tiny import make_tiny_model
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return make_tiny_model(tmp_path_factory.mktemp("base"), "gpt2")
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Workspace.open(tmp_path / "workspace")
+
+
+@pytest.fixture
+def teach(place, base, tmp_path, monkeypatch):
+    """Teach a lesson of `rows` pairs about `topic`, in this process; gives the session and its status."""
+
+    def run(topic="mountain", rows=28, model=base, **choices):
+        session = queue_training(
+            place,
+            add_dataset(place, write_lesson(tmp_path / f"{topic}.json", rows, topic)),
+            model,
+            monkeypatch=monkeypatch,
+            **{"epochs": 1, **choices},
+        )
+        return session, run_worker(session)
+
+    return run
+
+
+def test_the_first_session_starts_from_base_and_is_published(place, teach, base):
+    session, status = teach()
+    assert (status.state, status.phase, status.verdict) == ("succeeded", "done", "published")
+    assert (status.plan.row, status.plan.start_from, status.plan.learning_rate) == (1, "base", 5e-5)
+    current = inspect_model(place.trained_model)
+    assert current.complete
+    assert current.fingerprint == status.fingerprint
+    assert (current.base, current.session) == (str(base), session.id)
+    assert not session.model.exists()
+    assert not session.checkpoints.exists()
+    assert sessions.waiting(place) == []
+    assert not locks.is_held(place.training_lock)
+
+
+def test_the_next_session_continues_at_a_fifth_of_the_rate_and_keeps_the_former_model(place, teach):
+    _, first = teach("mountain")
+    _, second = teach("river")
+    assert (second.plan.row, second.plan.start_from, second.plan.learning_rate) == (2, "trained", 1e-5)
+    assert second.parent == first.fingerprint
+    assert [v.fingerprint for v in publishing.versions(place)] == [first.fingerprint]
+    assert [r.status.fingerprint for r in sessions.ancestors(place, second.fingerprint)] == [
+        first.fingerprint,
+        second.fingerprint,
+    ]
+
+
+def test_a_chosen_learning_rate_wins_also_when_continuing_and_reaches_the_optimizer(teach):
+    teach("mountain")
+    session, status = teach("river", learning_rate=3e-4)
+    assert status.plan.learning_rate == 3e-4
+    assert status.plan.automatic_learning_rate == 1e-5
+    assert status.plan.learning_rate_chosen_by == "person"
+    assert max(m["learning_rate"] for m in steps_of(session)) == pytest.approx(3e-4)
+
+
+def test_another_base_model_starts_over_and_the_same_one_continues(place, teach, tmp_path):
+    _, first = teach()
+    _, second = teach("river")
+    assert second.plan.start_from == "trained"
+    other = make_tiny_model(tmp_path / "other", "llama")
+    _, third = teach("lake", model=other)
+    assert (third.plan.start_from, third.plan.start_chosen_by) == ("base", "person")
+    assert third.parent is None
+    assert json.loads((place.trained_model / "config.json").read_text())["model_type"] == "llama"
+    assert {v.fingerprint for v in publishing.versions(place)} == {first.fingerprint, second.fingerprint}
+
+
+def test_starting_over_from_base_on_purpose(teach):
+    teach()
+    _, status = teach("river", start="base")
+    assert (status.plan.start_from, status.plan.start_chosen_by) == ("base", "person")
+    assert status.plan.learning_rate == 5e-5
+
+
+def test_an_incomplete_model_is_set_aside_and_not_deleted(place, teach):
+    teach()
+    (place.trained_model / "model.safetensors").write_bytes(b"rubbish")
+    _, status = teach("river")
+    assert status.plan.row == 5
+    (aside,) = place.set_aside.iterdir()
+    assert (aside / "model.safetensors").read_bytes() == b"rubbish"
+    assert inspect_model(place.trained_model).complete
+
+
+def test_the_same_questions_are_answered_before_and_after_the_lesson(teach):
+    session, _ = teach(epochs=30, learning_rate=5e-3)
+    metrics = sessions.MetricsReader(session.metrics).read_metrics()
+    before, after = [m for m in metrics if m["kind"] == "answers"]
+    assert (before["when"], after["when"]) == ("before", "after")
+    about = ["taught"] * 5 + ["reworded", "unrelated"]
+    assert [item["about"] for item in before["items"]] == about
+    assert [item["question"] for item in before["items"]] == [item["question"] for item in after["items"]]
+    taught = [row.input for row in read_jsonl(session.data / "train.jsonl")]
+    assert all(item["question"] in taught for item in before["items"][:5])
+    right = [item for item in after["items"][:5] if item["answer"] == item["expected"]]
+    assert len(right) > sum(item["answer"] == item["expected"] for item in before["items"][:5])
+
+
+def test_the_scores_before_and_after_are_measured(teach):
+    session, status = teach(epochs=12, learning_rate=5e-3)
+    results = status.results
+    samples = [m for m in sessions.MetricsReader(session.metrics).read_metrics() if m["kind"] == "samples"]
+    assert samples[0]["step"] == 0
+    assert samples[-1]["step"] == status.total_steps
+    assert samples[0]["prompts"] == samples[-1]["prompts"]
+    assert samples[0]["answers"] != samples[-1]["answers"]
+    assert results.taught_after.loss < results.taught_before.loss
+    assert results.held_out_before.rows == results.held_out_after.rows == results.rows_held_out == 5
+    assert results.rows_taught == results.rows_new == 23
+    assert set(results.seconds) >= {"prepare", "train", "judge", "publish"}
+    assert results.peak_memory > 50_000_000
+    assert results.precision in ("fp32", "bf16")
+
+
+def test_held_out_rows_are_never_taught_later_and_taught_rows_never_held_out(teach):
+    first, _ = teach("mountain", rows=28)
+    second, status = teach("mountain", rows=60)  # the same 28 and 32 more
+    taught = {name: _inputs(name.data / "train.jsonl") for name in (first, second)}
+    held = {name: _inputs(name.data / "heldout.jsonl") for name in (first, second)}
+    assert not (taught[first] | taught[second]) & (held[first] | held[second])
+    assert held[first] <= held[second]
+    assert status.results.rows_taught - status.results.rows_new == len(taught[first])
+
+
+def _inputs(path):
+    return {row.input for row in read_jsonl(path)}
+
+
+def test_a_session_stopped_in_the_middle_resumes_to_the_same_model(teach, tmp_path, monkeypatch, base):
+    _, whole = teach(epochs=10, name="whole")
+    fresh = Workspace.open(tmp_path / "again")
+    dataset = add_dataset(fresh, tmp_path / "mountain.json")
+    session = queue_training(fresh, dataset, base, monkeypatch=monkeypatch, epochs=10)
+    stopper = threading.Thread(target=_stop_after, args=(session, 5))
+    stopper.start()
+    stopped = run_worker(session)
+    stopper.join()
+    assert stopped.state == "stopped"
+    assert 5 <= stopped.step < stopped.total_steps
+    assert not fresh.trained_model.exists()
+    _resume(fresh, session, monkeypatch)
+    resumed = run_worker(session)
+    assert (resumed.state, resumed.verdict) == ("succeeded", "published")
+    assert resumed.fingerprint == whole.fingerprint
+    losses = {m["step"]: m["loss"] for m in steps_of(session)}
+    assert list(losses) == list(range(1, resumed.total_steps + 1))
+
+
+def _stop_after(session, steps):
+    deadline = time.monotonic() + 120
+    while len(steps_of(session)) < steps and time.monotonic() < deadline:
+        time.sleep(0.005)
+    session.request_stop()
+
+
+def test_a_session_stopped_before_it_starts_training_can_be_resumed(place, base, tmp_path, monkeypatch):
+    dataset = add_dataset(place, write_lesson(tmp_path / "lesson.json"))
+    session = queue_training(place, dataset, base, monkeypatch=monkeypatch, epochs=1)
+    session.request_stop()
+    assert run_worker(session).state == "stopped"
+    _resume(place, session, monkeypatch)
+    assert run_worker(session).verdict == "published"
+
+
+def test_a_candidate_is_held_when_another_model_became_current_meanwhile(
+    place, teach, base, tmp_path, monkeypatch
+):
+    _, first = teach("mountain")
+    dataset = add_dataset(place, write_lesson(tmp_path / "river.json", topic="river"))
+    session = queue_training(place, dataset, base, monkeypatch=monkeypatch, epochs=10)
+    stopper = threading.Thread(target=_stop_after, args=(session, 3))
+    stopper.start()
+    assert run_worker(session).state == "stopped"
+    stopper.join()
+    _, third = teach("lake")
+    _resume(place, session, monkeypatch)
+    held = run_worker(session)
+    assert (held.state, held.verdict) == ("succeeded", "held")
+    assert place.situation().trained.fingerprint == third.fingerprint
+    worker.publish_held(place, session)
+    assert place.situation().trained.fingerprint == held.fingerprint
+    assert session.status().verdict == "published"
+    assert {v.fingerprint for v in publishing.versions(place)} == {first.fingerprint, third.fingerprint}
+    with pytest.raises(RequestError, match="holds no candidate"):
+        worker.publish_held(place, session)
+
+
+def test_a_session_that_was_killed_behind_its_publication_is_not_taught_again(place, teach, monkeypatch):
+    session, first = teach("mountain", export=True)
+    # As a kill leaves it between the publication and the word of it.
+    session.write_status(first.model_copy(update={"state": "stopped", "verdict": None}))
+    shutil.rmtree(place.onnx_model)
+    _resume(place, session, monkeypatch)
+    again = run_worker(session)
+    assert (again.state, again.verdict, again.fingerprint) == ("succeeded", "published", first.fingerprint)
+    assert place.situation().onnx.stale is False  # the export was caught up on
+
+    _, second = teach("river")
+    session.write_status(first.model_copy(update={"state": "stopped", "verdict": None}))
+    _resume(place, session, monkeypatch)
+    assert run_worker(session).verdict == "published"
+    assert place.situation().trained.fingerprint == second.fingerprint
+    assert [v.fingerprint for v in publishing.versions(place)] == [first.fingerprint]
+
+
+def _resume(place, session, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.local, "start_worker", lambda _: None)
+        sessions.resume(place, session)
+
+
+def test_export_and_verification_follow_when_asked(place, teach, monkeypatch):
+    monkeypatch.setattr(converting, "MEASURES_MEMORY", False)  # which takes processes of their own
+    _, status = teach(export=True, verify=True)
+    assert status.state == "succeeded"
+    assert status.results.certificates["fp32"]["passed"]
+    onnx = place.situation().onnx
+    assert onnx.present
+    assert onnx.stale is False
+    _, second = teach("river", export=True)
+    assert second.plan.row == 3
+    assert place.situation().onnx.stale is False
+    _, third = teach("lake")
+    assert third.plan.row == 3
+    assert place.situation().onnx.stale is True
+
+
+def test_a_dataset_that_is_gone_fails_the_session_with_a_remedy(place, base, tmp_path, monkeypatch):
+    dataset = add_dataset(place, write_lesson(tmp_path / "lesson.json"))
+    session = queue_training(place, dataset, base, monkeypatch=monkeypatch)
+    shutil.rmtree(place.datasets / dataset)
+    status = run_worker(session)
+    assert (status.state, status.failure.kind) == ("failed", "bad_data")
+    assert status.failure.remedy
+
+
+def test_a_model_that_cannot_be_loaded_fails_the_session_and_stays_as_it_is(place, teach):
+    teach()
+    (place.trained_model / "tokenizer.json").write_text("{}")
+    before = place.situation().trained.fingerprint
+    _, status = teach("river")
+    assert (status.state, status.failure.kind) == ("failed", "model_load")
+    assert place.situation().trained.fingerprint == before
+
+
+def test_a_loss_that_is_not_finite_fails_the_session_and_nothing_is_published(place, teach, base, tmp_path):
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    broken = shutil.copytree(base, tmp_path / "broken")
+    tensors = load_file(broken / "model.safetensors")
+    name = next(name for name in tensors if "mlp" in name)
+    tensors[name][:] = torch.nan
+    save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
+    _, status = teach(model=broken)
+    assert (status.state, status.failure.kind) == ("failed", "diverged")
+    assert place.situation().trained.state == "missing"
+
+
+@pytest.mark.parametrize(("what", "kind"), [("memory", "out_of_memory"), ("disk", "disk_full")])
+def test_a_training_that_cannot_fit_is_refused_with_the_numbers(what, kind, teach, monkeypatch):
+    need = planning.Need(memory=1, disk=1, parameters=1)
+    too_much = planning.Need(**{**need.__dict__, what: 10**16})
+    monkeypatch.setattr(planning, "estimate", lambda *_, **__: too_much)
+    _, status = teach()
+    assert (status.state, status.failure.kind) == ("failed", kind)
+    assert "10000000.0 GB" in status.failure.message
+    assert status.step == 0
+
+
+def test_a_worker_leaves_a_session_alone_that_has_already_ended(teach):
+    session, status = teach()
+    assert run_worker(session) == status
+
+
+def test_a_worker_leaves_a_session_in_the_queue_while_another_trains(place, base, tmp_path, monkeypatch):
+    dataset = add_dataset(place, write_lesson(tmp_path / "lesson.json"))
+    session = queue_training(place, dataset, base, monkeypatch=monkeypatch)
+    with _another_process_holds(place.training_lock):
+        assert run_worker(session).state == "queued"
+        assert [entry.id for entry in sessions.waiting(place)] == [session.id]
+
+
+@contextlib.contextmanager
+def _another_process_holds(path):
+    code = (
+        "import sys; from pathlib import Path; from sails.system.locks import LifeLock; "
+        f"LifeLock(Path({str(path)!r})).acquire(); print('held', flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"held\n"
+    yield
+    process.communicate()
+
+
+def test_long_conversations_are_shortened_and_said_so(teach):
+    _, status = teach(max_length=40)
+    assert status.state == "succeeded"
+    assert any("longer than 40 tokens were shortened" in note for note in status.notes)
+
+
+def test_every_setting_reaches_the_worker(place, base, tmp_path, monkeypatch):
+    dataset = add_dataset(place, write_lesson(tmp_path / "lesson.json"))
+    session = queue_training(
+        place, dataset, base, monkeypatch=monkeypatch, epochs=3, batch_size=5, max_steps=9, seed=11
+    )
+    status = run_worker(session)
+    spec = session.spec()
+    assert (spec.settings.epochs, spec.settings.batch_size, spec.settings.seed) == (3, 5, 11)
+    # 23 taught rows in batches of 5 are 5 steps a round; the ninth step ends it.
+    assert status.total_steps == status.results.steps == 9
+    assert status.results.epochs == pytest.approx(1.8)
+
+
+def test_the_library_keeps_clean_rows_and_knows_a_file_again(place, tmp_path):
+    path = write_lesson(tmp_path / "lesson.json")
+    name = add_dataset(place, path)
+    assert add_dataset(place, path) == name
+    write_lesson(path, rows=30)
+    assert add_dataset(place, path) == f"{name}-2"
+    assert library.report_of(place, name).rows == 28
+    assert len(library.rows_of(place, f"{name}-2")) == 30
+
+
+def test_a_model_is_verified_on_what_all_its_lessons_kept_back(tmp_path):
+    workspace = Workspace.open(tmp_path / "workspace")
+    first = make_session(workspace, "rivers", 9, **published(fingerprint="a"))
+    second = make_session(workspace, "corrections", 10, **published(fingerprint="b", parent="a"))
+    rows = rows_of(first, 4)
+    for session in (first, second):
+        session.data.mkdir(exist_ok=True)
+        write_jsonl(session.data / "train.jsonl", rows[2:])
+    assert worker.verification_rows(workspace, "b") == rows[2:]  # nothing was kept back
+    write_jsonl(first.data / "heldout.jsonl", rows[:2])
+    assert worker.verification_rows(workspace, "b") == rows[:2]
+    write_jsonl(second.data / "heldout.jsonl", rows[1:2])
+    assert worker.verification_rows(workspace, "b") == [
+        rows[1],
+        rows[0],
+    ]  # the newest first

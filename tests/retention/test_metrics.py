@@ -1,0 +1,125 @@
+"""ACC, BWT and forgetting, against matrices that were reckoned by hand."""
+
+import json
+
+import pytest
+
+from sails.retention.metrics import as_json, measure
+from tests.support.cells import lesson, matrix
+
+THREE = [[20, 10, 30], [80, 15, None], [70, 90, 25], [60, 80, 95]]
+
+
+def value(estimate):
+    return estimate and pytest.approx(estimate.value)
+
+
+def test_the_figures_of_three_lessons():
+    """ACC (60 + 80 + 95) / 3; BWT ((60 − 80) + (80 − 90)) / 2; learned (60 + 75 + 70) / 3."""
+    found = measure(matrix(THREE))
+    assert value(found.acc) == 235 / 3
+    assert value(found.bwt) == -15
+    assert list(map(value, found.forgetting)) == [20, 10, None]
+    assert found.learned == pytest.approx(205 / 3)
+    assert found.remembered == pytest.approx(140 / 170)
+    assert found.newest == pytest.approx((25, 95))
+
+
+def test_forgetting_is_measured_from_the_best_and_bwt_from_when_it_was_taught():
+    """Lesson 1 rose to 90 before it fell to 70, so it forgot 20 while BWT says (70 − 60) = +10 for it."""
+    found = measure(matrix([[10, 10, 10], [60, 10, None], [90, 80, 10], [70, 80, 90]]))
+    assert list(map(value, found.forgetting)) == [20, 0, None]
+    assert value(found.bwt) == (10 + 0) / 2
+    assert found.remembered == 1  # and not 150 / 140
+
+
+def test_what_was_not_measured_is_left_out():
+    """Lesson 1 is gone from the last row, and nobody measured lesson 3 before it was taught."""
+    found = measure(matrix([[20, None, None], [80, 15, None], [70, 90, None], [None, 80, 95]]))
+    assert value(found.acc) == (80 + 95) / 2
+    assert value(found.bwt) == -10
+    assert list(map(value, found.forgetting)) == [None, 10, None]
+    assert found.learned == pytest.approx((60 + 75) / 2)
+    assert found.newest == (None, pytest.approx(95))
+
+
+def test_after_a_start_over_a_lesson_counts_from_the_model_that_was_first_taught_it():
+    """Model 1 was taught lessons 1 and 2 at once, model 2 lesson 3."""
+    found = measure(matrix([[20, 10, 30], [80, 60, 25], [70, 64, 95]], taught=[1, 1, 2]))
+    assert value(found.bwt) == ((70 - 80) + (64 - 60)) / 2
+    assert found.learned == pytest.approx((60 + 50 + 70) / 3)
+    assert list(map(value, found.forgetting)) == [10, -4, None]
+
+
+def test_two_models_are_compared_on_the_rows_that_both_were_scored_on():
+    """After lesson 2 only the first 10 rows of lesson 1 were scored: of these 90 points were right before."""
+    whole = matrix([[0, 0], [80, 0], [80, 50]], rows=20)
+    first = whole.recall[1][0].model_copy(update={"right": (9,) * 10 + (7,) * 10})
+    last = whole.recall[2][0].only(first.rows[:10])
+    recall = (whole.recall[0], (first, whole.recall[1][1]), (last, whole.recall[2][1]))
+    found = measure(whole.__class__(**{**vars(whole), "recall": recall}))
+    assert value(found.bwt) == 80 - 90
+
+
+def test_an_interval_without_spread_is_the_figure_itself_and_one_row_gives_none():
+    even = measure(matrix([[0, 0], [80, 0], [70, 50]]))
+    assert (even.bwt.low, even.bwt.high) == pytest.approx((-10, -10))
+    single = measure(matrix([[0, 0], [80, 0], [70, 50]], rows=1))
+    assert (single.bwt.low, single.bwt.high) == (-float("inf"), float("inf"))
+
+
+# --- in words -------------------------------------------------------------------------------------
+
+
+def test_the_headline_says_what_was_learned_beside_what_is_remembered():
+    headline = measure(matrix(THREE)).headline
+    assert headline == "Remembers 82% of what it was taught (−15 ± 0 points); new lesson 25 → 95%."
+
+
+@pytest.mark.parametrize(
+    ("points", "taught", "headline"),
+    [
+        ([[12], [71]], None, "Knows 71% of its first lesson (12% before)."),
+        ([[None], [71]], None, "Knows 71% of its first lesson."),
+        ([[12], [None]], None, "What this model remembers was not measured."),
+        ([[]], None, "What this model remembers was not measured."),
+        ([[10, 20], [70, 80]], [1, 1], "Knows 75% of its 2 lessons (15% before)."),
+        (
+            [[12, 9], [71, 10], [None, 80]],
+            None,
+            "Knows 80% of its newest lesson (10% before); "
+            "what it remembers of the earlier ones could not be measured.",
+        ),
+        (
+            [[12, 9], [70, 10], [70, None]],
+            None,
+            "Remembers 100% of what it was taught (0 ± 0 points); the new lesson was not measured.",
+        ),
+    ],
+)
+def test_the_headline_of_little(points, taught, headline):
+    assert measure(matrix(points, taught)).headline == headline
+
+
+def test_a_headline_from_single_rows_says_that_it_is_not_sure():
+    headline = measure(matrix([[0, 0], [80, 0], [70, 50]], rows=1)).headline
+    assert "(−10 points, from too few examples to be sure)" in headline
+
+
+def test_everything_as_json_has_nulls_where_nothing_was_measured():
+    found = matrix(THREE, rows=20)
+    printed = json.loads(json.dumps(as_json(found, measure(found)), allow_nan=False))
+    assert printed["sessions"] == ["model 1", "model 2", "model 3"]
+    assert printed["recall"][1] == [0.8, 0.15, None]
+    assert printed["recall_loss"][3] == pytest.approx([0.4, 0.2, 0.05])
+    assert printed["held_out"] == [[None] * 3] * 4
+    assert printed["general"] == [None] * 4
+    assert printed["bwt"] == pytest.approx({"value": -15, "low": -15, "high": -15})
+    assert printed["forgetting"][2] is None
+    assert printed["lessons"][0] == lesson("lesson 1").model_dump()
+
+
+def test_an_interval_without_ends_is_still_json():
+    found = matrix([[0, 0], [80, 0], [70, 50]], rows=1)
+    printed = json.loads(json.dumps(as_json(found, measure(found)), allow_nan=False))
+    assert printed["bwt"] == {"value": pytest.approx(-10), "low": None, "high": None}

@@ -1,0 +1,126 @@
+"""What one model was measured to know, in words."""
+
+import shutil
+
+import pytest
+
+from sails.models.workspace import Workspace
+from sails.retention import model_report as memories
+from sails.retention.metrics import Estimate, Measures
+from sails.retention.model_report import Memory, map_of, memory_of
+from tests.support.folders import make_model
+from tests.support.situations import make_line
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace.open(tmp_path / "workspace")
+
+
+def now(workspace) -> Memory:
+    return memory_of(workspace, workspace.situation().trained.fingerprint)
+
+
+def measured(workspace, *, bwt, learned=20.0, acc=64.0):
+    """The memory of a model of two lessons, whose figures are these."""
+    known = now(workspace)
+    figures = {"acc": Estimate(acc, acc - 4, acc + 4), "bwt": bwt, "learned": learned}
+    fields = {**vars(known.measures), **figures, "forgetting": (Estimate(3, 1, 5), None)}
+    return Memory(known.matrix, Measures(**fields), known.newest)
+
+
+def test_the_map_has_a_row_for_each_model_and_a_column_for_each_lesson(workspace):
+    make_line(workspace, ["databases", "kitchen"])
+    found = map_of(now(workspace).matrix, "recall")
+    assert found.rows == ("Before any lesson (base model)", "After 1. databases", "After 2. kitchen")
+    assert found.columns == ("1. databases", "2. kitchen", "General knowledge")
+    assert [[square.text for square in line] for line in found.squares] == [
+        ["20%", "20%", "97%"],
+        ["80%", "20%", "97%"],
+        ["80%", "80%", "97%"],
+    ]
+    assert found.squares[1][0].said == "80% right, 40 examples"
+    assert "drift 0.03" in found.squares[2][2].said
+    unseen = map_of(now(workspace).matrix, "held_out").squares[2][1]
+    assert (unseen.text, unseen.said) == ("70%", "70% right, 10 examples, too few to judge by")
+
+
+def test_what_is_missing_is_a_dash_and_says_why(workspace):
+    first, _, _ = make_line(workspace, ["databases", "garden", "kitchen"])
+    before = map_of(now(workspace).matrix, "recall").squares
+    assert (before[1][2].text, before[1][2].said) == ("–", "Not taught yet, and not measured")
+    shutil.rmtree(first.data)
+    known = now(workspace)  # what lies on the disk changed, so what is kept is read anew
+    assert "databases: Its examples were deleted." in known.matrix.notes
+
+
+def test_what_did_not_change_is_not_measured_again(workspace):
+    make_line(workspace, ["databases", "kitchen"])
+    assert now(workspace) is now(workspace)
+
+
+def test_a_model_from_elsewhere_has_nothing_to_show(workspace):
+    make_model(workspace.trained_model)
+    known = now(workspace)
+    assert known.matrix.lessons == ()
+    assert known.measures.acc is None
+    assert "nobody can tell" in memories.good_or_not(known)
+
+
+def test_one_lesson_leaves_nothing_to_forget(workspace):
+    make_line(workspace, ["databases"])
+    assert "nothing earlier that it could have forgotten" in memories.good_or_not(now(workspace))
+    assert "once two lessons are taught" in memories.bwt_sentence(now(workspace).measures)
+
+
+@pytest.mark.parametrize(
+    ("bwt", "learned", "said"),
+    [
+        (Estimate(-9, -12, -6), 20.0, "That is not good: it forgot"),
+        (Estimate(-3, -5, -1), 20.0, "That is acceptable"),
+        (Estimate(-1, -4, 2), 20.0, "That is good: it learned"),
+        (Estimate(0, -1, 1), 2.0, "learned little"),
+        (Estimate(-9, float("-inf"), float("inf")), 20.0, "cannot be told"),
+    ],
+)
+def test_the_headline_is_followed_by_whether_it_is_good(workspace, bwt, learned, said):
+    make_line(workspace, ["databases", "kitchen"])
+    assert said in memories.good_or_not(measured(workspace, bwt=bwt, learned=learned))
+
+
+@pytest.mark.parametrize(("acc", "said"), [(85, "That is good"), (64, "a fair part"), (20, "That is little")])
+def test_the_mean_over_all_lessons_stands_with_its_interval(workspace, acc, said):
+    make_line(workspace, ["databases", "kitchen"])
+    sentence = memories.acc_sentence(measured(workspace, bwt=None, acc=acc).measures)
+    assert f"{acc}% ({acc - 4} to {acc + 4}) of the word pieces" in sentence
+    assert said in sentence
+
+
+@pytest.mark.parametrize(
+    ("bwt", "said"),
+    [
+        (Estimate(-9, -12, -6), "lost 9 points (6 to 12) on average (BWT). That is not good"),
+        (Estimate(-3, -5, -1), "lost 3 points (1 to 5) on average (BWT). That is acceptable."),
+        (Estimate(1, -1, 3), "gained 1 point (−1 to 3) on average (BWT). That is good: it may as well"),
+        (Estimate(4, 2, 6), "gained 4 points (2 to 6) on average (BWT). That is very good"),
+        (Estimate(-9, float("-inf"), float("inf")), "nobody can tell whether that is good"),
+    ],
+)
+def test_what_became_of_earlier_lessons_is_a_sentence(workspace, bwt, said):
+    make_line(workspace, ["databases", "kitchen"])
+    assert said in memories.bwt_sentence(measured(workspace, bwt=bwt).measures)
+
+
+def test_forgetting_is_told_lesson_by_lesson_the_worst_first(workspace):
+    make_line(workspace, ["databases", "garden", "kitchen"], lost=0.3)
+    first, second = memories.forgetting_sentences(now(workspace))
+    assert first.startswith("1. databases: 30 points (")
+    assert "below its best. That is not good" in first
+    assert second.startswith("2. garden")
+
+
+def test_general_knowledge_says_whether_it_drifted(workspace):
+    make_line(workspace, ["databases"])
+    assert "97% of the word pieces of the base model's answers. That is good" in (
+        memories.general_sentence(now(workspace).matrix)
+    )

@@ -1,0 +1,102 @@
+"""What one session did to each lesson, in words."""
+
+import math
+
+import pytest
+
+from sails import retention
+from sails.models.workspace import Workspace
+from sails.retention import session_report as telling
+from sails.retention.schema import Decision, Finding
+from tests.support.situations import make_line, make_session, remembered
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace.open(tmp_path / "workspace")
+
+
+def found_in(workspace, *findings):
+    """What a session measured of two lessons, with these findings; they name the lessons 0 and 1."""
+    lessons = [make_session(workspace, name, hour) for hour, name in enumerate(("databases", "kitchen"), 8)]
+    named = [
+        finding.model_copy(update={"lessons": tuple(lessons[int(n)].id for n in finding.lessons)})
+        for finding in findings
+    ]
+    decision = Decision(held=True, reason="", findings=tuple(named))
+    return remembered(lessons[1], {lessons[0]: (0.8, 0.5), lessons[1]: (0.2, 0.8)}, decision=decision)
+
+
+def finding(before, after, low, high, *, best=None, lost=False, lessons="0"):
+    return Finding(
+        lessons=tuple(lessons), rows=40, before=before, after=after, low=low, high=high, best=best, lost=lost
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "said"),
+    [
+        (finding(81, 58, -28, -18, lost=True), "23 points (18 to 28) lost. That is too much to let pass."),
+        (finding(81, 80, -4, 2), "1 point (−2 to 4) lost. That may as well be chance."),
+        (finding(81, 79, -3, -1), "2 points (1 to 3) lost. That is little enough to let pass."),
+        (finding(81, 85, 1, 7), "4 points (1 to 7) gained. That is good."),
+        (finding(70, 67, -5, 1, best=80, lost=True), "Its best was 80%. That is too much to let pass."),
+    ],
+)
+def test_a_finding_says_how_much_how_sure_and_whether_it_passes(workspace, one, said):
+    found = found_in(workspace, one)
+    sentence = telling.finding_words(found, found.decision.findings[0])
+    assert sentence.startswith(f"databases, 40 examples: {one.before:.0f}% → {one.after:.0f}% right")
+    assert sentence.endswith(said)
+
+
+def test_the_worst_loss_is_named_first_and_what_was_kept_is_not(workspace):
+    found = found_in(
+        workspace,
+        finding(70, 67, -5, 1, best=80, lost=True),
+        finding(81, 58, -28, -18, lost=True, lessons="1"),
+        finding(81, 80, -2, 1),
+    )
+    assert telling.lost_words(found) == "23 points on kitchen and 13 points on databases"
+
+
+def test_nothing_lost_and_nothing_decided_are_no_words(workspace):
+    found = found_in(workspace, finding(81, 80, -2, 1))
+    assert telling.lost_words(found) == ""
+    assert telling.lost_words(found.model_copy(update={"decision": None})) == ""
+
+
+def test_a_table_has_each_lesson_before_and_after(workspace):
+    *_, last = make_line(workspace, ["databases", "garden", "kitchen"], lost=0.3)
+    first, second, third = telling.before_and_after(retention.read(last))
+    assert first == ("1. databases", "80% → 50%", "70% → 40% (of only 10)", "Lost too much.")
+    assert second[0] == "2. garden"
+    assert third == ("3. kitchen", "20% → 80%", "10% → 70% (of only 10)", "Taught in this session: learned.")
+
+
+def test_what_was_not_measured_says_so(workspace):
+    _, last = make_line(workspace, ["databases", "kitchen"])
+    found = retention.read(last)
+    found = found.model_copy(update={"after": found.after.model_copy(update={"cells": ()})})
+    assert telling.before_and_after(found)[0] == (
+        "1. databases",
+        "80% → –",
+        "70% → – (of only 10)",
+        "Not measured.",
+    )
+
+
+def test_answers_are_told_apart_and_the_most_changed_comes_first(workspace):
+    _, last = make_line(workspace, ["databases", "kitchen"])
+    found = retention.read(last)
+    [lost], [gained] = telling.lost_answers(found), telling.gained_answers(found)
+    assert (lost.question, gained.question) == ("What is a foreign key?", "How long do I boil an egg?")
+    worse = lost.model_copy(update={"question": "Worse?", "share_after": 0.0})
+    found = found.model_copy(update={"changed": (lost, worse)})
+    assert [changed.question for changed in telling.lost_answers(found)] == ["Worse?", lost.question]
+    assert telling.gained_answers(None) == ()
+
+
+def test_an_interval_without_ends_is_told_in_words():
+    assert telling.spread(-math.inf, math.inf) == "too few examples to say how sure that is"
+    assert telling.points(-3.2, -5.4, -1.1) == "3 points (1 to 5)"

@@ -1,0 +1,343 @@
+"""Before a session: what the presets choose, and whether it fits into this machine."""
+
+import dataclasses
+import itertools
+import shutil
+import socket
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from sails import sessions
+from sails.errors import DiskFullError, OutOfMemoryError
+from sails.models.workspace import Workspace
+from sails.sessions import Results, Settings, Status
+from sails.training.plan import presets as planning
+from sails.training.plan.presets import (
+    PRESETS,
+    Lesson,
+    Need,
+    Pace,
+    TimeLeft,
+    choose_pace,
+    count_parameters,
+    estimate,
+    estimate_time,
+    experience,
+    gigabytes,
+    refuse_if_too_big,
+    time_left,
+    training_memory,
+)
+from tests.support.folders import make_model, make_sharded_model, tensors
+from tests.support.situations import BASE, make_session, published
+
+PARAMETERS = sum(tensor.size for tensor in tensors().values())
+PACE = Pace(epochs=1, token_budget=512, batch_size=None, max_steps=None)
+
+# --- presets --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rows", "quick", "balanced", "thorough", "tokens"),
+    [
+        (0, 15, 30, 45, 256),
+        (20, 15, 30, 45, 256),
+        (21, 4, 8, 15, 256),
+        (50, 4, 8, 15, 256),
+        (51, 3, 6, 10, 256),
+        (200, 3, 6, 10, 256),
+        (201, 2, 4, 6, 512),
+        (1_000, 2, 4, 6, 512),
+        (1_001, 1, 2, 4, 512),
+        (10_000, 1, 2, 4, 512),
+        (10_001, 1, 1, 2, 1024),
+        (50_000_000, 1, 1, 2, 1024),
+    ],
+)
+def test_the_preset_chooses_rounds_and_tokens_by_the_rows(rows, quick, balanced, thorough, tokens):
+    chosen = [choose_pace(Settings(preset=name), rows) for name in ("quick", "balanced", "thorough")]
+    assert [pace.epochs for pace in chosen] == [quick, balanced, thorough]
+    assert {(pace.token_budget, pace.batch_size, pace.max_steps) for pace in chosen} == {(tokens, None, None)}
+
+
+def test_more_rows_never_mean_more_rounds_and_thorough_never_fewer_than_quick():
+    for smaller, larger in itertools.pairwise(PRESETS):
+        assert smaller.rows < larger.rows
+        for name in ("quick", "balanced", "thorough"):
+            assert getattr(smaller, name) >= getattr(larger, name)
+    for size in PRESETS:
+        assert 1 <= size.quick <= size.balanced <= size.thorough
+
+
+def test_a_persons_own_values_win_over_the_preset():
+    pace = choose_pace(Settings(preset="quick", epochs=9, max_steps=7), 100)
+    assert pace == Pace(epochs=9, token_budget=256, batch_size=None, max_steps=7)
+
+
+def test_a_fixed_batch_size_takes_the_place_of_the_token_budget():
+    pace = choose_pace(Settings(batch_size=4), 100)
+    assert (pace.batch_size, pace.token_budget) == (4, None)
+
+
+# --- what it needs --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [make_model, make_sharded_model])
+def test_parameters_are_counted_in_the_headers(tmp_path, make):
+    assert count_parameters(make(tmp_path / "model")) == PARAMETERS
+
+
+def test_half_precision_counts_as_many_parameters(tmp_path):
+    model = make_model(tmp_path / "model")
+    half = {name: np.asarray(tensor, np.float16) for name, tensor in tensors().items()}
+    save_file(half, model / "model.safetensors")
+    assert count_parameters(model) == PARAMETERS
+
+
+def test_a_bin_is_counted_by_its_size(tmp_path):
+    (tmp_path / "pytorch_model.bin").write_bytes(b"x" * 4_000)
+    assert count_parameters(tmp_path) == 1_000
+
+
+def test_an_estimate_takes_milliseconds_and_no_weights(tmp_path):
+    """Only the header lies there: a terabyte of weights is estimated from it."""
+    header = b'{"huge": {"dtype": "F32", "shape": [500000, 500000], "data_offsets": [0, 1000000000000]}}'
+    (tmp_path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    need = estimate(tmp_path, PACE, 512, export=False)
+    assert need.parameters == 250_000_000_000
+    assert need.memory > 4e12
+
+
+@pytest.mark.parametrize(
+    ("parameters", "measured"), [(124e6, 3.6e9), (135e6, 3.6e9), (362e6, 7.6e9), (494e6, 10.4e9)]
+)
+def test_the_memory_of_real_models_is_estimated_as_it_was_measured(parameters, measured):
+    copy = 4 * parameters  # of the last good weights, which was not kept when this was measured
+    assert training_memory(int(parameters)) == pytest.approx(measured + copy, rel=0.06)
+
+
+def test_longer_and_larger_batches_need_more_memory(tmp_path):
+    model = make_model(tmp_path / "model")
+    save_file({"w": np.zeros((1000, 1000), np.float32)}, model / "model.safetensors")
+
+    def memory(max_length=512, **pace):
+        fields = {"token_budget": None, "batch_size": None} | pace
+        return estimate(model, Pace(epochs=1, max_steps=None, **fields), max_length, export=False).memory
+
+    assert memory(token_budget=256) == memory(token_budget=512)  # one conversation may be that long
+    assert memory(token_budget=1024) > memory(token_budget=512)
+    assert memory(batch_size=2) == memory(token_budget=1024)
+    assert memory(batch_size=8) > memory(batch_size=4)
+    assert memory(batch_size=4, max_length=1024) > memory(batch_size=4, max_length=512)
+
+
+def test_the_disk_holds_two_checkpoints_at_once_and_an_export_never_needs_less(tmp_path):
+    model = make_model(tmp_path / "model")
+    without, with_export = (estimate(model, PACE, 512, export=export) for export in (False, True))
+    weights = 4 * PARAMETERS
+    assert without.disk >= 2 * 3 * weights
+    assert with_export.disk >= without.disk
+
+
+# --- refusing -------------------------------------------------------------------------------------
+
+
+def test_what_fits_is_not_refused(tmp_path):
+    refuse_if_too_big(Need(memory=1, disk=1, parameters=1), tmp_path)
+
+
+def test_too_little_memory_is_refused_with_both_numbers_and_a_remedy(tmp_path):
+    with pytest.raises(OutOfMemoryError, match=r"needs about 99000000\.0 GB of memory") as refusal:
+        refuse_if_too_big(Need(memory=99 * 10**15, disk=1, parameters=1), tmp_path)
+    assert "are free" in str(refusal.value)
+    assert "smaller" in refusal.value.remedy
+
+
+def test_too_little_disk_is_refused_with_both_numbers_and_the_folder(tmp_path):
+    with pytest.raises(DiskFullError, match=r"needs about 99000000\.0 GB of disk space") as refusal:
+        refuse_if_too_big(Need(memory=1, disk=99 * 10**15, parameters=1), tmp_path)
+    assert str(tmp_path) in str(refusal.value)
+    assert "are free" in str(refusal.value)
+    assert "Free some space" in refusal.value.remedy
+
+
+def test_exactly_what_is_free_is_enough(tmp_path, monkeypatch):
+    free = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(planning.shutil, "disk_usage", lambda _: free)
+    monkeypatch.setattr(planning, "available_memory", lambda: 1_000)
+    refuse_if_too_big(Need(memory=1_000, disk=free.free, parameters=1), tmp_path)
+    with pytest.raises(OutOfMemoryError):
+        refuse_if_too_big(Need(memory=1_001, disk=free.free, parameters=1), tmp_path)
+    with pytest.raises(DiskFullError):
+        refuse_if_too_big(Need(memory=1_000, disk=free.free + 1, parameters=1), tmp_path)
+
+
+def test_sizes_are_told_in_gigabytes():
+    assert (gigabytes(0), gigabytes(1_550_000_000), gigabytes(12)) == ("0.0 GB", "1.6 GB", "0.0 GB")
+
+
+# --- how long it takes ----------------------------------------------------------------------------
+
+LESSON = Lesson(rows=90, size=27_000)  # 9,000 tokens
+TINY_SPEED = 1e11  # operations a second
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    return Workspace.open(tmp_path / "workspace")
+
+
+def earlier(workspace: Workspace, name: str, hour: int, **changes: object) -> sessions.Session:
+    """A session that went through 9,000 tokens of 27,000 bytes in 100 seconds, and judged for 7."""
+    results = Results(
+        tokens=9000,
+        tokens_per_second=120.0,
+        epochs=1.0,
+        seconds={"prepare": 20.0, "train": 100.0, "judge": 7.0},
+    )
+    session = make_session(workspace, name, hour, **published(results=results, host=socket.gethostname()))
+    session.data.mkdir()
+    (session.data / "train.jsonl").write_bytes(b"x" * 27_000)
+    session.write_status(session.written_status().model_copy(update=changes))
+    return session
+
+
+def seen(workspace: Workspace, base: str = BASE) -> planning.Experience | None:
+    return experience(sessions.history(workspace), base)
+
+
+def test_an_estimate_rests_on_what_earlier_sessions_took(workspace):
+    earlier(workspace, "one", 9)
+    before = seen(workspace)
+    assert before is not None
+    assert (before.sessions, before.tokens_per_second, before.bytes_a_token) == (1, (90.0, 120.0), 3.0)
+    assert before.seconds == {"prepare": 20.0, "train": 100.0, "judge": 7.0}
+    pace = Pace(epochs=3, token_budget=256, batch_size=None, max_steps=None)
+    time = estimate_time(LESSON, pace, 10**6, export=False, seen=before, speed=TINY_SPEED)
+    assert time.sessions == 1
+    assert time.low <= 300 + 27 <= time.high  # three rounds, and what came before and after
+    assert time.high < 3 * time.low
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state": "stopped"},
+        {"state": "failed"},
+        {"host": "another-machine"},
+        {"plan": None},
+        {"results": Results(tokens=9000, tokens_per_second=120.0, seconds={"train": 10.0})},  # resumed
+        {"results": Results()},
+    ],
+)
+def test_a_session_that_tells_nothing_about_the_time_is_passed_over(workspace, changes):
+    earlier(workspace, "one", 9, **changes)
+    assert seen(workspace) is None
+
+
+def test_sessions_of_another_base_model_tell_nothing(workspace):
+    earlier(workspace, "one", 9)
+    assert seen(workspace, "gpt2") is None
+
+
+def test_the_latest_sessions_count_and_their_slowest_and_fastest_make_the_range(workspace):
+    for hour in range(8):
+        results = Results(
+            tokens=1000, tokens_per_second=20.0 + hour, epochs=1.0, seconds={"train": 100.0 - hour}
+        )
+        earlier(workspace, "one", hour, results=results)
+    before = seen(workspace)
+    assert before is not None
+    assert before.sessions == planning.LATEST
+    assert before.tokens_per_second == (1000 / 97, 27.0)
+
+
+def test_without_earlier_sessions_the_measured_processor_decides():
+    quick = estimate_time(LESSON, PACE, 10**8, export=False, seen=None, speed=TINY_SPEED)
+    slow = estimate_time(LESSON, PACE, 10**8, export=False, seen=None, speed=TINY_SPEED / 4)
+    assert quick.sessions == 0
+    assert 0 < quick.low < quick.high
+    assert slow.low > 2 * quick.low
+    larger = estimate_time(LESSON, PACE, 4 * 10**8, export=False, seen=None, speed=TINY_SPEED)
+    assert larger.low > 2 * quick.low
+    exported = estimate_time(LESSON, PACE, 10**8, export=True, seen=None, speed=TINY_SPEED)
+    assert exported.low > quick.low
+
+
+@pytest.mark.parametrize(
+    ("pace", "share"),
+    [
+        (Pace(epochs=2, token_budget=500, batch_size=None, max_steps=18), 0.5),
+        (Pace(epochs=2, token_budget=500, batch_size=None, max_steps=10_000), 1.0),
+        (Pace(epochs=2, token_budget=None, batch_size=9, max_steps=5), 0.25),
+    ],
+)
+def test_a_limit_of_steps_shortens_the_estimate(workspace, pace, share):
+    earlier(workspace, "one", 9)
+    times = [
+        estimate_time(LESSON, each, 10**6, export=False, seen=seen(workspace), speed=TINY_SPEED)
+        for each in (pace, dataclasses.replace(pace, max_steps=None))
+    ]
+    around = planning.SPREAD[0] * 27.5
+    assert times[0].low - around == pytest.approx(share * (times[1].low - around))
+
+
+def test_the_processor_is_measured_once_and_fast():
+    speed = planning.processor_speed()
+    assert speed > 1e8
+    assert planning.processor_speed() is speed
+
+
+# --- how long it still takes ----------------------------------------------------------------------
+
+PHASES = ("prepare", "train", "judge", "publish")
+NOW = datetime(2026, 1, 5, 9, 1, tzinfo=UTC)
+
+
+def running(phase: str, seconds: float, **fields: object) -> Status:
+    began = NOW - timedelta(seconds=seconds)
+    return Status.model_validate({"state": "running", "phase": phase, "phase_started": began, **fields})
+
+
+def test_the_time_left_comes_from_the_steps_done_so_far():
+    status = running("train", 40, step=20, total_steps=100)
+    left = time_left(status, PHASES, steps=20, seen={"judge": 7.0, "publish": 1.0}, now=NOW)
+    assert left == TimeLeft(160 + 8)
+    resumed = time_left(status, PHASES, steps=10, seen={}, now=NOW)
+    assert resumed == TimeLeft(320, unknown=("judge", "publish"))
+
+
+@pytest.mark.parametrize(("steps", "seconds"), [(0, 60), (2, 60), (50, 1)])
+def test_in_the_beginning_nobody_knows(steps, seconds):
+    status = running("train", seconds, step=steps, total_steps=100)
+    assert time_left(status, PHASES, steps=steps, seen={}, now=NOW).seconds is None
+
+
+def test_other_phases_are_known_from_earlier_sessions_only():
+    status = running("judge", 5)
+    assert time_left(status, PHASES, steps=0, seen={}, now=NOW).seconds is None
+    assert time_left(status, PHASES, steps=0, seen={"judge": 7.0, "publish": 1.0}, now=NOW) == TimeLeft(3)
+    overdue = running("judge", 50)
+    assert time_left(overdue, PHASES, steps=0, seen={"judge": 7.0, "publish": 1.0}, now=NOW) == TimeLeft(1)
+
+
+def test_a_status_of_an_older_version_that_does_not_say_when_its_phase_began_is_no_harm():
+    status = Status(state="running", phase="train", step=20, total_steps=100)
+    assert time_left(status, PHASES, steps=20, seen={}, now=NOW).seconds is None
+    assert time_left(Status(), PHASES, steps=0, seen={}, now=NOW).seconds is None
+
+
+def test_without_earlier_sessions_the_later_phases_follow_from_this_one():
+    assert planning.usual_seconds(None, None, 0) == {}
+    first = planning.usual_seconds(None, 12.0, 135_000_000)
+    assert first["judge"] == 12.0  # it asks again what was asked while preparing
+    assert first["export"] > first["publish"] > 0
+
+
+def test_what_was_seen_before_counts_more_than_a_guess():
+    seen = planning.Experience(1, (10.0, 20.0), 3.0, {"judge": 40.0, "export": 50.0})
+    usual = planning.usual_seconds(seen, 12.0, 135_000_000)
+    assert (usual["judge"], usual["export"]) == (40.0, 50.0)

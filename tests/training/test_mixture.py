@@ -1,0 +1,169 @@
+"""What a session teaches and repeats: the rows of its epochs, those that are left out, what is written."""
+
+import shutil
+
+import pytest
+
+from sails import sessions
+from sails.data import Conversation, Turn, read_jsonl, write_jsonl
+from sails.data import datasets as library
+from sails.errors import BadDataError
+from sails.models.workspace import Workspace
+from sails.retention import lessons
+from sails.retention.lessons import Rows
+from sails.sessions import Settings
+from sails.sessions.reporter import Reporter
+from sails.training import mixture as teaching
+from tests.support.helpers import add_dataset, queue_training, write_lesson
+
+
+def row(question, answer="So it is."):
+    return Conversation((Turn("user", question), Turn("assistant", answer)))
+
+
+def some(topic, count):
+    return tuple(row(f"What about {topic} {n}?", f"It is {topic} {n}.") for n in range(count))
+
+
+OLD = {"first": some("tide", 40), "second": some("mast", 40)}
+
+
+def test_an_epoch_is_each_new_row_once_and_as_many_old_ones_as_the_share_says():
+    new = some("anchor", 20)
+    chosen = teaching.choose_repeated(OLD, len(new), Settings(epochs=3, replay_share=0.5))
+    lesson = teaching.Lesson(new, (), tuple(chosen), teaching.choose_pace(Settings(epochs=3), 20, 80))
+    rounds = lesson.rounds()
+    for numbers in rounds:
+        assert numbers[:20] == list(range(20))
+        repeated = [lesson.repeated[number - 20] for number in numbers[20:]]
+        assert len({old.fingerprint for old in repeated}) == 20
+        assert [old.extra["lesson"] for old in repeated].count("first") == 10
+    assert rounds[0] != rounds[1] != rounds[2]
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, 0), (0.25, 7), (0.5, 20), (0.8, 80), (0.9, 80)])
+def test_the_share_bounds_the_old_rows_of_an_epoch_and_so_does_their_number(share, expected):
+    chosen = teaching.choose_repeated(OLD, 20, Settings(epochs=1, replay_share=share))
+    assert len(chosen) == expected
+
+
+def test_the_same_seed_repeats_the_same_rows():
+    def choose(seed):
+        return teaching.choose_repeated(OLD, 20, Settings(epochs=4, seed=seed))
+
+    assert choose(1) == choose(1) != choose(2)
+
+
+def test_what_is_taught_again_is_taught_whole_in_every_round():
+    settings = Settings(epochs=2, teach_again=True, replay_share=0.0)
+    chosen = teaching.choose_repeated(OLD, 5, settings)
+    assert len(chosen) == 80
+    assert all(old.extra["rounds"] == [0, 1] for old in chosen)
+
+
+def test_a_row_is_repeated_once_and_never_against_the_new_lesson():
+    question = "How deep is it here?"
+    earlier = {
+        "first": Rows((row(question, "Two fathoms."), row("Is it high tide?"), row("Who steers?", "I do."))),
+        "second": Rows((row("Is it high tide?"), row("WHO  steers?", "The mate."))),
+    }
+    found = teaching.repeatable(earlier, [row(question, "Three fathoms.")])
+    assert [old.input for old in found["first"]] == []
+    assert {old.input for old in found["second"]} == {"Is it high tide?", "WHO  steers?"}
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Workspace.open(tmp_path / "workspace")
+
+
+@pytest.fixture
+def prepared(place, tmp_path, monkeypatch):
+    """Prepare a session about `topic` as its worker would, without training; gives the session and lesson."""
+
+    def prepare(topic, earlier=(), rows=30, **choices):
+        dataset = add_dataset(place, write_lesson(tmp_path / f"{topic}.json", rows, topic))
+        session = queue_training(place, dataset, None, monkeypatch=monkeypatch, name=topic, **choices)
+        return session, prepare_rows(place, session, lessons=tuple(earlier))
+
+    return prepare
+
+
+def prepare_rows(place, session, **status):
+    reporter = Reporter(session)
+    reporter.update(**status)
+    lesson = teaching.prepare(place, session, session.spec(), reporter)
+    reporter.end("stopped")
+    return lesson
+
+
+def test_what_is_repeated_is_written_and_read_again(place, prepared):
+    first, _ = prepared("mountain")
+    second, lesson = prepared("river", [first.id], epochs=2)
+    taught = {old.fingerprint for old in read_jsonl(first.data / "train.jsonl")}
+    assert {old.fingerprint for old in lesson.repeated} <= taught
+    assert len(lesson.rounds()[0]) == 2 * len(lesson.train)
+    assert second.status().results.rows_replayed == len(lesson.repeated)
+    shutil.rmtree(first.folder)  # a resumed session does not look there again
+    assert prepare_rows(place, second) == lesson
+
+
+def test_a_lesson_whose_data_was_deleted_is_left_out_with_a_note(prepared):
+    first, _ = prepared("mountain")
+    second, _ = prepared("river", [first.id])
+    shutil.rmtree(first.data)
+    third, lesson = prepared("lake", [first.id, second.id])
+    assert {old.extra["lesson"] for old in lesson.repeated} == {second.id}
+    assert any(note.startswith("mountain is not repeated and not measured") for note in third.status().notes)
+
+
+def test_looking_first_writes_nothing(place, tmp_path):
+    dataset = add_dataset(place, write_lesson(tmp_path / "mountain.json", 30))
+    parts = teaching.peek(place, dataset)
+    assert (len(parts.train), len(parts.held_out)) == (25, 5)
+    assert not place.register.exists()
+
+
+def test_a_dataset_with_nothing_to_teach_is_refused(place, prepared):
+    session, _ = prepared("mountain")
+    held = read_jsonl(session.data / "heldout.jsonl")
+    write_jsonl(library.rows_file(place, "mountain"), held)
+    with pytest.raises(BadDataError, match="none is left to teach"):
+        teaching.peek(place, "mountain")
+
+
+# --- the rows that are measured -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sizes", "total", "shares"),
+    [([5, 50, 50], 60, [5, 27, 28]), ([100, 100], 50, [25, 25]), ([3, 4], 50, [3, 4]), ([], 9, [])],
+)
+def test_what_one_does_not_need_the_others_get(sizes, total, shares):
+    assert lessons.share_out(sizes, total) == shares
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 8, 11, 12])
+def test_all_lessons_together_are_measured_on_256_rows_at_most_and_each_on_20_that_it_taught(count):
+    rows = {f"{n}": lessons.in_order(some(f"rope {n}", 200), some(f"knot {n}", 20)) for n in range(count)}
+    found = lessons.sample(rows)
+    assert sum(map(len, found.values())) <= lessons.ROWS
+    assert all(len(found[f"{n}", "recall"]) >= lessons.LEAST for n in range(count))
+
+
+def test_a_later_sample_is_the_beginning_of_an_earlier_one():
+    rows = {f"{n}": lessons.in_order(some(f"rope {n}", 200), some(f"knot {n}", 20)) for n in range(13)}
+    for count in range(1, 13):
+        few = lessons.sample(dict(list(rows.items())[:count]))
+        more = lessons.sample(dict(list(rows.items())[: count + 1]))
+        for key in few.keys() & more.keys():
+            assert few[key][: len(more[key])] == more[key]
+
+
+def test_an_answer_that_a_later_lesson_corrects_is_not_expected_any_more(place, prepared):
+    first, _ = prepared("mountain")
+    wrong = read_jsonl(first.data / "train.jsonl")[0]
+    found = lessons.rows_of_all(place, [first.id], [row(wrong.input, "Somebody moved it.")])
+    assert wrong.fingerprint not in {old.fingerprint for old in found[first.id].taught}
+    assert len(found[first.id].taught) == 24
+    assert sessions.history(place)

@@ -1,0 +1,58 @@
+"""The one next step for every state of a workspace."""
+
+import pytest
+
+from sails import sessions
+from sails.ui.bridge.next_step import next_step
+from tests.support.situations import make_session, make_situation, published
+
+
+def step(workspace, **given):
+    given = {"active": None, "datasets": (), "last": None, **given}
+    return next_step(workspace.situation(), **given)
+
+
+@pytest.mark.parametrize(
+    ("row", "datasets", "kind", "target"),
+    [
+        (1, (), "example", ""),
+        (1, ("new", "old"), "train", "new"),
+        (2, ("new",), "export", ""),
+        (3, ("new",), "chat", ""),
+        (4, (), "example", ""),
+        (5, ("new",), "train", "new"),
+        (6, ("new",), "train", "new"),
+    ],
+)
+def test_the_step_follows_from_the_models_and_the_datasets(tmp_path, row, datasets, kind, target):
+    found = step(make_situation(tmp_path / "workspace", row), datasets=datasets)
+    assert (found.kind, found.target) == (kind, target)
+    assert found.reason.endswith(".")
+
+
+def test_an_old_onnx_model_is_made_anew_before_anybody_chats(tmp_path):
+    workspace = make_situation(tmp_path / "workspace", 3)
+    (workspace.onnx_model / "export.json").write_text('{"fingerprint": "another"}')
+    assert step(workspace).kind == "export"
+
+
+def test_what_runs_comes_first(tmp_path):
+    workspace = make_situation(tmp_path / "workspace", 3)
+    found = step(workspace, active="20260105-090000-x")
+    assert (found.kind, found.target) == ("watch", "20260105-090000-x")
+
+
+def test_a_held_model_waits_for_a_decision_until_it_is_gone(tmp_path):
+    workspace = make_situation(tmp_path / "workspace", 3)
+    session = make_session(workspace, "worse", **published(verdict="held"))
+    session.model.mkdir()
+    assert step(workspace, last=sessions.record(session)).kind == "decide"
+    session.model.rmdir()
+    assert step(workspace, last=sessions.record(session)).kind == "chat"
+
+
+def test_an_interrupted_training_is_named(tmp_path):
+    workspace = make_situation(tmp_path / "workspace", 2)
+    session = make_session(workspace, "cut", state="running")  # nobody holds its lock
+    found = step(workspace, last=sessions.record(session))
+    assert (found.kind, found.target) == ("resume", session.id)

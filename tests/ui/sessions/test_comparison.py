@@ -1,0 +1,102 @@
+"""Sessions side by side: what differs in what was asked, who did best, and what each answered."""
+
+import json
+
+import pytest
+
+from sails import sessions
+from sails.models.workspace import Workspace
+from sails.sessions import Advice, MetricsWriter, Results, Scores
+from sails.sessions.monitor import Feed
+from sails.ui.sessions.comparison import NOTHING, last_answers, same_questions, scores, settings
+from tests.support.situations import make_session, published
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace.open(tmp_path / "w")
+
+
+def asked(session, **changes):
+    """The record of a session whose settings were these."""
+    spec = json.loads((session.folder / "spec.json").read_text())
+    spec["settings"].update(changes)
+    (session.folder / "spec.json").write_text(json.dumps(spec))
+    return sessions.record(session)
+
+
+def found(lines, label):
+    return next(line for line in lines if line.label.startswith(label))
+
+
+def test_what_differs_is_told_from_what_does_not(workspace):
+    one = asked(make_session(workspace, "one", 8, **published()), epochs=3)
+    two = asked(make_session(workspace, "two", 9, **published()), seed=7)
+    lines = settings([one, two])
+    assert {line.label for line in lines if line.differs} == {"Rounds (epochs)", "Number for chance (seed)"}
+    assert found(lines, "Rounds").values == ("3 (chosen)", "6 (preset balanced)")
+    assert found(lines, "Learning speed").values == ("5e-5 (automatic)",) * 2
+    assert found(lines, "Stops early").values == ("no", "no")
+    assert found(lines, "Steps at most").values == ("no limit",) * 2
+
+
+def test_replay_publishing_and_advice_stand_side_by_side(workspace):
+    status = published(lessons=("a", "b"), results=Results(rows_taught=9, rows_replayed=7))
+    one = asked(make_session(workspace, "one", 8, **status), replay_share=0.7, publish="never")
+    two = make_session(workspace, "two", 9, **published())
+    spec = json.loads((two.folder / "spec.json").read_text())
+    spec["advice"] = Advice(learning_rate=2e-5, new_loss=2.0, old_loss=1.0).model_dump(mode="json")
+    (two.folder / "spec.json").write_text(json.dumps(spec))
+    lines = settings([one, sessions.record(two)])
+    assert found(lines, "Share of a round").values == ("70%", "50%")
+    assert found(lines, "Examples of earlier lessons").values == ("7", NOTHING)
+    assert found(lines, "Earlier lessons").values == ("2", NOTHING)
+    assert found(lines, "Replaces").values == ("only when a person decides so", "unless it forgot")
+    assert found(lines, "Teaches all earlier").values == ("no", "no")
+    assert found(lines, "Learning speed that was measured").values == (NOTHING, "2e-5 (not followed)")
+
+
+def test_a_session_that_never_started_is_compared_by_what_was_asked(workspace):
+    record = asked(make_session(workspace, "queued"), learning_rate=3e-4)
+    lines = settings([record])
+    assert found(lines, "Learning speed (").values == ("3e-4 (chosen)",)
+    assert found(lines, "Started from").values == found(lines, "Examples taught").values == (NOTHING,)
+    assert {line.values for line in scores([record])} == {(NOTHING,)}
+
+
+def test_the_best_is_marked_where_they_can_be_told_apart(workspace):
+    def measured(name, hour, loss, accuracy):
+        after = Scores(loss=loss, accuracy=accuracy, rows=9)
+        results = Results(taught_after=after, held_out_after=after, steps=5)
+        return sessions.record(make_session(workspace, name, hour, **published(results=results)))
+
+    one, two, three = measured("a", 8, 0.601, 0.8), measured("b", 9, 0.5, 0.8), measured("c", 10, 0.499, 0.8)
+    lines = scores([one, two, three])
+    assert found(lines, "Loss on taught examples, after").values == ("0.60", "0.50 ★ best", "0.50 ★ best")
+    assert found(lines, "Word pieces right on taught").values == ("80%",) * 3
+    assert found(lines, "Loss on taught examples, before").values == (NOTHING,) * 3
+
+
+def test_the_last_answers_are_those_after_the_lesson(workspace):
+    session = make_session(workspace, "databases")
+    why = {"about": "taught", "question": "Why?", "expected": None}
+    writer = MetricsWriter(session.metrics)
+    writer.write("samples", step=0, prompts=["What?", "Why?"], answers=["?", "?"])
+    writer.write("samples", step=9, prompts=["What?", "Why?"], answers=["That.", "Perhaps."])
+    writer.write("answers", when="before", items=[{**why, "answer": "no"}])
+    writer.write("answers", when="after", items=[{**why, "answer": "So."}, {"question": 5}])
+    writer.close()
+    feed = Feed(session)
+    feed.wait()
+    assert last_answers(feed) == {"What?": "That.", "Why?": "So."}
+
+
+def test_questions_that_only_one_was_asked_are_left_out_and_the_most_common_come_first():
+    answered = [{"a": "1", "b": "2", "only": "3"}, {"a": "4", "c": "5"}, {"b": "6", "c": "7", "a": "8"}]
+    questions = same_questions(answered)
+    assert [(q.text, q.answers) for q in questions] == [
+        ("a", ("1", "4", "8")),
+        ("b", ("2", None, "6")),
+        ("c", (None, "5", "7")),
+    ]
+    assert same_questions([{"a": "1"}, {"b": "1"}]) == []
