@@ -6,16 +6,14 @@ streamlit run app.py        (or `make run`, which sets everything up first)
 import streamlit as st
 
 from sails import sessions
-from sails.data import datasets as library
-from sails.jobs.launcher import plan_training
+from sails.data import datasets
 from sails.models.workspace import Workspace
 from sails.sessions import demo
-from sails.ui import onnx_status as freshness
-from sails.ui import retention as remembering
-from sails.ui.bridge import panels
-from sails.ui.bridge import watch as watching
+from sails.training.plan.behavior import plan_training
+from sails.ui import onnx_status, retention
+from sails.ui.bridge import panels, watch, workspaces
 from sails.ui.bridge.next_step import NextStep, next_step
-from sails.ui.data import review as reviewing
+from sails.ui.data import review
 from sails.ui.frame import frame, go
 
 LAST = 3  # sessions shown
@@ -29,11 +27,11 @@ def do(step: NextStep, workspace: Workspace) -> None:
         case "decide" | "resume":
             go("Sessions", session=step.target)
         case "example":
-            go("Train", dataset=library.add_example(workspace, library.EXAMPLES[0]).name)
+            go("Train", dataset=datasets.add_example(workspace, datasets.EXAMPLES[0]).name)
         case "train":
             go("Train", dataset=step.target)
         case "export":
-            freshness.start(workspace)
+            onnx_status.start(workspace)
         case "chat":
             go("Chat")
 
@@ -41,21 +39,21 @@ def do(step: NextStep, workspace: Workspace) -> None:
 with frame("Bridge") as workspace:
     situation = workspace.situation()
     plan = plan_training(workspace)
-    history = sessions.history(workspace)
+    history = sessions.read_history(workspace)
     step = next_step(
         situation,
         active=sessions.active(workspace),
-        datasets=[report.name for report in library.reports(workspace)],
+        datasets=[report.name for report in datasets.reports(workspace)],
         last=history[-1] if history else None,
     )
 
     if demo.is_demo(workspace):
-        panels.demo(workspace, history)
+        workspaces.demo(workspace, history)
     if panels.main_button(step):
         do(step, workspace)
-    reviewing.on_bridge(workspace)
+    review.on_bridge(workspace)
     panels.next_training(plan, situation)
-    remembering.headline(workspace)
+    retention.headline(workspace)
 
     st.header("What runs now", anchor=False)
     panels.running_now(workspace)
@@ -64,7 +62,7 @@ with frame("Bridge") as workspace:
     panels.last_sessions(history[-LAST:])
 
     st.header("Teaching by itself", anchor=False)
-    watching.panel(workspace)
+    watch.panel(workspace)
 
     st.header("What was found on disk", anchor=False)
     panels.found_on_disk(workspace, situation)
@@ -75,4 +73,4 @@ with frame("Bridge") as workspace:
         "from it, which answers in the chat. This is the whole table; the marked line applies now."
     )
     panels.matrix(plan.row)
-    panels.choose_place(workspace)
+    workspaces.choose_place(workspace)

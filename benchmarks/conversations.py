@@ -130,7 +130,7 @@ class Figures:
 
 def measure(path: Path) -> Figures:
     """Seconds and peak resident memory of one file; to be called in a fresh process."""
-    from sails.data import Register, assess, clean, read, split
+    from sails.data import Register, assess, clean, read, split_rows
 
     marks = [time.perf_counter()]
     reading = read(path)
@@ -138,7 +138,7 @@ def measure(path: Path) -> Figures:
     report = assess(reading.conversations, reading.refused)
     rows = clean(reading.conversations, report)
     marks.append(time.perf_counter())
-    parts = split(rows, Register.load(path.parent / "heldout"))
+    parts = split_rows(rows, Register.load(path.parent / "heldout"))
     marks.append(time.perf_counter())
     if report.valid != len(rows) or len(parts.held_out) != min(200, len(rows) // 10):
         raise SystemExit(f"{path.name}: good rows were lost")

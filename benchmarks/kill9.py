@@ -26,8 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sails import sessions
-from sails.jobs import launcher as local
-from sails.models import publish as publishing
+from sails.jobs import launcher, submit
+from sails.models import versions
 from sails.models.workspace import Workspace
 from sails.sessions import Session, Settings
 from tests.support.helpers import add_dataset, write_lesson
@@ -52,7 +52,7 @@ class Tally:
 def torment(root: Path, base: Path, kills: int, seed: int = 0) -> Tally:
     """Kill workers `kills` times in a workspace at `root`, training the model in `base`."""
     _import_everything()
-    local.start_worker = lambda _: None  # type: ignore[assignment] # this program forks
+    launcher.start_worker = lambda _: None  # type: ignore[assignment] # this program forks
     chance, tally = random.Random(seed), Tally()
     workspace = Workspace.open(root)
     dataset = add_dataset(workspace, write_lesson(root.parent / "lesson.json"))
@@ -82,7 +82,7 @@ def _import_everything() -> None:
 
 def _submit(workspace: Workspace, dataset: str, base: Path | None) -> Session:
     settings = Settings(epochs=2, batch_size=8, seed=1)
-    return local.submit(workspace, dataset, settings, model_name=base and str(base), export=True)
+    return submit.submit(workspace, dataset, settings, model_name=base and str(base), export=True)
 
 
 def _one_life(session: Session, death: tuple[str, float] | None, tally: Tally) -> None:
@@ -113,7 +113,7 @@ def _be_the_worker(session: Session) -> None:
     """What `python -m sails.jobs.train` does, in a process that was forked; never returns."""
     import torch
 
-    from sails.jobs import train as worker
+    from sails.jobs import worker
 
     torch.set_num_threads(1)
     output = os.open(session.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -131,15 +131,15 @@ def _check(workspace: Workspace, published: list[str | None], count: int, tally:
     if not situation.trained.complete:
         tally.unloadable += 1
         tally.problems.append(f"model {situation.trained.state}: {situation.trained.reason}")
-    records = sessions.history(workspace)
+    records = sessions.read_history(workspace)
     if len(records) != count:
         tally.lost_sessions += 1
         tally.problems.append(f"{len(records)} of {count} sessions are in the history")
     if any(record.status.state == "running" for record in records):
         tally.said_running += 1
-    known = {version.fingerprint for version in publishing.versions(workspace)}
+    known = {version.fingerprint for version in versions.versions(workspace)}
     known.add(situation.trained.fingerprint)
-    newest = published[-publishing.VERSIONS_KEPT :]
+    newest = published[-versions.VERSIONS_KEPT :]
     tally.lost_versions += sum(fingerprint not in known for fingerprint in newest)
     tally.finished = sum(record.status.state == "succeeded" for record in records)
     for record in records:
@@ -150,7 +150,7 @@ def _check(workspace: Workspace, published: list[str | None], count: int, tally:
 def _load(workspace: Workspace) -> None:
     """The proof of the pudding: transformers and onnxruntime load what is current."""
     from sails.onnx.runtime.generate import Generator
-    from sails.training.trainer import load_model
+    from sails.training.model import load_model
 
     load_model(workspace.trained_model, "cpu")
     if workspace.situation().onnx.present:

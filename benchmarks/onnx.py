@@ -36,13 +36,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from sails.data import Conversation, assess, read
-from sails.data import datasets as library
-from sails.jobs import launcher as local
-from sails.jobs.train import verification_rows
-from sails.models import catalog as base_models
+from sails.data import Conversation, assess, datasets, read
+from sails.jobs import submit
+from sails.jobs.export import verification_rows
+from sails.models import cache, catalog
+from sails.models.folder import inspect_model
 from sails.models.variants import Variant
-from sails.models.workspace import Workspace, inspect_model
+from sails.models.workspace import Workspace
 from sails.onnx.certify.verify import verify
 from sails.onnx.export import export
 from sails.onnx.quantize import quantize
@@ -108,9 +108,9 @@ def taught(
         distilgpt2_shaped(base)
     workspace = Workspace.open(folder / "workspace")
     reading = read(LESSON)
-    dataset = library.add(workspace, LESSON, reading, assess(reading.conversations, reading.refused))
+    dataset = datasets.add(workspace, LESSON, reading, assess(reading.conversations, reading.refused))
     settings = Settings(epochs=epochs, learning_rate=rate, publish="always")
-    session = local.submit(workspace, dataset.name, settings, name=name, start="base", model_name=str(base))
+    session = submit.submit(workspace, dataset.name, settings, name=name, start="base", model_name=str(base))
     while session.status().state in ("queued", "running"):
         time.sleep(1)
     if session.status().verdict != "published":
@@ -124,7 +124,7 @@ def distilgpt2_shaped(folder: Path) -> None:
     from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(42)
-    tokenizer = AutoTokenizer.from_pretrained(base_models.ensure(base_models.DEFAULT))
+    tokenizer = AutoTokenizer.from_pretrained(cache.ensure(catalog.DEFAULT))
     config = GPT2Config(
         n_layer=6, vocab_size=len(tokenizer), bos_token_id=1, eos_token_id=tokenizer.eos_token_id
     )
@@ -364,7 +364,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         embedded, shaped = folder / "embedded", folder / "shaped"
-        base = base_models.ensure(base_models.DEFAULT)
+        base = cache.ensure(catalog.DEFAULT)
         places = [
             taught(options.trained, "embedded", base, embedded, options.epochs, None),
             taught(options.shaped, "shaped", shaped / "base", shaped, 4 * options.epochs, 5e-4),

@@ -39,7 +39,7 @@ def pipeline(workspace: Path, lesson: str, *options: str) -> None:
 def rows(workspace: Workspace) -> list[tuple[str, ...]]:
     """One line of the table for each session."""
     lines = []
-    for record in sessions.history(workspace):
+    for record in sessions.read_history(workspace):
         results, plan, status = record.status.results, record.status.plan, record.status
         if plan is None or status.state != "succeeded":
             raise SystemExit(f"{record.spec.id} is {status.state}: {status.failure}")
@@ -70,7 +70,7 @@ def _change(before: sessions.Scores | None, after: sessions.Scores | None) -> st
 def with_taught_words(workspace: Workspace) -> tuple[int, int]:
     """How many taught questions the ONNX model answers with the taught words, and of how many."""
     generator = Generator.open(workspace.onnx_model)
-    session = sessions.history(workspace)[-1].session
+    session = sessions.read_history(workspace)[-1].session
     taught = read_jsonl(session.data / "train.jsonl")
     return sum(_has_taught_words(generator.answer(row.input).text, row) for row in taught), len(taught)
 

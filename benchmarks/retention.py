@@ -36,21 +36,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.facts import lessons as invented_lessons
+from benchmarks.facts import lessons
 from sails import retention, sessions
-from sails.data import Register, assess, read, split
-from sails.data import datasets as library
-from sails.jobs import launcher as local
-from sails.jobs import lr_finder as advising
-from sails.models import catalog as base_models
+from sails.data import Register, assess, datasets, read, split_rows
+from sails.jobs import launcher, lr_finder, submit
+from sails.models import cache, catalog
 from sails.models.workspace import Workspace
 from sails.retention.lessons import in_order, sample
 from sails.retention.matrix import matrix_of
 from sails.retention.metrics import measure
 from sails.retention.schema import Cell, Measured
 from sails.sessions import Record, Settings
-from sails.training.plan.behavior import format_rate
-from sails.training.plan.forecast import Choices
+from sails.sessions.plan import format_rate
+from sails.training.plan.request import Choices
 
 HIGH_RATE = 5e-5
 JUDGING_SHARE, JUDGING_SECONDS = 0.15, 20.0  # judging may take the larger of the two
@@ -159,9 +157,9 @@ def _be_the_child(work: Callable[[], int | None], log: Path) -> None:
 
 def _run_here(start: Callable[[], sessions.Session]) -> int:
     """What a worker does, here and not in a process of its own."""
-    from sails.jobs import train as worker
+    from sails.jobs import worker
 
-    local.start_worker = lambda _: None  # type: ignore[assignment]
+    launcher.start_worker = lambda _: None  # type: ignore[assignment]
     return worker.main(str(start().folder))
 
 
@@ -171,13 +169,13 @@ def _run_here(start: Callable[[], sessions.Session]) -> int:
 def new_workspace(task: Task, seed: int, root: Path) -> tuple[Workspace, list[str]]:
     """A workspace at `root` that has all lessons in its library, and their names in the order of teaching."""
     workspace, names = Workspace.open(root), []
-    for name, facts in invented_lessons(task.lessons, task.facts, seed).items():
+    for name, facts in lessons(task.lessons, task.facts, seed).items():
         source = root / f"{name}.json"
         source.parent.mkdir(parents=True, exist_ok=True)
         source.write_text(json.dumps([{"input": fact.question, "output": fact.answer} for fact in facts]))
         reading = read(source)
         report = assess(reading.conversations, reading.refused)
-        names.append(library.add(workspace, source, reading, report).name)
+        names.append(datasets.add(workspace, source, reading, report).name)
     return workspace, names
 
 
@@ -185,10 +183,10 @@ def teach(workspace: Workspace, dataset: str, settings: Settings, bill: Bill, **
     """One session from beginning to end, put on the bill."""
 
     def start() -> sessions.Session:
-        return local.submit(workspace, dataset, settings, **options)
+        return submit.submit(workspace, dataset, settings, **options)
 
     cpu_seconds = in_a_child(lambda: _run_here(start), workspace.root)
-    record = sessions.history(workspace)[-1]
+    record = sessions.read_history(workspace)[-1]
     if record.status.verdict != "published":
         raise SystemExit(f"{record.spec.id} is {record.status.state}: {record.status.verdict_reason}")
     bill.add(record, cpu_seconds)
@@ -198,9 +196,9 @@ def teach(workspace: Workspace, dataset: str, settings: Settings, bill: Bill, **
 def advised(workspace: Workspace, dataset: str, settings: Settings, bill: Bill) -> sessions.Advice | None:
     """The learning rate that is measured for that session, put on the bill."""
     choices = Choices((dataset,), settings)
-    work = lambda: _run_here(lambda: advising.start(workspace, choices))  # noqa: E731
+    work = lambda: _run_here(lambda: lr_finder.start(workspace, choices))  # noqa: E731
     bill.cpu_seconds += in_a_child(work, workspace.root)
-    return advising.advice_for(workspace, choices)
+    return lr_finder.advice_for(workspace, choices)
 
 
 def settings_for(task: Task, seed: int, way: Way) -> Settings:
@@ -236,7 +234,7 @@ def in_turn(task: Task, seed: int, way: Way, first: First, root: Path) -> dict[s
     shutil.copytree(first.root, root)
     workspace, bill = Workspace.open(root), Bill()
     bill.add(first.record, first.cpu_seconds)
-    for name in list(invented_lessons(task.lessons, task.facts, seed))[1:]:
+    for name in list(lessons(task.lessons, task.facts, seed))[1:]:
         settings, advice = settings_for(task, seed, way), None
         if way.rate == "advised":
             advice = advised(workspace, name, settings, bill)
@@ -259,7 +257,7 @@ def at_once(task: Task, seed: int, first: First, root: Path) -> dict[str, Any]:
     """The figures of one session that teaches all lessons from base."""
     workspace, names = new_workspace(task, seed, root)
     register = Register.load(workspace.register)
-    parts = {name: split(library.rows_of(workspace, name), register) for name in names}
+    parts = {name: split_rows(datasets.rows_of(workspace, name), register) for name in names}
     for name, part in parts.items():  # so that the same facts are kept back
         held, taught = [[row.input_fingerprint for row in rows] for rows in (part.held_out, part.train)]
         register.record(held=held, taught=taught, session=name)
@@ -271,10 +269,10 @@ def at_once(task: Task, seed: int, first: First, root: Path) -> dict[str, Any]:
         publish="always",
     )
     bill = Bill()
-    dataset = library.combine(workspace, names).name
+    dataset = datasets.combine(workspace, names).name
     record = teach(workspace, dataset, settings, bill, model_name=task.model)
     rows = sample({name: in_order(part.train, part.held_out) for name, part in parts.items()})
-    base = base_models.ensure(task.model or base_models.DEFAULT, lambda *_: None)
+    base = cache.ensure(task.model or catalog.DEFAULT, lambda *_: None)
     before, after = (scored(folder, rows, root) for folder in (base, workspace.trained_model))
     recall = [mean_accuracy([model.cell(name) for name in names]) for model in (before, after)]
     measured = retention.read(record.session)
@@ -294,13 +292,12 @@ def scored(model: Path, rows: Any, folder: Path) -> Measured:
     result = folder / "scored.json"
 
     def work() -> None:
-        from sails.training import dataloader as encoding
-        from sails.training import scoring as measuring
-        from sails.training import trainer as training
+        from sails.training import dataloader, scoring
+        from sails.training.model import Precision, choose_device, load_model
 
-        device, longest = training.choose_device("auto"), Settings().max_length
-        precision, tokenizer = training.Precision.of(device), encoding.load_tokenizer(model)
-        cells = measuring.score(training.load_model(model, device), tokenizer, rows, longest, precision)
+        device, longest = choose_device("auto"), Settings().max_length
+        precision, tokenizer = Precision.of(device), dataloader.load_tokenizer(model)
+        cells = scoring.score(load_model(model, device), tokenizer, rows, longest, precision)
         result.write_text(Measured(cells=cells).model_dump_json())
 
     in_a_child(work, folder)
@@ -445,7 +442,7 @@ def main() -> None:
     parser.add_argument("--model", help="a base model's name or folder, else the embedded one")
     parser.add_argument("--threads", type=int, help="else as many as there are cores")
     wanted = parser.parse_args()
-    for name, value in local.PATIENT_THREADS.items():
+    for name, value in launcher.PATIENT_THREADS.items():
         os.environ.setdefault(name, value)
     if wanted.threads:
         os.environ["OMP_NUM_THREADS"] = str(wanted.threads)

@@ -15,7 +15,9 @@ from tempfile import TemporaryDirectory
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that it runs without being installed
 
 from sails.errors import RequestError
-from sails.models.workspace import EXPORT_RECORD, PROVENANCE, Workspace, inspect_model
+from sails.models.folder import EXPORT_RECORD, PROVENANCE, inspect_model
+from sails.models.workspace import Workspace
+from sails.sessions.plan import describe_learning_rate, where
 from sails.training.plan import behavior
 
 BASE, OTHER_BASE = "smollm2-135m-instruct", "gpt2"
@@ -70,8 +72,8 @@ def decide(situation: str, workspace: Workspace, **choices: object) -> None:
         print(f"    refused        {error.sentence}")
         return
     print(f"    it says        {plan.reason}")
-    print(f"    starts from    {behavior.where(plan)}")
-    print(f"    learning rate  {behavior.describe_learning_rate(plan)}")
+    print(f"    starts from    {where(plan)}")
+    print(f"    learning rate  {describe_learning_rate(plan)}")
     for warning in plan.warnings:
         print(f"    warning        {warning}")
 

@@ -9,14 +9,13 @@ import streamlit as st
 
 from sails import sessions
 from sails.ui.frame import frame
-from sails.ui.train import form as training
-from sails.ui.train import live
+from sails.ui.train import form, live, queue
 
 with frame("Train") as workspace:
     wanted = st.query_params.get("session")
     if wanted:
-        training.started()
+        form.started()
         live.view(workspace, sessions.find(workspace, wanted))
     else:
-        live.now(workspace)
-        training.form(workspace, st.query_params.get("dataset"))
+        queue.now(workspace)
+        form.form(workspace, st.query_params.get("dataset"))

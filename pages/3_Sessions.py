@@ -27,7 +27,7 @@ with frame("Sessions") as workspace:
         st.markdown(
             "Each training is kept as a session: what was taught, what it learned, and which model it made."
         )
-        records = sessions.history(workspace)
+        records = sessions.read_history(workspace)
         views = ["History", remembering.TAB, "Which came from which", "Versions"]
         table, remembered, tree, kept = st.tabs(views, key="view", bind="query-params")
         with table:

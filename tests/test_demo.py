@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sails.models.catalog import DEFAULT
-from sails.training.plan.behavior import MATRIX, format_rate
+from sails.sessions.plan import format_rate
+from sails.training.plan.behavior import MATRIX
 
 DEMO = Path(__file__).parents[1] / "examples" / "demo_continuous_training.py"
 LIGHT = {"filelock", "psutil", "tenacity"} | {

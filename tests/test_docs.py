@@ -9,25 +9,22 @@ from typing import get_args
 import pytest
 import typer.main
 
-from sails.chat import saved_prompts as prompts
+from sails.chat import saved_prompts
 from sails.chat.feedback import log_file
-from sails.cli import app as cli
-from sails.data import CHECKS, KNOWN_COLUMNS, quality
-from sails.data import split as splitting
+from sails.cli import app
+from sails.data import CHECKS, KNOWN_COLUMNS, quality, split_rows
 from sails.errors import JobError, SailsError
-from sails.jobs import train as worker
-from sails.jobs.watch import state as notebook
-from sails.models import catalog as base_models
-from sails.models import publish as publishing
+from sails.jobs import export
+from sails.jobs.watch import state
+from sails.models import catalog, versions
 from sails.models.variants import failed_folder
 from sails.models.workspace import Workspace
 from sails.onnx import quantize
 from sails.onnx.certify.certificate import THRESHOLDS
 from sails.onnx.certify.verify import FIXED_PROMPTS
 from sails.retention import gate, lessons
-from sails.sessions import Phase, State
-from sails.training.plan import behavior
-from sails.training.plan import presets as planning
+from sails.sessions import Phase, State, plan
+from sails.training.plan import behavior, presets, resources
 
 REPOSITORY = Path(__file__).parents[1]
 README, GUIDE = "README.md", "docs/CONTINUOUS_TRAINING.md"
@@ -71,7 +68,7 @@ def cells(line):
 
 @cache
 def root():
-    return typer.main.get_command(cli.app)
+    return typer.main.get_command(app.app)
 
 
 def find_command(words):
@@ -146,7 +143,7 @@ def test_the_matrix_is_the_one_in_the_code(document):
             row.trained,
             row.onnx,
             row.start_from,
-            behavior.format_rate(row.learning_rate),
+            plan.format_rate(row.learning_rate),
             row.headline,
         ]
         for row in behavior.MATRIX
@@ -154,12 +151,12 @@ def test_the_matrix_is_the_one_in_the_code(document):
 
 
 def test_the_presets_are_those_in_the_code():
-    *upper, last = planning.PRESETS
+    *upper, last = presets.PRESETS
     sizes = [*(f"up to {size.rows:,}" for size in upper), "more"]
     assert last.rows > 10**9
     assert table(GUIDE, "Rows taught") == [
         [name, *map(str, (size.quick, size.balanced, size.thorough, size.token_budget))]
-        for name, size in zip(sizes, planning.PRESETS, strict=True)
+        for name, size in zip(sizes, presets.PRESETS, strict=True)
     ]
 
 
@@ -169,10 +166,10 @@ def test_the_base_models_are_those_of_the_catalogue():
             model.name,
             f"{model.parameters / 1e6:.0f}M",
             f"{model.download_bytes / 1e6:,.0f} MB",
-            planning.gigabytes(model.training_memory_bytes),
+            resources.gigabytes(model.training_memory_bytes),
             model.licence,
         ]
-        for model in base_models.catalogue()
+        for model in catalog.catalogue()
     ]
 
 
@@ -203,8 +200,8 @@ FULL, SMALL = THRESHOLDS["fp32"], THRESHOLDS["int8"]
 @pytest.mark.parametrize(
     "sentence",
     [
-        f"The newest {IN_WORDS[publishing.VERSIONS_KEPT]} are kept",
-        f"{IN_WORDS[len(FIXED_PROMPTS)]} fixed questions, and up to {worker.VERIFIED_PROMPTS} that",
+        f"The newest {IN_WORDS[versions.VERSIONS_KEPT]} are kept",
+        f"{IN_WORDS[len(FIXED_PROMPTS)]} fixed questions, and up to {export.VERIFIED_PROMPTS} that",
         f"At most {lessons.ROWS} rows are scored",
         f"one lesson lost more than {gate.LOST:g} points",
         f"fell more than {gate.LOST_SLOWLY:g} points below the best",
@@ -216,12 +213,12 @@ FULL, SMALL = THRESHOLDS["fp32"], THRESHOLDS["int8"]
         *(f"worse by {one.loss:g} at most" for one in (FULL, SMALL)),
         f"less than {FULL.margin:g} (8-bit: {SMALL.margin:g}) below",
         f"blocks of {quantize.BLOCK} weights",
-        f"at least {splitting.HELD_OUT_LEAST}, at most {splitting.HELD_OUT_MOST}.",
-        f"With fewer than {splitting.ENOUGH_ROWS} new questions",
-        f"With {splitting.ENOUGH_TO_JUDGE} held-out rows or more",
+        f"at least {split_rows.HELD_OUT_LEAST}, at most {split_rows.HELD_OUT_MOST}.",
+        f"With fewer than {split_rows.ENOUGH_ROWS} new questions",
+        f"With {split_rows.ENOUGH_TO_JUDGE} held-out rows or more",
         f"From {quality.GOOD:g} the file is *good*, from {quality.ACCEPTABLE:g} *acceptable*",
         f"Above 0 and at most {behavior.HIGHEST_LEARNING_RATE:g}; outside 1e-6 to 1e-3",
-        f"`{base_models.WHEEL.file}`",
+        f"`{catalog.WHEEL.file}`",
     ],
 )
 def test_the_guide_gives_the_figures_of_the_code(sentence):
@@ -235,7 +232,7 @@ def test_the_readme_lists_what_lies_in_a_workspace(tmp_path):
         place.trained_model, place.onnx_model, place.datasets, place.sessions, place.jobs, place.versions,
         place.set_aside, log_file(place).parent, failed_folder(place.onnx_model, "int8").parent,
     }  # fmt: skip
-    files = {place.register.name, place.queue.name, prompts.FILE, notebook.path_of(place).name}
+    files = {place.register.name, place.queue.name, saved_prompts.FILE, state.path_of(place).name}
     listed = re.findall(r"^    ([\w.]+/?) {2,}\w", text_of(README), re.MULTILINE)
     assert set(listed) == {f"{folder.name}/" for folder in folders} | files
 

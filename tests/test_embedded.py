@@ -39,7 +39,7 @@ def test_a_lesson_becomes_a_chatting_onnx_model(tmp_path, capsys, monkeypatch):
     out, err = capsys.readouterr()
     assert code == 0, err
     place = Workspace.open(root)
-    (record,) = sessions.history(place)
+    (record,) = sessions.read_history(place)
     plan, results = record.status.plan, record.status.results
     assert (plan.row, plan.model, plan.learning_rate) == (1, base_models.DEFAULT, 5e-5)
     assert results.taught_after.loss < results.taught_before.loss - 0.3

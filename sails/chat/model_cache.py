@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from sails.errors import ModelLoadError, OutOfMemoryError
-from sails.models.workspace import resolve
-from sails.system import locks
+from sails.models.journal import resolve
+from sails.system import memory
 
 if TYPE_CHECKING:  # half a second to import, and not needed to show what was said
-    from sails.onnx.runtime.generate import Generator as Model
+    from sails.onnx.runtime.generate import Generator
     from sails.onnx.runtime.tokenizer import Reader
 
 IN_MEMORY = 4  # models at most: as many as can answer side by side
@@ -39,7 +39,7 @@ class Models:
 
     def __init__(self, at_most: int = IN_MEMORY) -> None:
         self._at_most = at_most
-        self._loaded: OrderedDict[_Key, Model] = OrderedDict()
+        self._loaded: OrderedDict[_Key, Generator] = OrderedDict()
         self._readers: OrderedDict[_Key, Reader] = OrderedDict()
         self._guard = threading.Lock()
         self._loading = threading.Lock()  # one at a time: loading takes the most memory
@@ -49,7 +49,7 @@ class Models:
         with self._guard:
             return (folder, _identity(folder)) in self._loaded
 
-    def get(self, folder: Path) -> Model:
+    def get(self, folder: Path) -> Generator:
         """The model in an ONNX folder; takes seconds the first time.
 
         Raises `ModelLoadError` or `OutOfMemoryError`.
@@ -98,8 +98,8 @@ class Models:
                 known.move_to_end(key)
             return known.get(key)
 
-    def _load(self, folder: Path) -> Model:
-        from sails.onnx.runtime.generate import Generator as Model
+    def _load(self, folder: Path) -> Generator:
+        from sails.onnx.runtime.generate import Generator
 
         place = placed(folder)
         needed = sum(file.stat().st_size for file in place.glob("*.onnx*")) * LOADED_MEMORY
@@ -108,16 +108,16 @@ class Models:
                 del self._loaded[key]
             while len(self._loaded) >= self._at_most:
                 self._loaded.popitem(last=False)
-            if needed > locks.available_memory():
+            if needed > memory.available_memory():
                 self._loaded.clear()
-        locks.give_back_memory()
-        if needed > (free := locks.available_memory()):
+        memory.give_back_memory()
+        if needed > (free := memory.available_memory()):
             raise OutOfMemoryError(
                 f"The model takes {needed / 1e6:,.0f} MB of memory, and {free / 1e6:,.0f} MB are free.",
                 "Close other programs, or wait until a training has ended.",
             )
-        model = Model.open(place)
-        locks.give_back_memory()
+        model = Generator.open(place)
+        memory.give_back_memory()
         return model
 
     def _open_reader(self, folder: Path) -> Reader:

@@ -23,8 +23,11 @@ from typing import Any, Literal
 from sails.chat.conversation import Origin
 from sails.errors import RequestError
 from sails.models import variants
+from sails.models.folder import EXPORT_RECORD, ModelState, inspect_model
+from sails.models.journal import resolve
 from sails.models.variants import TITLES, VARIANTS, Variant, VariantState, folder_of
-from sails.models.workspace import EXPORT_RECORD, ModelState, Workspace, inspect_model, read_json, resolve
+from sails.models.workspace import Workspace
+from sails.system.files import read_json
 
 CURRENT, BASE, VERSION, FOLDER = "current", "base", "version", "folder"
 Readiness = Literal["ready", "stale", "unmade", "impossible"]
@@ -109,15 +112,13 @@ def _judged(speaker: Speaker) -> Speaker:
 
 def speakers(workspace: Workspace) -> list[Speaker]:
     """Everybody, the current model first, then the base, then versions from new to old."""
-    from sails.models import (
-        publish as publishing,  # loads what reads and checks records, and the current model needs none
-    )
+    from sails.models import versions
 
     trained = workspace.situation().trained
     return [
         current(workspace, trained),
         _base(trained),
-        *(_version(workspace, version) for version in publishing.versions(workspace)),
+        *(_version(workspace, version) for version in versions.versions(workspace)),
     ]
 
 
@@ -142,9 +143,9 @@ def _variant(name: str) -> Variant:
 
 def before(workspace: Workspace, everybody: Sequence[Speaker]) -> Speaker | None:
     """The version that the last lesson continued, else the one that was current before; None without one."""
-    from sails.models import publish as publishing
+    from sails.models.versions import provenance_of
 
-    record = publishing.provenance_of(workspace.trained_model)
+    record = provenance_of(workspace.trained_model)
     own = workspace.situation().trained.fingerprint
     versions = [one for one in everybody if one.key.startswith(f"{VERSION}/") and one.trained != own]
     if record and record.parent:
@@ -188,7 +189,7 @@ def in_folder(folder: Path) -> Speaker:
 
 
 def _version(workspace: Workspace, version: Any) -> Speaker:
-    from sails.models.publish import VERSION_ONNX
+    from sails.models.versions import VERSION_ONNX
 
     folder = workspace.versions / version.id
     model = inspect_model(folder)
@@ -249,12 +250,12 @@ def marks(speaker: Speaker) -> str:
 
 def _base(trained: ModelState) -> Speaker:
     """The base model that the current model grew from; where nobody noted it, the usual one."""
-    from sails.models import catalog as base_models
+    from sails.models import cache, catalog
 
-    name = trained.base or base_models.DEFAULT
+    name = trained.base or catalog.DEFAULT
     try:
-        model = base_models.find(name)
-        local = base_models.local_path(model)
+        model = catalog.find(name)
+        local = cache.local_path(model)
     except RequestError:  # a folder that is gone
         title = f"Base model {Path(name).name}"
         return Speaker(BASE, title, name, base_onnx(name), "impossible", None, makeable=False)
@@ -275,9 +276,9 @@ def base_onnx(name: str) -> Path:
     `name` is a catalogue name, a hub id or a folder. What is no plain name gets eight digits of its hash
     behind it: two folders may be called alike.
     """
-    from sails.models import catalog as base_models
+    from sails.models import catalog
 
     plain = re.sub(r"[^\w.-]+", "-", Path(name).name, flags=re.ASCII).strip(".-")[:60] or "model"
     if plain != name:
         plain = f"{plain}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
-    return base_models.cache_dir() / "onnx" / plain
+    return catalog.cache_dir() / "onnx" / plain

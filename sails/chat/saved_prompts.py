@@ -18,7 +18,7 @@ from typing import Any
 
 from sails.errors import RequestError, WorkspaceError
 from sails.models.workspace import Workspace
-from sails.system import access, locks
+from sails.system import access, files, locks
 
 FILE = "prompts.json"
 AT_MOST = 200
@@ -111,7 +111,7 @@ def _changing(workspace: Workspace) -> Iterator[list[Prompt]]:
         listed = prompts(workspace)
         yield listed
         content = {"prompts": [asdict(prompt) for prompt in listed]}
-        locks.write_atomic(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        files.write_atomic(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _file(workspace: Workspace) -> Path:

@@ -8,18 +8,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from sails.chat import feedback as corrections
-from sails.chat.feedback import Correction
-from sails.chat.feedback import review as reviewing
-from sails.chat.feedback.review import Review
+from sails.chat import feedback
+from sails.chat.feedback import Correction, review
+from sails.chat.feedback.review import Review, as_lines, look
 from sails.cli import options
-from sails.cli.follow import announce, conclude, follow, say, say_json, table, warn
-from sails.cli.output import write_file
+from sails.cli.follow import announce, conclude, follow, table
+from sails.cli.output import say, say_json, warn, write_file
 from sails.errors import RequestError
-from sails.jobs import launcher as local
+from sails.jobs import submit
 from sails.models.workspace import Workspace
-from sails.training.plan import forecast as foresight
-from sails.training.plan.forecast import Choices
+from sails.training.plan import behavior, request
+from sails.training.plan.request import Choices
 
 SHORTEST_ID = 4  # characters of an id that may stand for it
 SHOWN_ID = 8
@@ -45,12 +44,12 @@ def corrections_list(
 ) -> None:
     """What waits for a review, with what there is to know about each; or what was decided already."""
     place = Workspace.open(workspace)
-    review = reviewing.look(place)
+    review = look(place)
     found = [one for one in review.corrections if which in ("all", review.standing(one))]
     if as_json:
         say_json([_full(review, one) for one in found])
         return
-    counts = corrections.counts(place)
+    counts = feedback.counts(place)
     rows = [
         (
             one.id[:SHOWN_ID],
@@ -82,7 +81,7 @@ def _full(review: Review, one: Correction) -> dict[str, object]:
         {"finding": found.finding, "sentence": found.sentence, "stops": found.stops}
         for found in review.troubles(one)
     ]
-    return {**corrections.as_json(one, review.standing(one)), "taught": one.taught, "findings": findings}
+    return {**feedback.as_json(one, review.standing(one)), "taught": one.taught, "findings": findings}
 
 
 @corrections_app.command("approve")
@@ -99,10 +98,10 @@ def corrections_approve(
     if everything and ids:
         raise RequestError("Ids and --all exclude each other.", "Leave out one of the two.")
     if everything:
-        wanted = [one.id for one in reviewing.look(place).without_findings()]
+        wanted = [one.id for one in review.look(place).without_findings()]
     else:
         wanted = _found(place, ids)
-    corrections.approve(place, *wanted, who=who)
+    feedback.approve(place, *wanted, who=who)
     say(f"{_count(len(wanted))} approved.")
 
 
@@ -111,7 +110,7 @@ def corrections_reject(ids: Ids = None, who: Who = "", workspace: options.Worksp
     """Never teach these; they stay in the list."""
     place = Workspace.open(workspace)
     wanted = _found(place, ids)
-    corrections.reject(place, *wanted, who=who)
+    feedback.reject(place, *wanted, who=who)
     say(f"{_count(len(wanted))} rejected.")
 
 
@@ -128,7 +127,7 @@ def corrections_edit(
     if question is None and answer is None:
         raise RequestError("There is nothing to change.", "Add --question, --answer or both.")
     (identity,) = _found(place, [correction])
-    edited = corrections.edit(place, identity, question=question, answer=answer, who=who)
+    edited = feedback.edit(place, identity, question=question, answer=answer, who=who)
     say(f"{edited.id[:SHOWN_ID]} waits for a review: {_short(edited.question)} → {_short(edited.taught)}")
 
 
@@ -140,7 +139,7 @@ def corrections_import(
     workspace: options.WorkspaceOption = None,
 ) -> None:
     """Bring the judged answers of a file, as `sails chat` writes them; they wait for a review."""
-    count = corrections.import_file(Workspace.open(workspace), file)
+    count = feedback.import_file(Workspace.open(workspace), file)
     say(f"{_count(count)} came into the list." if count else "All of it was in the list already.")
 
 
@@ -153,9 +152,9 @@ def corrections_export(
     workspace: options.WorkspaceOption = None,
 ) -> None:
     """Write the list as JSON Lines, which `sails corrections import` reads again."""
-    review = reviewing.look(Workspace.open(workspace))
+    review = look(Workspace.open(workspace))
     found = [one for one in review.corrections if which in ("all", review.standing(one))]
-    lines = reviewing.as_lines(review, found)
+    lines = as_lines(review, found)
     if output is None:
         sys.stdout.write(lines)
     else:
@@ -181,14 +180,14 @@ def corrections_teach(
 ) -> None:
     """Teach the model all approved corrections that it was not taught yet."""
     place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
-    settings = foresight.settings_of(
+    settings = request.settings_of(
         preset=preset, epochs=epochs, learning_rate=learning_rate, replay_share=replay_share, publish=publish
     )
-    plan = local.plan_training(place, learning_rate=settings.learning_rate)
-    report = corrections.as_dataset(place)
+    plan = behavior.plan_training(place, learning_rate=settings.learning_rate)
+    report = feedback.as_dataset(place)
     say(f"{_count(report.rows)} to teach, as the dataset {report.name}")
     announce(plan)
-    session = foresight.start(place, Choices((report.name,), settings, name or "", export=export))
+    session = submit.start(place, Choices((report.name,), settings, name or "", export=export))
     if detach:
         say(session.id)
         return
@@ -203,7 +202,7 @@ def _found(place: Workspace, ids: list[str] | None) -> list[str]:
     """Whole ids for their beginnings; raises `RequestError` unless each is exactly one."""
     if not ids:
         raise RequestError("No correction was named.", "See `sails corrections list`.")
-    known = [one.id for one in corrections.corrections(place)]
+    known = [one.id for one in feedback.corrections(place)]
     found = []
     for wanted in ids:
         matches = [

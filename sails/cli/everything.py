@@ -10,11 +10,19 @@ from typing import Annotated
 
 import typer
 
-from sails.cli import chat as talk
-from sails.cli import corrections, data, handing_over, options, root, watch
-from sails.cli import export as models
-from sails.cli import sessions as history
-from sails.cli import train as teach
+from sails.cli import (
+    chat,
+    corrections,
+    data,
+    export,
+    handing_over,
+    options,
+    root,
+    sessions,
+    status,
+    train,
+    watch,
+)
 from sails.cli.output import say
 from sails.errors import WorkspaceError
 from sails.models.workspace import Workspace
@@ -22,23 +30,23 @@ from sails.sessions import demo
 
 app = root.application()
 for command in (
-    teach.train,
-    models.convert,
-    talk.chat,
-    teach.pipeline,
+    train.train,
+    export.convert,
+    chat.chat,
+    train.pipeline,
     data.validate,
-    models.baseline,
+    export.baseline,
     handing_over.bundle,
-    history.reset,
-    history.status,
+    status.reset,
+    status.status,
 ):
     app.command()(command)
 app.command()(watch.watch)
 app.command("daemon", help="Another name for `sails watch`.")(watch.watch)
 app.add_typer(data.datasets_app, name="datasets")
 app.add_typer(corrections.corrections_app, name="corrections")
-app.add_typer(history.sessions_app, name="sessions")
-app.add_typer(models.base_app, name="base")
+app.add_typer(sessions.sessions_app, name="sessions")
+app.add_typer(export.base_app, name="base")
 
 
 @app.command()

@@ -10,12 +10,14 @@ import typer
 
 from sails.cli import options
 from sails.cli.chat import answer_once
-from sails.cli.follow import follow, progress_bar, say, say_certificates, say_json, table
+from sails.cli.follow import follow, progress_bar, say_certificates, table
+from sails.cli.output import say, say_json
 from sails.errors import JobError, ModelLoadError
-from sails.jobs import export as exporting
-from sails.models import catalog as base_models
+from sails.jobs import export
+from sails.models import cache, catalog
+from sails.models.folder import inspect_model
 from sails.models.variants import TITLES, Variant, folder_of
-from sails.models.workspace import Workspace, inspect_model
+from sails.models.workspace import Workspace
 from sails.retention.questions import UNRELATED
 from sails.sessions import Session
 
@@ -39,19 +41,19 @@ def convert(
     """Export the trained model to ONNX, and with --verify prove that it answers the same."""
     place = Workspace.open(workspace, output_dir=model_path, onnx_output=onnx_output)
     if keep_failed is not None:
-        exporting.keep_failed(place, keep_failed)
+        export.keep_failed(place, keep_failed)
         say(f"⚠️ The {TITLES[keep_failed]} model lies in {folder_of(place.onnx_model, keep_failed)} now.")
         say("   It does not answer like the original; its certificate says so.")
         return
     variants = options.variants_of(variant)
-    follow_export(exporting.export_current(place, verify=verify, opset=opset_version, variants=variants))
+    follow_export(export.export_current(place, verify=verify, opset=opset_version, variants=variants))
     say(f"✅ ONNX model written to {folder_of(place.onnx_model, variants[0])}")
 
 
 def baseline(
     model_name: Annotated[
         str, typer.Option(help="The base model to export (see `sails base list`).")
-    ] = base_models.DEFAULT,
+    ] = catalog.DEFAULT,
     baseline_output: Annotated[Path, typer.Option(help="Where to write it.")] = Path("baseline_onnx"),
     workspace: options.WorkspaceOption = None,
     variant: options.VariantOption = "all",
@@ -62,7 +64,7 @@ def baseline(
     target = baseline_output.expanduser().resolve()
     variants = options.variants_of(variant)
     place = Workspace.open(workspace)
-    follow_export(exporting.export_base(place, model_name, target, verify=verify, variants=variants))
+    follow_export(export.export_base(place, model_name, target, verify=verify, variants=variants))
     say(f"✅ The untrained {model_name} lies in {target}")
     if test:
         answer_once(target, UNRELATED, 64)
@@ -84,7 +86,7 @@ def follow_export(job: Session) -> None:
 @base_app.command("list")
 def base_list(as_json: options.AsJson = False) -> None:
     """The base models known by name, and which are here already."""
-    models = [(model, base_models.local_path(model)) for model in base_models.catalogue()]
+    models = [(model, cache.local_path(model)) for model in catalog.catalogue()]
     if as_json:
         say_json([{**asdict(model), "here": path is not None, "path": path} for model, path in models])
         return
@@ -108,15 +110,15 @@ def base_list(as_json: options.AsJson = False) -> None:
 def base_fetch(
     name: Annotated[
         str, typer.Argument(help="A name from `sails base list`, a hub name, or a folder.")
-    ] = base_models.DEFAULT,
+    ] = catalog.DEFAULT,
 ) -> None:
     """Fetch a base model now, so that training later needs no network."""
-    model = base_models.find(name)
-    if base_models.local_path(model):
+    model = catalog.find(name)
+    if cache.local_path(model):
         say(f"✅ {model.name} is here already.")
         return
     with progress_bar() as report:
-        path = base_models.ensure(name, report)
+        path = cache.ensure(name, report)
     if not inspect_model(path).complete:
         raise ModelLoadError(f"{name} was fetched but is not complete.", "Fetch it again.")
     say(f"✅ {model.name} is ready.")

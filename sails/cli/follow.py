@@ -17,23 +17,18 @@ from rich.table import Table
 from rich.text import Text
 
 from sails import retention, sessions
-from sails.cli.output import EXIT_FAILED as EXIT_FAILED
-from sails.cli.output import EXIT_WRONG as EXIT_WRONG
-from sails.cli.output import say as say
-from sails.cli.output import say_json as say_json
-from sails.cli.output import warn as warn
+from sails.cli.output import say, warn
 from sails.errors import JobError
-from sails.jobs import export as exporting
-from sails.jobs import launcher as local
+from sails.jobs import export, launcher
 from sails.models import variants
 from sails.models.variants import TITLES
 from sails.models.workspace import Workspace
-from sails.onnx.certify.certificate import certificate_from, checks, title
+from sails.onnx.certify.certificate import certificate_from
+from sails.onnx.certify.report import checks, title
 from sails.sessions import Session, Status
+from sails.sessions.plan import Plan, describe_learning_rate
 from sails.system import locks
 from sails.training.outcome import judge
-from sails.training.plan import behavior
-from sails.training.plan.behavior import Plan
 
 POLL_SECONDS = 0.25
 QUIET_STEP = 0.1  # without a terminal, progress is a line for every tenth
@@ -108,7 +103,7 @@ def _quiet_progress() -> Callable[[float, str], None]:
 def announce(plan: Plan) -> None:
     """What the training will do and why, in the words of the matrix."""
     say(plan.reason)
-    say(f"Learning rate: {behavior.describe_learning_rate(plan)}")
+    say(f"Learning rate: {describe_learning_rate(plan)}")
     for warning in plan.warnings:
         say(warning)
 
@@ -131,7 +126,7 @@ def follow(session: Session, workspace: Workspace | None = None) -> Status:
                     return status
                 report(status.progress, _words(session, status, workspace))
                 if workspace is not None:
-                    local.dispatch(workspace)
+                    launcher.dispatch(workspace)
                 elif status.state == "queued" and not _comes_up(session):
                     raise JobError(f"{session.id} could not be started.", "\n".join(session.log_tail()))
                 time.sleep(POLL_SECONDS)
@@ -212,7 +207,7 @@ def say_certificates(certificates: Mapping[str, dict[str, Any]]) -> None:
 def to_refresh(place: Workspace) -> list[str]:
     """A line that says which command makes the ONNX model fit the trained model again; none when it does."""
     trained = place.situation().trained
-    again = exporting.to_refresh(trained, variants.look(place.onnx_model, trained.fingerprint))
+    again = export.to_refresh(trained, variants.look(place.onnx_model, trained.fingerprint))
     if not again:
         return []
     which = f" --variant {again[0]}" if len(again) == 1 else ""

@@ -8,13 +8,15 @@ from typing import Annotated, Literal
 import typer
 
 from sails.cli import options
-from sails.cli.follow import progress_bar, say, warn
+from sails.cli.follow import progress_bar
+from sails.cli.output import say, warn
 from sails.errors import RequestError
 from sails.models import variants
 from sails.models.variants import TITLES, Variant
 from sails.models.workspace import Workspace
 from sails.onnx import bundle as bundling
-from sails.onnx import model_card as cards
+from sails.onnx import model_card
+from sails.onnx.bundle import as_folder, choose
 
 
 def bundle(
@@ -43,16 +45,16 @@ def bundle(
     if wanted is None:
         raise RequestError(f"There is no ONNX model in {onnx}.", "Make one first: sails convert --verify")
     target = (output or Path(f"model-{wanted}{'.zip' if shape == 'zip' else ''}")).expanduser().absolute()
-    chosen = bundling.choose(onnx, wanted, allow_failed=allow_uncertified)
+    chosen = choose(onnx, wanted, allow_failed=allow_uncertified)
     if model_path is None and trained is not None and chosen.fingerprint != trained:
         warn(f"⚠️ The {TITLES[wanted]} model is older than the trained model; refresh it with: sails convert")
-    make = bundling.bundle if shape == "zip" else bundling.as_folder
+    make = bundling.bundle if shape == "zip" else as_folder
     with progress_bar() as report:
         made = make(
             onnx,
             wanted,
             target,
-            known=cards.about(place, chosen.fingerprint),
+            known=model_card.about(place, chosen.fingerprint),
             allow_failed=allow_uncertified,
             progress=report,
         )

@@ -9,7 +9,7 @@ import typer
 
 from sails.models.variants import VARIANTS, Variant
 from sails.sessions import Preset, Publishing
-from sails.training.plan.behavior import Start
+from sails.sessions.plan import Start
 
 WorkspaceOption = Annotated[
     Path | None,

@@ -3,166 +3,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sails import retention, sessions
-from sails.chat import feedback as corrections
 from sails.cli import options
-from sails.cli.follow import conclude, follow, say, say_json, table, to_refresh
+from sails.cli.follow import conclude, follow, table
+from sails.cli.output import say, say_json
 from sails.errors import RequestError
-from sails.jobs import candidates as deciding
-from sails.jobs import export as exporting
-from sails.jobs import launcher as local
-from sails.jobs import replay as replaying
-from sails.jobs import train as worker
-from sails.jobs.export import Freshness
-from sails.models import publish as publishing
-from sails.models import variants
-from sails.models.variants import TITLES, VariantState
-from sails.models.workspace import ModelState, Workspace
-from sails.retention import metrics as measures
-from sails.retention import model_report as memories
-from sails.retention import session_report as telling
+from sails.jobs import candidates, launcher, replay
+from sails.models import publish, versions
+from sails.models.workspace import Workspace
+from sails.retention import metrics, model_report, session_report
 from sails.retention.schema import Part
 from sails.sessions import archive
-from sails.training.plan.behavior import format_rate
+from sails.sessions.plan import format_rate
 
 sessions_app = typer.Typer(
     help="The history: list, show, stop, resume, decide, what is still remembered, versions, roll back.",
     no_args_is_help=True,
 )
 
-
-def status(
-    workspace: options.WorkspaceOption = None,
-    output_dir: options.OutputDir = None,
-    onnx_output: options.OnnxOutput = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """What the workspace holds, and what the next training will do."""
-    place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
-    if place.root.exists():
-        local.dispatch(place)
-    situation = place.situation()
-    found = variants.look(place.onnx_model, situation.trained.fingerprint)
-    failed = variants.look_at_failed(place.onnx_model, situation.trained.fingerprint)
-    plan = local.plan_training(place)
-    running = sessions.running(place)
-    queue = [entry.id for entry in sessions.waiting(place)]
-    given = corrections.counts(place)
-    if as_json:
-        trained, onnx = situation.trained, situation.onnx
-        say_json(
-            {
-                "workspace": place.root,
-                "trained": {
-                    "path": trained.path,
-                    "state": trained.state,
-                    "reason": trained.reason,
-                    "fingerprint": trained.fingerprint,
-                    "base": trained.base,
-                    "session": trained.session,
-                },
-                "onnx": {
-                    "path": onnx.path,
-                    "state": onnx.state,
-                    "stale": onnx.stale,
-                    "fingerprint": onnx.fingerprint,
-                    "freshness": exporting.freshness(situation),
-                    "variants": {v: _variant(state, situation.trained) for v, state in found.items()},
-                    "kept_apart": {v: _variant(state, situation.trained) for v, state in failed.items()},
-                    "preferred": variants.preferred(found),
-                },
-                "plan": plan.model_dump(),
-                "running": running.brief() if running else None,
-                "queue": queue,
-                "corrections": asdict(given),
-            }
-        )
-        return
-    say(f"Workspace      {place.root}")
-    say(f"Trained model  {_trained_words(situation.trained.state, situation.trained.reason)}")
-    say(f"ONNX model     {FRESHNESS[exporting.freshness(situation)]}")
-    for variant, state in found.items():
-        if state.present:
-            words = FRESHNESS[exporting.freshness_of(state, situation.trained)]
-            size = f"{state.size / 1e6:,.0f} MB"
-            say(f"               {TITLES[variant]}: {words}, {CERTIFIED[state.certified]}, {size}")
-    for variant, state in failed.items():
-        say(f"               {TITLES[variant]}: ❌ kept apart because its certificate failed: {state.path}")
-    for line in to_refresh(place):
-        say(f"               {line}")
-    say(f"Next training  {plan.reason}")
-    say(f"               from {plan.model}, learning rate {format_rate(plan.learning_rate)}")
-    if running:
-        say(f"Running        {running.spec.id}: {running.status.phase} {running.status.message}")
-    if queue:
-        say(f"Waiting        {', '.join(queue)}")
-    if given.waiting or given.approved:
-        say(f"Corrections    {given.waiting} wait for a review, {given.approved} approved and not taught")
-
-
-def _trained_words(state: str, reason: str | None) -> str:
-    return f"{state}: {reason}" if reason else state
-
-
-FRESHNESS: Mapping[Freshness, str] = {
-    "missing": "missing",
-    "fresh": "up to date",
-    "stale": "made from an earlier model",
-    "unknown": "from an unknown model",
-    "orphaned": "not made from the trained model that is here",
-}
-CERTIFIED: Mapping[bool | None, str] = {
-    True: "certified",
-    False: "its certificate failed",
-    None: "not verified",
-}
-
-
-def _variant(state: VariantState, trained: ModelState) -> dict[str, object]:
-    return {
-        "path": state.path,
-        "present": state.present,
-        "freshness": exporting.freshness_of(state, trained),
-        "certified": state.certified,
-        "fingerprint": state.fingerprint,
-        "bytes": state.size,
-    }
-
-
-def reset(
-    workspace: options.WorkspaceOption = None,
-    output_dir: options.OutputDir = None,
-    onnx_output: options.OnnxOutput = None,
-    force: Annotated[bool, typer.Option("--force", help="Do not ask.")] = False,
-) -> None:
-    """Start afresh: the trained model becomes a version that can be rolled back to; its ONNX export goes."""
-    place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
-    situation = place.situation()
-    if situation.trained.state == "missing" and not situation.onnx.present:
-        say("There is nothing to reset.")
-        return
-    if not force:
-        if not sys.stdin.isatty():
-            raise RequestError("A reset must be confirmed.", "Add --force.")
-        say(f"{place.trained_model} is put away as a version, and {place.onnx_model} is deleted.")
-        if not typer.confirm("Go on?"):
-            return
-    kept = publishing.retire(place)
-    say(
-        f"✅ Ready to train from base. The model was kept as {kept.name}."
-        if kept
-        else "✅ Ready to train from base."
-    )
-
-
-# --- sessions ------------------------------------------------------------------------------------
 
 SessionName = Annotated[str, typer.Argument(help="The session's full name, its short name, or `last`.")]
 
@@ -171,7 +34,7 @@ SessionName = Annotated[str, typer.Argument(help="The session's full name, its s
 def sessions_list(workspace: options.WorkspaceOption = None, as_json: options.AsJson = False) -> None:
     """All training sessions, oldest first."""
     place = Workspace.open(workspace)
-    records = [record.brief() for record in sessions.history(place)]
+    records = [record.brief() for record in sessions.read_history(place)]
     if as_json:
         say_json(records)
         return
@@ -215,8 +78,8 @@ def sessions_show(
     for note in record.status.notes:
         say(f"· {note}")
     if measured := retention.read(record.session):
-        for finding in telling.findings(measured):
-            say(f"{'earlier lesson':24} {telling.finding_words(measured, finding)}")
+        for finding in session_report.findings(measured):
+            say(f"{'earlier lesson':24} {session_report.finding_words(measured, finding)}")
 
 
 @sessions_app.command("log")
@@ -247,7 +110,7 @@ def sessions_resume(
     place = _workspace_of(Workspace.open(workspace), session)
     found = sessions.find(place, session)
     sessions.resume(place, found)
-    local.dispatch(place)
+    launcher.dispatch(place)
     if detach:
         say(found.id)
         return
@@ -262,7 +125,7 @@ def sessions_replay(
 ) -> None:
     """Play a recorded session again for an audience, in the dashboard; nothing is trained."""
     place = Workspace.open(workspace)
-    say(replaying.start(place, sessions.find(place, session), seconds).id)
+    say(replay.start(place, sessions.find(place, session), seconds).id)
 
 
 @sessions_app.command("save")
@@ -304,8 +167,8 @@ def sessions_publish(session: SessionName, workspace: options.WorkspaceOption = 
     """Make the candidate of a held session the current model; the current one becomes a version."""
     place = _workspace_of(Workspace.open(workspace), session)
     found = sessions.find(place, session)
-    since = deciding.taught_since(place, sessions.record(found))
-    worker.publish_held(place, found)
+    since = candidates.taught_since(place, sessions.record(found))
+    candidates.publish_held(place, found)
     say(f"✅ {found.id} is published.")
     if since:
         say(f"⚠️ The model before was taught more, and this one was not: {', '.join(since)}.")
@@ -316,7 +179,7 @@ def sessions_discard(session: SessionName, workspace: options.WorkspaceOption = 
     """Leave the current model in place of a held session's candidate, which can still be published later."""
     place = _workspace_of(Workspace.open(workspace), session)
     found = sessions.find(place, session)
-    deciding.discard(place, found)
+    candidates.discard(place, found)
     say(f"✅ {found.id} is discarded; the current model stays.")
 
 
@@ -334,15 +197,15 @@ def sessions_retention(
 ) -> None:
     """What the current model still remembers of each lesson."""
     place = Workspace.open(workspace, output_dir=output_dir)
-    memory = memories.of_current(place)
+    memory = model_report.of_current(place)
     if as_json:
-        say_json(measures.as_json(memory.matrix, memory.measures))
+        say_json(metrics.as_json(memory.matrix, memory.measures))
         return
     say(memory.measures.headline)
-    say(memories.good_or_not(memory))
+    say(model_report.good_or_not(memory))
     if memory.matrix.lessons:
         for part, title in PARTS.items():
-            found = memories.map_of(memory.matrix, part)
+            found = model_report.map_of(memory.matrix, part)
             rows = [
                 (row, *(square.text for square in line))
                 for row, line in zip(found.rows, found.squares, strict=True)
@@ -350,7 +213,7 @@ def sessions_retention(
             say()
             table(title, ("", *found.columns), rows)
         say()
-        for sentence in (*memories.sentences(memory), *memories.forgetting_sentences(memory)):
+        for sentence in (*model_report.sentences(memory), *model_report.forgetting_sentences(memory)):
             say(sentence)
     for note in memory.matrix.notes:
         say(f"· {note}")
@@ -360,7 +223,7 @@ def sessions_retention(
 def sessions_versions(workspace: options.WorkspaceOption = None, as_json: options.AsJson = False) -> None:
     """Earlier models that can be rolled back to."""
     place = Workspace.open(workspace)
-    found = publishing.versions(place)
+    found = versions.versions(place)
     if as_json:
         say_json([version.model_dump(mode="json") for version in found])
         return
@@ -378,7 +241,7 @@ def sessions_keep(
     no_longer: Annotated[bool, typer.Option("--no-longer", help="Let it be deleted when it is old.")] = False,
 ) -> None:
     """Keep a version for good; others are deleted once five newer ones are there."""
-    publishing.pin(Workspace.open(workspace), version, pinned=not no_longer)
+    versions.pin(Workspace.open(workspace), version, pinned=not no_longer)
     say(f"{version} is {'no longer ' if no_longer else ''}kept for good.")
 
 
@@ -389,7 +252,7 @@ def sessions_name(
     workspace: options.WorkspaceOption = None,
 ) -> None:
     """Give a version a name."""
-    publishing.name_version(Workspace.open(workspace), version, name)
+    versions.name_version(Workspace.open(workspace), version, name)
     say(f"✅ {version} is called {name}." if name.strip() else f"✅ {version} has no name any more.")
 
 
@@ -401,7 +264,7 @@ def sessions_rollback(
 ) -> None:
     """Make an earlier model the current one again; the current one becomes a version."""
     place = Workspace.open(workspace, output_dir=output_dir)
-    publishing.roll_back(place, version)
+    publish.roll_back(place, version)
     say(f"✅ {version} is the current model again. Refresh the ONNX model with: sails convert")
 
 

@@ -11,18 +11,17 @@ from typing import Any
 from sails.cli import options
 from sails.cli.chat import answer_once
 from sails.cli.data import column_mapping, say_problems, say_reading
-from sails.cli.follow import announce, conclude, follow, say, say_certificates, table, to_refresh, warn
-from sails.data import ColumnMapping, assess, read
-from sails.data import datasets as library
+from sails.cli.follow import announce, conclude, follow, say_certificates, table, to_refresh
+from sails.cli.output import say, warn
+from sails.data import ColumnMapping, assess, datasets, read
 from sails.errors import JobError, QualityError, RequestError
-from sails.jobs import launcher as local
-from sails.jobs import lr_finder as advising
+from sails.jobs import lr_finder, submit
 from sails.models.workspace import Workspace
 from sails.retention import lessons
 from sails.sessions import Advice, Settings
-from sails.training.plan import forecast as foresight
-from sails.training.plan.behavior import Plan, Start, format_rate
-from sails.training.plan.forecast import Choices
+from sails.sessions.plan import Plan, Start, format_rate
+from sails.training.plan import behavior, forecast
+from sails.training.plan.request import Choices
 
 
 def train(
@@ -179,7 +178,7 @@ def _train(
         raise RequestError(
             "--advise measures the learning rate that --learning-rate says.", "Leave out one of the two."
         )
-    plan = local.plan_training(
+    plan = behavior.plan_training(
         place, start=start, model_name=model_name, learning_rate=settings.learning_rate
     )
     _refuse_to_teach_again(place, plan, settings)
@@ -193,18 +192,18 @@ def _train(
             "Improve the rows above or keep only the good ones with `sails validate --filter`; "
             "--force trains all the same.",
         )
-    dataset = library.add(place, data_file, reading, report, keep_all=force)
+    dataset = datasets.add(place, data_file, reading, report, keep_all=force)
     if dataset.left_out:
         say(f"{dataset.left_out} of {len(reading.conversations)} rows are left out (see `sails validate`).")
     choices = Choices((dataset.name,), settings, start=start, model_name=model_name)
     if advise:
         settings = _measured(place, choices)
-    advice = advising.advice_for(place, choices)
-    plan = local.plan_training(
+    advice = lr_finder.advice_for(place, choices)
+    plan = behavior.plan_training(
         place, start=start, model_name=model_name, learning_rate=settings.learning_rate, advice=advice
     )
     announce(plan)
-    session = local.submit(
+    session = submit.submit(
         place,
         dataset.name,
         settings,
@@ -243,11 +242,11 @@ def _refuse_to_teach_again(place: Workspace, plan: Plan, settings: Settings) -> 
 
 def _measured(place: Workspace, choices: Choices) -> Settings:
     """The settings with the learning rate that is measured now; unchanged where there is none to advise."""
-    if refusal := advising.why_not(foresight.foresee(place, choices)):
+    if refusal := lr_finder.why_not(forecast.foresee(place, choices)):
         say(refusal.sentence)
         return choices.settings
     say("Measuring which learning rate suits this lesson …")
-    status = follow(advising.start(place, choices))
+    status = follow(lr_finder.start(place, choices))
     if status.failure:
         raise JobError(f"The learning rate was not measured: {status.failure.message}", status.failure.remedy)
     advice = status.results.advice

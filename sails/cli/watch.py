@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from sails.cli import options
-from sails.cli.follow import EXIT_FAILED, say, say_json
+from sails.cli.output import EXIT_FAILED, say, say_json
 from sails.errors import RequestError
 from sails.jobs import watch as watching
+from sails.jobs.watch import Order, is_alive, is_starting, order_of, standing, state, switch_off, what_became
 from sails.models.workspace import Workspace
-from sails.training.plan import forecast as foresight
+from sails.training.plan import request
 
 
 def watch(
@@ -60,18 +61,16 @@ def watch(
     elif once and data_file and not data_file.exists():
         raise RequestError(f"There is no file {data_file}.", "Check the name and the folder.")
     else:
-        settings = foresight.settings_of(
-            preset=preset, learning_rate=learning_rate, replay_share=replay_share
-        )
-        order = watching.order_of(file=data_file, at_least=at_least, every=every, settings=settings)
+        settings = request.settings_of(preset=preset, learning_rate=learning_rate, replay_share=replay_share)
+        order = order_of(file=data_file, at_least=at_least, every=every, settings=settings)
         _watch(place, order, once)
 
 
-def _watch(place: Workspace, order: watching.Order, once: bool) -> None:
+def _watch(place: Workspace, order: Order, once: bool) -> None:
     try:
         end = watching.watch(place, order, once=once, say=say, wait=time.sleep)
     except KeyboardInterrupt:
-        watching.switch_off(place)
+        switch_off(place)
         say(f"⏹️ The watch has ended. {_goes_on(place)}".rstrip())
         return
     if end.stopped or end.failures:
@@ -79,24 +78,24 @@ def _watch(place: Workspace, order: watching.Order, once: bool) -> None:
 
 
 def _stop(place: Workspace) -> None:
-    if not watching.state(place).on:
+    if not state(place).on:
         say("The watch is not switched on.")
         return
-    watching.switch_off(place)
+    switch_off(place)
     say(f"⏹️ The watch is switched off. {_goes_on(place)}".rstrip())
 
 
 def _goes_on(place: Workspace) -> str:
-    batch = watching.state(place).open_batch
+    batch = state(place).open_batch
     if batch is None or batch.session is None:
         return ""
     return f"Session {batch.session} goes on by itself: see it with `sails status`."
 
 
 def _say_status(place: Workspace, as_json: bool) -> None:
-    now = watching.state(place)
-    alive, starting = watching.is_alive(place), watching.is_starting(place)
-    stands, sentence = watching.standing(now, alive=alive, starting=starting)
+    now = state(place)
+    alive, starting = is_alive(place), is_starting(place)
+    stands, sentence = standing(now, alive=alive, starting=starting)
     latest = watching.latest(place)
     if as_json:
         said = {"standing": stands, "sentence": sentence, "alive": alive}
@@ -110,5 +109,5 @@ def _say_status(place: Workspace, as_json: bool) -> None:
     for reason in now.failures:
         say(f"{'Failed':14} {reason}")
     for number, batch, record in latest:
-        sign, words = watching.what_became(batch, record)
+        sign, words = what_became(batch, record)
         say(f"{f'Batch {number}':14} {sign} {words} {f'({batch.session})' if batch.session else ''}".rstrip())

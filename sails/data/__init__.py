@@ -11,10 +11,10 @@ Nothing here knows tokens, models or pages, and importing it loads the standard 
 from sails.data.checks import CHECKS
 from sails.data.columns import KNOWN_COLUMNS, ColumnMapping
 from sails.data.conversation import Conversation, Turn, read_jsonl, write_jsonl
-from sails.data.formats.detect import Refusal
+from sails.data.formats.source import Refusal
 from sails.data.quality import QualityReport, RowProblem, assess, clean
 from sails.data.reading import Reading, read
-from sails.data.split import Ledger, Register, Split, ledger, split
+from sails.data.split import Ledger, Register, Split, ledger, split_rows
 
 __all__ = [
     "CHECKS",
@@ -34,6 +34,6 @@ __all__ = [
     "ledger",
     "read",
     "read_jsonl",
-    "split",
+    "split_rows",
     "write_jsonl",
 ]

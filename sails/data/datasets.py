@@ -22,22 +22,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from sails import sessions
-from sails.data import (
-    Conversation,
-    QualityReport,
-    Reading,
-    Register,
-    assess,
-    clean,
-    ledger,
-    read,
-    read_jsonl,
-    split,
-    write_jsonl,
-)
+from sails.data.conversation import Conversation, read_jsonl, write_jsonl
+from sails.data.quality import QualityReport, assess, clean
+from sails.data.reading import Reading, read
+from sails.data.split import Register, ledger, split_rows
 from sails.errors import BadDataError, BusyError, ConversationFileError, RequestError, WorkspaceError
 from sails.models.workspace import Workspace
-from sails.system import access, locks
+from sails.system import access, files, locks
 
 LONGEST_NAME = 40  # characters
 CHARACTERS_A_TOKEN = 4  # of ordinary English text
@@ -208,8 +199,8 @@ def _store(
         staged.mkdir(parents=True)
         write_jsonl(staged / ROWS, rows)
         write_source(staged)
-        locks.write_atomic(staged / REPORT, entry.model_dump_json(indent=1))
-        locks.rename(staged, workspace.datasets / name)
+        files.write_atomic(staged / REPORT, entry.model_dump_json(indent=1))
+        files.rename(staged, workspace.datasets / name)
     return report_of(workspace, name)
 
 
@@ -293,7 +284,7 @@ class Novelty:
 
 def novelty(workspace: Workspace, rows: Sequence[Conversation], taught: set[str]) -> Novelty:
     """Count what would be new, repeated and held out; `taught` are the fingerprints of the model's rows."""
-    parts = split(rows, Register.load(workspace.register))
+    parts = split_rows(rows, Register.load(workspace.register))
     counts = ledger(parts.train, taught)
     return Novelty(counts.new, counts.taught_before, len(parts.held_out), parts.notes)
 
@@ -320,8 +311,8 @@ def rename(workspace: Workspace, name: str, wanted: str) -> DatasetReport:
         former = tuple(old for old in (*report.formerly, report.name) if old != target)
         renamed = report.model_copy(update={"name": target, "formerly": former})
         # The report first: killed in between, the folder has its old name and both names find it.
-        locks.write_atomic(workspace.datasets / report.name / REPORT, renamed.model_dump_json(indent=1))
-        locks.rename(workspace.datasets / report.name, workspace.datasets / target)
+        files.write_atomic(workspace.datasets / report.name / REPORT, renamed.model_dump_json(indent=1))
+        files.rename(workspace.datasets / report.name, workspace.datasets / target)
     return renamed
 
 
@@ -341,7 +332,7 @@ def delete(workspace: Workspace, name: str) -> None:
         for leftover in workspace.datasets.glob(".*.deleted"):  # of a delete that was killed
             shutil.rmtree(leftover, ignore_errors=True)
         doomed = workspace.datasets / f".{report.name}.deleted"
-        locks.rename(workspace.datasets / report.name, doomed)
+        files.rename(workspace.datasets / report.name, doomed)
     shutil.rmtree(doomed, ignore_errors=True)
 
 

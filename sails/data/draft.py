@@ -21,23 +21,15 @@ from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from sails.data import (
-    ColumnMapping,
-    Conversation,
-    QualityReport,
-    Reading,
-    Refusal,
-    RowProblem,
-    Turn,
-    assess,
-    read,
-)
-from sails.data import datasets as library
-from sails.data.columns import chat_column, recognise
+from sails.data import datasets
+from sails.data.columns import ColumnMapping, chat_column, recognise
+from sails.data.conversation import Conversation, Turn
 from sails.data.datasets import DatasetReport
 from sails.data.formats.detect import open_source
+from sails.data.formats.source import Refusal
 from sails.data.formats.text_encoding import printable
-from sails.data.quality import problems_of, summarise
+from sails.data.quality import QualityReport, RowProblem, assess, problems_of, summarise
+from sails.data.reading import Reading, read
 from sails.errors import BadDataError, ConversationFileError, RequestError
 from sails.models.workspace import Workspace
 
@@ -143,7 +135,7 @@ class Draft:
             duplicates=self.report.duplicates,
         )
         with _on_disk(self.file, self.content) as path:
-            return library.add(workspace, path, reading, self.report, name=self.name, tokens=tokens)
+            return datasets.add(workspace, path, reading, self.report, name=self.name, tokens=tokens)
 
 
 @dataclass(frozen=True)
@@ -221,8 +213,8 @@ def from_pairs(pairs: Sequence[tuple[str | None, str | None]]) -> Draft:
 
 def from_dataset(workspace: Workspace, name: str) -> Draft:
     """The rows of a dataset, to be corrected and saved as another one; it stays as it is itself."""
-    report = library.report_of(workspace, name)
-    content = library.rows_file(workspace, name).read_bytes()
+    report = datasets.report_of(workspace, name)
+    content = datasets.rows_file(workspace, name).read_bytes()
     draft = from_file(f"{report.name}.jsonl", content)
     assert isinstance(draft, Draft)  # the clean form is always known
     return draft
@@ -233,7 +225,7 @@ def _draft(file: str, content: bytes, reading: Reading) -> Draft:
     for problem in assess(reading.conversations).problems:
         found.setdefault(problem.row, []).append(problem)
     problems = {row: tuple(some) for row, some in found.items()}
-    return Draft(file, content, reading, library.name_from(Path(file).stem), problems=problems)
+    return Draft(file, content, reading, datasets.name_from(Path(file).stem), problems=problems)
 
 
 def _look(path: Path, file: str, content: bytes, message: str) -> Unmapped | None:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from sails.data.checks import CHECKS, Severity, findings
 from sails.data.conversation import Conversation
-from sails.data.formats.detect import Refusal
+from sails.data.formats.source import Refusal
 
 Grade = Literal["good", "acceptable", "critical"]
 GOOD, ACCEPTABLE = 0.7, 0.5

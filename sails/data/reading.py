@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from sails.data.columns import ColumnMapping, chat_column, recognise
 from sails.data.conversation import RESERVED, Conversation
-from sails.data.formats.detect import Refusal, open_source
+from sails.data.formats.detect import open_source
+from sails.data.formats.source import Refusal
 from sails.data.formats.text_encoding import printable
 from sails.data.turns import Remark, RowRefused, chat_turns, kind, pair_turns, plain
 from sails.errors import ConversationFileError

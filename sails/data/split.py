@@ -86,7 +86,7 @@ class Split:
     notes: tuple[str, ...]
 
 
-def split(conversations: Sequence[Conversation], register: Register) -> Split:
+def split_rows(conversations: Sequence[Conversation], register: Register) -> Split:
     """Keep rows back for measuring. Writes nothing: `register.record` is the caller's to call.
 
     What the register holds out stays held out. Of the questions that it does not know, one in ten is

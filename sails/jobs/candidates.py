@@ -1,20 +1,22 @@
 """What a person decides about a candidate that was held back: leave it, or teach its lesson once more.
 
-Keeping it is `sails.jobs.train.publish_held`. Nothing is lost by any of these: a discarded candidate stays with
+Keeping it is `sails.jobs.candidates.publish_held`. Nothing is lost by any of these: a discarded candidate stays with
 its session and can still become the current model.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from sails.errors import RequestError
 from sails.jobs.rerunning import run_again
-from sails.models import publish as publishing
-from sails.models.workspace import Workspace, inspect_model
-from sails.retention import lessons
+from sails.models import publish, versions
+from sails.models.folder import inspect_model
+from sails.models.workspace import Workspace
+from sails.retention import lessons, replay
 from sails.retention.replay import replayed
-from sails.sessions import Record, Session, TrainSpec
+from sails.sessions import Record, Session, Status, TrainSpec
 from sails.system import access
-from sails.training import mixture as teaching
 
 FIRST_SHARE = 0.5
 HIGHEST_SHARE = 0.9
@@ -27,7 +29,7 @@ def discard(workspace: Workspace, session: Session) -> None:
     Raises `RequestError` unless the session holds a candidate, and `BusyError` while a session trains.
     """
     access.require_changes()
-    with publishing.alone(workspace):
+    with publish.alone(workspace):
         status = session.status()
         if status.verdict != "held" or not inspect_model(session.model).complete:
             raise RequestError(
@@ -50,7 +52,7 @@ def share_to_try(workspace: Workspace, record: Record) -> float | None:
         return None
     now, ids = record.spec.settings.replay_share, record.status.lessons or ()
     train = lessons.rows_of(workspace, record.session.id).taught
-    old = teaching.repeatable(lessons.rows_of_all(workspace, ids, train), train)
+    old = replay.repeatable(lessons.rows_of_all(workspace, ids, train), train)
     total, more = sum(map(len, old.values())), more_replay(now)
     if more is None or replayed(len(train), total, more) <= replayed(len(train), total, now):
         return None
@@ -77,3 +79,26 @@ def train_again(workspace: Workspace, record: Record) -> Session:
             "Choose a lower learning rate instead.",
         )
     return run_again(workspace, record, replay_share=share)
+
+
+def publish_held(workspace: Workspace, session: Session) -> None:
+    """A person's decision for a candidate that was held or discarded. Raises `RequestError` without one."""
+    status = session.status()
+    if status.verdict not in ("held", "discarded") or not inspect_model(session.model).complete:
+        raise RequestError(
+            f"{session.id} holds no candidate.", "Only a model that was held back can be published."
+        )
+    with publish.alone(workspace):
+        publish_candidate(workspace, session, status)
+        session.write_status(status.model_copy(update={"verdict": "published"}))
+
+
+def publish_candidate(workspace: Workspace, session: Session, status: Status) -> None:
+    """Make a session's candidate the current model; the one before becomes a version."""
+    provenance = versions.Provenance(
+        session=session.id,
+        base=status.plan.base if status.plan else None,
+        parent=status.parent,
+        created=datetime.now(UTC),
+    )
+    publish.publish(workspace, session.model, provenance)

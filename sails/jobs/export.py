@@ -15,15 +15,17 @@ from typing import Any, Literal
 
 from sails import sessions
 from sails.chat.models import BASE, CURRENT, Speaker
+from sails.data import Conversation, read_jsonl
 from sails.errors import BusyError, RequestError, SailsError
-from sails.jobs import launcher as local
-from sails.jobs import train as worker
-from sails.models import catalog as base_models
-from sails.models import onnx_store as placing
+from sails.jobs import export, submit
+from sails.models import cache, catalog, onnx_store
+from sails.models.folder import ModelState, Situation, inspect_model
 from sails.models.variants import VARIANTS, Variant, VariantState
-from sails.models.workspace import ModelState, Situation, Workspace, inspect_model
+from sails.models.workspace import Workspace
+from sails.onnx.convert import Order, convert
 from sails.onnx.export import LARGEST_OPSET, SMALLEST_OPSET
 from sails.sessions import ExportSpec, Record, Session, Status
+from sails.sessions.reporter import Reporter
 from sails.system import access, locks
 
 OPSETS = range(SMALLEST_OPSET, LARGEST_OPSET + 1)
@@ -79,7 +81,7 @@ def export_base(
     `BusyError` as `export_current`.
     """
     access.require_changes()
-    base_models.find(name)
+    catalog.find(name)
     return _start(
         workspace,
         kind="baseline",
@@ -119,13 +121,13 @@ def keep_failed(place: Workspace | Path, variant: Variant) -> None:
     it. Raises `RequestError` when none is kept apart.
     """
     access.require_changes()
-    placing.keep_failed(_onnx_of(place), variant)
+    onnx_store.keep_failed(_onnx_of(place), variant)
 
 
 def discard_failed(place: Workspace | Path, variant: Variant) -> None:
     """Delete a variant that is kept apart; raises `RequestError` when there is none."""
     access.require_changes()
-    placing.discard_failed(_onnx_of(place), variant)
+    onnx_store.discard_failed(_onnx_of(place), variant)
 
 
 def _onnx_of(place: Workspace | Path) -> Path:
@@ -134,7 +136,7 @@ def _onnx_of(place: Workspace | Path) -> Path:
 
 def _own_questions(workspace: Workspace, fingerprint: str | None, verify: bool) -> dict[str, Any]:
     """The person's own questions with their answers, for the spec of an export that is verified."""
-    rows = worker.verification_rows(workspace, fingerprint) if verify else []
+    rows = export.verification_rows(workspace, fingerprint) if verify else []
     return {"prompts": tuple(row.input for row in rows), "answers": tuple(row.output for row in rows)}
 
 
@@ -155,7 +157,7 @@ def _start(
             created=datetime.now(UTC),
             **fields,
         )
-        return local.submit_export(workspace, spec)
+        return submit.submit_export(workspace, spec)
 
 
 # --- following ------------------------------------------------------------------------------------
@@ -250,3 +252,48 @@ def to_refresh(trained: ModelState, found: Mapping[Variant, VariantState]) -> tu
     if not old or not trained.complete:
         return ()
     return old if "fresh" in ways.values() else VARIANTS
+
+
+VERIFIED_PROMPTS = 64
+
+
+# --- export ---------------------------------------------------------------------------------------
+
+
+def run_export(spec: ExportSpec, reporter: Reporter) -> None:
+    """An export job: one model folder, or a base model, to one ONNX folder."""
+
+    def progress(fraction: float, words: str) -> None:
+        reporter.check_stop()
+        reporter.progress(fraction, words)
+
+    onnx_store.recover(spec.onnx_output)
+    reporter.check_stop()
+    with reporter.phase("prepare"):
+        model = cache.ensure(spec.model, progress) if spec.kind == "baseline" else Path(spec.model)
+    with reporter.phase("export"):
+        order = Order(
+            model=model,
+            target=spec.onnx_output,
+            variants=spec.variants,
+            verify=spec.verify,
+            opset=spec.opset,
+            prompts=spec.prompts,
+            answers=spec.answers,
+        )
+        convert(order, reporter, progress)
+
+
+def verification_rows(workspace: Workspace, fingerprint: str | None) -> list[Conversation]:
+    """Questions with their answers for verifying the model with this fingerprint.
+
+    Those that its lessons held out, the newest lesson first; where none were, what that one taught.
+    """
+    line = [record.session for record in reversed(sessions.ancestors(workspace, fingerprint))]
+    found = [row for session in line for row in _rows(session.data / "heldout.jsonl")]
+    found = found or [row for session in line[:1] for row in _rows(session.data / "train.jsonl")]
+    return list({row.fingerprint: row for row in found}.values())[:VERIFIED_PROMPTS]
+
+
+def _rows(path: Path) -> list[Conversation]:
+    return read_jsonl(path) if path.exists() else []

@@ -19,27 +19,26 @@ from itertools import zip_longest
 from typing import Any
 
 from sails import sessions
-from sails.data import Conversation
-from sails.data import datasets as library
+from sails.data import Conversation, datasets
 from sails.errors import BusyError, RequestError, SailsError, WorkspaceError
-from sails.jobs import launcher as local
+from sails.jobs import launcher
 from sails.models.workspace import Workspace
-from sails.retention import lessons
+from sails.retention import lessons, replay
 from sails.retention.replay import replayed
 from sails.sessions import Advice, ProbeSpec, Record, Session, Settings
 from sails.sessions.reporter import Reporter
 from sails.system import access, locks
-from sails.training import mixture as teaching
-from sails.training.plan import forecast as foresight
-from sails.training.plan import presets as planning
-from sails.training.plan.forecast import Choices, Foresight
+from sails.training import mixture
+from sails.training.plan import forecast, presets, resources
+from sails.training.plan.forecast import Foresight
+from sails.training.plan.request import Choices
 
 MATTERS = ("replay_share", "batch_size", "max_length", "seed")  # of the settings
 LEAST_SECONDS, SHARE = 60.0, 0.1  # it may take so long, or this share of the training, whichever is longer
 NAME = "probe"
 MOST_OLD = 200  # old rows that are tokenized
 
-log = logging.getLogger("sails.jobs.train")
+log = logging.getLogger(__name__)
 
 # --- asking ---------------------------------------------------------------------------------------
 
@@ -75,10 +74,10 @@ def start(workspace: Workspace, choices: Choices) -> Session:
     waits for training or is measured.
     """
     access.require_changes()
-    seen = foresight.foresee(workspace, choices)
+    seen = forecast.foresee(workspace, choices)
     if refusal := why_not(seen):
         raise refusal
-    dataset = library.combine(workspace, choices.datasets)
+    dataset = datasets.combine(workspace, choices.datasets)
     with locks.short_lock(workspace.root / "jobs.lock"):
         _refuse_if_busy(workspace)
         spec = ProbeSpec(
@@ -94,7 +93,7 @@ def start(workspace: Workspace, choices: Choices) -> Session:
         job = sessions.create(workspace.jobs, spec)
         parent = workspace.situation().trained.fingerprint
         job.write_status(job.written_status().model_copy(update={"parent": parent}))
-    local.start_worker(job)
+    launcher.start_worker(job)
     return job
 
 
@@ -154,8 +153,8 @@ def _matching(workspace: Workspace, choices: Choices) -> Iterator[Record]:
 def _same(workspace: Workspace, spec: sessions.AnySpec, choices: Choices) -> bool:
     if not isinstance(spec, ProbeSpec) or _what_matters(spec.settings) != _what_matters(choices.settings):
         return False
-    measured = foresight.rows_fingerprint(workspace, (spec.dataset,))
-    return measured == foresight.rows_fingerprint(workspace, choices.datasets)
+    measured = forecast.rows_fingerprint(workspace, (spec.dataset,))
+    return measured == forecast.rows_fingerprint(workspace, choices.datasets)
 
 
 def _what_matters(settings: Settings) -> tuple[Any, ...]:
@@ -180,7 +179,7 @@ def run_probe(job: Session, spec: ProbeSpec, reporter: Reporter) -> None:
             _measure(workspace, spec, reporter)
     finally:
         training.release()
-        local.dispatch(workspace)
+        launcher.dispatch(workspace)
 
 
 @dataclass(frozen=True)
@@ -189,7 +188,7 @@ class _Rows:
 
     train: Sequence[Conversation]
     old: Sequence[Conversation]
-    pace: planning.Pace
+    pace: presets.Pace
     each: float
     repeated: float
 
@@ -201,20 +200,25 @@ def _measure(workspace: Workspace, spec: ProbeSpec, reporter: Reporter) -> None:
     if not situation.trained.complete or situation.trained.fingerprint != reporter.status.parent:
         raise WorkspaceError("The model changed before it could be measured.", "Measure it again.")
     rows = _rows(workspace, spec)
-    need = planning.estimate(workspace.trained_model, rows.pace, spec.settings.max_length, export=False)
-    planning.refuse_if_too_big(replace(need, disk=0), workspace.root)  # nothing is written
+    need = resources.estimate(workspace.trained_model, rows.pace, spec.settings.max_length, export=False)
+    resources.refuse_if_too_big(replace(need, disk=0), workspace.root)  # nothing is written
     reporter.check_stop()
-    from sails.training import dataloader as encoding
-    from sails.training import trainer as training  # heavy, and not needed for a request that cannot be met
+    from sails.training import dataloader
     from sails.training.lr_range_test import Mixture, probe
+    from sails.training.model import (
+        Precision,  # heavy, and not needed for a request that cannot be met
+        choose_device,
+        context_length,
+        load_model,
+    )
 
-    device = training.choose_device(spec.settings.device)
-    tokenizer = encoding.load_tokenizer(workspace.trained_model)
-    model = training.load_model(workspace.trained_model, device)
-    longest = min(spec.settings.max_length, training.context_length(model))
+    device = choose_device(spec.settings.device)
+    tokenizer = dataloader.load_tokenizer(workspace.trained_model)
+    model = load_model(workspace.trained_model, device)
+    longest = min(spec.settings.max_length, context_length(model))
     reporter.check_stop()
-    new = encoding.encode(rows.train, tokenizer, longest)
-    old = encoding.encode(rows.old, tokenizer, longest)
+    new = dataloader.encode(rows.train, tokenizer, longest)
+    old = dataloader.encode(rows.old, tokenizer, longest)
     pace, lengths = rows.pace, (*new.lengths, *old.lengths)
     in_a_batch = pace.batch_size or (pace.token_budget or 0) * len(lengths) // sum(lengths)
     gone = (datetime.now(UTC) - began).total_seconds()
@@ -224,7 +228,7 @@ def _measure(workspace: Workspace, spec: ProbeSpec, reporter: Reporter) -> None:
         new=new.examples,
         old=old.examples,
         mixture=Mixture(max(1, in_a_batch), rows.each, rows.repeated),
-        precision=training.Precision.of(device),
+        precision=Precision.of(device),
         seconds=spec.seconds - gone,
         report=reporter.progress,
         check=reporter.check_stop,
@@ -235,12 +239,12 @@ def _measure(workspace: Workspace, spec: ProbeSpec, reporter: Reporter) -> None:
 
 def _rows(workspace: Workspace, spec: ProbeSpec) -> _Rows:
     """As a session would choose them; nothing is recorded."""
-    train = teaching.peek(workspace, spec.dataset).train
+    train = mixture.peek(workspace, spec.dataset).train
     ids = lessons.taught_to(workspace, workspace.situation().trained.fingerprint)
-    earlier = teaching.repeatable(lessons.rows_of_all(workspace, ids, train), train)
+    earlier = replay.repeatable(lessons.rows_of_all(workspace, ids, train), train)
     total = sum(map(len, earlier.values()))
     count = replayed(len(train), total, spec.settings.replay_share)
-    pace = teaching.choose_pace(spec.settings, len(train), count)
+    pace = presets.choose_pace(spec.settings, len(train), count)
     return _Rows(train, _in_turn(list(earlier.values())), pace, count / len(train), count / max(1, total))
 
 

@@ -8,6 +8,7 @@ of the time that it took when it was recorded.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -15,6 +16,7 @@ from typing import Any, get_args
 from sails import sessions
 from sails.errors import RequestError
 from sails.jobs import launcher as local
+from sails.jobs import replay as replaying
 from sails.models.workspace import Workspace
 from sails.sessions import MetricsReader, Phase, ReplaySpec, Session, Status, TrainSpec
 from sails.sessions.reporter import Reporter
@@ -98,3 +100,13 @@ def _step_seconds(metrics: list[dict[str, Any]]) -> Iterator[float]:
             tokens, speed = metric.get("tokens") or 0, metric.get("tokens_per_second") or 0
             yield max(tokens - before, 0) / speed if speed else 0.0
             before = tokens
+
+
+log = logging.getLogger(__name__)
+
+
+def run_replay(job: Session, spec: ReplaySpec, reporter: Reporter) -> None:
+    """A recorded session of the same workspace, played again; raises `WorkspaceError` when it is gone."""
+    recorded = Session(job.folder.parent.parent / "sessions" / spec.session)
+    log.info("This is a replay of %s: nothing is trained.", recorded.spec().id)
+    replaying.play(recorded, spec.seconds, reporter)

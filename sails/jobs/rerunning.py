@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sails.errors import RequestError
-from sails.jobs import launcher as local
+from sails.jobs import submit
 from sails.models.variants import VARIANTS
 from sails.models.workspace import Workspace
 from sails.sessions import Record, Session, Settings, TrainSpec
@@ -22,7 +22,7 @@ def run_again(workspace: Workspace, record: Record, **changes: Any) -> Session:
     spec = record.spec
     if not isinstance(spec, TrainSpec):
         raise RequestError(f"{spec.id} is no training session.", "Only a training can be run again.")
-    return local.submit(
+    return submit.submit(
         workspace,
         spec.dataset,
         changed(spec.settings, **changes),

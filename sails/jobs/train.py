@@ -1,9 +1,8 @@
-"""The process behind one session or job: `python -m sails.jobs.train SESSION_DIR`.
+"""One training session, from its place in the queue to a published model.
 
     prepare ─► train ─► judge ─► publish ─► export
 
-It takes the session's lock and, for training, the workspace's training lock, before anything heavy is
-imported, and holds both for its whole life. All it says goes into the session's folder. Killed anywhere,
+It takes the workspace's training lock before anything heavy is imported, and holds it to its end. All it says goes into the session's folder. Killed anywhere,
 it leaves the former model in place and the session *interrupted*: resumed, it continues behind the last
 thing that was finished.
 """
@@ -13,65 +12,35 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from sails import retention, sessions
-from sails.data import Conversation, read_jsonl
-from sails.errors import BusyError, RequestError, WorkspaceError
-from sails.jobs import launcher as local
-from sails.jobs import replay as replaying
-from sails.models import catalog as base_models
-from sails.models import onnx_store as placing
-from sails.models import publish as publishing
-from sails.models.workspace import Workspace, inspect_model
+from sails.errors import BusyError, WorkspaceError
+from sails.jobs import launcher
+from sails.jobs.candidates import publish_candidate
+from sails.jobs.export import verification_rows
+from sails.models import cache, journal, onnx_store, versions
+from sails.models.folder import inspect_model
+from sails.models.workspace import Workspace
 from sails.onnx.convert import Order, convert
 from sails.retention import lessons
 from sails.retention.questions import UNRELATED, Answered, Question, questions_for
-from sails.sessions import ExportSpec, MetricsReader, ProbeSpec, ReplaySpec, Session, Status, TrainSpec
+from sails.sessions import MetricsReader, Session, Status, TrainSpec
+from sails.sessions.plan import describe_learning_rate
 from sails.sessions.reporter import Reporter, Stopped, live
 from sails.system import locks
-from sails.training import mixture as teaching
+from sails.training import mixture
 from sails.training.mixture import Lesson
-from sails.training.plan import behavior
-from sails.training.plan import presets as planning
-
-VERIFIED_PROMPTS = 64
+from sails.training.plan import behavior, duration, resources
 
 Progress = Callable[[float, str], None]
 
-log = logging.getLogger("sails.jobs.train")
+log = logging.getLogger(__name__)
 
 
-def main(folder: str) -> int:
-    """Run the session in `folder` to its end; returns the exit code."""
-    session = Session(Path(folder).resolve())
-    _set_up_log()
-    own = locks.LifeLock(session.lock)
-    try:
-        own.acquire()
-    except BusyError:
-        log.info("Another worker already runs %s.", session.id)
-        return 0
-    try:
-        spec = session.spec()
-        if isinstance(spec, ExportSpec):
-            return live(session, lambda reporter: run_export(spec, reporter))
-        if isinstance(spec, ReplaySpec):
-            return live(session, lambda reporter: run_replay(session, spec, reporter))
-        if isinstance(spec, ProbeSpec):
-            from sails.jobs import lr_finder as advising
-
-            return live(session, lambda reporter: advising.run_probe(session, spec, reporter))
-        return _train_in_turn(session, spec)
-    finally:
-        own.release()
-
-
-def _train_in_turn(session: Session, spec: TrainSpec) -> int:
+def train_in_turn(session: Session, spec: TrainSpec) -> int:
     """Run a training session, unless another one trains or it is not waiting any more."""
     workspace = _workspace_of(session, spec)
     training = locks.LifeLock(workspace.training_lock)
@@ -87,14 +56,7 @@ def _train_in_turn(session: Session, spec: TrainSpec) -> int:
     finally:
         sessions.dequeue(workspace, session.id)
         training.release()
-        local.dispatch(workspace)
-
-
-def _set_up_log() -> None:
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout, force=True
-    )
-    logging.captureWarnings(True)
+        launcher.dispatch(workspace)
 
 
 def _workspace_of(session: Session, spec: TrainSpec) -> Workspace:
@@ -108,8 +70,8 @@ def _workspace_of(session: Session, spec: TrainSpec) -> Workspace:
 def run_training(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:
     """Everything between the start of a session and its end. Raises `SailsError` or `Stopped`."""
     sessions.dequeue(workspace, session.id)
-    publishing.recover(workspace.trained_model)
-    placing.recover(workspace.onnx_model)
+    journal.recover(workspace.trained_model)
+    onnx_store.recover(workspace.onnx_model)
     if _was_published(workspace, reporter.status):
         reporter.update(verdict="published")  # it may have been killed before it could say so
     else:
@@ -143,60 +105,59 @@ def _was_published(workspace: Workspace, status: Status) -> bool:
     if status.verdict == "published":
         return True
     current = workspace.situation().trained.fingerprint
-    known = {current, *(version.fingerprint for version in publishing.versions(workspace))}
+    known = {current, *(version.fingerprint for version in versions.versions(workspace))}
     return status.fingerprint is not None and status.fingerprint in known
 
 
 def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:
     with reporter.phase("prepare"):
         start = _choose_start(workspace, session, spec, reporter)
-        lesson = teaching.prepare(workspace, session, spec, reporter)
+        lesson = mixture.prepare(workspace, session, spec, reporter)
         pace = lesson.pace
-        need = planning.estimate(start, pace, spec.settings.max_length, export=spec.export)
-        planning.refuse_if_too_big(need, workspace.root)
+        need = resources.estimate(start, pace, spec.settings.max_length, export=spec.export)
+        resources.refuse_if_too_big(need, workspace.root)
         reporter.check_stop()
         reporter.progress(0.5, "loading the model")
         # Heavy, and not needed for a request that cannot be met.
-        from sails.training import dataloader as encoding
-        from sails.training import evaluation as examining
-        from sails.training import trainer as training
+        from sails.training import dataloader, evaluation, trainer
+        from sails.training.model import Precision, choose_device, context_length, load_model, save_model
 
-        device = training.choose_device(spec.settings.device)
-        precision = training.Precision.of(device)
-        tokenizer = encoding.load_tokenizer(start)
-        model = training.load_model(start, device)
-        longest = min(spec.settings.max_length, training.context_length(model))
-        taught = encoding.encode((*lesson.train, *lesson.repeated), tokenizer, longest)
+        device = choose_device(spec.settings.device)
+        precision = Precision.of(device)
+        tokenizer = dataloader.load_tokenizer(start)
+        model = load_model(start, device)
+        longest = min(spec.settings.max_length, context_length(model))
+        taught = dataloader.encode((*lesson.train, *lesson.repeated), tokenizer, longest)
         if not any(number < len(lesson.train) for number in taught.kept):
-            encoding.encode(lesson.train, tokenizer, longest)  # which says that all are too long
+            dataloader.encode(lesson.train, tokenizer, longest)  # which says that all are too long
         for count, what in ((taught.shortened, "shortened"), (taught.left_out, "left out")):
             if count:
                 reporter.note(f"{count} conversations longer than {longest} tokens were {what}.")
-        student = examining.Student(model, tokenizer, longest, precision)
-        examination = examining.Examination(workspace, session, reporter, lesson, student)
+        student = evaluation.Student(model, tokenizer, longest, precision)
+        examination = evaluation.Examination(workspace, session, reporter, lesson, student)
         if not (session.folder / retention.FILE).exists():
             reporter.progress(0.7, "measuring the model before the lesson")
             examination.before()
             reporter.result(precision=precision.name, device=device)
             reporter.progress(0.9, "asking it a few questions before the lesson")
             questions = questions_for(lesson.train)
-            answers = examining.answer(model, tokenizer, [question.question for question in questions])
+            answers = evaluation.answer(model, tokenizer, [question.question for question in questions])
             _write_down(questions, answers, "before", reporter)
-        kept_back = examination.sample.get((session.id, "held_out"), ())[: planning.LOOKED_AT_ROWS]
+        kept_back = examination.sample.get((session.id, "held_out"), ())[: duration.LOOKED_AT_ROWS]
     plan = reporter.status.plan
     assert plan is not None
     with reporter.phase("train"):
         earlier_losses, earlier_steps = _seen_before(session)
-        run = training.Run(
+        run = trainer.Run(
             examples=taught.examples,
-            batches=encoding.schedule(
+            batches=dataloader.schedule(
                 taught.lengths,
                 _numbered(lesson.rounds(), taught.kept),
                 seed=spec.settings.seed,
                 token_budget=pace.token_budget,
                 batch_size=pace.batch_size,
             ),
-            held_out=encoding.encode(kept_back, tokenizer, longest).examples,
+            held_out=dataloader.encode(kept_back, tokenizer, longest).examples,
             learning_rate=plan.learning_rate,
             seed=spec.settings.seed,
             max_steps=pace.max_steps,
@@ -205,7 +166,7 @@ def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Re
             earlier_losses=earlier_losses,
             earlier_steps=earlier_steps,
         )
-        outcome = training.train(model, tokenizer, run, precision, session, reporter)
+        outcome = trainer.train(model, tokenizer, run, precision, session, reporter)
         _record(outcome, run, reporter)
         if outcome.stopped:
             raise Stopped
@@ -218,13 +179,13 @@ def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Re
         reporter.progress(0.6, "asking it the same questions after the lesson")
         questions = questions_for(lesson.train)
         asked = [*run.prompts, *(question.question for question in questions), *examination.changed]
-        answers = examining.answer(model, tokenizer, asked)
+        answers = evaluation.answer(model, tokenizer, asked)
         said = [answers[prompt] for prompt in run.prompts]
         reporter.metric("samples", step=outcome.steps, prompts=list(run.prompts), answers=said)
         _write_down(questions, answers, "after", reporter)
         reporter.progress(0.8, "asking the model before it what changed most")
         examination.compare_answers(answers)
-        training.save_model(model, tokenizer, session.model)
+        save_model(model, tokenizer, session.model)
 
 
 def _numbered(rounds: Sequence[Sequence[int]], kept: Sequence[int]) -> list[list[int]]:
@@ -243,7 +204,7 @@ def _choose_start(workspace: Workspace, session: Session, spec: TrainSpec, repor
         reporter.metric("resume", step=int(checkpoint.name.rpartition("-")[2]))
         log.info("Resuming from %s.", checkpoint.name)
         return checkpoint
-    plan = local.plan_training(
+    plan = behavior.plan_training(
         workspace,
         start=spec.start,
         model_name=spec.model_name,
@@ -253,16 +214,16 @@ def _choose_start(workspace: Workspace, session: Session, spec: TrainSpec, repor
     if reporter.status.plan is not None:  # resumed before its first checkpoint: nothing measured so far holds
         reporter.metric("resume", step=0)
         reporter.result(taught_before=None, held_out_before=None, tokens=0)
-        teaching.begin_again(session)
+        mixture.begin_again(session)
     current = workspace.situation().trained.fingerprint
     parent = current if plan.start_from == "trained" else None
     earlier = lessons.taught_to(workspace, current if spec.settings.teach_again else parent)
     reporter.update(plan=plan, replaces=current, parent=parent, lessons=earlier)
-    for line in (plan.reason, *plan.warnings, f"Learning rate {behavior.describe_learning_rate(plan)}"):
+    for line in (plan.reason, *plan.warnings, f"Learning rate {describe_learning_rate(plan)}"):
         log.info("%s", line)
     if plan.start_from == "trained":
         return workspace.trained_model
-    return base_models.ensure(plan.model, reporter.progress)
+    return cache.ensure(plan.model, reporter.progress)
 
 
 def _sample_prompts(lesson: Lesson) -> list[str]:
@@ -352,82 +313,3 @@ def _why_held(workspace: Workspace, session: Session, spec: TrainSpec, reporter:
         reporter.note(f"⚠️ {decision.reason} It was published all the same, as asked.")
         return None
     return decision.reason if decision.held else None
-
-
-def publish_held(workspace: Workspace, session: Session) -> None:
-    """A person's decision for a candidate that was held or discarded. Raises `RequestError` without one."""
-    status = session.status()
-    if status.verdict not in ("held", "discarded") or not inspect_model(session.model).complete:
-        raise RequestError(
-            f"{session.id} holds no candidate.", "Only a model that was held back can be published."
-        )
-    with publishing.alone(workspace):
-        publish_candidate(workspace, session, status)
-        session.write_status(status.model_copy(update={"verdict": "published"}))
-
-
-def publish_candidate(workspace: Workspace, session: Session, status: Status) -> None:
-    """Make a session's candidate the current model; the one before becomes a version."""
-    provenance = publishing.Provenance(
-        session=session.id,
-        base=status.plan.base if status.plan else None,
-        parent=status.parent,
-        created=datetime.now(UTC),
-    )
-    publishing.publish(workspace, session.model, provenance)
-
-
-# --- export ---------------------------------------------------------------------------------------
-
-
-def run_export(spec: ExportSpec, reporter: Reporter) -> None:
-    """An export job: one model folder, or a base model, to one ONNX folder."""
-
-    def progress(fraction: float, words: str) -> None:
-        reporter.check_stop()
-        reporter.progress(fraction, words)
-
-    placing.recover(spec.onnx_output)
-    reporter.check_stop()
-    with reporter.phase("prepare"):
-        model = base_models.ensure(spec.model, progress) if spec.kind == "baseline" else Path(spec.model)
-    with reporter.phase("export"):
-        order = Order(
-            model=model,
-            target=spec.onnx_output,
-            variants=spec.variants,
-            verify=spec.verify,
-            opset=spec.opset,
-            prompts=spec.prompts,
-            answers=spec.answers,
-        )
-        convert(order, reporter, progress)
-
-
-def verification_rows(workspace: Workspace, fingerprint: str | None) -> list[Conversation]:
-    """Questions with their answers for verifying the model with this fingerprint.
-
-    Those that its lessons held out, the newest lesson first; where none were, what that one taught.
-    """
-    line = [record.session for record in reversed(sessions.ancestors(workspace, fingerprint))]
-    found = [row for session in line for row in _rows(session.data / "heldout.jsonl")]
-    found = found or [row for session in line[:1] for row in _rows(session.data / "train.jsonl")]
-    return list({row.fingerprint: row for row in found}.values())[:VERIFIED_PROMPTS]
-
-
-def _rows(path: Path) -> list[Conversation]:
-    return read_jsonl(path) if path.exists() else []
-
-
-# --- replay ---------------------------------------------------------------------------------------
-
-
-def run_replay(job: Session, spec: ReplaySpec, reporter: Reporter) -> None:
-    """A recorded session of the same workspace, played again; raises `WorkspaceError` when it is gone."""
-    recorded = Session(job.folder.parent.parent / "sessions" / spec.session)
-    log.info("This is a replay of %s: nothing is trained.", recorded.spec().id)
-    replaying.play(recorded, spec.seconds, reporter)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))

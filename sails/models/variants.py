@@ -15,7 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from sails.models.workspace import EXPORT_RECORD, FoundFile, found_files, read_json, resolve, steadily
+from sails.models.folder import EXPORT_RECORD, FoundFile, found_files
+from sails.models.journal import resolve, steadily
+from sails.system.files import read_json
 
 Variant = Literal["fp32", "int8"]
 VARIANTS: tuple[Variant, ...] = ("fp32", "int8")

@@ -26,6 +26,8 @@ from typing import Any, BinaryIO
 
 import sails
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, WorkspaceError
+from sails.models.folder import EXPORT_RECORD, found_files
+from sails.models.journal import resolve
 from sails.models.variants import (
     CERTIFICATE,
     TITLES,
@@ -35,12 +37,13 @@ from sails.models.variants import (
     folder_of,
     inspect,
 )
-from sails.models.workspace import EXPORT_RECORD, Workspace, found_files, read_json, resolve
-from sails.onnx.certify import certificate as certificates
+from sails.models.workspace import Workspace
+from sails.onnx.certify import report
 from sails.onnx.certify.certificate import Certificate, read_certificate
 from sails.onnx.export import digest
 from sails.onnx.model_card import About, about, card
-from sails.system import access, locks
+from sails.system import access, files, locks, memory
+from sails.system.files import read_json
 
 Progress = Callable[[float, str], None]
 
@@ -131,7 +134,7 @@ def _files(folder: Path, record: dict[str, Any]) -> tuple[Path, ...]:
     """
     recorded = record.get("files")
     if not isinstance(recorded, dict):
-        ours = (CERTIFICATE, certificates.PAGE, CARD)
+        ours = (CERTIFICATE, report.PAGE, CARD)
         return tuple(folder / file.name for file in found_files(folder) if file.name not in ours)
     sizes = {file.name: file.size for file in found_files(folder)}
     for name, size in recorded.items():
@@ -190,8 +193,8 @@ def _papers(model: _Model) -> _Content:
     if model.certificate is None:
         return {}
     with tempfile.TemporaryDirectory() as folder:
-        certificates.write(Path(folder), model.certificate)
-        return {name: (Path(folder) / name).read_bytes() for name in (certificates.PAGE, CERTIFICATE)}
+        report.write(Path(folder), model.certificate)
+        return {name: (Path(folder) / name).read_bytes() for name in (report.PAGE, CERTIFICATE)}
 
 
 # --- a zip file that runs by itself ---------------------------------------------------------------
@@ -223,7 +226,7 @@ def bundle(
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, output)
-        locks.fsync_folder(output.parent)
+        files.fsync_folder(output.parent)
     return Bundle(output, variant, output.stat().st_size, model.state.certified is True)
 
 
@@ -291,7 +294,7 @@ def make_download(
 
 def check_room_for_sending(size: int, file: Path) -> None:
     """Raises `RequestError` when a zip file of that many bytes does not fit into memory for a browser."""
-    needed, free = size * SENDING_MEMORY, locks.available_memory()
+    needed, free = size * SENDING_MEMORY, memory.available_memory()
     if needed > free:
         raise RequestError(
             f"The download takes {needed / 1e6:,.0f} MB of memory, and {free / 1e6:,.0f} MB are free.",
@@ -330,10 +333,10 @@ def as_folder(
         part.mkdir()
         with _unchanged(model):
             _fill(part, content, progress or _silent)
-        locks.fsync_tree(part)
+        files.fsync_tree(part)
         if output.exists():
             output.rmdir()
-        locks.rename(part, output)
+        files.rename(part, output)
     return Bundle(output, variant, _size(content), model.state.certified is True)
 
 

@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from sails.errors import ModelLoadError, VerificationError, WorkspaceError
-from sails.models import onnx_store as placing
-from sails.models import publish as publishing
-from sails.models import variants
+from sails.models import journal, onnx_store, variants
+from sails.models.folder import EXPORT_RECORD, inspect_model
 from sails.models.variants import TITLES, Variant, folder_of
-from sails.models.workspace import EXPORT_RECORD, inspect_model, read_json
 from sails.sessions.reporter import Reporter
-from sails.system import access, locks
+from sails.system import access, memory
+from sails.system.files import read_json
 
 if TYPE_CHECKING:
     from sails.onnx.certify.certificate import Certificate
@@ -41,7 +40,7 @@ WEIGHTS: Mapping[Part, float] = {"fp32": 20.0, "int8": 6.0, "verify": 40.0}
 MEASURES_MEMORY = True  # in processes of their own, which take some seconds
 CREEP_SECONDS, CREEP = 1.0, 0.03  # where a part says nothing for so long, so much of what is left is added
 
-log = logging.getLogger("sails.jobs.train")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def convert(order: Order, reporter: Reporter, progress: Progress | None = None) 
             f"There is no complete model in {order.model} ({state.reason or 'it is missing'}).",
             "Choose another model.",
         )
-    placing.recover(order.target)
+    onnx_store.recover(order.target)
     with _Stages(order.target, reporter.session.id) as stages, _Steps(reporter, progress) as steps:
         work = _Work(order, state.fingerprint, reporter, stages, steps)
         built, certificates = _build(work)
@@ -159,7 +158,7 @@ def _export(work: _Work) -> Path:
             opset=work.order.opset,
             progress=report,
         )
-    locks.give_back_memory()
+    memory.give_back_memory()
     log.info("Exported with opset %s in %.1f s.", done.opset, done.seconds)
     if done.note:
         work.reporter.note(done.note)
@@ -181,7 +180,7 @@ def _quantize(work: _Work, full: Path, built: Built) -> None:
             raise
         work.reporter.note(f"There is no 8-bit model: {error}")
         return
-    locks.give_back_memory()
+    memory.give_back_memory()
     log.info("Made 8-bit in %.1f s.", done.seconds)
     built["int8"] = staged
 
@@ -190,10 +189,10 @@ def _quantize(work: _Work, full: Path, built: Built) -> None:
 
 
 def _verify(work: _Work, built: Built) -> dict[Variant, Certificate]:
-    from sails.onnx.certify import verify as verification
+    from sails.onnx.certify import verify
 
     with work.steps.next() as report:
-        made = verification.verify(
+        made = verify.verify(
             work.order.model,
             built,
             work.order.prompts,
@@ -223,9 +222,9 @@ def _place(
     for variant, staged in built.items():
         certificate = certificates.get(variant)
         if certificate is None or certificate.passed:
-            placing.put(staged, order.target, variant, _keep(order, variant))
+            onnx_store.put(staged, order.target, variant, _keep(order, variant))
             continue
-        where = placing.keep_apart(staged, order.target, variant)
+        where = onnx_store.keep_apart(staged, order.target, variant)
         model = f"The {TITLES[variant]} ONNX model"
         sentence = f"{model} does not answer like the original: {' '.join(certificate.reasons)}"
         if variant == "int8" and order.forgiving:
@@ -251,7 +250,7 @@ class _Stages:
 
     def __enter__(self) -> Self:
         with self._refusals():
-            publishing.clear_leftovers(self._target)
+            journal.clear_leftovers(self._target)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -260,7 +259,7 @@ class _Stages:
 
     def empty(self, variant: Variant) -> Path:
         """An empty folder to build a variant in."""
-        staged = publishing.stage_path(self._target, f"{self._tag}-{variant}")
+        staged = journal.stage_path(self._target, f"{self._tag}-{variant}")
         with self._refusals():
             shutil.rmtree(staged, ignore_errors=True)
             staged.mkdir(parents=True)

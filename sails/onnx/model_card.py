@@ -16,11 +16,15 @@ from pathlib import Path
 
 from sails import sessions
 from sails.errors import RequestError
-from sails.models import catalog as base_models
-from sails.models import publish as publishing
+from sails.models import catalog
+from sails.models import versions as publishing
+from sails.models.folder import EXPORT_RECORD, inspect_model
+from sails.models.journal import resolve
 from sails.models.variants import TITLES, VariantState
-from sails.models.workspace import EXPORT_RECORD, Workspace, inspect_model, read_json, resolve
-from sails.onnx.certify.certificate import Certificate, checks, title
+from sails.models.workspace import Workspace
+from sails.onnx.certify.certificate import Certificate
+from sails.onnx.certify.report import checks, title
+from sails.system.files import read_json
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def _base(name: str | None) -> About:
     if not name:
         return About()
     with contextlib.suppress(RequestError):
-        found = base_models.find(name)
+        found = catalog.find(name)
         licence = "" if found.licence == "unknown" else found.licence
         return About(found.folder.name if found.folder else found.name, found.hub_id, licence)
     return About(Path(name).name)

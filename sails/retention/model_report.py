@@ -45,7 +45,7 @@ def of_current(workspace: Workspace) -> Memory:
     """Of the current model; in a demo, which holds no models, of the one that was published last."""
     fingerprint = workspace.situation().trained.fingerprint
     if fingerprint is None and demo.is_demo(workspace):
-        verdicts = {r.status.verdict: r.status.fingerprint for r in sessions.history(workspace)}
+        verdicts = {r.status.verdict: r.status.fingerprint for r in sessions.read_history(workspace)}
         fingerprint = verdicts.get("published")
     return memory_of(workspace, fingerprint)
 

@@ -6,8 +6,11 @@ An epoch has each new row once and, mixed among them, old rows that are drawn an
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, islice, zip_longest
+
+from sails.data import Conversation
+from sails.retention.lessons import Rows
 
 
 def replayed(new: int, old: int, share: float) -> int:
@@ -30,3 +33,22 @@ def draw(lessons: Sequence[Sequence[int]], count: int, *, seed: int, epoch: int)
     chance.shuffle(shuffled)  # so that it is not always the same lesson that gives one more
     in_turn = chain.from_iterable(zip_longest(*shuffled))
     return list(islice((row for row in in_turn if row is not None), count))
+
+
+def repeatable(
+    earlier: Mapping[str, Rows], train: Sequence[Conversation]
+) -> dict[str, tuple[Conversation, ...]]:
+    """The taught rows of each earlier lesson that may be repeated: each once, in the latest that has it.
+
+    Those that the new lesson teaches anyway are left out, and so are those that it answers otherwise.
+    """
+    asked = {row.input_fingerprint for row in train}
+    found: dict[str, tuple[Conversation, ...]] = {}
+    for identity, rows in reversed(list(earlier.items())):
+        kept = []
+        for row in rows.taught:
+            if row.input_fingerprint not in asked:
+                asked.add(row.input_fingerprint)
+                kept.append(row)
+        found[identity] = tuple(kept)
+    return {identity: found[identity] for identity in earlier}

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from sails.errors import WorkspaceError
 from sails.sessions import Scores, Session
-from sails.system import locks
+from sails.system import files
 
 FILE = "retention.json"
 Part = Literal["recall", "held_out"]
@@ -177,4 +177,4 @@ def read(session: Session) -> Retention | None:
 
 
 def write(session: Session, retention: Retention) -> None:
-    locks.write_atomic(session.folder / FILE, retention.model_dump_json())
+    files.write_atomic(session.folder / FILE, retention.model_dump_json())

@@ -4,17 +4,8 @@
 export, say) have the same shapes in `jobs/ID`. Nothing here knows how a worker is started or what it does.
 """
 
-from sails.sessions.history import (
-    Record,
-    active,
-    ancestors,
-    chain,
-    find,
-    history,
-    record,
-    running,
-    running_jobs,
-)
+from sails.sessions.history import Record, active, find, read_history, record, running, running_jobs
+from sails.sessions.lineage import ancestors, chain
 from sails.sessions.metrics import LineReader, MetricsReader, MetricsWriter
 from sails.sessions.queue import (
     MAX_STARTS,
@@ -29,31 +20,21 @@ from sails.sessions.queue import (
     stop,
     waiting,
 )
-from sails.sessions.session import (
-    CHECKPOINT_COMPLETE,
+from sails.sessions.session import CHECKPOINT_COMPLETE, Session, create, free_id, this_worker
+from sails.sessions.spec import (
     Advice,
     AnySpec,
     ExportSpec,
-    Failure,
-    Phase,
     Preset,
     ProbeSpec,
     Publishing,
     ReplaySpec,
-    Results,
-    Scores,
-    Session,
     Settings,
     Spec,
-    State,
-    Status,
     TrainSpec,
     Trial,
-    Verdict,
-    create,
-    free_id,
-    this_worker,
 )
+from sails.sessions.status import Failure, Phase, Results, Scores, State, Status, Verdict
 
 __all__ = [
     "CHECKPOINT_COMPLETE",
@@ -92,9 +73,9 @@ __all__ = [
     "enqueue",
     "find",
     "free_id",
-    "history",
     "next_to_start",
     "queue_at_rest",
+    "read_history",
     "record",
     "resume",
     "running",

@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sails import sessions
 from sails.errors import BusyError, RequestError
-from sails.models import publish as publishing
+from sails.models import publish
 from sails.models.workspace import Workspace
-from sails.sessions import Record, Session, lineage
-from sails.system import access, locks
+from sails.sessions import history, lineage, queue
+from sails.sessions.history import Record
+from sails.sessions.session import Session
+from sails.system import access, files, locks
 
 # --- a file to keep -------------------------------------------------------------------------------
 
@@ -65,7 +66,7 @@ def why_not_deletable(workspace: Workspace, record: Record) -> str | None:
     """Why a session cannot be deleted, in a sentence; None when it can."""
     if record.status.state in ("queued", "running"):
         return "It has not ended yet: stop it first."
-    need = lineage.needed(workspace, sessions.history(workspace)).get(record.session.id)
+    need = lineage.needed(workspace, history.read_history(workspace)).get(record.session.id)
     return lineage.why_needed(need) if need else None
 
 
@@ -79,13 +80,13 @@ def delete(workspace: Workspace, session: Session) -> None:
     access.require_changes()
     deleted = session.folder.with_name(f".{session.id}.deleted")
     with _settled(workspace, session):
-        reason = why_not_deletable(workspace, sessions.record(session))
+        reason = why_not_deletable(workspace, history.record(session))
         if reason:
             raise RequestError(f"{session.id} cannot be deleted. {reason}")
         if locks.is_held(session.lock):
             raise BusyError(f"{session.id} is just being worked on.", "Try again in a minute.")
         shutil.rmtree(deleted, ignore_errors=True)
-        locks.rename(session.folder, deleted)
+        files.rename(session.folder, deleted)
     for half_deleted in workspace.sessions.glob(".*.deleted"):
         shutil.rmtree(half_deleted, ignore_errors=True)
 
@@ -94,7 +95,7 @@ def delete(workspace: Workspace, session: Session) -> None:
 def _settled(workspace: Workspace, session: Session) -> Iterator[None]:
     """While nobody resumes or starts a session, or publishes what it holds back."""
     with contextlib.ExitStack() as held:
-        if sessions.record(session).status.verdict in ("held", "discarded"):
-            held.enter_context(publishing.alone(workspace))
-        held.enter_context(sessions.queue_at_rest(workspace))
+        if history.record(session).status.verdict in ("held", "discarded"):
+            held.enter_context(publish.alone(workspace))
+        held.enter_context(queue.queue_at_rest(workspace))
         yield

@@ -13,8 +13,9 @@ import shutil
 from pathlib import Path
 
 from sails.errors import RequestError, WorkspaceError
-from sails.models.workspace import Workspace, read_json
-from sails.system import access, locks
+from sails.models.workspace import Workspace
+from sails.system import access, files
+from sails.system.files import read_json
 
 RECORDING = Path(__file__).resolve().parents[2] / "examples" / "demo"
 MARK = "demo.json"
@@ -45,8 +46,8 @@ def make(workspace: Workspace) -> None:
     for spec in staged.glob("sessions/*/spec.json"):
         content = read_json(spec) or {}
         content |= {"trained_model": str(workspace.trained_model), "onnx_model": str(workspace.onnx_model)}
-        locks.write_atomic(spec, json.dumps(content, indent=1))
+        files.write_atomic(spec, json.dumps(content, indent=1))
     (staged / MARK).write_text(json.dumps({"recorded": True}), encoding="utf-8")
     if root.exists():
         root.rmdir()
-    locks.rename(staged, root)
+    files.rename(staged, root)

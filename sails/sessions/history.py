@@ -8,7 +8,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -20,7 +20,9 @@ from pydantic import ValidationError
 from sails.errors import SailsError, WorkspaceError
 from sails.models.workspace import Workspace
 from sails.sessions.queue import waiting
-from sails.sessions.session import SPEC, AnySpec, Session, Status
+from sails.sessions.session import Session
+from sails.sessions.spec import SPEC, AnySpec
+from sails.sessions.status import Status
 from sails.system import locks
 
 _ID = re.compile(r"\w[\w.-]{0,99}")  # what a folder of a session may be called
@@ -81,7 +83,7 @@ def record(session: Session) -> Record:
     return Record(session, session.spec(), session.status())
 
 
-def history(workspace: Workspace) -> list[Record]:
+def read_history(workspace: Workspace) -> list[Record]:
     """All training sessions, oldest first; a damaged one is left out.
 
     What was read once is kept, so that asking again costs one look at each session.
@@ -247,21 +249,3 @@ def active(workspace: Workspace) -> str | None:
     if record := running(workspace):
         return record.spec.id
     return next((entry.id for entry in waiting(workspace)), None)
-
-
-def ancestors(workspace: Workspace, fingerprint: str | None) -> list[Record]:
-    """The sessions that made the model with this fingerprint, oldest first.
-
-    Follows parents, not the calendar, so a model that was rolled back has the lineage that it had.
-    """
-    by_fingerprint = {r.status.fingerprint: r for r in history(workspace) if r.status.fingerprint}
-    return chain(by_fingerprint, fingerprint)
-
-
-def chain(by_fingerprint: Mapping[str, Record], fingerprint: str | None) -> list[Record]:
-    """`ancestors`, among sessions that were read already and are known by the fingerprint of their model."""
-    line: dict[str, Record] = {}
-    while fingerprint is not None and fingerprint in by_fingerprint and fingerprint not in line:
-        line[fingerprint] = by_fingerprint[fingerprint]
-        fingerprint = line[fingerprint].status.parent
-    return list(line.values())[::-1]

@@ -6,14 +6,18 @@ the fingerprints of the models that are here now say where on it they stand. Rea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sails.models import publish as publishing
-from sails.models.publish import Version
-from sails.models.workspace import ModelState, Workspace, inspect_model, resolve
-from sails.sessions import RESUMABLE, Record, TrainSpec
+from sails.models import versions
+from sails.models.folder import ModelState, inspect_model
+from sails.models.journal import resolve
+from sails.models.versions import Version
+from sails.models.workspace import Workspace
+from sails.sessions.history import Record, read_history
+from sails.sessions.queue import RESUMABLE
+from sails.sessions.spec import TrainSpec
 
 Fate = Literal["current", "version", "held", "discarded", "gone"]
 Origin = Literal["base", "unknown", "session"]
@@ -90,8 +94,8 @@ def _homes(workspace: Workspace, makers: Sequence[Record]) -> dict[str, tuple[Fa
     last = {record.status.fingerprint: record.session.id for record in makers}
     ids = {record.session.id for record in makers}
     homes: dict[str, tuple[Fate, Version | None]] = {}
-    for version in publishing.versions(workspace):
-        made = publishing.provenance_of(workspace.versions / version.id)
+    for version in versions.versions(workspace):
+        made = versions.provenance_of(workspace.versions / version.id)
         session = made.session if made and made.session in ids else last.get(version.fingerprint)
         if session is not None:
             homes[session] = ("version", version)
@@ -174,8 +178,8 @@ def _models(workspace: Workspace, records: Sequence[Record]) -> Iterator[_Model]
         model = inspect_model(resolve(folder))
         name = "the current model" if folder == workspace.trained_model else f"the model in {folder}"
         yield _Model(name, model.fingerprint, model.session)
-    for version in publishing.versions(workspace):
-        made = publishing.provenance_of(workspace.versions / version.id)
+    for version in versions.versions(workspace):
+        made = versions.provenance_of(workspace.versions / version.id)
         name = f"the version {version.name or version.id}"
         yield _Model(name, version.fingerprint, made.session if made else None)
     for record in filter(_can_come, records):  # its candidate goes with it, so only its parents count
@@ -188,3 +192,21 @@ def why_needed(need: Need) -> str:
         return f"This session made {need.model}."
     grew = f"{need.model} grew from what this session taught"
     return f"{grew[0].upper()}{grew[1:]}; without it, nobody could tell any more what was taught."
+
+
+def ancestors(workspace: Workspace, fingerprint: str | None) -> list[Record]:
+    """The sessions that made the model with this fingerprint, oldest first.
+
+    Follows parents, not the calendar, so a model that was rolled back has the lineage that it had.
+    """
+    by_fingerprint = {r.status.fingerprint: r for r in read_history(workspace) if r.status.fingerprint}
+    return chain(by_fingerprint, fingerprint)
+
+
+def chain(by_fingerprint: Mapping[str, Record], fingerprint: str | None) -> list[Record]:
+    """`ancestors`, among sessions that were read already and are known by the fingerprint of their model."""
+    line: dict[str, Record] = {}
+    while fingerprint is not None and fingerprint in by_fingerprint and fingerprint not in line:
+        line[fingerprint] = by_fingerprint[fingerprint]
+        fingerprint = line[fingerprint].status.parent
+    return list(line.values())[::-1]

@@ -10,9 +10,11 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from sails.errors import RequestError, WorkspaceError
-from sails.models.workspace import Workspace, read_json
-from sails.sessions.session import Failure, Session
-from sails.system import access, locks
+from sails.models.workspace import Workspace
+from sails.sessions.session import Session
+from sails.sessions.status import Failure
+from sails.system import access, files, locks
+from sails.system.files import read_json
 
 RESUMABLE = ("stopped", "interrupted")
 MAX_STARTS = 3  # a worker that dies this often before it says "running" will not come up
@@ -38,7 +40,7 @@ def waiting(workspace: Workspace) -> list[Waiting]:
 
 
 def _write_queue(workspace: Workspace, entries: list[Waiting]) -> None:
-    locks.write_atomic(workspace.queue, _Queue(waiting=entries).model_dump_json())
+    files.write_atomic(workspace.queue, _Queue(waiting=entries).model_dump_json())
 
 
 def _queue_lock(workspace: Workspace) -> Path:

@@ -17,14 +17,16 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sails import sessions
 from sails.errors import SailsError, UnknownError, classify
-from sails.sessions import Failure, MetricsWriter, Session
-from sails.system import locks
+from sails.sessions import session
+from sails.sessions.metrics import MetricsWriter
+from sails.sessions.session import Session
+from sails.sessions.status import Failure
+from sails.system import memory, processes
 
 HEARTBEAT_SECONDS = 5.0
 
-log = logging.getLogger("sails.jobs.train")
+log = logging.getLogger(__name__)
 
 
 class Stopped(BaseException):
@@ -47,7 +49,7 @@ class Reporter:
         self._stop = threading.Event()
 
     def start(self) -> None:
-        locks.on_termination(self._stop.set)
+        processes.on_termination(self._stop.set)
         now = datetime.now(UTC)
         self.update(state="running", started=self.status.started or now, ended=None, failure=None)
         threading.Thread(target=self._beat, daemon=True).start()
@@ -61,7 +63,7 @@ class Reporter:
         with self._guard:
             if self._ended.is_set():
                 return
-            identity = sessions.this_worker()
+            identity = session.this_worker()
             now = datetime.now(UTC)
             self.status = self.status.model_copy(update={**changes, **identity, "heartbeat": now})
             self.session.write_status(self.status)
@@ -91,7 +93,7 @@ class Reporter:
         began = time.monotonic()
         yield
         seconds = {**self.status.results.seconds, name: round(time.monotonic() - began, 2)}
-        self.result(seconds=seconds, peak_memory=locks.peak_memory())
+        self.result(seconds=seconds, peak_memory=memory.peak_memory())
 
     def metric(self, kind: str, **values: Any) -> None:
         self._metrics.write(kind, **values)

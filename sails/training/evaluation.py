@@ -22,17 +22,18 @@ from typing import Any
 from sails import retention, sessions
 from sails.data import Conversation
 from sails.errors import SailsError, classify
-from sails.models import catalog as base_models
-from sails.models.workspace import Workspace, inspect_model
+from sails.models import cache, catalog
+from sails.models.folder import inspect_model
+from sails.models.workspace import Workspace
 from sails.retention import gate, lessons
 from sails.retention.general import PROMPTS
 from sails.retention.lessons import Sample
 from sails.retention.schema import Cell, Changed, Decision, Drift, Measured, Retention
 from sails.sessions import Record, Session
 from sails.sessions.reporter import Reporter
-from sails.training import scoring as measuring
-from sails.training import trainer as training
+from sails.training import model, scoring
 from sails.training.mixture import Lesson
+from sails.training.model import Precision, load_model, sample_answers
 
 SHOWN = 3  # answers that got worse, and as many that got better
 MUCH = 0.2  # change of the share of an answer's tokens predicted right
@@ -41,7 +42,7 @@ LONGEST = 500  # characters of a question that is still asked
 UNKNOWN = "What the model knew before could not be read, so nobody can tell what it lost."
 STARTED_OVER = "It starts over, so it was not compared with what the model before was taught."
 
-log = logging.getLogger("sails.jobs.train")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Student:
     model: Any
     tokenizer: Any
     longest: int  # tokens of one conversation
-    precision: training.Precision
+    precision: Precision
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class Examination:
 
     def _score(self, rows: Sample) -> tuple[Cell, ...]:
         student = self.student
-        return measuring.score(student.model, student.tokenizer, rows, student.longest, student.precision)
+        return scoring.score(student.model, student.tokenizer, rows, student.longest, student.precision)
 
     def _tell(self, when: str, cells: Sequence[Cell]) -> None:
         own = {cell.part: cell.scores for cell in cells if cell.lesson == self.session.id}
@@ -168,7 +169,7 @@ class Examination:
     def _base_folder(self) -> Path | None:
         plan = self.reporter.status.plan
         with contextlib.suppress(SailsError):
-            return base_models.local_path(base_models.find(plan.base)) if plan and plan.base else None
+            return cache.local_path(catalog.find(plan.base)) if plan and plan.base else None
         return None
 
     def _compare_with_base(self) -> tuple[Measured | None, Drift | None]:
@@ -177,12 +178,12 @@ class Examination:
         if folder is None:
             self.reporter.note("Its base model is not here, so its general knowledge is not measured.")
             return None, None
-        base = training.load_model(folder, str(student.model.device))
-        general = measuring.general_drift(student.model, base, folder, student.tokenizer, student.precision)
+        base = model.load_model(folder, str(student.model.device))
+        general = scoring.general_drift(student.model, base, folder, student.tokenizer, student.precision)
         if self.reporter.status.parent is None:
             return None, general  # what it started from is the base model
         own = {key: rows for key, rows in self.sample.items() if key[0] == self.session.id}
-        cells = measuring.score(base, student.tokenizer, own, student.longest, student.precision)
+        cells = scoring.score(base, student.tokenizer, own, student.longest, student.precision)
         return Measured(cells=cells), general
 
     # --- answers that changed ---------------------------------------------------------------------
@@ -206,7 +207,7 @@ class Examination:
         began = time.monotonic()
         old: dict[str, str] = {}
         with self._unless_it_fails("The model before could not be asked"):
-            model = training.load_model(folder, str(self.student.model.device))
+            model = load_model(folder, str(self.student.model.device))
             old = answer(model, self.student.tokenizer, self.changed)
         changed = tuple(
             Changed(
@@ -253,7 +254,7 @@ class Examination:
 def answer(model: Any, tokenizer: Any, questions: Sequence[str]) -> dict[str, str]:
     """A model's answers by question, all generated as one batch: many cost hardly more than one."""
     once = list(dict.fromkeys(questions))
-    said = training.sample_answers(model, tokenizer, once, ANSWER_TOKENS) if once else []
+    said = sample_answers(model, tokenizer, once, ANSWER_TOKENS) if once else []
     return dict(zip(once, said, strict=True))
 
 

@@ -23,9 +23,10 @@ from torch.nn import functional
 
 from sails.errors import DivergedError
 from sails.sessions import Advice, Trial
+from sails.sessions.plan import format_rate
 from sails.training.dataloader import Example, collate
-from sails.training.plan.behavior import format_rate
-from sails.training.trainer import AnswerLogits, Precision, evaluate
+from sails.training.loss import AnswerLogits, evaluate
+from sails.training.model import Precision
 
 RATES = (5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4)
 GRIDS = (RATES, RATES[1:6], RATES[1:6:2])  # the fewer steps the time allows, the coarser

@@ -10,17 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sails import retention
-from sails.data import Conversation, Register, Split, ledger, read_jsonl, split, write_jsonl
+from sails.data import Conversation, Register, Split, ledger, read_jsonl, split_rows, write_jsonl
 from sails.data import datasets as library
 from sails.errors import BadDataError
 from sails.models.workspace import Workspace
 from sails.retention import lessons
-from sails.retention.lessons import Rows
-from sails.retention.replay import draw, replayed
+from sails.retention.replay import draw, repeatable, replayed
 from sails.sessions import Session, Settings, Status, TrainSpec
 from sails.sessions.reporter import Reporter
-from sails.training.plan import presets as planning
-from sails.training.plan.presets import Pace
+from sails.training.plan.presets import Pace, choose_pace
 
 LESSON, ROUNDS = "lesson", "rounds"  # fields of a row in replay.jsonl: who taught it, which epochs repeat it
 
@@ -88,37 +86,13 @@ def begin_again(session: Session) -> None:
 
 def peek(workspace: Workspace, dataset: str) -> Split:
     """The rows of a dataset as a session would split them now; nothing is written."""
-    parts = split(library.rows_of(workspace, dataset), Register.load(workspace.register))
+    parts = split_rows(library.rows_of(workspace, dataset), Register.load(workspace.register))
     if not parts.train:
         raise BadDataError(
             "Every row of this dataset is held out for judging, so none is left to teach.",
             "Add more rows to the file.",
         )
     return parts
-
-
-def repeatable(
-    earlier: Mapping[str, Rows], train: Sequence[Conversation]
-) -> dict[str, tuple[Conversation, ...]]:
-    """The taught rows of each earlier lesson that may be repeated: each once, in the latest that has it.
-
-    Those that the new lesson teaches anyway are left out, and so are those that it answers otherwise.
-    """
-    asked = {row.input_fingerprint for row in train}
-    found: dict[str, tuple[Conversation, ...]] = {}
-    for identity, rows in reversed(list(earlier.items())):
-        kept = []
-        for row in rows.taught:
-            if row.input_fingerprint not in asked:
-                asked.add(row.input_fingerprint)
-                kept.append(row)
-        found[identity] = tuple(kept)
-    return {identity: found[identity] for identity in earlier}
-
-
-def choose_pace(settings: Settings, new: int, old: int) -> Pace:
-    """Rounds and batches: by the new rows, and by all of them where the old ones are taught again."""
-    return planning.choose_pace(settings, new + old if settings.teach_again else new)
 
 
 def choose_repeated(

@@ -17,7 +17,6 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,246 +24,21 @@ from typing import Any, Protocol
 import psutil
 import torch
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from sails.errors import DivergedError, ModelLoadError
-from sails.sessions import CHECKPOINT_COMPLETE, Scores, Session
-from sails.system import locks
-from sails.training.dataloader import IGNORED, Example, collate
+from sails.errors import DivergedError
+from sails.sessions import CHECKPOINT_COMPLETE, Session
+from sails.system import files
+from sails.training.dataloader import Example, collate
 from sails.training.divergence import Guard
+from sails.training.loss import START_AGAIN, AnswerLogits, evaluate
+from sails.training.model import Precision, sample_answers
 
 CHECKPOINT_SECONDS = 300
 EVALUATIONS = 5  # about how often a session looks at its held-out rows and samples answers
 SAMPLING_SHARE = 0.1  # of the time of the steps
 PATIENCE = 3  # evaluations without a better held-out loss, before an early stop
-START_AGAIN = "Choose a lower learning rate, or start over from base; the model that you had is untouched."
 MIN_HELD_OUT = 20  # fewer rows are too few to judge
-SCORING_TOKENS = 1024  # in a batch that is scored; 2048 are 4 % faster, with logits of twice the memory
-
-# --- the machine and the model --------------------------------------------------------------------
-
-
-def choose_device(wanted: str) -> str:
-    """`cpu`, `cuda` or `mps`: what was asked for, or the fastest that is here."""
-    if wanted != "auto":
-        return wanted
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def has_native_bf16(device: str) -> bool:
-    """Whether the processor or GPU multiplies bf16 itself; emulated bf16 is slower than fp32."""
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-    return False
-
-
-def load_model(folder: Path, device: str) -> Any:
-    """The model in `folder`, in fp32. Raises `ModelLoadError`."""
-    try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError) as error:
-        first = (str(error) or type(error).__name__).splitlines()[0][:200]
-        raise ModelLoadError(
-            f"The model in {folder} cannot be loaded: {first}",
-            "Choose another model, or start over from base.",
-        ) from error
-    try:
-        return model.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise ModelLoadError(f"This machine has no usable {device} device.", "Leave out --device.") from error
-
-
-def context_length(model: Any) -> int:
-    """The longest text that the model takes, in tokens."""
-    config = model.config
-    return int(
-        getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 512
-    )
-
-
-def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Save fp32 weights with all that chat and export need; `folder` appears complete or not at all."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    ends = {tokenizer.eos_token_id, end_of_turn(tokenizer)}
-    model.generation_config.eos_token_id = sorted(ends) if len(ends) > 1 else ends.pop()
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
-    locks.fsync_tree(partial)
-    shutil.rmtree(folder, ignore_errors=True)
-    locks.rename(partial, folder)
-
-
-def end_of_turn(tokenizer: Any) -> int:
-    """The token that ends an answer in this tokenizer's template, else its end-of-text token."""
-    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    tokens = tokenizer.apply_chat_template(turns, tokenize=True)
-    special = [token for token in tokens[-3:] if token in tokenizer.all_special_ids]
-    return special[-1] if special else tokenizer.eos_token_id
-
-
-# --- loss and scores ------------------------------------------------------------------------------
-
-
-class AnswerLogits:
-    """Logits at label positions only, where the model's head allows it; checked against the full logits.
-
-    Some models do more after the last hidden state than multiply by the head (they cap or scale the
-    logits); on those the first batch differs and all logits are computed.
-    """
-
-    def __init__(self, model: Any) -> None:
-        self._body = model.base_model if model.base_model is not model else None
-        self._head = model.get_output_embeddings()
-        self._checked = False
-
-    def __call__(self, model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(logits, targets) of shape (labels, vocabulary) and (labels,), in the order of the batch."""
-        if not self._checked:
-            self._check(model, batch)
-        inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
-        targets = batch["labels"][:, 1:]
-        chosen = targets != IGNORED
-        if self._body is None or self._head is None:
-            logits = model(**inputs, use_cache=False).logits[:, :-1][chosen]
-        else:
-            hidden = self._body(**inputs, use_cache=False).last_hidden_state
-            logits = self._head(hidden[:, :-1][chosen])
-        return logits.float(), targets[chosen]
-
-    @torch.no_grad()
-    def _check(self, model: Any, batch: dict[str, torch.Tensor]) -> None:
-        self._checked = True
-        if self._body is None or self._head is None:
-            return
-        was_training = model.training
-        model.eval()
-        row = {key: value[:1] for key, value in batch.items()}
-        short, _ = self(model, row)
-        self._body, body = None, self._body
-        full, _ = self(model, row)
-        if torch.allclose(short, full, rtol=1e-3, atol=1e-3):
-            self._body = body
-        model.train(was_training)
-
-
-@dataclass(frozen=True)
-class RowScores:
-    """What a model scores on the answer of one example."""
-
-    tokens: int  # of the answer
-    right: int  # of these, predicted right when all tokens before are given
-    loss: float  # nats, summed over the answer's tokens
-
-
-@torch.inference_mode()
-def score_rows(
-    model: Any, examples: Sequence[Example], padding: int, precision: Precision
-) -> list[RowScores]:
-    """The scores of each example, in the order of `examples`.
-
-    Raises `DivergedError` when a loss is not finite.
-    """
-    was_training = model.training
-    model.eval()
-    answer_logits = AnswerLogits(model)
-    scores: dict[int, RowScores] = {}
-    for numbers in _scoring_batches([len(example) for example in examples]):
-        batch = collate([examples[number] for number in numbers], padding)
-        batch = {key: value.to(model.device) for key, value in batch.items()}
-        with precision.autocast():
-            logits, targets = answer_logits(model, batch)
-        counts = (batch["labels"][:, 1:] != IGNORED).sum(1).tolist()
-        losses = functional.cross_entropy(logits, targets, reduction="none").split(counts)
-        rights = (logits.argmax(-1) == targets).split(counts)
-        for number, count, loss, right in zip(numbers, counts, losses, rights, strict=True):
-            scores[number] = RowScores(count, int(right.sum()), loss.double().sum().item())
-    model.train(was_training)
-    if not all(math.isfinite(row.loss) for row in scores.values()):
-        raise DivergedError(
-            "The model's loss is not a finite number: its weights are of no use.", START_AGAIN
-        )
-    return [scores[number] for number in range(len(examples))]
-
-
-def _scoring_batches(lengths: Sequence[int]) -> list[list[int]]:
-    """All example numbers, in batches of similar length that hold about `SCORING_TOKENS` when padded."""
-    batches: list[list[int]] = []
-    for number in sorted(range(len(lengths)), key=lambda n: lengths[n]):
-        if not batches or (len(batches[-1]) + 1) * lengths[number] > SCORING_TOKENS:
-            batches.append([])
-        batches[-1].append(number)
-    return batches
-
-
-def evaluate(model: Any, examples: Sequence[Example], padding: int, precision: Precision) -> Scores | None:
-    """Mean loss (nats an answer token) and share of answer tokens predicted right; None without examples.
-
-    Raises `DivergedError` when the loss is not finite.
-    """
-    if not examples:
-        return None
-    rows = score_rows(model, examples, padding, precision)
-    count = sum(row.tokens for row in rows)
-    return Scores(
-        loss=math.fsum(row.loss for row in rows) / count,
-        accuracy=sum(row.right for row in rows) / count,
-        rows=len(rows),
-    )
-
-
-@torch.no_grad()
-def sample_answers(model: Any, tokenizer: Any, prompts: Sequence[str], max_new_tokens: int = 32) -> list[str]:
-    """Greedy answers to single questions, generated as one batch."""
-    was_training = model.training
-    model.eval()
-    texts = [
-        tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
-        )
-        for prompt in prompts
-    ]
-    batch = tokenizer(
-        texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
-    ).to(model.device)
-    output = model.generate(
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        eos_token_id=sorted({tokenizer.eos_token_id, end_of_turn(tokenizer)}),
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    model.train(was_training)
-    answers = output[:, batch["input_ids"].shape[1] :]
-    return [text.strip() for text in tokenizer.batch_decode(answers, skip_special_tokens=True)]
-
-
-@dataclass(frozen=True)
-class Precision:
-    """bf16 where it is native, else fp32; the weights themselves are fp32 in both."""
-
-    device: str
-    bf16: bool
-
-    @classmethod
-    def of(cls, device: str) -> Precision:
-        return cls(device, has_native_bf16(device))
-
-    @property
-    def name(self) -> str:
-        return "bf16" if self.bf16 else "fp32"
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device, torch.bfloat16) if self.bf16 else nullcontext()
-
-
-# --- one run --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -480,9 +254,9 @@ class _Story(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         """Mark the checkpoint complete, then remove older ones: a crash in between leaves one to use."""
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        locks.fsync_tree(folder)
+        files.fsync_tree(folder)
         (folder / CHECKPOINT_COMPLETE).touch()
-        locks.fsync_folder(folder)
+        files.fsync_folder(folder)
         for other in folder.parent.glob("checkpoint-*"):
             if other != folder:
                 shutil.rmtree(other)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 import streamlit as st
+from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 
 from sails.errors import SailsError
 from sails.jobs import launcher as local
@@ -37,7 +38,7 @@ STYLE = """<style>
 }
 </style>"""
 
-log = logging.getLogger("sails.ui")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -171,3 +172,11 @@ def show_error(message: str, remedy: str = "") -> str:
     sentence = f"{message} {remedy}".strip()
     st.error(plain(sentence), icon=":material/error:")
     return sentence
+
+
+# --- log and notes --------------------------------------------------------------------------------
+
+
+def lazy_expander(label: str, icon: str, key: str) -> ExpanderContainer:
+    """A part that is sent only while it is open: a refresh stays small."""
+    return st.expander(label, icon=icon, key=key, on_change="rerun")

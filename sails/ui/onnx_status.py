@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from sails.jobs import export as exporting
+from sails.jobs import export
 from sails.jobs.export import Freshness
 from sails.models import variants
+from sails.models.folder import Situation
 from sails.models.variants import TITLES, VARIANTS, Variant, VariantState
-from sails.models.workspace import Situation, Workspace
+from sails.models.workspace import Workspace
 from sails.system import access
 from sails.ui.frame import go, told
 
@@ -52,7 +53,7 @@ def each(workspace: Workspace, situation: Situation) -> list[str]:
     """A line for each variant that is there: whether it is fresh, whether it is certified."""
     return [
         f"**{TITLES[variant].capitalize()}:** "
-        f"{SIGNS[exporting.freshness_of(state, situation.trained)]}. {CERTIFIED[state.certified]}."
+        f"{SIGNS[export.freshness_of(state, situation.trained)]}. {CERTIFIED[state.certified]}."
         for variant, state in look(workspace, situation).items()
         if state.present
     ]
@@ -65,7 +66,7 @@ def make_again(workspace: Workspace, key: str) -> None:
     """
     situation = workspace.situation()
     found = look(workspace, situation)
-    wanted = exporting.to_refresh(situation.trained, found)
+    wanted = export.to_refresh(situation.trained, found)
     if wanted:
         sentence = f"⚠️ {name(wanted)} is not made from the current model.".replace("the", "The", 1)
         label = f"Make {name(wanted)} again"
@@ -82,7 +83,7 @@ def button(
     workspace: Workspace, wanted: tuple[Variant, ...], label: str, key: str, *, primary: bool = False
 ) -> None:
     """One click that makes these variants, verified, and shows how far it is."""
-    running = exporting.at_work(workspace, workspace.onnx_model)
+    running = export.at_work(workspace, workspace.onnx_model)
     if running:
         if st.button("See how far it is", key=key, icon=":material/visibility:"):
             go("ONNX export")
@@ -99,9 +100,9 @@ def button(
 
 def start(workspace: Workspace, wanted: tuple[Variant, ...] = VARIANTS) -> None:
     """Start making these variants, verified, and go where that can be watched, also if it goes on already."""
-    if exporting.at_work(workspace, workspace.onnx_model):
+    if export.at_work(workspace, workspace.onnx_model):
         go("ONNX export")
     with told() as failed:
-        job = exporting.export_current(workspace, variants=wanted)
+        job = export.export_current(workspace, variants=wanted)
     if not failed:
         go("ONNX export", job=job.id)

@@ -11,7 +11,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sails.sessions import Phase, Record, Status
-from sails.training.plan.behavior import describe_learning_rate
+from sails.sessions.plan import describe_learning_rate
 
 # --- text that is only text -----------------------------------------------------------------------
 

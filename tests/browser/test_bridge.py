@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from sails import sessions
-from sails.jobs import watch as watching
-from sails.models.workspace import PROVENANCE
+from sails.jobs import watch
+from sails.models.folder import PROVENANCE
 from sails.system import locks
 from tests.browser.conftest import Dashboard
 from tests.support.situations import ROWS, make_session, make_situation, published
@@ -121,7 +121,7 @@ def test_the_watch_is_switched_on_lives_through_a_reload_and_is_switched_off(pag
     page.get_by_role("button", name="Switch it on", exact=True).click()
     watches = page.get_by_text("It watches your approved corrections. 0 of 10 examples have come together.")
     expect(watches).to_be_visible()
-    assert watching.is_alive(workspace)
+    assert watch.is_alive(workspace)
     page.reload()
     expect(watches).to_be_visible()
     page.get_by_role("button", name="Switch it off").click()

@@ -77,7 +77,7 @@ def test_a_thumb_down_with_a_correction_becomes_the_answer_of_the_next_model(pag
         expect(button).to_be_enabled()
         button.click()
         expect(page.get_by_role("heading", name="Did it work?")).to_be_visible(timeout=PATIENT)
-        (record,) = sessions.history(workspace)
+        (record,) = sessions.read_history(workspace)
         assert record.status.verdict == "published"
 
         go(page, "Chat")

@@ -53,14 +53,14 @@ def test_from_nothing_to_an_answer_while_the_dashboard_is_restarted(page, tmp_pa
         start(page)
         expect(page.get_by_text("Learn: now")).to_be_visible(timeout=PATIENT)
         query = page.url.partition("?")[2]
-    (record,) = sessions.history(workspace)
+    (record,) = sessions.read_history(workspace)
     assert record.status.state == "running"  # the dashboard is gone, and the training goes on
 
     with start_dashboard(tmp_path) as dashboard:
         page.goto(f"{dashboard.address}/Train?{query}")
         expect(page.get_by_role("heading", name="Did it work?")).to_be_visible(timeout=2 * PATIENT)
         expect(page).to_have_title(re.compile("✅ Done"))
-        status = sessions.history(workspace)[0].status
+        status = sessions.read_history(workspace)[0].status
         assert (status.verdict, status.plan.learning_rate_chosen_by) == ("published", "person")
         assert status.results.certificates["fp32"]["passed"]
 
@@ -82,7 +82,7 @@ def test_the_real_base_model_is_taught_exported_and_answers(page, tmp_path: Path
         settings(page, **{"At most so many steps": "8"})
         start(page)
         expect(page.get_by_role("heading", name="Did it work?")).to_be_visible(timeout=HOUR)
-        status = sessions.history(workspace)[0].status
+        status = sessions.read_history(workspace)[0].status
         assert (status.verdict, status.total_steps) == ("published", 8)
         assert status.plan.model == base_models.DEFAULT
         assert status.results.taught_after.loss < status.results.taught_before.loss

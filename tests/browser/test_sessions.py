@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from sails import sessions
-from sails.models import publish as publishing
+from sails.models import versions
 from sails.models.workspace import Workspace
 from sails.sessions import Session
 from tests.browser.conftest import Dashboard
@@ -122,7 +122,7 @@ def test_a_session_is_found_and_opened_with_the_keyboard_alone(page, dashboard):
 @pytest.mark.usefixtures("trained")
 def test_rolling_back_is_asked_done_and_undone(page, dashboard):
     workspace = Workspace.open(dashboard.workspace)
-    now, before = workspace.situation().trained.fingerprint, publishing.versions(workspace)[0].fingerprint
+    now, before = workspace.situation().trained.fingerprint, versions.versions(workspace)[0].fingerprint
     visit(page, dashboard)
     page.get_by_role("tab", name="Versions").click()
     page.get_by_role("button", name="Roll back to it").click()
@@ -155,7 +155,7 @@ def test_deleting_is_asked_twice_and_not_possible_for_the_current_model(page, da
         visit(page, dashboard, f"?session={needed.id}")
         expect(page.get_by_role("button", name="Delete")).to_be_disabled()
     workspace = Workspace.open(dashboard.workspace)
-    broken = next(r for r in sessions.history(workspace) if r.spec.name == "broken").session
+    broken = next(r for r in sessions.read_history(workspace) if r.spec.name == "broken").session
     visit(page, dashboard, f"?session={broken.id}")
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Go on").click()

@@ -14,12 +14,12 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 from sails import sessions
-from sails.jobs import lr_finder as advising
+from sails.jobs import lr_finder
 from sails.models.workspace import Workspace
 from sails.sessions import Session
+from sails.sessions.plan import format_rate
 from sails.system import locks
-from sails.training.plan.behavior import format_rate
-from sails.training.plan.forecast import Choices
+from sails.training.plan.request import Choices
 from tests.browser.conftest import Dashboard
 from tests.browser.test_bridge import ACROSS, THEMES
 from tests.support.helpers import add_dataset, write_lesson
@@ -41,7 +41,7 @@ def workspace(dashboard: Dashboard, tmp_path: Path):
     workspace = Workspace.open(dashboard.workspace)
     add_dataset(workspace, write_lesson(tmp_path / "mountains.json"))
     yield workspace
-    for record in sessions.history(workspace):
+    for record in sessions.read_history(workspace):
         if record.status.state in ("queued", "running"):
             sessions.stop(workspace, record.session)
             wait_for_end(record.session)
@@ -80,7 +80,7 @@ def start(page: Page) -> None:
 
 
 def the_session(workspace: Workspace) -> Session:
-    return sessions.history(workspace)[-1].session
+    return sessions.read_history(workspace)[-1].session
 
 
 def test_a_training_is_started_watched_stopped_and_resumed(page, dashboard, workspace, tiny):
@@ -94,7 +94,7 @@ def test_a_training_is_started_watched_stopped_and_resumed(page, dashboard, work
     start(page)
 
     expect(page).to_have_title(re.compile(r"▶"), timeout=PATIENT)
-    assert len(sessions.history(workspace)) == 1
+    assert len(sessions.read_history(workspace)) == 1
     expect(page.get_by_text("How wrong it still is (loss)")).to_be_visible(timeout=PATIENT)
     expect(page).to_have_title(re.compile(r"▶ \d+.% · Train"))
     expect(page.get_by_text("Learn: now")).to_be_visible()
@@ -251,11 +251,11 @@ def test_the_best_learning_speed_is_measured_in_the_form_and_used(page, dashboar
     check_all_opened(page)
     page.get_by_role("button", name=re.compile(r"^check Use \de-\d|^Use \de-\d")).click()
     expect(page.get_by_text("at the learning rate that was measured")).to_be_visible()
-    advice = advising.advice_for(taught, Choices(("rivers",)))
+    advice = lr_finder.advice_for(taught, Choices(("rivers",)))
     assert advice is not None
     rate = page.get_by_role("textbox", name="Learning speed (learning rate)")
     expect(rate).to_have_value(format_rate(advice.learning_rate or 0))
-    assert [record.spec.name for record in sessions.history(taught)] == ["mountains"]
+    assert [record.spec.name for record in sessions.read_history(taught)] == ["mountains"]
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -302,4 +302,4 @@ def test_a_number_that_cannot_be_never_leaves_the_field(page, dashboard, workspa
         expect(page.get_by_role("button", name="Start the training")).to_be_disabled()
     fill(rate, "")
     expect(page.get_by_role("button", name="Start the training")).to_be_enabled()
-    assert sessions.history(workspace) == []
+    assert sessions.read_history(workspace) == []

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from sails.models import publish as publishing
-from sails.models import workspace as reading
-from sails.models.publish import Provenance, recover, replace_folder, retire, roll_back, stage_path, versions
-from sails.models.workspace import Workspace, inspect_model, journal_of
+from sails.models import journal, publish, workspace
+from sails.models.folder import inspect_model
+from sails.models.journal import journal_of, recover, replace_folder, stage_path
+from sails.models.publish import retire, roll_back
+from sails.models.versions import Provenance, versions
+from sails.models.workspace import Workspace
 from sails.system import locks
 from tests.support.folders import fingerprint_of, make_model, make_onnx
 from tests.support.killing import deaths, die_at, folder_in_memory, for_every_line
@@ -22,7 +24,7 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL"),
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
 ]
-OUR_LINES = (publishing, locks)
+OUR_LINES = (publish, locks)
 ALL_LINES = (*OUR_LINES, shutil)  # also in the middle of copying and deleting
 OLD, NEW, NEXT = 1, 2, 3
 
@@ -46,7 +48,7 @@ class Stage:
         if not self.candidate.exists():
             self.put(seed, self.candidate)
         provenance = Provenance(session=session, created=datetime.now(UTC))
-        return publishing.publish(self.workspace, self.candidate, provenance)
+        return publish.publish(self.workspace, self.candidate, provenance)
 
     def remember(self) -> Callable[[], None]:
         """What brings the present state back, any number of times."""
@@ -190,7 +192,7 @@ def test_publishing_across_filesystems_killed_anywhere_loses_nothing(stage, tmp_
         if far.candidate.exists():
             far.publish(NEW, "new")
         assert (far.current(), far.kept()) == (new, [old]), death
-        publishing.clear_leftovers(far.workspace.trained_model)
+        journal.clear_leftovers(far.workspace.trained_model)
         far.assert_at_rest()
 
 
@@ -242,7 +244,7 @@ def test_replacing_an_onnx_model_killed_anywhere_leaves_the_old_one_or_the_new_o
         assert workspace.situation().onnx.fingerprint in ("old", "new"), death
         export()
         assert workspace.situation().onnx.fingerprint == "new", death
-        publishing.clear_leftovers(workspace.onnx_model)
+        journal.clear_leftovers(workspace.onnx_model)
         stage.assert_at_rest()
     assert seen == {"old", "new"}
 
@@ -282,7 +284,7 @@ def every_interleaving(prepare, happens, read):
                 reached.append(count)
                 happens()
 
-        states.append(for_every_line(read, (reading,), meanwhile))
+        states.append(for_every_line(read, (workspace,), meanwhile))
         if not reached:
             return states
 

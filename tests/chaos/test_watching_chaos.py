@@ -65,7 +65,7 @@ class Stage:
     def taught(self):
         """How often each question is in a dataset whose session went well."""
         found = Counter()
-        for record in sessions.history(self.workspace):
+        for record in sessions.read_history(self.workspace):
             if record.status.verdict:
                 found.update(questions(self.workspace, record.spec.dataset))
         return found
@@ -132,7 +132,7 @@ def test_killed_anywhere_while_a_session_ends_and_the_next_begins_no_row_is_taug
             assert len(state(stage.workspace).failures) == 1, death
         stage.finish()
         assert stage.taught() == things(1, 2, 3, 4, 5, 6), death
-        assert len(sessions.history(stage.workspace)) == 2, death
+        assert len(sessions.read_history(stage.workspace)) == 2, death
 
 
 def test_killed_anywhere_an_interrupted_session_is_resumed_and_its_rows_are_in_no_other(folder):
@@ -151,7 +151,7 @@ def test_killed_anywhere_an_interrupted_session_is_resumed_and_its_rows_are_in_n
         assert len(state(stage.workspace).failures) <= 1, death
         stage.finish()
         assert stage.taught() == things(1, 2, 3), death
-        assert len(sessions.history(stage.workspace)) == 1, death
+        assert len(sessions.read_history(stage.workspace)) == 1, death
 
 
 def test_killed_anywhere_corrections_are_taught_once(folder):
@@ -169,4 +169,4 @@ def test_killed_anywhere_corrections_are_taught_once(folder):
     for death in deaths(stage.restore, stage.go, (*LINES, log, taught), stage.disk):
         stage.finish()
         assert stage.taught() == things(1, 2, 3), death
-        assert len(sessions.history(stage.workspace)) == 1, death
+        assert len(sessions.read_history(stage.workspace)) == 1, death

@@ -7,8 +7,9 @@ import pytest
 
 from sails.chat.models import base_onnx, before, find, in_folder, marks, speakers
 from sails.errors import RequestError
-from sails.models import catalog as base_models
-from sails.models.workspace import PROVENANCE, Workspace
+from sails.models import catalog
+from sails.models.folder import PROVENANCE
+from sails.models.workspace import Workspace
 from tests.support.certified import add_variant, certify
 from tests.support.exported import SESSION, VERSION
 from tests.support.folders import fingerprint_of, make_model, make_onnx
@@ -69,7 +70,7 @@ def test_a_base_folder_that_is_gone_cannot_answer(tmp_path):
 
 
 def test_without_a_word_about_the_base_it_is_the_usual_one(tmp_path):
-    assert speakers(Workspace.open(tmp_path / "empty"))[1].model == base_models.DEFAULT
+    assert speakers(Workspace.open(tmp_path / "empty"))[1].model == catalog.DEFAULT
 
 
 def test_who_is_no_longer_there_is_a_sentence(tmp_path):
@@ -92,10 +93,10 @@ def test_the_onnx_model_of_a_base_lies_in_the_cache_under_a_safe_name_of_its_own
         "C:\\models\\con",
     ]
     folders = [base_onnx(name) for name in names]
-    assert folders[0] == base_models.cache_dir() / "onnx" / BASE
+    assert folders[0] == catalog.cache_dir() / "onnx" / BASE
     assert len(set(folders)) == len(names)
     for folder in folders:
-        assert folder.parent == base_models.cache_dir() / "onnx"
+        assert folder.parent == catalog.cache_dir() / "onnx"
         assert folder.name.isascii()
         assert folder.name.strip(".") == folder.name
         assert len(folder.name) < 80

@@ -12,10 +12,10 @@ import zipfile
 import pytest
 
 from sails import sessions
-from sails.cli import app as cli
-from sails.models import publish as publishing
+from sails.cli import app
+from sails.models import publish
 from sails.models.workspace import Workspace
-from sails.system import locks
+from sails.system import processes
 from tests.support.helpers import add_dataset, steps_of, write_lesson
 from tests.support.situations import failed, make_line, make_session, make_situation
 from tests.support.tiny import make_tiny_model
@@ -37,7 +37,7 @@ def run(place, capsys):
 
     def command(*words):
         capsys.readouterr()
-        code = cli.main([*map(str, words), *_workspace_option(words, place)])
+        code = app.main([*map(str, words), *_workspace_option(words, place)])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -279,7 +279,7 @@ def test_a_session_is_saved_and_deleted_and_a_version_is_named(run, place, tmp_p
     assert run("sessions", "delete", "broken", "--force")[0] == 0
     assert not session.folder.exists()
     make_situation(place.root, 3)
-    kept = publishing.retire(place)
+    kept = publish.retire(place)
     assert run("sessions", "name", kept.name, "before summer")[0] == 0
     assert "before summer" in run("sessions", "versions")[1]
 
@@ -323,11 +323,11 @@ def test_a_held_session_says_why_and_is_discarded_and_published_after_all(run, p
 
 def test_a_demo_workspace_is_made_and_one_of_its_sessions_replayed(run, place):
     assert run("demo")[0] == 0
-    assert len(json.loads(run("sessions", "list", "--json")[1])) == len(sessions.history(place)) >= 4
+    assert len(json.loads(run("sessions", "list", "--json")[1])) == len(sessions.read_history(place)) >= 4
     code, out, _ = run("sessions", "replay", "databases", "--seconds", 2)
     assert code == 0
     job = sessions.find(place, out.strip())
-    locks._started[-1].wait(timeout=60)
+    processes._started[-1].wait(timeout=60)
     assert job.status().state == "succeeded"
     recorded = sessions.find(place, "databases")
     assert job.metrics.read_text(encoding="utf-8") == recorded.metrics.read_text(encoding="utf-8")
@@ -358,7 +358,7 @@ def test_detached_training_goes_on_by_itself_and_a_second_start_waits_its_turn(r
     first = run("train", "--data-file", lesson, *common)[1].split()[-1]
     second = run("train", "--data-file", lesson, *common, "--name", "second")[1].split()[-1]
     _wait(lambda: _states(place) == {first: "succeeded", second: "succeeded"})
-    records = {r.spec.id: r for r in sessions.history(place)}
+    records = {r.spec.id: r for r in sessions.read_history(place)}
     assert records[first].status.ended <= records[second].status.started
     assert records[second].status.parent == records[first].status.fingerprint
 
@@ -368,13 +368,13 @@ def test_ctrl_c_stops_gracefully_and_the_session_can_be_resumed(run, place, base
     command = [sys.executable, "-m", "sails", "train", "--data-file", str(lesson), "--model-name", str(base)]
     command += ["--epochs", "400", "--workspace", str(place.root)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ})
-    _wait(lambda: any(len(steps_of(r.session)) > 3 for r in sessions.history(place)))
+    _wait(lambda: any(len(steps_of(r.session)) > 3 for r in sessions.read_history(place)))
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert b"sails sessions resume" in err
     assert b"Traceback" not in err
-    (record,) = sessions.history(place)
+    (record,) = sessions.read_history(place)
     assert record.status.state == "stopped"
     assert run("sessions", "resume", "last", "--detach")[0] == 0
     _wait(lambda: len(steps_of(record.session)) > record.status.step + 3)
@@ -383,7 +383,7 @@ def test_ctrl_c_stops_gracefully_and_the_session_can_be_resumed(run, place, base
 
 
 def _states(place):
-    return {r.spec.id: r.status.state for r in sessions.history(place)}
+    return {r.spec.id: r.status.state for r in sessions.read_history(place)}
 
 
 def _wait(condition, seconds=150):

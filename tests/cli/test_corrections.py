@@ -115,7 +115,7 @@ def test_with_nothing_approved_nothing_is_taught(place, run):
     code, _, err = run("teach")
     assert code == 1
     assert "No approved correction" in err
-    assert sessions.history(place) == []
+    assert sessions.read_history(place) == []
 
 
 def test_one_approved_correction_is_learned_with_the_usual_settings_but_a_high_rate(place, run):
@@ -125,7 +125,7 @@ def test_one_approved_correction_is_learned_with_the_usual_settings_but_a_high_r
     code, out, err = run("teach", "--learning-rate", "5e-3", "--no-export")
     assert code == 0, err
     assert "1 correction to teach, as the dataset corrections" in out
-    (record,) = sessions.history(place)
+    (record,) = sessions.read_history(place)
     assert record.status.verdict == "published"
     assert record.status.results.taught_after.accuracy == 1.0
     assert record.status.results.rows_held_out == 0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sails.data import Conversation, Ledger, Register, Turn, ledger, split
+from sails.data import Conversation, Ledger, Register, Turn, ledger, split_rows
 from sails.data.split import ENOUGH_TO_JUDGE
 
 
@@ -30,36 +30,36 @@ def register(tmp_path) -> Register:
     [(0, 0), (19, 0), (20, 5), (59, 5), (60, 6), (100, 10), (1999, 199), (2000, 200), (5000, 200)],
 )
 def test_a_tenth_is_held_out_at_least_five_at_most_two_hundred_and_none_below_twenty(register, count, held):
-    parts = split(rows(count), register)
+    parts = split_rows(rows(count), register)
     assert (len(parts.held_out), len(parts.train)) == (held, count - held)
 
 
 def test_the_rows_with_the_lowest_fingerprints_are_held_out_whatever_their_order(register):
     some = rows(50)
-    parts = split(some, register)
+    parts = split_rows(some, register)
     assert max(inputs(parts.held_out)) < min(inputs(parts.train))
-    assert inputs(split(some[::-1], register).held_out) == inputs(parts.held_out)
+    assert inputs(split_rows(some[::-1], register).held_out) == inputs(parts.held_out)
     assert [some.index(kept) for kept in parts.train] == sorted(some.index(kept) for kept in parts.train)
 
 
 def test_splitting_writes_nothing(register):
-    split(rows(50), register)
+    split_rows(rows(50), register)
     assert not register.path.exists()
     assert not register.held
 
 
 def test_rows_that_ask_the_same_stay_together(register):
     some = [row(f"Question {number // 2}?", f"Answer {number}.") for number in range(80)]
-    parts = split(some, register)
+    parts = split_rows(some, register)
     assert len(parts.held_out) == 10
     assert not inputs(parts.train) & inputs(parts.held_out)
 
 
 def test_a_held_out_row_never_leaks_into_a_later_session_under_another_spelling(register):
-    first = split(rows(50), register)
+    first = split_rows(rows(50), register)
     register.record(held=inputs(first.held_out), taught=inputs(first.train), session="s1")
     later = [row(kept.input.upper() + "  ", "Another answer!") for kept in rows(50)] + rows(40, "New")
-    second = split(later, Register.load(register.path))
+    second = split_rows(later, Register.load(register.path))
     assert not inputs(second.train) & inputs(first.held_out)
     assert not inputs(second.held_out) & inputs(first.train)
     assert len(second.held_out) == len(first.held_out) + 5
@@ -69,19 +69,19 @@ def test_a_held_out_row_never_leaks_into_a_later_session_under_another_spelling(
 def test_taught_rows_are_never_held_out(register):
     some = rows(50)
     register.record(held=[], taught=inputs(some), session="s1")
-    parts = split(some, register)
+    parts = split_rows(some, register)
     assert (len(parts.train), parts.held_out) == (50, ())
 
 
 def test_few_new_rows_among_many_known_ones_are_all_taught(register):
     register.record(held=[], taught=inputs(rows(100)), session="s1")
-    assert split([*rows(100), *rows(19, "New")], register).held_out == ()
+    assert split_rows([*rows(100), *rows(19, "New")], register).held_out == ()
 
 
 def test_the_notes_say_when_held_out_rows_are_too_few_to_judge(register):
-    assert "too few to judge" in " ".join(split(rows(100), register).notes)
-    assert "No examples are kept back" in " ".join(split(rows(10), register).notes)
-    enough = split(rows(ENOUGH_TO_JUDGE * 10), register)
+    assert "too few to judge" in " ".join(split_rows(rows(100), register).notes)
+    assert "No examples are kept back" in " ".join(split_rows(rows(10), register).notes)
+    enough = split_rows(rows(ENOUGH_TO_JUDGE * 10), register)
     assert len(enough.held_out) == ENOUGH_TO_JUDGE
     assert enough.notes == ()
 

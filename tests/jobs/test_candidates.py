@@ -60,7 +60,7 @@ def test_what_cannot_be_is_refused_in_a_sentence_and_queues_nothing(first, wrong
     with pytest.raises(RequestError) as refused:
         run_again(workspace, record, **wrong)
     assert said in str(refused.value)
-    assert len(sessions.history(workspace)) == 1
+    assert len(sessions.read_history(workspace)) == 1
 
 
 def test_a_dataset_that_is_gone_is_told_in_a_sentence(first):

@@ -7,8 +7,7 @@ import pytest
 from sails import sessions
 from sails.data import write_jsonl
 from sails.errors import BusyError, RequestError, ViewOnlyError
-from sails.jobs import candidates as deciding
-from sails.jobs import train as worker
+from sails.jobs import candidates
 from sails.models.workspace import Workspace
 from sails.sessions import Status
 from sails.system import access
@@ -35,7 +34,7 @@ def held(workspace):
 
 def test_a_discarded_candidate_stays_and_so_does_the_current_model(workspace, held):
     before = workspace.situation().trained.fingerprint
-    deciding.discard(workspace, held)
+    candidates.discard(workspace, held)
     status = held.status()
     assert (status.verdict, status.verdict_reason) == ("discarded", "It forgot databases.")
     assert workspace.situation().trained.fingerprint == before
@@ -43,30 +42,30 @@ def test_a_discarded_candidate_stays_and_so_does_the_current_model(workspace, he
 
 
 def test_a_discarded_candidate_can_still_be_made_current(workspace, held):
-    deciding.discard(workspace, held)
-    worker.publish_held(workspace, held)
+    candidates.discard(workspace, held)
+    candidates.publish_held(workspace, held)
     assert held.status().verdict == "published"
     assert workspace.situation().trained.fingerprint == held.status().fingerprint
 
 
 def test_only_a_held_candidate_is_discarded(workspace, held):
-    deciding.discard(workspace, held)
+    candidates.discard(workspace, held)
     with pytest.raises(RequestError, match="holds no candidate"):
-        deciding.discard(workspace, held)
+        candidates.discard(workspace, held)
     empty = make_session(workspace, "empty", 10, **published(verdict="held"))
     with pytest.raises(RequestError, match="holds no candidate"):
-        deciding.discard(workspace, empty)
+        candidates.discard(workspace, empty)
 
 
 def test_nothing_is_discarded_while_a_session_trains_or_where_one_may_only_look(workspace, held, monkeypatch):
     lock = LifeLock(workspace.training_lock)
     lock.acquire()
     with pytest.raises(BusyError):
-        deciding.discard(workspace, held)
+        candidates.discard(workspace, held)
     lock.release()
     monkeypatch.setenv(access.VIEW_ONLY, "1")
     with pytest.raises(ViewOnlyError):
-        deciding.discard(workspace, held)
+        candidates.discard(workspace, held)
     assert held.status().verdict == "held"
 
 
@@ -75,7 +74,7 @@ def test_nothing_is_discarded_while_a_session_trains_or_where_one_may_only_look(
     [(0.0, 0.5), (0.5, 0.7), (0.7, 0.8), (0.8, 0.85), (0.85, 0.9), (0.88, 0.9), (0.9, None)],
 )
 def test_more_replay_goes_half_way_to_the_highest(share, more):
-    assert deciding.more_replay(share) == more
+    assert candidates.more_replay(share) == more
 
 
 def test_the_lesson_is_taught_again_with_more_of_the_earlier_ones(workspace, tmp_path, monkeypatch):
@@ -87,7 +86,7 @@ def test_the_lesson_is_taught_again_with_more_of_the_earlier_ones(workspace, tmp
         lesson.data.mkdir()
         write_jsonl(lesson.data / "train.jsonl", rows_of(lesson, rows))
     session.write_status(session.status().model_copy(update={"lessons": (earlier.id,)}))
-    again = deciding.train_again(workspace, sessions.record(session)).spec()
+    again = candidates.train_again(workspace, sessions.record(session)).spec()
     assert (again.dataset, again.settings.epochs, again.settings.replay_share) == (dataset, 3, 0.7)
 
 
@@ -95,15 +94,15 @@ def test_where_all_earlier_examples_are_repeated_already_more_is_not_offered(wor
     *_, held = make_line(workspace, ["rivers", "mountains"], lost=0.3, hold_last=True)
     record = sessions.record(held)
     assert record.spec.settings.replay_share == 0.5  # of forty and forty, each round has all
-    assert deciding.share_to_try(workspace, record) is None
+    assert candidates.share_to_try(workspace, record) is None
     with pytest.raises(RequestError, match="cannot repeat more"):
-        deciding.train_again(workspace, record)
+        candidates.train_again(workspace, record)
 
 
 def test_keeping_a_model_says_what_the_current_one_was_taught_since(workspace):
     first, _, third = make_line(workspace, ["rivers", "mountains", "lakes"])
-    assert deciding.taught_since(workspace, sessions.record(first)) == ("mountains", "lakes")
-    assert deciding.taught_since(workspace, sessions.record(third)) == ()
+    assert candidates.taught_since(workspace, sessions.record(first)) == ("mountains", "lakes")
+    assert candidates.taught_since(workspace, sessions.record(third)) == ()
 
 
 def test_who_repeats_the_most_already_is_told_what_else_helps(workspace, held):
@@ -112,4 +111,4 @@ def test_who_repeats_the_most_already_is_told_what_else_helps(workspace, held):
     spec["settings"]["replay_share"] = 0.9
     path.write_text(json.dumps(spec))
     with pytest.raises(RequestError, match="cannot repeat more"):
-        deciding.train_again(workspace, sessions.record(held))
+        candidates.train_again(workspace, sessions.record(held))

@@ -12,12 +12,12 @@ import pytest
 from sails import sessions
 from sails.chat.models import find, speakers
 from sails.errors import BusyError, RequestError, ViewOnlyError, WorkspaceError
-from sails.jobs import export as exporting
-from sails.jobs import launcher as local
+from sails.jobs import export, launcher
 from sails.jobs.export import export_base, export_current, export_for, freshness, jobs, read_job
-from sails.models import publish as publishing
+from sails.models import publish
+from sails.models.folder import inspect_onnx
 from sails.models.variants import look
-from sails.models.workspace import Workspace, inspect_onnx
+from sails.models.workspace import Workspace
 from sails.onnx import convert as converting
 from sails.onnx.convert import Order, convert
 from sails.sessions.reporter import Reporter
@@ -44,7 +44,7 @@ def place(template, tmp_path):
 def started(monkeypatch):
     """Workers are not started by themselves: a test calls them where it can watch."""
     sessions_started = []
-    monkeypatch.setattr(local, "start_worker", sessions_started.append)
+    monkeypatch.setattr(launcher, "start_worker", sessions_started.append)
     return sessions_started
 
 
@@ -148,7 +148,7 @@ def test_who_may_only_look_starts_and_stops_nothing(place, monkeypatch):
         lambda: export_current(place),
         lambda: export_base(place, "gpt2", place.root / "base"),
         lambda: export_for(place, base),
-        lambda: exporting.stop(place, job),
+        lambda: export.stop(place, job),
     ):
         with pytest.raises(ViewOnlyError):
             attempt()
@@ -168,7 +168,7 @@ def test_a_version_gets_an_onnx_model_of_its_own(place):
     version = find(speakers(place), f"version/{VERSION}")
     assert (version.readiness, version.fingerprint) == ("ready", fingerprint_of(folder))
     assert inspect_onnx(place.onnx_model, None).fingerprint == fingerprint_of(place.trained_model)
-    publishing.roll_back(place, VERSION)
+    publish.roll_back(place, VERSION)
     assert not (place.trained_model / "onnx").exists()
 
 
@@ -213,7 +213,7 @@ def _stop_when_exporting(place, job):
     deadline = time.monotonic() + 120
     while job.written_status().phase != "export" and time.monotonic() < deadline:
         time.sleep(0.005)
-    exporting.stop(place, job)
+    export.stop(place, job)
 
 
 def test_a_model_that_changes_meanwhile_fails_the_job_and_keeps_the_old_export(place):
@@ -257,8 +257,8 @@ def test_jobs_are_listed_newest_first_and_what_is_none_is_left_out(place):
     damaged = export_base(place, str(place.trained_model), place.root / "three")
     (damaged.folder / "spec.json").write_text("{")
     assert [job.session for job in jobs(place)] == [second, first]
-    assert exporting.at_work(place, place.root / "one").session == first
-    assert exporting.at_work(place, place.onnx_model) is None
+    assert export.at_work(place, place.root / "one").session == first
+    assert export.at_work(place, place.onnx_model) is None
 
 
 def test_a_session_is_no_export(place):
@@ -311,4 +311,4 @@ def test_what_is_to_be_made_again_is_what_is_not_fresh(tmp_path, trained, full, 
         if fingerprint != "":
             make_onnx(folder, own if fingerprint == "same" else fingerprint)
     found = look(place.onnx_model, own)
-    assert exporting.to_refresh(place.situation().trained, found) == expected
+    assert export.to_refresh(place.situation().trained, found) == expected

@@ -10,17 +10,16 @@ from pathlib import Path
 import pytest
 
 from sails import sessions
-from sails.cli import app as cli
-from sails.data import datasets as library
+from sails.cli import app
+from sails.data import datasets
 from sails.errors import BusyError, RequestError, ViewOnlyError
-from sails.jobs import launcher as local
-from sails.jobs import lr_finder as advising
+from sails.jobs import launcher, lr_finder, submit
 from sails.models.workspace import Workspace
 from sails.sessions import ProbeSpec, Session, Settings, TrainSpec
+from sails.sessions.plan import describe_learning_rate, format_rate
 from sails.system import locks
-from sails.training.plan import forecast as foresight
-from sails.training.plan.behavior import describe_learning_rate, format_rate
-from sails.training.plan.forecast import Choices
+from sails.training.plan import forecast
+from sails.training.plan.request import Choices
 from tests.support.helpers import add_dataset, run_worker, write_lesson
 from tests.support.lessons import measured, taught_workspace
 from tests.support.tiny import make_tiny_model
@@ -46,7 +45,7 @@ def choices(workspace, tmp_path) -> Choices:
 @pytest.fixture(autouse=True)
 def _no_worker(monkeypatch) -> None:
     """What is started only waits: the test runs the worker itself, where it can watch."""
-    monkeypatch.setattr(local, "start_worker", lambda _: None)
+    monkeypatch.setattr(launcher, "start_worker", lambda _: None)
 
 
 # --- who may ask ----------------------------------------------------------------------------------
@@ -56,24 +55,24 @@ def test_a_first_lesson_has_nothing_to_forget_and_gets_no_advice(tmp_path):
     workspace = Workspace.open(tmp_path / "empty")
     lesson = add_dataset(workspace, write_lesson(tmp_path / "mountains.json"))
     with pytest.raises(RequestError, match="There are no earlier lessons yet") as refusal:
-        advising.start(workspace, Choices((lesson,)))
+        lr_finder.start(workspace, Choices((lesson,)))
     assert "automatic" in refusal.value.remedy
-    assert advising.advice_for(workspace, Choices((lesson,))) is None
+    assert lr_finder.advice_for(workspace, Choices((lesson,))) is None
     assert not workspace.jobs.exists()
 
 
 def test_starting_over_gets_no_advice(workspace, choices):
     with pytest.raises(RequestError, match="It starts over from a base model"):
-        advising.start(workspace, dataclasses.replace(choices, start="base"))
+        lr_finder.start(workspace, dataclasses.replace(choices, start="base"))
 
 
 def test_where_the_earlier_examples_are_gone_or_the_same_nothing_can_be_measured(workspace, choices):
     same = Choices(("mountains",))
     with pytest.raises(RequestError, match="teaches all of them again"):
-        advising.start(workspace, same)
+        lr_finder.start(workspace, same)
     (workspace.sessions / "20260105-090000-mountains" / "data" / "train.jsonl").unlink()
     with pytest.raises(RequestError, match="were deleted"):
-        advising.start(workspace, choices)
+        lr_finder.start(workspace, choices)
 
 
 def test_nothing_is_measured_beside_a_training_or_another_measurement(workspace, choices):
@@ -81,18 +80,18 @@ def test_nothing_is_measured_beside_a_training_or_another_measurement(workspace,
     training.acquire()
     try:
         with pytest.raises(BusyError, match="A training runs or waits now"):
-            advising.start(workspace, choices)
+            lr_finder.start(workspace, choices)
     finally:
         training.release()
-    advising.start(workspace, choices)
+    lr_finder.start(workspace, choices)
     with pytest.raises(BusyError, match="being measured already"):
-        advising.start(workspace, choices)
+        lr_finder.start(workspace, choices)
 
 
 def test_nothing_is_measured_where_one_may_only_look(workspace, choices, monkeypatch):
     monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
     with pytest.raises(ViewOnlyError):
-        advising.start(workspace, choices)
+        lr_finder.start(workspace, choices)
     assert not workspace.jobs.exists()
 
 
@@ -102,11 +101,11 @@ def test_nothing_is_measured_where_one_may_only_look(workspace, choices, monkeyp
 def test_a_measurement_tries_rates_with_the_sessions_own_rows_and_changes_nothing(workspace, choices):
     register = workspace.register.read_bytes()
     fingerprint = workspace.situation().trained.fingerprint
-    job = advising.start(workspace, choices)
+    job = lr_finder.start(workspace, choices)
     spec = job.spec()
     assert isinstance(spec, ProbeSpec)
     assert (spec.dataset, spec.seconds, job.status().parent) == ("rivers", 60.0, fingerprint)
-    assert advising.at_work(workspace) == job
+    assert lr_finder.at_work(workspace) == job
     status = run_worker(job)
     assert status.state == "succeeded", status.failure
     advice = status.results.advice
@@ -114,26 +113,26 @@ def test_a_measurement_tries_rates_with_the_sessions_own_rows_and_changes_nothin
     assert len(advice.trials) >= 2
     assert advice.learning_rate in {trial.learning_rate for trial in advice.trials}
     assert advice.seconds < 60
-    assert advising.advice_for(workspace, choices) == advice
-    assert advising.at_work(workspace) is None
+    assert lr_finder.advice_for(workspace, choices) == advice
+    assert lr_finder.at_work(workspace) is None
     assert workspace.register.read_bytes() == register
     assert workspace.situation().trained.fingerprint == fingerprint
     assert not locks.is_held(workspace.training_lock)
-    assert [record.spec.name for record in sessions.history(workspace)] == ["mountains"]
+    assert [record.spec.name for record in sessions.read_history(workspace)] == ["mountains"]
 
 
 def test_a_measurement_that_is_stopped_gives_no_advice(workspace, choices):
-    job = advising.start(workspace, choices)
+    job = lr_finder.start(workspace, choices)
     job.request_stop()
     assert run_worker(job).state == "stopped"
-    assert advising.advice_for(workspace, choices) is None
-    latest = advising.latest(workspace, choices)
+    assert lr_finder.advice_for(workspace, choices) is None
+    latest = lr_finder.latest(workspace, choices)
     assert latest is not None
     assert latest.status.state == "stopped"
 
 
 def test_a_measurement_that_meets_a_training_or_another_model_says_so(workspace, choices):
-    job = advising.start(workspace, choices)
+    job = lr_finder.start(workspace, choices)
     training = locks.LifeLock(workspace.training_lock)
     training.acquire()
     try:
@@ -142,7 +141,7 @@ def test_a_measurement_that_meets_a_training_or_another_model_says_so(workspace,
         training.release()
     assert failure is not None
     assert "A training began before" in failure.message
-    job = advising.start(workspace, choices)
+    job = lr_finder.start(workspace, choices)
     shutil.rmtree(workspace.trained_model)
     make_tiny_model(workspace.trained_model, seed=1)
     failure = run_worker(job).failure
@@ -151,9 +150,11 @@ def test_a_measurement_that_meets_a_training_or_another_model_says_so(workspace,
 
 
 def test_old_rows_are_mixed_in_as_the_session_would_repeat_them(workspace, choices):
-    spec = advising.start(workspace, dataclasses.replace(choices, settings=Settings(replay_share=0.2))).spec()
+    spec = lr_finder.start(
+        workspace, dataclasses.replace(choices, settings=Settings(replay_share=0.2))
+    ).spec()
     assert isinstance(spec, ProbeSpec)
-    rows = advising._rows(workspace, spec)
+    rows = lr_finder._rows(workspace, spec)
     assert rows.each == pytest.approx(0.25, abs=0.05)
     assert rows.repeated == pytest.approx(rows.each * len(rows.train) / len(rows.old))
     assert rows.pace.token_budget == 256
@@ -164,21 +165,21 @@ def test_old_rows_are_mixed_in_as_the_session_would_repeat_them(workspace, choic
 
 def test_an_advice_holds_for_the_same_rows_whatever_they_are_called(workspace, choices):
     measured(workspace, choices)
-    library.rename(workspace, "rivers", "streams")
-    found = advising.advice_for(workspace, Choices(("streams",)))
+    datasets.rename(workspace, "rivers", "streams")
+    found = lr_finder.advice_for(workspace, Choices(("streams",)))
     assert found is not None
     assert found.learning_rate == 5e-5
-    assert advising.advice_for(workspace, Choices(("mountains", "streams"))) is None
+    assert lr_finder.advice_for(workspace, Choices(("mountains", "streams"))) is None
 
 
 def test_an_advice_for_several_datasets_together_is_found_again(workspace, choices, tmp_path):
     lakes = add_dataset(workspace, write_lesson(tmp_path / "lakes.json", topic="lake"))
     both = Choices((*choices.datasets, lakes))
     measured(workspace, both, 2e-5)
-    found = advising.advice_for(workspace, Choices((lakes, *choices.datasets)))
+    found = lr_finder.advice_for(workspace, Choices((lakes, *choices.datasets)))
     assert found is not None
     assert found.learning_rate == 2e-5
-    assert advising.advice_for(workspace, choices) is None
+    assert lr_finder.advice_for(workspace, choices) is None
 
 
 @pytest.mark.parametrize(
@@ -196,46 +197,46 @@ def test_an_advice_for_several_datasets_together_is_found_again(workspace, choic
 def test_an_advice_holds_as_long_as_nothing_changes_that_matters_to_it(workspace, choices, change, holds):
     measured(workspace, choices)
     changed = dataclasses.replace(choices, settings=Settings(**change))
-    assert (advising.advice_for(workspace, changed) is not None) == holds
+    assert (lr_finder.advice_for(workspace, changed) is not None) == holds
 
 
 def test_an_advice_holds_for_one_model_and_the_newest_counts(workspace, choices):
     measured(workspace, choices)
     newest = measured(workspace, choices, None)
-    found = advising.advice_for(workspace, choices)
+    found = lr_finder.advice_for(workspace, choices)
     assert found is not None
     assert found.learning_rate is None
     (newest.folder / "status.json").write_text("damaged")
-    found = advising.advice_for(workspace, choices)
+    found = lr_finder.advice_for(workspace, choices)
     assert found is not None
     assert found.learning_rate == 5e-5
-    assert advising.advice_for(workspace, dataclasses.replace(choices, start="base")) is None
+    assert lr_finder.advice_for(workspace, dataclasses.replace(choices, start="base")) is None
     shutil.rmtree(workspace.trained_model)
     make_tiny_model(workspace.trained_model, seed=1)
-    assert advising.advice_for(workspace, choices) is None
+    assert lr_finder.advice_for(workspace, choices) is None
 
 
 def test_a_training_records_the_advice_whether_or_not_it_is_followed(workspace, choices):
     measured(workspace, choices)
-    advice = advising.advice_for(workspace, choices)
+    advice = lr_finder.advice_for(workspace, choices)
     for rate, chooser in ((None, "automatic"), (5e-5, "advice"), (2e-5, "person")):
         asked = dataclasses.replace(choices, settings=Settings(learning_rate=rate), advice=advice)
-        assert foresight.foresee(workspace, asked).plan.learning_rate_chosen_by == chooser
-        spec = json.loads((foresight.start(workspace, asked).folder / "spec.json").read_text())
+        assert forecast.foresee(workspace, asked).plan.learning_rate_chosen_by == chooser
+        spec = json.loads((submit.start(workspace, asked).folder / "spec.json").read_text())
         assert spec["advice"]["learning_rate"] == 5e-5
 
 
 def test_a_session_at_the_advised_rate_says_that_it_was_measured(workspace, choices):
     measured(workspace, choices)
     settings = Settings(learning_rate=5e-5, max_steps=3, publish="always")
-    advice = advising.advice_for(workspace, choices)
-    session = foresight.start(workspace, dataclasses.replace(choices, settings=settings, advice=advice))
+    advice = lr_finder.advice_for(workspace, choices)
+    session = submit.start(workspace, dataclasses.replace(choices, settings=settings, advice=advice))
     status = run_worker(session)
     assert (status.state, status.verdict) == ("succeeded", "published"), status.failure
     assert status.plan is not None
     assert describe_learning_rate(status.plan) == "5e-5 (advised; the automatic value is 1e-5)"
     assert status.results.rows_replayed == 23
-    assert advising.advice_for(workspace, choices) is None  # it was measured for the model before
+    assert lr_finder.advice_for(workspace, choices) is None  # it was measured for the model before
 
 
 # --- from the command line ------------------------------------------------------------------------
@@ -251,15 +252,15 @@ def run(monkeypatch, capsys):
 
     def command(place: Workspace, *words: str) -> tuple[int, str]:
         capsys.readouterr()
-        code = cli.main([*words, "--workspace", str(place.root)])
+        code = app.main([*words, "--workspace", str(place.root)])
         return code, "".join(capsys.readouterr())
 
-    monkeypatch.setattr(local, "start_worker", work)
+    monkeypatch.setattr(launcher, "start_worker", work)
     return command
 
 
 def newest_spec(workspace: Workspace) -> TrainSpec:
-    spec = sessions.history(workspace)[-1].spec
+    spec = sessions.read_history(workspace)[-1].spec
     assert isinstance(spec, TrainSpec)
     return spec
 
@@ -312,4 +313,4 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(run, workspace, tmp_
     code, told = run(workspace, "train", "--data-file", str(rivers), *words)
     assert code == 2
     assert said in told
-    assert len(sessions.history(workspace)) == 1
+    assert len(sessions.read_history(workspace)) == 1

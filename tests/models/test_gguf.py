@@ -3,8 +3,8 @@ import json
 import pytest
 
 from sails.errors import ModelLoadError
+from sails.models.folder import inspect_model
 from sails.models.gguf import convert
-from sails.models.workspace import inspect_model
 from tests.support.tiny_wheel import make_tiny_gguf
 
 

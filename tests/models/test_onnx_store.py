@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from sails.errors import RequestError, ViewOnlyError
-from sails.models import onnx_store as placing
-from sails.models import publish as publishing
-from sails.models import variants
+from sails.models import journal, onnx_store, publish, variants
 from sails.models.variants import VARIANTS, failed_folder, folder_of, look, look_at_failed
 from sails.models.workspace import Workspace
 from sails.system import access, locks
@@ -45,7 +43,7 @@ def prints(onnx: Path) -> dict[str, str | None]:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_one_variant_is_replaced_and_the_other_stays(onnx, variant):
-    placing.put(built(onnx), onnx, variant)
+    onnx_store.put(built(onnx), onnx, variant)
     assert prints(onnx) == {one: NEW if one == variant else OLD for one in VARIANTS}
     assert sorted(path.name for path in onnx.parent.iterdir() if path.name[0] != ".") == ["onnx_model"]
     assert (onnx / "int8" / "config.json").exists()
@@ -55,14 +53,14 @@ def test_one_variant_is_replaced_and_the_other_stays(onnx, variant):
 def test_the_first_variant_makes_the_folder(tmp_path, variant):
     onnx = tmp_path / "w" / "onnx_model"
     onnx.parent.mkdir()
-    placing.put(built(onnx), onnx, variant)
+    onnx_store.put(built(onnx), onnx, variant)
     assert prints(onnx) == {one: NEW if one == variant else None for one in VARIANTS}
 
 
 def test_full_precision_joins_an_8_bit_model_that_is_there_alone(tmp_path):
     onnx = tmp_path / "onnx_model"
     make_onnx(folder_of(onnx, "int8"), OLD)
-    placing.put(built(onnx), onnx, "fp32")
+    onnx_store.put(built(onnx), onnx, "fp32")
     assert prints(onnx) == {"fp32": NEW, "int8": OLD}
     assert not onnx.with_name("onnx_model-set-aside").exists()
 
@@ -73,25 +71,25 @@ def test_what_is_no_export_of_ours_is_set_aside(tmp_path, variant):
     mine = folder_of(onnx, variant)
     mine.mkdir(parents=True)
     (mine / "thesis.txt").write_text("years of work")
-    placing.put(built(onnx), onnx, variant)
+    onnx_store.put(built(onnx), onnx, variant)
     aside = tmp_path / ("onnx_model-set-aside" if variant == "fp32" else "onnx_model-int8-set-aside")
     assert (aside / "thesis.txt").read_text() == "years of work"
     assert prints(onnx)[variant] == NEW
 
 
 def test_the_old_one_can_be_kept_as_a_whole(onnx, tmp_path):
-    placing.put(built(onnx), onnx, "fp32", keep=tmp_path / "kept")
+    onnx_store.put(built(onnx), onnx, "fp32", keep=tmp_path / "kept")
     assert prints(tmp_path / "kept") == {"fp32": OLD, "int8": OLD}
     assert prints(onnx) == {"fp32": NEW, "int8": None}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_failed_variant_is_kept_apart_until_it_is_wanted(onnx, variant):
-    where = placing.keep_apart(built(onnx), onnx, variant)
+    where = onnx_store.keep_apart(built(onnx), onnx, variant)
     assert where == failed_folder(onnx, variant)
     assert prints(onnx) == {"fp32": OLD, "int8": OLD}
     assert {v: state.fingerprint for v, state in look_at_failed(onnx, NEW).items()} == {variant: NEW}
-    placing.keep_failed(onnx, variant)
+    onnx_store.keep_failed(onnx, variant)
     assert prints(onnx) == {one: NEW if one == variant else OLD for one in VARIANTS}
     assert look_at_failed(onnx, NEW) == {}
     assert not where.parent.exists()
@@ -100,33 +98,33 @@ def test_a_failed_variant_is_kept_apart_until_it_is_wanted(onnx, variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_good_one_ends_what_failed_before_and_only_that(onnx, variant):
     for one in VARIANTS:
-        placing.keep_apart(built(onnx, "bad"), onnx, one)
-    placing.keep_apart(built(onnx, "worse"), onnx, variant)
+        onnx_store.keep_apart(built(onnx, "bad"), onnx, one)
+    onnx_store.keep_apart(built(onnx, "worse"), onnx, variant)
     assert look_at_failed(onnx, NEW)[variant].fingerprint == "worse"
-    placing.put(built(onnx), onnx, variant)
+    onnx_store.put(built(onnx), onnx, variant)
     assert set(look_at_failed(onnx, NEW)) == set(VARIANTS) - {variant}
 
 
 def test_a_failed_one_can_be_deleted(onnx):
-    placing.keep_apart(built(onnx), onnx, "int8")
-    placing.discard_failed(onnx, "int8")
+    onnx_store.keep_apart(built(onnx), onnx, "int8")
+    onnx_store.discard_failed(onnx, "int8")
     assert look_at_failed(onnx, NEW) == {}
     with pytest.raises(RequestError, match="No 8-bit model is kept apart"):
-        placing.discard_failed(onnx, "int8")
+        onnx_store.discard_failed(onnx, "int8")
     with pytest.raises(RequestError, match="No full precision model is kept apart"):
-        placing.keep_failed(onnx, "fp32")
+        onnx_store.keep_failed(onnx, "fp32")
 
 
 def test_who_may_only_look_changes_nothing(onnx, monkeypatch):
     ready = built(onnx)
-    placing.keep_apart(built(onnx), onnx, "int8")
+    onnx_store.keep_apart(built(onnx), onnx, "int8")
     ready = built(onnx)
     monkeypatch.setenv(access.VIEW_ONLY, "1")
     for attempt in (
-        lambda: placing.put(ready, onnx, "int8"),
-        lambda: placing.keep_apart(ready, onnx, "int8"),
-        lambda: placing.keep_failed(onnx, "int8"),
-        lambda: placing.discard_failed(onnx, "int8"),
+        lambda: onnx_store.put(ready, onnx, "int8"),
+        lambda: onnx_store.keep_apart(ready, onnx, "int8"),
+        lambda: onnx_store.keep_failed(onnx, "int8"),
+        lambda: onnx_store.discard_failed(onnx, "int8"),
     ):
         with pytest.raises(ViewOnlyError):
             attempt()
@@ -135,8 +133,8 @@ def test_who_may_only_look_changes_nothing(onnx, monkeypatch):
 
 def test_a_reset_takes_what_failed_along(onnx):
     place = Workspace.open(onnx.parent)
-    placing.keep_apart(built(onnx), onnx, "int8")
-    publishing.retire(place)
+    onnx_store.keep_apart(built(onnx), onnx, "int8")
+    publish.retire(place)
     assert not onnx.exists()
     assert look_at_failed(onnx, NEW) == {}
 
@@ -144,10 +142,10 @@ def test_a_reset_takes_what_failed_along(onnx):
 # --- killed at every line -------------------------------------------------------------------------
 
 CHANGES = {
-    "fp32": lambda onnx: placing.put(stage(onnx), onnx, "fp32"),
-    "int8": lambda onnx: placing.put(stage(onnx), onnx, "int8"),
-    "apart": lambda onnx: placing.keep_apart(stage(onnx), onnx, "int8"),
-    "kept": lambda onnx: placing.keep_failed(onnx, "fp32"),
+    "fp32": lambda onnx: onnx_store.put(stage(onnx), onnx, "fp32"),
+    "int8": lambda onnx: onnx_store.put(stage(onnx), onnx, "int8"),
+    "apart": lambda onnx: onnx_store.keep_apart(stage(onnx), onnx, "int8"),
+    "kept": lambda onnx: onnx_store.keep_failed(onnx, "fp32"),
 }
 
 
@@ -166,12 +164,12 @@ def test_killed_anywhere_each_variant_is_old_or_whole_and_the_next_one_finishes(
             make_onnx(failed_folder(onnx, "fp32" if change == "kept" else "int8"), "failed before")
             built(onnx)
 
-        ours = (placing, publishing, locks, shutil)
+        ours = (onnx_store, publish, locks, shutil)
         fresh = "failed before" if change == "kept" else NEW
         for death in deaths(prepare, lambda: CHANGES[change](onnx), ours, memory):
             for finished in (False, True):
                 if finished:
-                    placing.recover(onnx)
+                    onnx_store.recover(onnx)
                 found = {path: variants.inspect(path, "fp32", NEW) for path in (onnx, onnx / "int8")}
                 states = look(onnx, NEW)
                 assert all(state.present and len(state.files) == 3 for state in states.values()), death
@@ -181,6 +179,6 @@ def test_killed_anywhere_each_variant_is_old_or_whole_and_the_next_one_finishes(
                 assert all(states[v].fingerprint == OLD for v in untouched[change]), death
                 if finished:
                     assert all(state.present for state in found.values()), death
-            publishing.clear_leftovers(onnx)
+            journal.clear_leftovers(onnx)
             if death.survived:
                 assert variants.inspect(target[change], "fp32", NEW).fingerprint == fresh

@@ -12,26 +12,20 @@ from pathlib import Path
 import pytest
 
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, WorkspaceError
-from sails.models.publish import (
+from sails.models.folder import inspect_model
+from sails.models.journal import clear_leftovers, is_foreign, journal_of, recover, replace_folder, stage_path
+from sails.models.publish import prospect, publish, retire, roll_back
+from sails.models.versions import (
     VERSIONS_KEPT,
     Provenance,
-    clear_leftovers,
-    is_foreign,
     name_version,
     pin,
-    prospect,
     provenance_of,
     prune_versions,
-    publish,
-    recover,
-    replace_folder,
-    retire,
-    roll_back,
-    stage_path,
     version_with,
     versions,
 )
-from sails.models.workspace import Workspace, inspect_model, journal_of
+from sails.models.workspace import Workspace
 from tests.support.folders import fingerprint_of, listing, make_model, make_onnx
 
 

@@ -15,15 +15,10 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from sails.errors import WorkspaceError
-from sails.models.workspace import (
-    Workspace,
-    inspect_model,
-    inspect_onnx,
-    journal_of,
-    new_id,
-    read_json,
-    resolve,
-)
+from sails.models.folder import inspect_model, inspect_onnx
+from sails.models.journal import journal_of, resolve
+from sails.models.workspace import Workspace, new_id
+from sails.system.files import read_json
 from sails.training.plan import behavior
 from tests.support.folders import (
     CONFIG,

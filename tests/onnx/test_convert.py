@@ -11,13 +11,14 @@ from onnx import numpy_helper
 import sails.onnx.export
 import sails.onnx.quantize
 from sails import sessions
-from sails.cli import export as models
+from sails.cli.export import follow_export
 from sails.errors import JobError, ModelLoadError, VerificationError
-from sails.jobs import export as exporting
-from sails.jobs import launcher as local
+from sails.jobs import launcher
+from sails.jobs.export import export_base, export_current, keep_failed
 from sails.models.variants import VARIANTS, failed_folder, folder_of, look, look_at_failed
 from sails.onnx import convert as converting
-from sails.onnx.certify.certificate import PAGE, read_certificate
+from sails.onnx.certify.certificate import read_certificate
+from sails.onnx.certify.report import PAGE
 from sails.onnx.convert import Order, convert
 from sails.onnx.runtime.generate import Generator
 from sails.sessions import ExportSpec, Results, Status
@@ -42,13 +43,13 @@ def place(template, tmp_path):
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch):
     """No worker starts by itself, and how much memory a model takes is measured where it is tested."""
-    monkeypatch.setattr(local, "start_worker", lambda _: None)
+    monkeypatch.setattr(launcher, "start_worker", lambda _: None)
     monkeypatch.setattr(converting, "MEASURES_MEMORY", False)
 
 
 @pytest.fixture
 def reporter(place):
-    reporter = Reporter(exporting.export_base(place, str(place.trained_model), place.root / "elsewhere"))
+    reporter = Reporter(export_base(place, str(place.trained_model), place.root / "elsewhere"))
     yield reporter
     reporter.end("failed")
 
@@ -207,7 +208,7 @@ def test_a_failed_one_goes_when_a_good_one_is_made_and_can_be_used_deliberately_
         for _ in range(2):
             with pytest.raises(VerificationError):
                 convert(order(place), reporter)
-    exporting.keep_failed(place, "int8")
+    keep_failed(place, "int8")
     assert look(place.onnx_model, fingerprint(place))["int8"].certified is False
     assert look_at_failed(place.onnx_model, None) == {}
 
@@ -249,14 +250,14 @@ def test_without_a_trained_model_before_it_the_old_onnx_model_is_kept_as_a_whole
 
 
 def test_a_worker_carries_out_what_the_spec_of_a_job_says(place):
-    job = exporting.export_current(place, verify=False, variants=("int8",))
+    job = export_current(place, verify=False, variants=("int8",))
     assert run_worker(job).state == "succeeded"
     assert look(place.onnx_model, fingerprint(place))["int8"].stale is False
 
 
 def test_a_job_with_a_failed_8_bit_model_fails_and_says_where_it_is(place, broken):
     broken("int8")
-    status = run_worker(exporting.export_current(place))
+    status = run_worker(export_current(place))
     assert status.state == "failed"
     assert status.failure.kind == "verification"
     assert "8-bit" in status.failure.message
@@ -265,11 +266,11 @@ def test_a_job_with_a_failed_8_bit_model_fails_and_says_where_it_is(place, broke
 
 def test_the_command_prints_both_certificates_and_exits_1_when_one_failed(place, broken, capsys):
     broken("int8")
-    job = exporting.export_current(place)
+    job = export_current(place)
     run_worker(job)
     capsys.readouterr()
     with pytest.raises(JobError, match="The export failed: The 8-bit ONNX model does not") as failure:
-        models.follow_export(job)
+        follow_export(job)
     assert failure.value.exit_code == 1
     said = capsys.readouterr().out
     assert "✅ The full precision model answers like the original." in said

@@ -9,10 +9,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from sails import sessions
-from sails.data import datasets as library
-from sails.models.workspace import PROVENANCE, Workspace
+from sails.data import datasets
+from sails.models.folder import PROVENANCE
+from sails.models.workspace import Workspace
+from sails.sessions.plan import format_rate
 from sails.system import locks
-from sails.training.plan.behavior import MATRIX, format_rate
+from sails.training.plan.behavior import MATRIX
 from sails.ui import frame
 from sails.ui.frame import Page
 from sails.ui.text import plain
@@ -102,7 +104,7 @@ def test_from_nothing_the_main_button_loads_an_example_and_goes_to_train(root):
 )
 def test_the_main_button_follows_from_what_is_there(root, number, label):
     workspace = make_situation(root, number)
-    library.add_example(workspace, library.EXAMPLES[0])
+    datasets.add_example(workspace, datasets.EXAMPLES[0])
     assert main_button(visit()).label == label
 
 

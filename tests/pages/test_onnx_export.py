@@ -11,12 +11,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from sails import sessions
-from sails.jobs import export as exporting
+from sails.jobs import export
 from sails.models import variants
-from sails.onnx import bundle as bundling
+from sails.onnx import bundle
 from sails.onnx.certify.certificate import Example
 from sails.sessions import Failure
-from sails.system import locks
+from sails.system import locks, memory
 from tests.conftest import REPOSITORY
 from tests.support.certified import add_variant, certify
 from tests.support.helpers import run_worker
@@ -163,7 +163,7 @@ def test_the_proof_is_on_and_the_opset_automatic_unless_somebody_chooses(place, 
     (job,) = started
     spec = job.spec()
     assert (spec.opset, spec.verify, spec.variants) == (None, True, ("fp32", "int8"))
-    assert exporting.at_work(place, place.onnx_model) is not None
+    assert export.at_work(place, place.onnx_model) is not None
 
 
 @pytest.mark.usefixtures("place")
@@ -178,7 +178,7 @@ def test_nothing_to_make_is_a_sentence(started):
 
 def test_who_presses_too_late_sees_the_job_of_who_was_faster(place, started):
     page = visit()
-    exporting.export_current(place)
+    export.export_current(place)
     page = button(page, "Make it again").click().run()
     assert "The ONNX model is being made." in text(page)
     assert len(started) == 1
@@ -188,7 +188,7 @@ def test_who_may_only_look_changes_nothing_and_downloads_what_is_made(place, sta
     certify(place.onnx_model)
     add_variant(place.onnx_model, apart=True)
     certify(place.onnx_model, "int8", apart=True)
-    exporting.export_current(place)
+    export.export_current(place)
     monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
     page = visit()
     assert {b.label: b.disabled for b in page.button} == {
@@ -201,7 +201,7 @@ def test_who_may_only_look_changes_nothing_and_downloads_what_is_made(place, sta
     }
     assert len(started) == 1
     monkeypatch.delenv("SAILS_VIEW_ONLY")
-    bundling.make_download(place, "fp32")
+    bundle.make_download(place, "fp32")
     monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
     assert downloads(visit())[-1].startswith("Download the zip file")
 
@@ -211,7 +211,7 @@ def test_who_may_only_look_changes_nothing_and_downloads_what_is_made(place, sta
 
 @pytest.mark.usefixtures("started")
 def test_a_running_job_is_found_after_a_reload_and_can_be_stopped(place):
-    job = exporting.export_current(place)
+    job = export.export_current(place)
     lock = locks.LifeLock(job.lock)
     lock.acquire()
     try:
@@ -246,7 +246,7 @@ def test_a_running_job_is_found_after_a_reload_and_can_be_stopped(place):
     ],
 )
 def test_how_a_job_ended_is_told_in_words(place, ended, said):
-    job = exporting.export_current(place)
+    job = export.export_current(place)
     job.write_status(job.written_status().model_copy(update=ended))
     page = visit(job=job.id)
     assert said in text(page).replace("\u2060", "")
@@ -256,7 +256,7 @@ def test_how_a_job_ended_is_told_in_words(place, ended, said):
 
 @pytest.mark.usefixtures("started")
 def test_an_unknown_error_shows_the_last_lines_of_the_log_as_they_are(place):
-    job = exporting.export_current(place)
+    job = export.export_current(place)
     failure = Failure(kind="unknown", message="ValueError: odd", log_tail=("line one", HOSTILE))
     job.write_status(job.written_status().model_copy(update={"state": "failed", "failure": failure}))
     assert visit(job=job.id).code[0].value == f"line one\n{HOSTILE}"
@@ -266,7 +266,7 @@ def test_an_unknown_error_shows_the_last_lines_of_the_log_as_they_are(place):
 def test_a_failed_proof_shows_its_reasons_and_the_answers_that_differ(place):
     measured = certify(place.onnx_model, passed=False, reasons=(f"2 of 24 answers differ, {HOSTILE}.",))
     (place.onnx_model / "certificate.json").unlink()
-    job = exporting.export_current(place)
+    job = export.export_current(place)
     status = job.written_status()
     certificates = {"fp32": asdict(measured), "int8": {"passed": "perhaps"}}
     results = status.results.model_copy(update={"certificates": certificates})
@@ -290,7 +290,7 @@ def test_a_job_that_is_none_is_a_sentence_and_the_page_goes_on(named):
 @pytest.mark.usefixtures("started")
 def test_earlier_exports_are_listed_with_their_ends(place):
     for state in ("succeeded", "stopped"):
-        job = exporting.export_current(place)
+        job = export.export_current(place)
         job.write_status(job.written_status().model_copy(update={"state": state}))
     said = text(visit())
     assert said.index("was stopped") < said.index("The ONNX model was made")
@@ -424,17 +424,17 @@ def test_the_zip_file_is_made_of_the_8_bit_model_and_offered_until_the_model_cha
     assert "python chat.py" in text(page)
     page = button(page, "Make the zip file").click().run()
     assert not page.error
-    (made,) = (place.jobs / bundling.DOWNLOADS).glob("*.zip")
+    (made,) = (place.jobs / bundle.DOWNLOADS).glob("*.zip")
     assert "model-int8/chat.py" in zipfile.ZipFile(made).namelist()
     assert downloads(page)[-1].startswith("Download the zip file (")
     page = page.radio(key="onnx_zip_variant").set_value("fp32").run()
     page = button(page, "Make the zip file").click().run()
-    assert len(list((place.jobs / bundling.DOWNLOADS).glob("*.zip"))) == 2
+    assert len(list((place.jobs / bundle.DOWNLOADS).glob("*.zip"))) == 2
     certify(place.onnx_model, "int8", seconds=99)
     page = visit()
     page = button(page, "Make the zip file").click().run()
     assert not made.exists()
-    assert len(list((place.jobs / bundling.DOWNLOADS).glob("*.zip"))) == 2
+    assert len(list((place.jobs / bundle.DOWNLOADS).glob("*.zip"))) == 2
 
 
 def test_one_that_nobody_verified_leaves_only_when_somebody_insists(place):
@@ -443,7 +443,7 @@ def test_one_that_nobody_verified_leaves_only_when_somebody_insists(place):
     page = page.checkbox(key="onnx_insist_fp32").check().run()
     page = button(page, "Make the zip file").click().run()
     assert downloads(page) == [label for label in downloads(page) if label.startswith("Download the zip")]
-    assert len(list((place.jobs / bundling.DOWNLOADS).glob("*.zip"))) == 1
+    assert len(list((place.jobs / bundle.DOWNLOADS).glob("*.zip"))) == 1
 
 
 def test_a_damaged_model_is_not_packed_and_that_is_a_sentence(place):
@@ -456,8 +456,8 @@ def test_a_damaged_model_is_not_packed_and_that_is_a_sentence(place):
 
 def test_a_zip_file_too_large_for_memory_is_copied_instead_of_downloaded(place, monkeypatch):
     certify(place.onnx_model)
-    made = bundling.make_download(place, "fp32")
-    monkeypatch.setattr(locks, "available_memory", lambda: 1000)
+    made = bundle.make_download(place, "fp32")
+    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
     page = visit()
     assert f"Copy the file {made.path} instead." in text(page)
     assert downloads(page) == ["Download the certificate as a page"]

@@ -11,8 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 from sails import retention, sessions
 from sails.data import read, write_jsonl
-from sails.models import publish as publishing
-from sails.models.publish import Provenance, publish
+from sails.models import versions
+from sails.models.publish import publish
+from sails.models.versions import Provenance
 from sails.models.workspace import Workspace
 from sails.sessions import MetricsWriter
 from sails.system import access
@@ -132,7 +133,7 @@ def test_the_search_looks_for_every_word_wherever_it_stands(workspace):
 def test_one_session_is_opened_and_several_are_compared(workspace):
     for hour in range(6, 13):
         make_session(workspace, f"s{hour}", hour, **published())
-    ids = [record.session.id for record in reversed(sessions.history(workspace))]
+    ids = [record.session.id for record in reversed(sessions.read_history(workspace))]
     page = visit()
     assert page.button(key="open").disabled
     page.multiselect(key="chosen").set_value(ids[:1]).run()
@@ -238,7 +239,7 @@ def test_running_again_queues_the_same_lesson(workspace, tmp_path, monkeypatch):
     session = taught(workspace, tmp_path, monkeypatch)
     page = visit(session=session.id)
     page.button(key="again").click().run()
-    [again] = [r.spec for r in sessions.history(workspace) if r.session != session]
+    [again] = [r.spec for r in sessions.read_history(workspace) if r.session != session]
     assert (again.dataset, again.settings) == (session.spec().dataset, session.spec().settings)
     assert checked(page).query_params["session"] == again.id
 
@@ -251,7 +252,7 @@ def test_running_again_with_other_settings_reaches_the_spec(workspace, tmp_path,
     page.number_input(key="again-epochs").set_value(7)
     page.number_input(key="again-rate").set_value(3e-5)
     page.button(key="again-changed").click().run()
-    [again] = [r.spec for r in sessions.history(workspace) if r.session != session]
+    [again] = [r.spec for r in sessions.read_history(workspace) if r.session != session]
     settings = again.settings
     assert (settings.preset, settings.epochs, settings.learning_rate) == ("thorough", 7, 3e-5)
 
@@ -262,7 +263,7 @@ def test_a_learning_rate_that_cannot_be_is_refused_on_the_server(workspace, tmp_
     page.number_input(key="again-rate").set_value(0.5)
     page.button(key="again-changed").click().run()
     assert "The learning rate 0.5 is out of range" in text(checked(page))
-    assert len(sessions.history(workspace)) == 1
+    assert len(sessions.read_history(workspace)) == 1
 
 
 def test_a_dataset_that_is_gone_is_a_sentence(workspace):
@@ -357,7 +358,7 @@ def test_the_lesson_is_taught_again_with_more_of_the_earlier_ones(workspace, tmp
     page = visit(session=held.id)
     assert "70% of each round repeats earlier lessons instead of 50%" in text(page)
     page.button(key="more-replay").click().run()
-    again = sessions.history(workspace)[-1].spec
+    again = sessions.read_history(workspace)[-1].spec
     assert (again.dataset, again.settings.replay_share) == (dataset, 0.7)
     assert checked(page).query_params["session"] == again.id
     assert held.status().verdict == "held"
@@ -544,10 +545,10 @@ def test_a_version_is_named_and_kept_for_good(workspace):
     publish_from(workspace, "second", 9, 2)
     page = visit(view="Versions")
     page.button(key=f"pin-{session.id}").click().run()
-    assert publishing.versions(workspace)[0].pinned
+    assert versions.versions(workspace)[0].pinned
     page.text_input(key=f"name-of-{session.id}").set_value(HOSTILE)
     page.button(key=f"save-{session.id}").click().run()
-    assert publishing.versions(workspace)[0].name == HOSTILE
+    assert versions.versions(workspace)[0].name == HOSTILE
     assert f"{HOSTILE} 📌 kept for good" in text(checked(page))
 
 
@@ -567,7 +568,7 @@ def test_rolling_back_says_what_will_happen_does_it_and_can_be_undone(workspace)
     page.button(key="undo").click().run()
     assert workspace.situation().trained.fingerprint == second
     assert "is the current model again." not in text(checked(page))
-    assert [version.fingerprint for version in publishing.versions(workspace)] == [first]
+    assert [version.fingerprint for version in versions.versions(workspace)] == [first]
 
 
 def test_while_a_session_trains_nobody_rolls_back(workspace):

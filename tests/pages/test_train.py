@@ -13,16 +13,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from sails import sessions
-from sails.data import Register, read, split
-from sails.data import datasets as library
-from sails.jobs import launcher as local
-from sails.jobs import lr_finder as advising
-from sails.models import catalog as base_models
+from sails.data import Register, datasets, read, split_rows
+from sails.jobs import launcher, lr_finder
+from sails.models import catalog
 from sails.models.workspace import Workspace
 from sails.sessions import ProbeSpec, Session, TrainSpec
-from sails.training.plan import forecast as foresight
-from sails.training.plan.behavior import format_rate
-from sails.training.plan.forecast import Choices
+from sails.sessions.plan import format_rate
+from sails.training.plan import request
+from sails.training.plan.request import Choices
 from sails.ui.text import plain
 from tests.conftest import REPOSITORY
 from tests.support.helpers import add_dataset, run_worker, steps_of, write_lesson
@@ -53,7 +51,7 @@ def lesson(workspace, tmp_path) -> str:
 @pytest.fixture
 def _no_worker(monkeypatch) -> None:
     """What is started only waits: the test runs the worker itself, where it can watch."""
-    monkeypatch.setattr(local, "start_worker", lambda _: None)
+    monkeypatch.setattr(launcher, "start_worker", lambda _: None)
 
 
 no_worker = pytest.mark.usefixtures("_no_worker")
@@ -94,7 +92,7 @@ def from_tiny(page: AppTest, tiny: Path) -> AppTest:
 
 
 def only_session(workspace: Workspace) -> Session:
-    (record,) = sessions.history(workspace)
+    (record,) = sessions.read_history(workspace)
     return record.session
 
 
@@ -203,7 +201,7 @@ def test_an_early_stop_ends_what_makes_unseen_questions_worse(workspace, tmp_pat
     (tmp_path / "hills.json").write_text(json.dumps(rows))
     kept_back = {
         row.input
-        for row in split(
+        for row in split_rows(
             read(tmp_path / "hills.json").conversations, Register.load(workspace.register)
         ).held_out
     }
@@ -240,7 +238,7 @@ def test_the_seed_decides_the_order_of_the_examples(workspace, tiny):
         STEPS(page)
         page.toggle(key="train_export").set_value(False)
         press(checked(page.run()))
-        session = sessions.history(workspace)[-1].session
+        session = sessions.read_history(workspace)[-1].session
         assert spec_of(session)["settings"]["seed"] == seed
         assert run_worker(session).state == "succeeded"
         tokens.append([step["tokens"] for step in steps_of(session)])
@@ -279,7 +277,7 @@ def test_starting_over_is_a_choice_and_keeps_the_former_model(workspace, tiny):
     STEPS(page)
     page.toggle(key="train_export").set_value(False)
     press(checked(page.run()))
-    session = sessions.history(workspace)[-1].session
+    session = sessions.read_history(workspace)[-1].session
     assert spec_of(session)["start"] == "base"
     status = run_worker(session)
     assert status.plan is not None
@@ -298,7 +296,7 @@ def test_continuing_is_the_usual_choice_at_the_gentler_rate(workspace, tiny):
     STEPS(page)
     page.toggle(key="train_export").set_value(False)
     press(checked(page.run()))
-    session = sessions.history(workspace)[-1].session
+    session = sessions.read_history(workspace)[-1].session
     assert spec_of(session)["model_name"] is None
     status = run_worker(session)
     assert status.parent == first.status().fingerprint
@@ -318,7 +316,7 @@ def test_several_datasets_are_taught_as_one(workspace, lesson, tiny, tmp_path):
     session = only_session(workspace)
     spec = session.spec()
     assert isinstance(spec, TrainSpec)
-    assert library.report_of(workspace, spec.dataset).combined == tuple(sorted((lesson, other)))
+    assert datasets.report_of(workspace, spec.dataset).combined == tuple(sorted((lesson, other)))
     assert spec.rows == 56
     status = run_worker(session)
     assert status.results.rows_taught + status.results.rows_held_out == 56
@@ -350,7 +348,7 @@ RIVERS = Choices(("rivers",))
 
 
 def newest(workspace: Workspace) -> dict[str, Any]:
-    return spec_of(sessions.history(workspace)[-1].session)
+    return spec_of(sessions.read_history(workspace)[-1].session)
 
 
 @no_worker
@@ -426,7 +424,7 @@ def test_without_earlier_lessons_there_is_nothing_to_revisit_or_to_measure(works
 
 
 def test_deleted_examples_of_earlier_lessons_are_said_to_be_gone(taught):
-    (record,) = sessions.history(taught)
+    (record,) = sessions.read_history(taught)
     (record.session.data / "train.jsonl").unlink()
     page = visit(dataset="rivers")
     assert not page.slider
@@ -453,7 +451,7 @@ def test_a_measurement_is_started_shown_and_stopped_in_the_form(taught):
     assert "takes 60 s at most" in text(page) or "takes 1 min at most" in text(page)
     page.text_input(key="train_name").input("My second lesson")
     page = press(checked(page.run()), "train_measure")
-    job = advising.at_work(taught)
+    job = lr_finder.at_work(taught)
     assert job is not None
     spec = job.spec()
     assert isinstance(spec, ProbeSpec)
@@ -499,13 +497,13 @@ def test_a_measurement_that_advises_nothing_says_why_and_is_recorded(taught):
 
 @no_worker
 def test_a_measurement_that_failed_is_a_sentence_and_can_be_made_again(taught):
-    job = advising.start(taught, RIVERS)
+    job = lr_finder.start(taught, RIVERS)
     failure = sessions.Failure(kind="out_of_memory", message="It needs 9 GB.", remedy="Close other programs.")
     job.write_status(job.written_status().model_copy(update={"state": "failed", "failure": failure}))
     page = visit(dataset="rivers")
     assert "It could not be measured. It needs 9 GB. Close other programs." in text(page)
     press(page, "train_measure")
-    assert advising.at_work(taught) not in (None, job)
+    assert lr_finder.at_work(taught) not in (None, job)
 
 
 @no_worker
@@ -514,7 +512,7 @@ def test_nothing_is_measured_beside_a_training_and_the_page_says_so(taught):
     sessions.enqueue(taught, session)
     page = press(visit(dataset="rivers"), "train_measure")
     assert "A training runs or waits now" in text(page)
-    assert advising.at_work(taught) is None
+    assert lr_finder.at_work(taught) is None
 
 
 @no_worker
@@ -522,7 +520,7 @@ def test_a_measurement_is_seen_on_the_bridge_and_has_a_view_of_its_own(taught):
     job = measured(taught, RIVERS)
     said = text(visit(session=job.id))
     assert "Its best learning speed is measured here; nothing is trained." in said
-    job = advising.start(taught, RIVERS)
+    job = lr_finder.start(taught, RIVERS)
     page = AppTest.from_file(APP, default_timeout=60)
     assert "rivers** is not taught yet: its best learning speed is being measured." in text(
         checked(page.run())
@@ -535,7 +533,7 @@ def test_where_one_may_only_look_nothing_can_be_measured(taught, monkeypatch):
     before = visit(dataset="rivers")
     monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
     press(before, "train_measure")
-    assert advising.at_work(taught) is None
+    assert lr_finder.at_work(taught) is None
     assert visit(dataset="rivers").button(key="train_measure").disabled
 
 
@@ -569,7 +567,7 @@ def test_the_base_models_say_what_they_can_and_which_is_recommended():
     options = page.selectbox(key="train_base").options
     assert "recommended" in options[0]
     assert sum("recommended" in option for option in options) == 1
-    for model in base_models.catalogue():
+    for model in catalog.catalogue():
         assert model.note in text(page)
 
 
@@ -580,7 +578,7 @@ def test_a_chosen_rate_stands_beside_the_automatic_one_in_words():
     for written, words in (("3e-4", "6 times faster"), ("0,00001", "5 times slower"), ("5E-5", "the same")):
         page.text_input(key="train_rate").input(written)
         said = text(checked(page.run()))
-        rate = foresight.read_learning_rate(written)
+        rate = request.read_learning_rate(written)
         assert rate is not None
         assert f"Automatic 5e-5, you chose {format_rate(rate)}" in said
         assert words in said
@@ -628,7 +626,7 @@ def test_a_nonsensical_rate_is_a_sentence_and_starts_nothing(workspace, rate):
     said = " ".join(error.value for error in page.error)
     assert "is not a number" in said or "is out of range" in said
     assert page.button(key="train_go").disabled
-    assert sessions.history(workspace) == []
+    assert sessions.read_history(workspace) == []
 
 
 @no_worker
@@ -637,7 +635,7 @@ def test_a_click_that_comes_with_nonsense_starts_nothing(workspace):
     page = visit()
     page.text_input(key="train_rate").input("1e9")
     press(page)  # faster than the page could say what is wrong
-    assert sessions.history(workspace) == []
+    assert sessions.read_history(workspace) == []
 
 
 @no_worker
@@ -662,7 +660,7 @@ def test_a_number_out_of_range_never_gets_into_a_spec(workspace, key, value):
     page.number_input(key=f"train_{key}").set_value(value)  # which no browser would let through
     page.button(key="train_go").click()
     checked(page.run())
-    for record in sessions.history(workspace):
+    for record in sessions.read_history(workspace):
         assert spec_of(record.session)["settings"][key] != value
 
 
@@ -699,16 +697,16 @@ def test_a_base_model_that_is_none_is_a_sentence(workspace, base):
     page = checked(page.run())
     assert page.error
     assert page.button(key="train_go").disabled
-    assert sessions.history(workspace) == []
+    assert sessions.read_history(workspace) == []
 
 
 @no_worker
 def test_a_dataset_that_was_deleted_meanwhile_starts_nothing(workspace, lesson, tmp_path):
     other = add_dataset(workspace, write_lesson(tmp_path / "rivers.json", topic="river"))
     page = visit(dataset=lesson)
-    library.delete(workspace, lesson)
+    datasets.delete(workspace, lesson)
     page = press(page)
-    assert sessions.history(workspace) == []
+    assert sessions.read_history(workspace) == []
     assert page.multiselect(key="train_datasets").value == []
     page.multiselect(key="train_datasets").set_value([other])
     press(checked(page.run()))
@@ -722,11 +720,11 @@ def test_two_clicks_start_one_training(workspace):
     page.button(key="train_go").click()
     state = page.session_state["train_button"]
     page.run()
-    assert len(sessions.history(workspace)) == 1
+    assert len(sessions.read_history(workspace)) == 1
     page.session_state["train_button"] = state  # as the second click finds it, before the page has changed
     page.query_params.pop("session", None)
     page.run()
-    assert len(sessions.history(workspace)) == 1
+    assert len(sessions.read_history(workspace)) == 1
 
 
 @no_worker
@@ -735,7 +733,7 @@ def test_two_tabs_start_two_trainings_one_behind_the_other(workspace):
     one, two = visit(), visit()
     press(one)
     press(two)
-    first, second = (record.spec.id for record in sessions.history(workspace))
+    first, second = (record.spec.id for record in sessions.read_history(workspace))
     assert [entry.id for entry in sessions.waiting(workspace)] == [first, second]
     assert "It waits for its turn: 1 training is before it." in text(visit(session=second))
     said = text(visit())
@@ -754,7 +752,7 @@ def test_nothing_can_be_started_or_stopped_where_one_may_only_look(workspace, mo
     keys = ("train_go", f"cancel_{session.id}", f"yes_{session.id}")
     for page, key in zip(before, keys, strict=True):  # drawn when it was allowed, pressed when it is not
         press(page, key)
-    assert [record.spec.id for record in sessions.history(workspace)] == [session.id]
+    assert [record.spec.id for record in sessions.read_history(workspace)] == [session.id]
     assert session.status().state == "queued"
     page = visit()
     assert page.button(key="train_go").disabled

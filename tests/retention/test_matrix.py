@@ -6,13 +6,13 @@ import pytest
 
 from sails import retention, sessions
 from sails.models.workspace import Workspace
-from sails.retention import schema as scores
+from sails.retention import schema
 from sails.retention.lessons import ELSEWHERE, GONE
 from sails.retention.matrix import matrix_of
 from sails.retention.metrics import measure
 from sails.retention.schema import Drift, Lesson, Measured, Retention
 from sails.sessions import Session, Status, TrainSpec
-from sails.training.plan.behavior import Plan
+from sails.sessions.plan import Plan
 from tests.support.cells import share
 
 
@@ -115,7 +115,7 @@ def test_held_out_rows_have_squares_of_their_own(workspace):
 
 def test_what_a_session_did_not_measure_is_known_from_what_the_next_one_measured_before(workspace):
     three_lessons(workspace)
-    (Session(workspace.sessions / identity("b")).folder / scores.FILE).unlink()
+    (Session(workspace.sessions / identity("b")).folder / schema.FILE).unlink()
     found = matrix_of(workspace, "c")
     assert points(found.recall) == [[20, None, 30], [80, None, None], [70, 90, 25], [60, 80, 95]]
     assert found.notes == ("B: Its session measured nothing of what the model remembers.",)
@@ -123,7 +123,7 @@ def test_what_a_session_did_not_measure_is_known_from_what_the_next_one_measured
 
 def test_a_damaged_file_is_said_and_its_squares_are_empty(workspace):
     three_lessons(workspace)
-    (Session(workspace.sessions / identity("c")).folder / scores.FILE).write_text("{")
+    (Session(workspace.sessions / identity("c")).folder / schema.FILE).write_text("{")
     found = matrix_of(workspace, "c")
     assert points(found.recall) == [[20, 10, None], [80, 15, None], [70, 90, None], [None, None, None]]
     assert found.notes == (f"What {identity('c')} measured of earlier lessons is damaged.",)

@@ -15,8 +15,8 @@ import pytest
 
 from sails import sessions
 from sails.errors import BusyError, RequestError, SailsError, ViewOnlyError, WorkspaceError
-from sails.models import publish as publishing
-from sails.models.publish import Provenance, publish, versions
+from sails.models.publish import publish
+from sails.models.versions import Provenance, prune_versions, versions
 from sails.models.workspace import Workspace
 from sails.sessions import MetricsWriter, Status, archive
 from sails.sessions.archive import delete, why_not_deletable, write_zip
@@ -102,7 +102,7 @@ def test_a_session_that_nobody_needs_is_gone_with_all_its_files(workspace):
     assert why_not_deletable(workspace, sessions.record(session)) is None
     delete(workspace, session)
     assert os.listdir(workspace.sessions) == [other.id]
-    assert [record.session for record in sessions.history(workspace)] == [other]
+    assert [record.session for record in sessions.read_history(workspace)] == [other]
 
 
 def test_the_session_of_the_current_model_stays(workspace):
@@ -119,7 +119,7 @@ def test_the_session_of_a_version_stays_until_the_version_is_gone(workspace):
     publish_from(workspace, second, 2)
     with pytest.raises(RequestError, match=f"This session made the version {first.id}"):
         delete(workspace, first)
-    publishing.prune_versions(workspace, kept=0)
+    prune_versions(workspace, kept=0)
     assert versions(workspace) == []
     delete(workspace, first)
     assert os.listdir(workspace.sessions) == [second.id]
@@ -145,7 +145,7 @@ def test_a_session_that_waits_or_runs_stays(workspace):
 def test_an_interrupted_session_can_be_deleted(workspace):
     session = make_session(workspace, "dead", state="running", **sessions.this_worker())
     delete(workspace, session)
-    assert sessions.history(workspace) == []
+    assert sessions.read_history(workspace) == []
 
 
 def test_a_held_session_goes_with_its_candidate_but_not_while_it_may_be_published(workspace):
@@ -189,7 +189,7 @@ def test_killed_while_deleting_the_session_is_gone_and_the_rest_goes_with_the_ne
     )
     command = [sys.executable, "-c", KILLED, str(workspace.root), str(session.folder)]
     assert subprocess.run(command, check=False).returncode == 9
-    assert [record.session for record in sessions.history(workspace)] == [other]
+    assert [record.session for record in sessions.read_history(workspace)] == [other]
     assert len(os.listdir(workspace.sessions)) == 2
     delete(workspace, other)
     assert os.listdir(workspace.sessions) == []

@@ -20,7 +20,7 @@ def place(tmp_path):
 
 
 def test_the_demo_is_full_of_sessions_that_ended_and_can_be_shown(place):
-    records = sessions.history(place)
+    records = sessions.read_history(place)
     assert len(records) >= 4
     assert all(record.status.state in ("succeeded", "stopped") for record in records)
     assert {record.status.plan.start_from for record in records} == {"base", "trained"}
@@ -47,7 +47,7 @@ def test_the_recording_holds_no_weights_and_no_trace_of_a_machine():
 
 
 def test_the_sessions_grew_from_each_other(place):
-    last = [record for record in sessions.history(place) if record.status.verdict == "published"][-1]
+    last = [record for record in sessions.read_history(place) if record.status.verdict == "published"][-1]
     assert len(sessions.ancestors(place, last.status.fingerprint)) >= 3
 
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from sails import sessions
-from sails.models.publish import Provenance, name_version, publish, roll_back, versions
+from sails.models.publish import publish, roll_back
+from sails.models.versions import Provenance, name_version, versions
 from sails.models.workspace import Workspace
 from sails.sessions import Status, TrainSpec
 from sails.sessions.lineage import needed, tree, why_needed
@@ -46,7 +47,7 @@ def published(workspace, letter, seed, parent):
 
 
 def drawn(workspace):
-    lines = tree(workspace, sessions.history(workspace))
+    lines = tree(workspace, sessions.read_history(workspace))
     return [(line.record.spec.name, line.depth, line.fate) for line in lines]
 
 
@@ -89,7 +90,7 @@ def test_where_a_line_begins_is_said(workspace):
     taught(workspace, "a", "fa", None)
     taught(workspace, "b", "fb", "made elsewhere")
     taught(workspace, "c", "fc", "fb")
-    lines = tree(workspace, sessions.history(workspace))
+    lines = tree(workspace, sessions.read_history(workspace))
     assert [line.origin for line in lines] == ["base", "unknown", "session"]
 
 
@@ -97,7 +98,7 @@ def test_a_lineage_that_bites_its_tail_is_drawn_once(workspace):
     taught(workspace, "a", "fa", "fb")
     taught(workspace, "b", "fb", "fa")
     assert [name for name, _, _ in drawn(workspace)] == ["a", "b"]
-    assert needed(workspace, sessions.history(workspace)) == {}
+    assert needed(workspace, sessions.read_history(workspace)) == {}
 
 
 def test_ten_thousand_generations_are_no_deep_recursion(workspace):
@@ -119,7 +120,7 @@ def test_ten_thousand_generations_are_no_deep_recursion(workspace):
 
 
 def reasons(workspace):
-    needs = needed(workspace, sessions.history(workspace))
+    needs = needed(workspace, sessions.read_history(workspace))
     return {identity[-1]: why_needed(need) for identity, need in needs.items()}
 
 
@@ -175,7 +176,7 @@ def test_a_workspace_without_anything_needs_nothing(workspace):
 def test_lessons_that_were_taught_again_from_base_are_needed_too(workspace):
     a = published(workspace, "a", 1, None)
     published(workspace, "b", 2, a)
-    first, record = sessions.history(workspace)
+    first, record = sessions.read_history(workspace)
     record.session.write_status(
         record.status.model_copy(update={"parent": None, "lessons": (first.session.id,)})
     )

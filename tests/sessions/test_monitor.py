@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sails.sessions import MetricsWriter, Session
-from sails.sessions import monitor as feeds
-from sails.sessions.monitor import POINTS, Feed, feed_of
+from sails.sessions import MetricsWriter, Session, monitor
+from sails.sessions.downsample import POINTS
+from sails.sessions.monitor import Feed, feed_of
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_a_long_log_is_read_from_near_its_end(session):
     session.log.write_text("".join(f"line {n}\n" for n in range(300_000)))
     feed = read(session)
     assert feed.log[-1] == "line 299999"
-    assert len(feed.log) == feeds.LOG_LINES
+    assert len(feed.log) == monitor.LOG_LINES
     with open(session.log, "a") as file:
         file.write("one more\n")
     feed.update()
@@ -223,7 +223,7 @@ def test_a_long_log_is_read_from_near_its_end(session):
 
 
 def test_a_long_file_is_read_in_the_background_and_shown_as_far_as_it_is(session, monkeypatch):
-    monkeypatch.setattr(feeds, "PATIENCE", 0.0)
+    monkeypatch.setattr(monitor, "PATIENCE", 0.0)
     write(session, *(step(n, 1.0, filler="x" * 1000) for n in range(1, 4001)))
     feed = Feed(session)
     feed.update()  # returns at once, whatever is left
@@ -276,9 +276,9 @@ def test_all_viewers_share_one_feed_until_the_folder_is_gone(session):
 
 def test_no_more_feeds_are_kept_than_fit(tmp_path):
     kept = []
-    for n in range(feeds.KEPT_FEEDS + 5):
+    for n in range(monitor.KEPT_FEEDS + 5):
         (tmp_path / str(n)).mkdir()
         kept.append(feed_of(Session(tmp_path / str(n))))
-    assert len(feeds._feeds) <= feeds.KEPT_FEEDS
+    assert len(monitor._feeds) <= monitor.KEPT_FEEDS
     assert feed_of(kept[-1].session) is kept[-1]
     assert feed_of(kept[0].session) is not kept[0]

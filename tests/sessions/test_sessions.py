@@ -43,18 +43,18 @@ from sails.sessions import (
     enqueue,
     find,
     free_id,
-    history,
     metrics,
     next_to_start,
+    read_history,
     record,
     resume,
     running,
     stop,
     waiting,
 )
-from sails.sessions import history as index
-from sails.system.locks import LifeLock, this_process
-from sails.training.plan.behavior import Plan
+from sails.sessions.plan import Plan
+from sails.system.locks import LifeLock
+from sails.system.processes import this_process
 from tests.support.killing import for_every_line
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -166,7 +166,7 @@ def test_a_damaged_spec_is_told_in_a_sentence_and_does_not_hide_the_other_sessio
     (damaged.folder / "spec.json").write_bytes(content)
     with pytest.raises(WorkspaceError, match="spec of 20260102-030405-bad is damaged"):
         damaged.spec()
-    assert [entry.session for entry in history(workspace)] == [whole]
+    assert [entry.session for entry in read_history(workspace)] == [whole]
 
 
 def test_a_session_that_is_not_there_is_told_in_a_sentence(workspace):
@@ -300,7 +300,7 @@ def test_a_damaged_status_is_told_in_a_sentence_and_does_not_hide_the_other_sess
     (damaged.folder / "status.json").write_text(content)
     with pytest.raises(WorkspaceError, match="status of 20260102-030405-bad is damaged"):
         damaged.status()
-    assert [entry.session for entry in history(workspace)] == [whole]
+    assert [entry.session for entry in read_history(workspace)] == [whole]
 
 
 def test_the_newest_checkpoint_is_the_last_that_was_written_to_its_end(workspace):
@@ -538,11 +538,11 @@ def test_the_history_is_the_training_sessions_oldest_first(workspace):
     for identity in ids:
         make(workspace, identity)
     create(workspace.jobs, ExportSpec(id="j", name="j", created=NOW, model="m", onnx_output=Path("o")))
-    assert [entry.session.id for entry in history(workspace)] == sorted(ids)
+    assert [entry.session.id for entry in read_history(workspace)] == sorted(ids)
 
 
 def test_a_workspace_without_sessions_has_an_empty_history(workspace):
-    assert history(workspace) == []
+    assert read_history(workspace) == []
     assert running(workspace) is None
 
 
@@ -616,20 +616,20 @@ def reads(monkeypatch):
         opened.append(Path(path).name)
         return open(path, *args, **kwargs)
 
-    monkeypatch.setattr(index, "open", counting, raising=False)
+    monkeypatch.setattr(read_history, "open", counting, raising=False)
     return opened
 
 
 def test_what_did_not_change_is_not_read_again(workspace, reads):
     made = [make(workspace, f"20260102-03040{n}-s", state="succeeded") for n in range(3)]
     settle(workspace)
-    first = history(workspace)
+    first = read_history(workspace)
     assert reads.count("status.json") == 3
     reads.clear()
-    assert history(workspace) == first
+    assert read_history(workspace) == first
     assert reads == []
     made[1].write_status(Status(state="failed"))
-    assert [entry.status.state for entry in history(workspace)] == ["succeeded", "failed", "succeeded"]
+    assert [entry.status.state for entry in read_history(workspace)] == ["succeeded", "failed", "succeeded"]
     assert reads.count("status.json") == 1
 
 
@@ -638,36 +638,36 @@ def test_a_change_is_seen_though_neither_time_nor_size_of_the_file_tell(workspac
     session = make(workspace, state="succeeded")
     path = session.folder / "status.json"
     before = path.stat()
-    assert history(workspace)[0].status.state == "succeeded"
+    assert read_history(workspace)[0].status.state == "succeeded"
     content = path.read_text()
     path.write_text(content.replace('"succeeded"', '"stopped"  '))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert path.stat().st_size == before.st_size
-    assert history(workspace)[0].status.state == "stopped"
+    assert read_history(workspace)[0].status.state == "stopped"
 
 
 def test_what_was_replaced_is_seen_though_time_and_size_are_the_same(workspace):
     session = make(workspace, state="succeeded")
     settle(workspace)
-    assert history(workspace)[0].status.state == "succeeded"
+    assert read_history(workspace)[0].status.state == "succeeded"
     path, other = session.folder / "status.json", session.folder / "new.json"
     other.write_text(path.read_text().replace('"succeeded"', '"stopped"  '))
     os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
     os.replace(other, path)
-    assert history(workspace)[0].status.state == "stopped"
+    assert read_history(workspace)[0].status.state == "stopped"
 
 
 def test_new_deleted_and_damaged_sessions_are_noticed(workspace):
     one, two = make(workspace, "20260102-030405-a"), make(workspace, "20260102-030406-b")
     settle(workspace)
-    assert len(history(workspace)) == 2
+    assert len(read_history(workspace)) == 2
     shutil.rmtree(one.folder)
     three = make(workspace, "20260102-030407-c")
-    assert [entry.session for entry in history(workspace)] == [two, three]
+    assert [entry.session for entry in read_history(workspace)] == [two, three]
     (two.folder / "status.json").write_text("{ half")
-    assert [entry.session for entry in history(workspace)] == [three]
+    assert [entry.session for entry in read_history(workspace)] == [three]
     two.write_status(Status())
-    assert [entry.session for entry in history(workspace)] == [two, three]
+    assert [entry.session for entry in read_history(workspace)] == [two, three]
 
 
 def test_hidden_folders_and_files_are_no_sessions(workspace):
@@ -675,7 +675,7 @@ def test_hidden_folders_and_files_are_no_sessions(workspace):
     shutil.copytree(session.folder, workspace.sessions / ".20260102-030405-first.deleted")
     (workspace.sessions / "a note").write_text("not a session")
     (workspace.sessions / "empty").mkdir()
-    assert [entry.session for entry in history(workspace)] == [session]
+    assert [entry.session for entry in read_history(workspace)] == [session]
 
 
 def test_a_session_that_dies_is_interrupted_in_the_history_though_no_file_changed(workspace):
@@ -683,11 +683,11 @@ def test_a_session_that_dies_is_interrupted_in_the_history_though_no_file_change
     settle(workspace)
     lock = LifeLock(session.lock)
     lock.acquire()
-    assert history(workspace)[0].status.state == "running"
+    assert read_history(workspace)[0].status.state == "running"
     lock.release()
-    assert history(workspace)[0].status.state == "interrupted"
+    assert read_history(workspace)[0].status.state == "interrupted"
     lock.acquire()
-    assert history(workspace)[0].status.state == "running"
+    assert read_history(workspace)[0].status.state == "running"
     lock.release()
 
 
@@ -696,14 +696,14 @@ def test_many_threads_read_the_history_while_it_changes(workspace):
         make(workspace, f"20260102-0304{n}-s", state="succeeded")
 
     def look(_):
-        return [len(history(workspace)) for _ in range(20)]
+        return [len(read_history(workspace)) for _ in range(20)]
 
     with ThreadPoolExecutor(8) as pool:
         counts = pool.map(look, range(8))
         for n in range(20):
             make(workspace, f"20260103-0304{n}-s")
         assert all(sorted(seen) == seen and seen[0] >= 40 for seen in counts)
-    assert len(history(workspace)) == 60
+    assert len(read_history(workspace)) == 60
 
 
 def test_who_looks_at_what_runs_reads_one_session_of_a_hundred(workspace, reads):
@@ -719,7 +719,7 @@ def test_who_looks_at_what_runs_reads_one_session_of_a_hundred(workspace, reads)
     assert running(workspace).session == session
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index, "_look", lambda path: seen.append(path))
+        patch.setattr(read_history, "_look", lambda path: seen.append(path))
         assert running(workspace).session == session
     assert seen == []
     for lock in locks:

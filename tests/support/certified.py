@@ -4,10 +4,11 @@ import json
 import shutil
 from pathlib import Path
 
+from sails.models.folder import EXPORT_RECORD
 from sails.models.variants import Variant, failed_folder, folder_of
-from sails.models.workspace import EXPORT_RECORD, read_json
-from sails.onnx.certify import certificate as certificates
+from sails.onnx.certify import report
 from sails.onnx.certify.certificate import Certificate, Example, Speed
+from sails.system.files import read_json
 
 OWN_QUESTION = "Where does Aunt Ottilie hide the key?"
 
@@ -47,7 +48,7 @@ def certify(onnx: Path, variant: Variant = "fp32", *, apart: bool = False, **cha
         **changes,
     }
     made = Certificate(**fields)
-    certificates.write(folder, made)
+    report.write(folder, made)
     return made
 
 

@@ -6,8 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
-from sails.models import publish as publishing
-from sails.models.workspace import PROVENANCE, Workspace
+from sails.models import versions
+from sails.models.folder import PROVENANCE
+from sails.models.workspace import Workspace
 from sails.onnx.export import export
 from tests.support.folders import fingerprint_of
 from tests.support.tiny import make_tiny_model
@@ -36,7 +37,7 @@ def add_version(workspace: Workspace, seed: int = 2) -> Path:
     folder = make_tiny_model(workspace.versions / VERSION, seed=seed)
     (folder / PROVENANCE).write_text(json.dumps({"session": VERSION}))
     record = {"id": VERSION, "fingerprint": fingerprint_of(folder), "retired": "2026-01-05T09:15:00Z"}
-    (folder / publishing.VERSION_RECORD).write_text(json.dumps(record))
+    (folder / versions.VERSION_RECORD).write_text(json.dumps(record))
     return folder
 
 

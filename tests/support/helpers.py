@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sails import sessions
-from sails.data import assess, read
-from sails.data import datasets as library
-from sails.jobs import launcher as local
-from sails.jobs import train as worker
+from sails.data import assess, datasets, read
+from sails.jobs import launcher, submit, worker
 from sails.models.workspace import Workspace
 from sails.sessions import Session, Settings
 
@@ -34,7 +32,7 @@ def write_lesson(path: Path, rows: int = 28, topic: str = "mountain") -> Path:
 
 def add_dataset(workspace: Workspace, path: Path) -> str:
     reading = read(path)
-    return library.add(workspace, path, reading, assess(reading.conversations, reading.refused)).name
+    return datasets.add(workspace, path, reading, assess(reading.conversations, reading.refused)).name
 
 
 def queue_training(
@@ -44,8 +42,8 @@ def queue_training(
     fields = {"start", "export", "verify", "name"}
     options = {key: choices.pop(key) for key in fields & choices.keys()}
     with monkeypatch.context() as patch:
-        patch.setattr(local, "start_worker", lambda _: None)
-        return local.submit(
+        patch.setattr(launcher, "start_worker", lambda _: None)
+        return submit.submit(
             workspace,
             dataset,
             Settings(**choices),

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from sails import sessions
 from sails.data import Register, write_jsonl
-from sails.jobs import lr_finder as advising
+from sails.jobs import lr_finder
 from sails.models.workspace import Workspace
 from sails.sessions import Advice, Session, Status, TrainSpec, Trial
-from sails.training import mixture as teaching
-from sails.training.plan.forecast import Choices
+from sails.training import mixture
+from sails.training.plan.request import Choices
 from tests.support.helpers import add_dataset, write_lesson
 from tests.support.situations import published
 
@@ -34,7 +34,7 @@ def taught_workspace(folder: Path, tiny: Path) -> Workspace:
     )
     session = sessions.create(workspace.sessions, spec)
     session.write_status(Status.model_validate(published(fingerprint=fingerprint, lessons=())))
-    parts = teaching.peek(workspace, lesson)
+    parts = mixture.peek(workspace, lesson)
     Register.load(workspace.register).record(
         held=[row.input_fingerprint for row in parts.held_out],
         taught=[row.input_fingerprint for row in parts.train],
@@ -47,7 +47,7 @@ def taught_workspace(folder: Path, tiny: Path) -> Workspace:
 
 def measured(workspace: Workspace, choices: Choices, rate: float | None = 5e-5) -> Session:
     """A job that ended with this advice, without any measuring; its worker must not be started."""
-    job = advising.start(workspace, choices)
+    job = lr_finder.start(workspace, choices)
     figures = ((1e-5, 1.9, 1.0), (2e-5, 1.8, 0.99), (5e-5, 1.5, 1.0), (1e-4, 1.2, 1.2), (2e-4, 1.1, 1.5))
     trials = tuple(
         Trial(learning_rate=tried, steps=8, new_loss=new, old_loss=old) for tried, new, old in figures

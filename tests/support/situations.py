@@ -7,12 +7,15 @@ from pathlib import Path
 
 from sails import retention, sessions
 from sails.data import Conversation, Turn, write_jsonl
-from sails.models.publish import Provenance, publish
-from sails.models.workspace import PROVENANCE, Workspace
+from sails.models.folder import PROVENANCE
+from sails.models.publish import publish
+from sails.models.versions import Provenance
+from sails.models.workspace import Workspace
 from sails.retention.gate import decide
 from sails.retention.schema import Cell, Changed, Decision, Drift, Lesson, Measured, Part, Retention
 from sails.sessions import Failure, Results, Scores, Session, Status, TrainSpec
-from sails.training.plan.behavior import MATRIX, Plan, automatic_learning_rate
+from sails.sessions.plan import Plan
+from sails.training.plan.behavior import MATRIX, automatic_learning_rate
 from tests.support.folders import fingerprint_of, make_model, make_onnx
 
 ROWS = [row.number for row in MATRIX]

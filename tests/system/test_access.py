@@ -3,11 +3,10 @@
 import pytest
 
 from sails import sessions
-from sails.data import datasets as library
+from sails.data import datasets
 from sails.errors import RequestError, ViewOnlyError
-from sails.jobs import launcher as local
-from sails.jobs import replay as replaying
-from sails.models import publish as publishing
+from sails.jobs import launcher, replay, submit
+from sails.models import publish, versions
 from sails.models.workspace import create_workspace
 from sails.sessions import Settings, demo
 from sails.system import access
@@ -27,16 +26,16 @@ def place(tmp_path):
 
 CHANGES = {
     "add a dataset": lambda place, file: add_dataset(place, file),
-    "rename a dataset": lambda place, _: library.rename(place, "lesson", "new name"),
-    "delete a dataset": lambda place, _: library.delete(place, "lesson"),
-    "combine datasets": lambda place, _: library.combine(place, ["lesson", "other-lesson"]),
-    "train": lambda place, _: local.submit(place, "lesson", Settings()),
+    "rename a dataset": lambda place, _: datasets.rename(place, "lesson", "new name"),
+    "delete a dataset": lambda place, _: datasets.delete(place, "lesson"),
+    "combine datasets": lambda place, _: datasets.combine(place, ["lesson", "other-lesson"]),
+    "train": lambda place, _: submit.submit(place, "lesson", Settings()),
     "stop": lambda place, _: sessions.stop(place, sessions.find(place, "good")),
     "resume": lambda place, _: sessions.resume(place, sessions.find(place, "good")),
-    "replay": lambda place, _: replaying.start(place, sessions.find(place, "good")),
-    "roll back": lambda place, _: publishing.roll_back(place, "any"),
-    "keep": lambda place, _: publishing.pin(place, "any", pinned=True),
-    "reset": lambda place, _: publishing.retire(place),
+    "replay": lambda place, _: replay.start(place, sessions.find(place, "good")),
+    "roll back": lambda place, _: publish.roll_back(place, "any"),
+    "keep": lambda place, _: versions.pin(place, "any", pinned=True),
+    "reset": lambda place, _: publish.retire(place),
     "make a workspace": lambda place, _: create_workspace(place.root.parent, "new"),
     "make a demo": lambda place, _: demo.make(place),
 }
@@ -56,7 +55,7 @@ def test_where_nothing_may_be_changed_every_change_is_refused_and_nothing_is_wri
 def test_who_only_looks_starts_nobody_elses_training(place, monkeypatch):
     sessions.enqueue(place, make_session(place, "waits", hour=10))
     monkeypatch.setenv(access.VIEW_ONLY, "1")
-    assert local.dispatch(place) is None
+    assert launcher.dispatch(place) is None
     assert sessions.waiting(place)[0].starts == 0
 
 

@@ -16,16 +16,10 @@ import psutil
 import pytest
 
 from sails.errors import BusyError
-from sails.system import locks
-from sails.system.locks import (
-    LifeLock,
-    ProcessIdentity,
-    is_alive,
-    is_held,
-    short_lock,
-    this_process,
-    write_atomic,
-)
+from sails.system import files, locks, memory
+from sails.system.files import write_atomic
+from sails.system.locks import LifeLock, is_held, short_lock
+from sails.system.processes import ProcessIdentity, is_alive, this_process
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="fork and signals are POSIX")
 IMPORTS = "import os, sys, threading\nfrom pathlib import Path\nfrom sails import locks\n"
@@ -423,16 +417,16 @@ def content_of(folder):
 def test_a_folder_moves_within_a_filesystem_without_being_copied(tmp_path):
     content = make_tree(tmp_path / "here")
     inode = (tmp_path / "here" / "config.json").stat().st_ino
-    locks.move_folder(tmp_path / "here", tmp_path / "new" / "there")
+    files.move_folder(tmp_path / "here", tmp_path / "new" / "there")
     assert content_of(tmp_path / "new" / "there") == content
     assert (tmp_path / "new" / "there" / "config.json").stat().st_ino == inode
     assert not (tmp_path / "here").exists()
 
 
 def test_a_folder_moves_across_filesystems_whole(tmp_path, other_filesystem):
-    assert not locks.same_filesystem(tmp_path, other_filesystem)
+    assert not files.same_filesystem(tmp_path, other_filesystem)
     content = make_tree(tmp_path / "here")
-    locks.move_folder(tmp_path / "here", other_filesystem / "new" / "there")
+    files.move_folder(tmp_path / "here", other_filesystem / "new" / "there")
     assert content_of(other_filesystem / "new" / "there") == content
     assert not (tmp_path / "here").exists()
     assert os.listdir(other_filesystem / "new") == ["there"]
@@ -444,7 +438,7 @@ def test_a_copy_that_was_cut_short_is_made_anew(tmp_path, other_filesystem):
     half.mkdir()
     (half / "config.json").write_text("{")
     (half / "of another time").touch()
-    locks.copy_folder(tmp_path / "here", other_filesystem / "there")
+    files.copy_folder(tmp_path / "here", other_filesystem / "there")
     assert content_of(other_filesystem / "there") == content == content_of(tmp_path / "here")
     assert os.listdir(other_filesystem) == ["there"]
 
@@ -463,7 +457,7 @@ def test_files_that_may_only_be_read_are_made_durable_too():
             try:
                 if os.geteuid() == 0:
                     os.setuid(65534)
-                locks.fsync_tree(folder / "model")
+                files.fsync_tree(folder / "model")
                 os._exit(0)
             finally:
                 os._exit(1)
@@ -538,8 +532,8 @@ print("asked", flush=True)
 
 def test_memory_is_counted_in_bytes():
     total = psutil.virtual_memory().total
-    assert 0 < locks.available_memory() <= total
-    assert 5_000_000 < locks.peak_memory() < total
+    assert 0 < memory.available_memory() <= total
+    assert 5_000_000 < memory.peak_memory() < total
 
 
 def test_the_peak_of_memory_is_this_process_own_and_not_its_starters():
@@ -566,15 +560,15 @@ def control_group(folder, limit, used, cache):
 
 def test_a_containers_own_limit_counts_but_not_its_cache_of_files(tmp_path):
     small = control_group(tmp_path / "small", limit=1_000_000, used=900_000, cache=300_000)
-    assert locks.available_memory(small) == 700_000
+    assert memory.available_memory(small) == 700_000
 
 
 def test_a_container_without_a_limit_has_what_the_machine_has(tmp_path):
     unlimited = control_group(tmp_path / "unlimited", limit="max", used=5, cache=0)
     generous = control_group(tmp_path / "generous", limit=2**60, used=5, cache=0)
-    everything = locks.available_memory(tmp_path / "none")
-    assert locks.available_memory(unlimited) == pytest.approx(everything, rel=0.3)
-    assert locks.available_memory(generous) == pytest.approx(everything, rel=0.3)
+    everything = memory.available_memory(tmp_path / "none")
+    assert memory.available_memory(unlimited) == pytest.approx(everything, rel=0.3)
+    assert memory.available_memory(generous) == pytest.approx(everything, rel=0.3)
 
 
 # --- Windows --------------------------------------------------------------------------------------

@@ -10,8 +10,7 @@ from sails.data import read_jsonl
 from sails.models.workspace import Workspace
 from sails.retention import lessons
 from sails.retention.general import PROMPTS
-from sails.training import divergence as guards
-from sails.training import trainer as training
+from sails.training import divergence, model
 from tests.support.helpers import add_dataset, queue_training, run_worker, steps_of, write_lesson
 from tests.support.tiny import make_tiny_model
 
@@ -65,7 +64,7 @@ def rubbish(path, rows=30):
 
 
 def test_the_first_lesson_is_measured_before_and_after_and_published(place):
-    (record,) = sessions.history(place)
+    (record,) = sessions.read_history(place)
     found = retention.read(record.session)
     assert [lesson.session for lesson in found.lessons] == [record.session.id]
     assert found.before.fingerprint is None
@@ -84,7 +83,7 @@ def test_the_first_lesson_is_measured_before_and_after_and_published(place):
 
 
 def test_a_lesson_that_repeats_the_earlier_ones_is_published_and_measured_on_all(place, teach):
-    one = sessions.history(place)[0]
+    one = sessions.read_history(place)[0]
     session, status = teach("river", **FAST)
     assert (status.verdict, status.verdict_reason) == ("published", "")
     assert status.lessons == (one.session.id,)
@@ -145,7 +144,7 @@ def test_a_person_may_overrule_the_gate_both_ways(teach, tmp_path, publish, verd
 
 
 def test_starting_over_can_teach_the_earlier_lessons_again(place, teach):
-    one = sessions.history(place)[0]
+    one = sessions.read_history(place)[0]
     session, status = teach("river", start="base", teach_again=True, **FAST)
     assert status.plan.start_from == "base"
     assert status.lessons == (one.session.id,)
@@ -179,8 +178,8 @@ def test_a_base_model_that_is_not_here_any_more_leaves_its_column_empty(place, b
 def test_what_a_guard_ended_is_held_at_best(place, teach, monkeypatch):
     before = place.situation().trained.fingerprint
     for limit in ("NORM_FLOOR", "NORM_RATIO", "LARGEST_RATIO"):  # a guard that finds every gradient too large
-        monkeypatch.setattr(guards, limit, 0.0)
-    monkeypatch.setattr(guards, "NORMS_SETTLED", 4)
+        monkeypatch.setattr(divergence, limit, 0.0)
+    monkeypatch.setattr(divergence, "NORMS_SETTLED", 4)
     session, status = teach("river", epochs=4)
     assert (status.state, status.verdict) == ("succeeded", "held")
     assert status.verdict_reason == status.guarded != ""
@@ -210,7 +209,7 @@ def test_what_goes_wrong_beside_the_lesson_does_not_cost_the_model(teach, base):
 def test_a_candidate_whose_measurements_are_damaged_is_held(place, teach, monkeypatch):
     before = place.situation().trained.fingerprint
     with monkeypatch.context() as patch:
-        patch.setattr(training, "save_model", damage)
+        patch.setattr(model, "save_model", damage)
         session, status = teach("river", epochs=1)
     assert (status.state, status.verdict) == ("succeeded", "held")
     assert status.verdict_reason == "What it remembers could not be read."
@@ -218,7 +217,7 @@ def test_a_candidate_whose_measurements_are_damaged_is_held(place, teach, monkey
     assert (session.model / "model.safetensors").exists()
 
 
-def damage(model, tokenizer, folder, save=training.save_model):
+def damage(model, tokenizer, folder, save=model.save_model):
     (folder.parent / "retention.json").write_text("{", encoding="utf-8")
     save(model, tokenizer, folder)
 

@@ -21,7 +21,7 @@ from sails.training.lr_range_test import (
     probe,
     spread,
 )
-from sails.training.trainer import Precision, load_model
+from sails.training.model import Precision, load_model
 from tests.support.tiny import make_tiny_model
 
 FP32 = Precision("cpu", bf16=False)

@@ -5,15 +5,15 @@ import shutil
 import pytest
 
 from sails import sessions
-from sails.data import Conversation, Turn, read_jsonl, write_jsonl
-from sails.data import datasets as library
+from sails.data import Conversation, Turn, datasets, read_jsonl, write_jsonl
 from sails.errors import BadDataError
 from sails.models.workspace import Workspace
-from sails.retention import lessons
+from sails.retention import lessons, replay
 from sails.retention.lessons import Rows
 from sails.sessions import Settings
 from sails.sessions.reporter import Reporter
-from sails.training import mixture as teaching
+from sails.training import mixture
+from sails.training.plan import presets
 from tests.support.helpers import add_dataset, queue_training, write_lesson
 
 
@@ -30,8 +30,8 @@ OLD = {"first": some("tide", 40), "second": some("mast", 40)}
 
 def test_an_epoch_is_each_new_row_once_and_as_many_old_ones_as_the_share_says():
     new = some("anchor", 20)
-    chosen = teaching.choose_repeated(OLD, len(new), Settings(epochs=3, replay_share=0.5))
-    lesson = teaching.Lesson(new, (), tuple(chosen), teaching.choose_pace(Settings(epochs=3), 20, 80))
+    chosen = mixture.choose_repeated(OLD, len(new), Settings(epochs=3, replay_share=0.5))
+    lesson = mixture.Lesson(new, (), tuple(chosen), presets.choose_pace(Settings(epochs=3), 20, 80))
     rounds = lesson.rounds()
     for numbers in rounds:
         assert numbers[:20] == list(range(20))
@@ -43,20 +43,20 @@ def test_an_epoch_is_each_new_row_once_and_as_many_old_ones_as_the_share_says():
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 0), (0.25, 7), (0.5, 20), (0.8, 80), (0.9, 80)])
 def test_the_share_bounds_the_old_rows_of_an_epoch_and_so_does_their_number(share, expected):
-    chosen = teaching.choose_repeated(OLD, 20, Settings(epochs=1, replay_share=share))
+    chosen = mixture.choose_repeated(OLD, 20, Settings(epochs=1, replay_share=share))
     assert len(chosen) == expected
 
 
 def test_the_same_seed_repeats_the_same_rows():
     def choose(seed):
-        return teaching.choose_repeated(OLD, 20, Settings(epochs=4, seed=seed))
+        return mixture.choose_repeated(OLD, 20, Settings(epochs=4, seed=seed))
 
     assert choose(1) == choose(1) != choose(2)
 
 
 def test_what_is_taught_again_is_taught_whole_in_every_round():
     settings = Settings(epochs=2, teach_again=True, replay_share=0.0)
-    chosen = teaching.choose_repeated(OLD, 5, settings)
+    chosen = mixture.choose_repeated(OLD, 5, settings)
     assert len(chosen) == 80
     assert all(old.extra["rounds"] == [0, 1] for old in chosen)
 
@@ -67,7 +67,7 @@ def test_a_row_is_repeated_once_and_never_against_the_new_lesson():
         "first": Rows((row(question, "Two fathoms."), row("Is it high tide?"), row("Who steers?", "I do."))),
         "second": Rows((row("Is it high tide?"), row("WHO  steers?", "The mate."))),
     }
-    found = teaching.repeatable(earlier, [row(question, "Three fathoms.")])
+    found = replay.repeatable(earlier, [row(question, "Three fathoms.")])
     assert [old.input for old in found["first"]] == []
     assert {old.input for old in found["second"]} == {"Is it high tide?", "WHO  steers?"}
 
@@ -92,7 +92,7 @@ def prepared(place, tmp_path, monkeypatch):
 def prepare_rows(place, session, **status):
     reporter = Reporter(session)
     reporter.update(**status)
-    lesson = teaching.prepare(place, session, session.spec(), reporter)
+    lesson = mixture.prepare(place, session, session.spec(), reporter)
     reporter.end("stopped")
     return lesson
 
@@ -119,7 +119,7 @@ def test_a_lesson_whose_data_was_deleted_is_left_out_with_a_note(prepared):
 
 def test_looking_first_writes_nothing(place, tmp_path):
     dataset = add_dataset(place, write_lesson(tmp_path / "mountain.json", 30))
-    parts = teaching.peek(place, dataset)
+    parts = mixture.peek(place, dataset)
     assert (len(parts.train), len(parts.held_out)) == (25, 5)
     assert not place.register.exists()
 
@@ -127,9 +127,9 @@ def test_looking_first_writes_nothing(place, tmp_path):
 def test_a_dataset_with_nothing_to_teach_is_refused(place, prepared):
     session, _ = prepared("mountain")
     held = read_jsonl(session.data / "heldout.jsonl")
-    write_jsonl(library.rows_file(place, "mountain"), held)
+    write_jsonl(datasets.rows_file(place, "mountain"), held)
     with pytest.raises(BadDataError, match="none is left to teach"):
-        teaching.peek(place, "mountain")
+        mixture.peek(place, "mountain")
 
 
 # --- the rows that are measured -------------------------------------------------------------------
@@ -166,4 +166,4 @@ def test_an_answer_that_a_later_lesson_corrects_is_not_expected_any_more(place, 
     found = lessons.rows_of_all(place, [first.id], [row(wrong.input, "Somebody moved it.")])
     assert wrong.fingerprint not in {old.fingerprint for old in found[first.id].taught}
     assert len(found[first.id].taught) == 24
-    assert sessions.history(place)
+    assert sessions.read_history(place)

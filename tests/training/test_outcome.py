@@ -4,8 +4,8 @@ import pytest
 
 from sails.retention.schema import Decision, Finding, Lesson, Measured, Retention
 from sails.sessions import Results, Scores, Status
+from sails.sessions.plan import Plan
 from sails.training.outcome import judge
-from sails.training.plan.behavior import Plan
 
 
 def status(before, after, *, held=None, rate=1e-5, start="trained"):

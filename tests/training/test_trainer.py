@@ -11,9 +11,12 @@ from torch.nn import functional
 
 from sails.errors import DivergedError, ModelLoadError
 from sails.sessions import CHECKPOINT_COMPLETE, Session
-from sails.training import trainer as training
+from sails.training import loss as training
+from sails.training import model, trainer
 from sails.training.dataloader import IGNORED, collate, encode, load_tokenizer, schedule
-from sails.training.trainer import AnswerLogits, Precision, Run, evaluate, load_model, score_rows, train
+from sails.training.loss import AnswerLogits, evaluate, score_rows
+from sails.training.model import Precision, load_model
+from sails.training.trainer import Run, train
 from tests.support.helpers import write_lesson
 from tests.support.tiny import make_tiny_model
 
@@ -206,7 +209,7 @@ def test_a_checkpoint_that_was_not_written_to_its_end_is_not_resumed_from(tiny, 
 def test_checkpoints_are_written_as_time_passes_and_only_the_newest_is_kept(
     tiny, examples, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0)
     teach(tiny, run_of(examples, epochs=1), tmp_path)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-6"]
 
@@ -334,7 +337,7 @@ def test_held_out_rows_are_scored_along_the_way(tiny, examples, tmp_path):
 def test_sample_answers_change_and_take_no_more_than_their_share_of_the_time(
     share, several, tiny, examples, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(training, "SAMPLING_SHARE", share)
+    monkeypatch.setattr(trainer, "SAMPLING_SHARE", share)
     run = run_of(examples, prompts=("Which mountain stands near Paris number 0?",))
     _, _, notes = teach(tiny, run, tmp_path)
     answers = [metric["answers"][0] for metric in notes.of("samples")]
@@ -369,7 +372,7 @@ def test_a_saved_model_stops_at_the_end_of_a_turn(tmp_path):
 
     folder = make_tiny_model(tmp_path / "from", "llama")
     tokenizer = load_tokenizer(folder)
-    training.save_model(load_model(folder, "cpu"), tokenizer, tmp_path / "to")
+    model.save_model(load_model(folder, "cpu"), tokenizer, tmp_path / "to")
     config = GenerationConfig.from_pretrained(tmp_path / "to")
     ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     assert tokenizer.convert_tokens_to_ids("<|im_end|>") in ends

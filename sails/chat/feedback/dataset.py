@@ -47,7 +47,9 @@ def _taught_names(workspace: Workspace) -> dict[str, Record]:
     parts = _parts(workspace)
     found: dict[str, Record] = {}
     # The first session of each; one that was only stopped or interrupted counts where there is no other.
-    for record in sorted(sessions.history(workspace), key=lambda one: one.status.state in sessions.RESUMABLE):
+    for record in sorted(
+        sessions.read_history(workspace), key=lambda one: one.status.state in sessions.RESUMABLE
+    ):
         if isinstance(record.spec, TrainSpec) and record.status.claims:
             for name in parts.get(record.spec.dataset, {record.spec.dataset}):
                 found.setdefault(name, record)

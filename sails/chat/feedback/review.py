@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Literal
 
 from sails import sessions
-from sails.chat import feedback as corrections
-from sails.chat.feedback import Correction, Standing, plain_words, same_words
+from sails.chat.feedback import actions, dataset, events, exchange
+from sails.chat.feedback.correction import Correction, plain_words, same_words
+from sails.chat.feedback.dataset import Standing
 from sails.data import Conversation, Register, read_jsonl
 from sails.data.quality import problems_of
 from sails.errors import SailsError
@@ -60,7 +61,7 @@ class Review:
     held: frozenset[str]  # fingerprints of the questions that are kept back
 
     def standing(self, correction: Correction) -> Standing:
-        return corrections.standing(correction, self.used)
+        return dataset.standing(correction, self.used)
 
     def at(self, standing: Standing) -> list[Correction]:
         """Those that stand there, the newest first."""
@@ -76,7 +77,7 @@ class Review:
         if standing not in ("waiting", "approved"):
             return ()
         found = []
-        if reason := corrections.why_not(correction, self.held):
+        if reason := actions.why_not(correction, self.held):
             found.append(Trouble("unanswered", reason, stops=True))
         elif correction.kind == "never" and not correction.confirmed:
             sentence = "This answer is only a proposal. Write a better one, or approve it as it is."
@@ -150,8 +151,8 @@ def _short(text: str) -> str:
 
 def look(workspace: Workspace) -> Review:
     """The corrections of a workspace with all that is needed to review them."""
-    found = tuple(corrections.corrections(workspace))
-    used = corrections.sessions_by_dataset(workspace)
+    found = tuple(events.corrections(workspace))
+    used = dataset.sessions_by_dataset(workspace)
     taught = dict(_taught(_taught_files(workspace)))
     for one in found:
         record = used.get(one.dataset or "")
@@ -168,7 +169,7 @@ def troubles(workspace: Workspace) -> dict[str, tuple[Trouble, ...]]:
 
 def as_lines(review: Review, chosen: Iterable[Correction]) -> str:
     """Corrections as JSON Lines, one object a line, as `corrections.import_file` reads them."""
-    found = (corrections.as_json(one, review.standing(one)) for one in chosen)
+    found = (exchange.as_json(one, review.standing(one)) for one in chosen)
     return "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in found)
 
 

@@ -16,10 +16,14 @@ import posixpath
 import re
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
+from itertools import islice
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
+
+from sails.data.formats.source import Source, failing_as, source_of_table
 
 _MOST_ROWS, _MOST_COLUMNS = 1_048_576, 16_384  # Excel's own limits
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
@@ -163,3 +167,13 @@ def _column(letters: str) -> int:
     if not 0 < number <= _MOST_COLUMNS:
         raise ValueError(f"column {letters}")
     return number - 1
+
+
+def read_excel(raw: bytes, name: str) -> Source:
+    with failing_as(name, "an Excel workbook"):
+        title, rows, sheets = first_sheet(raw)
+    widest = max(map(len, rows), default=0)
+    for header in islice(filter(None, rows), 1):  # cells beside the table are columns without a name
+        header += [None] * (widest - len(header))
+    note = f"Only the sheet “{title}” was read, of {sheets}."
+    return replace(source_of_table("xlsx", rows, name), notes=(note,) if sheets > 1 else ())

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sails.errors import BusyError, SailsError, classify
-from sails.jobs.watch import watch
+from sails.jobs.watch.switch import watch
 from sails.models.workspace import Workspace
 
-log = logging.getLogger("sails.jobs.watch")
+log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sails import sessions
-from sails.chat import feedback as corrections
-from sails.data import Conversation, Register
-from sails.data import datasets as library
+from sails.chat import feedback
+from sails.data import Conversation, Register, datasets
 from sails.errors import SailsError, WorkspaceError, classify
-from sails.jobs import launcher as local
+from sails.jobs import launcher, submit
 from sails.jobs.watch.messages import GO_ON, examples, how_many, minutes, notes_on, what_became
 from sails.jobs.watch.source import approved
 from sails.jobs.watch.state import Batch, Outcome, WatchState, change, state
@@ -22,8 +21,7 @@ from sails.models.workspace import Workspace
 from sails.retention import lessons
 from sails.sessions import Record, Session
 from sails.system import locks
-from sails.training.plan import forecast as foresight
-from sails.training.plan.forecast import Choices
+from sails.training.plan.request import Choices
 
 MOST_FAILURES = 5  # in a row
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)  # doubled after each failure
@@ -67,7 +65,7 @@ class Watch:
         if now.order.file is None:
             rows: Sequence[Conversation] = ()
             notes: tuple[str, ...] = ()
-            count = len(corrections.to_teach(self.workspace))
+            count = len(feedback.to_teach(self.workspace))
         else:
             rows, notes = self._rows_of_file(now, now.order.file)
             count = len(rows)
@@ -75,14 +73,14 @@ class Watch:
         if count < now.order.at_least:
             return "waits for examples"
         if now.order.file is None:
-            dataset = corrections.as_dataset(self.workspace)
+            dataset = feedback.as_dataset(self.workspace)
         else:
             stem = now.order.file.stem
             name = f"{stem[:LONGEST_STEM]} batch {len(now.batches) + 1}"
-            dataset = library.add_rows(self.workspace, rows, file=f"{stem}.jsonl", name=name)
+            dataset = datasets.add_rows(self.workspace, rows, file=f"{stem}.jsonl", name=name)
         batch = Batch(
             dataset=dataset.name,
-            rows=tuple(row.fingerprint for row in library.rows_of(self.workspace, dataset.name)),
+            rows=tuple(row.fingerprint for row in datasets.rows_of(self.workspace, dataset.name)),
             begun=self.clock(),
             others=tuple(record.spec.id for record in _sessions_with(self.workspace, dataset.name)),
         )
@@ -145,12 +143,12 @@ class Watch:
         if self._pauses(now):
             return "waits for a session"
         try:
-            library.report_of(self.workspace, batch.dataset)
+            datasets.report_of(self.workspace, batch.dataset)
         except WorkspaceError:  # somebody deleted it; its rows are free
             return self._end(batch, "failed", reason=f"The dataset {batch.dataset} was deleted.")
         # Whatever was asked for, the gate decides: nobody is there to look at the model first.
         settings = now.order.settings.model_copy(update={"publish": "gate", "teach_again": False})
-        session = foresight.start(self.workspace, Choices((batch.dataset,), settings, export=True))
+        session = submit.start(self.workspace, Choices((batch.dataset,), settings, export=True))
         return self._queued(batch, session.id)
 
     def _queued(self, batch: Batch, session: str) -> Look:
@@ -170,7 +168,7 @@ class Watch:
             if waits != self._queue_told:
                 self.say(waits)
             self._queue_told = waits
-        local.dispatch(self.workspace)
+        launcher.dispatch(self.workspace)
 
     def _resume(self, batch: Batch, record: Record) -> Look:
         """Its worker died: that counts as a failure, and after a pause it goes on where it was."""
@@ -183,7 +181,7 @@ class Watch:
             sessions.resume(self.workspace, record.session)
             self.say(f"▶️ Session {record.spec.id} goes on from where it was interrupted.")
             self._update(batch, resume_after=None)
-            local.dispatch(self.workspace)
+            launcher.dispatch(self.workspace)
         return "waits for a session"
 
     def _end(self, batch: Batch, outcome: Outcome, record: Record | None = None, reason: str = "") -> Look:
@@ -233,9 +231,11 @@ def _sessions_with(workspace: Workspace, dataset: str) -> list[Record]:
     """The sessions that teach this dataset, under whatever name it had, oldest first."""
     names = {dataset}
     with contextlib.suppress(WorkspaceError):
-        report = library.report_of(workspace, dataset)
+        report = datasets.report_of(workspace, dataset)
         names |= {report.name, *report.formerly}
-    return [record for record in sessions.history(workspace) if getattr(record.spec, "dataset", "") in names]
+    return [
+        record for record in sessions.read_history(workspace) if getattr(record.spec, "dataset", "") in names
+    ]
 
 
 def latest(workspace: Workspace, count: int = 5) -> list[tuple[int, Batch, Record | None]]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sails.errors import RequestError, WorkspaceError
 from sails.models.workspace import Workspace
 from sails.sessions import Settings
-from sails.system import access, locks
+from sails.system import access, files, locks
 
 CORRECTIONS = "corrections"
 START_SECONDS = 15.0  # how long a watch's process may take to come up
@@ -141,5 +141,5 @@ def change(workspace: Workspace, **changes: Any) -> WatchState:
     workspace.root.mkdir(parents=True, exist_ok=True)
     with locks.short_lock(workspace.root / "watch.json.lock"):
         changed = state(workspace).model_copy(update=changes)
-        locks.write_atomic(path_of(workspace), changed.model_dump_json(indent=1))
+        files.write_atomic(path_of(workspace), changed.model_dump_json(indent=1))
     return changed

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from sails.errors import BusyError
-from sails.jobs import launcher as local
+from sails.jobs import launcher
 from sails.jobs.watch.loop import Say, Watch
 from sails.jobs.watch.messages import begins
 from sails.jobs.watch.state import Order, WatchState, change, lock_of, log_of, state
 from sails.models.workspace import Workspace
-from sails.system import access, locks
+from sails.system import access, locks, processes
+from sails.training.plan import behavior
 
 FOLLOW_SECONDS = 2.0  # how often a session that waits or runs is looked at
 SLICE_SECONDS = 1.0  # after which a watch that was switched off has noticed it
@@ -26,7 +27,9 @@ def switch_on(workspace: Workspace, order: Order) -> None:
     _check(workspace, order)
     begin(workspace, order)
     arguments = [str(workspace.root), str(workspace.trained_model), str(workspace.onnx_model)]
-    local.start_module("sails.jobs.watch", arguments, log_of(workspace))  # ends at once beside a living one
+    launcher.start_module(
+        "sails.jobs.watch", arguments, log_of(workspace)
+    )  # ends at once beside a living one
 
 
 def switch_off(workspace: Workspace) -> None:
@@ -39,7 +42,7 @@ def switch_off(workspace: Workspace) -> None:
 def _check(workspace: Workspace, order: Order) -> None:
     access.require_changes()
     workspace.check_publishable()
-    local.plan_training(workspace, learning_rate=order.settings.learning_rate)
+    behavior.plan_training(workspace, learning_rate=order.settings.learning_rate)
 
 
 def begin(workspace: Workspace, order: Order) -> None:
@@ -87,7 +90,7 @@ def watch(
     try:
         if order is not None:
             begin(workspace, order)
-        identity = locks.this_process()
+        identity = processes.this_process()
         change(workspace, pid=identity.pid, pid_created=identity.created, host=identity.host)
         return _live(Watch(workspace, say, clock), wait, once)
     finally:

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from sails.system import locks
+from sails.system import memory
 
 Kind = Literal["torch", "onnx"]
 
@@ -81,10 +81,10 @@ def _start(kind: Kind, folder: Path) -> subprocess.Popen[str]:
 
 
 def main(kind: str, folder: str) -> None:
-    before = locks.peak_memory()
+    before = memory.peak_memory()
     answer = _answer_with_torch if kind == "torch" else _answer_with_onnx
     kept = answer(Path(folder))
-    sys.stdout.write(str(locks.peak_memory() - before))
+    sys.stdout.write(str(memory.peak_memory() - before))
     del kept
 
 

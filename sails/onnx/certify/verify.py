@@ -30,9 +30,9 @@ import jinja2
 import numpy as np
 
 from sails.errors import ModelLoadError, RequestError
+from sails.models.folder import found_files
 from sails.models.variants import Variant
-from sails.models.workspace import found_files
-from sails.onnx.certify import certificate as certificates
+from sails.onnx.certify import report as certificates
 from sails.onnx.certify.certificate import NOT_A_NUMBER, THRESHOLDS, Certificate, Example, Speed, Thresholds
 from sails.onnx.certify.memory import Kind, Probes
 from sails.onnx.certify.reference import Original, Reading, until_end

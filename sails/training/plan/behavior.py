@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from sails.errors import RequestError
-from sails.models.workspace import Situation
-
-StartFrom = Literal["base", "trained"]
-Chooser = Literal["automatic", "person", "advice"]
-Start = Literal["auto", "base", "trained"]
+from sails.models import catalog
+from sails.models.folder import Situation
+from sails.models.workspace import Workspace
+from sails.sessions import Advice
+from sails.sessions.plan import Chooser, Plan, Start, StartFrom, format_rate
+from sails.training.plan import behavior
 
 BASE_LEARNING_RATE = 5e-5
 CONTINUE_LEARNING_RATE = 1e-5
@@ -56,23 +54,6 @@ MATRIX = (
     Row(5, "incomplete", "missing", "base", _INCOMPLETE),
     Row(6, "incomplete", "present", "base", _INCOMPLETE),
 )
-
-
-class Plan(BaseModel):
-    """What the next training will do: the automatic choice, what is used, and who chose it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    row: int
-    start_from: StartFrom
-    start_chosen_by: Chooser = "automatic"
-    model: str  # the base model's name, or the folder of the trained model
-    base: str | None  # the base model at the root of it; None when nobody recorded it
-    learning_rate: float
-    automatic_learning_rate: float
-    learning_rate_chosen_by: Chooser = "automatic"
-    reason: str
-    warnings: tuple[str, ...] = ()
 
 
 def automatic_learning_rate(start_from: StartFrom) -> float:
@@ -170,21 +151,27 @@ def check_learning_rate(value: float) -> list[str]:
     return []
 
 
-def describe_learning_rate(plan: Plan) -> str:
-    """The learning rate in one sentence: `1e-5 (automatic)`, or both values when it was chosen or advised."""
-    used, automatic = format_rate(plan.learning_rate), format_rate(plan.automatic_learning_rate)
-    if plan.learning_rate_chosen_by == "automatic":
-        return f"{used} (automatic)"
-    how = "advised" if plan.learning_rate_chosen_by == "advice" else "chosen"
-    return f"{used} ({how}; the automatic value is {automatic})"
-
-
-def format_rate(value: float) -> str:
-    """`5e-5` rather than `5e-05`, as people write it."""
-    mantissa, _, exponent = f"{value:.3e}".partition("e")
-    return f"{float(mantissa):g}e{int(exponent)}"
-
-
-def where(plan: Plan) -> str:
-    """What training starts from, as a short phrase."""
-    return plan.model if plan.start_from == "base" else f"the trained model in {Path(plan.model).name}"
+def plan_training(
+    workspace: Workspace,
+    *,
+    start: Start = "auto",
+    model_name: str | None = None,
+    learning_rate: float | None = None,
+    advice: Advice | None = None,
+) -> Plan:
+    """What a training started now would do; raises `RequestError` for choices that cannot be."""
+    situation = workspace.situation()
+    if model_name is not None:
+        catalog.find(model_name)
+    same = model_name is None or (
+        situation.trained.base is not None and catalog.same(model_name, situation.trained.base)
+    )
+    return behavior.plan(
+        situation,
+        default_base=catalog.DEFAULT,
+        model_name=model_name,
+        same_base=same,
+        start=start,
+        learning_rate=learning_rate,
+        advised=advice.learning_rate if advice else None,
+    )

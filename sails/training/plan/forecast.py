@@ -11,115 +11,28 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
-import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from sails import sessions
-from sails.data import Conversation, Register, read_jsonl, split
-from sails.data import datasets as library
+from sails.data import Conversation, Register, datasets, read_jsonl, split_rows
 from sails.errors import DiskFullError, OutOfMemoryError, RequestError, SailsError
-from sails.jobs import launcher as local
-from sails.models import catalog as base_models
+from sails.models import cache, catalog, size
 from sails.models.catalog import BaseModel
 from sails.models.workspace import Workspace
-from sails.retention import lessons
+from sails.retention import lessons, replay
 from sails.retention.lessons import Rows
 from sails.retention.replay import replayed
-from sails.sessions import Advice, Session, Settings, Status
-from sails.system.locks import available_memory
-from sails.training import mixture as teaching
-from sails.training.plan import presets as planning
-from sails.training.plan.behavior import Plan, Start
-from sails.training.plan.presets import Lesson, Need, Pace, TimeEstimate
-
-LONGEST_NAME = 80  # characters
-MOST_STEPS = 10**9
-
-# --- what a person chose --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Choices:
-    """One training as a person asks for it; `export` also verifies the ONNX model.
-
-    `advice` is what was measured for it, whether or not it is followed (see `sails.jobs.lr_finder`).
-    """
-
-    datasets: tuple[str, ...]
-    settings: Settings = field(default_factory=Settings)
-    name: str = ""
-    start: Start = "auto"
-    model_name: str | None = None
-    export: bool = False
-    advice: Advice | None = None
-
-
-def read_learning_rate(text: str) -> float | None:
-    """A learning rate as people write it: 3e-5, 0.00003, 0,00003 or 3×10^-5; None for an empty text.
-
-    Raises `RequestError` for what is no number. Whether it is a sensible one, `behavior.plan` says.
-    """
-    written = unicodedata.normalize("NFKC", text).strip().replace("−", "-")
-    if not written:
-        return None
-    written = re.sub(r"\s*[×*x·]\s*10\s*(\^|\*\*)\s*", "e", written)
-    if "." not in written:
-        written = written.replace(",", ".")
-    try:
-        if "_" in written:  # Python's own way to group digits
-            raise ValueError
-        return float(written)
-    except ValueError as error:
-        raise RequestError(
-            f"“{text.strip()[:40]}” is not a number.",
-            "Write a learning rate such as 3e-5 or 0.00003, or leave the field empty for the automatic one.",
-        ) from error
-
-
-WORDS = {
-    "preset": "The preset",
-    "epochs": "The number of rounds",
-    "batch_size": "The batch size",
-    "max_steps": "The highest number of steps",
-    "seed": "The seed",
-    "max_length": "The longest conversation",
-    "device": "The device",
-    "replay_share": "The share of earlier lessons",
-    "teach_again": "Whether the earlier lessons are taught again",
-    "publish": "What happens with the new model",
-}
-
-
-def settings_of(**values: Any) -> Settings:
-    """Settings from what was chosen; `RequestError` names in words the first that is out of range."""
-    steps = values.get("max_steps")
-    if steps is not None and steps > MOST_STEPS:
-        raise RequestError(f"{WORDS['max_steps']} cannot be {steps:,}.", f"Choose at most {MOST_STEPS:,}.")
-    try:
-        return Settings(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        what = WORDS.get(str(first["loc"][0]), str(first["loc"][0]))
-        remedy = first["msg"].replace("Input should be", "Choose a value").replace("a value a ", "a ")
-        raise RequestError(f"{what} cannot be {str(first['input'])[:40]}.", f"{remedy}.") from error
-
-
-def checked_name(name: str) -> str:
-    """A session's name as one line; raises `RequestError` when it is too long to be read in a list."""
-    line = " ".join(name.split())
-    if len(line) > LONGEST_NAME:
-        raise RequestError(
-            f"The name has {len(line)} characters.", f"Choose one of at most {LONGEST_NAME} characters."
-        )
-    return line
-
+from sails.sessions import Settings, Status
+from sails.sessions.plan import Plan
+from sails.system.memory import available_memory
+from sails.training.plan import behavior, duration, presets, resources
+from sails.training.plan.duration import Lesson, TimeEstimate
+from sails.training.plan.presets import Pace
+from sails.training.plan.request import Choices, checked_name
+from sails.training.plan.resources import Need
 
 # --- which base model -----------------------------------------------------------------------------
 
@@ -140,15 +53,15 @@ def offers() -> list[Offer]:
     Recommended is the default where it fits, else the smallest.
     """
     free = available_memory()
-    models = base_models.catalogue()
+    models = catalog.catalogue()
     fitting = [model for model in models if model.training_memory_bytes <= free]
     smallest = min(models, key=lambda model: model.training_memory_bytes)
-    best = fitting[0] if fitting and fitting[0].name == base_models.DEFAULT else smallest
+    best = fitting[0] if fitting and fitting[0].name == catalog.DEFAULT else smallest
     made = [
         Offer(
             model,
             fits=model in fitting,
-            here=base_models.local_path(model) is not None,
+            here=cache.local_path(model) is not None,
             recommended=model is best,
         )
         for model in models
@@ -192,22 +105,22 @@ def foresee(workspace: Workspace, choices: Choices) -> Foresight:
     counts = _count(workspace, choices.datasets)
     earlier = counts.earlier
     repeated = _repeated(counts, plan, choices.settings)
-    pace = teaching.choose_pace(choices.settings, counts.taught, repeated)
+    pace = presets.choose_pace(choices.settings, counts.taught, repeated)
     parameters = _parameters(workspace, plan)
     need = time = None
     warnings: tuple[str, ...] = ()
     if parameters:
-        need = planning.need_of(parameters, pace, choices.settings.max_length, export=choices.export)
+        need = resources.need_of(parameters, pace, choices.settings.max_length, export=choices.export)
         warnings = _too_big(need, workspace)
-        seen = planning.experience(sessions.history(workspace), plan.base)
+        seen = duration.experience(sessions.read_history(workspace), plan.base)
         old_size = round(earlier.size * repeated / max(earlier.rows, 1))
-        time = planning.estimate_time(
+        time = duration.estimate_time(
             Lesson(counts.taught + repeated, counts.size + old_size),
             pace,
             parameters,
             export=choices.export,
             seen=seen,
-            speed=0.0 if seen else planning.processor_speed(),
+            speed=0.0 if seen else duration.processor_speed(),
         )
     return Foresight(
         plan,
@@ -229,7 +142,7 @@ def earlier_lessons(workspace: Workspace, names: Sequence[str]) -> Earlier:
 
 
 def _plan(workspace: Workspace, choices: Choices) -> Plan:
-    return local.plan_training(
+    return behavior.plan_training(
         workspace,
         start=choices.start,
         model_name=choices.model_name,
@@ -251,40 +164,23 @@ def usual_seconds(workspace: Workspace, status: Status) -> dict[str, float]:
     """How long each phase of a session that runs may take; phases of which nobody can know are left out."""
     if status.plan is None:
         return {}
-    seen = planning.experience(sessions.history(workspace), status.plan.base)
+    seen = duration.experience(sessions.read_history(workspace), status.plan.base)
     parameters = 0
     with contextlib.suppress(SailsError):  # the model it started from may be gone by now
         parameters = _parameters(workspace, status.plan)
-    return planning.usual_seconds(seen, status.results.seconds.get("prepare"), parameters)
-
-
-def start(workspace: Workspace, choices: Choices) -> Session:
-    """Queue that training and start it if nothing else trains. Raises `SailsError` before anything starts."""
-    name = checked_name(choices.name)
-    dataset = library.combine(workspace, choices.datasets)
-    return local.submit(
-        workspace,
-        dataset.name,
-        choices.settings,
-        name=name or None,
-        start=choices.start,
-        model_name=choices.model_name,
-        export=choices.export,
-        verify=choices.export,
-        advice=choices.advice,
-    )
+    return duration.usual_seconds(seen, status.results.seconds.get("prepare"), parameters)
 
 
 def _parameters(workspace: Workspace, plan: Plan) -> int:
     if plan.start_from == "trained":
-        return planning.count_parameters(workspace.trained_model)
-    return base_models.find(plan.model).parameters
+        return size.count_parameters(workspace.trained_model)
+    return catalog.find(plan.model).parameters
 
 
 def _too_big(need: Need, workspace: Workspace) -> tuple[str, ...]:
     folder = next(folder for folder in (workspace.root, *workspace.root.parents) if folder.exists())
     try:
-        planning.refuse_if_too_big(need, folder)
+        resources.refuse_if_too_big(need, folder)
     except (OutOfMemoryError, DiskFullError) as error:
         return (error.sentence,)
     return ()
@@ -314,10 +210,10 @@ def rows_fingerprint(workspace: Workspace, names: Sequence[str]) -> str:
 def _files(workspace: Workspace, names: Sequence[str]) -> tuple[_File, ...]:
     if not names:
         raise RequestError("No dataset was chosen.", "Choose one or more.")
-    files = [library.rows_file(workspace, name) for name in names]
+    files = [datasets.rows_file(workspace, name) for name in names]
     for name, path in zip(names, files, strict=True):
         if not path.exists():
-            library.rows_of(workspace, name)  # which says so
+            datasets.rows_of(workspace, name)  # which says so
     return tuple(map(_look, files))
 
 
@@ -341,7 +237,7 @@ def _count_rows(files: tuple[_File, ...], register: _File, earlier: tuple[_File,
     """Rows taught, held out and repeated if a training started now."""
     size = sum(bytes_ for _, _, bytes_ in files)
     rows = {row.fingerprint: row for path, _, _ in files for row in read_jsonl(path)}
-    parts = split(tuple(rows.values()), Register.load(register[0]))
+    parts = split_rows(tuple(rows.values()), Register.load(register[0]))
     share = len(parts.train) / len(rows) if rows else 0.0
     old = _count_earlier(earlier, parts.train)
     return _Counts(len(rows), len(parts.train), len(parts.held_out), round(size * share), old)
@@ -354,7 +250,7 @@ def _count_earlier(files: tuple[_File, ...], train: Sequence[Conversation]) -> E
         with contextlib.suppress(SailsError):
             read[str(path)] = Rows(tuple(read_jsonl(path)))
             size += bytes_
-    kept = sum(map(len, teaching.repeatable(read, train).values()))
+    kept = sum(map(len, replay.repeatable(read, train).values()))
     total = sum(len(rows.taught) for rows in read.values())
     return Earlier(len(files), len(files) - len(read), kept, round(size * kept / max(total, 1)))
 

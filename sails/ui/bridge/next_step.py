@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sails.models.workspace import Situation
+from sails.models.folder import Situation
 from sails.sessions import Record
 
 Kind = Literal["watch", "decide", "resume", "example", "train", "export", "chat"]

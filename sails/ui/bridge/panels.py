@@ -9,24 +9,17 @@ import pandas as pd
 import streamlit as st
 
 from sails import sessions
-from sails.jobs import replay as replaying
 from sails.jobs.export import Freshness, freshness, to_refresh
-from sails.models.workspace import (
-    FoundFile,
-    ModelState,
-    Situation,
-    Workspace,
-    create_workspace,
-    workspaces_in,
-)
-from sails.sessions import Record
+from sails.models.folder import FoundFile, ModelState, Situation
+from sails.models.workspace import Workspace
+from sails.sessions import Record, plan
+from sails.sessions.plan import Plan, describe_learning_rate
 from sails.system import access
 from sails.training.plan import behavior
-from sails.training.plan.behavior import MATRIX, Plan, Row
-from sails.ui import onnx_status as onnx_freshness
-from sails.ui import text as words
+from sails.training.plan.behavior import MATRIX, Row
+from sails.ui import onnx_status, text
 from sails.ui.bridge.next_step import NextStep
-from sails.ui.frame import go, in_words, link, place, told, usual_workspace
+from sails.ui.frame import in_words, link
 from sails.ui.text import code, plain
 
 REFRESH_SECONDS = 2
@@ -55,9 +48,7 @@ def next_training(plan: Plan, situation: Situation) -> None:
         st.caption("What the next training will do")
         st.header(row.headline, anchor=False)
         st.markdown(_why(row, plan, situation.trained))
-        st.markdown(
-            f"**Learning speed (learning rate): {behavior.describe_learning_rate(plan)}.** {_how_fast(plan)}"
-        )
+        st.markdown(f"**Learning speed (learning rate): {describe_learning_rate(plan)}.** {_how_fast(plan)}")
         for warning in plan.warnings:
             st.warning(plain(warning))
 
@@ -122,7 +113,7 @@ def matrix(current: int) -> None:
 
 def _matrix_row(row: Row, applies: bool) -> list[str]:
     start = "base model" if row.start_from == "base" else "trained model"
-    cells = [row.trained, row.onnx, start, behavior.format_rate(row.learning_rate)]
+    cells = [row.trained, row.onnx, start, plan.format_rate(row.learning_rate)]
     if not applies:
         return cells
     first, *others = (f"**{cell}**" for cell in cells)
@@ -165,15 +156,15 @@ def _onnx_model(workspace: Workspace, situation: Situation) -> None:
     st.subheader("ONNX model", anchor=False)
     st.markdown(f"**{STATES[model.state]}**")
     st.markdown(_how_fresh(workspace, situation))
-    for line in onnx_freshness.each(workspace, situation):
+    for line in onnx_status.each(workspace, situation):
         st.markdown(line)
-    onnx_freshness.make_again(workspace, "bridge_onnx")
+    onnx_status.make_again(workspace, "bridge_onnx")
     _facts([("Folder", code(model.path))], model.fingerprint, model.modified)
     _files(model.files, "ONNX model")
 
 
 def _how_fresh(workspace: Workspace, situation: Situation) -> str:
-    found = onnx_freshness.look(workspace, situation)
+    found = onnx_status.look(workspace, situation)
     if freshness(situation) == "fresh" and to_refresh(situation.trained, found):
         return "**Partly fresh:** one of its two sizes was made from the trained model beside it."
     return FRESHNESS[freshness(situation)]
@@ -184,16 +175,16 @@ def _facts(facts: Sequence[tuple[str, str]], fingerprint: str | None, modified: 
     if fingerprint:
         lines.append(("Fingerprint", code(fingerprint)))
     if modified:
-        lines.append(("Last changed", words.moment(modified, st.context.timezone)))
+        lines.append(("Last changed", text.moment(modified, st.context.timezone)))
     st.markdown("  \n".join(f"{name}: {value}" for name, value in lines))
 
 
 def _files(files: Sequence[FoundFile], what: str) -> None:
     if files:
-        total = words.size(sum(file.size for file in files))
+        total = text.size(sum(file.size for file in files))
         count = f"{len(files)} files" if len(files) > 1 else "1 file"
         with st.expander(f"{count}, {total}", icon=":material/folder_open:"):
-            rows = [(code(file.name), words.size(file.size)) for file in files]
+            rows = [(code(file.name), text.size(file.size)) for file in files]
             st.table(
                 pd.DataFrame(rows, columns=["File", "Size"]),
                 border="horizontal",
@@ -222,7 +213,7 @@ def _running_now(workspace: Workspace, was_active: bool) -> None:
         for record in [*filter(None, [training]), *jobs]:
             status = record.status
             st.markdown(f"▶️ **{plain(record.spec.name)}** {KINDS[record.spec.kind]}.")
-            st.progress(min(max(status.progress, 0.0), 1.0), plain(words.progress(status)))
+            st.progress(min(max(status.progress, 0.0), 1.0), plain(text.progress(status)))
         if not training and not jobs:
             st.markdown("Nothing is running.")
         if queued:
@@ -243,9 +234,9 @@ def last_sessions(records: Sequence[Record]) -> None:
     if not records:
         st.markdown("There has been no training yet.")
     for record in reversed(records):
-        sign, sentence = words.outcome(record)
-        when = words.moment(record.spec.created, st.context.timezone)
-        details = [when, *filter(None, [plain(words.learned(record))])]
+        sign, sentence = text.outcome(record)
+        when = text.moment(record.spec.created, st.context.timezone)
+        details = [when, *filter(None, [plain(text.learned(record))])]
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             lines = [
                 f"**{plain(record.spec.name)}**",
@@ -254,79 +245,3 @@ def last_sessions(records: Sequence[Record]) -> None:
             ]
             st.markdown("  \n".join(lines), width="stretch")
             link("Sessions", "Look at it", session=record.spec.id)
-
-
-# --- the demo -------------------------------------------------------------------------------------
-
-
-def demo(workspace: Workspace, records: Sequence[Record]) -> None:
-    """What a demo workspace is, and one of its sessions played again for an audience."""
-    with st.container(border=True, gap="small"):
-        st.markdown(
-            "🎬 **This is a demo.** Its trainings are real and were recorded; the models that they made "
-            "are not included, so there is none to continue from or to chat with until you train."
-        )
-        recorded = {record.spec.id: record for record in records if record.status.plan}
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            chosen = st.selectbox(
-                "A recorded training",
-                list(recorded),
-                format_func=lambda session: recorded[session].spec.name,
-                key="replay",
-            )
-            seconds = st.number_input("Seconds it takes", 10, 600, 60, key="replay_seconds", width=140)
-            if (
-                st.button("Replay it", icon=":material/replay:", disabled=access.view_only() or not recorded)
-                and chosen
-            ):
-                job = replaying.start(workspace, recorded[chosen].session, seconds)
-                go("Train", session=job.id)
-
-
-# --- which workspace ------------------------------------------------------------------------------
-
-
-def choose_place(workspace: Workspace) -> None:
-    """Open another workspace or model folder inside the allowed root, or make a new workspace."""
-    root = access.allowed_root(usual_workspace().root)
-    with st.expander("Workspace and model folder", icon=":material/folder_open:"):
-        st.markdown(
-            "Everything of one model lies in one folder, its workspace. "
-            f"Yours may lie anywhere in {code(root)}."
-        )
-        names = [str(path.relative_to(root)) for path in workspaces_in(root)]
-        here = str(workspace.root.relative_to(root)) if workspace.root.is_relative_to(root) else None
-        names = names if here is None or here in names else [here, *names]
-        chosen = st.selectbox(
-            "Open a workspace", names, index=names.index(here) if here else None, key=f"open_workspace {here}"
-        )
-        if chosen and chosen != here:
-            _open_place(workspace=chosen)
-        with st.form("make_workspace", border=False):
-            new = st.text_input("Make a new workspace", placeholder="its name", key="new_workspace")
-            wanted = st.form_submit_button("Make it", disabled=access.view_only())
-        if wanted:
-            with told() as failed:
-                made = create_workspace(root, new)
-            if not failed:
-                _open_place(workspace=str(made.relative_to(root)))
-        with st.form("choose_model_folder", border=False):
-            model = st.text_input(
-                "Folder of the trained model",
-                value=place().get("model", ""),
-                placeholder="trained_model in the workspace",
-                help="Only when it lies elsewhere. Empty: the workspace's own.",
-                key=f"model_folder {here}",
-            )
-            wanted = st.form_submit_button("Use this folder")
-        if wanted:
-            with told() as failed:
-                if model.strip():
-                    Workspace.open(workspace.root, output_dir=access.inside(root, model))
-            if not failed:
-                _open_place(workspace=place().get("workspace", ""), model=model.strip())
-
-
-def _open_place(**parts: str) -> None:
-    st.query_params.from_dict({name: value for name, value in parts.items() if value})
-    st.rerun()

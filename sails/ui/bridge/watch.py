@@ -7,14 +7,14 @@ from pathlib import Path
 import streamlit as st
 
 from sails.errors import RequestError
-from sails.jobs import watch as watching
+from sails.jobs import watch
 from sails.jobs.watch import WatchState
 from sails.models.workspace import Workspace
 from sails.system import access
-from sails.training.plan import forecast as foresight
-from sails.ui import text as words
+from sails.training.plan import request
+from sails.ui import text
 from sails.ui.frame import in_words, link, told, usual_workspace
-from sails.ui.sessions.detail import PRESETS
+from sails.ui.sessions.actions import PRESETS
 from sails.ui.text import plain
 
 REFRESH_SECONDS = 3
@@ -30,7 +30,7 @@ def panel(workspace: Workspace) -> None:
         "is held back, and you decide."
     )
     with told():
-        now = watching.state(workspace)
+        now = watch.state(workspace)
         refresh = REFRESH_SECONDS if now.on else None
         st.fragment(_standing, run_every=refresh)(workspace, _looks(workspace))
         with st.expander("What it watches, and how it teaches", icon=":material/tune:"):
@@ -41,17 +41,17 @@ def _looks(workspace: Workspace) -> tuple[object, ...]:
     """What the rest of the page depends on, too."""
     latest = [
         (batch.session, batch.outcome, record and record.status.state)
-        for _, batch, record in watching.latest(workspace, 1)
+        for _, batch, record in watch.latest(workspace, 1)
     ]
-    return watching.state(workspace).on, watching.is_alive(workspace), latest
+    return watch.state(workspace).on, watch.is_alive(workspace), latest
 
 
 def _standing(workspace: Workspace, before: tuple[object, ...]) -> None:
     with in_words():
         if _looks(workspace) != before:
             st.rerun()
-        now, alive = watching.state(workspace), watching.is_alive(workspace)
-        stands, sentence = watching.standing(now, alive=alive, starting=watching.is_starting(workspace))
+        now, alive = watch.state(workspace), watch.is_alive(workspace)
+        stands, sentence = watch.standing(now, alive=alive, starting=watch.is_starting(workspace))
         with st.container(border=True, gap="small"):
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"{SIGNS[stands]} {plain(sentence)}", width="stretch")
@@ -75,18 +75,18 @@ def _button(workspace: Workspace, now: WatchState, stands: str) -> None:
     if st.button(label, icon=icon, key="watch-switch", disabled=access.view_only()):
         with told() as failed:
             if label == "Switch it off":
-                watching.switch_off(workspace)
+                watch.switch_off(workspace)
             else:
-                watching.switch_on(workspace, now.order)
+                watch.switch_on(workspace, now.order)
         if not failed:
             st.rerun()
 
 
 def _batches(workspace: Workspace) -> None:
-    for number, batch, record in watching.latest(workspace):
-        sign, sentence = watching.what_became(batch, record)
+    for number, batch, record in watch.latest(workspace):
+        sign, sentence = watch.what_became(batch, record)
         with st.container(horizontal=True, vertical_alignment="center"):
-            when = words.moment(batch.begun, st.context.timezone)
+            when = text.moment(batch.begun, st.context.timezone)
             st.markdown(f"{sign} {plain(sentence)}  \n:small[Batch {number}, {plain(when)}]", width="stretch")
             if record:
                 link("Sessions", "Look at it", session=record.spec.id)
@@ -152,11 +152,11 @@ def _order(workspace: Workspace, now: WatchState) -> None:
     if wanted:
         with told() as failed:
             path = _inside(file) if source == FILE else None
-            settings = foresight.settings_of(
-                preset=preset, learning_rate=foresight.read_learning_rate(rate), replay_share=share
+            settings = request.settings_of(
+                preset=preset, learning_rate=request.read_learning_rate(rate), replay_share=share
             )
-            order = watching.order_of(file=path, at_least=at_least, every=every, settings=settings)
-            watching.switch_on(workspace, order)
+            order = watch.order_of(file=path, at_least=at_least, every=every, settings=settings)
+            watch.switch_on(workspace, order)
         if not failed:
             st.rerun()
 

@@ -9,23 +9,15 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from sails.jobs import export as exporting
+from sails.jobs import export
+from sails.models.journal import resolve
 from sails.models.variants import TITLES, Variant, VariantState
-from sails.models.workspace import Workspace, resolve
-from sails.onnx.certify import certificate as certificates
-from sails.onnx.certify.certificate import (
-    Certificate,
-    Check,
-    Speed,
-    certificate_from,
-    checks,
-    read_certificate,
-    title,
-)
+from sails.models.workspace import Workspace
+from sails.onnx.certify import report
+from sails.onnx.certify.certificate import Certificate, Speed, certificate_from, read_certificate
+from sails.onnx.certify.report import Check, checks, title
 from sails.system import access
-from sails.ui import charts
-from sails.ui import confirm as asking
-from sails.ui import text as words
+from sails.ui import charts, confirm, text
 from sails.ui.text import code, literal, plain
 
 GOOD = {True: "✅ Good.", False: "❌ Not good.", None: ""}
@@ -66,7 +58,7 @@ def _of_one(state: VariantState) -> None:
         )
         return
     show(found)
-    page = folder / certificates.PAGE
+    page = folder / report.PAGE
     if page.is_file():
         st.download_button(
             "Download the certificate as a page",
@@ -100,7 +92,7 @@ def show(found: Certificate) -> None:
     own = found.own_prompts
     asked = f": {own} of your own examples, the rest never change" if own else ""
     st.caption(
-        f"Measured {plain(_moment(found.created))} in {words.duration(found.seconds)}, on "
+        f"Measured {plain(_moment(found.created))} in {text.duration(found.seconds)}, on "
         f"{found.prompts} questions{asked}."
     )
     with st.expander("Answers side by side", icon=":material/compare_arrows:"):
@@ -126,7 +118,7 @@ def _capital(variant: Variant) -> str:
 
 def _moment(created: str) -> str:
     try:
-        return words.moment(datetime.fromisoformat(created), st.context.timezone)
+        return text.moment(datetime.fromisoformat(created), st.context.timezone)
     except ValueError:
         return created
 
@@ -182,8 +174,8 @@ def _line(name: str, speed: Speed, times: float | None, size: int) -> tuple[str,
         f"{speed.first_token_seconds:.2f} s",
         f"{speed.tokens_per_second:,.1f}",
         f"{times:.1f}" if times else "",
-        words.size(speed.memory_bytes) if speed.memory_bytes else "not measured",
-        words.size(size) if size else "",
+        text.size(speed.memory_bytes) if speed.memory_bytes else "not measured",
+        text.size(size) if size else "",
     )
 
 
@@ -225,17 +217,17 @@ def kept_apart(workspace: Workspace, apart: Mapping[Variant, VariantState]) -> N
 def _decide(workspace: Workspace, variant: Variant) -> None:
     use, delete, looking_only = f"use-{variant}", f"delete-failed-{variant}", access.view_only()
     with st.container(horizontal=True):
-        asking.button("Use it all the same", use, icon=":material/warning:", disabled=looking_only)
-        asking.button("Delete it", delete, icon=":material/delete:", disabled=looking_only)
+        confirm.button("Use it all the same", use, icon=":material/warning:", disabled=looking_only)
+        confirm.button("Delete it", delete, icon=":material/delete:", disabled=looking_only)
     sentences = [
         f"**The {TITLES[variant]} model takes its place although it failed.** It may be offered for chat and "
         "download then. Its certificate goes with it and keeps saying that it failed."
     ]
-    if asking.agreed(use, sentences, "Yes, use it"):
-        exporting.keep_failed(workspace, variant)
+    if confirm.agreed(use, sentences, "Yes, use it"):
+        export.keep_failed(workspace, variant)
         st.rerun()
-    if asking.agreed(
+    if confirm.agreed(
         delete, ["**It is deleted.** The model can be made again at any time."], "Yes, delete it"
     ):
-        exporting.discard_failed(workspace, variant)
+        export.discard_failed(workspace, variant)
         st.rerun()

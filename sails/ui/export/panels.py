@@ -7,15 +7,17 @@ from pathlib import Path
 
 import streamlit as st
 
-from sails.jobs import export as exporting
+from sails.jobs import export
 from sails.jobs.export import Freshness, Job
 from sails.models import variants
+from sails.models.folder import EXPORT_RECORD, Situation
+from sails.models.journal import resolve
 from sails.models.variants import TITLES, VARIANTS, Variant, VariantState
-from sails.models.workspace import EXPORT_RECORD, Situation, Workspace, read_json, resolve
+from sails.models.workspace import Workspace
 from sails.sessions import Phase, Status
 from sails.system import access
-from sails.ui import onnx_status as freshness
-from sails.ui import text as words
+from sails.system.files import read_json
+from sails.ui import onnx_status, text
 from sails.ui.export import certificates
 from sails.ui.frame import go, in_words, link, told
 from sails.ui.text import code, plain
@@ -63,8 +65,8 @@ def state(
 
 
 def _as_a_whole(situation: Situation, found: Mapping[Variant, VariantState]) -> tuple[str, str, str]:
-    whole = exporting.freshness(situation)
-    old = [v for v in exporting.to_refresh(situation.trained, found) if found[v].present]
+    whole = export.freshness(situation)
+    old = [v for v in export.to_refresh(situation.trained, found) if found[v].present]
     if whole == "fresh" and old:
         title = TITLES[old[0]]
         return (
@@ -74,7 +76,7 @@ def _as_a_whole(situation: Situation, found: Mapping[Variant, VariantState]) -> 
         )
     if whole == "missing":
         return (*_STATES[whole], "It is what you talk with on the page Chat, and what you can hand on.")
-    return (*_STATES[whole], freshness.SENTENCES[whole])
+    return (*_STATES[whole], onnx_status.SENTENCES[whole])
 
 
 def _other(variant: Variant) -> str:
@@ -86,17 +88,17 @@ def _variant(
 ) -> None:
     st.subheader(TITLES[one.variant].capitalize(), anchor=False)
     st.markdown(ABOUT[one.variant])
-    way = exporting.freshness_of(one, situation.trained)
-    lines = [freshness.SIGNS[way]]
+    way = export.freshness_of(one, situation.trained)
+    lines = [onnx_status.SIGNS[way]]
     if one.present:
-        lines.append(freshness.CERTIFIED[one.certified])
-        lines.append(f"{words.size(one.size)}{', the chat uses this one' if chatting else ''}")
+        lines.append(onnx_status.CERTIFIED[one.certified])
+        lines.append(f"{text.size(one.size)}{', the chat uses this one' if chatting else ''}")
     st.markdown("  \n".join(lines))
     if one.present:
         st.caption(_made(one))
-    if one.present and way != "fresh" and not busy and exporting.freshness(situation) == "fresh":
+    if one.present and way != "fresh" and not busy and export.freshness(situation) == "fresh":
         again = f"Make the {TITLES[one.variant]} model again"
-        freshness.button(workspace, (one.variant,), again, f"again_{one.variant}", primary=True)
+        onnx_status.button(workspace, (one.variant,), again, f"again_{one.variant}", primary=True)
 
 
 def _made(one: VariantState) -> str:
@@ -104,7 +106,7 @@ def _made(one: VariantState) -> str:
     record = read_json(resolve(one.path) / EXPORT_RECORD) or {}
     facts = []
     if one.modified:
-        facts.append(f"Last changed {words.moment(one.modified, st.context.timezone)}")
+        facts.append(f"Last changed {text.moment(one.modified, st.context.timezone)}")
     if record.get("opset"):
         facts.append(f"opset {plain(record['opset'])}")
     if one.fingerprint:
@@ -126,8 +128,8 @@ def make(
         if st.button("Train a model first", type="primary", icon=":material/school:"):
             go("Train")
         return
-    fresh = exporting.freshness(situation) == "fresh"
-    all_fresh = fresh and not exporting.to_refresh(trained, found)
+    fresh = export.freshness(situation) == "fresh"
+    all_fresh = fresh and not export.to_refresh(trained, found)
     buttons = st.container(horizontal=True)
     wanted, verify, opset = _options()
     with buttons:
@@ -144,7 +146,7 @@ def make(
         )
     if clicked:
         with told():
-            job = exporting.export_current(workspace, verify=verify, opset=opset, variants=wanted)
+            job = export.export_current(workspace, verify=verify, opset=opset, variants=wanted)
             st.query_params["job"] = job.id
             st.rerun()
 
@@ -168,7 +170,7 @@ def _options() -> tuple[tuple[Variant, ...], bool, int | None]:
         )
         opset = st.selectbox(
             "ONNX opset (which edition of the format)",
-            [None, *exporting.OPSETS],
+            [None, *export.OPSETS],
             format_func=lambda number: "automatic" if number is None else str(number),
             key="onnx_opset",
             help="Leave it on automatic unless the program that shall read the model asks for an older one.",
@@ -198,7 +200,7 @@ def follow(workspace: Workspace, job: Job) -> None:
 
 def _follow(workspace: Workspace, seen: Job) -> None:
     with in_words():
-        job = exporting.read_job(seen.session)
+        job = export.read_job(seen.session)
         if seen.at_work and not job.at_work:
             st.rerun()  # everything else on the page may be different now
         with st.container(border=True):
@@ -224,7 +226,7 @@ def _at_work(workspace: Workspace, job: Job) -> None:
             args=(workspace, job),
             disabled=stopping or access.view_only(),
         )
-        spent = f"For {words.duration(job.seconds)} now. " if job.seconds is not None else ""
+        spent = f"For {text.duration(job.seconds)} now. " if job.seconds is not None else ""
         st.caption(f"{spent}It goes on when you leave this page.")
     if stopping:
         st.markdown("⏹️ It stops after the piece of work that it is in.")
@@ -232,13 +234,13 @@ def _at_work(workspace: Workspace, job: Job) -> None:
 
 def _stop(workspace: Workspace, job: Job) -> None:
     with told():
-        exporting.stop(workspace, job.session)
+        export.stop(workspace, job.session)
 
 
 def _ended(job: Job) -> None:
     status = job.status
     if status.state == "succeeded":
-        took = f" in {words.duration(job.seconds)}" if job.seconds is not None else ""
+        took = f" in {text.duration(job.seconds)}" if job.seconds is not None else ""
         st.markdown(f"✅ {_what(job)} was made{took}.")
     elif status.failure:
         failure = f"{status.failure.message} {status.failure.remedy}".strip()
@@ -280,8 +282,8 @@ def earlier(jobs: Sequence[Job]) -> None:
         st.markdown("None yet. What a training made for itself stands with its session.")
     for job in ended[:LISTED]:
         status = job.status
-        when = words.moment(job.spec.created, st.context.timezone)
-        details = [when, *([words.duration(job.seconds)] if job.seconds is not None else [])]
+        when = text.moment(job.spec.created, st.context.timezone)
+        details = [when, *([text.duration(job.seconds)] if job.seconds is not None else [])]
         st.markdown(f"{_one_line(job)}  \n:small[{plain(', '.join(details))}, {code(job.spec.onnx_output)}]")
         if status.state != "succeeded":
             link("ONNX export", "See why", icon=":material/info:", job=job.session.id)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sails.sessions import Record, Scores, TrainSpec
 from sails.sessions.monitor import Feed
-from sails.training.plan.behavior import describe_learning_rate, format_rate
+from sails.sessions.plan import describe_learning_rate, format_rate
 from sails.training.plan.presets import choose_pace
 
 MOST = 5  # sessions that can be compared; more are hard to tell apart

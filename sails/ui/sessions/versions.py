@@ -7,15 +7,23 @@ from typing import TypedDict
 
 import streamlit as st
 
-from sails.models import publish as publishing
-from sails.models.publish import NAME_LENGTH, VERSIONS_KEPT, Prospect, Version
+from sails.models import publish
+from sails.models import versions as publishing
+from sails.models.publish import Prospect
+from sails.models.versions import (
+    NAME_LENGTH,
+    VERSIONS_KEPT,
+    Version,
+    name_version,
+    pin,
+    provenance_of,
+    version_with,
+)
 from sails.models.workspace import Workspace
 from sails.sessions import Record, TrainSpec, lineage
 from sails.sessions.lineage import Branch
 from sails.system import access
-from sails.ui import confirm as asking
-from sails.ui import onnx_status as freshness
-from sails.ui import text as words
+from sails.ui import confirm, onnx_status, text
 from sails.ui.frame import link, told
 from sails.ui.text import code, plain
 
@@ -55,7 +63,7 @@ def _line(line: Branch) -> None:
             st.markdown(f"{2 * INDENT * line.depth}└", width="content")
         link("Sessions", plain(line.record.spec.name), session=line.record.session.id)
         said = [
-            words.moment(line.record.spec.created, st.context.timezone),
+            text.moment(line.record.spec.created, st.context.timezone),
             _fate(line),
             ORIGINS[line.origin],
         ]
@@ -86,9 +94,9 @@ def versions(workspace: Workspace, records: Sequence[Record]) -> None:
         st.subheader("★ The current model", anchor=False)
         if current.complete:
             st.markdown(_made_by(records, current.session, current.fingerprint))
-            for line in freshness.each(workspace, workspace.situation()):
+            for line in onnx_status.each(workspace, workspace.situation()):
                 st.markdown(f"ONNX model, {line}")
-            freshness.make_again(workspace, "versions_onnx")
+            onnx_status.make_again(workspace, "versions_onnx")
         else:
             st.markdown(f"There is none: it is {current.state}. {plain(current.reason or '')}".strip())
     found = publishing.versions(workspace)
@@ -122,20 +130,20 @@ def _version(workspace: Workspace, records: Sequence[Record], version: Version) 
     key, looking_only = version.id, access.view_only()
     kept = " 📌 kept for good" if version.pinned else ""
     st.subheader(f"{plain(_title(version, records))}{kept}", anchor=False)
-    made = publishing.provenance_of(workspace.versions / version.id)
-    replaced = words.moment(version.retired, st.context.timezone)
+    made = provenance_of(workspace.versions / version.id)
+    replaced = text.moment(version.retired, st.context.timezone)
     st.markdown(
         f"Replaced on {replaced}  \n{_made_by(records, made.session if made else None, version.fingerprint)}"
     )
     with st.container(horizontal=True):
-        asking.button("Roll back to it", f"roll-{key}", icon=":material/undo:", disabled=looking_only)
+        confirm.button("Roll back to it", f"roll-{key}", icon=":material/undo:", disabled=looking_only)
         label = "No longer keep it for good" if version.pinned else "Keep it for good"
         if st.button(label, key=f"pin-{key}", icon=":material/keep:", disabled=looking_only):
-            publishing.pin(workspace, version.id, pinned=not version.pinned)
+            pin(workspace, version.id, pinned=not version.pinned)
             st.rerun()
         with st.popover("Name it", icon=":material/edit:", disabled=looking_only):
             _name(workspace, version)
-    if asking.agreed(f"roll-{key}", _what_happens(workspace, records, version), "Yes, roll back"):
+    if confirm.agreed(f"roll-{key}", _what_happens(workspace, records, version), "Yes, roll back"):
         _roll_back(workspace, version.id, _title(version, records))
 
 
@@ -145,7 +153,7 @@ def _name(workspace: Workspace, version: Version) -> None:
             "Name of this version", value=version.name, max_chars=NAME_LENGTH, key=f"name-of-{version.id}"
         )
         if st.form_submit_button("Save", key=f"save-{version.id}", disabled=access.view_only()):
-            publishing.name_version(workspace, version.id, name)
+            name_version(workspace, version.id, name)
             st.rerun()
 
 
@@ -155,10 +163,10 @@ def _name(workspace: Workspace, version: Version) -> None:
 def _what_happens(workspace: Workspace, records: Sequence[Record], version: Version) -> list[str]:
     if not st.session_state.get(f"asked-roll-{version.id}"):
         return []
-    prospect = publishing.prospect(workspace, version.id)
+    prospect = publish.prospect(workspace, version.id)
     title = plain(_title(version, records))
     return [
-        f"**{title} becomes the current model again** ({words.size(prospect.size)} are copied).",
+        f"**{title} becomes the current model again** ({text.size(prospect.size)} are copied).",
         _what_becomes_of_the_current(prospect),
         _what_becomes_of_the_onnx(prospect),
         "The next training continues from it. Afterwards you can undo this.",
@@ -187,8 +195,8 @@ def _what_becomes_of_the_onnx(prospect: Prospect) -> str:
 def _roll_back(workspace: Workspace, version: str, title: str) -> None:
     before = workspace.situation().trained.fingerprint
     with st.spinner("Putting the model in place; this copies the whole model …"):
-        publishing.roll_back(workspace, version)
-    former = publishing.version_with(workspace, before)
+        publish.roll_back(workspace, version)
+    former = version_with(workspace, before)
     st.session_state[_undo_key(workspace)] = _Undo(version=former.id if former else "", now=title)
     st.rerun()
 
@@ -202,7 +210,7 @@ def _undo(workspace: Workspace) -> None:
     known = any(version.id == done["version"] for version in publishing.versions(workspace))
     if known and st.button("Undo", key="undo", icon=":material/redo:", disabled=access.view_only()):
         with st.spinner("Putting the former model back in place …"):
-            publishing.roll_back(workspace, done["version"])
+            publish.roll_back(workspace, done["version"])
         del st.session_state[_undo_key(workspace)]
         st.toast("Undone: the model that was current before is current again.", icon=":material/redo:")
         st.rerun()

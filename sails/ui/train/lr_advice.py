@@ -12,13 +12,15 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from sails import sessions
-from sails.jobs import lr_finder as advising
+from sails.jobs import lr_finder
 from sails.models.workspace import Workspace
 from sails.retention.replay import replayed
 from sails.sessions import Advice, Session
+from sails.sessions.plan import format_rate
 from sails.system import access
-from sails.training.plan.behavior import BASE_LEARNING_RATE, format_rate
-from sails.training.plan.forecast import Choices, Earlier, Foresight
+from sails.training.plan.behavior import BASE_LEARNING_RATE
+from sails.training.plan.forecast import Earlier, Foresight
+from sails.training.plan.request import Choices
 from sails.ui import charts
 from sails.ui.charts import Line
 from sails.ui.frame import in_words, told
@@ -106,11 +108,11 @@ def _gone(earlier: Earlier) -> str:
 
 def best_speed(workspace: Workspace, choices: Choices, first: Foresight) -> Advice | None:
     """What the automatic speed costs, the better setting, and what was measured; gives what was measured."""
-    if advising.why_not(first):
+    if lr_finder.why_not(first):
         return None
-    advice = advising.advice_for(workspace, choices)
+    advice = lr_finder.advice_for(workspace, choices)
     with st.container(border=True):
-        if job := advising.at_work(workspace):
+        if job := lr_finder.at_work(workspace):
             st.fragment(_measuring, run_every=REFRESH_SECONDS)(workspace, job)
         elif advice:
             _measured(choices, first, advice)
@@ -129,7 +131,7 @@ def _not_measured(workspace: Workspace, choices: Choices, first: Foresight) -> N
         )
     else:
         st.markdown("**Is this the right learning speed?** How fast it may learn can be measured.")
-    latest = advising.latest(workspace, choices)
+    latest = lr_finder.latest(workspace, choices)
     if latest and latest.status.failure:
         failure = latest.status.failure
         st.warning(plain(f"It could not be measured. {failure.message} {failure.remedy}"))
@@ -152,11 +154,11 @@ def _not_measured(workspace: Workspace, choices: Choices, first: Foresight) -> N
         )
     st.caption(
         "Measuring tries several learning speeds on a copy of the model, "
-        f"and takes {duration(advising.seconds_for(first))} at most. Your model stays as it is."
+        f"and takes {duration(lr_finder.seconds_for(first))} at most. Your model stays as it is."
     )
     if measure:
         with told() as failed:
-            advising.start(workspace, choices)
+            lr_finder.start(workspace, choices)
         if not failed:
             st.rerun()
 
@@ -170,7 +172,7 @@ def _use(rate: float, share: int | None = None) -> None:
 
 def _measuring(workspace: Workspace, job: Session) -> None:
     with in_words():
-        if advising.at_work(workspace) != job:
+        if lr_finder.at_work(workspace) != job:
             st.rerun()  # what it found stands here from now on
         status = job.status()
         st.markdown("**Measuring the best learning speed …** You may go on filling in this form.")

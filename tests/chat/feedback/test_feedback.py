@@ -12,7 +12,7 @@ from sails import sessions
 from sails.chat import feedback as corrections
 from sails.chat.conversation import Origin
 from sails.chat.feedback import review as reviewing
-from sails.data import Conversation, Register, Turn, split, write_jsonl
+from sails.data import Conversation, Register, Turn, split_rows, write_jsonl
 from sails.data import datasets as library
 from sails.errors import BadDataError, ConversationFileError, RequestError, ViewOnlyError
 from sails.models.workspace import Workspace
@@ -434,7 +434,7 @@ def test_all_corrections_are_taught_however_many_there_are(workspace):
     given = [correct(workspace, number) for number in range(30)]
     corrections.approve(workspace, *(one.id for one in given))
     rows = library.rows_of(workspace, corrections.as_dataset(workspace).name)
-    assert len(split(rows, Register.load(workspace.register)).train) == 30
+    assert len(split_rows(rows, Register.load(workspace.register)).train) == 30
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -486,5 +486,5 @@ def test_corrections_of_a_session_that_is_gone_are_free_again(workspace):
     given = correct(workspace)
     corrections.approve(workspace, given.id)
     corrections.as_dataset(workspace)
-    assert sessions.history(workspace) == []
+    assert sessions.read_history(workspace) == []
     assert [one.id for one in corrections.to_teach(workspace)] == [given.id]

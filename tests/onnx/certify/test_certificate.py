@@ -13,18 +13,14 @@ from sails.errors import ViewOnlyError
 from sails.models.variants import CERTIFICATE, VARIANTS
 from sails.onnx.certify.certificate import (
     NOT_A_NUMBER,
-    PAGE,
     THRESHOLDS,
     Certificate,
     Example,
     Speed,
-    as_page,
     certificate_from,
-    checks,
     read_certificate,
-    title,
-    write,
 )
+from sails.onnx.certify.report import PAGE, as_page, checks, title, write
 from sails.system import access
 
 HOSTILE = "<script>alert(1)</script>"

@@ -8,16 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from sails.errors import RequestError
-from sails.models.workspace import ModelState, OnnxState, Situation
-from sails.training.plan import behavior
-from sails.training.plan.behavior import (
-    MATRIX,
-    check_learning_rate,
-    describe_learning_rate,
-    format_rate,
-    plan,
-    row_for,
-)
+from sails.models.folder import ModelState, OnnxState, Situation
+from sails.sessions.plan import Plan, describe_learning_rate, format_rate
+from sails.training.plan.behavior import MATRIX, check_learning_rate, plan, row_for
 
 DEFAULT = "smollm2-135m-instruct"
 WHY = "model.safetensors is cut off at 10 of 200 bytes"
@@ -236,7 +229,7 @@ def test_the_rate_is_described_with_who_chose_it():
 
 def test_a_plan_survives_json_and_cannot_be_changed():
     made = planned("complete", learning_rate=5e-3, start="trained")
-    assert behavior.Plan.model_validate_json(made.model_dump_json()) == made
+    assert Plan.model_validate_json(made.model_dump_json()) == made
     with pytest.raises(ValidationError, match="frozen"):
         made.row = 1
 

@@ -7,26 +7,17 @@ import dataclasses
 import pytest
 
 from sails import sessions
-from sails.data import datasets as library
-from sails.data import write_jsonl
+from sails.data import datasets, write_jsonl
 from sails.errors import BadDataError, RequestError, ViewOnlyError, WorkspaceError
-from sails.jobs import launcher as local
-from sails.models import catalog as base_models
+from sails.jobs import launcher, submit
+from sails.models import catalog, size
 from sails.models.workspace import Workspace
 from sails.sessions import Settings
-from sails.training import mixture as teaching
-from sails.training.plan import forecast as foresight
-from sails.training.plan import presets as planning
+from sails.training import mixture
+from sails.training.plan import forecast, presets
 from sails.training.plan.behavior import BASE_LEARNING_RATE
-from sails.training.plan.forecast import (
-    Choices,
-    Earlier,
-    checked_name,
-    foresee,
-    offers,
-    read_learning_rate,
-    settings_of,
-)
+from sails.training.plan.forecast import Earlier, foresee, offers
+from sails.training.plan.request import Choices, checked_name, read_learning_rate, settings_of
 from tests.support.helpers import add_dataset, write_lesson
 from tests.support.situations import make_session, make_situation, published
 
@@ -111,15 +102,15 @@ def test_a_name_is_one_line_of_a_readable_length():
 
 @pytest.mark.parametrize(
     ("memory", "first", "fitting"),
-    [(64 * 10**9, base_models.DEFAULT, 6), (5 * 10**9, base_models.DEFAULT, 4), (10**9, "distilgpt2", 0)],
+    [(64 * 10**9, catalog.DEFAULT, 6), (5 * 10**9, catalog.DEFAULT, 4), (10**9, "distilgpt2", 0)],
 )
 def test_the_recommended_base_model_comes_first_and_those_that_do_not_fit_last(
     memory, first, fitting, monkeypatch
 ):
-    monkeypatch.setattr(foresight, "available_memory", lambda: memory)
+    monkeypatch.setattr(forecast, "available_memory", lambda: memory)
     made = offers()
     assert [offer.model.name for offer in made if offer.recommended] == [first] == [made[0].model.name]
-    assert {offer.model.name for offer in made} == {model.name for model in base_models.catalogue()}
+    assert {offer.model.name for offer in made} == {model.name for model in catalog.catalogue()}
     assert sum(offer.fits for offer in made) == fitting
     others = [offer.fits for offer in made[1:]]
     assert others == sorted(others, reverse=True)
@@ -135,7 +126,7 @@ def test_the_forecast_counts_what_the_worker_would_teach_and_writes_nothing(work
     assert seen.plan.learning_rate == BASE_LEARNING_RATE
     assert seen.pace.epochs == 8
     assert seen.need is not None
-    assert seen.need.parameters == base_models.catalogue()[0].parameters
+    assert seen.need.parameters == catalog.catalogue()[0].parameters
     assert seen.time is not None
     assert 0 < seen.time.low < seen.time.high
     assert sorted(workspace.root.rglob("*")) == before
@@ -150,7 +141,7 @@ def test_continuing_counts_the_parameters_of_the_trained_model(workspace, lesson
     make_situation(workspace.root, 2)
     seen = foresee(workspace, Choices((lesson,)))
     assert seen.need is not None
-    assert seen.need.parameters == planning.count_parameters(workspace.trained_model)
+    assert seen.need.parameters == size.count_parameters(workspace.trained_model)
     assert seen.plan.start_from == "trained"
 
 
@@ -160,7 +151,7 @@ def test_a_model_of_unknown_size_has_no_forecast(workspace, lesson):
 
 
 def test_what_does_not_fit_is_a_warning_with_numbers(workspace, lesson, monkeypatch):
-    monkeypatch.setattr(planning, "available_memory", lambda: 10**9)
+    monkeypatch.setattr(presets, "available_memory", lambda: 10**9)
     (warning,) = foresee(workspace, Choices((lesson,))).warnings
     assert "1.0 GB are free" in warning
 
@@ -168,7 +159,7 @@ def test_what_does_not_fit_is_a_warning_with_numbers(workspace, lesson, monkeypa
 def test_rows_added_meanwhile_are_counted(workspace, lesson):
     choices = Choices((lesson,))
     assert foresee(workspace, choices).rows == 28
-    with open(library.rows_file(workspace, lesson), "a") as file:
+    with open(datasets.rows_file(workspace, lesson), "a") as file:
         file.write('{"input": "One more?", "output": "Yes, one more."}\n')
     assert foresee(workspace, choices).rows == 29
 
@@ -190,16 +181,16 @@ def test_rows_added_meanwhile_are_counted(workspace, lesson):
 )
 def test_what_cannot_be_is_refused_before_anything_starts(workspace, lesson, change, error):
     choices = dataclasses.replace(Choices((lesson,)), **change)
-    for action in (foresee, foresight.start):
+    for action in (foresee, submit.start):
         with pytest.raises(error):
             action(workspace, choices)
-    assert sessions.history(workspace) == []
+    assert sessions.read_history(workspace) == []
 
 
 def test_a_start_asks_for_exactly_what_was_chosen(workspace, lesson, monkeypatch):
-    monkeypatch.setattr(local, "start_worker", lambda _: None)
+    monkeypatch.setattr(launcher, "start_worker", lambda _: None)
     choices = Choices((lesson,), Settings(epochs=2, learning_rate=3e-4), name=" A  name ", export=True)
-    spec = foresight.start(workspace, choices).spec()
+    spec = submit.start(workspace, choices).spec()
     assert isinstance(spec, sessions.TrainSpec)
     assert (spec.name, spec.dataset, spec.settings) == ("A name", lesson, choices.settings)
     assert (spec.export, spec.verify) == (True, True)
@@ -208,12 +199,12 @@ def test_a_start_asks_for_exactly_what_was_chosen(workspace, lesson, monkeypatch
 def test_nothing_is_started_where_one_may_only_look(workspace, lesson, monkeypatch):
     monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
     with pytest.raises(ViewOnlyError):
-        foresight.start(workspace, Choices((lesson,)))
-    assert sessions.history(workspace) == []
+        submit.start(workspace, Choices((lesson,)))
+    assert sessions.read_history(workspace) == []
 
 
 def test_a_dataset_whose_rows_are_gone_is_a_sentence(workspace, lesson):
-    library.rows_file(workspace, lesson).unlink()
+    datasets.rows_file(workspace, lesson).unlink()
     with pytest.raises(BadDataError, match="are gone"):
         foresee(workspace, Choices((lesson,)))
 
@@ -226,7 +217,7 @@ def teach(workspace: Workspace, lesson: str, number: int, earlier: tuple[str, ..
     status = published(lessons=earlier, fingerprint=workspace.situation().trained.fingerprint)
     session = make_session(workspace, lesson, hour=number, **status)
     session.data.mkdir()
-    write_jsonl(session.data / "train.jsonl", teaching.peek(workspace, lesson).train)
+    write_jsonl(session.data / "train.jsonl", mixture.peek(workspace, lesson).train)
     return session.id
 
 
@@ -256,7 +247,7 @@ def test_starting_over_repeats_nothing_or_teaches_everything_again(workspace, se
     assert (over.repeated, over.earlier.rows) == (0, 23)
     again = foresee(workspace, Choices((second,), Settings(teach_again=True, replay_share=0), start="base"))
     assert again.repeated == 23
-    assert again.pace == planning.choose_pace(Settings(), 46)
+    assert again.pace == presets.choose_pace(Settings(), 46)
 
 
 def test_rows_that_are_taught_anyway_are_not_counted_as_earlier_ones(workspace, lesson, second):
@@ -265,7 +256,7 @@ def test_rows_that_are_taught_anyway_are_not_counted_as_earlier_ones(workspace, 
 
 
 def test_deleted_rows_of_earlier_lessons_are_counted_as_gone(workspace, second):
-    first = sessions.history(workspace)[0].session
+    first = sessions.read_history(workspace)[0].session
     choices = Choices((second,))
     assert foresee(workspace, choices).repeated == 23
     (first.data / "train.jsonl").unlink()
@@ -281,10 +272,10 @@ def test_a_first_lesson_and_a_model_from_elsewhere_have_no_earlier_ones(workspac
 
 def test_datasets_with_the_same_rows_have_one_fingerprint(workspace, lesson, tmp_path):
     other = add_dataset(workspace, write_lesson(tmp_path / "more.json", rows=40))
-    alone = foresight.rows_fingerprint(workspace, (lesson,))
-    library.rename(workspace, lesson, "peaks")
-    assert foresight.rows_fingerprint(workspace, ("peaks",)) == alone
-    assert foresight.rows_fingerprint(workspace, ("peaks", other)) == foresight.rows_fingerprint(
+    alone = forecast.rows_fingerprint(workspace, (lesson,))
+    datasets.rename(workspace, lesson, "peaks")
+    assert forecast.rows_fingerprint(workspace, ("peaks",)) == alone
+    assert forecast.rows_fingerprint(workspace, ("peaks", other)) == forecast.rows_fingerprint(
         workspace, (other,)
     )
-    assert foresight.rows_fingerprint(workspace, (other,)) != alone
+    assert forecast.rows_fingerprint(workspace, (other,)) != alone

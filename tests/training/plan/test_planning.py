@@ -12,25 +12,13 @@ from safetensors.numpy import save_file
 
 from sails import sessions
 from sails.errors import DiskFullError, OutOfMemoryError
+from sails.models.size import count_parameters, training_memory
 from sails.models.workspace import Workspace
 from sails.sessions import Results, Settings, Status
-from sails.training.plan import presets as planning
-from sails.training.plan.presets import (
-    PRESETS,
-    Lesson,
-    Need,
-    Pace,
-    TimeLeft,
-    choose_pace,
-    count_parameters,
-    estimate,
-    estimate_time,
-    experience,
-    gigabytes,
-    refuse_if_too_big,
-    time_left,
-    training_memory,
-)
+from sails.training.plan import duration, presets
+from sails.training.plan.duration import Lesson, TimeLeft, estimate_time, experience, time_left
+from sails.training.plan.presets import PRESETS, Pace, choose_pace
+from sails.training.plan.resources import Need, estimate, gigabytes, refuse_if_too_big
 from tests.support.folders import make_model, make_sharded_model, tensors
 from tests.support.situations import BASE, make_session, published
 
@@ -166,8 +154,8 @@ def test_too_little_disk_is_refused_with_both_numbers_and_the_folder(tmp_path):
 
 def test_exactly_what_is_free_is_enough(tmp_path, monkeypatch):
     free = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(planning.shutil, "disk_usage", lambda _: free)
-    monkeypatch.setattr(planning, "available_memory", lambda: 1_000)
+    monkeypatch.setattr(presets.shutil, "disk_usage", lambda _: free)
+    monkeypatch.setattr(presets, "available_memory", lambda: 1_000)
     refuse_if_too_big(Need(memory=1_000, disk=free.free, parameters=1), tmp_path)
     with pytest.raises(OutOfMemoryError):
         refuse_if_too_big(Need(memory=1_001, disk=free.free, parameters=1), tmp_path)
@@ -205,8 +193,8 @@ def earlier(workspace: Workspace, name: str, hour: int, **changes: object) -> se
     return session
 
 
-def seen(workspace: Workspace, base: str = BASE) -> planning.Experience | None:
-    return experience(sessions.history(workspace), base)
+def seen(workspace: Workspace, base: str = BASE) -> duration.Experience | None:
+    return experience(sessions.read_history(workspace), base)
 
 
 def test_an_estimate_rests_on_what_earlier_sessions_took(workspace):
@@ -251,7 +239,7 @@ def test_the_latest_sessions_count_and_their_slowest_and_fastest_make_the_range(
         earlier(workspace, "one", hour, results=results)
     before = seen(workspace)
     assert before is not None
-    assert before.sessions == planning.LATEST
+    assert before.sessions == duration.LATEST
     assert before.tokens_per_second == (1000 / 97, 27.0)
 
 
@@ -281,14 +269,14 @@ def test_a_limit_of_steps_shortens_the_estimate(workspace, pace, share):
         estimate_time(LESSON, each, 10**6, export=False, seen=seen(workspace), speed=TINY_SPEED)
         for each in (pace, dataclasses.replace(pace, max_steps=None))
     ]
-    around = planning.SPREAD[0] * 27.5
+    around = duration.SPREAD[0] * 27.5
     assert times[0].low - around == pytest.approx(share * (times[1].low - around))
 
 
 def test_the_processor_is_measured_once_and_fast():
-    speed = planning.processor_speed()
+    speed = duration.processor_speed()
     assert speed > 1e8
-    assert planning.processor_speed() is speed
+    assert duration.processor_speed() is speed
 
 
 # --- how long it still takes ----------------------------------------------------------------------
@@ -331,13 +319,13 @@ def test_a_status_of_an_older_version_that_does_not_say_when_its_phase_began_is_
 
 
 def test_without_earlier_sessions_the_later_phases_follow_from_this_one():
-    assert planning.usual_seconds(None, None, 0) == {}
-    first = planning.usual_seconds(None, 12.0, 135_000_000)
+    assert duration.usual_seconds(None, None, 0) == {}
+    first = duration.usual_seconds(None, 12.0, 135_000_000)
     assert first["judge"] == 12.0  # it asks again what was asked while preparing
     assert first["export"] > first["publish"] > 0
 
 
 def test_what_was_seen_before_counts_more_than_a_guess():
-    seen = planning.Experience(1, (10.0, 20.0), 3.0, {"judge": 40.0, "export": 50.0})
-    usual = planning.usual_seconds(seen, 12.0, 135_000_000)
+    seen = duration.Experience(1, (10.0, 20.0), 3.0, {"judge": 40.0, "export": 50.0})
+    usual = duration.usual_seconds(seen, 12.0, 135_000_000)
     assert (usual["judge"], usual["export"]) == (40.0, 50.0)

@@ -6,9 +6,9 @@ import pytest
 
 from sails.data import Conversation, Turn, assess
 from sails.data.datasets import DatasetReport, Novelty
-from sails.data.formats.detect import Refusal
+from sails.data.formats.source import Refusal
 from sails.training.token_count import Lengths
-from sails.ui.data import text as data_words
+from sails.ui.data import text
 
 
 def rows_of(*answers: str) -> list[Conversation]:
@@ -34,14 +34,14 @@ def report(**changes: object) -> DatasetReport:
 
 
 def test_good_rows_are_said_to_be_good_and_nothing_else():
-    assert data_words.quality(assess(rows_of(*GOOD))).strip() == (
+    assert text.quality(assess(rows_of(*GOOD))).strip() == (
         "✅ **Good: 9 of 9 rows can be taught as they are.**"
     )
 
 
 def test_each_kind_of_problem_is_counted_in_words():
     twice = [*rows_of(*GOOD, "...", "Yes."), rows_of(GOOD[0])[0]]
-    said = data_words.quality(assess(twice, [Refusal(20, "the answer is empty")]))
+    said = text.quality(assess(twice, [Refusal(20, "the answer is empty")]))
     for line in (
         "- 1 row: the question or the answer is empty",
         "- 1 row: a very short answer",
@@ -52,7 +52,7 @@ def test_each_kind_of_problem_is_counted_in_words():
 
 
 def test_critical_rows_come_with_the_advice_to_correct_them():
-    said = data_words.quality(assess(rows_of("...", "asdf asdf asdf asdf")))
+    said = text.quality(assess(rows_of("...", "asdf asdf asdf asdf")))
     assert said.startswith("❌ **Critical: 0 of 2 rows")
     assert "correct these rows, or leave them out" in said
 
@@ -75,7 +75,7 @@ def test_critical_rows_come_with_the_advice_to_correct_them():
     ],
 )
 def test_a_dataset_in_one_line(changes, words):
-    assert data_words.facts(report(**changes), lambda time: f"{time:%Y}") == words
+    assert text.facts(report(**changes), lambda time: f"{time:%Y}") == words
 
 
 # --- novelty --------------------------------------------------------------------------------------
@@ -92,14 +92,14 @@ def test_a_dataset_in_one_line(changes, words):
     ],
 )
 def test_what_a_training_would_make_of_it_is_said_to_be_enough_or_not(counts, words):
-    assert words in data_words.novelty(Novelty(*counts, notes=()))
+    assert words in text.novelty(Novelty(*counts, notes=()))
 
 
 # --- lengths --------------------------------------------------------------------------------------
 
 
 def test_no_example_is_shortened():
-    said = data_words.lengths(Lengths((10, 77, 102), 3, counted=True))
+    said = text.lengths(Lengths((10, 77, 102), 3, counted=True))
     assert said == (
         "Half of the examples have up to 77 word pieces (tokens), the longest has 102; together they have "
         "189. "
@@ -108,7 +108,7 @@ def test_no_example_is_shortened():
 
 
 def test_a_total_that_is_not_counted_is_round():
-    assert "together they have about 12,000." in data_words.lengths(Lengths((61, 62), 200, counted=True))
+    assert "together they have about 12,000." in text.lengths(Lengths((61, 62), 200, counted=True))
 
 
 @pytest.mark.parametrize(
@@ -120,22 +120,20 @@ def test_a_total_that_is_not_counted_is_round():
     ],
 )
 def test_long_examples_are_counted_and_what_happens_to_them_is_said(measured, words):
-    assert words in data_words.lengths(measured)
+    assert words in text.lengths(measured)
 
 
 def test_an_estimate_and_a_sample_say_that_they_are():
-    assert "estimates" in data_words.how_measured(Lengths((10,), 1, counted=False))
-    assert "Measured on 2 examples, drawn by lot" in data_words.how_measured(
-        Lengths((10, 20), 9, counted=True)
-    )
-    assert "estimates" not in data_words.how_measured(Lengths((10,), 1, counted=True))
+    assert "estimates" in text.how_measured(Lengths((10,), 1, counted=False))
+    assert "Measured on 2 examples, drawn by lot" in text.how_measured(Lengths((10, 20), 9, counted=True))
+    assert "estimates" not in text.how_measured(Lengths((10,), 1, counted=True))
 
 
 @pytest.mark.parametrize("longest", [0, 1, 7, 12, 13, 102, 512, 5_000, 10**7])
 def test_every_example_is_in_one_of_at_most_twelve_ranges(longest):
     lengths = Lengths((min(1, longest), longest), 2, counted=True)
-    ranges, counts = data_words.histogram(lengths)
-    assert 1 <= len(ranges) == len(counts) <= data_words.BARS
+    ranges, counts = text.histogram(lengths)
+    assert 1 <= len(ranges) == len(counts) <= text.BARS
     assert sum(counts) == 2
     assert ranges[0].startswith("1–")
     assert counts[-1] >= 1

@@ -1,0 +1,151 @@
+"""`sails status` and `sails reset`: what is here now, and starting afresh."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from sails import sessions
+from sails.chat import feedback
+from sails.cli import options
+from sails.cli.follow import to_refresh
+from sails.cli.output import say, say_json
+from sails.errors import RequestError
+from sails.jobs import export, launcher
+from sails.jobs.export import Freshness
+from sails.models import publish, variants
+from sails.models.folder import ModelState
+from sails.models.variants import TITLES, VariantState
+from sails.models.workspace import Workspace
+from sails.sessions.plan import format_rate
+from sails.training.plan import behavior
+
+
+def status(
+    workspace: options.WorkspaceOption = None,
+    output_dir: options.OutputDir = None,
+    onnx_output: options.OnnxOutput = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """What the workspace holds, and what the next training will do."""
+    place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
+    if place.root.exists():
+        launcher.dispatch(place)
+    situation = place.situation()
+    found = variants.look(place.onnx_model, situation.trained.fingerprint)
+    failed = variants.look_at_failed(place.onnx_model, situation.trained.fingerprint)
+    plan = behavior.plan_training(place)
+    running = sessions.running(place)
+    queue = [entry.id for entry in sessions.waiting(place)]
+    given = feedback.counts(place)
+    if as_json:
+        trained, onnx = situation.trained, situation.onnx
+        say_json(
+            {
+                "workspace": place.root,
+                "trained": {
+                    "path": trained.path,
+                    "state": trained.state,
+                    "reason": trained.reason,
+                    "fingerprint": trained.fingerprint,
+                    "base": trained.base,
+                    "session": trained.session,
+                },
+                "onnx": {
+                    "path": onnx.path,
+                    "state": onnx.state,
+                    "stale": onnx.stale,
+                    "fingerprint": onnx.fingerprint,
+                    "freshness": export.freshness(situation),
+                    "variants": {v: _variant(state, situation.trained) for v, state in found.items()},
+                    "kept_apart": {v: _variant(state, situation.trained) for v, state in failed.items()},
+                    "preferred": variants.preferred(found),
+                },
+                "plan": plan.model_dump(),
+                "running": running.brief() if running else None,
+                "queue": queue,
+                "corrections": asdict(given),
+            }
+        )
+        return
+    say(f"Workspace      {place.root}")
+    say(f"Trained model  {_trained_words(situation.trained.state, situation.trained.reason)}")
+    say(f"ONNX model     {FRESHNESS[export.freshness(situation)]}")
+    for variant, state in found.items():
+        if state.present:
+            words = FRESHNESS[export.freshness_of(state, situation.trained)]
+            size = f"{state.size / 1e6:,.0f} MB"
+            say(f"               {TITLES[variant]}: {words}, {CERTIFIED[state.certified]}, {size}")
+    for variant, state in failed.items():
+        say(f"               {TITLES[variant]}: ❌ kept apart because its certificate failed: {state.path}")
+    for line in to_refresh(place):
+        say(f"               {line}")
+    say(f"Next training  {plan.reason}")
+    say(f"               from {plan.model}, learning rate {format_rate(plan.learning_rate)}")
+    if running:
+        say(f"Running        {running.spec.id}: {running.status.phase} {running.status.message}")
+    if queue:
+        say(f"Waiting        {', '.join(queue)}")
+    if given.waiting or given.approved:
+        say(f"Corrections    {given.waiting} wait for a review, {given.approved} approved and not taught")
+
+
+def _trained_words(state: str, reason: str | None) -> str:
+    return f"{state}: {reason}" if reason else state
+
+
+FRESHNESS: Mapping[Freshness, str] = {
+    "missing": "missing",
+    "fresh": "up to date",
+    "stale": "made from an earlier model",
+    "unknown": "from an unknown model",
+    "orphaned": "not made from the trained model that is here",
+}
+
+
+CERTIFIED: Mapping[bool | None, str] = {
+    True: "certified",
+    False: "its certificate failed",
+    None: "not verified",
+}
+
+
+def _variant(state: VariantState, trained: ModelState) -> dict[str, object]:
+    return {
+        "path": state.path,
+        "present": state.present,
+        "freshness": export.freshness_of(state, trained),
+        "certified": state.certified,
+        "fingerprint": state.fingerprint,
+        "bytes": state.size,
+    }
+
+
+def reset(
+    workspace: options.WorkspaceOption = None,
+    output_dir: options.OutputDir = None,
+    onnx_output: options.OnnxOutput = None,
+    force: Annotated[bool, typer.Option("--force", help="Do not ask.")] = False,
+) -> None:
+    """Start afresh: the trained model becomes a version that can be rolled back to; its ONNX export goes."""
+    place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
+    situation = place.situation()
+    if situation.trained.state == "missing" and not situation.onnx.present:
+        say("There is nothing to reset.")
+        return
+    if not force:
+        if not sys.stdin.isatty():
+            raise RequestError("A reset must be confirmed.", "Add --force.")
+        say(f"{place.trained_model} is put away as a version, and {place.onnx_model} is deleted.")
+        if not typer.confirm("Go on?"):
+            return
+    kept = publish.retire(place)
+    say(
+        f"✅ Ready to train from base. The model was kept as {kept.name}."
+        if kept
+        else "✅ Ready to train from base."
+    )

@@ -1,0 +1,25 @@
+"""Parquet."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+from sails.data.formats.source import Record, Source, failing_as
+
+
+def read_parquet(raw: bytes, name: str) -> Source:
+    with failing_as(name, "a Parquet file"):
+        import pyarrow.parquet
+
+        file = pyarrow.parquet.ParquetFile(io.BytesIO(raw))
+        columns = tuple(file.schema_arrow.names)
+
+    def records() -> Iterator[Record]:
+        with failing_as(name, "a Parquet file"):
+            batches = file.iter_batches(batch_size=4096)
+            rows = (row for batch in batches for row in batch.to_pylist())
+            for number, row in enumerate(rows, 1):
+                yield number, {column: value for column, value in row.items() if value is not None}
+
+    return Source("parquet", records(), columns)

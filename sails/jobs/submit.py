@@ -1,0 +1,87 @@
+"""Queue a training or start an export."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sails import sessions
+from sails.data import datasets
+from sails.jobs.launcher import dispatch, start_worker
+from sails.models.variants import VARIANTS, Variant
+from sails.models.workspace import Workspace
+from sails.sessions import Advice, ExportSpec, Session, Settings, TrainSpec
+from sails.sessions.plan import Start
+from sails.system import access, locks
+from sails.training.plan.behavior import plan_training
+from sails.training.plan.request import Choices, checked_name
+
+
+def submit(
+    workspace: Workspace,
+    dataset: str,
+    settings: Settings,
+    *,
+    name: str | None = None,
+    start: Start = "auto",
+    model_name: str | None = None,
+    export: bool = False,
+    verify: bool = False,
+    opset: int | None = None,
+    variants: tuple[Variant, ...] = VARIANTS,
+    advice: Advice | None = None,
+) -> Session:
+    """Queue a training session and start it if nothing else trains. Raises `RequestError` before that.
+
+    With `export` it also makes these `variants` of the ONNX model, once its model is published.
+    """
+    access.require_changes()
+    workspace.check_publishable()
+    plan_training(workspace, start=start, model_name=model_name, learning_rate=settings.learning_rate)
+    report = datasets.report_of(workspace, dataset)
+    title = name or dataset
+    with locks.short_lock(workspace.root / "sessions.lock"):
+        spec = TrainSpec(
+            id=sessions.free_id(workspace.sessions, title),
+            name=title,
+            created=datetime.now(UTC),
+            dataset=dataset,
+            rows=report.rows,
+            start=start,
+            model_name=model_name,
+            settings=settings,
+            advice=advice,
+            export=export,
+            verify=verify,
+            opset=opset,
+            variants=variants,
+            trained_model=workspace.trained_model,
+            onnx_model=workspace.onnx_model,
+        )
+        session = sessions.create(workspace.sessions, spec)
+    sessions.enqueue(workspace, session)
+    dispatch(workspace)
+    return session
+
+
+def submit_export(workspace: Workspace, spec_fields: ExportSpec) -> Session:
+    """Start an export job; it does not wait for the queue."""
+    session = sessions.create(workspace.jobs, spec_fields)
+    start_worker(session)
+    return session
+
+
+def start(workspace: Workspace, choices: Choices) -> Session:
+    """Queue that training and start it if nothing else trains. Raises `SailsError` before anything starts."""
+    name = checked_name(choices.name)
+    dataset = datasets.combine(workspace, choices.datasets)
+    return submit(
+        workspace,
+        dataset.name,
+        choices.settings,
+        name=name or None,
+        start=choices.start,
+        model_name=choices.model_name,
+        export=choices.export,
+        verify=choices.export,
+        advice=choices.advice,
+    )

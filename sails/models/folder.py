@@ -1,0 +1,296 @@
+"""What a model folder holds, judged by its files alone, in milliseconds and without a machine-learning library.
+
+`config.json` must be readable and every weights file present at its full length (a safetensors file says in its
+header how long it must be).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from sails.system.files import read_json
+
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+
+
+PROVENANCE = "sails.json"
+
+
+EXPORT_RECORD = "export.json"
+
+
+MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors format itself
+
+
+# --- what was found on disk -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    name: str
+    size: int  # bytes
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """What a model folder holds: complete, missing, or incomplete and why."""
+
+    path: Path
+    state: Literal["complete", "missing", "incomplete"]
+    reason: str | None = None
+    fingerprint: str | None = None
+    base: str | None = None  # the base model that it grew from, when recorded
+    session: str | None = None  # the session that made it, when recorded
+    files: tuple[FoundFile, ...] = ()
+    modified: datetime | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self.state == "complete"
+
+
+@dataclass(frozen=True)
+class OnnxState:
+    """What an ONNX folder holds; `stale` is None when nobody recorded which model it came from."""
+
+    path: Path
+    state: Literal["present", "missing"]
+    stale: bool | None = None
+    fingerprint: str | None = None
+    files: tuple[FoundFile, ...] = ()
+    modified: datetime | None = None
+
+    @property
+    def present(self) -> bool:
+        return self.state == "present"
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Both halves of the behavior matrix, as they lie on disk now."""
+
+    trained: ModelState
+    onnx: OnnxState
+
+
+# --- judging a model folder -----------------------------------------------------------------------
+
+
+def inspect_model(folder: Path) -> ModelState:
+    """Judge a folder by its files alone; never raises for what it finds inside."""
+    files = found_files(folder)
+    if not files:
+        return ModelState(folder, "missing")
+    sizes = {file.name: file.size for file in files}
+    reason = _config_problem(folder, sizes) or _weights_problem(folder, sizes)
+    record = read_json(folder / PROVENANCE) or {}
+    return ModelState(
+        path=folder,
+        state="incomplete" if reason else "complete",
+        reason=reason,
+        fingerprint=None if reason else _fingerprint(folder, sizes),
+        base=_text(record.get("base")) or _base_in_config(folder),
+        session=_text(record.get("session")),
+        files=files,
+        modified=_modified(folder, files),
+    )
+
+
+def inspect_onnx(folder: Path, trained_fingerprint: str | None) -> OnnxState:
+    """Judge an ONNX folder: any non-empty `*.onnx` in it or one level below makes it present.
+
+    It is fresh when one of the variants in it (see `sails.models.variants`) is: that one answers.
+    """
+    files = found_files(folder)
+    models = [path for pattern in ("*.onnx", "*/*.onnx") for path in sorted(folder.glob(pattern))]
+    homes = {path.parent for path in models if path.is_file() and path.stat().st_size > 0}
+    if not homes:
+        return OnnxState(folder, "missing", files=files)
+    records = [read_json(home / EXPORT_RECORD) or {} for home in sorted(homes)]
+    known = [found for record in records if (found := _text(record.get("fingerprint")))]
+    fingerprint = trained_fingerprint if trained_fingerprint in known else next(iter(known), None)
+    return OnnxState(
+        path=folder,
+        state="present",
+        stale=None if fingerprint is None else fingerprint != trained_fingerprint,
+        fingerprint=fingerprint,
+        files=files,
+        modified=_modified(folder, files),
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def found_files(folder: Path) -> tuple[FoundFile, ...]:
+    """Every file directly inside, hidden ones left out (a `.gitkeep` is no model)."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [FoundFile(e.name, e.stat().st_size) for e in entries if e.name[0] != "." and e.is_file()]
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    return tuple(sorted(found, key=lambda file: file.name))
+
+
+def _modified(folder: Path, files: Iterable[FoundFile]) -> datetime | None:
+    times = [(folder / file.name).stat().st_mtime for file in files]
+    return datetime.fromtimestamp(max(times), UTC) if times else None
+
+
+def _base_in_config(folder: Path) -> str | None:
+    """The base model that transformers noted in a model made elsewhere; None for a folder's path."""
+    name = _text((read_json(folder / "config.json") or {}).get("_name_or_path"))
+    return name if name and re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", name) else None
+
+
+def _config_problem(folder: Path, sizes: dict[str, int]) -> str | None:
+    if "config.json" not in sizes:
+        return "config.json is missing"
+    if read_json(folder / "config.json") is None:
+        return "config.json cannot be read"
+    return None
+
+
+def _weights_problem(folder: Path, sizes: dict[str, int]) -> str | None:
+    """Why the weights cannot be used, or None."""
+    source = _weights_source(sizes)
+    if source is None:
+        return f"the weights are missing ({' or '.join(WEIGHTS)})"
+    names = _weight_files(folder, source)
+    if not names:
+        return f"{source} cannot be read"
+    for number, name in enumerate(names, 1):
+        if name not in sizes:
+            return f"{name} is missing (part {number} of {len(names)} of the weights)"
+        check = _safetensors_problem if name.endswith(".safetensors") else _pytorch_problem
+        if problem := check(folder / name, sizes[name]):
+            return problem
+    return None
+
+
+def _weights_source(sizes: dict[str, int]) -> str | None:
+    """The weights file, or the index of its parts, in the order in which transformers looks for it."""
+    order = (WEIGHTS[0], INDEXES[0], WEIGHTS[1], INDEXES[1])
+    return next((name for name in order if name in sizes), None)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that are loaded as the model's weights, in order; none when there are none to load."""
+    sizes = {file.name: file.size for file in found_files(folder)}
+    source = _weights_source(sizes)
+    return [folder / name for name in _weight_files(folder, source)] if source else []
+
+
+def _weight_files(folder: Path, source: str) -> list[str]:
+    """The files that hold the weights, in order; none when the index cannot be read."""
+    if source not in INDEXES:
+        return [source]
+    weight_map = (read_json(folder / source) or {}).get("weight_map")
+    return sorted({str(name) for name in weight_map.values()}) if isinstance(weight_map, dict) else []
+
+
+def _safetensors_problem(path: Path, size: int) -> str | None:
+    try:
+        header = 8 + _header_length(path)
+        if size < header:
+            return f"{path.name} is cut off at {size:,} of more than {header:,} bytes"
+        spans = _tensor_spans(path)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return f"{path.name} cannot be read ({size:,} bytes, but no safetensors header)"
+    if not spans:
+        return f"{path.name} holds no weights"
+    expected = header + max(end for _, end in spans)
+    if size < expected:
+        return f"{path.name} is cut off at {size:,} of {expected:,} bytes"
+    if size > expected:  # the safetensors library refuses this as well
+        return f"{path.name} is damaged: {size:,} bytes long instead of {expected:,}"
+    return None
+
+
+def _header_length(path: Path) -> int:
+    with open(path, "rb") as file:
+        start = file.read(8)
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > MAX_HEADER_BYTES:
+        raise ValueError("no safetensors header")
+    return length
+
+
+def safetensors_header(path: Path) -> dict[str, Any]:
+    """What a safetensors file says of its tensors; raises ValueError when it is none."""
+    length = _header_length(path)
+    with open(path, "rb") as file:
+        file.seek(8)
+        header = json.loads(file.read(length))
+    if not isinstance(header, dict):
+        raise ValueError("no safetensors header")
+    return header
+
+
+def _tensor_spans(path: Path) -> list[tuple[int, int]]:
+    """Where each tensor lies, in bytes after the header; raises ValueError and its like for rubbish."""
+    header = safetensors_header(path)
+    spans = [tuple(value["data_offsets"]) for name, value in header.items() if name != "__metadata__"]
+    for start, end in spans:
+        if not (isinstance(start, int) and isinstance(end, int) and 0 <= start <= end):
+            raise ValueError("no safetensors header")
+    return spans
+
+
+def _pytorch_problem(path: Path, size: int) -> str | None:
+    if size == 0:
+        return f"{path.name} is empty"
+    with open(path, "rb") as file:
+        start = file.read(4)
+    if start == b"PK\x03\x04":  # what torch.save writes; its directory is at the end, so a cut is seen
+        return None if zipfile.is_zipfile(path) else f"{path.name} is cut off at {size:,} bytes"
+    if start[:1] == b"\x80":  # a pickle, as PyTorch before 1.6 saved it
+        return None
+    return f"{path.name} is not a PyTorch weights file"
+
+
+# --- the fingerprint ------------------------------------------------------------------------------
+
+
+def _fingerprint(folder: Path, sizes: dict[str, int]) -> str:
+    """Which model this is: 16 hex digits over the config and samples of every tensor.
+
+    It tells models apart, in milliseconds for gigabytes; it does not prove that no bit is wrong. Every
+    safetensors tensor gives its first and last 64 bytes, so training any layer changes it; other weight
+    files give 512 evenly spaced blocks. Files that are not loaded as weights do not count.
+    """
+    digest = hashlib.sha256((folder / "config.json").read_bytes())
+    source = _weights_source(sizes)
+    for name in _weight_files(folder, source) if source else ():
+        path = folder / name
+        digest.update(f"{name} {sizes[name]}".encode())
+        with open(path, "rb") as file:
+            for offset, length in _samples(path, sizes[name]):
+                file.seek(offset)
+                digest.update(file.read(length))
+    return digest.hexdigest()[:16]
+
+
+def _samples(path: Path, size: int) -> Iterator[tuple[int, int]]:
+    if path.suffix == ".safetensors":
+        data = 8 + _header_length(path)
+        yield 0, data
+        for start, end in _tensor_spans(path):
+            yield data + start, min(64, end - start)
+            yield data + max(start, end - 64), min(64, end - start)
+    else:
+        for number in range(512):
+            yield number * size // 512, 64

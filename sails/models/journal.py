@@ -1,0 +1,225 @@
+"""Replace a folder as a whole: staged beside it, journaled, renamed.
+
+Killed at any instruction, the next start finishes or undoes; meanwhile every reader resolves the folder through
+its journal, so nobody ever sees it missing or half.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from sails.errors import WorkspaceError
+from sails.models.folder import EXPORT_RECORD, inspect_onnx
+from sails.system import access, files, locks, processes
+from sails.system.files import read_json
+
+# --- what was found on disk -----------------------------------------------------------------------
+
+
+Found = TypeVar("Found")
+
+
+# --- reading through a publication ----------------------------------------------------------------
+
+
+def journal_of(target: Path) -> Path:
+    """The journal that `sails.models.publish` keeps beside a folder while it replaces it."""
+    return target.with_name(f".{target.name}.journal.json")
+
+
+def resolve(target: Path) -> Path:
+    """Where the content of `target` lies now: between two renames it is still in its staging folder."""
+    if not target.exists():
+        staged = (read_json(journal_of(target)) or {}).get("staged")
+        if isinstance(staged, str) and target.with_name(staged).exists():
+            return target.with_name(staged)
+    return target
+
+
+def steadily(target: Path, inspect: Callable[[Path], Found]) -> Found:
+    """Inspect until nothing was renamed or removed in the meantime."""
+    vanished: FileNotFoundError | None = None
+    for _ in range(1000):
+        before = _generation(target)
+        try:
+            state = inspect(resolve(target))
+        except FileNotFoundError as error:
+            vanished = error
+            continue
+        if _generation(target) == before:
+            return state
+    raise WorkspaceError(f"{target} changes all the time.", "Wait until it is at rest.") from vanished
+
+
+def _generation(target: Path) -> tuple[int, ...]:
+    """Which folder it is now, and as it is now: inode numbers are used again, so the times count too."""
+    journal = journal_of(target).exists()
+    try:
+        folder = target.stat()
+    except FileNotFoundError:
+        return (journal,)
+    return folder.st_ino, folder.st_mtime_ns, folder.st_ctime_ns, journal
+
+
+class _Journal(BaseModel):
+    candidate: Path | None = None  # moved to `staged` first
+    staged: str  # names beside the target
+    previous: str
+    keep: Path | None  # where the old content goes; None deletes it afterwards
+
+
+# --- replacing a folder ---------------------------------------------------------------------------
+
+
+def stage_path(target: Path, tag: str) -> Path:
+    """Where to build new content for `target`: a hidden folder beside it, so that a rename suffices.
+
+    The name says which process builds it, so that `clear_leftovers` of another one spares it.
+    """
+    builder = processes.this_process()
+    return target.with_name(f".{target.name}.staged-{tag}.{builder.pid}-{builder.created:.0f}")
+
+
+def replace_folder(staged: Path, target: Path, keep: Path | None) -> None:
+    """Put the complete folder `staged` (beside `target`) in the place of `target`.
+
+    What was there goes to `keep`, or is deleted at the very end when `keep` is None; what is no ONNX
+    export is never deleted but moved beside the target. Safe to be killed at any instruction:
+    `recover(target)` finishes or undoes.
+    """
+    access.require_changes()
+    if staged.parent != target.parent:
+        raise ValueError(f"{staged} must lie beside {target}")
+    files.fsync_tree(staged)
+    with only_writer(target):
+        if keep is None and is_foreign(target):
+            keep = free(target.with_name(f"{target.name}-set-aside"))
+        swap(staged, target, keep)
+
+
+def is_foreign(folder: Path) -> bool:
+    """Whether a folder holds something and is no ONNX export, so that replacing it would cost files."""
+    strange = [path for path in visible(folder) if not (path / EXPORT_RECORD).exists()]
+    if not strange or (folder / EXPORT_RECORD).exists():
+        return False
+    return not ((folder / "config.json").exists() and inspect_onnx(folder, None).present)
+
+
+def recover(target: Path) -> None:
+    """Finish what a dead process began with `target`; does nothing when there is nothing to finish."""
+    if journal_of(target).exists():
+        with only_writer(target):
+            pass
+
+
+@contextlib.contextmanager
+def only_writer(target: Path) -> Iterator[None]:
+    """Hold the lock beside `target`, with whatever a dead process began finished."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with locks.short_lock(_lock_of(target)):
+        finish(target)
+        yield
+
+
+def finish(target: Path) -> None:
+    """What the journal of `target` says, if there is one; for who holds the lock, see `only_writer`."""
+    content = read_json(journal_of(target))
+    if content is None:
+        journal_of(target).unlink(missing_ok=True)
+    else:
+        _carry_out(_Journal.model_validate(content), target)
+
+
+def swap(staged: Path, target: Path, keep: Path | None, candidate: Path | None = None) -> None:
+    """Put `staged`, where `candidate` is moved to first if there is one, in the place of `target`.
+
+    For who holds the lock, see `only_writer`; `replace_folder` does both.
+    """
+    previous = staged.name.replace(".staged-", ".previous-")
+    journal = _Journal(candidate=candidate, staged=staged.name, previous=previous, keep=keep)
+    files.write_atomic(journal_of(target), journal.model_dump_json())
+    _carry_out(journal, target)
+
+
+def take_away(target: Path, keep: Path | None) -> None:
+    """Move the content of `target` to `keep`, or delete it, at once for every reader."""
+    previous = target.with_name(f".{target.name}.previous-retired")
+    journal = _Journal(staged=stage_path(target, "nothing").name, previous=previous.name, keep=keep)
+    files.write_atomic(journal_of(target), journal.model_dump_json())
+    if target.exists():
+        files.rename(target, previous)
+    _carry_out(journal, target)
+
+
+def _carry_out(journal: _Journal, target: Path) -> None:
+    """Every step looks at what is there, so running it again after a crash continues where it stopped."""
+    staged, previous = target.with_name(journal.staged), target.with_name(journal.previous)
+    if journal.candidate is not None and journal.candidate.exists():
+        if staged.exists():  # copied to another filesystem, and killed while the original was removed
+            shutil.rmtree(journal.candidate)
+        else:
+            files.move_folder(journal.candidate, staged)
+    if staged.exists() and target.exists():
+        files.rename(target, previous)
+    if staged.exists():
+        files.rename(staged, target)
+    if previous.exists() and journal.keep is not None and not journal.keep.exists():
+        files.move_folder(previous, journal.keep)
+    shutil.rmtree(previous, ignore_errors=True)
+    journal_of(target).unlink(missing_ok=True)
+    files.fsync_folder(target.parent)
+
+
+def clear_leftovers(target: Path) -> None:
+    """Remove what dead processes left beside `target`; what a living one builds there is spared."""
+    with only_writer(target):
+        sweep(target)
+
+
+def sweep(target: Path) -> None:
+    ours = (f".{target.name}.staged-", f".{target.name}.previous-")
+    half = (f"..{target.name}.staged-", f".{journal_of(target).name}.")  # what locks.py was writing
+    for leftover in target.parent.iterdir():
+        if not leftover.name.startswith(ours + half) or _built_by_another(leftover):
+            continue
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def _built_by_another(staged: Path) -> bool:
+    builder = re.search(r"\.(\d+)-(\d+)(?:\.partial)?$", staged.name)
+    if builder is None or int(builder[1]) == os.getpid():
+        return False
+    return processes.is_alive(
+        processes.ProcessIdentity(int(builder[1]), float(builder[2]), socket.gethostname())
+    )
+
+
+def _lock_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.lock")
+
+
+# --- publishing a model ---------------------------------------------------------------------------
+
+
+def visible(folder: Path) -> list[Path]:
+    """What a person would say lies in the folder."""
+    return [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
+
+
+def free(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(free for free in itertools.chain((path,), numbered) if not free.exists())

@@ -1,0 +1,133 @@
+"""Earlier models: which there are, their names, which are kept for good, where a model came from."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sails.errors import RequestError, WorkspaceError
+from sails.models.folder import PROVENANCE
+from sails.models.journal import only_writer
+from sails.models.workspace import Workspace
+from sails.system import access, files
+from sails.system.files import read_json
+
+VERSION_RECORD = "version.json"
+
+
+VERSION_ONNX = "onnx"  # a version's own ONNX model, made on demand; it stays behind when the version leaves
+
+
+VERSIONS_KEPT = 5
+
+
+NAME_LENGTH = 60  # characters that a person may call a version
+
+
+class Provenance(BaseModel):
+    """Where a model came from; lies in its folder as `sails.json` and travels with it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    session: str | None = None
+    base: str | None = None
+    parent: str | None = None  # fingerprint of the model it continued; None from base
+    created: datetime
+
+
+class Version(BaseModel):
+    """An earlier published model, kept in `versions/ID/`."""
+
+    id: str
+    fingerprint: str | None = None
+    retired: datetime
+    pinned: bool = False
+    name: str = ""  # what a person calls it
+
+
+# --- publishing a model ---------------------------------------------------------------------------
+
+
+def version_with(workspace: Workspace, fingerprint: str | None) -> Version | None:
+    """The version that holds the model with this fingerprint, the one put away last of several."""
+    return next((v for v in versions(workspace) if fingerprint and v.fingerprint == fingerprint), None)
+
+
+# --- versions -------------------------------------------------------------------------------------
+
+
+def versions(workspace: Workspace) -> list[Version]:
+    """Earlier models, the one that was current last first."""
+    folders = workspace.versions.glob(f"[!.]*/{VERSION_RECORD}")
+    found = [record for path in folders if (record := record_in(path.parent))]
+    return sorted(found, key=lambda version: version.retired, reverse=True)
+
+
+def record_in(folder: Path) -> Version | None:
+    with contextlib.suppress(ValidationError):
+        return Version.model_validate({**(read_json(folder / VERSION_RECORD) or {}), "id": folder.name})
+    return None
+
+
+def is_cherished(folder: Path) -> bool:
+    """Whether a person named the version or keeps it for good."""
+    record = record_in(folder)
+    return record is not None and bool(record.pinned or record.name)
+
+
+def pin(workspace: Workspace, version: str, *, pinned: bool) -> None:
+    """Keep a version for good, or no longer; raises `WorkspaceError` when there is none of that name."""
+    _change(workspace, version, pinned=pinned)
+
+
+def name_version(workspace: Workspace, version: str, name: str) -> None:
+    """Give a version a name, an empty one for none; raises `WorkspaceError` when there is no such version.
+
+    A name has at most `NAME_LENGTH` characters on one line; `RequestError` otherwise.
+    """
+    line = " ".join(name.split())
+    if len(line) > NAME_LENGTH or not all(character.isprintable() for character in line):
+        raise RequestError(
+            f"The name of a version has at most {NAME_LENGTH} letters, figures and signs.",
+            "Choose a shorter one.",
+        )
+    _change(workspace, version, name=line)
+
+
+def _change(workspace: Workspace, version: str, **changes: Any) -> None:
+    access.require_changes()
+    with only_writer(workspace.trained_model):  # nobody rolls back or prunes meanwhile
+        found = next((v for v in versions(workspace) if v.id == version), None)
+        if found is None:
+            raise WorkspaceError(f"There is no version {version!r}.", "See `sails sessions versions`.")
+        record = workspace.versions / version / VERSION_RECORD
+        files.write_atomic(record, found.model_copy(update=changes).model_dump_json(indent=1))
+
+
+def prune_versions(workspace: Workspace, kept: int = VERSIONS_KEPT) -> None:
+    """Delete versions beyond the newest `kept`; pinned ones stay and do not count."""
+    for version in [v for v in versions(workspace) if not v.pinned][kept:]:
+        discard(workspace.versions / version.id)
+    for half_deleted in workspace.versions.glob(".*.deleted"):
+        shutil.rmtree(half_deleted, ignore_errors=True)
+
+
+def discard(version: Path) -> None:
+    """Delete a version, which is never seen half deleted."""
+    deleted = version.with_name(f".{version.name}.deleted")
+    shutil.rmtree(deleted, ignore_errors=True)
+    files.rename(version, deleted)
+    shutil.rmtree(deleted, ignore_errors=True)
+
+
+def provenance_of(folder: Path) -> Provenance | None:
+    """Where the model in `folder` came from; None when nobody recorded it."""
+    content: dict[str, Any] | None = read_json(folder / PROVENANCE)
+    with contextlib.suppress(ValidationError):
+        return Provenance.model_validate(content)
+    return None

@@ -1,0 +1,271 @@
+"""A certificate in words, and as a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+
+from sails.models.variants import CERTIFICATE, TITLES, Variant
+from sails.onnx.certify.certificate import THRESHOLDS, Certificate, Example
+from sails.system import access
+from sails.system.files import write_atomic
+
+PAGE = "certificate.html"
+
+
+# --- its files ------------------------------------------------------------------------------------
+
+
+def write(folder: Path, certificate: Certificate) -> None:
+    """Put the certificate into an ONNX folder, for programs and for people."""
+    access.require_changes()
+    content = json.dumps(asdict(certificate), indent=2, ensure_ascii=False) + "\n"
+    write_atomic(folder / CERTIFICATE, content.encode("utf-8", "replace").decode("utf-8"))
+    write_atomic(folder / PAGE, as_page(certificate).encode("utf-8", "replace").decode("utf-8"))
+
+
+# --- as a person reads it -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Check:
+    """One figure, and a sentence that says what it means; `good` is None where there is nothing to judge."""
+
+    name: str
+    value: str
+    good: bool | None
+    sentence: str
+
+
+def title(certificate: Certificate) -> str:
+    """The verdict in one sentence."""
+    model = f"The {TITLES[certificate.variant]} model"
+    return f"{model} {'answers' if certificate.passed else 'does not answer'} like the original."
+
+
+def checks(certificate: Certificate) -> list[Check]:
+    """All figures: those that are judged first, then speed, memory and size beside the original's."""
+    return [*_judged(certificate), *_told(certificate)]
+
+
+def _judged(certificate: Certificate) -> list[Check]:
+    needed = THRESHOLDS[certificate.variant]
+    same, excused, asked = certificate.identical_answers, certificate.excused_answers, certificate.prompts
+    found = [
+        Check(
+            "Answers that are the same",
+            f"{same + excused} of {asked}",
+            # Certificates of old do not say how many were excused.
+            asked > 0 and (same + excused >= needed.identical_answers * asked or certificate.passed),
+            _how_many(certificate),
+        ),
+        Check(
+            "Next word pieces on which both agree",
+            f"{certificate.next_token_agreement:.2%}",
+            certificate.next_token_agreement >= needed.next_token_agreement,
+            "Of all places in the answers, where one that the original finds about as likely counts too; at "
+            f"least {needed.next_token_agreement:.1%} are needed.",
+        ),
+    ]
+    if needed.logit_difference is not None:
+        largest = certificate.max_logit_difference
+        found.append(
+            Check(
+                "Largest difference of any score",
+                "less than 0.00001" if largest < 1e-5 else f"{largest:,.5f}",
+                largest <= needed.logit_difference,
+                f"At most {needed.logit_difference:g} is allowed. Rounding stays below that; a real fault "
+                "goes far beyond it.",
+            )
+        )
+    if needed.mean_difference is not None:
+        found.append(
+            Check(
+                "Mean difference of the scores",
+                f"{certificate.mean_share:.1%}",
+                certificate.mean_share <= needed.mean_difference,
+                "Each word piece gets a score. This is how far off it is, as a share of how far all scores "
+                f"lie apart; at most {needed.mean_difference:.0%} is allowed. The largest difference is "
+                f"{certificate.max_logit_difference:,.2f}.",
+            )
+        )
+    difference = certificate.loss_difference
+    if difference is not None:
+        about = (
+            f"On the right answers to {certificate.known_answers} questions"
+            if certificate.known_answers
+            else "On what the original answers"
+        )
+        found.append(
+            Check(
+                "Surprise at the answers (loss)",
+                f"{difference:+.4f}",
+                difference <= needed.loss,
+                f"{about}, {certificate.loss:.3f} against {certificate.original_loss:.3f} of the original; "
+                f"less is better, and at most {needed.loss:g} more is allowed.",
+            )
+        )
+    return found
+
+
+def _how_many(certificate: Certificate) -> str:
+    """How many answers are the same, which of them are not to the word, and how many are needed."""
+    needed = THRESHOLDS[certificate.variant].identical_answers
+    rule = "All must be the same." if needed == 1.0 else f"At least {needed:.0%} are needed."
+    same, excused = certificate.identical_answers, certificate.excused_answers
+    if not excused:
+        # Certificates of old do not say how many were excused.
+        others = certificate.passed and same < certificate.prompts and needed == 1.0
+        ties = " The others part where rounding decides." if others else ""
+        return f"Word for word.{ties} {rule}"
+    return (
+        f"{same} are the same word for word. {excused} more part at a word piece that the original finds "
+        f"about as likely, which counts as the same. {rule}"
+    )
+
+
+def _told(certificate: Certificate) -> list[Check]:
+    found = []
+    ours, theirs = certificate.speed, certificate.original_speed
+    if ours:
+        beside = f"PyTorch took {theirs.first_token_seconds:.2f} s for the same questions." if theirs else ""
+        found.append(Check("Time to the first word", f"{ours.first_token_seconds:.2f} s", None, beside))
+        if theirs and theirs.tokens_per_second > 0:
+            times = ours.tokens_per_second / theirs.tokens_per_second
+            beside = (
+                f"Word pieces a second; PyTorch wrote {theirs.tokens_per_second:,.1f}, so this is "
+                f"{times:.1f} times as fast."
+            )
+        found.append(Check("Speed", f"{ours.tokens_per_second:,.1f} a second", None, beside))
+        beside = f"A program with PyTorch takes {_size(theirs.memory_bytes)}." if theirs else ""
+        found.append(
+            Check("Memory", _size(ours.memory_bytes), None, f"With the libraries it needs. {beside}".strip())
+        )
+    if certificate.bytes:
+        beside = (
+            f"The original has {_size(certificate.original_bytes)}." if certificate.original_bytes else ""
+        )
+        found.append(Check("Size", _size(certificate.bytes), None, beside))
+    return found
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.0f} MB"
+
+
+def as_page(certificate: Certificate) -> str:
+    """`certificate.html`: complete in itself, readable without knowing any of the words."""
+    sign = "✅" if certificate.passed else "❌"
+    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in certificate.reasons)
+    rows = "".join(map(_row, checks(certificate)))
+    examples = "".join(map(_example, certificate.examples))
+    name = f"Certificate of the {TITLES[certificate.variant]} model"
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(name)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<main>
+<h1>{escape(name)}</h1>
+<p class="verdict">{sign} {escape(title(certificate))}</p>
+{f"<ul>{reasons}</ul>" if reasons else ""}
+<p>An ONNX model is a copy of a trained model in another form, so that it runs without PyTorch.
+{_ABOUT[certificate.variant]} To find out whether the copy still answers like the original, both were asked
+the same {_asked(certificate)}, and what they answered was compared word piece by word piece. A word piece is
+a short word or a part of a long one.</p>
+<h2>What was measured</h2>
+<div class="wide"><table>
+<thead><tr><th scope="col">Figure</th><th scope="col">Value</th><th scope="col">Good?</th>
+<th scope="col">What it means</th></tr></thead>
+<tbody>{rows}</tbody>
+</table></div>
+{f"<h2>Answers side by side</h2><p>{_SHOWN}</p>{examples}" if examples else ""}
+<footer>Measured {escape(_moment(certificate.created))} in {certificate.seconds:.0f} seconds, on the model
+with the fingerprint <code>{escape(str(certificate.source_fingerprint or "unknown"))}</code>.</footer>
+</main>
+</body>
+</html>
+"""
+
+
+def _row(check: Check) -> str:
+    judged = {True: "✅ good", False: "❌ not good", None: ""}[check.good]
+    return (
+        f'<tr><th scope="row">{escape(check.name)}</th><td class="value">{escape(check.value)}</td>'
+        f'<td class="judged">{judged}</td><td>{escape(check.sentence)}</td></tr>'
+    )
+
+
+def _example(example: Example) -> str:
+    answers = (("Original", example.torch), ("This model", example.onnx))
+    sides = "".join(
+        f"<div><h3>{who}</h3><pre>{escape(answer) or '(nothing)'}</pre></div>" for who, answer in answers
+    )
+    same = "the same" if example.torch == example.onnx else "not the same"
+    return (
+        f'<section><p class="question">{escape(example.prompt)} <small>({same})</small></p>'
+        f'<div class="sides">{sides}</div></section>'
+    )
+
+
+def _asked(certificate: Certificate) -> str:
+    own = certificate.own_prompts
+    if not own:
+        return f"{certificate.prompts} questions"
+    fixed = certificate.prompts - own
+    return f"{certificate.prompts} questions ({own} of its lesson, {fixed} that never change)"
+
+
+def _moment(created: str) -> str:
+    try:
+        return f"{datetime.fromisoformat(created).astimezone(UTC):%d %B %Y, %H:%M} UTC"
+    except (ValueError, OverflowError):
+        return created
+
+
+_SHOWN = (
+    "Answers that are not the same come first, all cut off after a few word pieces. Where one word piece "
+    "differs, each goes on from there in its own way."
+)
+
+
+_ABOUT: Mapping[Variant, str] = {
+    "fp32": "This one keeps every number of the original as exact as it is (full precision).",
+    "int8": "This one keeps the numbers in 8 bits instead of 32: it needs about a third of the space and "
+    "answers several times as fast, and its numbers are rounded.",
+}
+
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #d0d7de; --box: #f6f8fa; --faint: #57606a; }
+@media (prefers-color-scheme: dark) { :root { --line: #3d444d; --box: #151b23; --faint: #9198a1; } }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0; }
+main { max-width: 56rem; margin: 0 auto; padding: 1rem; }
+.verdict { font-size: 1.25rem; font-weight: 600; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; vertical-align: top; padding: .4rem .6rem; border-bottom: 1px solid var(--line); }
+.value { white-space: nowrap; font-variant-numeric: tabular-nums; }
+td.judged { white-space: nowrap; }
+@media (max-width: 40rem) {
+  thead { display: none; }
+  tr { display: block; padding: .5rem 0; border-bottom: 1px solid var(--line); }
+  th, td { display: block; padding: .1rem 0; border: 0; }
+}
+section { border-top: 1px solid var(--line); margin-top: 1rem; }
+.question { font-weight: 600; overflow-wrap: anywhere; }
+.sides { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); }
+h3 { font-size: .9rem; margin: 0 0 .25rem; color: var(--faint); }
+pre { background: var(--box); border: 1px solid var(--line); border-radius: 6px; padding: .6rem; margin: 0;
+  white-space: pre-wrap; overflow-wrap: anywhere; font: inherit; }
+small, footer { color: var(--faint); font-weight: 400; }
+footer { margin: 2rem 0 1rem; overflow-wrap: anywhere; }
+"""

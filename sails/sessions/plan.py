@@ -1,0 +1,53 @@
+"""The plan of a training: what it starts from, how fast it learns, and who chose that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+StartFrom = Literal["base", "trained"]
+
+
+Chooser = Literal["automatic", "person", "advice"]
+
+
+Start = Literal["auto", "base", "trained"]
+
+
+class Plan(BaseModel):
+    """What the next training will do: the automatic choice, what is used, and who chose it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    row: int
+    start_from: StartFrom
+    start_chosen_by: Chooser = "automatic"
+    model: str  # the base model's name, or the folder of the trained model
+    base: str | None  # the base model at the root of it; None when nobody recorded it
+    learning_rate: float
+    automatic_learning_rate: float
+    learning_rate_chosen_by: Chooser = "automatic"
+    reason: str
+    warnings: tuple[str, ...] = ()
+
+
+def describe_learning_rate(plan: Plan) -> str:
+    """The learning rate in one sentence: `1e-5 (automatic)`, or both values when it was chosen or advised."""
+    used, automatic = format_rate(plan.learning_rate), format_rate(plan.automatic_learning_rate)
+    if plan.learning_rate_chosen_by == "automatic":
+        return f"{used} (automatic)"
+    how = "advised" if plan.learning_rate_chosen_by == "advice" else "chosen"
+    return f"{used} ({how}; the automatic value is {automatic})"
+
+
+def format_rate(value: float) -> str:
+    """`5e-5` rather than `5e-05`, as people write it."""
+    mantissa, _, exponent = f"{value:.3e}".partition("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def where(plan: Plan) -> str:
+    """What training starts from, as a short phrase."""
+    return plan.model if plan.start_from == "base" else f"the trained model in {Path(plan.model).name}"

@@ -1,0 +1,142 @@
+"""What is asked of a session or job: one model for each kind, read back by its `kind`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from sails.models.variants import Variant
+from sails.sessions.plan import Start
+
+Preset = Literal["quick", "balanced", "thorough"]
+
+
+Publishing = Literal["gate", "always", "never"]
+
+
+class Settings(BaseModel):
+    """How to train. None means: the preset chooses, from the number of rows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: Preset = "balanced"
+    epochs: int | None = Field(None, ge=1, le=1000)
+    batch_size: int | None = Field(None, ge=1, le=4096)  # rows; fixes them instead of the token budget
+    max_steps: int | None = Field(None, ge=1)
+    learning_rate: float | None = None  # None: the behavior matrix chooses
+    seed: int = Field(42, ge=0, lt=2**32)
+    max_length: int = Field(512, ge=16)  # tokens of one conversation
+    early_stop: bool = False
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    replay_share: float = Field(0.5, ge=0, le=0.9)  # of an epoch's rows, as far as there are earlier ones
+    teach_again: bool = False  # from base: all rows of the earlier lessons too
+    publish: Publishing = "gate"
+
+
+class Trial(BaseModel):
+    """What a few steps at one learning rate did to the losses, in nats a token."""
+
+    model_config = ConfigDict(frozen=True)
+
+    learning_rate: float
+    steps: int
+    new_loss: float  # on rows of the lesson to come
+    old_loss: float  # on rows of earlier lessons
+
+
+class Advice(BaseModel):
+    """A learning rate that was measured on a copy of the weights, and what it rests on.
+
+    `learning_rate` is None when at no rate that was tried the new rows' loss fell and the old rows' held.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    learning_rate: float | None
+    new_loss: float  # before the first step
+    old_loss: float
+    trials: tuple[Trial, ...] = ()
+    seconds: float = 0.0
+    reason: str = ""
+
+
+class TrainSpec(BaseModel):
+    """What was asked of a training session; never changes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["train"] = "train"
+    id: str
+    name: str
+    created: datetime
+    dataset: str  # its folder in datasets/
+    rows: int
+    start: Start = "auto"
+    model_name: str | None = None  # a base model that the person named
+    settings: Settings = Settings()
+    advice: Advice | None = None  # measured before, whether or not it was followed
+    export: bool = False
+    verify: bool = False
+    opset: int | None = None
+    variants: tuple[Variant, ...] = ("fp32",)  # of the ONNX model; as before there were two
+    trained_model: Path
+    onnx_model: Path
+
+
+class ExportSpec(BaseModel):
+    """What was asked of an export job: one model folder to one ONNX folder."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["export", "baseline"] = "export"
+    id: str
+    name: str
+    created: datetime
+    model: str  # a model folder, or for a baseline a base model's name
+    onnx_output: Path
+    verify: bool = False
+    opset: int | None = None
+    variants: tuple[Variant, ...] = ("fp32",)
+    prompts: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()  # of the prompts, in their order; empty when nobody knows them
+
+
+class ReplaySpec(BaseModel):
+    """A training session that is played again for an audience: nothing is trained, its files are read out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["replay"] = "replay"
+    id: str
+    name: str
+    created: datetime
+    session: str  # the id of the recorded session
+    seconds: float = Field(60.0, gt=0, le=3600)  # how long the replay takes
+
+
+class ProbeSpec(BaseModel):
+    """A learning rate to be measured for a training that would continue the current model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["probe"] = "probe"
+    id: str
+    name: str
+    created: datetime
+    dataset: str
+    settings: Settings = Settings()
+    seconds: float = Field(60.0, gt=0)  # that it may take
+    trained_model: Path
+    onnx_model: Path
+
+
+AnySpec = TrainSpec | ExportSpec | ReplaySpec | ProbeSpec
+
+
+Spec = Annotated[AnySpec, Field(discriminator="kind")]
+
+
+SPEC: TypeAdapter[AnySpec] = TypeAdapter(Spec)

@@ -1,0 +1,111 @@
+"""Files that a crash leaves whole: replaced, never rewritten; renamed and copied durably."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import tenacity
+
+if sys.platform == "win32":
+    pass
+else:
+    pass
+from sails.system.locks import WINDOWS
+
+# --- judging a model folder -----------------------------------------------------------------------
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a small file, or None when it is not there or cannot be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace `path` by `text` so that a reader, or a crash, sees the old content or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    _retry_sharing(lambda: os.replace(temporary, path))
+    fsync_folder(path.parent)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make renames inside `folder` durable; Windows does this by itself."""
+    if not WINDOWS:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def fsync_tree(folder: Path) -> None:
+    """Make every file below `folder`, and the folders themselves, durable."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            # Windows only syncs what it may write; elsewhere a file that may only be read is synced too.
+            with open(Path(parent) / name, "r+b" if WINDOWS else "rb") as file:
+                os.fsync(file.fileno())
+        fsync_folder(Path(parent))
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename within one filesystem, durably. Windows refuses while a virus scanner looks: try again."""
+    _retry_sharing(lambda: os.rename(source, target))
+    fsync_folder(target.parent)
+    if source.parent != target.parent:
+        fsync_folder(source.parent)
+
+
+def move_folder(source: Path, target: Path) -> None:
+    """Move a folder to where no `target` is yet, across filesystems if need be; never half a target."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if same_filesystem(source, target.parent):
+        rename(source, target)
+        return
+    copy_folder(source, target)
+    shutil.rmtree(source)
+
+
+def copy_folder(source: Path, target: Path, leave_out: Sequence[str] = ()) -> None:
+    """Copy a folder to where no `target` is yet; a crash leaves a `.partial`, never half a target.
+
+    Files and folders whose names match a pattern of `leave_out` are not copied.
+    """
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(source, partial, ignore=shutil.ignore_patterns(*leave_out))
+    fsync_tree(partial)
+    rename(partial, target)
+
+
+def same_filesystem(one: Path, other: Path) -> bool:
+    return one.stat().st_dev == other.stat().st_dev
+
+
+def _retry_sharing(action: Callable[[], None]) -> None:
+    if not WINDOWS:
+        action()
+        return
+    tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(PermissionError),
+        wait=tenacity.wait_fixed(0.05),
+        stop=tenacity.stop_after_delay(5),
+        reraise=True,
+    )(action)

@@ -1,0 +1,93 @@
+"""Process identity, and starting and ending processes.
+
+A process is itself only if its id *and* its creation time agree, and a zombie is dead.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+if sys.platform == "win32":
+    pass
+else:
+    pass
+from sails.system.locks import WINDOWS
+
+_DETACHED_WINDOWS = 0x0200 | 0x08000000 if WINDOWS else 0  # CREATE_NEW_PROCESS_GROUP | CREATE_NO_WINDOW
+
+
+# --- process identity -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """A process id with its creation time in seconds since 1970, and the machine that it runs on."""
+
+    pid: int
+    created: float
+    host: str
+
+
+def this_process() -> ProcessIdentity:
+    return ProcessIdentity(os.getpid(), psutil.Process().create_time(), socket.gethostname())
+
+
+def is_alive(identity: ProcessIdentity) -> bool:
+    """Whether that very process still runs. On another machine nobody can tell, so it counts as alive."""
+    if identity.host != socket.gethostname():
+        return True
+    try:
+        process = psutil.Process(identity.pid)
+        # Creation times are rebuilt from the boot time, which clock corrections move by a little.
+        same = abs(process.create_time() - identity.created) < 1.0
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+# --- starting and ending processes ----------------------------------------------------------------
+
+
+_started: list[subprocess.Popen[bytes]] = []
+
+
+def start_detached(command: Sequence[str], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own, so that it outlives this one, its terminal and Ctrl-C.
+
+    Its output is appended to `log`; it has no standard input.
+    """
+    _started[:] = [process for process in _started if process.poll() is None]  # no zombies
+    with open(log, "ab") as output:
+        process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            close_fds=True,
+            start_new_session=not WINDOWS,
+            creationflags=_DETACHED_WINDOWS,
+        )
+    _started.append(process)
+    return process
+
+
+def on_termination(callback: Callable[[], None]) -> None:
+    """Call `callback` instead of dying when asked politely to end (Ctrl-C, SIGTERM, Ctrl-Break).
+
+    A closing terminal (SIGHUP) is ignored: a worker outlives it.
+    """
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: callback())
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -1,0 +1,131 @@
+"""The model that is trained: device, precision, loading, saving, sample answers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from sails.errors import ModelLoadError
+from sails.system import files
+
+# --- the machine and the model --------------------------------------------------------------------
+
+
+def choose_device(wanted: str) -> str:
+    """`cpu`, `cuda` or `mps`: what was asked for, or the fastest that is here."""
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def has_native_bf16(device: str) -> bool:
+    """Whether the processor or GPU multiplies bf16 itself; emulated bf16 is slower than fp32."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False
+
+
+def load_model(folder: Path, device: str) -> Any:
+    """The model in `folder`, in fp32. Raises `ModelLoadError`."""
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError) as error:
+        first = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise ModelLoadError(
+            f"The model in {folder} cannot be loaded: {first}",
+            "Choose another model, or start over from base.",
+        ) from error
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelLoadError(f"This machine has no usable {device} device.", "Leave out --device.") from error
+
+
+def context_length(model: Any) -> int:
+    """The longest text that the model takes, in tokens."""
+    config = model.config
+    return int(
+        getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 512
+    )
+
+
+def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Save fp32 weights with all that chat and export need; `folder` appears complete or not at all."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    ends = {tokenizer.eos_token_id, end_of_turn(tokenizer)}
+    model.generation_config.eos_token_id = sorted(ends) if len(ends) > 1 else ends.pop()
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    files.fsync_tree(partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    files.rename(partial, folder)
+
+
+def end_of_turn(tokenizer: Any) -> int:
+    """The token that ends an answer in this tokenizer's template, else its end-of-text token."""
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    tokens = tokenizer.apply_chat_template(turns, tokenize=True)
+    special = [token for token in tokens[-3:] if token in tokenizer.all_special_ids]
+    return special[-1] if special else tokenizer.eos_token_id
+
+
+# --- loss and scores ------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def sample_answers(model: Any, tokenizer: Any, prompts: Sequence[str], max_new_tokens: int = 32) -> list[str]:
+    """Greedy answers to single questions, generated as one batch."""
+    was_training = model.training
+    model.eval()
+    texts = [
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
+        )
+        for prompt in prompts
+    ]
+    batch = tokenizer(
+        texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
+    ).to(model.device)
+    output = model.generate(
+        input_ids=batch["input_ids"],
+        attention_mask=batch["attention_mask"],
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        eos_token_id=sorted({tokenizer.eos_token_id, end_of_turn(tokenizer)}),
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model.train(was_training)
+    answers = output[:, batch["input_ids"].shape[1] :]
+    return [text.strip() for text in tokenizer.batch_decode(answers, skip_special_tokens=True)]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """bf16 where it is native, else fp32; the weights themselves are fp32 in both."""
+
+    device: str
+    bf16: bool
+
+    @classmethod
+    def of(cls, device: str) -> Precision:
+        return cls(device, has_native_bf16(device))
+
+    @property
+    def name(self) -> str:
+        return "bf16" if self.bf16 else "fp32"
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device, torch.bfloat16) if self.bf16 else nullcontext()

@@ -1,0 +1,95 @@
+"""What a person asks of a training, checked in words and numbers."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from sails.errors import RequestError
+from sails.sessions import Advice, Settings
+from sails.sessions.plan import Start
+
+LONGEST_NAME = 80  # characters
+
+
+MOST_STEPS = 10**9
+
+
+@dataclass(frozen=True)
+class Choices:
+    """One training as a person asks for it; `export` also verifies the ONNX model.
+
+    `advice` is what was measured for it, whether or not it is followed (see `sails.jobs.lr_finder`).
+    """
+
+    datasets: tuple[str, ...]
+    settings: Settings = field(default_factory=Settings)
+    name: str = ""
+    start: Start = "auto"
+    model_name: str | None = None
+    export: bool = False
+    advice: Advice | None = None
+
+
+def read_learning_rate(text: str) -> float | None:
+    """A learning rate as people write it: 3e-5, 0.00003, 0,00003 or 3×10^-5; None for an empty text.
+
+    Raises `RequestError` for what is no number. Whether it is a sensible one, `behavior.plan` says.
+    """
+    written = unicodedata.normalize("NFKC", text).strip().replace("−", "-")
+    if not written:
+        return None
+    written = re.sub(r"\s*[×*x·]\s*10\s*(\^|\*\*)\s*", "e", written)
+    if "." not in written:
+        written = written.replace(",", ".")
+    try:
+        if "_" in written:  # Python's own way to group digits
+            raise ValueError
+        return float(written)
+    except ValueError as error:
+        raise RequestError(
+            f"“{text.strip()[:40]}” is not a number.",
+            "Write a learning rate such as 3e-5 or 0.00003, or leave the field empty for the automatic one.",
+        ) from error
+
+
+WORDS = {
+    "preset": "The preset",
+    "epochs": "The number of rounds",
+    "batch_size": "The batch size",
+    "max_steps": "The highest number of steps",
+    "seed": "The seed",
+    "max_length": "The longest conversation",
+    "device": "The device",
+    "replay_share": "The share of earlier lessons",
+    "teach_again": "Whether the earlier lessons are taught again",
+    "publish": "What happens with the new model",
+}
+
+
+def settings_of(**values: Any) -> Settings:
+    """Settings from what was chosen; `RequestError` names in words the first that is out of range."""
+    steps = values.get("max_steps")
+    if steps is not None and steps > MOST_STEPS:
+        raise RequestError(f"{WORDS['max_steps']} cannot be {steps:,}.", f"Choose at most {MOST_STEPS:,}.")
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = WORDS.get(str(first["loc"][0]), str(first["loc"][0]))
+        remedy = first["msg"].replace("Input should be", "Choose a value").replace("a value a ", "a ")
+        raise RequestError(f"{what} cannot be {str(first['input'])[:40]}.", f"{remedy}.") from error
+
+
+def checked_name(name: str) -> str:
+    """A session's name as one line; raises `RequestError` when it is too long to be read in a list."""
+    line = " ".join(name.split())
+    if len(line) > LONGEST_NAME:
+        raise RequestError(
+            f"The name has {len(line)} characters.", f"Choose one of at most {LONGEST_NAME} characters."
+        )
+    return line

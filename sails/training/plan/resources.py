@@ -1,0 +1,58 @@
+"""Memory and disk that a training needs, and whether this machine has them."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from sails.errors import DiskFullError, OutOfMemoryError
+from sails.models.size import count_parameters, export_memory, training_memory
+from sails.system.memory import available_memory
+from sails.training.plan.presets import Pace
+
+
+@dataclass(frozen=True)
+class Need:
+    memory: int  # bytes
+    disk: int  # bytes
+    parameters: int
+
+
+def estimate(model: Path, pace: Pace, max_length: int, *, export: bool) -> Need:
+    """What a session on the model in `model` needs at its peak, from its files alone."""
+    return need_of(count_parameters(model), pace, max_length, export=export)
+
+
+def need_of(parameters: int, pace: Pace, max_length: int, *, export: bool) -> Need:
+    """The same for a model of so many parameters, which may not be on this machine yet."""
+    tokens = max_length * pace.batch_size if pace.batch_size else max(pace.token_budget or 0, max_length)
+    memory = training_memory(parameters, tokens)
+    if export:
+        memory = max(memory, export_memory(parameters))
+    weights = parameters * 4
+    # For a moment two checkpoints of weights and moments; then one, the candidate and an export's copies: in
+    # full precision (for a moment 1.3 times the weights) and in 8 bits (0.3 times).
+    disk = max(2 * 3 * weights, 3 * weights + weights + (2 * weights if export else 0))
+    return Need(memory, disk, parameters)
+
+
+def refuse_if_too_big(need: Need, folder: Path) -> None:
+    """Raise `OutOfMemoryError` or `DiskFullError`, with the numbers, when a session cannot fit."""
+    free_memory, free_disk = available_memory(), shutil.disk_usage(folder).free
+    if need.memory > free_memory:
+        raise OutOfMemoryError(
+            f"This training needs about {gigabytes(need.memory)} of memory, "
+            f"and {gigabytes(free_memory)} are free.",
+            "Close other programs, choose a smaller batch size, or a smaller base model.",
+        )
+    if need.disk > free_disk:
+        raise DiskFullError(
+            f"This training needs about {gigabytes(need.disk)} of disk space in {folder}, "
+            f"and {gigabytes(free_disk)} are free.",
+            "Free some space, or choose a workspace on another disk.",
+        )
+
+
+def gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"

@@ -1,0 +1,93 @@
+"""Choosing a workspace, and the demo's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from sails.jobs import replay as replaying
+from sails.models.workspace import (
+    Workspace,
+    create_workspace,
+    workspaces_in,
+)
+from sails.sessions import Record
+from sails.system import access
+from sails.ui.frame import go, place, told, usual_workspace
+from sails.ui.text import code
+
+# --- the demo -------------------------------------------------------------------------------------
+
+
+def demo(workspace: Workspace, records: Sequence[Record]) -> None:
+    """What a demo workspace is, and one of its sessions played again for an audience."""
+    with st.container(border=True, gap="small"):
+        st.markdown(
+            "🎬 **This is a demo.** Its trainings are real and were recorded; the models that they made "
+            "are not included, so there is none to continue from or to chat with until you train."
+        )
+        recorded = {record.spec.id: record for record in records if record.status.plan}
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            chosen = st.selectbox(
+                "A recorded training",
+                list(recorded),
+                format_func=lambda session: recorded[session].spec.name,
+                key="replay",
+            )
+            seconds = st.number_input("Seconds it takes", 10, 600, 60, key="replay_seconds", width=140)
+            if (
+                st.button("Replay it", icon=":material/replay:", disabled=access.view_only() or not recorded)
+                and chosen
+            ):
+                job = replaying.start(workspace, recorded[chosen].session, seconds)
+                go("Train", session=job.id)
+
+
+# --- which workspace ------------------------------------------------------------------------------
+
+
+def choose_place(workspace: Workspace) -> None:
+    """Open another workspace or model folder inside the allowed root, or make a new workspace."""
+    root = access.allowed_root(usual_workspace().root)
+    with st.expander("Workspace and model folder", icon=":material/folder_open:"):
+        st.markdown(
+            "Everything of one model lies in one folder, its workspace. "
+            f"Yours may lie anywhere in {code(root)}."
+        )
+        names = [str(path.relative_to(root)) for path in workspaces_in(root)]
+        here = str(workspace.root.relative_to(root)) if workspace.root.is_relative_to(root) else None
+        names = names if here is None or here in names else [here, *names]
+        chosen = st.selectbox(
+            "Open a workspace", names, index=names.index(here) if here else None, key=f"open_workspace {here}"
+        )
+        if chosen and chosen != here:
+            _open_place(workspace=chosen)
+        with st.form("make_workspace", border=False):
+            new = st.text_input("Make a new workspace", placeholder="its name", key="new_workspace")
+            wanted = st.form_submit_button("Make it", disabled=access.view_only())
+        if wanted:
+            with told() as failed:
+                made = create_workspace(root, new)
+            if not failed:
+                _open_place(workspace=str(made.relative_to(root)))
+        with st.form("choose_model_folder", border=False):
+            model = st.text_input(
+                "Folder of the trained model",
+                value=place().get("model", ""),
+                placeholder="trained_model in the workspace",
+                help="Only when it lies elsewhere. Empty: the workspace's own.",
+                key=f"model_folder {here}",
+            )
+            wanted = st.form_submit_button("Use this folder")
+        if wanted:
+            with told() as failed:
+                if model.strip():
+                    Workspace.open(workspace.root, output_dir=access.inside(root, model))
+            if not failed:
+                _open_place(workspace=place().get("workspace", ""), model=model.strip())
+
+
+def _open_place(**parts: str) -> None:
+    st.query_params.from_dict({name: value for name, value in parts.items() if value})
+    st.rerun()

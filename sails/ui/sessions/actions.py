@@ -1,0 +1,234 @@
+"""What can be done with a session: decide, run again, pack, delete."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import streamlit as st
+
+from sails import sessions
+from sails.jobs import candidates, launcher, rerunning
+from sails.models.workspace import Workspace
+from sails.retention import Retention
+from sails.sessions import RESUMABLE, Record, Session, TrainSpec, archive
+from sails.sessions.plan import Plan, describe_learning_rate, format_rate
+from sails.system import access
+from sails.training.plan import behavior
+from sails.training.plan.behavior import BASE_LEARNING_RATE, CONTINUE_LEARNING_RATE, HIGHEST_LEARNING_RATE
+from sails.ui import confirm, retention
+from sails.ui.frame import go, link, told
+from sails.ui.text import code, plain
+
+PRESETS = {"quick": "Quick", "balanced": "Balanced", "thorough": "Thorough"}
+
+
+# --- what came of it ------------------------------------------------------------------------------
+
+
+def start(plan: Plan) -> str:
+    return "the trained model" if plan.start_from == "trained" else f"the base model {code(plan.model)}"
+
+
+# --- a model that was held back -------------------------------------------------------------------
+
+
+def decide(workspace: Workspace, record: Record, found: Retention | None) -> None:
+    """Why it was held back, the three choices, and what it answers now and answered before."""
+    with st.container(border=True, gap="small"):
+        st.header("✋ Decide", anchor=False)
+        st.markdown(f"**Why you are asked:** {plain(record.status.verdict_reason or 'It was held back.')}")
+        if found:
+            retention.findings(found)
+        _choices(own_workspace(workspace, record), record)
+        _publish(own_workspace(workspace, record), record)
+        if found and found.changed:
+            st.markdown("Read these first: what the model answered before, and what the new one answers.")
+            retention.answers(found)
+
+
+def _choices(workspace: Workspace, record: Record) -> None:
+    """Keep it, undo it, or teach the lesson again; no primary button, for the person is to weigh them."""
+    key, looking_only = record.session.id, access.view_only()
+    keep, undo, again = st.columns(3)
+    with keep:
+        confirm.button("Keep it", f"publish-{key}", icon=":material/check:", disabled=looking_only)
+        st.caption("The new model becomes the current one; the one before is kept as a version.")
+    with undo:
+        if st.button("Undo", key="discard", icon=":material/undo:", disabled=looking_only):
+            candidates.discard(workspace, record.session)
+            st.rerun()
+        st.caption(
+            "The current model stays. The new one is put aside with this session, and can still be made "
+            "current later."
+        )
+    with again:
+        _again_with_more(workspace, record)
+
+
+def _again_with_more(workspace: Workspace, record: Record) -> None:
+    if not isinstance(record.spec, TrainSpec) or record.status.lessons == ():
+        return  # there is no earlier lesson that could be repeated
+    now = record.spec.settings.replay_share
+    more = candidates.share_to_try(workspace, record)
+    label = "Train again with more of the earlier lessons"
+    disabled = access.view_only() or more is None
+    if st.button(label, key="more-replay", icon=":material/replay:", disabled=disabled):
+        go("Train", session=candidates.train_again(workspace, record).id)
+    st.caption(
+        f"A new session teaches the same examples, and {more:.0%} of each round repeats earlier lessons "
+        f"instead of {now:.0%}. This one can still be decided afterwards."
+        if more
+        else "It repeats all that it can of the earlier lessons already; a lower learning speed may help."
+    )
+
+
+# --- what can be done -----------------------------------------------------------------------------
+
+
+def actions(workspace: Workspace, record: Record) -> None:
+    state, looking_only = record.status.state, access.view_only()
+    key, own = record.session.id, own_workspace(workspace, record)
+    kept_for = archive.why_not_deletable(workspace, record)
+    discarded = record.status.verdict == "discarded" and record.session.model.exists()
+    if discarded:
+        st.markdown("Its model is still here and can be made the current one; until then, nothing changes.")
+    with st.container(horizontal=True):
+        if state in ("running", "queued"):
+            link("Train", "Watch it", session=key)
+            if st.button("Stop", key="stop", icon=":material/stop:", disabled=looking_only):
+                sessions.stop(workspace, record.session)
+                st.rerun()
+        if state in RESUMABLE and st.button(
+            "Resume", key="resume", type="primary", icon=":material/play_arrow:", disabled=looking_only
+        ):
+            sessions.resume(own, record.session)
+            launcher.dispatch(own)
+            go("Train", session=key)
+        if discarded:
+            label = "Make it the current model"
+            confirm.button(label, f"publish-{key}", icon=":material/check:", disabled=looking_only)
+        st.download_button(
+            "Download",
+            lambda: _packed(record.session),
+            file_name=f"{key}.zip",
+            mime="application/zip",
+            icon=":material/download:",
+            on_click="ignore",
+            help="What was asked, taught, measured and answered, as a zip file; without the model.",
+        )
+        confirm.button(
+            "Delete",
+            f"delete-{key}",
+            icon=":material/delete:",
+            disabled=looking_only or kept_for is not None,
+        )
+    if kept_for:
+        st.caption(f"It cannot be deleted. {plain(kept_for)}")
+    if discarded:
+        _publish(own, record)
+    _delete(workspace, record)
+    if state not in ("running", "queued"):
+        _run_again(workspace, record)
+
+
+def own_workspace(workspace: Workspace, record: Record) -> Workspace:
+    """The workspace with the model folders that the session was asked to use."""
+    if not isinstance(record.spec, TrainSpec):
+        return workspace
+    return Workspace(workspace.root, record.spec.trained_model, record.spec.onnx_model)
+
+
+def _packed(session: Session) -> bytes:
+    stream = BytesIO()
+    archive.write_zip(session, stream)
+    return stream.getvalue()
+
+
+def _publish(workspace: Workspace, record: Record) -> None:
+    sentences = [
+        "**The model that this session made becomes the current one.** The model that is current now is kept "
+        "as a version, to which you can roll back. The ONNX model goes out of date; a button makes it again."
+    ]
+    if since := candidates.taught_since(workspace, record):
+        names = ", ".join(map(code, since))
+        sentences.append(f"⚠️ **The current model was taught more, and this one was not:** {names}.")
+    if confirm.agreed(f"publish-{record.session.id}", sentences, "Yes, make it current"):
+        with st.spinner("Putting the model in place …"):
+            candidates.publish_held(workspace, record.session)
+        st.rerun()
+
+
+def _delete(workspace: Workspace, record: Record) -> None:
+    sentences = [
+        f"**This deletes the session {code(record.spec.name)}:** what was asked, measured and answered, its "
+        "log, and its copy of the examples. The dataset in the library stays."
+    ]
+    if record.status.verdict in ("held", "discarded") and record.session.model.exists():
+        sentences.append("**The model that it made, and that is not the current one, is deleted with it.**")
+    key = f"delete-{record.session.id}"
+    if confirm.agreed(
+        key, sentences, "Delete it for good", again="It cannot be brought back. Really delete it?"
+    ):
+        with st.spinner("Deleting …"):
+            archive.delete(workspace, record.session)
+        go("Sessions")
+
+
+def _run_again(workspace: Workspace, record: Record) -> None:
+    """The same lesson once more, as it was or with the settings that matter most changed."""
+    if not isinstance(record.spec, TrainSpec):
+        return
+    spec, looking_only = record.spec, access.view_only()
+    with st.expander("Run it again", icon=":material/replay:", key="run-again"), told():
+        plan = behavior.plan_training(
+            workspace,
+            start=spec.start,
+            model_name=spec.model_name,
+            learning_rate=spec.settings.learning_rate,
+        )
+        st.markdown(
+            f"A new session teaches the same examples, {code(spec.dataset)}. It would start from "
+            f"{start(plan)}, at the learning rate {plain(describe_learning_rate(plan))}."
+        )
+        if st.button("Run again with the same settings", key="again", disabled=looking_only):
+            go("Train", session=rerunning.run_again(workspace, record).id)
+        _changed_run(workspace, record, spec)
+        link("Train", "Change anything else on the page Train", dataset=spec.dataset, again=record.session.id)
+
+
+def _changed_run(workspace: Workspace, record: Record, spec: TrainSpec) -> None:
+    asked = spec.settings
+    with st.form("changed", border=True):
+        st.markdown("**Or with other settings**")
+        preset = st.selectbox(
+            "How thorough (preset)",
+            list(PRESETS),
+            key="again-preset",
+            index=list(PRESETS).index(asked.preset),
+            format_func=PRESETS.__getitem__,
+        )
+        epochs = st.number_input(
+            "Rounds (epochs)",
+            key="again-epochs",
+            value=asked.epochs,
+            min_value=1,
+            max_value=1000,
+            placeholder="As the preset says",
+            help="How often it goes through all examples. Empty: as the preset says.",
+        )
+        rate = st.number_input(
+            "Learning speed (learning rate)",
+            key="again-rate",
+            value=asked.learning_rate,
+            format="%.1e",
+            step=1e-5,
+            placeholder="Automatic",
+            help="Higher learns faster and forgets more. Empty: automatic.",
+        )
+        st.caption(
+            f"At most {HIGHEST_LEARNING_RATE:g}. Usual: {format_rate(BASE_LEARNING_RATE)} from base, "
+            f"{format_rate(CONTINUE_LEARNING_RATE)} when it continues."
+        )
+        if st.form_submit_button("Run with these settings", key="again-changed", disabled=access.view_only()):
+            changes = {"preset": preset, "epochs": epochs, "learning_rate": rate}
+            go("Train", session=rerunning.run_again(workspace, record, **changes).id)

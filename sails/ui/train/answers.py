@@ -1,0 +1,51 @@
+"""Sample answers of a session, first and latest."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from sails.sessions.monitor import Feed, Samples
+from sails.ui.frame import lazy_expander
+from sails.ui.text import literal, plain
+
+
+def answers(feed: Feed, ended: bool) -> None:
+    """What it answers to a few questions: at first and now, and folded away all in between."""
+    samples = feed.samples
+    if not samples:
+        return
+    first, latest = samples[0], samples[-1]
+    if "after" not in feed.answers:  # else what it answers in the end stands above
+        st.subheader("What it answered on the way" if ended else "What it answers meanwhile", anchor=False)
+        _first_and_latest(first, latest, ended)
+    if len(samples) > 2:
+        folded = lazy_expander("All answers on the way", ":material/timeline:", "live_between")
+        if folded.open:
+            for number, question in enumerate(latest.prompts):
+                folded.markdown(f"**{plain(question)}**")
+                lines = (f"- Step {one.step}: {plain(_text(one, number))}" for one in samples)
+                folded.markdown("\n".join(lines))
+
+
+def _first_and_latest(first: Samples, latest: Samples, ended: bool) -> None:
+    for number, question in enumerate(latest.prompts):
+        with st.container(border=True, gap="xsmall"):
+            st.markdown(f"**{plain(question)}**")
+            before, now = st.columns(2)
+            with before:
+                _answer("Before the lesson", first, number)
+            with now:
+                if latest is not first:
+                    _answer(f"After step {latest.step}", latest, number)
+                elif not ended:
+                    st.caption("What it answers in between comes here after a while.")
+
+
+def _answer(title: str, sample: Samples, number: int) -> None:
+    st.caption(title)
+    text = _text(sample, number)
+    st.markdown(literal(text) if text.strip() else "*(no answer)*")
+
+
+def _text(sample: Samples, number: int) -> str:
+    return sample.answers[number] if number < len(sample.answers) else ""

@@ -1,0 +1,343 @@
+"""The fields of the form of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from sails.data.datasets import report_of, reports
+from sails.errors import RequestError
+from sails.models import catalog
+from sails.models.folder import Situation
+from sails.models.workspace import Workspace
+from sails.sessions import Preset, Publishing, Settings
+from sails.sessions.plan import Plan, Start, format_rate
+from sails.training.plan import behavior, forecast, request
+from sails.training.plan.forecast import Offer
+from sails.training.plan.presets import FEW, choose_pace
+from sails.training.plan.resources import gigabytes
+from sails.ui import text
+from sails.ui.frame import told
+from sails.ui.text import plain
+from sails.ui.train import lr_advice
+
+OTHER = "Another one"
+
+
+CONTINUE, START_OVER = "continue", "over"
+
+
+PRESETS: dict[Preset, str] = {
+    "quick": "Quick: a first impression",
+    "balanced": "Balanced: right for most lessons",
+    "thorough": "Thorough: when it must know them well",
+}
+
+
+PUBLISHING: dict[Publishing, str] = {
+    "gate": "Publish it unless it forgot something (gate)",
+    "always": "Publish it in any case (always)",
+    "never": "Keep it aside until I decide (never)",
+}
+
+
+DEVICES = {
+    "auto": "The fastest that is here",
+    "cpu": "Processor",
+    "cuda": "NVIDIA graphics card",
+    "mps": "Apple graphics chip",
+}
+
+
+# --- what to teach --------------------------------------------------------------------------------
+
+
+def datasets(workspace: Workspace, wanted: str | None) -> tuple[str, ...]:
+    """The datasets that are chosen, `wanted` at first; says what happens to several."""
+    known = {report.name: report for report in reports(workspace)}
+    if "train_datasets" not in st.session_state:
+        chosen = _named(workspace, wanted) if wanted else next(iter(known), None)
+        st.session_state["train_datasets"] = [chosen] if chosen in known else []
+    else:  # one may have been deleted or renamed since
+        kept = [name for name in st.session_state["train_datasets"] if name in known]
+        st.session_state["train_datasets"] = kept
+    names = st.multiselect(
+        "Datasets",
+        list(known),
+        format_func=lambda name: f"{name} ({known[name].rows:,} examples)",
+        key="train_datasets",
+        placeholder="Choose one or more",
+        help="The conversations that the model will learn. The page Data adds more.",
+    )
+    if len(names) > 1:
+        st.caption(
+            f"{len(names)} datasets are taught together: they become one dataset of the library, "
+            "in which each example stands once."
+        )
+    return tuple(names)
+
+
+def _named(workspace: Workspace, wanted: str) -> str | None:
+    with told():
+        return report_of(workspace, wanted).name
+    return None
+
+
+# --- what it builds on ----------------------------------------------------------------------------
+
+
+def starting_point(
+    workspace: Workspace, situation: Situation, names: Sequence[str]
+) -> tuple[Start, str | None, bool]:
+    """Continue or start over, from which base model (None: not from one), and whether it learns all again."""
+    if situation.trained.complete:
+        grown = f" (it grew from {situation.trained.base})" if situation.trained.base else ""
+        chosen = st.radio(
+            "What should it build on?",
+            [CONTINUE, START_OVER],
+            format_func={CONTINUE: "Continue from the trained model", START_OVER: "Start over"}.__getitem__,
+            captions=[
+                plain(f"It keeps what it knows and learns more{grown}."),
+                "A base model learns these examples, and earlier ones only if you say so.",
+            ],
+            key="train_start",
+            label_visibility="collapsed",  # the heading says it; a screen reader still hears it
+        )
+        if chosen == CONTINUE:
+            return "auto", None, False
+        st.info(
+            "Starting over: the model that you have now is kept as a version first, "
+            "and you can go back to it on the page Sessions.",
+            icon=":material/undo:",
+        )
+        again = _teach_again(workspace, names)
+        return "base", _base_model(), again
+    if situation.trained.state == "incomplete":
+        st.warning(
+            f"The trained model cannot be used, because {plain(situation.trained.reason)}. "
+            "Its files are set aside, and this training starts from a base model.",
+            icon=":material/warning:",
+        )
+    return "auto", _base_model(), False
+
+
+def _teach_again(workspace: Workspace, names: Sequence[str]) -> bool:
+    """Whether the base model is taught the earlier lessons as well; asked only where there are any."""
+    earlier = forecast.earlier_lessons(workspace, names) if names else forecast.Earlier()
+    if not earlier.rows:
+        return False
+    again = st.checkbox("Teach the earlier lessons again", key="train_again")
+    st.caption(
+        f"There are {lr_advice.earlier_examples(earlier)} beside those chosen above. Without them, "
+        "the new model knows nothing of what the present one was taught."
+    )
+    return again
+
+
+def _base_model() -> str:
+    """A base model of the catalogue, or one that is named in an own field."""
+    offered = {offer.model.name: offer for offer in forecast.offers()}
+    name = st.selectbox(
+        "Base model: what the new model grows from",
+        [*offered, OTHER],
+        format_func=lambda name: _offer_line(offered[name]) if name in offered else "Another one …",
+        key="train_base",
+    )
+    if name in offered:
+        st.markdown(_offer_facts(offered[name]))
+    else:
+        name = _other_base()
+    with st.expander("What each base model can and cannot do", icon=":material/help:"):
+        for offer in offered.values():
+            st.markdown(f"**{plain(_offer_line(offer))}**  \n{_offer_facts(offer)}")
+    return name
+
+
+def _offer_line(offer: Offer) -> str:
+    mark = ", recommended for this machine" if offer.recommended else ""
+    mark += "" if offer.fits else ", too large for the memory that is free"
+    return f"{offer.model.name} ({offer.model.parameters / 1e6:.0f} million parameters{mark})"
+
+
+def _offer_facts(offer: Offer) -> str:
+    model = offer.model
+    where = "It is on this machine." if offer.here else "It is downloaded first"
+    if not offer.here:
+        where += f": {text.size(model.download_bytes)}." if model.download_bytes else "."
+    need = f"Training it needs about {gigabytes(model.training_memory_bytes)} of memory."
+    return f"{plain(model.note)} {plain(need)} {plain(where)}"
+
+
+def _other_base() -> str:
+    name = st.text_input(
+        "Its name or folder",
+        key="train_other_base",
+        placeholder="owner/name on the Hugging Face hub, or a folder on the machine of this dashboard",
+        help="Only models that continue a text can be taught. No code that comes with a model is run.",
+    )
+    if not name.strip():
+        raise RequestError("No base model was named.", "Write its name, or choose one from the list.")
+    found = catalog.find(name)
+    st.markdown(plain(found.note))
+    return name.strip()
+
+
+# --- how long and how fast ------------------------------------------------------------------------
+
+
+def preset(taught: int) -> Preset:
+    """How thoroughly, in rounds for that many examples."""
+    rounds = {name: choose_pace(Settings(preset=name), taught).epochs for name in PRESETS}
+    chosen: Preset = st.radio(
+        "How thoroughly?",
+        list(PRESETS),
+        format_func=PRESETS.__getitem__,
+        captions=[_rounds(rounds[name]) for name in PRESETS],
+        index=1,
+        key="train_preset",
+        help="A round (epoch) goes once through all examples. More rounds take longer and stick better.",
+    )
+    if 0 < taught <= FEW:
+        st.caption(
+            "So few examples must be repeated often to stick, and that can change other answers, too. More "
+            "at once are better. Afterwards, ask it something else as well, beside the model from before."
+        )
+    return chosen
+
+
+def _rounds(count: int) -> str:
+    return "1 round through the examples" if count == 1 else f"{count} rounds through the examples"
+
+
+def learning_rate(plan: Plan) -> float | None:
+    """The rate that was chosen, None for the automatic one of `plan`. Raises `RequestError` for nonsense."""
+    automatic = format_rate(plan.automatic_learning_rate)
+    text = st.text_input(
+        "Learning speed (learning rate)",
+        key="train_rate",
+        placeholder=f"automatic: {automatic}",
+        max_chars=40,
+        help="Leave it empty unless you have a reason. You may write 3e-5 or 0.00003.",
+    )
+    st.caption(f"Automatic is {automatic}: {_why_automatic(plan)}")
+    st.caption(
+        "Higher learns faster, and sooner damages what the model knows already; "
+        "lower is gentler, and needs more rounds to learn the same."
+    )
+    rate = request.read_learning_rate(text)
+    if rate is not None:
+        warnings = behavior.check_learning_rate(rate)
+        st.markdown(f"**Automatic {automatic}, you chose {format_rate(rate)}**: {_how_much(rate, plan)}")
+        for warning in warnings:
+            st.warning(plain(warning))
+    return rate
+
+
+def _why_automatic(plan: Plan) -> str:
+    if plan.start_from == "base":
+        return "full speed, because a base model holds nothing of yours yet that this could damage."
+    return "five times gentler than from base, so that the model keeps what it was taught before."
+
+
+def _how_much(rate: float, plan: Plan) -> str:
+    times = rate / plan.automatic_learning_rate
+    if abs(times - 1) < 0.01:
+        return "the same."
+    if times > 1:
+        keep = "" if plan.start_from == "base" else " and may lose more of what it knows"
+        return f"{times:.3g} times faster. It learns these examples sooner{keep}."
+    return f"{1 / times:.3g} times slower. It disturbs less, and learns less in the same rounds."
+
+
+def advanced(taught: int, chosen: Preset) -> dict[str, Any]:
+    """Settings that most people leave as they are, folded away; None where the preset chooses."""
+    usual = choose_pace(Settings(preset=chosen), taught)
+    with st.expander("Advanced settings", icon=":material/tune:"):
+        left, right = st.columns(2)
+        with left:
+            epochs = _number("Rounds (epochs)", "epochs", f"automatic: {usual.epochs}", 1, 1000)
+            batch = _number(
+                "Examples at a time (batch size)",
+                "batch_size",
+                f"automatic: about {usual.token_budget} word pieces",
+                1,
+                4096,
+            )
+            steps = _number(
+                "At most so many steps",
+                "max_steps",
+                "no limit",
+                1,
+                request.MOST_STEPS,
+                help="In each step it learns from a few examples. Empty: all rounds are gone through.",
+            )
+            early_stop = st.toggle(
+                "Stop early",
+                key="train_early_stop",
+                help="End when the examples that were kept back no longer get better. Needs 20 of them.",
+            )
+        with right:
+            length = _number(
+                "Longest conversation (max length)",
+                "max_length",
+                "",
+                16,
+                8192,
+                512,
+                "In word pieces (tokens), about four letters each. What is longer is cut off at its end.",
+            )
+            seed = _number(
+                "Seed", "seed", "", 0, 2**32 - 1, 42, "The same seed and examples give the same training."
+            )
+            device = st.selectbox(
+                "Compute on (device)", list(DEVICES), 0, DEVICES.__getitem__, key="train_device"
+            )
+        publish = st.selectbox(
+            "What happens with the new model",
+            list(PUBLISHING),
+            0,
+            PUBLISHING.__getitem__,
+            key="train_publish",
+            help="Published, it becomes the current model, and the one before is kept as a version. Held "
+            "back, it waits on the page Sessions for your decision.",
+        )
+    return {
+        "epochs": epochs,
+        "batch_size": batch,
+        "max_steps": steps,
+        "early_stop": early_stop,
+        "max_length": length if length is not None else 512,
+        "seed": seed if seed is not None else 42,
+        "device": device,
+        "publish": publish,
+    }
+
+
+def _number(
+    label: str, name: str, placeholder: str, low: int, high: int, value: int | None = None, help: str = ""
+) -> int | None:
+    return st.number_input(
+        label, low, high, value, 1, key=f"train_{name}", placeholder=placeholder or None, help=help or None
+    )
+
+
+def name(usual: str) -> str:
+    """The name of the session; empty means that of its dataset."""
+    return st.text_input(
+        "Name of this training",
+        key="train_name",
+        placeholder=usual,
+        max_chars=request.LONGEST_NAME,
+        help="Under this name you find it on the page Sessions.",
+    )
+
+
+def export() -> bool:
+    return st.toggle(
+        "Make the ONNX model afterwards and verify it",
+        value=True,
+        key="train_export",
+        help="The ONNX model is what the chat uses. Verifying compares its answers with the original's.",
+    )

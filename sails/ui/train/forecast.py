@@ -1,0 +1,64 @@
+"""What a training will do and take, before it starts."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from sails.training.plan.duration import TimeEstimate
+from sails.training.plan.forecast import Foresight
+from sails.training.plan.resources import gigabytes
+from sails.ui import text
+from sails.ui.text import plain
+from sails.ui.train import lr_advice
+
+
+def forecast(seen: Foresight) -> None:
+    """What will happen and what it takes, with the source of each figure."""
+    st.markdown(f"**{plain(seen.plan.reason)}.**")
+    st.markdown(plain(_what_is_taught(seen)))
+    if seen.need is None or seen.time is None:
+        st.markdown("How long it takes and what it needs is known when the model has been downloaded.")
+        return
+    with st.container(horizontal=True, gap="large"):
+        st.metric("Time", _range(seen.time), width="content")
+        st.metric("Memory", gigabytes(seen.need.memory), width="content")
+        st.metric("Disk, for a while", gigabytes(seen.need.disk), width="content")
+    st.caption(_source(seen.time))
+    if not seen.warnings:
+        st.markdown("✅ This machine has room for it, in memory and on the disk.")
+    for warning in seen.warnings:
+        st.warning(
+            plain(f"{warning} As it is now, the training would stop at once."), icon=":material/memory:"
+        )
+
+
+def _what_is_taught(seen: Foresight) -> str:
+    rounds = "once" if seen.pace.epochs == 1 else f"{seen.pace.epochs} times"
+    taught = f"{seen.taught:,} of the {seen.rows:,} examples are taught, each {rounds}"
+    if seen.pace.max_steps:
+        taught += f", at most {seen.pace.max_steps:,} steps"
+    if not seen.held_out:
+        taught += ". None is kept back, so what it learned is judged on what it was taught alone."
+    else:
+        taught += f"; {seen.held_out:,} are kept back, to test it with questions that it never saw."
+    return f"{taught} {lr_advice.what_is_repeated(seen)}"
+
+
+def _range(time: TimeEstimate) -> str:
+    low, high = (text.duration(_rounded(seconds)) for seconds in (time.low, time.high))
+    return low if low == high else f"{low} to {high}"
+
+
+def _rounded(seconds: float) -> float:
+    """An estimate of hours is not good for minutes: from two hours on, half hours."""
+    return round(seconds / 1800) * 1800 if seconds >= 7200 else seconds
+
+
+def _source(time: TimeEstimate) -> str:
+    if time.sessions:
+        before = "the last training" if time.sessions == 1 else f"the last {time.sessions} trainings"
+        return f"The time is estimated from {before} with this base model on this machine."
+    return (
+        "The time is estimated from how fast this processor calculates right now; a graphics card is much "
+        "faster. After the first training it is known better."
+    )

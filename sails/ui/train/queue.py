@@ -1,0 +1,79 @@
+"""What runs now and what waits."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from sails import sessions
+from sails.errors import SailsError
+from sails.models.workspace import Workspace
+from sails.sessions import Session
+from sails.system import access
+from sails.ui import text as words
+from sails.ui.frame import in_words, link, told
+from sails.ui.text import code, plain
+
+REFRESH_SECONDS = 1.0
+
+
+# --- how far it is --------------------------------------------------------------------------------
+
+
+def place_in_queue(workspace: Workspace, session: Session) -> str:
+    ids = [entry.id for entry in sessions.waiting(workspace)]
+    if session.id not in ids:
+        return "It is about to start."
+    ahead = ids.index(session.id) + (sessions.running(workspace) is not None)
+    if ahead == 0:
+        return "It is about to start."
+    return f"It waits for its turn: {ahead} {'training is' if ahead == 1 else 'trainings are'} before it."
+
+
+# --- what runs and what waits ---------------------------------------------------------------------
+
+
+def now(workspace: Workspace) -> None:
+    """What runs, with a link to it, and what waits; draws nothing when there is neither."""
+    running, queued = sessions.running(workspace), sessions.waiting(workspace)
+    if running or queued:
+        key = (running.spec.id if running else None, tuple(entry.id for entry in queued))
+        st.fragment(_now, run_every=2 * REFRESH_SECONDS)(workspace, key)
+
+
+def _now(workspace: Workspace, was: tuple[str | None, tuple[str, ...]]) -> None:
+    with in_words():
+        running, queued = sessions.running(workspace), sessions.waiting(workspace)
+        if was != (running.spec.id if running else None, tuple(entry.id for entry in queued)):
+            st.rerun()
+        if running:
+            with st.container(border=True):
+                st.markdown(f"▶️ **{plain(running.spec.name)}** is running.")
+                st.progress(
+                    min(max(running.status.progress, 0.0), 1.0), plain(words.progress(running.status))
+                )
+                link("Train", "Watch it live", session=running.spec.id)
+        queue(workspace)
+
+
+def queue(workspace: Workspace, but: str = "") -> None:
+    """Who waits, in order, each with a button to cancel it."""
+    waiting = [entry.id for entry in sessions.waiting(workspace)]
+    others = [one for one in waiting if one != but]
+    if not others:
+        return
+    (st.subheader if but else st.header)("What waits", anchor=False)
+    for one in others:
+        session = Session(workspace.sessions / one)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"{waiting.index(one) + 1}. ⏳ {code(_name(session))}", width="stretch")
+            if st.button("Cancel", key=f"cancel_{one}", disabled=access.view_only()):
+                with told():
+                    sessions.stop(workspace, session)
+                st.rerun()
+
+
+def _name(session: Session) -> str:
+    try:
+        return session.spec().name
+    except SailsError:
+        return session.id
