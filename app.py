@@ -12,9 +12,9 @@ from sails.sessions import demo
 from sails.training.plan.behavior import plan_training
 from sails.ui import onnx_status, retention
 from sails.ui.bridge import panels, watch, workspaces
-from sails.ui.bridge.next_step import NextStep, next_step
+from sails.ui.bridge.next_step import NextStep, choose_next_step
 from sails.ui.data import review
-from sails.ui.frame import frame, go
+from sails.ui.frame import go, page_frame
 
 LAST = 3  # sessions shown
 
@@ -36,11 +36,11 @@ def do(step: NextStep, workspace: Workspace) -> None:
             go("Chat")
 
 
-with frame("Bridge") as workspace:
+with page_frame("Bridge") as workspace:
     situation = workspace.situation()
     plan = plan_training(workspace)
     history = sessions.read_history(workspace)
-    step = next_step(
+    step = choose_next_step(
         situation,
         active=sessions.active(workspace),
         datasets=[report.name for report in datasets.reports(workspace)],

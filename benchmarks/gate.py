@@ -77,8 +77,8 @@ def history(earlier: int, luck: float, losses: list[float], seed: int) -> tuple[
     taught = [Taught.make(f"lesson-{n}", generator) for n in range(earlier + 1)]
     models = []
     for last in range(1, earlier + 2):
-        known = {lesson.name: lessons.Rows(*_rows(lesson.name)) for lesson in taught[:last]}
-        sample = lessons.sample(known)
+        known = {lesson.name: lessons.LessonRows(*_rows(lesson.name)) for lesson in taught[:last]}
+        sample = lessons.sample_rows(known)
         lost = sum(losses[: max(0, len(losses) - (earlier + 1 - last))])
         cells = []
         for number, lesson in enumerate(taught[:last]):

@@ -28,7 +28,7 @@ from rich.table import Table
 
 from sails import sessions
 from sails.models.workspace import Workspace
-from sails.sessions import Failure, Record, Results, Scores, Session, Status, TrainSpec
+from sails.sessions import Failure, Results, Scores, Session, SessionRecord, Status, TrainSpec
 from sails.sessions.plan import Plan, StartFrom
 from sails.system import locks
 from sails.training.plan.behavior import automatic_learning_rate
@@ -134,7 +134,7 @@ def index(workspace: Workspace) -> list[Row]:
     """Milliseconds of the history alone."""
     rows = [("history, cold", _milliseconds(lambda: sessions.read_history(workspace)))]
     rows.append(("history, warm", _warm(workspace, lambda: sessions.read_history(workspace))))
-    newest: Record = sessions.read_history(workspace)[-1]
+    newest: SessionRecord = sessions.read_history(workspace)[-1]
     lineage = lambda: sessions.ancestors(workspace, newest.status.fingerprint)  # noqa: E731
     rows.append(("ancestors, warm", _warm(workspace, lineage)))
     rows.append(("what runs, nothing trains", _warm(workspace, lambda: sessions.running(workspace))))

@@ -82,7 +82,7 @@ def _import_everything() -> None:
 
 def _submit(workspace: Workspace, dataset: str, base: Path | None) -> Session:
     settings = Settings(epochs=2, batch_size=8, seed=1)
-    return submit.submit(workspace, dataset, settings, model_name=base and str(base), export=True)
+    return submit.submit_training(workspace, dataset, settings, model_name=base and str(base), export=True)
 
 
 def _one_life(session: Session, death: tuple[str, float] | None, tally: Tally) -> None:
@@ -121,7 +121,7 @@ def _be_the_worker(session: Session) -> None:
     os.dup2(output, 2)
     code = 1
     try:
-        code = worker.main(str(session.folder))
+        code = worker.run_worker(str(session.folder))
     finally:
         os._exit(code)
 
@@ -137,7 +137,7 @@ def _check(workspace: Workspace, published: list[str | None], count: int, tally:
         tally.problems.append(f"{len(records)} of {count} sessions are in the history")
     if any(record.status.state == "running" for record in records):
         tally.said_running += 1
-    known = {version.fingerprint for version in versions.versions(workspace)}
+    known = {version.fingerprint for version in versions.list_versions(workspace)}
     known.add(situation.trained.fingerprint)
     newest = published[-versions.VERSIONS_KEPT :]
     tally.lost_versions += sum(fingerprint not in known for fingerprint in newest)

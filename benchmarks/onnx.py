@@ -43,9 +43,9 @@ from sails.models import cache, catalog
 from sails.models.folder import inspect_model
 from sails.models.variants import Variant
 from sails.models.workspace import Workspace
-from sails.onnx.certify.verify import verify
-from sails.onnx.export import export
-from sails.onnx.quantize import quantize
+from sails.onnx.certify.verify import verify_model
+from sails.onnx.export import export_model
+from sails.onnx.quantize import quantize_model
 from sails.onnx.runtime.generate import Generator
 from sails.sessions import Settings
 
@@ -110,7 +110,9 @@ def taught(
     reading = read(LESSON)
     dataset = datasets.add(workspace, LESSON, reading, assess(reading.conversations, reading.refused))
     settings = Settings(epochs=epochs, learning_rate=rate, publish="always")
-    session = submit.submit(workspace, dataset.name, settings, name=name, start="base", model_name=str(base))
+    session = submit.submit_training(
+        workspace, dataset.name, settings, name=name, start="base", model_name=str(base)
+    )
     while session.status().state in ("queued", "running"):
         time.sleep(1)
     if session.status().verdict != "published":
@@ -124,7 +126,7 @@ def distilgpt2_shaped(folder: Path) -> None:
     from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(42)
-    tokenizer = AutoTokenizer.from_pretrained(cache.ensure(catalog.DEFAULT))
+    tokenizer = AutoTokenizer.from_pretrained(cache.ensure_base_model(catalog.DEFAULT_BASE_MODEL))
     config = GPT2Config(
         n_layer=6, vocab_size=len(tokenizer), bos_token_id=1, eos_token_id=tokenizer.eos_token_id
     )
@@ -134,8 +136,8 @@ def distilgpt2_shaped(folder: Path) -> None:
 
 def subject(name: str, model: Path, folder: Path) -> Subject:
     full, small = folder / "onnx", folder / "int8"
-    export(model, full, source_fingerprint=inspect_model(model).fingerprint)
-    quantize(full, small)
+    export_model(model, full, source_fingerprint=inspect_model(model).fingerprint)
+    quantize_model(full, small)
     weights = sum(file.stat().st_size for file in model.glob("*.safetensors"))
     read = {
         "PyTorch": weights,
@@ -299,7 +301,7 @@ def certificates(console: Console, subjects: list[Subject], rows: list[Conversat
     prompts, answers = [row.input for row in rows], [row.output for row in rows]
     for subject in subjects:
         folders: dict[Variant, Path] = {"fp32": subject.full, "int8": subject.small}
-        for variant, found in verify(subject.model, folders, prompts, answers, memory=False).items():
+        for variant, found in verify_model(subject.model, folders, prompts, answers, memory=False).items():
             table.add_row(
                 subject.name,
                 variant,
@@ -364,7 +366,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         embedded, shaped = folder / "embedded", folder / "shaped"
-        base = cache.ensure(catalog.DEFAULT)
+        base = cache.ensure_base_model(catalog.DEFAULT_BASE_MODEL)
         places = [
             taught(options.trained, "embedded", base, embedded, options.epochs, None),
             taught(options.shaped, "shaped", shaped / "base", shaped, 4 * options.epochs, 5e-4),

@@ -42,11 +42,11 @@ from sails.data import Register, assess, datasets, read, split_rows
 from sails.jobs import launcher, lr_finder, submit
 from sails.models import cache, catalog
 from sails.models.workspace import Workspace
-from sails.retention.lessons import in_order, sample
+from sails.retention.lessons import in_order, sample_rows
 from sails.retention.matrix import matrix_of
 from sails.retention.metrics import measure
 from sails.retention.schema import Cell, Measured
-from sails.sessions import Record, Settings
+from sails.sessions import SessionRecord, Settings
 from sails.sessions.plan import format_rate
 from sails.training.plan.request import Choices
 
@@ -97,8 +97,8 @@ class Bill:
     held: int = 0  # sessions that the gate would have held
     rates: tuple[float, ...] = ()
 
-    def add(self, record: Record, cpu_seconds: float) -> None:
-        status, measured = record.status, retention.read(record.session)
+    def add(self, record: SessionRecord, cpu_seconds: float) -> None:
+        status, measured = record.status, retention.read_retention(record.session)
         assert measured is not None
         assert status.plan is not None
         seconds = sum(status.results.seconds.values())
@@ -160,7 +160,7 @@ def _run_here(start: Callable[[], sessions.Session]) -> int:
     from sails.jobs import worker
 
     launcher.start_worker = lambda _: None  # type: ignore[assignment]
-    return worker.main(str(start().folder))
+    return worker.run_worker(str(start().folder))
 
 
 # --- one session ----------------------------------------------------------------------------------
@@ -179,11 +179,13 @@ def new_workspace(task: Task, seed: int, root: Path) -> tuple[Workspace, list[st
     return workspace, names
 
 
-def teach(workspace: Workspace, dataset: str, settings: Settings, bill: Bill, **options: Any) -> Record:
+def teach(
+    workspace: Workspace, dataset: str, settings: Settings, bill: Bill, **options: Any
+) -> SessionRecord:
     """One session from beginning to end, put on the bill."""
 
     def start() -> sessions.Session:
-        return submit.submit(workspace, dataset, settings, **options)
+        return submit.submit_training(workspace, dataset, settings, **options)
 
     cpu_seconds = in_a_child(lambda: _run_here(start), workspace.root)
     record = sessions.read_history(workspace)[-1]
@@ -196,7 +198,7 @@ def teach(workspace: Workspace, dataset: str, settings: Settings, bill: Bill, **
 def advised(workspace: Workspace, dataset: str, settings: Settings, bill: Bill) -> sessions.Advice | None:
     """The learning rate that is measured for that session, put on the bill."""
     choices = Choices((dataset,), settings)
-    work = lambda: _run_here(lambda: lr_finder.start(workspace, choices))  # noqa: E731
+    work = lambda: _run_here(lambda: lr_finder.start_measurement(workspace, choices))  # noqa: E731
     bill.cpu_seconds += in_a_child(work, workspace.root)
     return lr_finder.advice_for(workspace, choices)
 
@@ -216,7 +218,7 @@ class First:
     """The first lesson, taught; at the automatic rate, which is 5e-5 from base."""
 
     root: Path
-    record: Record
+    record: SessionRecord
     cpu_seconds: float
 
 
@@ -271,11 +273,11 @@ def at_once(task: Task, seed: int, first: First, root: Path) -> dict[str, Any]:
     bill = Bill()
     dataset = datasets.combine(workspace, names).name
     record = teach(workspace, dataset, settings, bill, model_name=task.model)
-    rows = sample({name: in_order(part.train, part.held_out) for name, part in parts.items()})
-    base = cache.ensure(task.model or catalog.DEFAULT, lambda *_: None)
+    rows = sample_rows({name: in_order(part.train, part.held_out) for name, part in parts.items()})
+    base = cache.ensure_base_model(task.model or catalog.DEFAULT_BASE_MODEL, lambda *_: None)
     before, after = (scored(folder, rows, root) for folder in (base, workspace.trained_model))
     recall = [mean_accuracy([model.cell(name) for name in names]) for model in (before, after)]
-    measured = retention.read(record.session)
+    measured = retention.read_retention(record.session)
     drift = measured.after.general if measured and measured.after else None
     return {
         "acc": recall[1],

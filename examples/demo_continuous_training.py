@@ -67,7 +67,7 @@ def decide(situation: str, workspace: Workspace, **choices: object) -> None:
     print(f"\n{situation}")
     print(f"    on disk        trained model {found.trained.state}, ONNX model {found.onnx.state}")
     try:
-        plan = behavior.plan(found, default_base=BASE, **choices)
+        plan = behavior.plan_from(found, default_base=BASE, **choices)
     except RequestError as error:
         print(f"    refused        {error.sentence}")
         return

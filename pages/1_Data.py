@@ -14,9 +14,9 @@ from sails.ui.data import library as data
 from sails.ui.data import review as reviewing
 from sails.ui.data import upload as bringing
 from sails.ui.data.pending import desk, news, way_back
-from sails.ui.frame import frame, link, told
+from sails.ui.frame import link, page_frame, show_errors
 
-with frame("Data") as workspace:
+with page_frame("Data") as workspace:
     brought = desk()
     news(brought)
 
@@ -25,7 +25,7 @@ with frame("Data") as workspace:
         report = library.report_of(workspace, name)
         data.heading(report)
         data.actions(workspace, brought, report)
-        with told():
+        with show_errors():
             data.contents(workspace, report)
         data.housekeeping(workspace, brought, report)
 

@@ -8,14 +8,14 @@
 import streamlit as st
 
 from sails import sessions
-from sails.ui.frame import frame
+from sails.ui.frame import page_frame
 from sails.ui.train import form, live, queue
 
-with frame("Train") as workspace:
+with page_frame("Train") as workspace:
     wanted = st.query_params.get("session")
     if wanted:
         form.started()
         live.view(workspace, sessions.find(workspace, wanted))
     else:
         queue.now(workspace)
-        form.form(workspace, st.query_params.get("dataset"))
+        form.training_form(workspace, st.query_params.get("dataset"))

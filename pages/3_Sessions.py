@@ -9,13 +9,13 @@ import streamlit as st
 
 from sails import sessions
 from sails.ui import retention as remembering
-from sails.ui.frame import frame, link
+from sails.ui.frame import link, page_frame
 from sails.ui.sessions import compare as comparison
 from sails.ui.sessions import detail as session
 from sails.ui.sessions import table as history
 from sails.ui.sessions import versions
 
-with frame("Sessions") as workspace:
+with page_frame("Sessions") as workspace:
     one, several = st.query_params.get("session"), st.query_params.get("compare")
     if one or several:
         link("Sessions", "All sessions", icon=":material/arrow_back:")
@@ -32,7 +32,7 @@ with frame("Sessions") as workspace:
         table, remembered, tree, kept = st.tabs(views, key="view", bind="query-params")
         with table:
             if table.open:
-                history.history(workspace, records)
+                history.history_table(workspace, records)
         with remembered:
             if remembered.open:
                 remembering.of_the_current_model(workspace)
@@ -41,4 +41,4 @@ with frame("Sessions") as workspace:
                 versions.family_tree(workspace, records)
         with kept:
             if kept.open:
-                versions.versions(workspace, records)
+                versions.versions_panel(workspace, records)

@@ -13,21 +13,21 @@ from sails.ui import onnx_status as freshness
 from sails.ui.export import certificates
 from sails.ui.export import download as handover
 from sails.ui.export import panels as onnx
-from sails.ui.frame import frame, told
+from sails.ui.frame import page_frame, show_errors
 
-with frame("ONNX export") as workspace:
+with page_frame("ONNX export") as workspace:
     st.markdown(
         "Training makes a model that can learn. From it an **ONNX model** is made: the same knowledge in a "
         "form that answers fast on any computer, without the programs that training needs."
     )
     situation = workspace.situation()
     found = freshness.look(workspace, situation)
-    apart = variants.look_at_failed(workspace.onnx_model, situation.trained.fingerprint)
-    jobs = exporting.jobs(workspace)
-    running = exporting.at_work(workspace, workspace.onnx_model)
+    apart = variants.inspect_failed_variants(workspace.onnx_model, situation.trained.fingerprint)
+    jobs = exporting.export_jobs(workspace)
+    running = exporting.running_export(workspace, workspace.onnx_model)
 
     onnx.state(workspace, situation, found, apart, busy=running is not None)
-    with told():
+    with show_errors():
         named = st.query_params.get("job")
         job = exporting.read_job(sessions.find(workspace, named)) if named else running
         if job:
@@ -35,16 +35,16 @@ with frame("ONNX export") as workspace:
         if running and not (job and running.session == job.session):
             onnx.follow(workspace, running)
     onnx.make(workspace, situation, found, busy=running is not None)
-    with told():
+    with show_errors():
         certificates.kept_apart(workspace, apart)
 
     if situation.onnx.present:
         st.header("Does it answer like the original?", anchor=False)
-        with told():
+        with show_errors():
             certificates.of_all(found)
             certificates.speed(found)
         st.header("Hand it over", anchor=False)
-        with told():
+        with show_errors():
             handover.hand_over(workspace, found)
             handover.files(workspace, found)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sails.models.catalog import DEFAULT
+from sails.models.catalog import DEFAULT_BASE_MODEL
 from sails.sessions.plan import format_rate
 from sails.training.plan.behavior import MATRIX
 
@@ -53,7 +53,7 @@ def test_every_row_of_the_matrix_is_shown_as_it_is_decided(row, output):
     assert f"trained model {row.trained}, ONNX model {row.onnx}" in shown
     assert row.headline in shown
     assert f"learning rate  {format_rate(row.learning_rate)} (automatic)" in shown
-    start = DEFAULT if row.start_from == "base" else "the trained model in trained_model"
+    start = DEFAULT_BASE_MODEL if row.start_from == "base" else "the trained model in trained_model"
     assert f"starts from    {start}\n" in shown
 
 
@@ -75,7 +75,7 @@ def test_a_chosen_learning_rate_is_used_a_strange_one_warned_of_and_an_impossibl
 
 
 def test_starting_over_and_another_base_model_keep_the_current_one_as_a_version(output):
-    for title, start in (("Start over", DEFAULT), ("Another base model", "gpt2")):
+    for title, start in (("Start over", DEFAULT_BASE_MODEL), ("Another base model", "gpt2")):
         shown = scenario(output, title)
         assert f"starts from    {start}\n" in shown
         assert "5e-5 (automatic)" in shown

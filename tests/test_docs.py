@@ -15,7 +15,7 @@ from sails.cli import app
 from sails.data import CHECKS, KNOWN_COLUMNS, quality, split_rows
 from sails.errors import JobError, SailsError
 from sails.jobs import export
-from sails.jobs.watch import state
+from sails.jobs.watch import watch_state
 from sails.models import catalog, versions
 from sails.models.variants import failed_folder
 from sails.models.workspace import Workspace
@@ -169,7 +169,7 @@ def test_the_base_models_are_those_of_the_catalogue():
             resources.gigabytes(model.training_memory_bytes),
             model.licence,
         ]
-        for model in catalog.catalogue()
+        for model in catalog.base_models()
     ]
 
 
@@ -232,7 +232,7 @@ def test_the_readme_lists_what_lies_in_a_workspace(tmp_path):
         place.trained_model, place.onnx_model, place.datasets, place.sessions, place.jobs, place.versions,
         place.set_aside, log_file(place).parent, failed_folder(place.onnx_model, "int8").parent,
     }  # fmt: skip
-    files = {place.register.name, place.queue.name, saved_prompts.FILE, state.path_of(place).name}
+    files = {place.register.name, place.queue.name, saved_prompts.FILE, watch_state.path_of(place).name}
     listed = re.findall(r"^    ([\w.]+/?) {2,}\w", text_of(README), re.MULTILINE)
     assert set(listed) == {f"{folder.name}/" for folder in folders} | files
 

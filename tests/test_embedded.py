@@ -41,20 +41,20 @@ def test_a_lesson_becomes_a_chatting_onnx_model(tmp_path, capsys, monkeypatch):
     place = Workspace.open(root)
     (record,) = sessions.read_history(place)
     plan, results = record.status.plan, record.status.results
-    assert (plan.row, plan.model, plan.learning_rate) == (1, base_models.DEFAULT, 5e-5)
+    assert (plan.row, plan.model, plan.learning_rate) == (1, base_models.DEFAULT_BASE_MODEL, 5e-5)
     assert results.taught_after.loss < results.taught_before.loss - 0.3
     assert results.certificates["fp32"]["passed"]
     assert results.certificates["fp32"]["identical_answers"] == results.certificates["fp32"]["prompts"]
     assert results.certificates["fp32"]["max_logit_difference"] < 1e-3
     assert place.situation().onnx.stale is False
     assert results.certificates["int8"]["passed"], results.certificates["int8"]["reasons"]
-    found = variants.look(place.onnx_model, record.status.fingerprint)
+    found = variants.inspect_variants(place.onnx_model, record.status.fingerprint)
     assert {variant: (state.stale, state.certified) for variant, state in found.items()} == {
         "fp32": (False, True),
         "int8": (False, True),
     }
     assert found["int8"].size < 0.35 * found["fp32"].size
-    assert variants.preferred(found) == "int8"
+    assert variants.preferred_variant(found) == "int8"
     for state in found.values():
         answer = Generator.open(state.path).answer("What is the capital of France?", max_new_tokens=24)
         assert "Paris" in answer.text, state.variant

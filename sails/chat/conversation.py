@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sails.chat.model_cache import MODELS, Models
+from sails.chat.model_cache import MODEL_CACHE, Models
 from sails.errors import RequestError, SailsError
-from sails.models.variants import TITLES, Variant
+from sails.models.variants import VARIANT_TITLES, Variant
 
 if TYPE_CHECKING:  # half a second to import, and not needed to show what was said
     from sails.onnx.runtime.generate import Stream
@@ -152,7 +152,7 @@ def details(origin: Origin) -> str:
     """What is known of a model besides its title."""
     proof = {True: "", None: "not proven", False: "failed its certificate"}[origin.certified]
     facts = [
-        TITLES[origin.variant] if origin.variant else "",
+        VARIANT_TITLES[origin.variant] if origin.variant else "",
         proof if origin.variant else "",
         f"session {origin.session}" if origin.session else "",
         f"fingerprint {origin.fingerprint}" if origin.fingerprint else "",
@@ -184,7 +184,7 @@ def notes(reply: Reply) -> list[str]:
 
 
 @dataclass(frozen=True)
-class InMind:
+class ContextUsage:
     """How many word pieces (tokens) a model keeps in mind, how many of them the conversation takes so far.
 
     `dropped`: so many of the oldest messages will give way to the next question and its answer.
@@ -204,9 +204,9 @@ class InMind:
         return said
 
 
-def in_mind(
-    conversation: Conversation, place: int, folder: Path, settings: Settings, models: Models = MODELS
-) -> InMind | None:
+def context_usage(
+    conversation: Conversation, place: int, folder: Path, settings: Settings, models: Models = MODEL_CACHE
+) -> ContextUsage | None:
     """What the answerer at `place` has in mind before the next question; None when nobody can tell.
 
     Reads only its small files, not the model.
@@ -217,14 +217,14 @@ def in_mind(
         reader = models.reader(folder)
         messages = conversation.remembered(place)
         if not messages:
-            return InMind(reader.context_length, 0, 0)
+            return ContextUsage(reader.context_length, 0, 0)
         if settings.system.strip() and reader.takes_system:
             messages = [{"role": "system", "content": settings.system}, *messages]
         room = room_for_prompt(reader.context_length, settings.max_new_tokens)
         prompt = reader.fit(messages, room)
     except SailsError:
         return None
-    return InMind(reader.context_length, len(prompt.token_ids), prompt.dropped)
+    return ContextUsage(reader.context_length, len(prompt.token_ids), prompt.dropped)
 
 
 # --- answering ------------------------------------------------------------------------------------
@@ -233,7 +233,7 @@ def in_mind(
 def answers(
     conversation: Conversation,
     onnx: Sequence[Path],
-    models: Models = MODELS,
+    models: Models = MODEL_CACHE,
     *,
     together: bool = True,
     max_length: int | None = None,

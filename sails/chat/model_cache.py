@@ -153,4 +153,4 @@ def _identity(folder: Path) -> _Identity:
     return tuple(found)
 
 
-MODELS = Models()  # those of this process
+MODEL_CACHE = Models()  # those of this process

@@ -7,7 +7,7 @@ unless a person names one, the preferred one answers. A variant counts as a spea
 fingerprint in its `export.json` is that of the speaker's model, so that a folder whose model changed is made
 anew; only the current model may answer through an older export, which is then called out of date.
 
-A key names a speaker, in an address, a widget and a command: `current`, `base`, `version/ID`, and each of
+A key names a speaker, in an address, a widget and a command: `current_chat_model`, `base`, `version/ID`, and each of
 them with a variant behind it, such as `current@int8`.
 """
 
@@ -25,7 +25,7 @@ from sails.errors import RequestError
 from sails.models import variants
 from sails.models.folder import EXPORT_RECORD, ModelState, inspect_model
 from sails.models.journal import resolve
-from sails.models.variants import TITLES, VARIANTS, Variant, VariantState, folder_of
+from sails.models.variants import VARIANT_TITLES, VARIANTS, Variant, VariantState, variant_folder
 from sails.models.workspace import Workspace
 from sails.system.files import read_json
 
@@ -34,7 +34,7 @@ Readiness = Literal["ready", "stale", "unmade", "impossible"]
 
 
 @dataclass(frozen=True)
-class Speaker:
+class ChatModel:
     """One model that can answer, or could if its ONNX model were made.
 
     `readiness`: *ready*; *stale* (it answers, but as an earlier model did, or nobody knows); *unmade* (the
@@ -62,14 +62,14 @@ class Speaker:
     @property
     def variant(self) -> Variant | None:
         """The one that answers, or would."""
-        return self.wanted or variants.preferred(self.variants)
+        return self.wanted or variants.preferred_variant(self.variants)
 
     @property
     def answering(self) -> Path:
         """The folder of the variant that answers."""
         variant = self.variant or "fp32"
         state = self.variants.get(variant)
-        return state.path if state else folder_of(self.onnx, variant)
+        return state.path if state else variant_folder(self.onnx, variant)
 
     @property
     def certified(self) -> bool | None:
@@ -85,13 +85,13 @@ class Speaker:
         variant = self.variant if self.answers else None
         return Origin(self.title, self.fingerprint, self.session, stale, variant, self.certified)
 
-    def sized(self, variant: Variant | None) -> Speaker:
+    def sized(self, variant: Variant | None) -> ChatModel:
         """The same speaker with a variant of one's own choice; None leaves it to the certificates."""
         key = self.key.partition("@")[0] + (f"@{variant}" if variant else "")
         return _judged(replace(self, key=key, wanted=variant))
 
 
-def _judged(speaker: Speaker) -> Speaker:
+def _judged(speaker: ChatModel) -> ChatModel:
     """With the readiness of the variant that is to answer."""
     state = speaker.variants.get(speaker.variant or "fp32")
     if state is None or not state.present:
@@ -110,19 +110,19 @@ def _judged(speaker: Speaker) -> Speaker:
     )
 
 
-def speakers(workspace: Workspace) -> list[Speaker]:
+def chat_models(workspace: Workspace) -> list[ChatModel]:
     """Everybody, the current model first, then the base, then versions from new to old."""
     from sails.models import versions
 
     trained = workspace.situation().trained
     return [
-        current(workspace, trained),
+        current_chat_model(workspace, trained),
         _base(trained),
-        *(_version(workspace, version) for version in versions.versions(workspace)),
+        *(_version(workspace, version) for version in versions.list_versions(workspace)),
     ]
 
 
-def find(everybody: Sequence[Speaker], key: str) -> Speaker:
+def find_chat_model(everybody: Sequence[ChatModel], key: str) -> ChatModel:
     """The speaker with this key, which may name a variant; a version's id alone does as well.
 
     Raises `RequestError` when it is not, or no longer, among them.
@@ -141,7 +141,7 @@ def _variant(name: str) -> Variant:
     raise RequestError(f"There is no variant {name[:40]}.", f"Choose {' or '.join(VARIANTS)}.")
 
 
-def before(workspace: Workspace, everybody: Sequence[Speaker]) -> Speaker | None:
+def before(workspace: Workspace, everybody: Sequence[ChatModel]) -> ChatModel | None:
     """The version that the last lesson continued, else the one that was current before; None without one."""
     from sails.models.versions import provenance_of
 
@@ -153,7 +153,7 @@ def before(workspace: Workspace, everybody: Sequence[Speaker]) -> Speaker | None
     return versions[0] if versions else None
 
 
-def current(workspace: Workspace, trained: ModelState | None = None) -> Speaker:
+def current_chat_model(workspace: Workspace, trained: ModelState | None = None) -> ChatModel:
     """The current model. Needs no record of versions or of base models."""
     trained = trained or workspace.situation().trained
     return _speaker(
@@ -168,10 +168,10 @@ def current(workspace: Workspace, trained: ModelState | None = None) -> Speaker:
     )
 
 
-def in_folder(folder: Path) -> Speaker:
+def chat_model_in(folder: Path) -> ChatModel:
     """Whatever lies in an ONNX folder from anywhere, or in that of one variant."""
     if folder.name in VARIANTS:
-        return in_folder(folder.parent).sized(_variant(folder.name))
+        return chat_model_in(folder.parent).sized(_variant(folder.name))
     found = _speaker(
         key=FOLDER,
         title=f"ONNX model in {folder.name}",
@@ -188,7 +188,7 @@ def in_folder(folder: Path) -> Speaker:
     return found
 
 
-def _version(workspace: Workspace, version: Any) -> Speaker:
+def _version(workspace: Workspace, version: Any) -> ChatModel:
     from sails.models.versions import VERSION_ONNX
 
     folder = workspace.versions / version.id
@@ -213,15 +213,15 @@ def _speaker(
     older_too: bool = False,
     answers: bool = True,
     **fields: Any,
-) -> Speaker:
+) -> ChatModel:
     """A speaker with the variants that are its own; `older_too`: also those made from an earlier model."""
     found = {
         variant: state
-        for variant, state in variants.look(onnx, trained).items()
+        for variant, state in variants.inspect_variants(onnx, trained).items()
         if state.present and answers and (older_too or trained is None or state.fingerprint == trained)
     }
-    apart = tuple(variants.look_at_failed(onnx, trained))
-    speaker = Speaker(
+    apart = tuple(variants.inspect_failed_variants(onnx, trained))
+    speaker = ChatModel(
         onnx=onnx,
         readiness="unmade",
         fingerprint=trained,
@@ -234,31 +234,31 @@ def _speaker(
     return _judged(speaker)
 
 
-def marks(speaker: Speaker) -> str:
+def marks(speaker: ChatModel) -> str:
     """What a person should know before choosing this size: 8-bit, not proven."""
     variant = speaker.variant
     if variant is None:
         return ""
     if not speaker.answers:
-        return f"{TITLES[variant]}, {'kept apart' if variant in speaker.apart else 'not made yet'}"
+        return f"{VARIANT_TITLES[variant]}, {'kept apart' if variant in speaker.apart else 'not made yet'}"
     proof = {True: "", None: ", not proven", False: ", failed its certificate"}[speaker.certified]
-    return TITLES[variant] + proof
+    return VARIANT_TITLES[variant] + proof
 
 
 # --- the base model -------------------------------------------------------------------------------
 
 
-def _base(trained: ModelState) -> Speaker:
+def _base(trained: ModelState) -> ChatModel:
     """The base model that the current model grew from; where nobody noted it, the usual one."""
     from sails.models import cache, catalog
 
-    name = trained.base or catalog.DEFAULT
+    name = trained.base or catalog.DEFAULT_BASE_MODEL
     try:
-        model = catalog.find(name)
-        local = cache.local_path(model)
+        model = catalog.find_base_model(name)
+        local = cache.base_model_path(model)
     except RequestError:  # a folder that is gone
         title = f"Base model {Path(name).name}"
-        return Speaker(BASE, title, name, base_onnx(name), "impossible", None, makeable=False)
+        return ChatModel(BASE, title, name, base_onnx(name), "impossible", None, makeable=False)
     # A base model that is not on this machine has no fingerprint; its ONNX model may still be here.
     return _speaker(
         key=BASE,

@@ -23,14 +23,14 @@ from typing import Any
 
 from sails.chat import diff as differing
 from sails.chat.conversation import Conversation, Origin, Settings, Turn, answers, describe, notes
-from sails.chat.model_cache import MODELS, Models
+from sails.chat.model_cache import MODEL_CACHE, Models
 from sails.chat.saved_prompts import Prompt
 
 _FORMULA = ("=", "+", "-", "@")  # with one of them, also behind white space, a cell would compute
 
 
 @dataclass
-class Row:
+class PromptRow:
     """One question and what each model answered, as a turn of a conversation of its own."""
 
     prompt: Prompt
@@ -38,12 +38,12 @@ class Row:
 
 
 @dataclass
-class Table:
+class PromptTable:
     """Who is asked, how, and what was answered so far; `wanted`: how many questions there are to be."""
 
     origins: list[Origin]
     settings: Settings
-    rows: list[Row] = field(default_factory=list)
+    rows: list[PromptRow] = field(default_factory=list)
     wanted: int = 0
 
     @property
@@ -68,27 +68,27 @@ def names(origins: Sequence[Origin]) -> list[str]:
 
 
 def ask_all(
-    table: Table, asked: Sequence[Prompt], onnx: Sequence[Path], models: Models = MODELS
-) -> Generator[Row, None, None]:
+    table: PromptTable, asked: Sequence[Prompt], onnx: Sequence[Path], models: Models = MODEL_CACHE
+) -> Generator[PromptRow, None, None]:
     """Ask every question of the models in these folders; yields the row in which something came."""
     table.wanted = len(asked)
     for prompt in asked:
         conversation = Conversation()
         turn = conversation.ask(prompt.question, list(table.origins), table.settings)
-        row = Row(prompt, turn)
+        row = PromptRow(prompt, turn)
         table.rows.append(row)
         with closing(answers(conversation, onnx, models)) as growing:
             for _ in growing:
                 yield row
 
 
-def said(row: Row, place: int) -> str:
+def said(row: PromptRow, place: int) -> str:
     """The answer at a place of a row, or why there is none."""
     reply = row.turn.replies[place]
     return reply.text or reply.problem
 
 
-def likeness(row: Row, place: int) -> str:
+def likeness_in_words(row: PromptRow, place: int) -> str:
     """How an answer stands to the first one, in a sentence; empty for the first and where one is lacking."""
     first, other = row.turn.replies[0], row.turn.replies[place]
     if place == 0 or first.problem or other.problem or not (first.text and other.text):
@@ -99,7 +99,7 @@ def likeness(row: Row, place: int) -> str:
 # --- to take away ---------------------------------------------------------------------------------
 
 
-def as_csv(table: Table) -> str:
+def as_csv(table: PromptTable) -> str:
     """One row for each question, for a spreadsheet: no cell of it is taken for a formula."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\r\n")
@@ -111,7 +111,7 @@ def as_csv(table: Table) -> str:
     for row in table.rows:
         cells = [row.prompt.name, row.prompt.question]
         for place, reply in enumerate(row.turn.replies):
-            cells += [said(row, place)] + ([likeness(row, place)] if place else [])
+            cells += [said(row, place)] + ([likeness_in_words(row, place)] if place else [])
             cells += [" ".join(notes(reply)), describe(reply.origin)]
         writer.writerow(map(_harmless, cells))
     return "\ufeff" + written.getvalue()  # by this mark a spreadsheet knows UTF-8
@@ -122,7 +122,7 @@ def _harmless(cell: str) -> str:
     return f"'{cell}" if cell.lstrip().startswith(_FORMULA) else cell
 
 
-def as_json(table: Table) -> str:
+def as_json(table: PromptTable) -> str:
     """The same with how it was asked, for programs."""
     rows: list[dict[str, Any]] = [
         {
@@ -130,7 +130,7 @@ def as_json(table: Table) -> str:
             "question": row.prompt.question,
             "asked": row.turn.asked,
             "replies": [
-                {**asdict(reply), "against_first": likeness(row, place)}
+                {**asdict(reply), "against_first": likeness_in_words(row, place)}
                 for place, reply in enumerate(row.turn.replies)
             ],
         }

@@ -16,11 +16,11 @@ import typer
 from sails.chat import models as speakers
 from sails.chat import transcript as logbook
 from sails.chat.conversation import AT_MOST, Settings
-from sails.chat.models import CURRENT, Speaker
+from sails.chat.models import CURRENT, ChatModel
 from sails.cli.output import EXIT_FAILED, say, warn, write_file
 from sails.cli.repl import Talk, list_prompts
 from sails.errors import RequestError
-from sails.models.variants import TITLES, Variant
+from sails.models.variants import VARIANT_TITLES, Variant
 from sails.models.workspace import Workspace
 
 WorkspaceOption = Annotated[
@@ -126,7 +126,7 @@ def _who(
     variant: Variant | None,
     compare: Sequence[str],
     make_ready: bool,
-) -> list[Speaker]:
+) -> list[ChatModel]:
     if model_path is not None:
         found = _in_folder(model_path.expanduser().resolve())
         return [found.sized(variant) if variant else found]
@@ -134,27 +134,27 @@ def _who(
     if len(keys) > AT_MOST:
         raise RequestError(f"{len(keys)} models cannot answer side by side.", f"Name up to {AT_MOST}.")
     if all(key.partition("@")[0] == CURRENT for key in keys):
-        everybody = [speakers.current(place)]  # the others take longer to find
+        everybody = [speakers.current_chat_model(place)]  # the others take longer to find
     else:
-        everybody = speakers.speakers(place)
-    chosen = [speakers.find(everybody, key) for key in keys]
+        everybody = speakers.chat_models(place)
+    chosen = [speakers.find_chat_model(everybody, key) for key in keys]
     if variant:
         chosen = [one if one.wanted else one.sized(variant) for one in chosen]
     return [_ready(place, one, make_ready) for one in chosen]
 
 
-def _in_folder(folder: Path) -> Speaker:
-    found = speakers.in_folder(folder)
+def _in_folder(folder: Path) -> ChatModel:
+    found = speakers.chat_model_in(folder)
     if not found.answers:
         raise RequestError(f"There is no ONNX model in {folder}.", "Make one first: sails convert")
     return found
 
 
-def _ready(place: Workspace, speaker: Speaker, make_ready: bool) -> Speaker:
+def _ready(place: Workspace, speaker: ChatModel, make_ready: bool) -> ChatModel:
     """The speaker, made ready where that was asked for; raises `RequestError` when it cannot answer."""
     if speaker.answers:
         return speaker
-    size = f" in {TITLES[speaker.wanted]}" if speaker.wanted else ""
+    size = f" in {VARIANT_TITLES[speaker.wanted]}" if speaker.wanted else ""
     if speaker.wanted in speaker.apart:
         raise RequestError(
             f"{speaker.title}{size} failed its certificate, so it is kept apart.",
@@ -167,7 +167,7 @@ def _ready(place: Workspace, speaker: Speaker, make_ready: bool) -> Speaker:
         from sails.jobs import export as exporting
 
         follow(exporting.export_for(place, speaker.sized(None)))
-        found = speakers.find(speakers.speakers(place), speaker.key)
+        found = speakers.find_chat_model(speakers.chat_models(place), speaker.key)
         if found.answers:
             return found
     if speaker.key.startswith(CURRENT):
@@ -191,7 +191,7 @@ def _ask_all(talk: Talk, output: Path | None) -> None:
     ways: dict[str, Callable[[Any], str]] = {".csv": questioning.as_csv, ".json": questioning.as_json}
     if output and output.suffix.lower() not in ways:
         raise RequestError(f"{output.name} is neither .csv nor .json.", "Choose one of the two endings.")
-    table = questioning.Table([one.origin for one in talk.chosen], talk.how)
+    table = questioning.PromptTable([one.origin for one in talk.chosen], talk.how)
     folders = [one.answering for one in talk.chosen]
     begun, stopped = 0, False
     try:
@@ -217,7 +217,7 @@ def _print_table(table: Any) -> None:
     for number, row in enumerate(table.rows, 1):
         say(f"=== {number}. {' '.join(row.prompt.question.split())}")
         for place, name in enumerate(table.names):
-            likeness = questioning.likeness(row, place)
+            likeness = questioning.likeness_in_words(row, place)
             say(f"--- {name}" + (f" ({likeness})" if likeness else ""))
             say(questioning.said(row, place))
         say()

@@ -187,7 +187,7 @@ def corrections_teach(
     report = feedback.as_dataset(place)
     say(f"{_count(report.rows)} to teach, as the dataset {report.name}")
     announce(plan)
-    session = submit.start(place, Choices((report.name,), settings, name or "", export=export))
+    session = submit.start_training(place, Choices((report.name,), settings, name or "", export=export))
     if detach:
         say(session.id)
         return

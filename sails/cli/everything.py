@@ -71,5 +71,5 @@ def serve(
 def make_demo(workspace: options.WorkspaceOption = None) -> None:
     """Make a workspace full of recorded sessions, to look at and to replay in the dashboard."""
     place = Workspace.open(workspace)
-    demo.make(place)
+    demo.make_demo(place)
     say(f"✅ The demo workspace is {place.root}. Open it with: sails serve --workspace {place.root}")

@@ -16,7 +16,7 @@ from sails.errors import JobError, ModelLoadError
 from sails.jobs import export
 from sails.models import cache, catalog
 from sails.models.folder import inspect_model
-from sails.models.variants import TITLES, Variant, folder_of
+from sails.models.variants import VARIANT_TITLES, Variant, variant_folder
 from sails.models.workspace import Workspace
 from sails.retention.questions import UNRELATED
 from sails.sessions import Session
@@ -42,18 +42,20 @@ def convert(
     place = Workspace.open(workspace, output_dir=model_path, onnx_output=onnx_output)
     if keep_failed is not None:
         export.keep_failed(place, keep_failed)
-        say(f"⚠️ The {TITLES[keep_failed]} model lies in {folder_of(place.onnx_model, keep_failed)} now.")
+        say(
+            f"⚠️ The {VARIANT_TITLES[keep_failed]} model lies in {variant_folder(place.onnx_model, keep_failed)} now."
+        )
         say("   It does not answer like the original; its certificate says so.")
         return
     variants = options.variants_of(variant)
     follow_export(export.export_current(place, verify=verify, opset=opset_version, variants=variants))
-    say(f"✅ ONNX model written to {folder_of(place.onnx_model, variants[0])}")
+    say(f"✅ ONNX model written to {variant_folder(place.onnx_model, variants[0])}")
 
 
 def baseline(
     model_name: Annotated[
         str, typer.Option(help="The base model to export (see `sails base list`).")
-    ] = catalog.DEFAULT,
+    ] = catalog.DEFAULT_BASE_MODEL,
     baseline_output: Annotated[Path, typer.Option(help="Where to write it.")] = Path("baseline_onnx"),
     workspace: options.WorkspaceOption = None,
     variant: options.VariantOption = "all",
@@ -86,7 +88,7 @@ def follow_export(job: Session) -> None:
 @base_app.command("list")
 def base_list(as_json: options.AsJson = False) -> None:
     """The base models known by name, and which are here already."""
-    models = [(model, cache.local_path(model)) for model in catalog.catalogue()]
+    models = [(model, cache.base_model_path(model)) for model in catalog.base_models()]
     if as_json:
         say_json([{**asdict(model), "here": path is not None, "path": path} for model, path in models])
         return
@@ -110,15 +112,15 @@ def base_list(as_json: options.AsJson = False) -> None:
 def base_fetch(
     name: Annotated[
         str, typer.Argument(help="A name from `sails base list`, a hub name, or a folder.")
-    ] = catalog.DEFAULT,
+    ] = catalog.DEFAULT_BASE_MODEL,
 ) -> None:
     """Fetch a base model now, so that training later needs no network."""
-    model = catalog.find(name)
-    if cache.local_path(model):
+    model = catalog.find_base_model(name)
+    if cache.base_model_path(model):
         say(f"✅ {model.name} is here already.")
         return
     with progress_bar() as report:
-        path = cache.ensure(name, report)
+        path = cache.ensure_base_model(name, report)
     if not inspect_model(path).complete:
         raise ModelLoadError(f"{name} was fetched but is not complete.", "Fetch it again.")
     say(f"✅ {model.name} is ready.")

@@ -21,10 +21,10 @@ from sails.cli.output import say, warn
 from sails.errors import JobError
 from sails.jobs import export, launcher
 from sails.models import variants
-from sails.models.variants import TITLES
+from sails.models.variants import VARIANT_TITLES
 from sails.models.workspace import Workspace
 from sails.onnx.certify.certificate import certificate_from
-from sails.onnx.certify.report import checks, title
+from sails.onnx.certify.report import certificate_checks, certificate_title
 from sails.sessions import Session, Status
 from sails.sessions.plan import Plan, describe_learning_rate
 from sails.system import locks
@@ -180,7 +180,7 @@ def conclude(session: Session, status: Status) -> None:
             )
     if results.tokens_per_second:
         say(f"  {results.steps} steps, {results.tokens_per_second:,.0f} tokens per second")
-    if judged := judge(status, retention.read(session)):
+    if judged := judge(status, retention.read_retention(session)):
         say(f"{judged.sentence} {judged.next_step}")
     if status.verdict == "published":
         say(f"✅ {session.id}: the new model is published.")
@@ -196,10 +196,10 @@ def say_certificates(certificates: Mapping[str, dict[str, Any]]) -> None:
         except (KeyError, TypeError, ValueError, OverflowError):  # what another release wrote
             say("❔ There is a certificate that cannot be read.")
             continue
-        say(f"{'✅' if certificate.passed else '❌'} {title(certificate)}")
+        say(f"{'✅' if certificate.passed else '❌'} {certificate_title(certificate)}")
         for reason in certificate.reasons:
             say(f"   {reason}")
-        for check in checks(certificate):
+        for check in certificate_checks(certificate):
             sign = {True: "✅", False: "❌", None: "  "}[check.good]
             say(f"   {sign} {check.name}: {check.value}. {check.sentence}".rstrip())
 
@@ -207,9 +207,9 @@ def say_certificates(certificates: Mapping[str, dict[str, Any]]) -> None:
 def to_refresh(place: Workspace) -> list[str]:
     """A line that says which command makes the ONNX model fit the trained model again; none when it does."""
     trained = place.situation().trained
-    again = export.to_refresh(trained, variants.look(place.onnx_model, trained.fingerprint))
+    again = export.to_refresh(trained, variants.inspect_variants(place.onnx_model, trained.fingerprint))
     if not again:
         return []
     which = f" --variant {again[0]}" if len(again) == 1 else ""
-    model = f"The {TITLES[again[0]]} ONNX model" if which else "The ONNX model"
+    model = f"The {VARIANT_TITLES[again[0]]} ONNX model" if which else "The ONNX model"
     return [f"⚠️ {model} is older than the trained model; refresh it with: sails convert{which} --verify"]

@@ -12,11 +12,11 @@ from sails.cli.follow import progress_bar
 from sails.cli.output import say, warn
 from sails.errors import RequestError
 from sails.models import variants
-from sails.models.variants import TITLES, Variant
+from sails.models.variants import VARIANT_TITLES, Variant
 from sails.models.workspace import Workspace
 from sails.onnx import bundle as bundling
 from sails.onnx import model_card
-from sails.onnx.bundle import as_folder, choose
+from sails.onnx.bundle import choose_for_bundle, make_bundle_folder
 
 
 def bundle(
@@ -40,15 +40,17 @@ def bundle(
     place = Workspace.open(workspace)
     onnx = model_path.expanduser().resolve() if model_path else place.onnx_model
     trained = place.situation().trained.fingerprint
-    found = variants.preferred(variants.look(onnx, trained))
-    wanted = variant or found or next(iter(variants.look_at_failed(onnx, trained)), None)
+    found = variants.preferred_variant(variants.inspect_variants(onnx, trained))
+    wanted = variant or found or next(iter(variants.inspect_failed_variants(onnx, trained)), None)
     if wanted is None:
         raise RequestError(f"There is no ONNX model in {onnx}.", "Make one first: sails convert --verify")
     target = (output or Path(f"model-{wanted}{'.zip' if shape == 'zip' else ''}")).expanduser().absolute()
-    chosen = choose(onnx, wanted, allow_failed=allow_uncertified)
+    chosen = choose_for_bundle(onnx, wanted, allow_failed=allow_uncertified)
     if model_path is None and trained is not None and chosen.fingerprint != trained:
-        warn(f"⚠️ The {TITLES[wanted]} model is older than the trained model; refresh it with: sails convert")
-    make = bundling.bundle if shape == "zip" else as_folder
+        warn(
+            f"⚠️ The {VARIANT_TITLES[wanted]} model is older than the trained model; refresh it with: sails convert"
+        )
+    make = bundling.make_bundle if shape == "zip" else make_bundle_folder
     with progress_bar() as report:
         made = make(
             onnx,
@@ -59,6 +61,6 @@ def bundle(
             progress=report,
         )
     proven = "certified" if made.certified else "⚠️ not certified"
-    say(f"✅ {made.path} ({made.size / 1e6:,.0f} MB): the {TITLES[wanted]} model, {proven}.")
+    say(f"✅ {made.path} ({made.size / 1e6:,.0f} MB): the {VARIANT_TITLES[wanted]} model, {proven}.")
     if shape == "zip":
         say("Whoever gets it unpacks it and reads README.md; it needs Python, and no part of MTN Sails.")

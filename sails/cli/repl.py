@@ -18,8 +18,8 @@ from sails.chat import conversation as chatting
 from sails.chat import diff as differing
 from sails.chat import transcript as logbook
 from sails.chat.conversation import Conversation, Reply, Settings
-from sails.chat.model_cache import MODELS
-from sails.chat.models import Speaker
+from sails.chat.model_cache import MODEL_CACHE
+from sails.chat.models import ChatModel
 from sails.cli.output import say, say_json, warn
 from sails.errors import RequestError, SailsError
 from sails.models.workspace import Workspace
@@ -41,7 +41,7 @@ class Talk:
     """A conversation in a terminal or a pipe with one model, or with several side by side."""
 
     place: Workspace
-    chosen: list[Speaker]
+    chosen: list[ChatModel]
     how: Settings
     max_length: int | None = None
     log: Path | None = None
@@ -59,7 +59,7 @@ class Talk:
 
         Sampling(**self.how.sampling(), max_length=self.max_length)
         for speaker in self.chosen:
-            reader = MODELS.get(speaker.answering).reader
+            reader = MODEL_CACHE.get(speaker.answering).reader
             warn(f"Answering: {chatting.describe(speaker.origin)}")
             if speaker.readiness == "stale":
                 warn("⚠️ The ONNX model is older than the trained model; refresh it with: sails convert")

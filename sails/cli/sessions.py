@@ -77,7 +77,7 @@ def sessions_show(
         say(f"{'failure':24} {record.status.failure.message} {record.status.failure.remedy}")
     for note in record.status.notes:
         say(f"· {note}")
-    if measured := retention.read(record.session):
+    if measured := retention.read_retention(record.session):
         for finding in session_report.findings(measured):
             say(f"{'earlier lesson':24} {session_report.finding_words(measured, finding)}")
 
@@ -125,7 +125,7 @@ def sessions_replay(
 ) -> None:
     """Play a recorded session again for an audience, in the dashboard; nothing is trained."""
     place = Workspace.open(workspace)
-    say(replay.start(place, sessions.find(place, session), seconds).id)
+    say(replay.start_replay(place, sessions.find(place, session), seconds).id)
 
 
 @sessions_app.command("save")
@@ -223,7 +223,7 @@ def sessions_retention(
 def sessions_versions(workspace: options.WorkspaceOption = None, as_json: options.AsJson = False) -> None:
     """Earlier models that can be rolled back to."""
     place = Workspace.open(workspace)
-    found = versions.versions(place)
+    found = versions.list_versions(place)
     if as_json:
         say_json([version.model_dump(mode="json") for version in found])
         return

@@ -19,7 +19,7 @@ from sails.jobs import export, launcher
 from sails.jobs.export import Freshness
 from sails.models import publish, variants
 from sails.models.folder import ModelState
-from sails.models.variants import TITLES, VariantState
+from sails.models.variants import VARIANT_TITLES, VariantState
 from sails.models.workspace import Workspace
 from sails.sessions.plan import format_rate
 from sails.training.plan import behavior
@@ -36,8 +36,8 @@ def status(
     if place.root.exists():
         launcher.dispatch(place)
     situation = place.situation()
-    found = variants.look(place.onnx_model, situation.trained.fingerprint)
-    failed = variants.look_at_failed(place.onnx_model, situation.trained.fingerprint)
+    found = variants.inspect_variants(place.onnx_model, situation.trained.fingerprint)
+    failed = variants.inspect_failed_variants(place.onnx_model, situation.trained.fingerprint)
     plan = behavior.plan_training(place)
     running = sessions.running(place)
     queue = [entry.id for entry in sessions.waiting(place)]
@@ -63,7 +63,7 @@ def status(
                     "freshness": export.freshness(situation),
                     "variants": {v: _variant(state, situation.trained) for v, state in found.items()},
                     "kept_apart": {v: _variant(state, situation.trained) for v, state in failed.items()},
-                    "preferred": variants.preferred(found),
+                    "preferred": variants.preferred_variant(found),
                 },
                 "plan": plan.model_dump(),
                 "running": running.brief() if running else None,
@@ -79,9 +79,11 @@ def status(
         if state.present:
             words = FRESHNESS[export.freshness_of(state, situation.trained)]
             size = f"{state.size / 1e6:,.0f} MB"
-            say(f"               {TITLES[variant]}: {words}, {CERTIFIED[state.certified]}, {size}")
+            say(f"               {VARIANT_TITLES[variant]}: {words}, {CERTIFIED[state.certified]}, {size}")
     for variant, state in failed.items():
-        say(f"               {TITLES[variant]}: ❌ kept apart because its certificate failed: {state.path}")
+        say(
+            f"               {VARIANT_TITLES[variant]}: ❌ kept apart because its certificate failed: {state.path}"
+        )
     for line in to_refresh(place):
         say(f"               {line}")
     say(f"Next training  {plan.reason}")
@@ -143,7 +145,7 @@ def reset(
         say(f"{place.trained_model} is put away as a version, and {place.onnx_model} is deleted.")
         if not typer.confirm("Go on?"):
             return
-    kept = publish.retire(place)
+    kept = publish.unpublish(place)
     say(
         f"✅ Ready to train from base. The model was kept as {kept.name}."
         if kept

@@ -203,7 +203,7 @@ def _train(
         place, start=start, model_name=model_name, learning_rate=settings.learning_rate, advice=advice
     )
     announce(plan)
-    session = submit.submit(
+    session = submit.submit_training(
         place,
         dataset.name,
         settings,
@@ -246,7 +246,7 @@ def _measured(place: Workspace, choices: Choices) -> Settings:
         say(refusal.sentence)
         return choices.settings
     say("Measuring which learning rate suits this lesson …")
-    status = follow(lr_finder.start(place, choices))
+    status = follow(lr_finder.start_measurement(place, choices))
     if status.failure:
         raise JobError(f"The learning rate was not measured: {status.failure.message}", status.failure.remedy)
     advice = status.results.advice

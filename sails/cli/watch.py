@@ -12,7 +12,16 @@ from sails.cli import options
 from sails.cli.output import EXIT_FAILED, say, say_json
 from sails.errors import RequestError
 from sails.jobs import watch as watching
-from sails.jobs.watch import Order, is_alive, is_starting, order_of, standing, state, switch_off, what_became
+from sails.jobs.watch import (
+    Order,
+    is_alive,
+    is_starting,
+    order_of,
+    standing,
+    switch_off,
+    watch_state,
+    what_became,
+)
 from sails.models.workspace import Workspace
 from sails.training.plan import request
 
@@ -68,7 +77,7 @@ def watch(
 
 def _watch(place: Workspace, order: Order, once: bool) -> None:
     try:
-        end = watching.watch(place, order, once=once, say=say, wait=time.sleep)
+        end = watching.run_watch(place, order, once=once, say=say, wait=time.sleep)
     except KeyboardInterrupt:
         switch_off(place)
         say(f"⏹️ The watch has ended. {_goes_on(place)}".rstrip())
@@ -78,7 +87,7 @@ def _watch(place: Workspace, order: Order, once: bool) -> None:
 
 
 def _stop(place: Workspace) -> None:
-    if not state(place).on:
+    if not watch_state(place).on:
         say("The watch is not switched on.")
         return
     switch_off(place)
@@ -86,17 +95,17 @@ def _stop(place: Workspace) -> None:
 
 
 def _goes_on(place: Workspace) -> str:
-    batch = state(place).open_batch
+    batch = watch_state(place).open_batch
     if batch is None or batch.session is None:
         return ""
     return f"Session {batch.session} goes on by itself: see it with `sails status`."
 
 
 def _say_status(place: Workspace, as_json: bool) -> None:
-    now = state(place)
+    now = watch_state(place)
     alive, starting = is_alive(place), is_starting(place)
     stands, sentence = standing(now, alive=alive, starting=starting)
-    latest = watching.latest(place)
+    latest = watching.latest_lesson(place)
     if as_json:
         said = {"standing": stands, "sentence": sentence, "alive": alive}
         say_json({**said, **now.model_dump(mode="json")})

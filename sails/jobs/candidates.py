@@ -15,7 +15,7 @@ from sails.models.folder import inspect_model
 from sails.models.workspace import Workspace
 from sails.retention import lessons, replay
 from sails.retention.replay import replayed
-from sails.sessions import Record, Session, Status, TrainSpec
+from sails.sessions import Session, SessionRecord, Status, TrainSpec
 from sails.system import access
 
 FIRST_SHARE = 0.5
@@ -29,7 +29,7 @@ def discard(workspace: Workspace, session: Session) -> None:
     Raises `RequestError` unless the session holds a candidate, and `BusyError` while a session trains.
     """
     access.require_changes()
-    with publish.alone(workspace):
+    with publish.exclusive_training(workspace):
         status = session.status()
         if status.verdict != "held" or not inspect_model(session.model).complete:
             raise RequestError(
@@ -46,28 +46,28 @@ def more_replay(share: float) -> float | None:
     return min(HIGHEST_SHARE, round(round(wanted / STEP) * STEP, 2))
 
 
-def share_to_try(workspace: Workspace, record: Record) -> float | None:
+def share_to_try(workspace: Workspace, record: SessionRecord) -> float | None:
     """The share with which the lesson would repeat more than it did; None when no more can be repeated."""
     if not isinstance(record.spec, TrainSpec) or record.spec.settings.teach_again:
         return None
     now, ids = record.spec.settings.replay_share, record.status.lessons or ()
-    train = lessons.rows_of(workspace, record.session.id).taught
-    old = replay.repeatable(lessons.rows_of_all(workspace, ids, train), train)
+    train = lessons.lesson_rows(workspace, record.session.id).taught
+    old = replay.repeatable(lessons.all_lesson_rows(workspace, ids, train), train)
     total, more = sum(map(len, old.values())), more_replay(now)
     if more is None or replayed(len(train), total, more) <= replayed(len(train), total, now):
         return None
     return more
 
 
-def taught_since(workspace: Workspace, record: Record) -> tuple[str, ...]:
+def taught_since(workspace: Workspace, record: SessionRecord) -> tuple[str, ...]:
     """The names of the lessons that the current model was taught and this session's candidate was not."""
     current = lessons.taught_to(workspace, workspace.situation().trained.fingerprint)
     own = {*(record.status.lessons or ()), record.session.id}
-    found = lessons.lessons(workspace, [identity for identity in current if identity not in own])
+    found = lessons.lessons_of(workspace, [identity for identity in current if identity not in own])
     return tuple(lesson.name for lesson in found)
 
 
-def train_again(workspace: Workspace, record: Record) -> Session:
+def train_again(workspace: Workspace, record: SessionRecord) -> Session:
     """Queue the session's lesson once more, repeating more of the earlier lessons; returns the new session.
 
     Raises `RequestError` when no more can be repeated, and what `run_again` raises.
@@ -88,7 +88,7 @@ def publish_held(workspace: Workspace, session: Session) -> None:
         raise RequestError(
             f"{session.id} holds no candidate.", "Only a model that was held back can be published."
         )
-    with publish.alone(workspace):
+    with publish.exclusive_training(workspace):
         publish_candidate(workspace, session, status)
         session.write_status(status.model_copy(update={"verdict": "published"}))
 
@@ -101,4 +101,4 @@ def publish_candidate(workspace: Workspace, session: Session, status: Status) ->
         parent=status.parent,
         created=datetime.now(UTC),
     )
-    publish.publish(workspace, session.model, provenance)
+    publish.publish_model(workspace, session.model, provenance)

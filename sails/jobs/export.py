@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sails import sessions
-from sails.chat.models import BASE, CURRENT, Speaker
+from sails.chat.models import BASE, CURRENT, ChatModel
 from sails.data import Conversation, read_jsonl
 from sails.errors import BusyError, RequestError, SailsError
 from sails.jobs import export, submit
@@ -22,9 +22,9 @@ from sails.models import cache, catalog, onnx_store
 from sails.models.folder import ModelState, Situation, inspect_model
 from sails.models.variants import VARIANTS, Variant, VariantState
 from sails.models.workspace import Workspace
-from sails.onnx.convert import Order, convert
+from sails.onnx.convert import ConversionOrder, convert_model
 from sails.onnx.export import LARGEST_OPSET, SMALLEST_OPSET
-from sails.sessions import ExportSpec, Record, Session, Status
+from sails.sessions import ExportSpec, Session, SessionRecord, Status
 from sails.sessions.reporter import Reporter
 from sails.system import access, locks
 
@@ -81,7 +81,7 @@ def export_base(
     `BusyError` as `export_current`.
     """
     access.require_changes()
-    catalog.find(name)
+    catalog.find_base_model(name)
     return _start(
         workspace,
         kind="baseline",
@@ -93,7 +93,7 @@ def export_base(
     )
 
 
-def export_for(workspace: Workspace, speaker: Speaker) -> Session:
+def export_for(workspace: Workspace, speaker: ChatModel) -> Session:
     """Start the job that lets this speaker answer, in both variants, verified; raises as `export_current`."""
     access.require_changes()
     if speaker.key == CURRENT:
@@ -146,7 +146,7 @@ def _start(
     if not fields["variants"]:
         raise RequestError("No variant of the ONNX model was chosen.", "Choose one or both.")
     with locks.short_lock(workspace.root / "jobs.lock"):
-        if at_work(workspace, fields["onnx_output"]):
+        if running_export(workspace, fields["onnx_output"]):
             raise BusyError(
                 "This ONNX model is being made already.", "Wait until it is done, or stop it first."
             )
@@ -177,7 +177,7 @@ class Job:
 
     @property
     def seconds(self) -> float | None:
-        return Record(self.session, self.spec, self.status).seconds
+        return SessionRecord(self.session, self.spec, self.status).seconds
 
 
 def read_job(session: Session) -> Job:
@@ -195,7 +195,7 @@ def _comes_up(session: Session, status: Status) -> bool:
     return age < sessions.START_SECONDS or locks.is_held(session.lock)
 
 
-def jobs(workspace: Workspace) -> list[Job]:
+def export_jobs(workspace: Workspace) -> list[Job]:
     """All export jobs, newest first; a damaged one is left out."""
     found = []
     for path in sorted(workspace.jobs.glob("*/spec.json"), reverse=True):
@@ -206,12 +206,14 @@ def jobs(workspace: Workspace) -> list[Job]:
     return found
 
 
-def at_work(workspace: Workspace, target: Path) -> Job | None:
+def running_export(workspace: Workspace, target: Path) -> Job | None:
     """The job that makes the ONNX model in `target` right now."""
-    return next((job for job in jobs(workspace) if job.at_work and job.spec.onnx_output == target), None)
+    return next(
+        (job for job in export_jobs(workspace) if job.at_work and job.spec.onnx_output == target), None
+    )
 
 
-def stop(workspace: Workspace, job: Session) -> None:
+def stop_export(workspace: Workspace, job: Session) -> None:
     """Ask a job to end after the piece of work that it is in; raises `RequestError` when it has ended."""
     sessions.stop(workspace, job)
 
@@ -267,12 +269,12 @@ def run_export(spec: ExportSpec, reporter: Reporter) -> None:
         reporter.check_stop()
         reporter.progress(fraction, words)
 
-    onnx_store.recover(spec.onnx_output)
+    onnx_store.recover_onnx(spec.onnx_output)
     reporter.check_stop()
     with reporter.phase("prepare"):
-        model = cache.ensure(spec.model, progress) if spec.kind == "baseline" else Path(spec.model)
+        model = cache.ensure_base_model(spec.model, progress) if spec.kind == "baseline" else Path(spec.model)
     with reporter.phase("export"):
-        order = Order(
+        order = ConversionOrder(
             model=model,
             target=spec.onnx_output,
             variants=spec.variants,
@@ -281,7 +283,7 @@ def run_export(spec: ExportSpec, reporter: Reporter) -> None:
             prompts=spec.prompts,
             answers=spec.answers,
         )
-        convert(order, reporter, progress)
+        convert_model(order, reporter, progress)
 
 
 def verification_rows(workspace: Workspace, fingerprint: str | None) -> list[Conversation]:

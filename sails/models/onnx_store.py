@@ -6,7 +6,7 @@
 
 Full precision lies flat in the ONNX folder and 8-bit inside of it, so the one is replaced with the other in
 it: hard links carry it over, which takes no time and no disk. Every change holds the lock beside the ONNX
-folder and goes through a journal (`sails.models.publish`); killed at any instruction, `recover` finishes it.
+folder and goes through a journal (`sails.models.publish`); killed at any instruction, `recover_onnx` finishes it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pathlib import Path
 from sails.errors import RequestError
 from sails.models import journal
 from sails.models.journal import journal_of
-from sails.models.variants import TITLES, VARIANTS, Variant, failed_folder, folder_of
+from sails.models.variants import VARIANT_TITLES, VARIANTS, Variant, failed_folder, variant_folder
 from sails.system import access, files
 
 
-def put(built: Path, onnx: Path, variant: Variant, keep: Path | None = None) -> None:
+def install(built: Path, onnx: Path, variant: Variant, keep: Path | None = None) -> None:
     """Move the complete folder `built` to the place of a variant of the ONNX model in `onnx`.
 
     What was there goes to `keep`, or is deleted at the very end when `keep` is None; what is no export of
@@ -37,7 +37,7 @@ def put(built: Path, onnx: Path, variant: Variant, keep: Path | None = None) -> 
         _delete(failed_folder(onnx, variant))
 
 
-def keep_apart(built: Path, onnx: Path, variant: Variant) -> Path:
+def quarantine(built: Path, onnx: Path, variant: Variant) -> Path:
     """Move `built` to where variants lie whose certificate failed, in place of an earlier one; says where."""
     access.require_changes()
     _check(built)
@@ -63,7 +63,7 @@ def discard_failed(onnx: Path, variant: Variant) -> None:
         _delete(_failed(onnx, variant))
 
 
-def recover(onnx: Path) -> None:
+def recover_onnx(onnx: Path) -> None:
     """Finish what a dead process began with the ONNX folder or a variant; does nothing when all is well."""
     if any(journal_of(target).exists() for target in (onnx, *_places(onnx))):
         with _writing(onnx):
@@ -77,7 +77,7 @@ def _check(built: Path) -> None:
 
 
 def _put(built: Path, onnx: Path, variant: Variant, keep: Path | None) -> None:
-    target = folder_of(onnx, variant)
+    target = variant_folder(onnx, variant)
     if target == onnx and keep is None:
         _carry_over(onnx, built)
     onnx.parent.mkdir(parents=True, exist_ok=True)
@@ -85,14 +85,14 @@ def _put(built: Path, onnx: Path, variant: Variant, keep: Path | None) -> None:
         onnx.mkdir(exist_ok=True)
     if keep is None and journal.is_foreign(target):
         name = onnx.name if target == onnx else f"{onnx.name}-{variant}"
-        keep = journal.free(onnx.with_name(f"{name}-set-aside"))
+        keep = journal.unused_path(onnx.with_name(f"{name}-set-aside"))
     journal.swap(journal.stage_path(target, "placed"), target, keep, built)
 
 
 def _carry_over(onnx: Path, built: Path) -> None:
     """The variants that lie inside of the ONNX folder, also in the new one."""
     for variant in VARIANTS:
-        inside, copy = folder_of(onnx, variant), folder_of(built, variant)
+        inside, copy = variant_folder(onnx, variant), variant_folder(built, variant)
         if inside != onnx and inside.is_dir():
             shutil.rmtree(copy, ignore_errors=True)  # of an attempt that died
             shutil.copytree(inside, copy, copy_function=_link)
@@ -109,7 +109,7 @@ def _link(source: str, target: str) -> None:
 @contextlib.contextmanager
 def _writing(onnx: Path) -> Iterator[None]:
     """Hold the lock beside the ONNX folder, with whatever a dead process began finished."""
-    with journal.only_writer(onnx):
+    with journal.write_lock(onnx):
         for target in _places(onnx):
             journal.finish(target)
         yield
@@ -117,7 +117,7 @@ def _writing(onnx: Path) -> Iterator[None]:
 
 def _places(onnx: Path) -> list[Path]:
     """Where a variant may be in the middle of a change, but for the ONNX folder itself."""
-    inside = [folder_of(onnx, variant) for variant in VARIANTS]
+    inside = [variant_folder(onnx, variant) for variant in VARIANTS]
     return [*(place for place in inside if place != onnx), *(failed_folder(onnx, v) for v in VARIANTS)]
 
 
@@ -125,7 +125,7 @@ def _failed(onnx: Path, variant: Variant) -> Path:
     folder = failed_folder(onnx, variant)
     if not folder.is_dir():
         raise RequestError(
-            f"No {TITLES[variant]} model is kept apart in {folder}.", "Make the ONNX model again."
+            f"No {VARIANT_TITLES[variant]} model is kept apart in {folder}.", "Make the ONNX model again."
         )
     return folder
 

@@ -25,7 +25,16 @@ from pathlib import Path
 
 from sails.errors import BusyError, DiskFullError, ModelLoadError, WorkspaceError
 from sails.models.folder import EXPORT_RECORD, PROVENANCE, ModelState, OnnxState, inspect_model
-from sails.models.journal import free, is_foreign, only_writer, stage_path, swap, sweep, take_away, visible
+from sails.models.journal import (
+    is_foreign,
+    stage_path,
+    swap,
+    sweep,
+    take_away,
+    unused_path,
+    visible_entries,
+    write_lock,
+)
 from sails.models.variants import VARIANTS, failed_folder
 from sails.models.versions import (
     VERSION_ONNX,
@@ -33,10 +42,10 @@ from sails.models.versions import (
     Provenance,
     Version,
     discard,
-    is_cherished,
+    is_protected,
+    list_versions,
     prune_versions,
     record_in,
-    versions,
 )
 from sails.models.workspace import Workspace, new_id
 from sails.system import access, files, locks
@@ -44,7 +53,7 @@ from sails.system import access, files, locks
 _NAME = re.compile(r"\w[\w.-]{0,99}")  # what a session may be called that was recorded by somebody else
 
 
-def publish(workspace: Workspace, candidate: Path, provenance: Provenance) -> str:
+def publish_model(workspace: Workspace, candidate: Path, provenance: Provenance) -> str:
     """Make the complete model in `candidate` the current one; returns its fingerprint.
 
     The candidate folder is moved. The model that was current becomes a version, an incomplete one is
@@ -60,7 +69,7 @@ def publish(workspace: Workspace, candidate: Path, provenance: Provenance) -> st
         )
     files.fsync_tree(candidate)
     target = workspace.trained_model
-    with only_writer(target):
+    with write_lock(target):
         sweep(target)
         staged = stage_path(target, provenance.session or "candidate")
         swap(staged, target, _place_for_current(workspace), candidate)
@@ -77,13 +86,13 @@ def roll_back(workspace: Workspace, version: str) -> str:
     access.require_changes()
     workspace.check_publishable()
     source, target = _model_of(workspace, version), workspace.trained_model
-    with alone(workspace), only_writer(target):
+    with exclusive_training(workspace), write_lock(target):
         source = _model_of(workspace, version)  # somebody else may have been faster
         sweep(target)
         _refuse_without_room(source, target.parent)
         staged = stage_path(target, version)
         files.copy_folder(source, staged, leave_out=_made_on_demand(source))
-        if not is_cherished(staged):
+        if not is_protected(staged):
             (staged / VERSION_RECORD).unlink(missing_ok=True)
         swap(staged, target, _place_for_current(workspace))
         discard(source)
@@ -105,7 +114,7 @@ def prospect(workspace: Workspace, version: str) -> Prospect:
     """What `roll_back` would do now; raises `WorkspaceError` when there is no such version."""
     source = _model_of(workspace, version)
     situation, model = workspace.situation(), inspect_model(source)
-    record = next((v for v in versions(workspace) if v.id == version), None)
+    record = next((v for v in list_versions(workspace) if v.id == version), None)
     when = model.modified or datetime.now(UTC)
     return Prospect(
         version=record or Version(id=version, fingerprint=model.fingerprint, retired=when),
@@ -119,7 +128,7 @@ def prospect(workspace: Workspace, version: str) -> Prospect:
 
 def _model_of(workspace: Workspace, version: str) -> Path:
     folder = workspace.versions / version
-    names = [path.name for path in visible(workspace.versions)]
+    names = [path.name for path in visible_entries(workspace.versions)]
     if version not in names or not inspect_model(folder).complete:
         raise WorkspaceError(f"There is no version {version!r}.", "See `sails sessions versions`.")
     return folder
@@ -135,20 +144,20 @@ def _refuse_without_room(source: Path, folder: Path) -> None:
         )
 
 
-def retire(workspace: Workspace) -> Path | None:
+def unpublish(workspace: Workspace) -> Path | None:
     """Take the current model and its ONNX export away: the model becomes a version, the export is removed.
 
     Returns where the model went, None when there was none. Raises `BusyError` while a session trains.
     """
     access.require_changes()
     workspace.check_publishable()
-    with alone(workspace):
-        with only_writer(workspace.trained_model):
+    with exclusive_training(workspace):
+        with write_lock(workspace.trained_model):
             sweep(workspace.trained_model)
             keep = _place_for_current(workspace)
             if keep is not None:
                 take_away(workspace.trained_model, keep)
-        with only_writer(workspace.onnx_model):
+        with write_lock(workspace.onnx_model):
             sweep(workspace.onnx_model)
             if not is_foreign(workspace.onnx_model):
                 take_away(workspace.onnx_model, keep=None)
@@ -166,7 +175,7 @@ def _made_on_demand(version: Path) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def alone(workspace: Workspace) -> Iterator[None]:
+def exclusive_training(workspace: Workspace) -> Iterator[None]:
     """Hold the training lock for a change of the current model; raises `BusyError` while a session trains."""
     training = locks.LifeLock(workspace.training_lock)
     try:
@@ -183,10 +192,10 @@ def _place_for_current(workspace: Workspace) -> Path | None:
     """Where the current model goes: a new version, or set aside when incomplete; None when there is none."""
     current = inspect_model(workspace.trained_model)
     if not current.complete:  # a folder of folders is no model, but may be somebody's checkpoints
-        holds_any = visible(workspace.trained_model)
-        return free(workspace.set_aside / new_id("incomplete")) if holds_any else None
+        holds_any = visible_entries(workspace.trained_model)
+        return unused_path(workspace.set_aside / new_id("incomplete")) if holds_any else None
     recorded = current.session if current.session and _NAME.fullmatch(current.session) else None
-    place = free(workspace.versions / (recorded or new_id("imported")))
+    place = unused_path(workspace.versions / (recorded or new_id("imported")))
     earlier = record_in(workspace.trained_model)  # from when it was a version before
     record = Version(
         id=place.name,

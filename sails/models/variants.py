@@ -21,7 +21,7 @@ from sails.system.files import read_json
 
 Variant = Literal["fp32", "int8"]
 VARIANTS: tuple[Variant, ...] = ("fp32", "int8")
-TITLES: Mapping[Variant, str] = {"fp32": "full precision", "int8": "8-bit"}  # as a person reads it
+VARIANT_TITLES: Mapping[Variant, str] = {"fp32": "full precision", "int8": "8-bit"}  # as a person reads it
 CERTIFICATE = "certificate.json"
 
 
@@ -48,7 +48,7 @@ class VariantState:
         return sum(file.size for file in self.files)
 
 
-def folder_of(onnx: Path, variant: Variant) -> Path:
+def variant_folder(onnx: Path, variant: Variant) -> Path:
     """Where a variant of the ONNX model in the folder `onnx` lies."""
     return onnx if variant == "fp32" else onnx / variant
 
@@ -58,25 +58,26 @@ def failed_folder(onnx: Path, variant: Variant) -> Path:
     return onnx.with_name(f"{onnx.name}_failed") / variant
 
 
-def look(onnx: Path, trained_fingerprint: str | None) -> dict[Variant, VariantState]:
+def inspect_variants(onnx: Path, trained_fingerprint: str | None) -> dict[Variant, VariantState]:
     """Both variants of the ONNX model in a folder, present or not; a change that runs is never seen half."""
 
     def inspect_all(place: Path) -> dict[Variant, VariantState]:
-        found = {v: inspect(folder_of(place, v), v, trained_fingerprint) for v in VARIANTS}
-        return {v: replace(state, path=folder_of(onnx, v)) for v, state in found.items()}
+        found = {v: inspect_variant(variant_folder(place, v), v, trained_fingerprint) for v in VARIANTS}
+        return {v: replace(state, path=variant_folder(onnx, v)) for v, state in found.items()}
 
     return steadily(onnx, inspect_all)
 
 
-def look_at_failed(onnx: Path, trained_fingerprint: str | None) -> dict[Variant, VariantState]:
+def inspect_failed_variants(onnx: Path, trained_fingerprint: str | None) -> dict[Variant, VariantState]:
     """Those that are kept apart, which may be none."""
     found = {
-        variant: inspect(failed_folder(onnx, variant), variant, trained_fingerprint) for variant in VARIANTS
+        variant: inspect_variant(failed_folder(onnx, variant), variant, trained_fingerprint)
+        for variant in VARIANTS
     }
     return {variant: state for variant, state in found.items() if state.present}
 
 
-def inspect(folder: Path, variant: Variant, trained_fingerprint: str | None) -> VariantState:
+def inspect_variant(folder: Path, variant: Variant, trained_fingerprint: str | None) -> VariantState:
     """Judge the folder of one variant by its files; never raises for what it finds inside."""
     place = resolve(folder)
     files = found_files(place)
@@ -104,8 +105,8 @@ def _certified(folder: Path, variant: Variant, fingerprint: str | None) -> bool 
     return passed if belongs and isinstance(passed, bool) else None
 
 
-def preferred(states: Mapping[Variant, VariantState]) -> Variant | None:
-    """The variant to chat with and to hand over, of those that `look` found; None when there is none.
+def preferred_variant(states: Mapping[Variant, VariantState]) -> Variant | None:
+    """The variant to chat with and to hand over, of those that `inspect_variants` found; None when there is none.
 
     What is fresh comes before what is not, what did not fail before what did, and then 8-bit when it is
     certified, full precision when nothing is.

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sails.errors import RequestError, WorkspaceError
 from sails.models.folder import PROVENANCE
-from sails.models.journal import only_writer
+from sails.models.journal import write_lock
 from sails.models.workspace import Workspace
 from sails.system import access, files
 from sails.system.files import read_json
@@ -55,13 +55,13 @@ class Version(BaseModel):
 
 def version_with(workspace: Workspace, fingerprint: str | None) -> Version | None:
     """The version that holds the model with this fingerprint, the one put away last of several."""
-    return next((v for v in versions(workspace) if fingerprint and v.fingerprint == fingerprint), None)
+    return next((v for v in list_versions(workspace) if fingerprint and v.fingerprint == fingerprint), None)
 
 
 # --- versions -------------------------------------------------------------------------------------
 
 
-def versions(workspace: Workspace) -> list[Version]:
+def list_versions(workspace: Workspace) -> list[Version]:
     """Earlier models, the one that was current last first."""
     folders = workspace.versions.glob(f"[!.]*/{VERSION_RECORD}")
     found = [record for path in folders if (record := record_in(path.parent))]
@@ -74,7 +74,7 @@ def record_in(folder: Path) -> Version | None:
     return None
 
 
-def is_cherished(folder: Path) -> bool:
+def is_protected(folder: Path) -> bool:
     """Whether a person named the version or keeps it for good."""
     record = record_in(folder)
     return record is not None and bool(record.pinned or record.name)
@@ -101,8 +101,8 @@ def name_version(workspace: Workspace, version: str, name: str) -> None:
 
 def _change(workspace: Workspace, version: str, **changes: Any) -> None:
     access.require_changes()
-    with only_writer(workspace.trained_model):  # nobody rolls back or prunes meanwhile
-        found = next((v for v in versions(workspace) if v.id == version), None)
+    with write_lock(workspace.trained_model):  # nobody rolls back or prunes meanwhile
+        found = next((v for v in list_versions(workspace) if v.id == version), None)
         if found is None:
             raise WorkspaceError(f"There is no version {version!r}.", "See `sails sessions versions`.")
         record = workspace.versions / version / VERSION_RECORD
@@ -111,7 +111,7 @@ def _change(workspace: Workspace, version: str, **changes: Any) -> None:
 
 def prune_versions(workspace: Workspace, kept: int = VERSIONS_KEPT) -> None:
     """Delete versions beyond the newest `kept`; pinned ones stay and do not count."""
-    for version in [v for v in versions(workspace) if not v.pinned][kept:]:
+    for version in [v for v in list_versions(workspace) if not v.pinned][kept:]:
         discard(workspace.versions / version.id)
     for half_deleted in workspace.versions.glob(".*.deleted"):
         shutil.rmtree(half_deleted, ignore_errors=True)

@@ -30,12 +30,12 @@ from sails.models.folder import EXPORT_RECORD, found_files
 from sails.models.journal import resolve
 from sails.models.variants import (
     CERTIFICATE,
-    TITLES,
+    VARIANT_TITLES,
     Variant,
     VariantState,
     failed_folder,
-    folder_of,
-    inspect,
+    inspect_variant,
+    variant_folder,
 )
 from sails.models.workspace import Workspace
 from sails.onnx.certify import report
@@ -92,14 +92,14 @@ class _Model:
     certificate: Certificate | None
 
 
-def choose(onnx: Path, variant: Variant, *, allow_failed: bool = False) -> VariantState:
+def choose_for_bundle(onnx: Path, variant: Variant, *, allow_failed: bool = False) -> VariantState:
     """The variant of the ONNX model in `onnx` to hand over, which may be one that is kept apart.
 
     Raises `RequestError` when there is none, and without `allow_failed` when it is not certified.
     """
-    state = inspect(folder_of(onnx, variant), variant, None)
-    kept_apart = inspect(failed_folder(onnx, variant), variant, None)
-    title = TITLES[variant]
+    state = inspect_variant(variant_folder(onnx, variant), variant, None)
+    kept_apart = inspect_variant(failed_folder(onnx, variant), variant, None)
+    title = VARIANT_TITLES[variant]
     if not state.present and not kept_apart.present:
         raise RequestError(
             f"There is no {title} ONNX model in {onnx}.",
@@ -120,7 +120,7 @@ def choose(onnx: Path, variant: Variant, *, allow_failed: bool = False) -> Varia
 
 
 def _open(onnx: Path, variant: Variant, allow_failed: bool) -> _Model:
-    state = choose(onnx, variant, allow_failed=allow_failed)
+    state = choose_for_bundle(onnx, variant, allow_failed=allow_failed)
     folder = resolve(state.path)
     record = read_json(folder / EXPORT_RECORD) or {}
     found = read_certificate(folder) if state.certified is not None else None
@@ -134,7 +134,7 @@ def _files(folder: Path, record: dict[str, Any]) -> tuple[Path, ...]:
     """
     recorded = record.get("files")
     if not isinstance(recorded, dict):
-        ours = (CERTIFICATE, report.PAGE, CARD)
+        ours = (CERTIFICATE, report.CERTIFICATE_PAGE, CARD)
         return tuple(folder / file.name for file in found_files(folder) if file.name not in ours)
     sizes = {file.name: file.size for file in found_files(folder)}
     for name, size in recorded.items():
@@ -193,14 +193,14 @@ def _papers(model: _Model) -> _Content:
     if model.certificate is None:
         return {}
     with tempfile.TemporaryDirectory() as folder:
-        report.write(Path(folder), model.certificate)
-        return {name: (Path(folder) / name).read_bytes() for name in (report.PAGE, CERTIFICATE)}
+        report.write_certificate(Path(folder), model.certificate)
+        return {name: (Path(folder) / name).read_bytes() for name in (report.CERTIFICATE_PAGE, CERTIFICATE)}
 
 
 # --- a zip file that runs by itself ---------------------------------------------------------------
 
 
-def bundle(
+def make_bundle(
     onnx: Path,
     variant: Variant,
     output: Path,
@@ -211,7 +211,7 @@ def bundle(
 ) -> Bundle:
     """Write a variant of the ONNX model in the folder `onnx` into the zip file `output`, all at once.
 
-    A file that is there already is replaced at the end. Raises `RequestError` as `choose`, `WorkspaceError`
+    A file that is there already is replaced at the end. Raises `RequestError` as `choose_for_bundle`, `WorkspaceError`
     where nothing can be written, `DiskFullError`, `ModelLoadError` for a damaged model, and `BusyError` when
     the model is replaced meanwhile.
     """
@@ -274,10 +274,10 @@ def make_download(
 ) -> Bundle:
     """Make the zip file of a variant of the workspace's ONNX model where `download_of` says.
 
-    Those of earlier models go. Raises as `bundle`.
+    Those of earlier models go. Raises as `make_bundle`.
     """
     access.require_changes()
-    state = choose(workspace.onnx_model, variant, allow_failed=allow_failed)
+    state = choose_for_bundle(workspace.onnx_model, variant, allow_failed=allow_failed)
     target = download_of(workspace, state)
     target.parent.mkdir(parents=True, exist_ok=True)
     with locks.short_lock(target.parent / "lock"):
@@ -287,7 +287,7 @@ def make_download(
             with contextlib.suppress(OSError):  # Windows keeps one that is being downloaded
                 earlier.unlink()
         known = about(workspace, state.fingerprint)
-        return bundle(
+        return make_bundle(
             workspace.onnx_model, variant, target, known=known, allow_failed=allow_failed, progress=progress
         )
 
@@ -305,7 +305,7 @@ def check_room_for_sending(size: int, file: Path) -> None:
 # --- a folder for other programs ------------------------------------------------------------------
 
 
-def as_folder(
+def make_bundle_folder(
     onnx: Path,
     variant: Variant,
     output: Path,
@@ -316,7 +316,7 @@ def as_folder(
 ) -> Bundle:
     """The same model as a flat folder that `ORTModelForCausalLM.from_pretrained` loads.
 
-    `output` must not be there yet, or be empty. Raises as `bundle`.
+    `output` must not be there yet, or be empty. Raises as `make_bundle`.
     """
     access.require_changes()
     if output.is_file() or (output.is_dir() and any(output.iterdir())):

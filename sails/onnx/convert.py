@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from sails.errors import ModelLoadError, VerificationError, WorkspaceError
 from sails.models import journal, onnx_store, variants
 from sails.models.folder import EXPORT_RECORD, inspect_model
-from sails.models.variants import TITLES, Variant, folder_of
+from sails.models.variants import VARIANT_TITLES, Variant, variant_folder
 from sails.sessions.reporter import Reporter
 from sails.system import access, memory
 from sails.system.files import read_json
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Order:
+class ConversionOrder:
     """What is to be made.
 
     `answers` are the right ones to the `prompts` that it is verified on, or none. The ONNX model that was
@@ -63,7 +63,7 @@ class Order:
     forgiving: bool = False
 
 
-def convert(order: Order, reporter: Reporter, progress: Progress | None = None) -> None:
+def convert_model(order: ConversionOrder, reporter: Reporter, progress: Progress | None = None) -> None:
     """Carry out an order. `progress` is the reporter's own, or one that may raise `Stopped`.
 
     Raises `ModelLoadError` when the model is not complete, changes meanwhile or cannot be exported,
@@ -76,7 +76,7 @@ def convert(order: Order, reporter: Reporter, progress: Progress | None = None) 
             f"There is no complete model in {order.model} ({state.reason or 'it is missing'}).",
             "Choose another model.",
         )
-    onnx_store.recover(order.target)
+    onnx_store.recover_onnx(order.target)
     with _Stages(order.target, reporter.session.id) as stages, _Steps(reporter, progress) as steps:
         work = _Work(order, state.fingerprint, reporter, stages, steps)
         built, certificates = _build(work)
@@ -91,7 +91,7 @@ def convert(order: Order, reporter: Reporter, progress: Progress | None = None) 
 class _Work:
     """An order in hand."""
 
-    order: Order
+    order: ConversionOrder
     fingerprint: str | None
     reporter: Reporter
     stages: _Stages
@@ -139,7 +139,7 @@ def _lying_ready(work: _Work) -> Path | None:
     """The full-precision model to make the 8-bit one from, where it lies in its place and is proven."""
     if "fp32" in work.order.variants:
         return None
-    lying = variants.look(work.order.target, work.fingerprint)["fp32"]
+    lying = variants.inspect_variants(work.order.target, work.fingerprint)["fp32"]
     if not (lying.present and lying.stale is False and lying.certified):
         return None
     made_with = (read_json(lying.path / EXPORT_RECORD) or {}).get("opset")
@@ -147,11 +147,11 @@ def _lying_ready(work: _Work) -> Path | None:
 
 
 def _export(work: _Work) -> Path:
-    from sails.onnx.export import export
+    from sails.onnx.export import export_model
 
     staged = work.stages.empty("fp32")
     with work.steps.next() as report:
-        done = export(
+        done = export_model(
             work.order.model,
             staged,
             source_fingerprint=work.fingerprint,
@@ -167,13 +167,13 @@ def _export(work: _Work) -> Path:
 
 def _quantize(work: _Work, full: Path, built: Built) -> None:
     """Adds the 8-bit model; where its family has none and full precision was made, only says so."""
-    from sails.onnx.quantize import quantize
+    from sails.onnx.quantize import quantize_model
     from sails.onnx.runtime.generate import Generator
 
     try:
         with work.steps.next() as report:
             staged = work.stages.empty("int8")
-            done = quantize(full, staged, progress=report)
+            done = quantize_model(full, staged, progress=report)
             Generator.open(staged)
     except ModelLoadError as error:
         if not built:
@@ -192,7 +192,7 @@ def _verify(work: _Work, built: Built) -> dict[Variant, Certificate]:
     from sails.onnx.certify import verify
 
     with work.steps.next() as report:
-        made = verify.verify(
+        made = verify.verify_model(
             work.order.model,
             built,
             work.order.prompts,
@@ -203,7 +203,7 @@ def _verify(work: _Work, built: Built) -> dict[Variant, Certificate]:
         )
     work.reporter.result(certificates={variant: _jsonable(one) for variant, one in made.items()})
     for variant, one in made.items():
-        log.info("%s: largest logit difference %.2g.", TITLES[variant], one.max_logit_difference)
+        log.info("%s: largest logit difference %.2g.", VARIANT_TITLES[variant], one.max_logit_difference)
     return made
 
 
@@ -212,7 +212,7 @@ def _jsonable(certificate: Certificate) -> dict[str, object]:
 
 
 def _place(
-    order: Order,
+    order: ConversionOrder,
     built: Built,
     certificates: Mapping[Variant, Certificate],
     reporter: Reporter,
@@ -222,10 +222,10 @@ def _place(
     for variant, staged in built.items():
         certificate = certificates.get(variant)
         if certificate is None or certificate.passed:
-            onnx_store.put(staged, order.target, variant, _keep(order, variant))
+            onnx_store.install(staged, order.target, variant, _keep(order, variant))
             continue
-        where = onnx_store.keep_apart(staged, order.target, variant)
-        model = f"The {TITLES[variant]} ONNX model"
+        where = onnx_store.quarantine(staged, order.target, variant)
+        model = f"The {VARIANT_TITLES[variant]} ONNX model"
         sentence = f"{model} does not answer like the original: {' '.join(certificate.reasons)}"
         if variant == "int8" and order.forgiving:
             reporter.note(f"⚠️ {sentence} It is kept apart in {where}, and not used.")
@@ -237,8 +237,8 @@ def _place(
         raise VerificationError(" ".join(sentence for sentence, _ in failures), remedy)
 
 
-def _keep(order: Order, variant: Variant) -> Path | None:
-    return order.keep and folder_of(order.keep, variant)
+def _keep(order: ConversionOrder, variant: Variant) -> Path | None:
+    return order.keep and variant_folder(order.keep, variant)
 
 
 class _Stages:

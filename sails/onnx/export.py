@@ -61,7 +61,7 @@ class Export:
     note: str = ""
 
 
-def export(
+def export_model(
     model: Path,
     output: Path,
     *,

@@ -20,10 +20,10 @@ from sails.models import catalog
 from sails.models import versions as publishing
 from sails.models.folder import EXPORT_RECORD, inspect_model
 from sails.models.journal import resolve
-from sails.models.variants import TITLES, VariantState
+from sails.models.variants import VARIANT_TITLES, VariantState
 from sails.models.workspace import Workspace
 from sails.onnx.certify.certificate import Certificate
-from sails.onnx.certify.report import checks, title
+from sails.onnx.certify.report import certificate_checks, certificate_title
 from sails.system.files import read_json
 
 
@@ -61,7 +61,7 @@ def about(workspace: Workspace, fingerprint: str | None) -> About:
 
 def _recorded_base(workspace: Workspace, fingerprint: str | None) -> str | None:
     """The base model that lies in the model's own folder as a note, when no session here made it."""
-    versions = (workspace.versions / version.id for version in publishing.versions(workspace))
+    versions = (workspace.versions / version.id for version in publishing.list_versions(workspace))
     known = (inspect_model(resolve(folder)) for folder in (workspace.trained_model, *versions))
     return next((model.base for model in known if fingerprint and model.fingerprint == fingerprint), None)
 
@@ -71,7 +71,7 @@ def _base(name: str | None) -> About:
     if not name:
         return About()
     with contextlib.suppress(RequestError):
-        found = catalog.find(name)
+        found = catalog.find_base_model(name)
         licence = "" if found.licence == "unknown" else found.licence
         return About(found.folder.name if found.folder else found.name, found.hub_id, licence)
     return About(Path(name).name)
@@ -123,7 +123,7 @@ _ROUNDED = (
 
 def card(about: About, state: VariantState, certificate: Certificate | None, *, runs_by_itself: bool) -> str:
     """The README.md of a zip file that runs by itself, or of a folder that other programs load."""
-    name = TITLES[state.variant]
+    name = VARIANT_TITLES[state.variant]
     parts = [
         _front_matter(about, state),
         f"# A language model made with MTN Sails ({name})\n",
@@ -175,7 +175,9 @@ def _origin(about: About, state: VariantState) -> str:
         lines.append("- Taught: not recorded")
     record = read_json(resolve(state.path) / EXPORT_RECORD) or {}
     if isinstance(record.get("created"), str):
-        lines.append(f"- Made into an ONNX model: {_one_line(record['created'])}, {TITLES[state.variant]}")
+        lines.append(
+            f"- Made into an ONNX model: {_one_line(record['created'])}, {VARIANT_TITLES[state.variant]}"
+        )
     lines.append(f"- Fingerprint of the trained model: {_one_line(state.fingerprint or 'not recorded')}")
     return "\n".join(lines) + "\n"
 
@@ -184,13 +186,13 @@ def _proof(certificate: Certificate | None) -> str:
     if certificate is None:
         return ""
     rows = []
-    for check in checks(certificate):
+    for check in certificate_checks(certificate):
         cells = (check.name, check.value, _GOOD[check.good], check.sentence)
         rows.append(f"| {' | '.join(map(_one_line, cells))} |")
     return "\n".join(
         [
             "## Does it answer like the original?\n",
-            f"{title(certificate)} Both were asked the same {certificate.prompts} questions.\n",
+            f"{certificate_title(certificate)} Both were asked the same {certificate.prompts} questions.\n",
             "| Figure | Value | Good? | What it means |",
             "|---|---|---|---|",
             *rows,

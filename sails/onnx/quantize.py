@@ -50,7 +50,7 @@ class _Product:
     turned: bool
 
 
-def quantize(full: Path, output: Path, *, progress: Progress | None = None) -> Export:
+def quantize_model(full: Path, output: Path, *, progress: Progress | None = None) -> Export:
     """Writes the ONNX folder `full` into `output` with 8-bit weights; everything else is the same.
 
     Raises ModelLoadError when a matrix cannot be written so, DiskFullError or OutOfMemoryError.

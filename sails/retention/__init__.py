@@ -5,6 +5,6 @@ all of it together, `measures` the figures and the headline, `replay` which old 
 whether a candidate may be published. Reads files only; `sails.training.scoring` is what measures.
 """
 
-from sails.retention.schema import FILE, Retention, read, write
+from sails.retention.schema import RETENTION_FILE, Retention, read_retention, write_retention
 
-__all__ = ["FILE", "Retention", "read", "write"]
+__all__ = ["RETENTION_FILE", "Retention", "read_retention", "write_retention"]

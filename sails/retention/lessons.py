@@ -32,7 +32,7 @@ def taught_to(workspace: Workspace, fingerprint: str | None) -> tuple[str, ...]:
     return tuple(record.session.id for record in made_by)
 
 
-def lessons(workspace: Workspace, ids: Sequence[str]) -> tuple[Lesson, ...]:
+def lessons_of(workspace: Workspace, ids: Sequence[str]) -> tuple[Lesson, ...]:
     """Each lesson with its name, and why it cannot be measured where that is so."""
     return tuple(_lesson(Session(workspace.sessions / identity)) for identity in ids)
 
@@ -49,26 +49,26 @@ def _lesson(session: Session) -> Lesson:
 def taught_before(workspace: Workspace, fingerprint: str | None) -> set[str]:
     """Fingerprints of all rows that the model with this fingerprint was ever taught."""
     ids = taught_to(workspace, fingerprint)
-    return {row.fingerprint for identity in ids for row in rows_of(workspace, identity).taught}
+    return {row.fingerprint for identity in ids for row in lesson_rows(workspace, identity).taught}
 
 
 @dataclass(frozen=True)
-class Rows:
+class LessonRows:
     """The rows of one lesson, in the order in which they are sampled for measuring."""
 
     taught: tuple[Conversation, ...] = ()
     held_out: tuple[Conversation, ...] = ()
 
 
-def rows_of(workspace: Workspace, identity: str) -> Rows:
+def lesson_rows(workspace: Workspace, identity: str) -> LessonRows:
     """The rows of a lesson, empty where they are gone or damaged."""
     data = Session(workspace.sessions / identity).data
     return in_order(_read(data / "train.jsonl"), _read(data / "heldout.jsonl"))
 
 
-def in_order(taught: Sequence[Conversation], held_out: Sequence[Conversation]) -> Rows:
+def in_order(taught: Sequence[Conversation], held_out: Sequence[Conversation]) -> LessonRows:
     """The rows sorted by fingerprint, so that the first so many are a fair sample, always the same."""
-    return Rows(_sorted(taught), _sorted(held_out))
+    return LessonRows(_sorted(taught), _sorted(held_out))
 
 
 def _sorted(rows: Sequence[Conversation]) -> tuple[Conversation, ...]:
@@ -82,20 +82,20 @@ def _read(path: Path) -> Sequence[Conversation]:
         return ()
 
 
-def rows_of_all(
+def all_lesson_rows(
     workspace: Workspace, ids: Sequence[str], newest: Sequence[Conversation] = ()
-) -> dict[str, Rows]:
+) -> dict[str, LessonRows]:
     """The rows of the lessons `ids`, without those that a later lesson, or `newest`, answers otherwise."""
     answers = {row.input_fingerprint: row.fingerprint for row in newest}
     found = {}
     for identity in reversed(ids):
-        rows = rows_of(workspace, identity)
+        rows = lesson_rows(workspace, identity)
         valid = tuple(
             row
             for row in rows.taught
             if answers.setdefault(row.input_fingerprint, row.fingerprint) == row.fingerprint
         )
-        found[identity] = Rows(valid, rows.held_out)
+        found[identity] = LessonRows(valid, rows.held_out)
     return {identity: found[identity] for identity in ids}
 
 
@@ -108,7 +108,7 @@ RECALL_SHARE = 0.6  # of the rows go to what was taught, the others to what was 
 Sample = dict[tuple[str, Part], tuple[Conversation, ...]]
 
 
-def sample(lessons_: Mapping[str, Rows]) -> Sample:
+def sample_rows(lessons_: Mapping[str, LessonRows]) -> Sample:
     """The rows that one model is measured on: of each lesson the first ones, `ROWS` at most in all.
 
     More lessons leave fewer rows for each, so a later sample of a lesson is the beginning of an earlier one.

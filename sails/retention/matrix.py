@@ -17,7 +17,7 @@ from sails.models.workspace import Workspace
 from sails.retention import lessons
 from sails.retention import schema as scores
 from sails.retention.schema import Cell, Drift, Lesson, Measured, Part, Retention
-from sails.sessions import Record, Session
+from sails.sessions import Session, SessionRecord
 
 BASE = "base model"
 ELSEWHERE = "the model that it started from"
@@ -52,7 +52,7 @@ class Matrix:
 def matrix_of(workspace: Workspace, fingerprint: str | None) -> Matrix:
     """What was measured of the model with this fingerprint and of its ancestors; never raises."""
     made_by = sessions.ancestors(workspace, fingerprint)
-    known = lessons.lessons(workspace, lessons.taught_to(workspace, fingerprint))
+    known = lessons.lessons_of(workspace, lessons.taught_to(workspace, fingerprint))
     notes = [] if made_by else ([lessons.ELSEWHERE] if fingerprint else [])
     found = [_read(record, notes) for record in made_by]
     from_elsewhere = bool(made_by) and made_by[0].status.parent is not None
@@ -83,9 +83,9 @@ def matrix_of(workspace: Workspace, fingerprint: str | None) -> Matrix:
     )
 
 
-def _read(record: Record, notes: list[str]) -> Retention | None:
+def _read(record: SessionRecord, notes: list[str]) -> Retention | None:
     try:
-        found = scores.read(record.session)
+        found = scores.read_retention(record.session)
     except SailsError as error:
         notes.append(str(error))
         return None
@@ -96,7 +96,7 @@ def _read(record: Record, notes: list[str]) -> Retention | None:
 
 def _base(
     workspace: Workspace,
-    made_by: Sequence[Record],
+    made_by: Sequence[SessionRecord],
     found: Sequence[Retention | None],
     known: Sequence[Lesson],
 ) -> list[Measured]:
@@ -120,7 +120,7 @@ def _before_the_start_over(session: Session, bases: set[str | None]) -> Retentio
     """What a session measured that taught a lesson to another line of models; None for another base model."""
     try:
         plan = session.written_status().plan
-        return scores.read(session) if plan and plan.base in bases else None
+        return scores.read_retention(session) if plan and plan.base in bases else None
     except SailsError:
         return None
 

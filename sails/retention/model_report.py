@@ -60,7 +60,7 @@ def _stamp(workspace: Workspace, fingerprint: str | None) -> tuple[object, ...]:
     found: list[object] = []
     for identity in taught.taught_to(workspace, fingerprint):
         folder = workspace.sessions / identity
-        for path in (folder / scores.FILE, folder / "data" / "train.jsonl"):
+        for path in (folder / scores.RETENTION_FILE, folder / "data" / "train.jsonl"):
             with contextlib.suppress(OSError):
                 found.append((path, path.stat().st_mtime_ns, path.stat().st_size))
     return tuple(found)
@@ -72,7 +72,7 @@ def _memory_of(workspace: Workspace, fingerprint: str | None, _: tuple[object, .
     newest = None
     for record in sessions.ancestors(workspace, fingerprint)[-1:]:
         with contextlib.suppress(SailsError):
-            newest = scores.read(record.session)
+            newest = scores.read_retention(record.session)
     return Memory(matrix, measure(matrix), newest)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, islice, zip_longest
 
 from sails.data import Conversation
-from sails.retention.lessons import Rows
+from sails.retention.lessons import LessonRows
 
 
 def replayed(new: int, old: int, share: float) -> int:
@@ -36,7 +36,7 @@ def draw(lessons: Sequence[Sequence[int]], count: int, *, seed: int, epoch: int)
 
 
 def repeatable(
-    earlier: Mapping[str, Rows], train: Sequence[Conversation]
+    earlier: Mapping[str, LessonRows], train: Sequence[Conversation]
 ) -> dict[str, tuple[Conversation, ...]]:
     """The taught rows of each earlier lesson that may be repeated: each once, in the latest that has it.
 

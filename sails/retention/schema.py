@@ -17,7 +17,7 @@ from sails.errors import WorkspaceError
 from sails.sessions import Scores, Session
 from sails.system import files
 
-FILE = "retention.json"
+RETENTION_FILE = "retention.json"
 Part = Literal["recall", "held_out"]
 
 
@@ -163,10 +163,10 @@ class Retention(BaseModel):
     seconds: float = 0.0  # that measuring took, before and after together
 
 
-def read(session: Session) -> Retention | None:
+def read_retention(session: Session) -> Retention | None:
     """What a session measured; None when it measured nothing, `WorkspaceError` when the file is damaged."""
     try:
-        return Retention.model_validate_json((session.folder / FILE).read_bytes())
+        return Retention.model_validate_json((session.folder / RETENTION_FILE).read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
@@ -176,5 +176,5 @@ def read(session: Session) -> Retention | None:
         ) from error
 
 
-def write(session: Session, retention: Retention) -> None:
-    files.write_atomic(session.folder / FILE, retention.model_dump_json())
+def write_retention(session: Session, retention: Retention) -> None:
+    files.write_atomic(session.folder / RETENTION_FILE, retention.model_dump_json())

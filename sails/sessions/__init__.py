@@ -4,7 +4,7 @@
 export, say) have the same shapes in `jobs/ID`. Nothing here knows how a worker is started or what it does.
 """
 
-from sails.sessions.history import Record, active, find, read_history, record, running, running_jobs
+from sails.sessions.history import SessionRecord, active, find, read_history, record, running, running_jobs
 from sails.sessions.lineage import ancestors, chain
 from sails.sessions.metrics import LineReader, MetricsReader, MetricsWriter
 from sails.sessions.queue import (
@@ -52,11 +52,11 @@ __all__ = [
     "Preset",
     "ProbeSpec",
     "Publishing",
-    "Record",
     "ReplaySpec",
     "Results",
     "Scores",
     "Session",
+    "SessionRecord",
     "Settings",
     "Spec",
     "State",

@@ -18,7 +18,7 @@ from sails.errors import BusyError, RequestError
 from sails.models import publish
 from sails.models.workspace import Workspace
 from sails.sessions import history, lineage, queue
-from sails.sessions.history import Record
+from sails.sessions.history import SessionRecord
 from sails.sessions.session import Session
 from sails.system import access, files, locks
 
@@ -62,7 +62,7 @@ def _files(session: Session) -> Iterator[Path]:
 # --- not wanted any more --------------------------------------------------------------------------
 
 
-def why_not_deletable(workspace: Workspace, record: Record) -> str | None:
+def why_not_deletable(workspace: Workspace, record: SessionRecord) -> str | None:
     """Why a session cannot be deleted, in a sentence; None when it can."""
     if record.status.state in ("queued", "running"):
         return "It has not ended yet: stop it first."
@@ -96,6 +96,6 @@ def _settled(workspace: Workspace, session: Session) -> Iterator[None]:
     """While nobody resumes or starts a session, or publishes what it holds back."""
     with contextlib.ExitStack() as held:
         if history.record(session).status.verdict in ("held", "discarded"):
-            held.enter_context(publish.alone(workspace))
+            held.enter_context(publish.exclusive_training(workspace))
         held.enter_context(queue.queue_at_rest(workspace))
         yield

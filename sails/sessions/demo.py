@@ -23,11 +23,11 @@ PARTS = ("sessions", "datasets", "heldout")
 
 
 def is_demo(workspace: Workspace) -> bool:
-    """Whether this workspace was made by `make`."""
+    """Whether this workspace was made by `make_demo`."""
     return (workspace.root / MARK).exists()
 
 
-def make(workspace: Workspace) -> None:
+def make_demo(workspace: Workspace) -> None:
     """Put the recorded sessions into an empty workspace; one that is a demo already is left as it is.
 
     Raises `RequestError` when something else is there, `WorkspaceError` when the recording is missing.

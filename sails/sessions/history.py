@@ -29,7 +29,7 @@ _ID = re.compile(r"\w[\w.-]{0,99}")  # what a folder of a session may be called
 
 
 @dataclass(frozen=True)
-class Record:
+class SessionRecord:
     """One line of the history."""
 
     session: Session
@@ -79,11 +79,11 @@ class Record:
         }
 
 
-def record(session: Session) -> Record:
-    return Record(session, session.spec(), session.status())
+def record(session: Session) -> SessionRecord:
+    return SessionRecord(session, session.spec(), session.status())
 
 
-def read_history(workspace: Workspace) -> list[Record]:
+def read_history(workspace: Workspace) -> list[SessionRecord]:
     """All training sessions, oldest first; a damaged one is left out.
 
     What was read once is kept, so that asking again costs one look at each session.
@@ -101,7 +101,7 @@ class _Entry:
 
     file: _FileState | None
     settled: bool
-    record: Record | None  # with the state as it was written; None: damaged
+    record: SessionRecord | None  # with the state as it was written; None: damaged
 
 
 class _Index:
@@ -113,7 +113,7 @@ class _Index:
         self._entries: dict[str, _Entry] = {}
         self._last_running: str | None = None
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[SessionRecord]:
         with self._guard:
             names = _names(self.folder)
             with _no_collection(len(names) - len(self._entries)):
@@ -122,7 +122,7 @@ class _Index:
         found = (entry.record for entry in entries.values())
         return [now for record in found if record and (now := _as_it_is_now(record))]
 
-    def running(self) -> Record | None:
+    def running(self) -> SessionRecord | None:
         """The session that runs, which was most likely the one that ran a moment ago."""
         last = self._last_running
         if last is not None:
@@ -160,7 +160,7 @@ class _Index:
             return None
         except (OSError, ValidationError):
             return _Entry(file, False, None)
-        return _Entry(file, settled, Record(Session(Path(folder)), spec, status))
+        return _Entry(file, settled, SessionRecord(Session(Path(folder)), spec, status))
 
 
 @contextlib.contextmanager
@@ -196,12 +196,12 @@ def _look(path: str) -> _FileState | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _as_it_is_now(written: Record) -> Record | None:
+def _as_it_is_now(written: SessionRecord) -> SessionRecord | None:
     """A record whose worker may have died since it said that it runs; None when it is damaged by now."""
     if written.status.state != "running":
         return written
     try:
-        return Record(written.session, written.spec, written.session.status())
+        return SessionRecord(written.session, written.spec, written.session.status())
     except (SailsError, OSError):
         return None
 
@@ -232,14 +232,14 @@ def find(workspace: Workspace, wanted: str) -> Session:
     raise WorkspaceError(f"{problem} in {workspace.root}.", remedy)
 
 
-def running(workspace: Workspace) -> Record | None:
+def running(workspace: Workspace) -> SessionRecord | None:
     """The training session that runs now; costs next to nothing while none does."""
     if not locks.is_held(workspace.training_lock):
         return None
     return _index(workspace.sessions).running()
 
 
-def running_jobs(workspace: Workspace) -> list[Record]:
+def running_jobs(workspace: Workspace) -> list[SessionRecord]:
     """Exports and replays that run now or are just starting, oldest first."""
     return [r for r in _index(workspace.jobs).records() if r.status.state in ("queued", "running")]
 

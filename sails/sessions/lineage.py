@@ -15,7 +15,7 @@ from sails.models.folder import ModelState, inspect_model
 from sails.models.journal import resolve
 from sails.models.versions import Version
 from sails.models.workspace import Workspace
-from sails.sessions.history import Record, read_history
+from sails.sessions.history import SessionRecord, read_history
 from sails.sessions.queue import RESUMABLE
 from sails.sessions.spec import TrainSpec
 
@@ -29,14 +29,14 @@ Origin = Literal["base", "unknown", "session"]
 class Branch:
     """One line of the tree: it grew from the line above it, or, when it is deeper, branched off there."""
 
-    record: Record
+    record: SessionRecord
     depth: int
     origin: Origin  # of the first line of a branch that starts anew
     fate: Fate
     version: Version | None = None
 
 
-def tree(workspace: Workspace, records: Sequence[Record]) -> list[Branch]:
+def tree(workspace: Workspace, records: Sequence[SessionRecord]) -> list[Branch]:
     """The sessions that made a model, each below the one that it continued.
 
     Of several that continued the same one, the last leads on at the same depth and the others stand deeper
@@ -44,7 +44,7 @@ def tree(workspace: Workspace, records: Sequence[Record]) -> list[Branch]:
     """
     makers = [record for record in records if record.status.fingerprint]
     parents = _parents(makers)
-    children: dict[str, list[Record]] = {}
+    children: dict[str, list[SessionRecord]] = {}
     roots = [record for record in makers if record.session.id not in parents]
     for record in makers:
         if parent := parents.get(record.session.id):
@@ -65,10 +65,10 @@ def tree(workspace: Workspace, records: Sequence[Record]) -> list[Branch]:
     return lines
 
 
-def _parents(makers: Sequence[Record]) -> dict[str, Record]:
+def _parents(makers: Sequence[SessionRecord]) -> dict[str, SessionRecord]:
     """By the id of a session, the one whose model it continued: of two that made one, the last."""
-    made: dict[str, Record] = {}
-    parents: dict[str, Record] = {}
+    made: dict[str, SessionRecord] = {}
+    parents: dict[str, SessionRecord] = {}
     for record in makers:
         parent = made.get(record.status.parent or "")
         if parent is not None:
@@ -77,7 +77,7 @@ def _parents(makers: Sequence[Record]) -> dict[str, Record]:
     return parents
 
 
-def _line_to(identity: str | None, parents: dict[str, Record]) -> set[str]:
+def _line_to(identity: str | None, parents: dict[str, SessionRecord]) -> set[str]:
     line = set()
     while identity is not None:
         line.add(identity)
@@ -85,16 +85,16 @@ def _line_to(identity: str | None, parents: dict[str, Record]) -> set[str]:
     return line
 
 
-def _main_last(records: Sequence[Record], main: set[str]) -> list[Record]:
+def _main_last(records: Sequence[SessionRecord], main: set[str]) -> list[SessionRecord]:
     return sorted(records, key=lambda record: (record.session.id in main, record.session.id))
 
 
-def _homes(workspace: Workspace, makers: Sequence[Record]) -> dict[str, tuple[Fate, Version | None]]:
+def _homes(workspace: Workspace, makers: Sequence[SessionRecord]) -> dict[str, tuple[Fate, Version | None]]:
     """By the id of the session that made it, where a model that is still here lies."""
     last = {record.status.fingerprint: record.session.id for record in makers}
     ids = {record.session.id for record in makers}
     homes: dict[str, tuple[Fate, Version | None]] = {}
-    for version in versions.versions(workspace):
+    for version in versions.list_versions(workspace):
         made = versions.provenance_of(workspace.versions / version.id)
         session = made.session if made and made.session in ids else last.get(version.fingerprint)
         if session is not None:
@@ -104,7 +104,7 @@ def _homes(workspace: Workspace, makers: Sequence[Record]) -> dict[str, tuple[Fa
     return homes
 
 
-def maker_of(model: ModelState, records: Sequence[Record]) -> str | None:
+def maker_of(model: ModelState, records: Sequence[SessionRecord]) -> str | None:
     """The id of the session that made a model: as it is recorded, else the last that made one like it."""
     if model.fingerprint is None:
         return None
@@ -112,7 +112,7 @@ def maker_of(model: ModelState, records: Sequence[Record]) -> str | None:
     return model.session if model.session in makers else next(reversed(makers), None)
 
 
-def _fate(record: Record) -> Fate:
+def _fate(record: SessionRecord) -> Fate:
     verdict = record.status.verdict
     return verdict if verdict in ("held", "discarded") else "gone"
 
@@ -128,7 +128,7 @@ class Need:
     itself: bool  # whether the session made that very model, or one that it grew from
 
 
-def needed(workspace: Workspace, records: Sequence[Record]) -> dict[str, Need]:
+def needed(workspace: Workspace, records: Sequence[SessionRecord]) -> dict[str, Need]:
     """For the id of each session that must not be deleted, why.
 
     What a model was taught lies in the sessions of its whole line: which rows are new to it, what it is asked
@@ -156,7 +156,7 @@ def needed(workspace: Workspace, records: Sequence[Record]) -> dict[str, Need]:
     return needs
 
 
-def _can_come(record: Record) -> bool:
+def _can_come(record: SessionRecord) -> bool:
     """Whether the session may still make a model, or has made one that may be published."""
     may_be_published = record.status.verdict in ("held", "discarded")
     return may_be_published or record.status.state in (*RESUMABLE, "queued", "running")
@@ -172,13 +172,13 @@ class _Model:
     here: bool = True
 
 
-def _models(workspace: Workspace, records: Sequence[Record]) -> Iterator[_Model]:
+def _models(workspace: Workspace, records: Sequence[SessionRecord]) -> Iterator[_Model]:
     folders = {r.spec.trained_model for r in records if isinstance(r.spec, TrainSpec)}
     for folder in (workspace.trained_model, *sorted(folders - {workspace.trained_model})):
         model = inspect_model(resolve(folder))
         name = "the current model" if folder == workspace.trained_model else f"the model in {folder}"
         yield _Model(name, model.fingerprint, model.session)
-    for version in versions.versions(workspace):
+    for version in versions.list_versions(workspace):
         made = versions.provenance_of(workspace.versions / version.id)
         name = f"the version {version.name or version.id}"
         yield _Model(name, version.fingerprint, made.session if made else None)
@@ -194,7 +194,7 @@ def why_needed(need: Need) -> str:
     return f"{grew[0].upper()}{grew[1:]}; without it, nobody could tell any more what was taught."
 
 
-def ancestors(workspace: Workspace, fingerprint: str | None) -> list[Record]:
+def ancestors(workspace: Workspace, fingerprint: str | None) -> list[SessionRecord]:
     """The sessions that made the model with this fingerprint, oldest first.
 
     Follows parents, not the calendar, so a model that was rolled back has the lineage that it had.
@@ -203,9 +203,9 @@ def ancestors(workspace: Workspace, fingerprint: str | None) -> list[Record]:
     return chain(by_fingerprint, fingerprint)
 
 
-def chain(by_fingerprint: Mapping[str, Record], fingerprint: str | None) -> list[Record]:
+def chain(by_fingerprint: Mapping[str, SessionRecord], fingerprint: str | None) -> list[SessionRecord]:
     """`ancestors`, among sessions that were read already and are known by the fingerprint of their model."""
-    line: dict[str, Record] = {}
+    line: dict[str, SessionRecord] = {}
     while fingerprint is not None and fingerprint in by_fingerprint and fingerprint not in line:
         line[fingerprint] = by_fingerprint[fingerprint]
         fingerprint = line[fingerprint].status.parent

@@ -29,7 +29,7 @@ from sails.retention import gate, lessons
 from sails.retention.general import PROMPTS
 from sails.retention.lessons import Sample
 from sails.retention.schema import Cell, Changed, Decision, Drift, Measured, Retention
-from sails.sessions import Record, Session
+from sails.sessions import Session, SessionRecord
 from sails.sessions.reporter import Reporter
 from sails.training import model, scoring
 from sails.training.mixture import Lesson
@@ -68,10 +68,12 @@ class Examination:
     @cached_property
     def sample(self) -> Sample:
         """The rows that are measured: of this lesson and of all that the model was taught before."""
-        earlier = lessons.rows_of_all(self.workspace, self._earlier, self.lesson.train)
+        earlier = lessons.all_lesson_rows(self.workspace, self._earlier, self.lesson.train)
         own = lessons.in_order(self.lesson.train, self.lesson.held_out)
         rows = {**earlier, self.session.id: own}
-        return lessons.sample({name: some for name, some in rows.items() if some.taught or some.held_out})
+        return lessons.sample_rows(
+            {name: some for name, some in rows.items() if some.taught or some.held_out}
+        )
 
     @property
     def _earlier(self) -> tuple[str, ...]:
@@ -88,11 +90,11 @@ class Examination:
             general = Drift(divergence=0.0, agreement=1.0, prompts=len(PROMPTS))  # it is the base model
         ids = (*self._earlier, self.session.id)
         found = Retention(
-            lessons=lessons.lessons(self.workspace, ids),
+            lessons=lessons.lessons_of(self.workspace, ids),
             before=Measured(fingerprint=parent, cells=cells, general=general),
             seconds=time.monotonic() - began,
         )
-        retention.write(self.session, found)
+        retention.write_retention(self.session, found)
         self._tell("before", cells)
 
     def _before_cells(self, stored: Measured | None) -> tuple[Cell, ...]:
@@ -120,16 +122,16 @@ class Examination:
         decision = self._decide(found, after)
         seconds = found.seconds + time.monotonic() - began
         done = {"base": base, "after": after, "decision": decision, "seconds": seconds}
-        retention.write(self.session, found.model_copy(update=done))
+        retention.write_retention(self.session, found.model_copy(update=done))
 
     def _found(self) -> Retention:
         """What was measured before; nothing where the file is gone or damaged by now."""
         with contextlib.suppress(SailsError):
-            if known := retention.read(self.session):
+            if known := retention.read_retention(self.session):
                 return known
         ids = (*self._earlier, self.session.id)
         parent = self.reporter.status.parent
-        return Retention(lessons=lessons.lessons(self.workspace, ids), before=Measured(fingerprint=parent))
+        return Retention(lessons=lessons.lessons_of(self.workspace, ids), before=Measured(fingerprint=parent))
 
     def _decide(self, found: Retention, after: Measured) -> Decision:
         status = self.reporter.status
@@ -169,7 +171,7 @@ class Examination:
     def _base_folder(self) -> Path | None:
         plan = self.reporter.status.plan
         with contextlib.suppress(SailsError):
-            return cache.local_path(catalog.find(plan.base)) if plan and plan.base else None
+            return cache.base_model_path(catalog.find_base_model(plan.base)) if plan and plan.base else None
         return None
 
     def _compare_with_base(self) -> tuple[Measured | None, Drift | None]:
@@ -223,7 +225,9 @@ class Examination:
             if row.input in old
         )
         seconds = found.seconds + time.monotonic() - began
-        retention.write(self.session, found.model_copy(update={"changed": changed, "seconds": seconds}))
+        retention.write_retention(
+            self.session, found.model_copy(update={"changed": changed, "seconds": seconds})
+        )
 
     def _moved(self, before: Measured, after: Measured) -> list[tuple[str, Conversation, float, float]]:
         """Lesson, row and its share of tokens right before and now, of the rows that changed most."""
@@ -277,11 +281,11 @@ def published_rows(workspace: Workspace, fingerprint: str | None) -> list[Measur
     return _measured(sessions.ancestors(workspace, fingerprint))
 
 
-def _measured(records: Sequence[Record]) -> list[Measured]:
+def _measured(records: Sequence[SessionRecord]) -> list[Measured]:
     found = []
     for record in records:
         with contextlib.suppress(SailsError):
-            known = retention.read(record.session)
+            known = retention.read_retention(record.session)
             if known and known.after:
                 found.append(known.after.model_copy(update={"fingerprint": record.status.fingerprint}))
     return found

@@ -66,7 +66,7 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
     taught = read_jsonl(train)
     if not repeated.exists():
         earlier = reporter.status.lessons or ()
-        old = repeatable(lessons.rows_of_all(workspace, earlier, taught), taught)
+        old = repeatable(lessons.all_lesson_rows(workspace, earlier, taught), taught)
         chosen = choose_repeated(old, len(taught), spec.settings)
         write_jsonl(repeated, chosen)
         counts = ledger(taught, lessons.taught_before(workspace, reporter.status.parent))
@@ -81,7 +81,7 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
 def begin_again(session: Session) -> None:
     """Forget the old rows and what was measured: the session begins again, maybe from another model."""
     (session.data / "replay.jsonl").unlink(missing_ok=True)
-    (session.folder / retention.FILE).unlink(missing_ok=True)
+    (session.folder / retention.RETENTION_FILE).unlink(missing_ok=True)
 
 
 def peek(workspace: Workspace, dataset: str) -> Split:
@@ -119,7 +119,7 @@ def choose_repeated(
 
 
 def _notes(workspace: Workspace, status: Status) -> list[str]:
-    gone = [lesson for lesson in lessons.lessons(workspace, status.lessons or ()) if lesson.missing]
+    gone = [lesson for lesson in lessons.lessons_of(workspace, status.lessons or ()) if lesson.missing]
     return [
         f"{lesson.name} is not repeated and not measured: {lesson.missing[:1].lower()}{lesson.missing[1:]}"
         for lesson in gone

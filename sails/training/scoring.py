@@ -3,7 +3,7 @@
     cells = score(model, tokenizer, rows, longest, precision)
     drift = general_drift(model, base_folder, tokenizer, precision)
 
-Not here: which rows (`sails.retention.lessons.sample`), and what the figures mean (`sails.retention`).
+Not here: which rows (`sails.retention.lessons.sample_rows`), and what the figures mean (`sails.retention`).
 """
 
 from __future__ import annotations

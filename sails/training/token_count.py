@@ -65,7 +65,7 @@ def tokenizer_folder(workspace: Workspace) -> Path | None:
     """Whose tokens to count: the trained model's, else the default base model's; None without both."""
     trained = workspace.situation().trained
     candidates = [trained.path if trained.complete else None]
-    candidates.append(cache.local_path(catalog.find(catalog.DEFAULT)))
+    candidates.append(cache.base_model_path(catalog.find_base_model(catalog.DEFAULT_BASE_MODEL)))
     return next((folder for folder in candidates if folder and (folder / "tokenizer.json").is_file()), None)
 
 

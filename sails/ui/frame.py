@@ -59,11 +59,11 @@ PAGES = (
 
 
 @contextmanager
-def frame(title: str) -> Iterator[Workspace]:
+def page_frame(title: str) -> Iterator[Workspace]:
     """Draw what all pages have in common and give the workspace; whatever fails inside is told in words."""
     tab_title(title)
     st.html(STYLE)
-    with st.container(horizontal_alignment="center"), st.container(width=WIDTH), in_words():
+    with st.container(horizontal_alignment="center"), st.container(width=WIDTH), stop_on_error():
         st.query_params.update()  # tell the browser: a link within a page leaves its old address standing
         _header()
         workspace = chosen_workspace()
@@ -132,21 +132,21 @@ def go(title: str, **parameters: str) -> NoReturn:
 
 
 @contextmanager
-def in_words() -> Iterator[None]:
+def stop_on_error() -> Iterator[None]:
     """Show an error as a sentence with a remedy; one nobody foresaw goes to the log under a short code.
 
     What stands behind it in the same block is not drawn. To let the rest of a page be drawn all the same,
-    wrap only the part that may fail in `told`.
+    wrap only the part that may fail in `show_errors`.
     """
-    with told() as failed:
+    with show_errors() as failed:
         yield
     if failed:
         st.stop()
 
 
 @contextmanager
-def told() -> Iterator[list[str]]:
-    """As `in_words`, but the page goes on; the list holds the sentence that was shown, if one was."""
+def show_errors() -> Iterator[list[str]]:
+    """As `stop_on_error`, but the page goes on; the list holds the sentence that was shown, if one was."""
     shown: list[str] = []
     try:
         yield shown

@@ -13,10 +13,10 @@ from sails.jobs import export
 from sails.jobs.export import Freshness
 from sails.models import variants
 from sails.models.folder import Situation
-from sails.models.variants import TITLES, VARIANTS, Variant, VariantState
+from sails.models.variants import VARIANT_TITLES, VARIANTS, Variant, VariantState
 from sails.models.workspace import Workspace
 from sails.system import access
-from sails.ui.frame import go, told
+from sails.ui.frame import go, show_errors
 
 SIGNS: Mapping[Freshness, str] = {
     "missing": "◻️ Not made",
@@ -41,18 +41,18 @@ CERTIFIED: Mapping[bool | None, str] = {
 
 def look(workspace: Workspace, situation: Situation) -> dict[Variant, VariantState]:
     """Both variants of the workspace's ONNX model."""
-    return variants.look(workspace.onnx_model, situation.trained.fingerprint)
+    return variants.inspect_variants(workspace.onnx_model, situation.trained.fingerprint)
 
 
 def name(several: Sequence[Variant]) -> str:
     """What to call these variants in a sentence: the ONNX model, the 8-bit ONNX model."""
-    return "the ONNX model" if len(several) != 1 else f"the {TITLES[several[0]]} ONNX model"
+    return "the ONNX model" if len(several) != 1 else f"the {VARIANT_TITLES[several[0]]} ONNX model"
 
 
 def each(workspace: Workspace, situation: Situation) -> list[str]:
     """A line for each variant that is there: whether it is fresh, whether it is certified."""
     return [
-        f"**{TITLES[variant].capitalize()}:** "
+        f"**{VARIANT_TITLES[variant].capitalize()}:** "
         f"{SIGNS[export.freshness_of(state, situation.trained)]}. {CERTIFIED[state.certified]}."
         for variant, state in look(workspace, situation).items()
         if state.present
@@ -83,7 +83,7 @@ def button(
     workspace: Workspace, wanted: tuple[Variant, ...], label: str, key: str, *, primary: bool = False
 ) -> None:
     """One click that makes these variants, verified, and shows how far it is."""
-    running = export.at_work(workspace, workspace.onnx_model)
+    running = export.running_export(workspace, workspace.onnx_model)
     if running:
         if st.button("See how far it is", key=key, icon=":material/visibility:"):
             go("ONNX export")
@@ -100,9 +100,9 @@ def button(
 
 def start(workspace: Workspace, wanted: tuple[Variant, ...] = VARIANTS) -> None:
     """Start making these variants, verified, and go where that can be watched, also if it goes on already."""
-    if export.at_work(workspace, workspace.onnx_model):
+    if export.running_export(workspace, workspace.onnx_model):
         go("ONNX export")
-    with told() as failed:
+    with show_errors() as failed:
         job = export.export_current(workspace, variants=wanted)
     if not failed:
         go("ONNX export", job=job.id)

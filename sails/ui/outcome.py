@@ -12,7 +12,7 @@ from sails import retention
 from sails.data.split import ENOUGH_TO_JUDGE
 from sails.errors import SailsError
 from sails.retention import Retention
-from sails.sessions import Record
+from sails.sessions import SessionRecord
 from sails.sessions.monitor import feed_of
 from sails.training.outcome import judge
 from sails.ui.text import literal, plain
@@ -26,7 +26,7 @@ ABOUT = {
 WHEN = {"before": "Before the lesson", "after": "After the lesson"}
 
 
-def did_it_work(record: Record, found: Retention | None = None) -> None:
+def did_it_work(record: SessionRecord, found: Retention | None = None) -> None:
     """Answers before and after side by side, one sentence of verdict and the next step.
 
     `found` is what the session measured of earlier lessons, read here where it is not given.
@@ -54,13 +54,13 @@ def did_it_work(record: Record, found: Retention | None = None) -> None:
             _question(before, after)
 
 
-def _measured(record: Record) -> Retention | None:
+def _measured(record: SessionRecord) -> Retention | None:
     with contextlib.suppress(SailsError):
-        return retention.read(record.session)
+        return retention.read_retention(record.session)
     return None
 
 
-def _unseen(record: Record) -> None:
+def _unseen(record: SessionRecord) -> None:
     before, after = record.status.results.held_out_before, record.status.results.held_out_after
     if before and after:
         direction = "better" if after.loss < before.loss else "no better"

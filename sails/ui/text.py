@@ -10,7 +10,7 @@ import re
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sails.sessions import Phase, Record, Status
+from sails.sessions import Phase, SessionRecord, Status
 from sails.sessions.plan import describe_learning_rate
 
 # --- text that is only text -----------------------------------------------------------------------
@@ -115,7 +115,7 @@ _JOB_STATES = {  # of what is not resumed and makes no model that could take ove
 }
 
 
-def outcome(record: Record) -> tuple[str, str]:
+def outcome(record: SessionRecord) -> tuple[str, str]:
     """How a session or job ended: a sign, and a sentence that says it without the sign."""
     status = record.status
     if status.failure:
@@ -128,7 +128,7 @@ def outcome(record: Record) -> tuple[str, str]:
     return _STATES.get(status.state, ("❌", "Failed; its log says why."))
 
 
-def learned(record: Record) -> str:
+def learned(record: SessionRecord) -> str:
     """What a session did, in figures: the learning rate and who chose it, loss before and after, time."""
     plan, results = record.status.plan, record.status.results
     parts = []

@@ -44,7 +44,7 @@ every_page = pytest.mark.parametrize("title", [page.title for page in PAGES])
 def furnished(dashboard: Dashboard) -> Workspace:
     """Recorded sessions, and a model of either kind."""
     workspace = Workspace.open(dashboard.workspace)
-    demo.make(workspace)
+    demo.make_demo(workspace)
     (workspace.root / demo.MARK).unlink()
     make_situation(workspace.root, 3)
     made = Session(workspace.sessions / LAST)  # its model is the one that is here
@@ -108,7 +108,7 @@ def test_no_page_has_a_serious_barrier_and_each_fits_a_phone(page, dashboard, vi
 
 def test_a_recorded_session_is_replayed_live_and_marked_as_a_replay(page, dashboard, tmp_path):
     workspace = Workspace.open(dashboard.workspace)
-    demo.make(workspace)
+    demo.make_demo(workspace)
     visit(page, dashboard, "Bridge")
     expect(page.get_by_text("This is a demo.")).to_be_visible()
     assert barriers(page) == []

@@ -84,7 +84,7 @@ def test_the_real_base_model_is_taught_exported_and_answers(page, tmp_path: Path
         expect(page.get_by_role("heading", name="Did it work?")).to_be_visible(timeout=HOUR)
         status = sessions.read_history(workspace)[0].status
         assert (status.verdict, status.total_steps) == ("published", 8)
-        assert status.plan.model == base_models.DEFAULT
+        assert status.plan.model == base_models.DEFAULT_BASE_MODEL
         assert status.results.taught_after.loss < status.results.taught_before.loss
         assert status.results.certificates["fp32"]["passed"]
         page.goto(f"{dashboard.address}/Chat")

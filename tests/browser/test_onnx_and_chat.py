@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from sails.jobs import export as exporting
 from sails.models.workspace import Workspace
-from sails.onnx.export import export
+from sails.onnx.export import export_model
 from tests.browser.conftest import Dashboard, start_dashboard
 from tests.support.exported import add_version, make_talking
 from tests.support.folders import fingerprint_of
@@ -162,7 +162,7 @@ def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     model.generation_config.eos_token_id = 1  # never chosen: an untaught model goes round in circles
     model.save_pretrained(workspace.trained_model)
     fingerprint = fingerprint_of(workspace.trained_model)
-    export(workspace.trained_model, workspace.onnx_model, source_fingerprint=fingerprint)
+    export_model(workspace.trained_model, workspace.onnx_model, source_fingerprint=fingerprint)
     with start_dashboard(folder, SAILS_CACHE=str(folder / "cache")) as dashboard:
         yield Place(dashboard, workspace)
         assert "Traceback" not in dashboard.log.read_text(encoding="utf-8", errors="replace")
@@ -220,7 +220,7 @@ def test_a_job_whose_worker_is_killed_is_told_and_can_be_started_again(page, pla
     place.open(page, "ONNX_export")
     page.get_by_role("button", name="Make it again").click()
     expect(page.get_by_text("The ONNX model is being made.")).to_be_visible()
-    job = exporting.at_work(place.workspace, place.workspace.onnx_model)
+    job = exporting.running_export(place.workspace, place.workspace.onnx_model)
     assert job is not None
     expect(page.get_by_text("now. It goes on when you leave this page.")).to_be_visible()
     pid = job.session.written_status().pid

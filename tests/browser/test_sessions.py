@@ -122,7 +122,7 @@ def test_a_session_is_found_and_opened_with_the_keyboard_alone(page, dashboard):
 @pytest.mark.usefixtures("trained")
 def test_rolling_back_is_asked_done_and_undone(page, dashboard):
     workspace = Workspace.open(dashboard.workspace)
-    now, before = workspace.situation().trained.fingerprint, versions.versions(workspace)[0].fingerprint
+    now, before = workspace.situation().trained.fingerprint, versions.list_versions(workspace)[0].fingerprint
     visit(page, dashboard)
     page.get_by_role("tab", name="Versions").click()
     page.get_by_role("button", name="Roll back to it").click()

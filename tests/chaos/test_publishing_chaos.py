@@ -12,9 +12,9 @@ import pytest
 
 from sails.models import journal, publish, workspace
 from sails.models.folder import inspect_model
-from sails.models.journal import journal_of, recover, replace_folder, stage_path
-from sails.models.publish import retire, roll_back
-from sails.models.versions import Provenance, versions
+from sails.models.journal import journal_of, recover_folder, replace_folder, stage_path
+from sails.models.publish import roll_back, unpublish
+from sails.models.versions import Provenance, list_versions
 from sails.models.workspace import Workspace
 from sails.system import locks
 from tests.support.folders import fingerprint_of, make_model, make_onnx
@@ -48,7 +48,7 @@ class Stage:
         if not self.candidate.exists():
             self.put(seed, self.candidate)
         provenance = Provenance(session=session, created=datetime.now(UTC))
-        return publish.publish(self.workspace, self.candidate, provenance)
+        return publish.publish_model(self.workspace, self.candidate, provenance)
 
     def remember(self) -> Callable[[], None]:
         """What brings the present state back, any number of times."""
@@ -71,7 +71,7 @@ class Stage:
 
     def kept(self) -> list[str | None]:
         """The versions, newest first; each must be whole."""
-        found = versions(self.workspace)
+        found = list_versions(self.workspace)
         prints = {version.id: version.fingerprint for version in found}
         for folder in self.workspace.versions.glob("[!.]*"):
             assert inspect_model(folder).fingerprint == prints[folder.name], folder
@@ -105,7 +105,7 @@ def test_publishing_killed_anywhere_leaves_the_old_model_or_the_new_one_and_lose
     for death in deaths(stage.remember(), lambda: stage.publish(NEW, "new"), OUR_LINES, stage.disk):
         seen.add(stage.current())
         assert stage.current() in (old, new), death
-        recover(stage.workspace.trained_model)
+        recover_folder(stage.workspace.trained_model)
         assert not journal_of(stage.workspace.trained_model).exists(), death
         assert stage.everything() == {old, new}, death
         if stage.candidate.exists():
@@ -125,7 +125,7 @@ def test_the_first_publication_killed_anywhere_is_there_or_not_there(stage):
     seen = set()
     for death in deaths(stage.remember(), lambda: stage.publish(NEW, "new"), OUR_LINES, stage.disk):
         seen.add(stage.current())
-        recover(stage.workspace.trained_model)
+        recover_folder(stage.workspace.trained_model)
         assert stage.everything() == {new}, death
         if stage.candidate.exists():
             stage.publish(NEW, "new")
@@ -148,7 +148,7 @@ def test_publishing_over_an_incomplete_model_killed_anywhere_keeps_its_files(sta
     for death in deaths(stage.remember(), lambda: stage.publish(NEW, "new"), OUR_LINES, stage.disk):
         state = stage.workspace.situation().trained
         assert state.fingerprint == new or state.reason == "config.json is missing", death
-        recover(target)
+        recover_folder(target)
         assert len(places_of_the_old_weights()) == 1, death
         if stage.candidate.exists():
             stage.publish(NEW, "new")
@@ -167,7 +167,7 @@ def test_publishing_that_deletes_a_sixth_version_killed_anywhere_leaves_none_hal
     for death in deaths(stage.remember(), lambda: stage.publish(7, "s7"), ALL_LINES, stage.disk):
         assert stage.current() in (stage.prints[6], stage.prints[7]), death
         stage.kept()
-        recover(stage.workspace.trained_model)
+        recover_folder(stage.workspace.trained_model)
         assert wanted <= stage.everything(), death
         if stage.candidate.exists():
             stage.publish(7, "s7")
@@ -187,7 +187,7 @@ def test_publishing_across_filesystems_killed_anywhere_loses_nothing(stage, tmp_
     for death in deaths(far.remember(), lambda: far.publish(NEW, "new"), ALL_LINES, *watched):
         assert far.current() in (old, new), death
         far.kept()
-        recover(far.workspace.trained_model)
+        recover_folder(far.workspace.trained_model)
         assert far.everything() == {old, new}, death
         if far.candidate.exists():
             far.publish(NEW, "new")
@@ -203,7 +203,7 @@ def test_rolling_back_killed_anywhere_loses_neither_model(stage):
     for death in deaths(stage.remember(), lambda: roll_back(stage.workspace, "old"), ALL_LINES, stage.disk):
         assert stage.current() in (old, new), death
         stage.kept()
-        recover(stage.workspace.trained_model)
+        recover_folder(stage.workspace.trained_model)
         assert stage.everything() == {old, new}, death
         if death.survived:
             assert (stage.current(), stage.kept()) == (old, [new])
@@ -217,13 +217,13 @@ def test_a_reset_killed_anywhere_keeps_the_model(stage):
     old, workspace = stage.prints[OLD], stage.workspace
     stage.publish(OLD, "old")
     make_onnx(workspace.onnx_model, old)
-    for death in deaths(stage.remember(), lambda: retire(workspace), ALL_LINES, stage.disk):
+    for death in deaths(stage.remember(), lambda: unpublish(workspace), ALL_LINES, stage.disk):
         assert stage.current() in (None, old), death
         assert workspace.situation().onnx.fingerprint in (None, old), death
-        recover(workspace.trained_model)
-        recover(workspace.onnx_model)
+        recover_folder(workspace.trained_model)
+        recover_folder(workspace.onnx_model)
         assert stage.everything() == {old}, death
-        retire(workspace)
+        unpublish(workspace)
         assert (stage.current(), workspace.onnx_model.exists()) == (None, False), death
         assert stage.kept() == [old]
         stage.assert_at_rest()
@@ -240,7 +240,7 @@ def test_replacing_an_onnx_model_killed_anywhere_leaves_the_old_one_or_the_new_o
         onnx = workspace.situation().onnx
         seen.add(onnx.fingerprint)
         assert {file.name for file in onnx.files} == {"model.onnx", "config.json", "export.json"}, death
-        recover(workspace.onnx_model)
+        recover_folder(workspace.onnx_model)
         assert workspace.situation().onnx.fingerprint in ("old", "new"), death
         export()
         assert workspace.situation().onnx.fingerprint == "new", death
@@ -261,9 +261,11 @@ def killed_between_the_renames(stage):
 
 def test_a_recovery_that_is_killed_itself_is_finished_by_the_next(stage):
     old, new, target = stage.prints[OLD], stage.prints[NEW], stage.workspace.trained_model
-    for death in deaths(killed_between_the_renames(stage), lambda: recover(target), ALL_LINES, stage.disk):
+    for death in deaths(
+        killed_between_the_renames(stage), lambda: recover_folder(target), ALL_LINES, stage.disk
+    ):
         assert stage.current() == new, death
-        recover(target)
+        recover_folder(target)
         assert (stage.current(), stage.kept()) == (new, [old]), death
         stage.assert_at_rest()
 
@@ -301,7 +303,9 @@ def test_a_publication_between_any_two_lines_of_a_reader_never_shows(stage):
 
 def test_a_recovery_between_any_two_lines_of_a_reader_never_shows(stage):
     restore, target = killed_between_the_renames(stage), stage.workspace.trained_model
-    states = every_interleaving(restore, lambda: recover(target), lambda: stage.workspace.situation().trained)
+    states = every_interleaving(
+        restore, lambda: recover_folder(target), lambda: stage.workspace.situation().trained
+    )
     assert {(state.state, state.fingerprint) for state in states} == {("complete", stage.prints[NEW])}
 
 

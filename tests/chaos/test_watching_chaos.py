@@ -12,9 +12,9 @@ from sails.chat.feedback import dataset as taught
 from sails.chat.feedback import events as log
 from sails.data import datasets as library
 from sails.jobs import launcher as local
-from sails.jobs.watch import Watch, state
+from sails.jobs.watch import Watch, watch_state
 from sails.jobs.watch import loop as steps
-from sails.jobs.watch import state as notebook
+from sails.jobs.watch import watch_state as notebook
 from sails.models.workspace import Workspace
 from sails.sessions import queue, session
 from sails.system import locks
@@ -94,8 +94,8 @@ def test_killed_anywhere_before_the_session_is_queued_its_rows_are_taught_once(f
         stage.finish()
         assert stage.taught() == things(1, 2, 3), death
         assert len(library.reports(stage.workspace)) == 1, death
-        assert len(state(stage.workspace).batches) == 1, death
-        assert state(stage.workspace).failures == (), death
+        assert len(watch_state(stage.workspace).batches) == 1, death
+        assert watch_state(stage.workspace).failures == (), death
     assert death.survived
     assert death.number > 100
 
@@ -127,9 +127,9 @@ def test_killed_anywhere_while_a_session_ends_and_the_next_begins_no_row_is_taug
         stage.go()
 
     for death in deaths(stage.restore, act, CALLERS, stage.disk):
-        batches = state(stage.workspace).batches
+        batches = watch_state(stage.workspace).batches
         if verdict is None and batches[0].outcome:
-            assert len(state(stage.workspace).failures) == 1, death
+            assert len(watch_state(stage.workspace).failures) == 1, death
         stage.finish()
         assert stage.taught() == things(1, 2, 3, 4, 5, 6), death
         assert len(sessions.read_history(stage.workspace)) == 2, death
@@ -148,7 +148,7 @@ def test_killed_anywhere_an_interrupted_session_is_resumed_and_its_rows_are_in_n
         stage.go()
 
     for death in deaths(stage.restore, act, LINES, stage.disk):
-        assert len(state(stage.workspace).failures) <= 1, death
+        assert len(watch_state(stage.workspace).failures) <= 1, death
         stage.finish()
         assert stage.taught() == things(1, 2, 3), death
         assert len(sessions.read_history(stage.workspace)) == 1, death

@@ -9,12 +9,21 @@ from dataclasses import replace
 
 import pytest
 
-from sails.chat.conversation import Conversation, Origin, Reply, Settings, answers, describe, in_mind, notes
+from sails.chat.conversation import (
+    Conversation,
+    Origin,
+    Reply,
+    Settings,
+    answers,
+    context_usage,
+    describe,
+    notes,
+)
 from sails.chat.model_cache import Models
-from sails.chat.models import speakers
+from sails.chat.models import chat_models
 from sails.errors import ModelLoadError, OutOfMemoryError, RequestError
 from sails.models import onnx_store as placing
-from sails.onnx.export import export
+from sails.onnx.export import export_model
 from tests.support.certified import add_variant
 from tests.support.exported import SESSION, copy_talking, make_talking
 from tests.support.tiny import make_tiny_model
@@ -33,7 +42,7 @@ def template(tmp_path_factory):
 def other(tmp_path_factory):
     """The ONNX model of another model."""
     folder = tmp_path_factory.mktemp("other")
-    export(make_tiny_model(folder / "model", seed=5), folder / "onnx", source_fingerprint="other")
+    export_model(make_tiny_model(folder / "model", seed=5), folder / "onnx", source_fingerprint="other")
     return folder / "onnx"
 
 
@@ -204,7 +213,7 @@ def test_an_answer_names_the_model_that_gave_it_and_not_the_one_seen_before(temp
     conversation = asked(max_new_tokens=2)
     conversation.turns[0].replies[0].origin = Origin("Current model", "seen before", SESSION)
     (reply,) = finish(conversation, template.onnx_model)
-    assert reply.origin == Origin("Current model", speakers(template)[0].fingerprint, None)
+    assert reply.origin == Origin("Current model", chat_models(template)[0].fingerprint, None)
 
 
 # --- models in memory -----------------------------------------------------------------------------
@@ -231,7 +240,7 @@ def test_a_model_published_anew_answers_at_once(template, other, tmp_path):
     shutil.copytree(other, place.onnx_model)
     assert not models.holds(place.onnx_model)
     after = models.get(place.onnx_model)
-    assert (before.fingerprint, after.fingerprint) == (speakers(template)[0].fingerprint, "other")
+    assert (before.fingerprint, after.fingerprint) == (chat_models(template)[0].fingerprint, "other")
     assert before.answer("Still there?", max_new_tokens=2).token_ids  # who was answering goes on
 
 
@@ -287,7 +296,7 @@ def test_while_a_model_is_replaced_again_and_again_every_question_gets_an_answer
                 source = place.onnx_model if number % 3 else place.onnx_model / "int8"
                 built = place.root / f".onnx_model.built-{number}"
                 shutil.copytree(source, built, ignore=shutil.ignore_patterns("int8"))
-                placing.put(built, place.onnx_model, "fp32" if number % 3 else "int8")
+                placing.install(built, place.onnx_model, "fp32" if number % 3 else "int8")
         finally:
             done.set()
 
@@ -308,12 +317,12 @@ def test_while_a_model_is_replaced_again_and_again_every_question_gets_an_answer
 
 def test_how_much_is_kept_in_mind_is_known_before_and_after_without_the_model(template):
     models, conversation, how = Models(), Conversation(), Settings(max_new_tokens=4)
-    empty = in_mind(conversation, 0, template.onnx_model, how, models)
+    empty = context_usage(conversation, 0, template.onnx_model, how, models)
     assert empty is not None
     assert empty.told() == "This model keeps about 512 word pieces in mind; none is used yet."
     turn = conversation.ask("one", [ORIGIN], how)
     turn.replies[0].text = "The answer."
-    state = in_mind(conversation, 0, template.onnx_model, how, models)
+    state = context_usage(conversation, 0, template.onnx_model, how, models)
     assert state is not None
     assert 5 < state.used < 60
     assert f"{state.used} are used." in state.told()
@@ -321,12 +330,12 @@ def test_how_much_is_kept_in_mind_is_known_before_and_after_without_the_model(te
     for number in range(9):
         turn = conversation.ask(f"Question {number}: " + "why " * 60, [ORIGIN], how)
         turn.replies[0].text = "Because."
-    state = in_mind(conversation, 0, template.onnx_model, how, models)
+    state = context_usage(conversation, 0, template.onnx_model, how, models)
     assert state is not None
     assert state.dropped > 1
     assert state.used <= 512
     assert f"It no longer reads the oldest {state.dropped} messages." in state.told()
-    assert in_mind(conversation, 0, template.root / "nothing", how, models) is None
+    assert context_usage(conversation, 0, template.root / "nothing", how, models) is None
 
 
 DEAF = (

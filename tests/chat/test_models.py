@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from sails.chat.models import base_onnx, before, find, in_folder, marks, speakers
+from sails.chat.models import base_onnx, before, chat_model_in, chat_models, find_chat_model, marks
 from sails.errors import RequestError
 from sails.models import catalog
 from sails.models.folder import PROVENANCE
@@ -23,7 +23,7 @@ def test_the_current_model_comes_first_then_the_base_then_versions(tmp_path):
     folder = make_model(place.versions / VERSION, seed=2)
     record = {"id": VERSION, "fingerprint": fingerprint_of(folder), "retired": "2026-01-05T09:15:00Z"}
     (folder / "version.json").write_text(json.dumps(record))
-    everybody = speakers(place)
+    everybody = chat_models(place)
     assert [speaker.key for speaker in everybody] == ["current", "base", f"version/{VERSION}"]
     assert [speaker.readiness for speaker in everybody] == ["ready", "unmade", "unmade"]
     assert everybody[1].model == BASE
@@ -49,7 +49,7 @@ def test_the_current_model_answers_also_through_an_older_export_and_says_so(
         shutil.rmtree(place.onnx_model)
         own = place.situation().trained.fingerprint
         make_onnx(place.onnx_model, own if fingerprint == "same" else fingerprint)
-    current = speakers(place)[0]
+    current = chat_models(place)[0]
     assert (current.readiness, current.origin.stale) == (readiness, stale)
     assert current.answers == (readiness in ("ready", "stale"))
 
@@ -57,25 +57,25 @@ def test_the_current_model_answers_also_through_an_older_export_and_says_so(
 def test_an_older_export_is_not_said_to_be_of_the_newest_session(tmp_path):
     place = make_situation(tmp_path / "w", 2)
     (place.trained_model / PROVENANCE).write_text(json.dumps({"session": SESSION}))
-    assert speakers(place)[0].session == SESSION
+    assert chat_models(place)[0].session == SESSION
     make_onnx(place.onnx_model, "other")
-    assert speakers(place)[0].session is None
+    assert chat_models(place)[0].session is None
 
 
 def test_a_base_folder_that_is_gone_cannot_answer(tmp_path):
     place = make_situation(tmp_path / "w", 2)
     (place.trained_model / PROVENANCE).write_text(json.dumps({"base": str(tmp_path / "gone")}))
-    base = speakers(place)[1]
+    base = chat_models(place)[1]
     assert (base.title, base.readiness) == ("Base model gone", "impossible")
 
 
 def test_without_a_word_about_the_base_it_is_the_usual_one(tmp_path):
-    assert speakers(Workspace.open(tmp_path / "empty"))[1].model == catalog.DEFAULT
+    assert chat_models(Workspace.open(tmp_path / "empty"))[1].model == catalog.DEFAULT_BASE_MODEL
 
 
 def test_who_is_no_longer_there_is_a_sentence(tmp_path):
     with pytest.raises(RequestError, match="no longer here"):
-        find(speakers(Workspace.open(tmp_path / "empty")), "version/gone")
+        find_chat_model(chat_models(Workspace.open(tmp_path / "empty")), "version/gone")
 
 
 def test_the_onnx_model_of_a_base_lies_in_the_cache_under_a_safe_name_of_its_own(tmp_path):
@@ -114,11 +114,11 @@ def with_both(tmp_path):
 
 def test_full_precision_answers_until_8_bit_is_certified(tmp_path):
     place = with_both(tmp_path)
-    one = speakers(place)[0]
+    one = chat_models(place)[0]
     assert (one.variant, one.answering, one.certified) == ("fp32", place.onnx_model, None)
     assert marks(one.sized("int8")) == "8-bit, not proven"
     certify(place.onnx_model, "int8")
-    one = speakers(place)[0]
+    one = chat_models(place)[0]
     assert (one.variant, one.answering, one.certified) == ("int8", place.onnx_model / "int8", True)
     assert (one.origin.variant, one.origin.certified, marks(one)) == ("int8", True, "8-bit")
 
@@ -127,27 +127,27 @@ def test_the_certificate_of_full_precision_is_none_of_8_bit(tmp_path):
     place = with_both(tmp_path)
     certify(place.onnx_model)
     shutil.copyfile(place.onnx_model / "certificate.json", place.onnx_model / "int8" / "certificate.json")
-    one = speakers(place)[0]
+    one = chat_models(place)[0]
     assert (one.variant, one.certified, one.sized("int8").certified) == ("fp32", True, None)
 
 
 def test_a_key_may_name_a_size_and_a_version_its_id_alone(tmp_path):
     place = with_both(tmp_path)
     make_version(place, VERSION, 2)
-    everybody = speakers(place)
-    assert find(everybody, "current@int8").answering == place.onnx_model / "int8"
-    assert find(everybody, "current@int8").key == "current@int8"
-    assert find(everybody, VERSION).key == f"version/{VERSION}"
+    everybody = chat_models(place)
+    assert find_chat_model(everybody, "current@int8").answering == place.onnx_model / "int8"
+    assert find_chat_model(everybody, "current@int8").key == "current@int8"
+    assert find_chat_model(everybody, VERSION).key == f"version/{VERSION}"
     with pytest.raises(RequestError, match="no variant int4"):
-        find(everybody, "current@int4")
+        find_chat_model(everybody, "current@int4")
 
 
 def test_a_size_that_is_not_made_is_unmade_and_one_kept_apart_is_not_offered(tmp_path):
     place = make_situation(tmp_path / "w", 3)
-    assert speakers(place)[0].sized("int8").readiness == "unmade"
+    assert chat_models(place)[0].sized("int8").readiness == "unmade"
     add_variant(place.onnx_model, "int8", apart=True)
     certify(place.onnx_model, "int8", apart=True)
-    one = speakers(place)[0]
+    one = chat_models(place)[0]
     assert (one.variant, one.apart) == ("fp32", ("int8",))
     small = one.sized("int8")
     assert (small.answers, marks(small)) == (False, "8-bit, kept apart")
@@ -156,7 +156,7 @@ def test_a_size_that_is_not_made_is_unmade_and_one_kept_apart_is_not_offered(tmp
 def test_one_that_failed_and_was_put_in_place_is_marked_and_never_automatic(tmp_path):
     place = with_both(tmp_path)
     certify(place.onnx_model, "int8", passed=False)
-    one = speakers(place)[0]
+    one = chat_models(place)[0]
     assert one.variant == "fp32"
     assert marks(one.sized("int8")) == "8-bit, failed its certificate"
     assert one.sized("int8").origin.certified is False
@@ -167,7 +167,7 @@ def test_a_fresh_size_answers_before_one_that_is_out_of_date(tmp_path):
     certify(place.onnx_model, "int8")
     record = place.onnx_model / "int8" / "export.json"
     record.write_text(json.dumps({**json.loads(record.read_text()), "fingerprint": "older"}))
-    one = speakers(place)[0]
+    one = chat_models(place)[0]
     assert (one.variant, one.readiness) == ("fp32", "ready")
     assert (one.sized("int8").readiness, one.sized("int8").fingerprint) == ("stale", "older")
     assert one.sized("int8").session is None
@@ -177,20 +177,20 @@ def test_a_version_answers_only_through_what_was_made_from_it(tmp_path):
     place = make_situation(tmp_path / "w", 3)
     folder = make_version(place, VERSION, 2)
     make_onnx(folder / "onnx", "another")
-    assert find(speakers(place), VERSION).readiness == "unmade"
+    assert find_chat_model(chat_models(place), VERSION).readiness == "unmade"
     shutil.rmtree(folder / "onnx")
     make_onnx(folder / "onnx", fingerprint_of(folder))
-    assert find(speakers(place), VERSION).readiness == "ready"
+    assert find_chat_model(chat_models(place), VERSION).readiness == "ready"
 
 
 def test_a_folder_from_anywhere_says_which_size_it_holds(tmp_path):
     place = with_both(tmp_path)
-    assert in_folder(place.onnx_model).variant == "fp32"
-    assert in_folder(place.onnx_model / "int8").variant == "int8"
+    assert chat_model_in(place.onnx_model).variant == "fp32"
+    assert chat_model_in(place.onnx_model / "int8").variant == "int8"
     shutil.copytree(place.onnx_model / "int8", tmp_path / "elsewhere")
-    elsewhere = in_folder(tmp_path / "elsewhere")
+    elsewhere = chat_model_in(tmp_path / "elsewhere")
     assert (elsewhere.variant, elsewhere.answering) == ("int8", tmp_path / "elsewhere")
-    assert not in_folder(tmp_path / "nothing").answers
+    assert not chat_model_in(tmp_path / "nothing").answers
 
 
 # --- the one before -------------------------------------------------------------------------------
@@ -205,16 +205,16 @@ def make_version(place, identity, seed, name=""):
 
 def test_before_the_last_lesson_is_the_model_that_it_continued(tmp_path):
     place = make_situation(tmp_path / "w", 3)
-    assert before(place, speakers(place)) is None
+    assert before(place, chat_models(place)) is None
     older = make_version(place, "20260103-091500-a", 2, name="The good one")
     make_version(place, VERSION, 3)
-    found = before(place, speakers(place))
+    found = before(place, chat_models(place))
     assert found is not None
     assert found.key == f"version/{VERSION}"  # nobody recorded what it continued
     record = {"parent": fingerprint_of(older), "created": "2026-01-05T09:15:00Z"}
     (place.trained_model / PROVENANCE).write_text(json.dumps(record))
-    found = before(place, speakers(place))
+    found = before(place, chat_models(place))
     assert found is not None
     assert found.title == "Version The good one (20260103-091500-a)"
     (place.trained_model / PROVENANCE).write_text(json.dumps({**record, "parent": "gone"}))
-    assert before(place, speakers(place)) is None
+    assert before(place, chat_models(place)) is None

@@ -9,7 +9,7 @@ import pytest
 
 from sails.chat.conversation import Origin, Reply, Settings, Turn
 from sails.chat.model_cache import Models
-from sails.chat.prompt_runs import Row, Table, as_csv, as_json, ask_all, names
+from sails.chat.prompt_runs import PromptRow, PromptTable, as_csv, as_json, ask_all, names
 from sails.chat.saved_prompts import Prompt
 from tests.support.exported import make_talking
 
@@ -28,7 +28,7 @@ def asked(*questions):
 
 
 def test_every_question_is_asked_of_all_and_by_itself(place):
-    table = Table([FULL, SMALL], Settings(max_new_tokens=4))
+    table = PromptTable([FULL, SMALL], Settings(max_new_tokens=4))
     for _ in ask_all(table, asked("one", "two", "one"), [place.onnx_model] * 2, Models()):
         pass
     texts = [[reply.text for reply in row.turn.replies] for row in table.rows]
@@ -37,7 +37,7 @@ def test_every_question_is_asked_of_all_and_by_itself(place):
 
 
 def test_who_stops_keeps_what_was_answered(place):
-    table = Table([FULL], Settings(max_new_tokens=4))
+    table = PromptTable([FULL], Settings(max_new_tokens=4))
     with closing(ask_all(table, asked("one", "two", "three"), [place.onnx_model], Models())) as growing:
         for _ in growing:
             if len(table.rows) == 2:
@@ -61,7 +61,7 @@ HOSTILE = ["=1+1", "+1", "-1", "@x", "\t=1", " =1", '"quoted", and\nlines', "pla
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_cell_is_taken_for_a_formula(text):
     turn = Turn(text, Settings(), [Reply(FULL, text, "end"), Reply(SMALL, "other", "end")], "2026")
-    table = Table([FULL, SMALL], Settings(), [Row(Prompt("1", text, text), turn)], 1)
+    table = PromptTable([FULL, SMALL], Settings(), [PromptRow(Prompt("1", text, text), turn)], 1)
     heading, row = csv.reader(io.StringIO(as_csv(table).removeprefix("\ufeff")))
     assert "Current model (8-bit): against Current model (full precision)" in heading
     assert "Quite another answer." in row

@@ -279,7 +279,7 @@ def test_a_session_is_saved_and_deleted_and_a_version_is_named(run, place, tmp_p
     assert run("sessions", "delete", "broken", "--force")[0] == 0
     assert not session.folder.exists()
     make_situation(place.root, 3)
-    kept = publish.retire(place)
+    kept = publish.unpublish(place)
     assert run("sessions", "name", kept.name, "before summer")[0] == 0
     assert "before summer" in run("sessions", "versions")[1]
 

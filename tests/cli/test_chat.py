@@ -304,9 +304,9 @@ def test_the_base_answers_where_its_onnx_model_is_ready(chat, place, tmp_path, m
     base = json.loads((place.trained_model / "sails.json").read_text())["base"]
     from pathlib import Path
 
-    from sails.onnx.export import export
+    from sails.onnx.export import export_model
 
-    export(Path(base), base_onnx(base), source_fingerprint=fingerprint_of(Path(base)))
+    export_model(Path(base), base_onnx(base), source_fingerprint=fingerprint_of(Path(base)))
     code, out, err = chat("--prompt", "one", "--compare", "base,current")
     assert code == 0, err
     assert "--- 1. Base model base (full precision" in out

@@ -10,16 +10,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sails import sessions
-from sails.chat.models import find, speakers
+from sails.chat.models import chat_models, find_chat_model
 from sails.errors import BusyError, RequestError, ViewOnlyError, WorkspaceError
 from sails.jobs import export, launcher
-from sails.jobs.export import export_base, export_current, export_for, freshness, jobs, read_job
+from sails.jobs.export import export_base, export_current, export_for, export_jobs, freshness, read_job
 from sails.models import publish
 from sails.models.folder import inspect_onnx
-from sails.models.variants import look
+from sails.models.variants import inspect_variants
 from sails.models.workspace import Workspace
 from sails.onnx import convert as converting
-from sails.onnx.convert import Order, convert
+from sails.onnx.convert import ConversionOrder, convert_model
 from sails.sessions.reporter import Reporter
 from sails.system import access, locks
 from tests.support.exported import VERSION, add_version, copy_talking, make_talking
@@ -84,7 +84,7 @@ def test_an_opset_that_cannot_be_written_is_replaced_and_that_is_noted(place):
 def test_a_number_that_is_no_opset_is_refused(place, opset):
     with pytest.raises(RequestError, match="is no ONNX opset"):
         export_current(place, opset=opset)
-    assert jobs(place) == []
+    assert export_jobs(place) == []
 
 
 def test_without_a_complete_model_nothing_is_started(tmp_path, place):
@@ -137,23 +137,23 @@ def test_two_who_press_at_once_start_one_job(place):
         thread.start()
     for thread in threads:
         thread.join()
-    assert (len(jobs(place)), len(refused)) == (1, 3)
+    assert (len(export_jobs(place)), len(refused)) == (1, 3)
 
 
 def test_who_may_only_look_starts_and_stops_nothing(place, monkeypatch):
     job = export_current(place)
-    base, version = speakers(place)[1], add_version(place)
+    base, version = chat_models(place)[1], add_version(place)
     monkeypatch.setenv(access.VIEW_ONLY, "1")
     for attempt in (
         lambda: export_current(place),
         lambda: export_base(place, "gpt2", place.root / "base"),
         lambda: export_for(place, base),
-        lambda: export.stop(place, job),
+        lambda: export.stop_export(place, job),
     ):
         with pytest.raises(ViewOnlyError):
             attempt()
     assert version.exists()
-    assert len(jobs(place)) == 1
+    assert len(export_jobs(place)) == 1
     assert not job.stop_requested()
 
 
@@ -162,10 +162,10 @@ def test_who_may_only_look_starts_and_stops_nothing(place, monkeypatch):
 
 def test_a_version_gets_an_onnx_model_of_its_own(place):
     folder = add_version(place)
-    version = find(speakers(place), f"version/{VERSION}")
+    version = find_chat_model(chat_models(place), f"version/{VERSION}")
     assert version.readiness == "unmade"
     assert run_worker(export_for(place, version)).state == "succeeded"
-    version = find(speakers(place), f"version/{VERSION}")
+    version = find_chat_model(chat_models(place), f"version/{VERSION}")
     assert (version.readiness, version.fingerprint) == ("ready", fingerprint_of(folder))
     assert inspect_onnx(place.onnx_model, None).fingerprint == fingerprint_of(place.trained_model)
     publish.roll_back(place, VERSION)
@@ -173,26 +173,26 @@ def test_a_version_gets_an_onnx_model_of_its_own(place):
 
 
 def test_a_base_model_is_made_once_and_anew_when_its_folder_changed(place):
-    base = speakers(place)[1]
+    base = chat_models(place)[1]
     assert (base.key, base.readiness) == ("base", "unmade")
     job = export_for(place, base)
     assert job.spec().kind == "baseline"
     assert run_worker(job).state == "succeeded"
-    assert speakers(place)[1].readiness == "ready"
+    assert chat_models(place)[1].readiness == "ready"
     for record in (base.onnx / "export.json", base.onnx / "int8" / "export.json"):
         record.write_text(json.dumps({**json.loads(record.read_text()), "fingerprint": "of another model"}))
-    assert speakers(place)[1].readiness == "unmade"
+    assert chat_models(place)[1].readiness == "unmade"
 
 
 def test_for_the_current_model_it_is_the_same_export_with_its_proof(place):
-    assert export_for(place, speakers(place)[0]).spec().verify
+    assert export_for(place, chat_models(place)[0]).spec().verify
 
 
 def test_a_model_that_is_not_complete_is_not_made_ready(place):
     folder = add_version(place)
     os.truncate(folder / "model.safetensors", 10)
     with pytest.raises(RequestError, match="is not complete"):
-        export_for(place, find(speakers(place), f"version/{VERSION}"))
+        export_for(place, find_chat_model(chat_models(place), f"version/{VERSION}"))
 
 
 # --- how a job can end ----------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def _stop_when_exporting(place, job):
     deadline = time.monotonic() + 120
     while job.written_status().phase != "export" and time.monotonic() < deadline:
         time.sleep(0.005)
-    export.stop(place, job)
+    export.stop_export(place, job)
 
 
 def test_a_model_that_changes_meanwhile_fails_the_job_and_keeps_the_old_export(place):
@@ -226,14 +226,14 @@ def test_a_model_that_changes_meanwhile_fails_the_job_and_keeps_the_old_export(p
 
     reporter = Reporter(export_current(place))
     with pytest.raises(Exception, match="changed while its ONNX model was being made"):
-        convert(Order(place.trained_model, place.onnx_model), reporter, progress=changing)
+        convert_model(ConversionOrder(place.trained_model, place.onnx_model), reporter, progress=changing)
     reporter.end("failed")
     assert listing(place.onnx_model) == before
 
 
 def test_a_version_deleted_meanwhile_fails_in_a_sentence_and_leaves_no_folder(place):
     folder = add_version(place)
-    job = export_for(place, find(speakers(place), f"version/{VERSION}"))
+    job = export_for(place, find_chat_model(chat_models(place), f"version/{VERSION}"))
     shutil.rmtree(folder)
     status = run_worker(job)
     assert status.failure.message == f"There is no complete model in {folder} (it is missing)."
@@ -256,9 +256,9 @@ def test_jobs_are_listed_newest_first_and_what_is_none_is_left_out(place):
     second = export_base(place, str(place.trained_model), place.root / "two")
     damaged = export_base(place, str(place.trained_model), place.root / "three")
     (damaged.folder / "spec.json").write_text("{")
-    assert [job.session for job in jobs(place)] == [second, first]
-    assert export.at_work(place, place.root / "one").session == first
-    assert export.at_work(place, place.onnx_model) is None
+    assert [job.session for job in export_jobs(place)] == [second, first]
+    assert export.running_export(place, place.root / "one").session == first
+    assert export.running_export(place, place.onnx_model) is None
 
 
 def test_a_session_is_no_export(place):
@@ -310,5 +310,5 @@ def test_what_is_to_be_made_again_is_what_is_not_fresh(tmp_path, trained, full, 
     for folder, fingerprint in ((place.onnx_model, full), (place.onnx_model / "int8", small)):
         if fingerprint != "":
             make_onnx(folder, own if fingerprint == "same" else fingerprint)
-    found = look(place.onnx_model, own)
+    found = inspect_variants(place.onnx_model, own)
     assert export.to_refresh(place.situation().trained, found) == expected

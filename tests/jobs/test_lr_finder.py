@@ -55,7 +55,7 @@ def test_a_first_lesson_has_nothing_to_forget_and_gets_no_advice(tmp_path):
     workspace = Workspace.open(tmp_path / "empty")
     lesson = add_dataset(workspace, write_lesson(tmp_path / "mountains.json"))
     with pytest.raises(RequestError, match="There are no earlier lessons yet") as refusal:
-        lr_finder.start(workspace, Choices((lesson,)))
+        lr_finder.start_measurement(workspace, Choices((lesson,)))
     assert "automatic" in refusal.value.remedy
     assert lr_finder.advice_for(workspace, Choices((lesson,))) is None
     assert not workspace.jobs.exists()
@@ -63,16 +63,16 @@ def test_a_first_lesson_has_nothing_to_forget_and_gets_no_advice(tmp_path):
 
 def test_starting_over_gets_no_advice(workspace, choices):
     with pytest.raises(RequestError, match="It starts over from a base model"):
-        lr_finder.start(workspace, dataclasses.replace(choices, start="base"))
+        lr_finder.start_measurement(workspace, dataclasses.replace(choices, start="base"))
 
 
 def test_where_the_earlier_examples_are_gone_or_the_same_nothing_can_be_measured(workspace, choices):
     same = Choices(("mountains",))
     with pytest.raises(RequestError, match="teaches all of them again"):
-        lr_finder.start(workspace, same)
+        lr_finder.start_measurement(workspace, same)
     (workspace.sessions / "20260105-090000-mountains" / "data" / "train.jsonl").unlink()
     with pytest.raises(RequestError, match="were deleted"):
-        lr_finder.start(workspace, choices)
+        lr_finder.start_measurement(workspace, choices)
 
 
 def test_nothing_is_measured_beside_a_training_or_another_measurement(workspace, choices):
@@ -80,18 +80,18 @@ def test_nothing_is_measured_beside_a_training_or_another_measurement(workspace,
     training.acquire()
     try:
         with pytest.raises(BusyError, match="A training runs or waits now"):
-            lr_finder.start(workspace, choices)
+            lr_finder.start_measurement(workspace, choices)
     finally:
         training.release()
-    lr_finder.start(workspace, choices)
+    lr_finder.start_measurement(workspace, choices)
     with pytest.raises(BusyError, match="being measured already"):
-        lr_finder.start(workspace, choices)
+        lr_finder.start_measurement(workspace, choices)
 
 
 def test_nothing_is_measured_where_one_may_only_look(workspace, choices, monkeypatch):
     monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
     with pytest.raises(ViewOnlyError):
-        lr_finder.start(workspace, choices)
+        lr_finder.start_measurement(workspace, choices)
     assert not workspace.jobs.exists()
 
 
@@ -101,11 +101,11 @@ def test_nothing_is_measured_where_one_may_only_look(workspace, choices, monkeyp
 def test_a_measurement_tries_rates_with_the_sessions_own_rows_and_changes_nothing(workspace, choices):
     register = workspace.register.read_bytes()
     fingerprint = workspace.situation().trained.fingerprint
-    job = lr_finder.start(workspace, choices)
+    job = lr_finder.start_measurement(workspace, choices)
     spec = job.spec()
     assert isinstance(spec, ProbeSpec)
     assert (spec.dataset, spec.seconds, job.status().parent) == ("rivers", 60.0, fingerprint)
-    assert lr_finder.at_work(workspace) == job
+    assert lr_finder.running_measurement(workspace) == job
     status = run_worker(job)
     assert status.state == "succeeded", status.failure
     advice = status.results.advice
@@ -114,7 +114,7 @@ def test_a_measurement_tries_rates_with_the_sessions_own_rows_and_changes_nothin
     assert advice.learning_rate in {trial.learning_rate for trial in advice.trials}
     assert advice.seconds < 60
     assert lr_finder.advice_for(workspace, choices) == advice
-    assert lr_finder.at_work(workspace) is None
+    assert lr_finder.running_measurement(workspace) is None
     assert workspace.register.read_bytes() == register
     assert workspace.situation().trained.fingerprint == fingerprint
     assert not locks.is_held(workspace.training_lock)
@@ -122,17 +122,17 @@ def test_a_measurement_tries_rates_with_the_sessions_own_rows_and_changes_nothin
 
 
 def test_a_measurement_that_is_stopped_gives_no_advice(workspace, choices):
-    job = lr_finder.start(workspace, choices)
+    job = lr_finder.start_measurement(workspace, choices)
     job.request_stop()
     assert run_worker(job).state == "stopped"
     assert lr_finder.advice_for(workspace, choices) is None
-    latest = lr_finder.latest(workspace, choices)
+    latest = lr_finder.latest_measurement(workspace, choices)
     assert latest is not None
     assert latest.status.state == "stopped"
 
 
 def test_a_measurement_that_meets_a_training_or_another_model_says_so(workspace, choices):
-    job = lr_finder.start(workspace, choices)
+    job = lr_finder.start_measurement(workspace, choices)
     training = locks.LifeLock(workspace.training_lock)
     training.acquire()
     try:
@@ -141,7 +141,7 @@ def test_a_measurement_that_meets_a_training_or_another_model_says_so(workspace,
         training.release()
     assert failure is not None
     assert "A training began before" in failure.message
-    job = lr_finder.start(workspace, choices)
+    job = lr_finder.start_measurement(workspace, choices)
     shutil.rmtree(workspace.trained_model)
     make_tiny_model(workspace.trained_model, seed=1)
     failure = run_worker(job).failure
@@ -150,7 +150,7 @@ def test_a_measurement_that_meets_a_training_or_another_model_says_so(workspace,
 
 
 def test_old_rows_are_mixed_in_as_the_session_would_repeat_them(workspace, choices):
-    spec = lr_finder.start(
+    spec = lr_finder.start_measurement(
         workspace, dataclasses.replace(choices, settings=Settings(replay_share=0.2))
     ).spec()
     assert isinstance(spec, ProbeSpec)
@@ -222,7 +222,7 @@ def test_a_training_records_the_advice_whether_or_not_it_is_followed(workspace, 
     for rate, chooser in ((None, "automatic"), (5e-5, "advice"), (2e-5, "person")):
         asked = dataclasses.replace(choices, settings=Settings(learning_rate=rate), advice=advice)
         assert forecast.foresee(workspace, asked).plan.learning_rate_chosen_by == chooser
-        spec = json.loads((submit.start(workspace, asked).folder / "spec.json").read_text())
+        spec = json.loads((submit.start_training(workspace, asked).folder / "spec.json").read_text())
         assert spec["advice"]["learning_rate"] == 5e-5
 
 
@@ -230,7 +230,7 @@ def test_a_session_at_the_advised_rate_says_that_it_was_measured(workspace, choi
     measured(workspace, choices)
     settings = Settings(learning_rate=5e-5, max_steps=3, publish="always")
     advice = lr_finder.advice_for(workspace, choices)
-    session = submit.start(workspace, dataclasses.replace(choices, settings=settings, advice=advice))
+    session = submit.start_training(workspace, dataclasses.replace(choices, settings=settings, advice=advice))
     status = run_worker(session)
     assert (status.state, status.verdict) == ("succeeded", "published"), status.failure
     assert status.plan is not None

@@ -40,7 +40,7 @@ def play(place, monkeypatch):
     def run(recorded, seconds=1.0):
         with monkeypatch.context() as patch:
             patch.setattr(local, "start_worker", lambda _: None)
-            job = replaying.start(place, recorded, seconds)
+            job = replaying.start_replay(place, recorded, seconds)
         return job, run_worker(job)
 
     return run
@@ -83,24 +83,24 @@ def test_each_step_takes_its_share_of_the_time(recorded):
 
 def test_a_replay_can_be_stopped(place, recorded, monkeypatch):
     monkeypatch.setattr(local, "start_worker", lambda _: None)
-    job = replaying.start(place, recorded, 600)
+    job = replaying.start_replay(place, recorded, 600)
     job.request_stop()
     assert run_worker(job).state == "stopped"
 
 
 def test_what_never_trained_cannot_be_replayed(place):
     with pytest.raises(RequestError, match="nothing to replay"):
-        replaying.start(place, make_session(place, "empty", state="queued"))
+        replaying.start_replay(place, make_session(place, "empty", state="queued"))
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 1e9, float("nan")])
 def test_a_replay_takes_a_sensible_time(place, recorded, seconds):
     with pytest.raises(RequestError, match="cannot take"):
-        replaying.start(place, recorded, seconds)
+        replaying.start_replay(place, recorded, seconds)
 
 
 def test_where_nothing_may_be_changed_nothing_is_replayed(place, recorded, monkeypatch):
     monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
     with pytest.raises(ViewOnlyError):
-        replaying.start(place, recorded)
+        replaying.start_replay(place, recorded)
     assert not place.jobs.exists()

@@ -73,7 +73,7 @@ def test_the_next_session_continues_at_a_fifth_of_the_rate_and_keeps_the_former_
     _, second = teach("river")
     assert (second.plan.row, second.plan.start_from, second.plan.learning_rate) == (2, "trained", 1e-5)
     assert second.parent == first.fingerprint
-    assert [v.fingerprint for v in versions.versions(place)] == [first.fingerprint]
+    assert [v.fingerprint for v in versions.list_versions(place)] == [first.fingerprint]
     assert [r.status.fingerprint for r in sessions.ancestors(place, second.fingerprint)] == [
         first.fingerprint,
         second.fingerprint,
@@ -98,7 +98,7 @@ def test_another_base_model_starts_over_and_the_same_one_continues(place, teach,
     assert (third.plan.start_from, third.plan.start_chosen_by) == ("base", "person")
     assert third.parent is None
     assert json.loads((place.trained_model / "config.json").read_text())["model_type"] == "llama"
-    assert {v.fingerprint for v in versions.versions(place)} == {first.fingerprint, second.fingerprint}
+    assert {v.fingerprint for v in versions.list_versions(place)} == {first.fingerprint, second.fingerprint}
 
 
 def test_starting_over_from_base_on_purpose(teach):
@@ -216,7 +216,7 @@ def test_a_candidate_is_held_when_another_model_became_current_meanwhile(
     candidates.publish_held(place, session)
     assert place.situation().trained.fingerprint == held.fingerprint
     assert session.status().verdict == "published"
-    assert {v.fingerprint for v in versions.versions(place)} == {first.fingerprint, third.fingerprint}
+    assert {v.fingerprint for v in versions.list_versions(place)} == {first.fingerprint, third.fingerprint}
     with pytest.raises(RequestError, match="holds no candidate"):
         candidates.publish_held(place, session)
 
@@ -236,7 +236,7 @@ def test_a_session_that_was_killed_behind_its_publication_is_not_taught_again(pl
     _resume(place, session, monkeypatch)
     assert run_worker(session).verdict == "published"
     assert place.situation().trained.fingerprint == second.fingerprint
-    assert [v.fingerprint for v in versions.versions(place)] == [first.fingerprint]
+    assert [v.fingerprint for v in versions.list_versions(place)] == [first.fingerprint]
 
 
 def _resume(place, session, monkeypatch):

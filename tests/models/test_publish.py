@@ -13,17 +13,25 @@ import pytest
 
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, WorkspaceError
 from sails.models.folder import inspect_model
-from sails.models.journal import clear_leftovers, is_foreign, journal_of, recover, replace_folder, stage_path
-from sails.models.publish import prospect, publish, retire, roll_back
+from sails.models.journal import (
+    clear_leftovers,
+    is_foreign,
+    journal_of,
+    recover_folder,
+    replace_folder,
+    stage_path,
+)
+from sails.models.publish import prospect, roll_back, unpublish
+from sails.models.publish import publish_model as publish
 from sails.models.versions import (
     VERSIONS_KEPT,
     Provenance,
+    list_versions,
     name_version,
     pin,
     provenance_of,
     prune_versions,
     version_with,
-    versions,
 )
 from sails.models.workspace import Workspace
 from tests.support.folders import fingerprint_of, listing, make_model, make_onnx
@@ -62,7 +70,7 @@ def test_the_first_candidate_becomes_the_current_model(workspace):
     assert (state.state, state.fingerprint) == ("complete", fingerprint)
     assert (state.base, state.session) == ("gpt2", "s")
     assert provenance_of(workspace.trained_model) == provenance
-    assert versions(workspace) == []
+    assert list_versions(workspace) == []
     assert beside(workspace.trained_model) == []
 
 
@@ -71,7 +79,7 @@ def test_the_model_before_becomes_a_version_with_everything_in_it(workspace):
     files = {path.name for path in workspace.trained_model.iterdir()}
     second = publish_model(workspace, 2)
     assert fingerprint_of(workspace.trained_model) == second
-    [version] = versions(workspace)
+    [version] = list_versions(workspace)
     assert (version.id, version.fingerprint, version.pinned) == ("20260101-000000-lesson", first, False)
     assert datetime.now(UTC) - version.retired < timedelta(minutes=1)
     folder = workspace.versions / version.id
@@ -83,14 +91,14 @@ def test_a_model_from_elsewhere_becomes_a_version_too(workspace):
     make_model(workspace.trained_model, seed=1)
     first = fingerprint_of(workspace.trained_model)
     publish_model(workspace, 2)
-    [version] = versions(workspace)
+    [version] = list_versions(workspace)
     assert version.fingerprint == first
     assert version.id.endswith("-imported")
 
 
 def test_two_models_of_the_same_session_are_two_versions(workspace):
     prints = [publish_model(workspace, seed, session="again") for seed in (1, 2, 3)]
-    assert {version.id: version.fingerprint for version in versions(workspace)} == {
+    assert {version.id: version.fingerprint for version in list_versions(workspace)} == {
         "again": prints[0],
         "again-2": prints[1],
     }
@@ -105,7 +113,7 @@ def test_an_incomplete_model_is_set_aside_with_all_its_files_and_is_no_version(w
     publish_model(workspace, 2)
     [aside] = workspace.set_aside.iterdir()
     assert listing(aside) == before
-    assert versions(workspace) == []
+    assert list_versions(workspace) == []
 
 
 def test_a_folder_of_checkpoints_is_set_aside_though_it_is_no_model(workspace):
@@ -132,14 +140,14 @@ def test_an_incomplete_candidate_is_refused_and_nothing_is_touched(workspace):
         publish(workspace, candidate, origin())
     assert fingerprint_of(workspace.trained_model) == first
     assert (candidate / "model.safetensors").stat().st_size == 300
-    assert versions(workspace) == []
+    assert list_versions(workspace) == []
 
 
 def test_a_recorded_session_that_is_no_plain_name_is_not_followed(workspace):
     model = make_model(workspace.trained_model, seed=1)
     (model / "sails.json").write_text(json.dumps({"session": "../../stolen"}))
     publish_model(workspace, 2)
-    [version] = versions(workspace)
+    [version] = list_versions(workspace)
     assert version.id.endswith("-imported")
     assert not (workspace.root.parent / "stolen").exists()
 
@@ -151,7 +159,7 @@ def test_publishing_where_the_workspace_itself_would_be_replaced_is_refused(tmp_
     for change in (
         lambda: publish(workspace, candidate, origin()),
         lambda: roll_back(workspace, "x"),
-        lambda: retire(workspace),
+        lambda: unpublish(workspace),
     ):
         with pytest.raises(WorkspaceError, match="would take the place of"):
             change()
@@ -166,10 +174,10 @@ def test_a_model_folder_on_another_filesystem_is_published_to_and_versions_come_
         workspace = Workspace.open(tmp_path / "w", output_dir=Path(elsewhere) / "model")
         first, second = publish_model(workspace, 1), publish_model(workspace, 2)
         assert fingerprint_of(workspace.trained_model) == second
-        [version] = versions(workspace)
+        [version] = list_versions(workspace)
         assert fingerprint_of(workspace.versions / version.id) == first
         assert roll_back(workspace, version.id) == first
-        assert [v.fingerprint for v in versions(workspace)] == [second]
+        assert [v.fingerprint for v in list_versions(workspace)] == [second]
         assert os.listdir(workspace.versions) == ["20260102-000000-lesson"]
         assert beside(workspace.trained_model) == []
 
@@ -215,43 +223,46 @@ def test_two_workspaces_that_share_a_model_folder_lose_no_version(tmp_path):
 
 def test_versions_are_listed_the_last_one_first(workspace):
     prints = [publish_model(workspace, seed) for seed in range(1, 5)]
-    assert [version.fingerprint for version in versions(workspace)] == prints[2::-1]
+    assert [version.fingerprint for version in list_versions(workspace)] == prints[2::-1]
 
 
 def test_only_the_newest_five_versions_are_kept(workspace):
     prints = [publish_model(workspace, seed) for seed in range(1, 9)]
-    assert [version.fingerprint for version in versions(workspace)] == prints[6:1:-1]
+    assert [version.fingerprint for version in list_versions(workspace)] == prints[6:1:-1]
     assert len(os.listdir(workspace.versions)) == 5
 
 
 def test_pinned_versions_stay_and_do_not_count(workspace):
     prints = [publish_model(workspace, 1), publish_model(workspace, 2)]
-    pin(workspace, versions(workspace)[0].id, pinned=True)
+    pin(workspace, list_versions(workspace)[0].id, pinned=True)
     prints += [publish_model(workspace, seed) for seed in range(3, 9)]
-    kept = versions(workspace)
+    kept = list_versions(workspace)
     assert [version.fingerprint for version in kept] == [*prints[6:1:-1], prints[0]]
     assert [version.pinned for version in kept] == [False] * 5 + [True]
     prune_versions(workspace, kept=0)
-    assert [version.fingerprint for version in versions(workspace)] == [prints[0]]
+    assert [version.fingerprint for version in list_versions(workspace)] == [prints[0]]
 
 
 def test_what_is_half_written_half_deleted_or_damaged_is_no_version(workspace):
     publish_model(workspace, 1)
     publish_model(workspace, 2)
-    [version] = versions(workspace)
+    [version] = list_versions(workspace)
     good = workspace.versions / version.id
     shutil.copytree(good, workspace.versions / ".half.partial")
     shutil.copytree(good, workspace.versions / ".half.deleted")
     shutil.copytree(good, workspace.versions / "damaged")
     (workspace.versions / "damaged" / "version.json").write_text("{ half")
     shutil.copytree(good, workspace.versions / "renamed")
-    assert {found.id for found in versions(workspace)} == {version.id, "renamed"}  # by folder, not by record
+    assert {found.id for found in list_versions(workspace)} == {
+        version.id,
+        "renamed",
+    }  # by folder, not by record
     prune_versions(workspace)
     assert not (workspace.versions / ".half.deleted").exists()
 
 
 def test_a_workspace_without_versions_has_none(workspace):
-    assert versions(workspace) == []
+    assert list_versions(workspace) == []
     prune_versions(workspace)
 
 
@@ -264,9 +275,9 @@ def test_rolling_back_brings_the_old_model_back_and_keeps_the_new_one(workspace)
     state = workspace.situation().trained
     assert (state.fingerprint, state.session) == (first, "20260101-000000-lesson")
     assert not (workspace.trained_model / "version.json").exists()
-    assert [v.fingerprint for v in versions(workspace)] == [second]
+    assert [v.fingerprint for v in list_versions(workspace)] == [second]
     assert roll_back(workspace, "20260102-000000-lesson") == second
-    assert [v.fingerprint for v in versions(workspace)] == [first]
+    assert [v.fingerprint for v in list_versions(workspace)] == [first]
     assert beside(workspace.trained_model) == []
     assert sorted(os.listdir(workspace.versions)) == ["20260101-000000-lesson"]
 
@@ -278,7 +289,7 @@ def test_the_onnx_model_made_for_a_version_changes_nothing_in_it_and_stays_behin
     (version / ".onnx.lock").touch()
     make_onnx(version / ".onnx.staged-20260103-000000-export.1-2")  # a dead export's
     assert fingerprint_of(version) == first
-    assert [v.fingerprint for v in versions(workspace)] == [first]
+    assert [v.fingerprint for v in list_versions(workspace)] == [first]
     assert roll_back(workspace, version.name) == first
     assert {path.name for path in workspace.trained_model.iterdir()} == {
         "config.json",
@@ -325,7 +336,7 @@ def test_a_version_that_is_none_is_refused_in_a_sentence(workspace, wanted):
         shutil.copyfile(workspace.root / "stray" / name, workspace.root / name)
     with pytest.raises(WorkspaceError, match="There is no version"):
         roll_back(workspace, wanted)
-    assert versions(workspace)[0].fingerprint == first
+    assert list_versions(workspace)[0].fingerprint == first
 
 
 def test_an_incomplete_version_is_not_rolled_back_to(workspace):
@@ -357,7 +368,7 @@ def test_while_a_session_trains_nobody_rolls_back_or_resets(workspace):
         with pytest.raises(BusyError, match="A session is training"):
             roll_back(workspace, "20260101-000000-lesson")
         with pytest.raises(BusyError, match="A session is training"):
-            retire(workspace)
+            unpublish(workspace)
         assert fingerprint_of(workspace.trained_model) == second
     finally:
         worker.communicate(b"end\n")
@@ -371,9 +382,9 @@ def test_a_version_has_a_name_until_it_is_taken_away(workspace):
     publish_model(workspace, 1)
     publish_model(workspace, 2)
     name_version(workspace, "20260101-000000-lesson", "  before\n the   summer ")
-    assert versions(workspace)[0].name == "before the summer"
+    assert list_versions(workspace)[0].name == "before the summer"
     name_version(workspace, "20260101-000000-lesson", "")
-    assert versions(workspace)[0].name == ""
+    assert list_versions(workspace)[0].name == ""
 
 
 @pytest.mark.parametrize("name", ["x" * 61, "a\0b", "a\x1b[31mb", "\u202ereversed"])
@@ -395,9 +406,9 @@ def test_name_and_keeping_survive_becoming_the_current_model_and_being_replaced(
     assert fingerprint_of(workspace.trained_model) == first
     for seed in range(3, 3 + VERSIONS_KEPT + 2):
         publish_model(workspace, seed)
-    kept = next(v for v in versions(workspace) if v.fingerprint == first)
+    kept = next(v for v in list_versions(workspace) if v.fingerprint == first)
     assert (kept.name, kept.pinned) == ("the good one", True)
-    assert sum(v.pinned for v in versions(workspace)) == 1  # the next model did not inherit it
+    assert sum(v.pinned for v in list_versions(workspace)) == 1  # the next model did not inherit it
 
 
 def test_what_a_roll_back_will_do_is_known_before(workspace):
@@ -445,7 +456,7 @@ def test_a_roll_back_without_room_on_the_disk_is_refused_and_touches_nothing(wor
 def test_retiring_keeps_the_model_as_a_version_and_removes_its_export(workspace):
     first = publish_model(workspace, 1)
     make_onnx(workspace.onnx_model, first)
-    kept = retire(workspace)
+    kept = unpublish(workspace)
     assert kept == workspace.versions / "20260101-000000-lesson"
     situation = workspace.situation()
     assert (situation.trained.state, situation.onnx.state) == ("missing", "missing")
@@ -455,19 +466,19 @@ def test_retiring_keeps_the_model_as_a_version_and_removes_its_export(workspace)
 
 def test_retiring_an_incomplete_model_sets_it_aside(workspace):
     (make_model(workspace.trained_model) / "config.json").unlink()
-    assert retire(workspace).parent == workspace.set_aside
+    assert unpublish(workspace).parent == workspace.set_aside
     assert workspace.situation().trained.state == "missing"
 
 
 def test_retiring_nothing_does_nothing(workspace):
-    assert retire(workspace) is None
+    assert unpublish(workspace) is None
     assert not workspace.trained_model.exists()
 
 
 def test_retiring_deletes_no_folder_that_is_no_export(workspace):
     workspace.onnx_model.mkdir(parents=True)
     (workspace.onnx_model / "thesis.txt").write_text("years of work")
-    retire(workspace)
+    unpublish(workspace)
     assert (workspace.onnx_model / "thesis.txt").read_text() == "years of work"
 
 
@@ -581,15 +592,15 @@ def test_what_a_living_process_still_builds_is_spared(workspace):
 def test_recovering_where_nothing_happened_does_nothing(workspace):
     publish_model(workspace, 1)
     before = listing(workspace.root)
-    recover(workspace.trained_model)
-    recover(workspace.onnx_model)
+    recover_folder(workspace.trained_model)
+    recover_folder(workspace.onnx_model)
     assert listing(workspace.root) == before
 
 
 def test_a_journal_that_cannot_be_read_is_dropped(workspace):
     first = publish_model(workspace, 1)
     journal_of(workspace.trained_model).write_text("{ half")
-    recover(workspace.trained_model)
+    recover_folder(workspace.trained_model)
     assert not journal_of(workspace.trained_model).exists()
     assert fingerprint_of(workspace.trained_model) == first
 

@@ -89,7 +89,7 @@ def test_weights_alone_lack_their_config(tmp_path):
 
 
 def next_training(workspace):
-    made = behavior.plan(workspace.situation(), default_base="base")
+    made = behavior.plan_from(workspace.situation(), default_base="base")
     return made.row, made.start_from, made.learning_rate
 
 

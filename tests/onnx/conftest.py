@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sails.onnx.export import export
+from sails.onnx.export import export_model
 from tests.support.tiny import make_tiny_model
 
 # What the taught model knows by heart: characters of several bytes, and one answer to be stopped in.
@@ -72,7 +72,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _export(model: Path) -> Pair:
-    export(model, model.with_name("onnx"), source_fingerprint="f-" + model.parent.name)
+    export_model(model, model.with_name("onnx"), source_fingerprint="f-" + model.parent.name)
     return Pair(model, model.with_name("onnx"))
 
 

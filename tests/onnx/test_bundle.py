@@ -16,13 +16,13 @@ from packaging.requirements import Requirement
 
 from sails.cli import app as cli
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, ViewOnlyError, WorkspaceError
-from sails.models.variants import VARIANTS, folder_of
+from sails.models.variants import VARIANTS, variant_folder
 from sails.onnx import bundle as bundling
 from sails.onnx import model_card as cards
-from sails.onnx.bundle import MODULES, REQUIREMENTS, as_folder, bundle
+from sails.onnx.bundle import MODULES, REQUIREMENTS, make_bundle, make_bundle_folder
 from sails.onnx.certify.certificate import certificate_from
 from sails.onnx.model_card import About, about
-from sails.onnx.quantize import quantize
+from sails.onnx.quantize import quantize_model
 from sails.onnx.runtime.generate import Generator
 from sails.sessions import Results
 from sails.system import access
@@ -80,7 +80,7 @@ def test_the_packages_that_it_asks_for_are_those_that_it_imports_as_we_bound_the
 
 
 def test_the_same_model_gives_the_same_bytes(place, tmp_path):
-    files = [bundle(place.onnx_model, "fp32", tmp_path / name).path for name in ("a.zip", "b.zip")]
+    files = [make_bundle(place.onnx_model, "fp32", tmp_path / name).path for name in ("a.zip", "b.zip")]
     assert files[0].read_bytes() == files[1].read_bytes()
     archive = zipfile.ZipFile(files[0])
     assert archive.testzip() is None
@@ -93,20 +93,20 @@ def test_each_variant_leaves_alone_and_what_others_put_beside_it_stays(place, tm
     add_variant(place.onnx_model)
     certify(place.onnx_model, "int8")
     (place.onnx_model / "customers.csv").write_text("a secret")
-    names = zipfile.ZipFile(bundle(place.onnx_model, "fp32", tmp_path / "a.zip").path).namelist()
+    names = zipfile.ZipFile(make_bundle(place.onnx_model, "fp32", tmp_path / "a.zip").path).namelist()
     assert not [name for name in names if "int8" in name or "customers" in name]
-    names = zipfile.ZipFile(bundle(place.onnx_model, "int8", tmp_path / "b.zip").path).namelist()
+    names = zipfile.ZipFile(make_bundle(place.onnx_model, "int8", tmp_path / "b.zip").path).namelist()
     assert "model-int8/model/model.onnx" in names
 
 
 def test_no_example_of_a_person_leaves_with_the_model(place, tmp_path):
-    made = bundle(place.onnx_model, "fp32", tmp_path / "a.zip")
+    made = make_bundle(place.onnx_model, "fp32", tmp_path / "a.zip")
     archive = zipfile.ZipFile(made.path)
     certificate = certificate_from(json.loads(archive.read("model-fp32/certificate.json")))
     assert [example.prompt for example in certificate.examples] == ["What is the capital of France?"]
     add_variant(place.onnx_model, apart=True)
     certify(place.onnx_model, "int8", apart=True)
-    failed = bundle(place.onnx_model, "int8", tmp_path / "b.zip", allow_failed=True)
+    failed = make_bundle(place.onnx_model, "int8", tmp_path / "b.zip", allow_failed=True)
     for zipped in (archive, zipfile.ZipFile(failed.path)):
         for name in zipped.namelist():
             assert OWN_QUESTION.encode() not in zipped.read(name), name
@@ -163,7 +163,9 @@ def run(python: Path, folder: Path, *arguments: str, typed: str = "") -> subproc
 
 @pytest.fixture
 def unpacked(place, tmp_path) -> Path:
-    zipfile.ZipFile(bundle(place.onnx_model, "fp32", tmp_path / "a.zip").path).extractall(tmp_path / "there")
+    zipfile.ZipFile(make_bundle(place.onnx_model, "fp32", tmp_path / "a.zip").path).extractall(
+        tmp_path / "there"
+    )
     return tmp_path / "there" / "model-fp32"
 
 
@@ -257,9 +259,9 @@ def test_the_folder_is_one_that_hugging_face_loads(place, tmp_path, variant):
     from transformers import AutoTokenizer
 
     if variant == "int8":
-        quantize(place.onnx_model, folder_of(place.onnx_model, variant))
+        quantize_model(place.onnx_model, variant_folder(place.onnx_model, variant))
         certify(place.onnx_model, variant)
-    made = as_folder(place.onnx_model, variant, tmp_path / "folder")
+    made = make_bundle_folder(place.onnx_model, variant, tmp_path / "folder")
     model = ORTModelForCausalLM.from_pretrained(made.path)
     tokenizer = AutoTokenizer.from_pretrained(made.path)
     messages = [{"role": "user", "content": QUESTION}]
@@ -267,17 +269,17 @@ def test_the_folder_is_one_that_hugging_face_loads(place, tmp_path, variant):
         messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
     )
     output = model.generate(**prompt, max_new_tokens=12, do_sample=False)
-    answer = Generator.open(folder_of(place.onnx_model, variant)).answer(QUESTION, max_new_tokens=12)
+    answer = Generator.open(variant_folder(place.onnx_model, variant)).answer(QUESTION, max_new_tokens=12)
     assert output[0, prompt["input_ids"].shape[1] :].tolist() == list(answer.token_ids)
     assert (made.path / "README.md").read_text(encoding="utf-8").startswith("---\n")
 
 
 def test_a_folder_that_holds_something_is_not_replaced(place, tmp_path):
     (tmp_path / "folder").mkdir()
-    as_folder(place.onnx_model, "fp32", tmp_path / "folder")
+    make_bundle_folder(place.onnx_model, "fp32", tmp_path / "folder")
     before = sorted((tmp_path / "folder").iterdir())
     with pytest.raises(WorkspaceError, match="is there already"):
-        as_folder(place.onnx_model, "fp32", tmp_path / "folder")
+        make_bundle_folder(place.onnx_model, "fp32", tmp_path / "folder")
     assert sorted((tmp_path / "folder").iterdir()) == before
 
 
@@ -302,10 +304,10 @@ def test_without_a_passed_certificate_a_model_leaves_only_when_somebody_insists(
     if changes is not None:
         certify(place.onnx_model, **changes)
     with pytest.raises(RequestError, match=said) as refused:
-        bundle(place.onnx_model, "fp32", tmp_path / "a.zip")
+        make_bundle(place.onnx_model, "fp32", tmp_path / "a.zip")
     assert "--allow-uncertified" in refused.value.remedy
     assert not (tmp_path / "a.zip").exists()
-    made = bundle(place.onnx_model, "fp32", tmp_path / "a.zip", allow_failed=True)
+    made = make_bundle(place.onnx_model, "fp32", tmp_path / "a.zip", allow_failed=True)
     assert not made.certified
     assert "⚠️" in zipfile.ZipFile(made.path).read("model-fp32/README.md").decode()
 
@@ -314,25 +316,25 @@ def test_a_model_that_is_kept_apart_leaves_only_when_somebody_insists(place, tmp
     add_variant(place.onnx_model, apart=True)
     certify(place.onnx_model, "int8", apart=True)
     with pytest.raises(RequestError, match=r"The 8-bit model failed its certificate\. They agree on"):
-        bundle(place.onnx_model, "int8", tmp_path / "a.zip")
-    made = bundle(place.onnx_model, "int8", tmp_path / "a.zip", allow_failed=True)
+        make_bundle(place.onnx_model, "int8", tmp_path / "a.zip")
+    made = make_bundle(place.onnx_model, "int8", tmp_path / "a.zip", allow_failed=True)
     card = zipfile.ZipFile(made.path).read("model-int8/README.md").decode()
     assert "This model failed its certificate and was handed over all the same." in card
 
 
 def test_where_there_is_no_model_the_way_to_one_is_said(tmp_path, place):
     with pytest.raises(RequestError, match="There is no 8-bit ONNX model") as refused:
-        bundle(place.onnx_model, "int8", tmp_path / "a.zip")
+        make_bundle(place.onnx_model, "int8", tmp_path / "a.zip")
     assert "sails convert --variant int8" in refused.value.remedy
 
 
 def test_a_damaged_model_is_not_handed_over(place, tmp_path):
     os.truncate(place.onnx_model / "model.onnx", 1000)
     with pytest.raises(ModelLoadError, match=r"model\.onnx is damaged: it has 1,000 of"):
-        bundle(place.onnx_model, "fp32", tmp_path / "a.zip")
+        make_bundle(place.onnx_model, "fp32", tmp_path / "a.zip")
 
 
-@pytest.mark.parametrize("make", [bundle, as_folder])
+@pytest.mark.parametrize("make", [make_bundle, make_bundle_folder])
 def test_a_model_whose_content_changed_since_it_was_made_is_not_handed_over(place, tmp_path, make):
     with open(place.onnx_model / "model.onnx", "r+b") as file:
         file.seek(-200, os.SEEK_END)
@@ -342,7 +344,7 @@ def test_a_model_whose_content_changed_since_it_was_made_is_not_handed_over(plac
     assert not (tmp_path / "a").exists()
 
 
-@pytest.mark.parametrize("make", [bundle, as_folder])
+@pytest.mark.parametrize("make", [make_bundle, make_bundle_folder])
 def test_a_model_that_is_replaced_meanwhile_is_not_handed_over_as_a_mixture(place, tmp_path, make):
     def replace_it(_fraction, words):
         if "tokenizer" in words and not (tmp_path / "gone").exists():
@@ -356,7 +358,7 @@ def test_a_model_that_is_replaced_meanwhile_is_not_handed_over_as_a_mixture(plac
     assert list((tmp_path / "out").iterdir()) == []
 
 
-@pytest.mark.parametrize("make", [bundle, as_folder])
+@pytest.mark.parametrize("make", [make_bundle, make_bundle_folder])
 def test_where_it_cannot_be_written_nothing_is_left_and_it_is_said(place, tmp_path, make, monkeypatch):
     (tmp_path / "file").write_text("x")
     with pytest.raises(WorkspaceError, match="cannot be written"):
@@ -368,12 +370,12 @@ def test_where_it_cannot_be_written_nothing_is_left_and_it_is_said(place, tmp_pa
         make(place.onnx_model, "fp32", tmp_path / "out" / "a")
     assert list((tmp_path / "out").iterdir()) == []
     with pytest.raises(WorkspaceError):
-        bundle(place.onnx_model, "fp32", tmp_path)
+        make_bundle(place.onnx_model, "fp32", tmp_path)
 
 
 def test_who_may_only_look_writes_nothing(place, tmp_path, monkeypatch):
     monkeypatch.setenv(access.VIEW_ONLY, "1")
-    for make in (bundle, as_folder):
+    for make in (make_bundle, make_bundle_folder):
         with pytest.raises(ViewOnlyError):
             make(place.onnx_model, "fp32", tmp_path / "a")
 
@@ -388,7 +390,7 @@ def test_the_card_counts_what_was_taught_and_names_base_licence_and_session(plac
     made = make_session(place, "lakes", 9, **published(fingerprint=second, parent=first, results=results))
     found = about(place, second)
     assert found == About(BASE, "HuggingFaceTB/SmolLM2-135M-Instruct", "Apache-2.0", made.id, 2, 140, 18)
-    text = zipfile.ZipFile(bundle(place.onnx_model, "fp32", tmp_path / "a.zip", known=found).path).read(
+    text = zipfile.ZipFile(make_bundle(place.onnx_model, "fp32", tmp_path / "a.zip", known=found).path).read(
         "model-fp32/README.md"
     )
     card = text.decode()
@@ -406,7 +408,7 @@ def test_of_a_base_model_in_a_folder_the_card_tells_the_name_and_not_the_way(pla
 
 
 def test_what_a_card_is_told_cannot_become_markup(place):
-    state = bundling.choose(place.onnx_model, "fp32")
+    state = bundling.choose_for_bundle(place.onnx_model, "fp32")
     text = cards.card(About(base="<img src=x> | **b**\n# x"), state, None, runs_by_itself=True)
     assert "- Base model: \\<img src=x\\> \\| \\*\\*b\\*\\* \\# x, licence not recorded" in text
 

@@ -15,11 +15,17 @@ from sails.cli.export import follow_export
 from sails.errors import JobError, ModelLoadError, VerificationError
 from sails.jobs import launcher
 from sails.jobs.export import export_base, export_current, keep_failed
-from sails.models.variants import VARIANTS, failed_folder, folder_of, look, look_at_failed
+from sails.models.variants import (
+    VARIANTS,
+    failed_folder,
+    inspect_failed_variants,
+    inspect_variants,
+    variant_folder,
+)
 from sails.onnx import convert as converting
 from sails.onnx.certify.certificate import read_certificate
-from sails.onnx.certify.report import PAGE
-from sails.onnx.convert import Order, convert
+from sails.onnx.certify.report import CERTIFICATE_PAGE
+from sails.onnx.convert import ConversionOrder, convert_model
 from sails.onnx.runtime.generate import Generator
 from sails.sessions import ExportSpec, Results, Status
 from sails.sessions.reporter import Reporter
@@ -85,11 +91,16 @@ def break_weights(file):
 
 
 def order(place, **changes):
-    return Order(place.trained_model, place.onnx_model, **{"variants": VARIANTS, "verify": True} | changes)
+    return ConversionOrder(
+        place.trained_model, place.onnx_model, **{"variants": VARIANTS, "verify": True} | changes
+    )
 
 
 def fresh(place):
-    return {variant: s.stale is False for variant, s in look(place.onnx_model, fingerprint(place)).items()}
+    return {
+        variant: s.stale is False
+        for variant, s in inspect_variants(place.onnx_model, fingerprint(place)).items()
+    }
 
 
 def fingerprint(place):
@@ -109,17 +120,17 @@ def test_both_variants_lie_in_their_places_with_a_certificate_each_for_programs_
     place, reporter
 ):
     told = []
-    convert(
+    convert_model(
         order(place, prompts=("What is a variable?",), answers=("A name.",)),
         reporter,
         lambda *t: told.append(t),
     )
     for variant in VARIANTS:
-        folder = folder_of(place.onnx_model, variant)
+        folder = variant_folder(place.onnx_model, variant)
         certificate = read_certificate(folder)
         assert (certificate.variant, certificate.passed) == (variant, True)
         assert (certificate.own_prompts, certificate.known_answers) == (1, 1)
-        assert (folder / PAGE).read_text().startswith("<!doctype html>")
+        assert (folder / CERTIFICATE_PAGE).read_text().startswith("<!doctype html>")
         assert json.loads((folder / "export.json").read_text())["variant"] == variant
         assert Generator.open(folder).fingerprint == fingerprint(place)
     assert fresh(place) == {"fp32": True, "int8": True}
@@ -133,25 +144,25 @@ def test_both_variants_lie_in_their_places_with_a_certificate_each_for_programs_
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_only_the_variant_that_was_asked_for_changes(place, reporter, variant):
     make_stale(place)
-    convert(order(place, variants=(variant,), verify=False), reporter)
+    convert_model(order(place, variants=(variant,), verify=False), reporter)
     assert fresh(place) == {one: one == variant for one in VARIANTS}
 
 
 def test_8_bit_is_made_from_a_proven_full_precision_model_that_lies_there(place, reporter, monkeypatch):
-    convert(order(place, variants=("fp32",)), reporter)
+    convert_model(order(place, variants=("fp32",)), reporter)
     monkeypatch.setattr(sails.onnx.export, "export", None)  # it would be called in vain
     before = listing(place.onnx_model)
-    convert(order(place, variants=("int8",)), reporter)
+    convert_model(order(place, variants=("int8",)), reporter)
     after = listing(place.onnx_model)
     assert {name: after[name] for name in before} == before
     assert fresh(place) == {"fp32": True, "int8": True}
 
 
 def test_8_bit_in_another_opset_is_not_made_from_what_lies_there(place, reporter):
-    convert(order(place, variants=("fp32",)), reporter)
-    convert(order(place, variants=("int8",), opset=20, verify=False), reporter)
+    convert_model(order(place, variants=("fp32",)), reporter)
+    convert_model(order(place, variants=("int8",), opset=20, verify=False), reporter)
     made = {
-        variant: json.loads((folder_of(place.onnx_model, variant) / "export.json").read_text())["opset"]
+        variant: json.loads((variant_folder(place.onnx_model, variant) / "export.json").read_text())["opset"]
         for variant in VARIANTS
     }
     assert made["int8"] == 20 != made["fp32"]
@@ -160,20 +171,20 @@ def test_8_bit_in_another_opset_is_not_made_from_what_lies_there(place, reporter
 def test_a_full_precision_model_that_was_damaged_since_it_was_proven_does_not_spoil_the_8_bit_one(
     place, reporter
 ):
-    convert(order(place, variants=("fp32",)), reporter)
+    convert_model(order(place, variants=("fp32",)), reporter)
     break_weights(place.onnx_model / "model.onnx")
     told = []
-    convert(order(place, variants=("int8",)), reporter, lambda done, _: told.append(done))
-    assert look(place.onnx_model, fingerprint(place))["int8"].certified is True
+    convert_model(order(place, variants=("int8",)), reporter, lambda done, _: told.append(done))
+    assert inspect_variants(place.onnx_model, fingerprint(place))["int8"].certified is True
     assert told == sorted(told)
     (place.onnx_model / "model.onnx").write_bytes(b"no model")
-    convert(order(place, variants=("int8",)), reporter)
-    assert look(place.onnx_model, fingerprint(place))["int8"].certified is True
+    convert_model(order(place, variants=("int8",)), reporter)
+    assert inspect_variants(place.onnx_model, fingerprint(place))["int8"].certified is True
 
 
 def test_8_bit_alone_needs_no_full_precision_model_and_leaves_none(place, reporter):
     shutil.rmtree(place.onnx_model)
-    convert(order(place, variants=("int8",)), reporter)
+    convert_model(order(place, variants=("int8",)), reporter)
     assert fresh(place) == {"fp32": False, "int8": True}
     assert [path.name for path in place.onnx_model.iterdir() if path.name[0] != "."] == ["int8"]
 
@@ -181,15 +192,15 @@ def test_8_bit_alone_needs_no_full_precision_model_and_leaves_none(place, report
 @pytest.mark.parametrize("bad", VARIANTS)
 def test_a_variant_that_fails_is_kept_apart_and_the_other_is_put_in_place(place, reporter, broken, bad):
     make_stale(place)
-    before = listing(folder_of(place.onnx_model, bad))
+    before = listing(variant_folder(place.onnx_model, bad))
     broken(bad)
     monkey = order(place, variants=VARIANTS)
     with pytest.raises(VerificationError) as refusal:
-        convert(monkey, reporter)
+        convert_model(monkey, reporter)
     words = {"fp32": "full precision", "int8": "8-bit"}[bad]
     assert f"The {words} ONNX model does not answer like the original" in str(refusal.value)
     assert str(failed_folder(place.onnx_model, bad)) in refusal.value.remedy
-    kept = look_at_failed(place.onnx_model, fingerprint(place))
+    kept = inspect_failed_variants(place.onnx_model, fingerprint(place))
     assert kept[bad].certified is False
     assert reporter.status.results.certificates[bad]["passed"] is False
     if bad == "int8":
@@ -207,15 +218,15 @@ def test_a_failed_one_goes_when_a_good_one_is_made_and_can_be_used_deliberately_
         broken("int8")
         for _ in range(2):
             with pytest.raises(VerificationError):
-                convert(order(place), reporter)
+                convert_model(order(place), reporter)
     keep_failed(place, "int8")
-    assert look(place.onnx_model, fingerprint(place))["int8"].certified is False
-    assert look_at_failed(place.onnx_model, None) == {}
+    assert inspect_variants(place.onnx_model, fingerprint(place))["int8"].certified is False
+    assert inspect_failed_variants(place.onnx_model, None) == {}
 
 
 def test_in_a_training_session_a_failed_8_bit_model_is_a_note(place, reporter, broken):
     broken("int8")
-    convert(order(place, forgiving=True), reporter)
+    convert_model(order(place, forgiving=True), reporter)
     note = reporter.status.notes[-1]
     assert note.startswith("⚠️ The 8-bit ONNX model does not answer like the original")
     assert str(failed_folder(place.onnx_model, "int8")) in note
@@ -225,7 +236,7 @@ def test_in_a_training_session_a_failed_8_bit_model_is_a_note(place, reporter, b
 def test_in_a_training_session_a_failed_full_precision_model_still_fails(place, reporter, broken):
     broken("fp32")
     with pytest.raises(VerificationError, match="The full precision ONNX model"):
-        convert(order(place, variants=("fp32",), forgiving=True), reporter)
+        convert_model(order(place, variants=("fp32",), forgiving=True), reporter)
 
 
 def test_a_family_without_8_bit_gets_full_precision_and_a_note(place, reporter, monkeypatch):
@@ -233,26 +244,28 @@ def test_a_family_without_8_bit_gets_full_precision_and_a_note(place, reporter, 
         raise ModelLoadError("Its matrices are of a form that is not known.", "Use it in full precision.")
 
     monkeypatch.setattr(sails.onnx.quantize, "quantize", refuse)
-    convert(order(place), reporter)
+    convert_model(order(place), reporter)
     assert reporter.status.notes == (
         "There is no 8-bit model: Its matrices are of a form that is not known.",
     )
     assert fresh(place) == {"fp32": True, "int8": False}
     with pytest.raises(ModelLoadError, match="of a form that is not known"):
-        convert(order(place, variants=("int8",)), reporter)
+        convert_model(order(place, variants=("int8",)), reporter)
 
 
 def test_without_a_trained_model_before_it_the_old_onnx_model_is_kept_as_a_whole(place, reporter):
     make_stale(place)
-    convert(order(place, verify=False, keep=place.set_aside / "old"), reporter)
-    assert {s.fingerprint for s in look(place.set_aside / "old", None).values()} == {"of an earlier model"}
+    convert_model(order(place, verify=False, keep=place.set_aside / "old"), reporter)
+    assert {s.fingerprint for s in inspect_variants(place.set_aside / "old", None).values()} == {
+        "of an earlier model"
+    }
     assert fresh(place) == {"fp32": True, "int8": True}
 
 
 def test_a_worker_carries_out_what_the_spec_of_a_job_says(place):
     job = export_current(place, verify=False, variants=("int8",))
     assert run_worker(job).state == "succeeded"
-    assert look(place.onnx_model, fingerprint(place))["int8"].stale is False
+    assert inspect_variants(place.onnx_model, fingerprint(place))["int8"].stale is False
 
 
 def test_a_job_with_a_failed_8_bit_model_fails_and_says_where_it_is(place, broken):

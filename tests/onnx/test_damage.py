@@ -235,7 +235,7 @@ def test_a_damaged_folder_is_one_sentence_wherever_it_is_used(
     place = Workspace.open(damaged.onnx.parent)
     for look in (
         lambda: place.situation(),
-        lambda: variants.look(damaged.onnx, "x"),
+        lambda: variants.inspect_variants(damaged.onnx, "x"),
         lambda: read_certificate(damaged.onnx),
     ):
         look()  # these only look, and say what they find
@@ -243,7 +243,7 @@ def test_a_damaged_folder_is_one_sentence_wherever_it_is_used(
         refusal_of(use)
         for use in (
             lambda: Generator.open(damaged.onnx).answer("What is a variable?", max_new_tokens=3),
-            lambda: verification.verify(
+            lambda: verification.verify_model(
                 damaged.model, {"fp32": damaged.onnx}, ["Count to five."], new_tokens=3, memory=False
             ),
         )
@@ -279,7 +279,7 @@ def test_the_tokenizer_of_another_model_is_told(damaged: Pair, tmp_path: Path) -
     with pytest.raises(ModelLoadError, match="that of another model"):
         Generator.open(damaged.onnx)
     (damaged.onnx / "export.json").unlink()  # nothing says how long it must be
-    made = verification.verify(damaged.model, {"fp32": damaged.onnx}, [], new_tokens=3, memory=False)
+    made = verification.verify_model(damaged.model, {"fp32": damaged.onnx}, [], new_tokens=3, memory=False)
     assert not made["fp32"].passed
     assert "tokenizer or chat template writes" in made["fp32"].reasons[0]
 
@@ -300,5 +300,5 @@ def test_the_tokenizer_of_another_model_is_told(damaged: Pair, tmp_path: Path) -
 def test_an_original_that_is_damaged_is_one_sentence(damaged: Pair, name: str, content: bytes) -> None:
     (damaged.model / name).write_bytes(content)
     with pytest.raises(SailsError) as error:
-        verification.verify(damaged.model, {"fp32": damaged.onnx}, [], new_tokens=3, memory=False)
+        verification.verify_model(damaged.model, {"fp32": damaged.onnx}, [], new_tokens=3, memory=False)
     assert is_told(error.value), error.value.sentence

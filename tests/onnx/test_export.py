@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sails.errors import DiskFullError, ModelLoadError
-from sails.onnx.export import export
+from sails.onnx.export import export_model
 from sails.onnx.runtime.generate import Generator
 from tests.onnx.conftest import Pair
 from tests.support.tiny import FAMILIES
@@ -68,7 +68,9 @@ def test_an_export_is_complete_in_itself(exported: Callable[..., Pair], family: 
 
 def test_the_export_tells_what_it_did(model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     told: list[tuple[float, str]] = []
-    done = export(model, tmp_path / "out", source_fingerprint=None, progress=lambda *step: told.append(step))
+    done = export_model(
+        model, tmp_path / "out", source_fingerprint=None, progress=lambda *step: told.append(step)
+    )
     assert (done.folder, done.source_fingerprint, done.note) == (tmp_path / "out", None, "")
     assert dict(done.files)["model.onnx"] == (tmp_path / "out" / "model.onnx").stat().st_size
     assert done.seconds > 0
@@ -92,7 +94,7 @@ def test_the_export_tells_what_it_did(model: Path, tmp_path: Path, capfd: pytest
 def test_an_opset_is_kept_or_replaced_by_the_nearest(
     model: Path, tmp_path: Path, wanted: int, written: int, note: str
 ) -> None:
-    done = export(model, tmp_path / "out", source_fingerprint=None, opset=wanted)
+    done = export_model(model, tmp_path / "out", source_fingerprint=None, opset=wanted)
     assert (done.opset, done.note) == (written, note)
     assert onnx.load(tmp_path / "out" / "model.onnx").opset_import[0].version == written
     assert json.loads((tmp_path / "out" / "export.json").read_text())["opset"] == written
@@ -109,21 +111,21 @@ def test_a_slow_tokenizer_becomes_a_fast_one(gpt2: Path, tmp_path: Path) -> None
     (gpt2 / "tokenizer.json").unlink()
     config = json.loads((gpt2 / "tokenizer_config.json").read_text())
     (gpt2 / "tokenizer_config.json").write_text(json.dumps(config | {"tokenizer_class": "GPT2Tokenizer"}))
-    export(gpt2, tmp_path / "out", source_fingerprint=None)
+    export_model(gpt2, tmp_path / "out", source_fingerprint=None)
     assert Generator.open(tmp_path / "out", threads=1).encode("What is a variable? 日本") == expected
 
 
 def test_a_generation_config_that_transformers_finds_fault_with_is_kept(model: Path, tmp_path: Path) -> None:
     settings = {"eos_token_id": [2, 7], "do_sample": False, "temperature": 0.5}
     (model / "generation_config.json").write_text(json.dumps(settings))
-    export(model, tmp_path / "out", source_fingerprint=None)
+    export_model(model, tmp_path / "out", source_fingerprint=None)
     assert Generator.open(tmp_path / "out", threads=1).eos_token_ids == {2, 7}
 
 
 def test_weights_in_the_old_format_are_exported_too(model: Path, tmp_path: Path) -> None:
     torch.save(load_file(model / "model.safetensors"), model / "pytorch_model.bin")
     (model / "model.safetensors").unlink()
-    export(model, tmp_path / "out", source_fingerprint=None)
+    export_model(model, tmp_path / "out", source_fingerprint=None)
     assert_equal_logits(model, tmp_path / "out")
 
 
@@ -131,7 +133,7 @@ def test_half_precision_weights_become_full_precision(model: Path, tmp_path: Pat
     weights = {name: weight.bfloat16() for name, weight in load_file(model / "model.safetensors").items()}
     save_file(weights, model / "model.safetensors", {"format": "pt"})
     change_config(model, dtype="bfloat16")
-    export(model, tmp_path / "out", source_fingerprint=None)
+    export_model(model, tmp_path / "out", source_fingerprint=None)
     assert Generator.open(tmp_path / "out").decoder.empty_past()["past_key_values.0.key"].dtype == np.float32
     assert_equal_logits(model, tmp_path / "out")
 
@@ -141,7 +143,7 @@ def test_a_graph_in_two_files_is_opened_and_watched(
 ) -> None:
     # What happens by itself above 2 GB.
     monkeypatch.setenv("FORCE_ONNX_EXTERNAL_DATA", "1")
-    done = export(model, tmp_path / "out", source_fingerprint=None)
+    done = export_model(model, tmp_path / "out", source_fingerprint=None)
     data = tmp_path / "out" / "model.onnx_data"
     assert dict(done.files)["model.onnx_data"] == data.stat().st_size > dict(done.files)["model.onnx"]
     assert_equal_logits(model, tmp_path / "out")
@@ -166,7 +168,7 @@ def test_code_hidden_in_old_weights_does_not_run(model: Path, tmp_path: Path) ->
     torch.save({"model.norm.weight": Intruder(mark)}, model / "pytorch_model.bin")
     (model / "model.safetensors").unlink()
     with pytest.raises(ModelLoadError, match="cannot be exported"):
-        export(model, tmp_path / "out", source_fingerprint=None)
+        export_model(model, tmp_path / "out", source_fingerprint=None)
     assert not mark.exists()
     pickle.loads(pickle.dumps(Intruder(mark)))
     assert mark.exists()  # it would have
@@ -178,7 +180,7 @@ def test_code_beside_the_weights_does_not_run(model: Path, tmp_path: Path) -> No
     config = json.loads((model / "config.json").read_text())
     own = {"auto_map": {"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.Own"}}
     (model / "config.json").write_text(json.dumps(config | own))
-    export(model, tmp_path / "out", source_fingerprint=None)
+    export_model(model, tmp_path / "out", source_fingerprint=None)
     assert not mark.exists()
 
 
@@ -227,7 +229,7 @@ def test_a_folder_that_cannot_be_exported_is_refused_in_one_sentence(
     break_it, sentence = UNUSABLE[case]
     break_it(model)
     with pytest.raises(ModelLoadError, match=sentence) as caught:
-        export(model, tmp_path / "out", source_fingerprint=None)
+        export_model(model, tmp_path / "out", source_fingerprint=None)
     assert "\n" not in str(caught.value)
     assert caught.value.remedy
     assert not (tmp_path / "out" / "export.json").exists()
@@ -239,5 +241,5 @@ def test_a_disk_that_is_too_small_is_noticed_before(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=400_000))
     with pytest.raises(DiskFullError, match=r"needs about 0\.0 GB on the disk and 0\.0 GB are free"):
-        export(model, tmp_path / "out", source_fingerprint=None)
+        export_model(model, tmp_path / "out", source_fingerprint=None)
     assert list((tmp_path / "out").iterdir()) == []

@@ -31,7 +31,7 @@ def unfused(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         model = make_tiny_model(folder / "model", family)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(exporter, "_fuse", lambda *_: 0)
-            exporter.export(model, folder / "onnx", source_fingerprint=None)
+            exporter.export_model(model, folder / "onnx", source_fingerprint=None)
         return folder / "onnx"
 
     return make

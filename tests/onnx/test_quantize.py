@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sails.errors import DiskFullError, ModelLoadError
 from sails.onnx import export as exporter
 from sails.onnx import quantize as quantizing
-from sails.onnx.quantize import BLOCK, ZERO_POINT, blocks, quantize
+from sails.onnx.quantize import BLOCK, ZERO_POINT, blocks, quantize_model
 from sails.onnx.runtime.generate import Generator
 from tests.onnx.conftest import TAUGHT, Pair
 from tests.support.tiny import FAMILIES
@@ -34,7 +34,7 @@ def smaller(exported: Callable[..., Pair], tmp_path_factory) -> Callable[[str], 
     def make(family: str) -> Path:
         if family not in made:
             made[family] = tmp_path_factory.mktemp("int8") / family
-            quantize(exported(family).onnx, made[family])
+            quantize_model(exported(family).onnx, made[family])
         return made[family]
 
     return make
@@ -65,7 +65,7 @@ def test_it_computes_nearly_the_same(family, exported, smaller):
 
 
 def test_what_was_taught_is_answered_word_for_word(taught, tmp_path):
-    quantize(taught.onnx, tmp_path / "int8")
+    quantize_model(taught.onnx, tmp_path / "int8")
     generator = Generator.open(tmp_path / "int8")
     for question, answer in TAUGHT.items():
         assert generator.answer(question, max_new_tokens=40).text == answer
@@ -75,7 +75,7 @@ def test_the_folder_is_complete_in_itself_and_judged_by_nobody(exported, tmp_pat
     full = shutil.copytree(exported("llama").onnx, tmp_path / "full")
     (full / "certificate.json").write_text("{}")
     said: list[float] = []
-    done = quantize(full, tmp_path / "int8", progress=lambda fraction, _: said.append(fraction))
+    done = quantize_model(full, tmp_path / "int8", progress=lambda fraction, _: said.append(fraction))
     names = {file.name for file in (tmp_path / "int8").iterdir()}
     assert names == {file.name for file in full.iterdir()} - {"certificate.json"}
     assert dict(done.files) == json.loads((tmp_path / "int8" / "export.json").read_text())["files"]
@@ -91,7 +91,7 @@ def test_a_graph_without_matrices_is_refused(exported, tmp_path):
             node.op_type = "Foreign"
     onnx.save(model, full / "model.onnx")
     with pytest.raises(ModelLoadError, match="cannot be made 8-bit: its matrices are"):
-        quantize(full, tmp_path / "int8")
+        quantize_model(full, tmp_path / "int8")
 
 
 def test_a_matrix_of_another_form_is_refused_rather_than_left_out(exported, tmp_path):
@@ -102,7 +102,7 @@ def test_a_matrix_of_another_form_is_refused_rather_than_left_out(exported, tmp_
     product.op_type = "Gemm"
     onnx.save(model, full / "model.onnx")
     with pytest.raises(ModelLoadError, match="1 of its matrices are of a form that is not known"):
-        quantize(full, tmp_path / "int8")
+        quantize_model(full, tmp_path / "int8")
 
 
 @pytest.mark.parametrize("damaged", ["export.json", "config.json", "model.onnx"])
@@ -110,19 +110,19 @@ def test_a_damaged_folder_is_refused_in_a_sentence(damaged, exported, tmp_path):
     full = shutil.copytree(exported("llama").onnx, tmp_path / "full")
     (full / damaged).write_bytes(b"\x89PNG nonsense")
     with pytest.raises(ModelLoadError) as refused:
-        quantize(full, tmp_path / "int8")
+        quantize_model(full, tmp_path / "int8")
     assert "Traceback" not in refused.value.sentence
 
 
 def test_a_full_disk_is_told_beforehand(exported, tmp_path, monkeypatch):
     monkeypatch.setattr(quantizing, "DISK_SHARE", 1e12)
     with pytest.raises(DiskFullError):
-        quantize(exported("llama").onnx, tmp_path / "int8")
+        quantize_model(exported("llama").onnx, tmp_path / "int8")
 
 
 def test_weights_too_large_for_one_file_lie_beside_it(exported, tmp_path, monkeypatch):
     monkeypatch.setattr(exporter, "LARGEST_FILE", 10_000)
-    done = quantize(exported("llama").onnx, tmp_path / "int8")
+    done = quantize_model(exported("llama").onnx, tmp_path / "int8")
     assert "model.onnx_data" in dict(done.files)
     assert Generator.open(tmp_path / "int8").answer("What is a variable?", max_new_tokens=3).token_ids
 

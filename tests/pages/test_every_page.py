@@ -23,7 +23,7 @@ def place(tmp_path, monkeypatch) -> Workspace:
     """A workspace with recorded sessions, a trained model and its ONNX model."""
     monkeypatch.setenv("SAILS_WORKSPACE", str(tmp_path / "workspace"))
     workspace = Workspace.open()
-    demo.make(workspace)
+    demo.make_demo(workspace)
     make_situation(workspace.root, 3)
     return workspace
 

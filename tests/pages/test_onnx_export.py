@@ -59,7 +59,7 @@ def labels(page: AppTest) -> list[str]:
 
 def make_stale(onnx, variant: str) -> None:
     """As if the variant had been made from another model."""
-    record = variants.folder_of(onnx, variant) / "export.json"
+    record = variants.variant_folder(onnx, variant) / "export.json"
     record.write_text(json.dumps({**json.loads(record.read_text()), "fingerprint": "of another model"}))
 
 
@@ -163,7 +163,7 @@ def test_the_proof_is_on_and_the_opset_automatic_unless_somebody_chooses(place, 
     (job,) = started
     spec = job.spec()
     assert (spec.opset, spec.verify, spec.variants) == (None, True, ("fp32", "int8"))
-    assert export.at_work(place, place.onnx_model) is not None
+    assert export.running_export(place, place.onnx_model) is not None
 
 
 @pytest.mark.usefixtures("place")
@@ -389,10 +389,10 @@ def test_one_that_failed_is_kept_apart_with_its_reasons_and_is_not_offered(apart
 def test_it_takes_its_place_only_after_a_second_thought_and_keeps_saying_that_it_failed(apart):
     page = button(visit(), "Use it all the same").click().run()
     assert "takes its place although it failed" in text(page)
-    assert variants.look_at_failed(apart.onnx_model, None)
+    assert variants.inspect_failed_variants(apart.onnx_model, None)
     page = button(page, "Yes, use it").click().run()
-    assert not variants.look_at_failed(apart.onnx_model, None)
-    assert variants.look(apart.onnx_model, None)["int8"].certified is False
+    assert not variants.inspect_failed_variants(apart.onnx_model, None)
+    assert variants.inspect_variants(apart.onnx_model, None)["int8"].certified is False
     said = text(page)
     assert "❌ Its certificate failed" in said
     assert f"2 of 24 answers differ, {HOSTILE}." in said
@@ -405,10 +405,10 @@ def test_it_takes_its_place_only_after_a_second_thought_and_keeps_saying_that_it
 def test_who_changes_their_mind_leaves_it_where_it_is_and_who_wants_deletes_it(apart):
     page = button(visit(), "Use it all the same").click().run()
     page = button(page, "No, leave it as it is").click().run()
-    assert variants.look_at_failed(apart.onnx_model, None)
+    assert variants.inspect_failed_variants(apart.onnx_model, None)
     page = button(page, "Delete it").click().run()
     page = button(page, "Yes, delete it").click().run()
-    assert not variants.look_at_failed(apart.onnx_model, None)
+    assert not variants.inspect_failed_variants(apart.onnx_model, None)
     assert not page.error
 
 

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from sails import retention, sessions
 from sails.data import read, write_jsonl
 from sails.models import versions
-from sails.models.publish import publish
+from sails.models.publish import publish_model
 from sails.models.versions import Provenance
 from sails.models.workspace import Workspace
 from sails.sessions import MetricsWriter
@@ -63,7 +63,9 @@ def publish_from(workspace, name, hour, seed, parent=None):
     candidate = make_model(session.model, seed)
     fingerprint = fingerprint_of(candidate)
     session.write_status(sessions.Status(**published(fingerprint=fingerprint, parent=parent)))
-    publish(workspace, candidate, Provenance(session=session.id, parent=parent, created=datetime.now(UTC)))
+    publish_model(
+        workspace, candidate, Provenance(session=session.id, parent=parent, created=datetime.now(UTC))
+    )
     return session, fingerprint
 
 
@@ -545,10 +547,10 @@ def test_a_version_is_named_and_kept_for_good(workspace):
     publish_from(workspace, "second", 9, 2)
     page = visit(view="Versions")
     page.button(key=f"pin-{session.id}").click().run()
-    assert versions.versions(workspace)[0].pinned
+    assert versions.list_versions(workspace)[0].pinned
     page.text_input(key=f"name-of-{session.id}").set_value(HOSTILE)
     page.button(key=f"save-{session.id}").click().run()
-    assert versions.versions(workspace)[0].name == HOSTILE
+    assert versions.list_versions(workspace)[0].name == HOSTILE
     assert f"{HOSTILE} 📌 kept for good" in text(checked(page))
 
 
@@ -568,7 +570,7 @@ def test_rolling_back_says_what_will_happen_does_it_and_can_be_undone(workspace)
     page.button(key="undo").click().run()
     assert workspace.situation().trained.fingerprint == second
     assert "is the current model again." not in text(checked(page))
-    assert [version.fingerprint for version in versions.versions(workspace)] == [first]
+    assert [version.fingerprint for version in versions.list_versions(workspace)] == [first]
 
 
 def test_while_a_session_trains_nobody_rolls_back(workspace):

@@ -451,7 +451,7 @@ def test_a_measurement_is_started_shown_and_stopped_in_the_form(taught):
     assert "takes 60 s at most" in text(page) or "takes 1 min at most" in text(page)
     page.text_input(key="train_name").input("My second lesson")
     page = press(checked(page.run()), "train_measure")
-    job = lr_finder.at_work(taught)
+    job = lr_finder.running_measurement(taught)
     assert job is not None
     spec = job.spec()
     assert isinstance(spec, ProbeSpec)
@@ -497,13 +497,13 @@ def test_a_measurement_that_advises_nothing_says_why_and_is_recorded(taught):
 
 @no_worker
 def test_a_measurement_that_failed_is_a_sentence_and_can_be_made_again(taught):
-    job = lr_finder.start(taught, RIVERS)
+    job = lr_finder.start_measurement(taught, RIVERS)
     failure = sessions.Failure(kind="out_of_memory", message="It needs 9 GB.", remedy="Close other programs.")
     job.write_status(job.written_status().model_copy(update={"state": "failed", "failure": failure}))
     page = visit(dataset="rivers")
     assert "It could not be measured. It needs 9 GB. Close other programs." in text(page)
     press(page, "train_measure")
-    assert lr_finder.at_work(taught) not in (None, job)
+    assert lr_finder.running_measurement(taught) not in (None, job)
 
 
 @no_worker
@@ -512,7 +512,7 @@ def test_nothing_is_measured_beside_a_training_and_the_page_says_so(taught):
     sessions.enqueue(taught, session)
     page = press(visit(dataset="rivers"), "train_measure")
     assert "A training runs or waits now" in text(page)
-    assert lr_finder.at_work(taught) is None
+    assert lr_finder.running_measurement(taught) is None
 
 
 @no_worker
@@ -520,7 +520,7 @@ def test_a_measurement_is_seen_on_the_bridge_and_has_a_view_of_its_own(taught):
     job = measured(taught, RIVERS)
     said = text(visit(session=job.id))
     assert "Its best learning speed is measured here; nothing is trained." in said
-    job = lr_finder.start(taught, RIVERS)
+    job = lr_finder.start_measurement(taught, RIVERS)
     page = AppTest.from_file(APP, default_timeout=60)
     assert "rivers** is not taught yet: its best learning speed is being measured." in text(
         checked(page.run())
@@ -533,7 +533,7 @@ def test_where_one_may_only_look_nothing_can_be_measured(taught, monkeypatch):
     before = visit(dataset="rivers")
     monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
     press(before, "train_measure")
-    assert lr_finder.at_work(taught) is None
+    assert lr_finder.running_measurement(taught) is None
     assert visit(dataset="rivers").button(key="train_measure").disabled
 
 
@@ -567,7 +567,7 @@ def test_the_base_models_say_what_they_can_and_which_is_recommended():
     options = page.selectbox(key="train_base").options
     assert "recommended" in options[0]
     assert sum("recommended" in option for option in options) == 1
-    for model in catalog.catalogue():
+    for model in catalog.base_models():
         assert model.note in text(page)
 
 

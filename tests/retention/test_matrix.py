@@ -66,7 +66,7 @@ def taught(workspace, letter, parent, before, after, *, base=None, earlier=None,
         before=model(parent, before),
         after=model(letter, after),
     )
-    retention.write(session, found)
+    retention.write_retention(session, found)
     return session
 
 
@@ -107,7 +107,7 @@ def test_held_out_rows_have_squares_of_their_own(workspace):
     session = taught(workspace, "a", None, {"a": 20}, {"a": 80})
     kept = model("a", {"a": 80})
     both = kept.model_copy(update={"cells": (*kept.cells, share(identity("a"), 40, part="held_out"))})
-    retention.write(session, retention.read(session).model_copy(update={"after": both}))
+    retention.write_retention(session, retention.read_retention(session).model_copy(update={"after": both}))
     found = matrix_of(workspace, "a")
     assert points(found.held_out) == [[None], [40]]
     assert points(found.recall) == [[20], [80]]
@@ -115,7 +115,7 @@ def test_held_out_rows_have_squares_of_their_own(workspace):
 
 def test_what_a_session_did_not_measure_is_known_from_what_the_next_one_measured_before(workspace):
     three_lessons(workspace)
-    (Session(workspace.sessions / identity("b")).folder / schema.FILE).unlink()
+    (Session(workspace.sessions / identity("b")).folder / schema.RETENTION_FILE).unlink()
     found = matrix_of(workspace, "c")
     assert points(found.recall) == [[20, None, 30], [80, None, None], [70, 90, 25], [60, 80, 95]]
     assert found.notes == ("B: Its session measured nothing of what the model remembers.",)
@@ -123,7 +123,7 @@ def test_what_a_session_did_not_measure_is_known_from_what_the_next_one_measured
 
 def test_a_damaged_file_is_said_and_its_squares_are_empty(workspace):
     three_lessons(workspace)
-    (Session(workspace.sessions / identity("c")).folder / schema.FILE).write_text("{")
+    (Session(workspace.sessions / identity("c")).folder / schema.RETENTION_FILE).write_text("{")
     found = matrix_of(workspace, "c")
     assert points(found.recall) == [[20, 10, None], [80, 15, None], [70, 90, None], [None, None, None]]
     assert found.notes == (f"What {identity('c')} measured of earlier lessons is damaged.",)

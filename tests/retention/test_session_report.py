@@ -68,7 +68,7 @@ def test_nothing_lost_and_nothing_decided_are_no_words(workspace):
 
 def test_a_table_has_each_lesson_before_and_after(workspace):
     *_, last = make_line(workspace, ["databases", "garden", "kitchen"], lost=0.3)
-    first, second, third = telling.before_and_after(retention.read(last))
+    first, second, third = telling.before_and_after(retention.read_retention(last))
     assert first == ("1. databases", "80% → 50%", "70% → 40% (of only 10)", "Lost too much.")
     assert second[0] == "2. garden"
     assert third == ("3. kitchen", "20% → 80%", "10% → 70% (of only 10)", "Taught in this session: learned.")
@@ -76,7 +76,7 @@ def test_a_table_has_each_lesson_before_and_after(workspace):
 
 def test_what_was_not_measured_says_so(workspace):
     _, last = make_line(workspace, ["databases", "kitchen"])
-    found = retention.read(last)
+    found = retention.read_retention(last)
     found = found.model_copy(update={"after": found.after.model_copy(update={"cells": ()})})
     assert telling.before_and_after(found)[0] == (
         "1. databases",
@@ -88,7 +88,7 @@ def test_what_was_not_measured_says_so(workspace):
 
 def test_answers_are_told_apart_and_the_most_changed_comes_first(workspace):
     _, last = make_line(workspace, ["databases", "kitchen"])
-    found = retention.read(last)
+    found = retention.read_retention(last)
     [lost], [gained] = telling.lost_answers(found), telling.gained_answers(found)
     assert (lost.question, gained.question) == ("What is a foreign key?", "How long do I boil an egg?")
     worse = lost.model_copy(update={"question": "Worse?", "share_after": 0.0})

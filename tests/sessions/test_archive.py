@@ -15,8 +15,8 @@ import pytest
 
 from sails import sessions
 from sails.errors import BusyError, RequestError, SailsError, ViewOnlyError, WorkspaceError
-from sails.models.publish import publish
-from sails.models.versions import Provenance, prune_versions, versions
+from sails.models.publish import publish_model
+from sails.models.versions import Provenance, list_versions, prune_versions
 from sails.models.workspace import Workspace
 from sails.sessions import MetricsWriter, Status, archive
 from sails.sessions.archive import delete, why_not_deletable, write_zip
@@ -93,7 +93,7 @@ def publish_from(workspace, session, seed=1):
     candidate = make_model(session.model, seed)
     fingerprint = fingerprint_of(candidate)
     session.write_status(Status(state="succeeded", verdict="published", fingerprint=fingerprint))
-    publish(workspace, candidate, Provenance(session=session.id, created=datetime.now(UTC)))
+    publish_model(workspace, candidate, Provenance(session=session.id, created=datetime.now(UTC)))
     return fingerprint
 
 
@@ -120,7 +120,7 @@ def test_the_session_of_a_version_stays_until_the_version_is_gone(workspace):
     with pytest.raises(RequestError, match=f"This session made the version {first.id}"):
         delete(workspace, first)
     prune_versions(workspace, kept=0)
-    assert versions(workspace) == []
+    assert list_versions(workspace) == []
     delete(workspace, first)
     assert os.listdir(workspace.sessions) == [second.id]
 

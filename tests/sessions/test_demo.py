@@ -15,7 +15,7 @@ from tests.support.folders import listing
 @pytest.fixture
 def place(tmp_path):
     workspace = Workspace.open(tmp_path / "demo")
-    demo.make(workspace)
+    demo.make_demo(workspace)
     return workspace
 
 
@@ -53,7 +53,7 @@ def test_the_sessions_grew_from_each_other(place):
 
 def test_making_it_again_changes_nothing(place):
     before = listing(place.root)
-    demo.make(place)
+    demo.make_demo(place)
     assert listing(place.root) == before
     assert demo.is_demo(place)
 
@@ -62,5 +62,5 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/letter.txt").write_text("dear")
     with pytest.raises(RequestError, match="is not empty"):
-        demo.make(Workspace.open(tmp_path / "mine"))
+        demo.make_demo(Workspace.open(tmp_path / "mine"))
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from sails import sessions
-from sails.models.publish import publish, roll_back
-from sails.models.versions import Provenance, name_version, versions
+from sails.models.publish import publish_model, roll_back
+from sails.models.versions import Provenance, list_versions, name_version
 from sails.models.workspace import Workspace
 from sails.sessions import Status, TrainSpec
 from sails.sessions.lineage import needed, tree, why_needed
@@ -42,7 +42,9 @@ def published(workspace, letter, seed, parent):
     candidate = make_model(workspace.root / "candidates" / letter, seed)
     fingerprint = fingerprint_of(candidate)
     session = taught(workspace, letter, fingerprint, parent)
-    publish(workspace, candidate, Provenance(session=session.id, parent=parent, created=datetime.now(UTC)))
+    publish_model(
+        workspace, candidate, Provenance(session=session.id, parent=parent, created=datetime.now(UTC))
+    )
     return fingerprint
 
 
@@ -66,7 +68,7 @@ def test_the_line_to_the_current_model_goes_on_and_the_others_branch_off(workspa
     taught(workspace, "f", "ff", a, verdict="held")
     taught(workspace, "g", None, a, state="failed", verdict=None)
     taught(workspace, "e", "fe", None, verdict="discarded")
-    roll_back(workspace, next(v.id for v in versions(workspace) if v.fingerprint == a))
+    roll_back(workspace, next(v.id for v in list_versions(workspace) if v.fingerprint == a))
     published(workspace, "d", 4, a)
     assert drawn(workspace) == [
         ("e", 0, "discarded"),
@@ -104,7 +106,7 @@ def test_a_lineage_that_bites_its_tail_is_drawn_once(workspace):
 def test_ten_thousand_generations_are_no_deep_recursion(workspace):
     record = sessions.record(taught(workspace, "a", "f0", None))
     records = [
-        sessions.Record(
+        sessions.SessionRecord(
             sessions.Session(workspace.sessions / f"s{n:05}"),
             record.spec,
             record.status.model_copy(update={"fingerprint": f"f{n}", "parent": f"f{n - 1}" if n else None}),
@@ -129,7 +131,7 @@ def test_the_whole_line_of_the_current_model_is_needed_and_nothing_else(workspac
     published(workspace, "b", 2, a)
     taught(workspace, "c", "fc", a)  # its model is nowhere any more
     taught(workspace, "d", None, a, state="failed")
-    for version in versions(workspace):
+    for version in list_versions(workspace):
         (workspace.versions / version.id / "version.json").unlink()
     found = reasons(workspace)
     assert found.keys() == {"a", "b"}
@@ -142,7 +144,7 @@ def test_what_could_become_current_needs_its_line_as_well(workspace):
     b = published(workspace, "b", 2, a)
     published(workspace, "c", 3, None)
     assert fingerprint_of(workspace.trained_model) not in (a, b)
-    for version in versions(workspace):
+    for version in list_versions(workspace):
         if version.fingerprint == a:
             name_version(workspace, version.id, "the first")
     taught(workspace, "d", "fd", None)
@@ -180,7 +182,7 @@ def test_lessons_that_were_taught_again_from_base_are_needed_too(workspace):
     record.session.write_status(
         record.status.model_copy(update={"parent": None, "lessons": (first.session.id,)})
     )
-    for version in versions(workspace):
+    for version in list_versions(workspace):
         shutil.rmtree(workspace.versions / version.id)
     assert reasons(workspace).keys() == {"a", "b"}
 

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from sails.models.folder import EXPORT_RECORD
-from sails.models.variants import Variant, failed_folder, folder_of
+from sails.models.variants import Variant, failed_folder, variant_folder
 from sails.onnx.certify import report
 from sails.onnx.certify.certificate import Certificate, Example, Speed
 from sails.system.files import read_json
@@ -15,7 +15,7 @@ OWN_QUESTION = "Where does Aunt Ottilie hide the key?"
 
 def certify(onnx: Path, variant: Variant = "fp32", *, apart: bool = False, **changes: object) -> Certificate:
     """A certificate in the folder of a variant, or of one kept `apart`; passed unless told otherwise."""
-    folder = failed_folder(onnx, variant) if apart else folder_of(onnx, variant)
+    folder = failed_folder(onnx, variant) if apart else variant_folder(onnx, variant)
     record = read_json(folder / EXPORT_RECORD) or {}
     fields = {
         "variant": variant,
@@ -48,13 +48,13 @@ def certify(onnx: Path, variant: Variant = "fp32", *, apart: bool = False, **cha
         **changes,
     }
     made = Certificate(**fields)
-    report.write(folder, made)
+    report.write_certificate(folder, made)
     return made
 
 
 def add_variant(onnx: Path, variant: Variant = "int8", *, apart: bool = False) -> Path:
     """The full precision model once more, called another variant: a stand-in that loads and answers."""
-    target = failed_folder(onnx, variant) if apart else folder_of(onnx, variant)
+    target = failed_folder(onnx, variant) if apart else variant_folder(onnx, variant)
     target.mkdir(parents=True)
     for file in onnx.iterdir():
         if file.is_file() and not file.name.startswith("certificate"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from sails.models import versions
 from sails.models.folder import PROVENANCE
 from sails.models.workspace import Workspace
-from sails.onnx.export import export
+from sails.onnx.export import export_model
 from tests.support.folders import fingerprint_of
 from tests.support.tiny import make_tiny_model
 
@@ -24,7 +24,7 @@ def make_talking(root: Path) -> Workspace:
     make_tiny_model(workspace.trained_model)
     record = {"base": str(base), "session": SESSION}
     (workspace.trained_model / PROVENANCE).write_text(json.dumps(record))
-    export(
+    export_model(
         workspace.trained_model,
         workspace.onnx_model,
         source_fingerprint=fingerprint_of(workspace.trained_model),

@@ -43,7 +43,7 @@ def queue_training(
     options = {key: choices.pop(key) for key in fields & choices.keys()}
     with monkeypatch.context() as patch:
         patch.setattr(launcher, "start_worker", lambda _: None)
-        return submit.submit(
+        return submit.submit_training(
             workspace,
             dataset,
             Settings(**choices),
@@ -57,7 +57,7 @@ def run_worker(session: Session) -> sessions.Status:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     loggers = logging.root.handlers[:]
     try:
-        worker.main(str(session.folder))
+        worker.run_worker(str(session.folder))
     finally:
         logging.captureWarnings(False)
         logging.root.handlers[:] = loggers

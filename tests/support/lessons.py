@@ -47,7 +47,7 @@ def taught_workspace(folder: Path, tiny: Path) -> Workspace:
 
 def measured(workspace: Workspace, choices: Choices, rate: float | None = 5e-5) -> Session:
     """A job that ended with this advice, without any measuring; its worker must not be started."""
-    job = lr_finder.start(workspace, choices)
+    job = lr_finder.start_measurement(workspace, choices)
     figures = ((1e-5, 1.9, 1.0), (2e-5, 1.8, 0.99), (5e-5, 1.5, 1.0), (1e-4, 1.2, 1.2), (2e-4, 1.1, 1.5))
     trials = tuple(
         Trial(learning_rate=tried, steps=8, new_loss=new, old_loss=old) for tried, new, old in figures

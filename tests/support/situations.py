@@ -8,7 +8,7 @@ from pathlib import Path
 from sails import retention, sessions
 from sails.data import Conversation, Turn, write_jsonl
 from sails.models.folder import PROVENANCE
-from sails.models.publish import publish
+from sails.models.publish import publish_model
 from sails.models.versions import Provenance
 from sails.models.workspace import Workspace
 from sails.retention.gate import decide
@@ -131,7 +131,7 @@ def remembered(
         changed=tuple(changed),
         seconds=4.0,
     )
-    retention.write(session, found)
+    retention.write_retention(session, found)
     return found
 
 
@@ -176,13 +176,13 @@ def make_line(
         shares = {**dict.fromkeys(made, (0.8, now)), session: (0.2, 0.8)}
         found = remembered(session, shares, changed=_changed(made, session) if made else ())
         decision = decide(found.before, found.after or Measured(), [found.before], found.lessons[:-1])
-        retention.write(session, found.model_copy(update={"decision": decision}))
+        retention.write_retention(session, found.model_copy(update={"decision": decision}))
         if last and hold_last:
             held = {"verdict": "held", "verdict_reason": decision.reason}
             session.write_status(Status.model_validate(published(**facts, **held)))
         else:
             record = Provenance(session=session.id, parent=parent, created=datetime.now(UTC))
-            publish(workspace, session.model, record)
+            publish_model(workspace, session.model, record)
         made.append(session)
         parent = fingerprint
     return made

@@ -55,7 +55,7 @@ def begin(workspace: Workspace, wanted: Order, clock: Clock, said: list[str]) ->
 
 def settle(watch: Watch) -> str:
     """Step until there is nothing to do but wait, and for what."""
-    while watching.state(watch.workspace).on:
+    while watching.watch_state(watch.workspace).on:
         look = watch.step()
         if look != "did something":
             return look

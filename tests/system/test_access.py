@@ -29,15 +29,15 @@ CHANGES = {
     "rename a dataset": lambda place, _: datasets.rename(place, "lesson", "new name"),
     "delete a dataset": lambda place, _: datasets.delete(place, "lesson"),
     "combine datasets": lambda place, _: datasets.combine(place, ["lesson", "other-lesson"]),
-    "train": lambda place, _: submit.submit(place, "lesson", Settings()),
+    "train": lambda place, _: submit.submit_training(place, "lesson", Settings()),
     "stop": lambda place, _: sessions.stop(place, sessions.find(place, "good")),
     "resume": lambda place, _: sessions.resume(place, sessions.find(place, "good")),
-    "replay": lambda place, _: replay.start(place, sessions.find(place, "good")),
+    "replay": lambda place, _: replay.start_replay(place, sessions.find(place, "good")),
     "roll back": lambda place, _: publish.roll_back(place, "any"),
     "keep": lambda place, _: versions.pin(place, "any", pinned=True),
-    "reset": lambda place, _: publish.retire(place),
+    "reset": lambda place, _: publish.unpublish(place),
     "make a workspace": lambda place, _: create_workspace(place.root.parent, "new"),
-    "make a demo": lambda place, _: demo.make(place),
+    "make a demo": lambda place, _: demo.make_demo(place),
 }
 
 

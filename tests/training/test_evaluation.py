@@ -65,7 +65,7 @@ def rubbish(path, rows=30):
 
 def test_the_first_lesson_is_measured_before_and_after_and_published(place):
     (record,) = sessions.read_history(place)
-    found = retention.read(record.session)
+    found = retention.read_retention(record.session)
     assert [lesson.session for lesson in found.lessons] == [record.session.id]
     assert found.before.fingerprint is None
     assert found.base is None  # what it started from is the base model
@@ -87,7 +87,7 @@ def test_a_lesson_that_repeats_the_earlier_ones_is_published_and_measured_on_all
     session, status = teach("river", **FAST)
     assert (status.verdict, status.verdict_reason) == ("published", "")
     assert status.lessons == (one.session.id,)
-    found, stored = retention.read(session), retention.read(one.session)
+    found, stored = retention.read_retention(session), retention.read_retention(one.session)
     for part in ("recall", "held_out"):
         known = stored.after.cell(one.session.id, part)
         assert found.before.cell(one.session.id, part) == known.only(
@@ -123,7 +123,7 @@ def test_rubbish_at_a_high_rate_without_repeating_is_held_and_nothing_is_lost(pl
     assert "mountain" in status.verdict_reason
     assert place.situation().trained.fingerprint == before
     assert (session.model / "model.safetensors").exists()
-    found = retention.read(session)
+    found = retention.read_retention(session)
     assert found.decision.held
     assert any(changed.share_after < changed.share_before for changed in found.changed)
     worst = found.changed[0]
@@ -136,7 +136,7 @@ def test_a_person_may_overrule_the_gate_both_ways(teach, tmp_path, publish, verd
     choices = {"replay_share": 0.0, "learning_rate": 1e-2, "epochs": 12, "publish": publish}
     session, status = teach("rubbish", file=rubbish(tmp_path / "rubbish.json"), **choices)
     assert status.verdict == verdict
-    assert retention.read(session).decision.held
+    assert retention.read_retention(session).decision.held
     if publish == "always":
         assert any("published all the same" in note for note in status.notes)
     else:
@@ -150,7 +150,7 @@ def test_starting_over_can_teach_the_earlier_lessons_again(place, teach):
     assert status.lessons == (one.session.id,)
     assert status.results.rows_replayed == one.status.results.rows_taught
     assert status.verdict == "published"
-    found = retention.read(session)
+    found = retention.read_retention(session)
     assert found.after.cell(one.session.id).accuracy > found.before.cell(one.session.id).accuracy + 0.3
     assert lessons.taught_to(place, status.fingerprint) == (one.session.id, session.id)
     _, third = teach("lake", epochs=1)
@@ -160,7 +160,7 @@ def test_starting_over_can_teach_the_earlier_lessons_again(place, teach):
 def test_starting_over_without_them_forgets_them_on_purpose(teach):
     session, status = teach("river", start="base", epochs=1)
     assert (status.lessons, status.verdict) == ((), "published")
-    assert [lesson.session for lesson in retention.read(session).lessons] == [session.id]
+    assert [lesson.session for lesson in retention.read_retention(session).lessons] == [session.id]
 
 
 def test_a_base_model_that_is_not_here_any_more_leaves_its_column_empty(place, base, tmp_path, monkeypatch):
@@ -169,7 +169,7 @@ def test_a_base_model_that_is_not_here_any_more_leaves_its_column_empty(place, b
         session, status = teach_in(place, None, "river", monkeypatch, epochs=1)
     finally:
         moved.rename(base)
-    found = retention.read(session)
+    found = retention.read_retention(session)
     assert found.base is None
     assert found.after.general is None
     assert any("base model is not here" in note for note in status.notes)
@@ -183,7 +183,7 @@ def test_what_a_guard_ended_is_held_at_best(place, teach, monkeypatch):
     session, status = teach("river", epochs=4)
     assert (status.state, status.verdict) == ("succeeded", "held")
     assert status.verdict_reason == status.guarded != ""
-    assert not retention.read(session).decision.held
+    assert not retention.read_retention(session).decision.held
     assert place.situation().trained.fingerprint == before
     assert (session.model / "model.safetensors").exists()
     events = [m for m in sessions.MetricsReader(session.metrics).read_metrics() if m["kind"] == "guard"]
@@ -203,7 +203,7 @@ def test_what_goes_wrong_beside_the_lesson_does_not_cost_the_model(teach, base):
         weights.write_bytes(whole)
     assert (status.state, status.verdict) == ("succeeded", "published")
     assert any("could not be compared with its base model" in note for note in status.notes)
-    assert retention.read(session).after.general is None
+    assert retention.read_retention(session).after.general is None
 
 
 def test_a_candidate_whose_measurements_are_damaged_is_held(place, teach, monkeypatch):
@@ -224,4 +224,4 @@ def damage(model, tokenizer, folder, save=model.save_model):
 
 def test_starting_over_is_not_called_a_first_lesson(teach):
     session, _ = teach("river", start="base", epochs=1)
-    assert retention.read(session).decision.reason.startswith("It starts over")
+    assert retention.read_retention(session).decision.reason.startswith("It starts over")

@@ -9,7 +9,7 @@ from sails.data import Conversation, Turn, datasets, read_jsonl, write_jsonl
 from sails.errors import BadDataError
 from sails.models.workspace import Workspace
 from sails.retention import lessons, replay
-from sails.retention.lessons import Rows
+from sails.retention.lessons import LessonRows
 from sails.sessions import Settings
 from sails.sessions.reporter import Reporter
 from sails.training import mixture
@@ -64,8 +64,10 @@ def test_what_is_taught_again_is_taught_whole_in_every_round():
 def test_a_row_is_repeated_once_and_never_against_the_new_lesson():
     question = "How deep is it here?"
     earlier = {
-        "first": Rows((row(question, "Two fathoms."), row("Is it high tide?"), row("Who steers?", "I do."))),
-        "second": Rows((row("Is it high tide?"), row("WHO  steers?", "The mate."))),
+        "first": LessonRows(
+            (row(question, "Two fathoms."), row("Is it high tide?"), row("Who steers?", "I do."))
+        ),
+        "second": LessonRows((row("Is it high tide?"), row("WHO  steers?", "The mate."))),
     }
     found = replay.repeatable(earlier, [row(question, "Three fathoms.")])
     assert [old.input for old in found["first"]] == []
@@ -146,7 +148,7 @@ def test_what_one_does_not_need_the_others_get(sizes, total, shares):
 @pytest.mark.parametrize("count", [1, 2, 4, 8, 11, 12])
 def test_all_lessons_together_are_measured_on_256_rows_at_most_and_each_on_20_that_it_taught(count):
     rows = {f"{n}": lessons.in_order(some(f"rope {n}", 200), some(f"knot {n}", 20)) for n in range(count)}
-    found = lessons.sample(rows)
+    found = lessons.sample_rows(rows)
     assert sum(map(len, found.values())) <= lessons.ROWS
     assert all(len(found[f"{n}", "recall"]) >= lessons.LEAST for n in range(count))
 
@@ -154,8 +156,8 @@ def test_all_lessons_together_are_measured_on_256_rows_at_most_and_each_on_20_th
 def test_a_later_sample_is_the_beginning_of_an_earlier_one():
     rows = {f"{n}": lessons.in_order(some(f"rope {n}", 200), some(f"knot {n}", 20)) for n in range(13)}
     for count in range(1, 13):
-        few = lessons.sample(dict(list(rows.items())[:count]))
-        more = lessons.sample(dict(list(rows.items())[: count + 1]))
+        few = lessons.sample_rows(dict(list(rows.items())[:count]))
+        more = lessons.sample_rows(dict(list(rows.items())[: count + 1]))
         for key in few.keys() & more.keys():
             assert few[key][: len(more[key])] == more[key]
 
@@ -163,7 +165,7 @@ def test_a_later_sample_is_the_beginning_of_an_earlier_one():
 def test_an_answer_that_a_later_lesson_corrects_is_not_expected_any_more(place, prepared):
     first, _ = prepared("mountain")
     wrong = read_jsonl(first.data / "train.jsonl")[0]
-    found = lessons.rows_of_all(place, [first.id], [row(wrong.input, "Somebody moved it.")])
+    found = lessons.all_lesson_rows(place, [first.id], [row(wrong.input, "Somebody moved it.")])
     assert wrong.fingerprint not in {old.fingerprint for old in found[first.id].taught}
     assert len(found[first.id].taught) == 24
     assert sessions.read_history(place)

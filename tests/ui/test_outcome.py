@@ -17,7 +17,7 @@ APP = str(REPOSITORY / "app.py")
 def place(tmp_path, monkeypatch):
     monkeypatch.setenv("SAILS_WORKSPACE", str(tmp_path / "workspace"))
     workspace = Workspace.open()
-    demo.make(workspace)
+    demo.make_demo(workspace)
     return workspace
 
 

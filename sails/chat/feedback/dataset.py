@@ -15,7 +15,7 @@ from sails.data import datasets as library
 from sails.data.datasets import DatasetReport
 from sails.errors import BadDataError, SailsError
 from sails.models.workspace import Workspace
-from sails.sessions import Record, TrainSpec
+from sails.sessions import SessionRecord, TrainSpec
 from sails.system import access
 
 DATASET = "corrections"
@@ -30,7 +30,7 @@ def to_teach(workspace: Workspace) -> list[Correction]:
     return [one for one in corrections(workspace) if one.state == "approved" and one.dataset not in used]
 
 
-def sessions_by_dataset(workspace: Workspace) -> dict[str, Record]:
+def sessions_by_dataset(workspace: Workspace) -> dict[str, SessionRecord]:
     """For each dataset of corrections that was taught or will be, a session that did or will.
 
     A dataset that was combined with others counts as taught with them.
@@ -42,10 +42,10 @@ def sessions_by_dataset(workspace: Workspace) -> dict[str, Record]:
     return {name: found[name] for name in ours if name in found}
 
 
-def _taught_names(workspace: Workspace) -> dict[str, Record]:
+def _taught_names(workspace: Workspace) -> dict[str, SessionRecord]:
     """The names of all datasets that were taught or will be, with a session of each."""
     parts = _parts(workspace)
-    found: dict[str, Record] = {}
+    found: dict[str, SessionRecord] = {}
     # The first session of each; one that was only stopped or interrupted counts where there is no other.
     for record in sorted(
         sessions.read_history(workspace), key=lambda one: one.status.state in sessions.RESUMABLE
@@ -90,7 +90,7 @@ def counts(workspace: Workspace) -> Counts:
 Standing = Literal["waiting", "approved", "rejected", "taught"]
 
 
-def standing(correction: Correction, used: Mapping[str, Record]) -> Standing:
+def standing(correction: Correction, used: Mapping[str, SessionRecord]) -> Standing:
     """Where one stands; `used` as `sessions_by_dataset` gives it. Taught: or about to be."""
     return "taught" if correction.dataset in used else correction.state
 

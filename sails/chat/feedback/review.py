@@ -27,7 +27,7 @@ from sails.data.quality import problems_of
 from sails.errors import SailsError
 from sails.models.workspace import Workspace
 from sails.retention import lessons
-from sails.sessions import Record
+from sails.sessions import SessionRecord
 
 Finding = Literal["unanswered", "confirm", "conflict", "duplicate", "replaces", "known", "quality"]
 
@@ -56,7 +56,7 @@ class Review:
     """All corrections, where each stands, and what they say against each other and earlier lessons."""
 
     corrections: tuple[Correction, ...]
-    used: Mapping[str, Record]  # by dataset, as `corrections.sessions_by_dataset` gives it
+    used: Mapping[str, SessionRecord]  # by dataset, as `corrections.sessions_by_dataset` gives it
     taught: Mapping[str, Taught]  # by the question in plain words
     held: frozenset[str]  # fingerprints of the questions that are kept back
 
@@ -67,7 +67,7 @@ class Review:
         """Those that stand there, the newest first."""
         return [one for one in reversed(self.corrections) if self.standing(one) == standing]
 
-    def session_of(self, correction: Correction) -> Record | None:
+    def session_of(self, correction: Correction) -> SessionRecord | None:
         """The session that taught it or will; None when none has."""
         return self.used.get(correction.dataset or "")
 
@@ -182,7 +182,7 @@ def _taught_files(workspace: Workspace) -> tuple[_File, ...]:
     """The taught rows of each lesson of the current model, oldest first."""
     made_by = lessons.taught_to(workspace, workspace.situation().trained.fingerprint)
     found = []
-    for lesson in lessons.lessons(workspace, made_by):
+    for lesson in lessons.lessons_of(workspace, made_by):
         path = sessions.Session(workspace.sessions / lesson.session).data / "train.jsonl"
         try:
             state = path.stat()

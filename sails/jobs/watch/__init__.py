@@ -12,7 +12,7 @@ there before it is done, so that it may be killed anywhere and started again.
 rows of a file may be taught, `words` what it says. The list of corrections is `sails.chat.feedback`'.
 """
 
-from sails.jobs.watch.loop import MOST_FAILURES, Watch, latest
+from sails.jobs.watch.loop import MOST_FAILURES, Watch, latest_lesson
 from sails.jobs.watch.messages import standing, what_became
 from sails.jobs.watch.state import (
     CORRECTIONS,
@@ -24,9 +24,9 @@ from sails.jobs.watch.state import (
     is_starting,
     log_of,
     order_of,
-    state,
+    watch_state,
 )
-from sails.jobs.watch.switch import switch_off, switch_on, watch
+from sails.jobs.watch.switch import run_watch, switch_off, switch_on
 
 __all__ = [
     "CORRECTIONS",
@@ -38,13 +38,13 @@ __all__ = [
     "WatchState",
     "is_alive",
     "is_starting",
-    "latest",
+    "latest_lesson",
     "log_of",
     "order_of",
+    "run_watch",
     "standing",
-    "state",
     "switch_off",
     "switch_on",
-    "watch",
+    "watch_state",
     "what_became",
 ]

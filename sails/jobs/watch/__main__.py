@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sails.errors import BusyError, SailsError, classify
-from sails.jobs.watch.switch import watch
+from sails.jobs.watch.switch import run_watch
 from sails.models.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout, force=True)
     root, trained_model, onnx_model = map(Path, arguments)
     try:
-        watch(Workspace(root, trained_model, onnx_model), say=log.info)
+        run_watch(Workspace(root, trained_model, onnx_model), say=log.info)
     except BusyError:
         return 0  # another one watches already
     except (SailsError, OSError) as error:

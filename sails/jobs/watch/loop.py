@@ -16,10 +16,10 @@ from sails.errors import SailsError, WorkspaceError, classify
 from sails.jobs import launcher, submit
 from sails.jobs.watch.messages import GO_ON, examples, how_many, minutes, notes_on, what_became
 from sails.jobs.watch.source import approved
-from sails.jobs.watch.state import Batch, Outcome, WatchState, change, state
+from sails.jobs.watch.state import Batch, Outcome, WatchState, change, watch_state
 from sails.models.workspace import Workspace
 from sails.retention import lessons
-from sails.sessions import Record, Session
+from sails.sessions import Session, SessionRecord
 from sails.system import locks
 from sails.training.plan.request import Choices
 
@@ -41,7 +41,7 @@ class Watch:
 
     def step(self) -> Look:
         """Do the next thing; whatever fails is counted and said."""
-        now = state(self.workspace)
+        now = watch_state(self.workspace)
         try:
             if batch := now.open_batch:
                 return self._follow(now, batch)
@@ -103,7 +103,7 @@ class Watch:
 
     def _tell(self, count: int, notes: tuple[str, ...]) -> None:
         """Say and write down what is new about the source."""
-        now = state(self.workspace)
+        now = watch_state(self.workspace)
         if (count, notes) != (now.waiting, now.notes):
             now = change(self.workspace, waiting=count, notes=notes)
         told = (how_many(now), *notes)
@@ -131,7 +131,7 @@ class Watch:
             return self._end(batch, status.verdict, record)
         return self._end(batch, "stopped" if status.state == "stopped" else "failed", record)
 
-    def _record_of(self, now: WatchState, batch: Batch) -> Record | None:
+    def _record_of(self, now: WatchState, batch: Batch) -> SessionRecord | None:
         """The batch's session; one that was queued just before a death is known by its dataset."""
         found = _sessions_with(self.workspace, batch.dataset)
         if batch.session:
@@ -148,7 +148,7 @@ class Watch:
             return self._end(batch, "failed", reason=f"The dataset {batch.dataset} was deleted.")
         # Whatever was asked for, the gate decides: nobody is there to look at the model first.
         settings = now.order.settings.model_copy(update={"publish": "gate", "teach_again": False})
-        session = submit.start(self.workspace, Choices((batch.dataset,), settings, export=True))
+        session = submit.start_training(self.workspace, Choices((batch.dataset,), settings, export=True))
         return self._queued(batch, session.id)
 
     def _queued(self, batch: Batch, session: str) -> Look:
@@ -156,7 +156,7 @@ class Watch:
         self.say(f"▶️ {examples(len(batch.rows))} will be taught: session {session} is queued.")
         return "did something"
 
-    def _keep_going(self, record: Record) -> None:
+    def _keep_going(self, record: SessionRecord) -> None:
         """Put it back into the queue if its submitter died between the two, and keep the queue moving."""
         session = record.session
         queue = [entry.id for entry in sessions.waiting(self.workspace)]
@@ -170,7 +170,7 @@ class Watch:
             self._queue_told = waits
         launcher.dispatch(self.workspace)
 
-    def _resume(self, batch: Batch, record: Record) -> Look:
+    def _resume(self, batch: Batch, record: SessionRecord) -> Look:
         """Its worker died: that counts as a failure, and after a pause it goes on where it was."""
         if batch.resume_after is None:
             reason = f"Session {record.spec.id} was interrupted before its end."
@@ -184,7 +184,9 @@ class Watch:
             launcher.dispatch(self.workspace)
         return "waits for a session"
 
-    def _end(self, batch: Batch, outcome: Outcome, record: Record | None = None, reason: str = "") -> Look:
+    def _end(
+        self, batch: Batch, outcome: Outcome, record: SessionRecord | None = None, reason: str = ""
+    ) -> Look:
         """Write down what became of a batch, and say it."""
         name = record.spec.id if record else batch.session or batch.dataset
         failure = record.status.failure if record else None
@@ -210,12 +212,12 @@ class Watch:
         """Change fields of the open batch, and of the state, in one go."""
         own = {name: value for name, value in changes.items() if name in Batch.model_fields}
         others = {name: value for name, value in changes.items() if name not in Batch.model_fields}
-        before = state(self.workspace).batches[:-1]
+        before = watch_state(self.workspace).batches[:-1]
         return change(self.workspace, batches=(*before, batch.model_copy(update=own)), **others)
 
     def _failed(self, reason: str) -> tuple[dict[str, Any], str]:
         """What changes with one more failure in a row, and what happens next; the fifth stops the watch."""
-        failures = (*state(self.workspace).failures, reason)
+        failures = (*watch_state(self.workspace).failures, reason)
         pause = min(FIRST_PAUSE * 2 ** (len(failures) - 1), LONGEST_PAUSE)
         changes: dict[str, Any] = {"failures": failures, "not_before": self.clock() + pause}
         if len(failures) < MOST_FAILURES:
@@ -227,7 +229,7 @@ class Watch:
 # --- rows -----------------------------------------------------------------------------------------
 
 
-def _sessions_with(workspace: Workspace, dataset: str) -> list[Record]:
+def _sessions_with(workspace: Workspace, dataset: str) -> list[SessionRecord]:
     """The sessions that teach this dataset, under whatever name it had, oldest first."""
     names = {dataset}
     with contextlib.suppress(WorkspaceError):
@@ -238,13 +240,13 @@ def _sessions_with(workspace: Workspace, dataset: str) -> list[Record]:
     ]
 
 
-def latest(workspace: Workspace, count: int = 5) -> list[tuple[int, Batch, Record | None]]:
+def latest_lesson(workspace: Workspace, count: int = 5) -> list[tuple[int, Batch, SessionRecord | None]]:
     """The last batches with their numbers from 1 and their sessions, newest first."""
-    batches = list(enumerate(state(workspace).batches, 1))[-count:]
+    batches = list(enumerate(watch_state(workspace).batches, 1))[-count:]
     return [(number, batch, _find(workspace, batch)) for number, batch in reversed(batches)]
 
 
-def _find(workspace: Workspace, batch: Batch) -> Record | None:
+def _find(workspace: Workspace, batch: Batch) -> SessionRecord | None:
     if batch.session is None:
         return None
     with contextlib.suppress(WorkspaceError):

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sails.jobs.watch.source import ACCEPTED, Approved
 from sails.jobs.watch.state import Batch, Order, WatchState
-from sails.sessions import Record
+from sails.sessions import SessionRecord
 
 HELD = "The new model was held back."
 DECIDE = "You decide what becomes of it; the watch goes on."
@@ -64,7 +64,7 @@ def notes_on(found: Approved, held: int) -> Iterator[str]:
         yield f"{examples(held)} {asks} kept back to test the model with, and cannot be taught."
 
 
-def what_became(batch: Batch, record: Record | None = None) -> tuple[str, str]:
+def what_became(batch: Batch, record: SessionRecord | None = None) -> tuple[str, str]:
     """A sign, and a sentence that says it without the sign; with a `record`, as its session stands now."""
     outcome = batch.outcome
     if record and record.status.verdict and record.status.state != "running":  # it may still be exported

@@ -95,7 +95,7 @@ def order_of(*, file: Path | None, at_least: int, every: float, settings: Settin
         raise RequestError(f"{what} cannot be {str(first['input'])[:40]}.", f"{remedy}.") from error
 
 
-def state(workspace: Workspace) -> WatchState:
+def watch_state(workspace: Workspace) -> WatchState:
     """What is written down; raises `WorkspaceError` when that is damaged."""
     path = path_of(workspace)
     try:
@@ -116,7 +116,7 @@ def is_alive(workspace: Workspace) -> bool:
 
 def is_starting(workspace: Workspace, now: datetime | None = None) -> bool:
     """Whether it was switched on a moment ago, and its process may still be on its way."""
-    since = state(workspace).since
+    since = watch_state(workspace).since
     age = ((now or datetime.now(UTC)) - since).total_seconds() if since else START_SECONDS
     return 0 <= age < START_SECONDS and not is_alive(workspace)
 
@@ -140,6 +140,6 @@ def change(workspace: Workspace, **changes: Any) -> WatchState:
     access.require_changes()
     workspace.root.mkdir(parents=True, exist_ok=True)
     with locks.short_lock(workspace.root / "watch.json.lock"):
-        changed = state(workspace).model_copy(update=changes)
+        changed = watch_state(workspace).model_copy(update=changes)
         files.write_atomic(path_of(workspace), changed.model_dump_json(indent=1))
     return changed

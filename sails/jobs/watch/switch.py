@@ -10,7 +10,7 @@ from sails.errors import BusyError
 from sails.jobs import launcher
 from sails.jobs.watch.loop import Say, Watch
 from sails.jobs.watch.messages import begins
-from sails.jobs.watch.state import Order, WatchState, change, lock_of, log_of, state
+from sails.jobs.watch.state import Order, WatchState, change, lock_of, log_of, watch_state
 from sails.models.workspace import Workspace
 from sails.system import access, locks, processes
 from sails.training.plan import behavior
@@ -35,7 +35,7 @@ def switch_on(workspace: Workspace, order: Order) -> None:
 def switch_off(workspace: Workspace) -> None:
     """Watch no longer. A session that it has queued goes on by itself."""
     access.require_changes()
-    if state(workspace).on:
+    if watch_state(workspace).on:
         change(workspace, on=False)
 
 
@@ -62,7 +62,7 @@ def begin(workspace: Workspace, order: Order) -> None:
     )
 
 
-def watch(
+def run_watch(
     workspace: Workspace,
     order: Order | None = None,
     *,
@@ -99,14 +99,14 @@ def watch(
 
 def _live(watch: Watch, wait: Callable[[float], None], once: bool) -> WatchState:
     workspace = watch.workspace
-    watch.say(begins(state(workspace)))
-    while (now := state(workspace)).on:
+    watch.say(begins(watch_state(workspace)))
+    while (now := watch_state(workspace)).on:
         look = watch.step()
-        if once and (look == "waits for examples" or state(workspace).failures):
+        if once and (look == "waits for examples" or watch_state(workspace).failures):
             switch_off(workspace)
-            return state(workspace)
+            return watch_state(workspace)
         if look != "did something":
-            every = state(workspace).order.every
+            every = watch_state(workspace).order.every
             _rest(watch, min(every, FOLLOW_SECONDS) if look == "waits for a session" else every, wait)
     watch.say(f"⏹️ {now.stopped}" if now.stopped else "⏹️ Switched off.")
     return now
@@ -114,5 +114,5 @@ def _live(watch: Watch, wait: Callable[[float], None], once: bool) -> WatchState
 
 def _rest(watch: Watch, seconds: float, wait: Callable[[float], None]) -> None:
     end = watch.clock() + timedelta(seconds=seconds)
-    while (left := (end - watch.clock()).total_seconds()) > 0 and state(watch.workspace).on:
+    while (left := (end - watch.clock()).total_seconds()) > 0 and watch_state(watch.workspace).on:
         wait(min(left, SLICE_SECONDS))

@@ -9,23 +9,23 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
-from sails.models.variants import CERTIFICATE, TITLES, Variant
+from sails.models.variants import CERTIFICATE, VARIANT_TITLES, Variant
 from sails.onnx.certify.certificate import THRESHOLDS, Certificate, Example
 from sails.system import access
 from sails.system.files import write_atomic
 
-PAGE = "certificate.html"
+CERTIFICATE_PAGE = "certificate.html"
 
 
 # --- its files ------------------------------------------------------------------------------------
 
 
-def write(folder: Path, certificate: Certificate) -> None:
+def write_certificate(folder: Path, certificate: Certificate) -> None:
     """Put the certificate into an ONNX folder, for programs and for people."""
     access.require_changes()
     content = json.dumps(asdict(certificate), indent=2, ensure_ascii=False) + "\n"
     write_atomic(folder / CERTIFICATE, content.encode("utf-8", "replace").decode("utf-8"))
-    write_atomic(folder / PAGE, as_page(certificate).encode("utf-8", "replace").decode("utf-8"))
+    write_atomic(folder / CERTIFICATE_PAGE, as_page(certificate).encode("utf-8", "replace").decode("utf-8"))
 
 
 # --- as a person reads it -------------------------------------------------------------------------
@@ -41,13 +41,13 @@ class Check:
     sentence: str
 
 
-def title(certificate: Certificate) -> str:
+def certificate_title(certificate: Certificate) -> str:
     """The verdict in one sentence."""
-    model = f"The {TITLES[certificate.variant]} model"
+    model = f"The {VARIANT_TITLES[certificate.variant]} model"
     return f"{model} {'answers' if certificate.passed else 'does not answer'} like the original."
 
 
-def checks(certificate: Certificate) -> list[Check]:
+def certificate_checks(certificate: Certificate) -> list[Check]:
     """All figures: those that are judged first, then speed, memory and size beside the original's."""
     return [*_judged(certificate), *_told(certificate)]
 
@@ -161,9 +161,9 @@ def as_page(certificate: Certificate) -> str:
     """`certificate.html`: complete in itself, readable without knowing any of the words."""
     sign = "✅" if certificate.passed else "❌"
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in certificate.reasons)
-    rows = "".join(map(_row, checks(certificate)))
+    rows = "".join(map(_row, certificate_checks(certificate)))
     examples = "".join(map(_example, certificate.examples))
-    name = f"Certificate of the {TITLES[certificate.variant]} model"
+    name = f"Certificate of the {VARIANT_TITLES[certificate.variant]} model"
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -175,7 +175,7 @@ def as_page(certificate: Certificate) -> str:
 <body>
 <main>
 <h1>{escape(name)}</h1>
-<p class="verdict">{sign} {escape(title(certificate))}</p>
+<p class="verdict">{sign} {escape(certificate_title(certificate))}</p>
 {f"<ul>{reasons}</ul>" if reasons else ""}
 <p>An ONNX model is a copy of a trained model in another form, so that it runs without PyTorch.
 {_ABOUT[certificate.variant]} To find out whether the copy still answers like the original, both were asked

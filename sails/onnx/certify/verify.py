@@ -67,7 +67,7 @@ FIXED_PROMPTS: tuple[Messages, ...] = (
 )
 
 
-def verify(
+def verify_model(
     model: Path,
     folders: Mapping[Variant, Path],
     prompts: Sequence[Messages],
@@ -113,7 +113,7 @@ def verify(
             memory=used.get(variant, 0),
         )
         if write:
-            certificates.write(folder, made[variant])
+            certificates.write_certificate(folder, made[variant])
     report(1.0, "compared")
     return made
 

@@ -25,7 +25,7 @@ USUAL_LEARNING_RATES = (1e-6, 1e-3)
 
 
 @dataclass(frozen=True)
-class Row:
+class MatrixRow:
     """One row of the matrix; `headline` is what the person reads."""
 
     number: int
@@ -47,12 +47,12 @@ _ORPHAN = "⚠️ ONNX model found, but not the model it came from: training fro
 _INCOMPLETE = "⚠️ The trained model is incomplete: training from base; its files are set aside, not deleted"
 
 MATRIX = (
-    Row(1, "missing", "missing", "base", _NEW),
-    Row(2, "complete", "missing", "trained", _CONTINUE),
-    Row(3, "complete", "present", "trained", f"{_CONTINUE}; the ONNX model needs a refresh afterwards"),
-    Row(4, "missing", "present", "base", _ORPHAN),
-    Row(5, "incomplete", "missing", "base", _INCOMPLETE),
-    Row(6, "incomplete", "present", "base", _INCOMPLETE),
+    MatrixRow(1, "missing", "missing", "base", _NEW),
+    MatrixRow(2, "complete", "missing", "trained", _CONTINUE),
+    MatrixRow(3, "complete", "present", "trained", f"{_CONTINUE}; the ONNX model needs a refresh afterwards"),
+    MatrixRow(4, "missing", "present", "base", _ORPHAN),
+    MatrixRow(5, "incomplete", "missing", "base", _INCOMPLETE),
+    MatrixRow(6, "incomplete", "present", "base", _INCOMPLETE),
 )
 
 
@@ -61,12 +61,12 @@ def automatic_learning_rate(start_from: StartFrom) -> float:
     return BASE_LEARNING_RATE if start_from == "base" else CONTINUE_LEARNING_RATE
 
 
-def row_for(trained: str, onnx: str) -> Row:
+def row_for(trained: str, onnx: str) -> MatrixRow:
     """The row of the matrix for two states."""
     return next(row for row in MATRIX if (row.trained, row.onnx) == (trained, onnx))
 
 
-def plan(
+def plan_from(
     situation: Situation,
     *,
     default_base: str,
@@ -162,13 +162,13 @@ def plan_training(
     """What a training started now would do; raises `RequestError` for choices that cannot be."""
     situation = workspace.situation()
     if model_name is not None:
-        catalog.find(model_name)
+        catalog.find_base_model(model_name)
     same = model_name is None or (
-        situation.trained.base is not None and catalog.same(model_name, situation.trained.base)
+        situation.trained.base is not None and catalog.is_same_base(model_name, situation.trained.base)
     )
-    return behavior.plan(
+    return behavior.plan_from(
         situation,
-        default_base=catalog.DEFAULT,
+        default_base=catalog.DEFAULT_BASE_MODEL,
         model_name=model_name,
         same_base=same,
         start=start,

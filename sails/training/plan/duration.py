@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from sails.retention.lessons import ROWS
-from sails.sessions import Record, Status
+from sails.sessions import SessionRecord, Status
 from sails.training.plan.presets import Pace
 
 # --- how long it takes ----------------------------------------------------------------------------
@@ -60,7 +60,7 @@ class TimeEstimate:
     sessions: int
 
 
-def experience(records: Iterable[Record], base: str | None) -> Experience | None:
+def experience(records: Iterable[SessionRecord], base: str | None) -> Experience | None:
     """What the latest sessions from that base model on this machine took; None when there are none."""
     seen = [record for record in records if _tells_time(record, base)][-LATEST:]
     if not seen:
@@ -82,7 +82,7 @@ def experience(records: Iterable[Record], base: str | None) -> Experience | None
     )
 
 
-def _tells_time(record: Record, base: str | None) -> bool:
+def _tells_time(record: SessionRecord, base: str | None) -> bool:
     status, results = record.status, record.status.results
     train = results.seconds.get("train", 0.0)
     if status.state != "succeeded" or status.plan is None or status.host != socket.gethostname():
@@ -92,7 +92,7 @@ def _tells_time(record: Record, base: str | None) -> bool:
     return status.plan.base == base and whole and results.tokens > 0
 
 
-def _times(records: Sequence[Record], phase: str) -> list[float]:
+def _times(records: Sequence[SessionRecord], phase: str) -> list[float]:
     found = (record.status.results.seconds.get(phase) for record in records)
     return [seconds for seconds in found if seconds is not None]
 

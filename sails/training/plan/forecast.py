@@ -20,10 +20,10 @@ from sails import sessions
 from sails.data import Conversation, Register, datasets, read_jsonl, split_rows
 from sails.errors import DiskFullError, OutOfMemoryError, RequestError, SailsError
 from sails.models import cache, catalog, size
-from sails.models.catalog import BaseModel
+from sails.models.catalog import BaseModelEntry
 from sails.models.workspace import Workspace
 from sails.retention import lessons, replay
-from sails.retention.lessons import Rows
+from sails.retention.lessons import LessonRows
 from sails.retention.replay import replayed
 from sails.sessions import Settings, Status
 from sails.sessions.plan import Plan
@@ -41,7 +41,7 @@ from sails.training.plan.resources import Need
 class Offer:
     """A base model, and whether this machine is up to it."""
 
-    model: BaseModel
+    model: BaseModelEntry
     fits: bool  # into the memory that is free now
     here: bool  # nothing needs to be downloaded
     recommended: bool
@@ -53,15 +53,15 @@ def offers() -> list[Offer]:
     Recommended is the default where it fits, else the smallest.
     """
     free = available_memory()
-    models = catalog.catalogue()
+    models = catalog.base_models()
     fitting = [model for model in models if model.training_memory_bytes <= free]
     smallest = min(models, key=lambda model: model.training_memory_bytes)
-    best = fitting[0] if fitting and fitting[0].name == catalog.DEFAULT else smallest
+    best = fitting[0] if fitting and fitting[0].name == catalog.DEFAULT_BASE_MODEL else smallest
     made = [
         Offer(
             model,
             fits=model in fitting,
-            here=cache.local_path(model) is not None,
+            here=cache.base_model_path(model) is not None,
             recommended=model is best,
         )
         for model in models
@@ -174,7 +174,7 @@ def usual_seconds(workspace: Workspace, status: Status) -> dict[str, float]:
 def _parameters(workspace: Workspace, plan: Plan) -> int:
     if plan.start_from == "trained":
         return size.count_parameters(workspace.trained_model)
-    return catalog.find(plan.model).parameters
+    return catalog.find_base_model(plan.model).parameters
 
 
 def _too_big(need: Need, workspace: Workspace) -> tuple[str, ...]:
@@ -244,11 +244,11 @@ def _count_rows(files: tuple[_File, ...], register: _File, earlier: tuple[_File,
 
 
 def _count_earlier(files: tuple[_File, ...], train: Sequence[Conversation]) -> Earlier:
-    read: dict[str, Rows] = {}
+    read: dict[str, LessonRows] = {}
     size = 0
     for path, _, bytes_ in files:
         with contextlib.suppress(SailsError):
-            read[str(path)] = Rows(tuple(read_jsonl(path)))
+            read[str(path)] = LessonRows(tuple(read_jsonl(path)))
             size += bytes_
     kept = sum(map(len, replay.repeatable(read, train).values()))
     total = sum(len(rows.taught) for rows in read.values())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sails.models.folder import Situation
-from sails.sessions import Record
+from sails.sessions import SessionRecord
 
 Kind = Literal["watch", "decide", "resume", "example", "train", "export", "chat"]
 
@@ -24,12 +24,12 @@ class NextStep:
     target: str = ""
 
 
-def next_step(
+def choose_next_step(
     situation: Situation,
     *,
     active: str | None,
     datasets: Sequence[str],
-    last: Record | None,
+    last: SessionRecord | None,
 ) -> NextStep:
     """The first of these that applies: watch, decide, resume, load an example, train, export, chat.
 

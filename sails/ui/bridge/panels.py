@@ -12,14 +12,14 @@ from sails import sessions
 from sails.jobs.export import Freshness, freshness, to_refresh
 from sails.models.folder import FoundFile, ModelState, Situation
 from sails.models.workspace import Workspace
-from sails.sessions import Record, plan
+from sails.sessions import SessionRecord, plan
 from sails.sessions.plan import Plan, describe_learning_rate
 from sails.system import access
 from sails.training.plan import behavior
-from sails.training.plan.behavior import MATRIX, Row
+from sails.training.plan.behavior import MATRIX, MatrixRow
 from sails.ui import onnx_status, text
 from sails.ui.bridge.next_step import NextStep
-from sails.ui.frame import in_words, link
+from sails.ui.frame import link, stop_on_error
 from sails.ui.text import code, plain
 
 REFRESH_SECONDS = 2
@@ -53,7 +53,7 @@ def next_training(plan: Plan, situation: Situation) -> None:
             st.warning(plain(warning))
 
 
-def _why(row: Row, plan: Plan, trained: ModelState) -> str:
+def _why(row: MatrixRow, plan: Plan, trained: ModelState) -> str:
     base = f"the base model {code(plan.model)}, which can talk but knows nothing of your examples"
     if row.trained == "complete":
         return "A complete trained model is here, so the next training builds on it instead of starting over."
@@ -111,7 +111,7 @@ def matrix(current: int) -> None:
     )
 
 
-def _matrix_row(row: Row, applies: bool) -> list[str]:
+def _matrix_row(row: MatrixRow, applies: bool) -> list[str]:
     start = "base model" if row.start_from == "base" else "trained model"
     cells = [row.trained, row.onnx, start, plan.format_rate(row.learning_rate)]
     if not applies:
@@ -204,7 +204,7 @@ def running_now(workspace: Workspace) -> None:
 
 
 def _running_now(workspace: Workspace, was_active: bool) -> None:
-    with in_words():
+    with stop_on_error():
         training = sessions.running(workspace)
         jobs = sessions.running_jobs(workspace)
         queued = len(sessions.waiting(workspace))
@@ -229,7 +229,7 @@ KINDS = {
 }
 
 
-def last_sessions(records: Sequence[Record]) -> None:
+def last_sessions(records: Sequence[SessionRecord]) -> None:
     """The given sessions, newest first, each with how it ended in words."""
     if not records:
         st.markdown("There has been no training yet.")

@@ -13,7 +13,7 @@ from sails.models.workspace import Workspace
 from sails.system import access
 from sails.training.plan import request
 from sails.ui import text
-from sails.ui.frame import in_words, link, told, usual_workspace
+from sails.ui.frame import link, show_errors, stop_on_error, usual_workspace
 from sails.ui.sessions.actions import PRESETS
 from sails.ui.text import plain
 
@@ -29,8 +29,8 @@ def panel(workspace: Workspace) -> None:
         "training is queued, and the model is checked, published and exported. A model that forgot something "
         "is held back, and you decide."
     )
-    with told():
-        now = watch.state(workspace)
+    with show_errors():
+        now = watch.watch_state(workspace)
         refresh = REFRESH_SECONDS if now.on else None
         st.fragment(_standing, run_every=refresh)(workspace, _looks(workspace))
         with st.expander("What it watches, and how it teaches", icon=":material/tune:"):
@@ -41,16 +41,16 @@ def _looks(workspace: Workspace) -> tuple[object, ...]:
     """What the rest of the page depends on, too."""
     latest = [
         (batch.session, batch.outcome, record and record.status.state)
-        for _, batch, record in watch.latest(workspace, 1)
+        for _, batch, record in watch.latest_lesson(workspace, 1)
     ]
-    return watch.state(workspace).on, watch.is_alive(workspace), latest
+    return watch.watch_state(workspace).on, watch.is_alive(workspace), latest
 
 
 def _standing(workspace: Workspace, before: tuple[object, ...]) -> None:
-    with in_words():
+    with stop_on_error():
         if _looks(workspace) != before:
             st.rerun()
-        now, alive = watch.state(workspace), watch.is_alive(workspace)
+        now, alive = watch.watch_state(workspace), watch.is_alive(workspace)
         stands, sentence = watch.standing(now, alive=alive, starting=watch.is_starting(workspace))
         with st.container(border=True, gap="small"):
             with st.container(horizontal=True, vertical_alignment="center"):
@@ -73,7 +73,7 @@ def _button(workspace: Workspace, now: WatchState, stands: str) -> None:
         "off": ("Switch it on", ":material/play_arrow:"),
     }[stands]
     if st.button(label, icon=icon, key="watch-switch", disabled=access.view_only()):
-        with told() as failed:
+        with show_errors() as failed:
             if label == "Switch it off":
                 watch.switch_off(workspace)
             else:
@@ -83,7 +83,7 @@ def _button(workspace: Workspace, now: WatchState, stands: str) -> None:
 
 
 def _batches(workspace: Workspace) -> None:
-    for number, batch, record in watch.latest(workspace):
+    for number, batch, record in watch.latest_lesson(workspace):
         sign, sentence = watch.what_became(batch, record)
         with st.container(horizontal=True, vertical_alignment="center"):
             when = text.moment(batch.begun, st.context.timezone)
@@ -150,7 +150,7 @@ def _order(workspace: Workspace, now: WatchState) -> None:
             "Watch this from now on" if now.on else "Switch it on with this", disabled=looking
         )
     if wanted:
-        with told() as failed:
+        with show_errors() as failed:
             path = _inside(file) if source == FILE else None
             settings = request.settings_of(
                 preset=preset, learning_rate=request.read_learning_rate(rate), replay_share=share

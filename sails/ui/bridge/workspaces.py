@@ -12,15 +12,15 @@ from sails.models.workspace import (
     create_workspace,
     workspaces_in,
 )
-from sails.sessions import Record
+from sails.sessions import SessionRecord
 from sails.system import access
-from sails.ui.frame import go, place, told, usual_workspace
+from sails.ui.frame import go, place, show_errors, usual_workspace
 from sails.ui.text import code
 
 # --- the demo -------------------------------------------------------------------------------------
 
 
-def demo(workspace: Workspace, records: Sequence[Record]) -> None:
+def demo(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
     """What a demo workspace is, and one of its sessions played again for an audience."""
     with st.container(border=True, gap="small"):
         st.markdown(
@@ -40,7 +40,7 @@ def demo(workspace: Workspace, records: Sequence[Record]) -> None:
                 st.button("Replay it", icon=":material/replay:", disabled=access.view_only() or not recorded)
                 and chosen
             ):
-                job = replaying.start(workspace, recorded[chosen].session, seconds)
+                job = replaying.start_replay(workspace, recorded[chosen].session, seconds)
                 go("Train", session=job.id)
 
 
@@ -67,7 +67,7 @@ def choose_place(workspace: Workspace) -> None:
             new = st.text_input("Make a new workspace", placeholder="its name", key="new_workspace")
             wanted = st.form_submit_button("Make it", disabled=access.view_only())
         if wanted:
-            with told() as failed:
+            with show_errors() as failed:
                 made = create_workspace(root, new)
             if not failed:
                 _open_place(workspace=str(made.relative_to(root)))
@@ -81,7 +81,7 @@ def choose_place(workspace: Workspace) -> None:
             )
             wanted = st.form_submit_button("Use this folder")
         if wanted:
-            with told() as failed:
+            with show_errors() as failed:
                 if model.strip():
                     Workspace.open(workspace.root, output_dir=access.inside(root, model))
             if not failed:

@@ -15,7 +15,7 @@ from sails.chat.feedback import REFUSAL, SOMEBODY, Correction, Kind
 from sails.errors import SailsError
 from sails.models.workspace import Workspace
 from sails.system import access
-from sails.ui.frame import link, told
+from sails.ui.frame import link, show_errors
 from sails.ui.text import plain
 
 CORRECT, NEVER = "corrected", "never"
@@ -44,7 +44,7 @@ def under(workspace: Workspace, conversation: Conversation, turn: int, place: in
     if reply.problem or (not reply.text and reply.stopped_by == "interrupted"):
         return  # there is no answer to judge
     key = f"feedback-{asked.asked}-{turn}-{place}"
-    with told():
+    with show_errors():
         sent = _sent(workspace, st.session_state.get(key))
         if sent is not None:
             _what_became(workspace, sent, key)
@@ -201,6 +201,6 @@ def _what_became(workspace: Workspace, sent: Correction, key: str) -> None:
 
 
 def _take_back(workspace: Workspace, identity: str, key: str) -> None:
-    with told():
+    with show_errors():
         corrections.withdraw(workspace, identity)
         st.session_state.pop(key, None)

@@ -10,15 +10,15 @@ import streamlit as st
 
 from sails.chat import models as speakers
 from sails.chat.conversation import AT_MOST
-from sails.chat.models import BASE, CURRENT, Speaker
+from sails.chat.models import BASE, CURRENT, ChatModel
 from sails.jobs import export as exporting
-from sails.models.variants import TITLES, Variant
+from sails.models.variants import VARIANT_TITLES, Variant
 from sails.models.workspace import Workspace
 from sails.sessions import Session
 from sails.system import access
 from sails.ui.chat.state import Room, kept
 from sails.ui.export import panels as onnx
-from sails.ui.frame import go, link, told
+from sails.ui.frame import go, link, show_errors
 from sails.ui.text import plain
 
 ONE, LESSON, SIZES, GROWN, ALL, OWN = "one", "lesson", "sizes", "grown", "all", "own"
@@ -32,7 +32,7 @@ LABELS = {
 }
 AUTOMATIC = "automatic"
 SIZE_LABELS: dict[str, str] = {AUTOMATIC: "Automatic"}
-SIZE_LABELS |= {variant: title.capitalize() for variant, title in TITLES.items()}
+SIZE_LABELS |= {variant: title.capitalize() for variant, title in VARIANT_TITLES.items()}
 SIZE_HELP = (
     "Automatic takes the 8-bit model once its certificate says that it answers like the original, and full "
     "precision until then."
@@ -40,7 +40,7 @@ SIZE_HELP = (
 USUAL = (BASE, CURRENT, CURRENT, CURRENT)
 
 
-def choose(here: Room, workspace: Workspace, everybody: Sequence[Speaker]) -> list[Speaker]:
+def choose(here: Room, workspace: Workspace, everybody: Sequence[ChatModel]) -> list[ChatModel]:
     """One model, a choice that is ready made, or two to four of one's own; at first the current one."""
     earlier = speakers.before(workspace, everybody)
     ready_made = _ready_made(earlier)
@@ -61,12 +61,12 @@ def choose(here: Room, workspace: Workspace, everybody: Sequence[Speaker]) -> li
         return [_pick(here, everybody, 0, "Which model", "Size", usual, st.columns([3, 2]))]
     if choice == OWN:
         return _own(here, everybody)
-    chosen = [speakers.find(everybody, key) for key in ready_made[choice]]
+    chosen = [speakers.find_chat_model(everybody, key) for key in ready_made[choice]]
     st.caption(" · ".join(f"{plain(one.title)}: {plain(_marks(one))}" for one in chosen))
     return chosen
 
 
-def _ready_made(earlier: Speaker | None) -> dict[str, list[str]]:
+def _ready_made(earlier: ChatModel | None) -> dict[str, list[str]]:
     """Who answers in each choice that is ready made."""
     both = [f"{CURRENT}@fp32", f"{CURRENT}@int8"]
     found = {GROWN: [BASE, CURRENT], SIZES: both, ALL: [BASE, *both]}
@@ -75,7 +75,7 @@ def _ready_made(earlier: Speaker | None) -> dict[str, list[str]]:
     return found
 
 
-def _own(here: Room, everybody: Sequence[Speaker]) -> list[Speaker]:
+def _own(here: Room, everybody: Sequence[ChatModel]) -> list[ChatModel]:
     count = st.number_input(
         "How many side by side", min_value=2, max_value=AT_MOST, key=kept(here, "chat_count", 2)
     )
@@ -91,13 +91,13 @@ def _own(here: Room, everybody: Sequence[Speaker]) -> list[Speaker]:
 
 def _pick(
     here: Room,
-    everybody: Sequence[Speaker],
+    everybody: Sequence[ChatModel],
     place: int,
     label: str,
     size_label: str,
     usual: str,
     places: Sequence[Any],
-) -> Speaker:
+) -> ChatModel:
     """A model and its size; `usual` may name both."""
     keys = [speaker.key for speaker in everybody]
     who, size = f"chat_who_{place}", f"chat_size_{place}"
@@ -108,7 +108,7 @@ def _pick(
         here.chosen[f"{who}_gone"] = True
     # A title stays the same whatever becomes of the model, or the browser's choice would be lost with it.
     chosen = places[0].selectbox(
-        label, keys, key=who, format_func=lambda wanted: speakers.find(everybody, wanted).title
+        label, keys, key=who, format_func=lambda wanted: speakers.find_chat_model(everybody, wanted).title
     )
     kept(here, size, usual_size or AUTOMATIC)
     if st.session_state[size] not in SIZE_LABELS:
@@ -121,17 +121,17 @@ def _pick(
         here.chosen[f"{who}_gone"] = False
     if here.chosen.get(f"{who}_gone"):
         places[0].caption("⚠️ The model that was chosen is no longer here, so the current one answers.")
-    speaker = speakers.find(everybody, chosen).sized(_variant(wanted))
+    speaker = speakers.find_chat_model(everybody, chosen).sized(_variant(wanted))
     if marks := _marks(speaker):
         places[1].caption(plain(marks))
     return speaker
 
 
 def _variant(wanted: str) -> Variant | None:
-    return next((variant for variant in TITLES if variant == wanted), None)
+    return next((variant for variant in VARIANT_TITLES if variant == wanted), None)
 
 
-def _marks(speaker: Speaker) -> str:
+def _marks(speaker: ChatModel) -> str:
     """What a person should know of the size that answers."""
     marks = speakers.marks(speaker)
     sign = {True: "✅ ", None: "❔ ", False: "⚠️ "}[speaker.certified] if speaker.answers else ""
@@ -141,32 +141,32 @@ def _marks(speaker: Speaker) -> str:
 # --- making them ready ----------------------------------------------------------------------------
 
 
-def ready(workspace: Workspace, chosen: list[Speaker]) -> bool:
+def ready(workspace: Workspace, chosen: list[ChatModel]) -> bool:
     """Whether all that were chosen can answer; draws the one way on for the first that cannot."""
     for speaker in {one.answering: one for one in chosen}.values():
         if speaker.key.partition("@")[0] == CURRENT and speaker.readiness == "stale":
             _stale(speaker)
     lacking = [speaker for speaker in chosen if not speaker.answers]
     if lacking:
-        with told():
+        with show_errors():
             _way_on(workspace, lacking[0])
     return not lacking
 
 
-def _stale(speaker: Speaker) -> None:
+def _stale(speaker: ChatModel) -> None:
     if speaker.fingerprint is None:
         st.markdown("❔ Nobody noted which trained model the current ONNX model was made from.")
     else:
-        title = TITLES[speaker.variant] if speaker.wanted and speaker.variant else ""
+        title = VARIANT_TITLES[speaker.variant] if speaker.wanted and speaker.variant else ""
         which = f"current {title} model" if title else "current ONNX model"
         st.markdown(f"⚠️ The {which} is out of date: it answers without what was taught since.")
     link("ONNX export", "Make it again")
 
 
-def _way_on(workspace: Workspace, speaker: Speaker) -> None:
+def _way_on(workspace: Workspace, speaker: ChatModel) -> None:
     mine = speaker.key.partition("@")[0] == CURRENT
-    size = f" in {TITLES[speaker.wanted]}" if speaker.wanted else ""
-    if job := exporting.at_work(workspace, speaker.onnx):
+    size = f" in {VARIANT_TITLES[speaker.wanted]}" if speaker.wanted else ""
+    if job := exporting.running_export(workspace, speaker.onnx):
         onnx.follow(workspace, job)
     elif speaker.readiness == "impossible" and not mine:
         st.markdown(f"⚠️ {plain(speaker.title)} is not complete or no longer here. Choose another one.")
@@ -204,7 +204,7 @@ def _way_on(workspace: Workspace, speaker: Speaker) -> None:
             st.rerun()
 
 
-def _last_try(workspace: Workspace, speaker: Speaker) -> None:
+def _last_try(workspace: Workspace, speaker: ChatModel) -> None:
     """How the job that this person started for the model ended, when it did not succeed."""
     folder: Path | None = st.session_state.get(f"tried_{speaker.key}")
     if folder and folder.parent == workspace.jobs and folder.exists():

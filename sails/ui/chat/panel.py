@@ -11,12 +11,12 @@ import streamlit as st
 
 from sails.chat import conversation as chatting
 from sails.chat.conversation import Conversation, Settings
-from sails.chat.model_cache import MODELS
-from sails.chat.models import Speaker
+from sails.chat.model_cache import MODEL_CACHE
+from sails.chat.models import ChatModel
 from sails.ui.chat import transcript as said
 from sails.ui.chat.settings import in_mind
 from sails.ui.chat.state import Room, kept
-from sails.ui.frame import told
+from sails.ui.frame import show_errors
 from sails.ui.text import literal
 
 REDRAWN_SECONDS = 0.05  # an answer that grows is drawn at most so often
@@ -37,7 +37,7 @@ def marking(here: Room, count: int) -> bool:
     return wanted
 
 
-def ask(here: Room, chosen: list[Speaker], how: Settings, possible: bool) -> None:
+def ask(here: Room, chosen: list[ChatModel], how: Settings, possible: bool) -> None:
     """The field for a question; the answers grow above it, and Stop ends them where they are."""
     growing = st.container()
     in_mind(here.conversation, chosen, how)
@@ -49,7 +49,7 @@ def ask(here: Room, chosen: list[Speaker], how: Settings, possible: bool) -> Non
     )
     question, here.next_question = typed or here.next_question, ""
     if question and possible:
-        with told() as failed, growing:
+        with show_errors() as failed, growing:
             here.conversation.ask(question, [speaker.origin for speaker in chosen], how)
             _answer(here.conversation, [speaker.answering for speaker in chosen])
         if not failed:
@@ -62,7 +62,7 @@ def _answer(conversation: Conversation, folders: list[Path]) -> None:
     said.question(turn)
     places = [place.empty() for place in said.places(turn)]
     st.button("Stop", key="chat_stop", icon=":material/stop_circle:")  # whatever is pressed ends the answer
-    waiting = "Thinking" if all(map(MODELS.holds, folders)) else "Loading the model"
+    waiting = "Thinking" if all(map(MODEL_CACHE.holds, folders)) else "Loading the model"
     drawn = [0.0] * len(places)
     with ExitStack() as spinner, closing(chatting.answers(conversation, folders)) as growing:
         spinner.enter_context(st.spinner(f"{waiting}…"))

@@ -13,15 +13,15 @@ from sails.chat import conversation as chatting
 from sails.chat import prompt_runs as questioning
 from sails.chat import saved_prompts as prompts
 from sails.chat.conversation import Settings
-from sails.chat.models import Speaker
-from sails.chat.prompt_runs import Row, Table
+from sails.chat.models import ChatModel
+from sails.chat.prompt_runs import PromptRow, PromptTable
 from sails.chat.saved_prompts import Prompt
 from sails.errors import SailsError
 from sails.models.workspace import Workspace
 from sails.system import access
 from sails.ui.chat import transcript as said
 from sails.ui.chat.state import Room
-from sails.ui.frame import told
+from sails.ui.frame import show_errors
 from sails.ui.text import literal, plain
 
 REDRAWN_SECONDS = 0.2  # the table while it grows
@@ -30,14 +30,14 @@ REDRAWN_SECONDS = 0.2  # the table while it grows
 def section(
     workspace: Workspace,
     here: Room,
-    chosen: Sequence[Speaker],
+    chosen: Sequence[ChatModel],
     how: Settings,
     possible: bool,
     marking: bool,
 ) -> None:
     """The list, and below it the table of what was answered."""
     st.header("Saved questions", anchor=False)
-    with told():
+    with show_errors():
         listed = prompts.prompts(workspace)
         st.markdown(
             f"{len(listed)} question{'s' * (len(listed) > 1)} that you ask again and again, to show "
@@ -100,7 +100,7 @@ def _edit(workspace: Workspace, prompt: Prompt, editing: str, *, first: bool, la
         name, question = _fields(f"prompt-{prompt.id}", prompt.name, prompt.question)
         with st.container(horizontal=True):
             if st.button("Save", key=f"prompt-save-{prompt.id}", type="primary", disabled=access.view_only()):
-                with told() as failed:
+                with show_errors() as failed:
                     prompts.change(workspace, prompt.id, question=question, name=name)
                 if not failed:
                     _set(editing, False)
@@ -158,7 +158,7 @@ def _add(workspace: Workspace, here: Room, listed: Sequence[Prompt]) -> None:
         name, question = _fields("prompt-new", "", "")
         sent = st.form_submit_button("Add it to the list", icon=":material/add:", disabled=access.view_only())
     if sent:
-        with told() as failed:
+        with show_errors() as failed:
             prompts.add(workspace, question, name)
         if not failed:
             st.rerun()
@@ -170,19 +170,19 @@ def _add(workspace: Workspace, here: Room, listed: Sequence[Prompt]) -> None:
 
 
 def _ask_all(
-    here: Room, listed: Sequence[Prompt], chosen: Sequence[Speaker], how: Settings, possible: bool
+    here: Room, listed: Sequence[Prompt], chosen: Sequence[ChatModel], how: Settings, possible: bool
 ) -> None:
     whom = {1: "", 2: "both models "}.get(len(chosen), f"all {len(chosen)} models ")
     label = f"Ask {whom}all of these"
     if st.button(label, key="prompt-all", icon=":material/playlist_play:", disabled=not possible):
-        here.table = Table([speaker.origin for speaker in chosen], how)
-        with told() as failed:
+        here.table = PromptTable([speaker.origin for speaker in chosen], how)
+        with show_errors() as failed:
             _fill(here.table, listed, chosen)
         if not failed:
             st.rerun()
 
 
-def _fill(table: Table, listed: Sequence[Prompt], chosen: Sequence[Speaker]) -> None:
+def _fill(table: PromptTable, listed: Sequence[Prompt], chosen: Sequence[ChatModel]) -> None:
     """Draws the table as it grows. Left early, by Stop or another page, what was answered stays."""
     bar = st.progress(0.0)
     st.button("Stop", key="prompt-stop", icon=":material/stop_circle:")  # whatever is pressed ends it
@@ -198,7 +198,7 @@ def _fill(table: Table, listed: Sequence[Prompt], chosen: Sequence[Speaker]) -> 
                 drawn = time.monotonic()
 
 
-def _shown(here: Room, table: Table, marking: bool) -> None:
+def _shown(here: Room, table: PromptTable, marking: bool) -> None:
     count = len(table.rows)
     missing = (
         "" if count >= table.wanted else f" The rest of the {table.wanted} was not asked: it was stopped."
@@ -230,7 +230,7 @@ def _clear(here: Room) -> None:
     here.table = None
 
 
-def _row(table: Table, row: Row, marking: bool) -> None:
+def _row(table: PromptTable, row: PromptRow, marking: bool) -> None:
     """A question and its answers side by side, on a phone one below the other."""
     with st.container(border=True, gap="xsmall"):
         named = f"**{plain(row.prompt.name)}:** " if row.prompt.name else ""
@@ -247,6 +247,6 @@ def _row(table: Table, row: Row, marking: bool) -> None:
                     first = row.turn.replies[0].text
                     mark = marking and place and first
                     st.markdown(said.marked(first, reply.text) if mark else literal(reply.text))
-                notes = [*filter(None, [questioning.likeness(row, place)]), *chatting.notes(reply)]
+                notes = [*filter(None, [questioning.likeness_in_words(row, place)]), *chatting.notes(reply)]
                 if notes:
                     st.caption(plain(" ".join(notes)))

@@ -10,8 +10,8 @@ import streamlit as st
 
 from sails.chat import conversation as chatting
 from sails.chat.conversation import Conversation, Settings
-from sails.chat.model_cache import MODELS
-from sails.chat.models import Speaker
+from sails.chat.model_cache import MODEL_CACHE
+from sails.chat.models import ChatModel
 from sails.errors import SailsError
 from sails.ui.chat.state import Room, kept
 from sails.ui.text import plain
@@ -19,7 +19,7 @@ from sails.ui.text import plain
 LONGEST_ANSWER = 4096  # tokens that the field offers
 
 
-def settings(here: Room, chosen: Sequence[Speaker]) -> Settings:
+def chat_settings(here: Room, chosen: Sequence[ChatModel]) -> Settings:
     """How to answer; what is out of bounds is told when a question is asked."""
     usual = Settings()
     deaf = [speaker for speaker in chosen if not _takes_system(speaker)]
@@ -82,23 +82,23 @@ def settings(here: Room, chosen: Sequence[Speaker]) -> Settings:
     return Settings(**{one.name: values[one.name] for one in fields(Settings)})
 
 
-def _takes_system(speaker: Speaker) -> bool:
+def _takes_system(speaker: ChatModel) -> bool:
     """Also where nobody can tell yet."""
     try:
-        return not speaker.answers or MODELS.reader(speaker.answering).takes_system
+        return not speaker.answers or MODEL_CACHE.reader(speaker.answering).takes_system
     except SailsError:  # told in the place of an answer
         return True
 
 
-def _listed(found: Sequence[Speaker]) -> str:
+def _listed(found: Sequence[ChatModel]) -> str:
     titles = list(dict.fromkeys(plain(speaker.title) for speaker in found))
     return titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
 
 
-def in_mind(conversation: Conversation, chosen: Sequence[Speaker], how: Settings) -> None:
+def in_mind(conversation: Conversation, chosen: Sequence[ChatModel], how: Settings) -> None:
     """How much of the conversation each model keeps in mind, before the next question."""
     found = [
-        (speaker, chatting.in_mind(conversation, place, speaker.answering, how))
+        (speaker, chatting.context_usage(conversation, place, speaker.answering, how))
         for place, speaker in enumerate(chosen)
         if speaker.answers
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from sails.chat.conversation import Conversation
-from sails.chat.prompt_runs import Table
+from sails.chat.prompt_runs import PromptTable
 from sails.models.workspace import Workspace
 
 
@@ -19,7 +19,7 @@ class Room:
     conversation: Conversation = field(default_factory=Conversation)
     before: Conversation | None = None  # the one that "New conversation" put away
     chosen: dict[str, Any] = field(default_factory=dict)  # what the fields said last, by key
-    table: Table | None = None  # all saved questions, asked of all
+    table: PromptTable | None = None  # all saved questions, asked of all
     next_question: str = ""  # a saved question that is to be asked as if it had been typed
 
 

@@ -20,7 +20,7 @@ from sails.ui.data import text as data_words
 from sails.ui.data.pending import Desk, show_dataset, throw_away
 from sails.ui.data.text import examples, shortened
 from sails.ui.data.upload import ROW_COLUMN, TEXT_COLUMNS, choose_columns
-from sails.ui.frame import in_words, told
+from sails.ui.frame import show_errors, stop_on_error
 from sails.ui.text import code, plain
 
 PART = 50  # rows of the grid
@@ -91,7 +91,7 @@ def _columns_used(desk: Desk) -> None:
         wanted = choose_columns(desk, draft.reading.columns, mapping)
         st.caption("Reading the file again forgets your corrections.")
         if st.button("Read it again with these columns", key="data-other-columns"):
-            with told() as failed, st.spinner("Reading and checking …"):
+            with show_errors() as failed, st.spinner("Reading and checking …"):
                 desk.put(
                     drafts.mapped(draft.file, draft.content, wanted, first_row_taught=draft.first_row_taught)
                 )
@@ -121,7 +121,7 @@ def save(workspace: Workspace, desk: Desk, lengths: Lengths) -> None:
             disabled=access.view_only() or not draft.savable,
         ):
             wanted = library.name_from(typed if typed.strip() else draft.name)
-            with told() as failed, st.spinner("Saving …"):
+            with show_errors() as failed, st.spinner("Saving …"):
                 counted = lengths.total if lengths.counted and not lengths.sampled else None
                 report = replace(draft, name=wanted).save(workspace, tokens=counted)
             if not failed:
@@ -226,7 +226,7 @@ def _line(draft: Draft, number: int) -> dict[str, Any]:
 
 def _edited(desk: Desk, generation: int, shown: Sequence[int], key: str) -> None:
     """Take over what was changed in the grid, which gives all changes since it was drawn first."""
-    with in_words():
+    with stop_on_error():
         if generation != desk.generation:  # a late word of a grid that is gone, after saving for example
             return
         access.require_changes()

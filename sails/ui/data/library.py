@@ -21,7 +21,7 @@ from sails.ui.data import text as data_words
 from sails.ui.data.pending import Desk, show_dataset
 from sails.ui.data.text import examples, shortened
 from sails.ui.data.upload import ROW_COLUMN, TEXT_COLUMNS
-from sails.ui.frame import go, link, show_error, told
+from sails.ui.frame import go, link, show_error, show_errors
 from sails.ui.text import code, plain
 
 SHELF = 20  # datasets shown at first
@@ -86,7 +86,7 @@ def actions(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
             on_click="ignore",
         )
         if st.button("Correct a copy", icon=":material/edit:", key="data-copy", disabled=access.view_only()):
-            with told() as failed, st.spinner("Reading and checking …"):
+            with show_errors() as failed, st.spinner("Reading and checking …"):
                 desk.take(drafts.from_dataset(workspace, report.name))
                 desk.chosen = len(desk.waiting) - 1
             if not failed:
@@ -159,7 +159,7 @@ def _rename(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
         disabled=access.view_only(),
     )
     if st.button("Rename", key="data-rename", disabled=access.view_only()):
-        with told() as failed:
+        with show_errors() as failed:
             renamed = library.rename(workspace, report.name, name)
         if not failed:
             desk.say("done", f"It is called {code(renamed.name)} now.")
@@ -181,7 +181,7 @@ def _delete(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
     if typed.strip() != report.name:
         show_error("The name does not match, so nothing was deleted.", f"Type {report.name} to delete it.")
         return
-    with told() as failed:
+    with show_errors() as failed:
         library.delete(workspace, report.name)
     if not failed:
         desk.say("done", f"{code(report.name)} is deleted.")

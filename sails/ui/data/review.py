@@ -27,7 +27,7 @@ from sails.system import access
 from sails.training.plan.presets import FEW
 from sails.ui import text as words
 from sails.ui.chat.feedback import WHO
-from sails.ui.frame import go, link, told
+from sails.ui.frame import go, link, show_errors
 from sails.ui.text import literal, plain
 
 PART = 10  # corrections on the screen at a time
@@ -93,7 +93,7 @@ def train_button(workspace: Workspace, approved: int) -> None:
     what = "approved correction" if approved == 1 else "approved corrections"
     label = f"{approved:,} {what} since the last session: train on {'it' if approved == 1 else 'them'}"
     if st.button(label, icon=":material/school:", key="train-on-corrections", disabled=access.view_only()):
-        with told() as failed:
+        with show_errors() as failed:
             report = corrections.as_dataset(workspace)
         if not failed:
             go("Train", dataset=report.name)
@@ -353,7 +353,7 @@ def _files(workspace: Workspace, review: Review) -> None:
             disabled=access.view_only(),
         )
         if brought is not None and st.button("Bring it", key="review-bring", icon=":material/upload:"):
-            with told() as failed, tempfile.TemporaryDirectory(prefix="sails-") as folder:
+            with show_errors() as failed, tempfile.TemporaryDirectory(prefix="sails-") as folder:
                 path = Path(folder) / drafts.file_name(brought.name)
                 path.write_bytes(brought.getvalue())
                 count = corrections.import_file(workspace, path)

@@ -21,7 +21,7 @@ from sails.system import access
 from sails.training.plan import presets as planning
 from sails.ui.data.pending import Desk, show_dataset, throw_away
 from sails.ui.data.text import JUDGED, examples, file_label
-from sails.ui.frame import told
+from sails.ui.frame import show_errors
 from sails.ui.text import code, plain
 
 WAYS = {
@@ -141,7 +141,7 @@ def _example(workspace: Workspace) -> None:
 def _lay_down(desk: Desk, make: Callable[..., Draft | Unmapped], *arguments: Any) -> bool:
     """Put what `make` gives on the desk, or else the sentence of why it cannot be used."""
     desk.thrown_away = None
-    with told() as failed:
+    with show_errors() as failed:
         desk.take(make(*arguments))
     for sentence in failed:
         desk.say("failed", plain(sentence))
@@ -227,7 +227,7 @@ def ask_for_columns(desk: Desk, unmapped: Unmapped) -> None:
         if st.button(
             "Use these columns", type="primary", key="data-use-columns", disabled=access.view_only()
         ):
-            with told() as failed, st.spinner("Reading and checking …"):
+            with show_errors() as failed, st.spinner("Reading and checking …"):
                 desk.put(unmapped.mapped(mapping, first_row_taught=no_names))
             if not failed:
                 st.rerun()

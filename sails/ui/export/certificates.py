@@ -11,11 +11,11 @@ import streamlit as st
 
 from sails.jobs import export
 from sails.models.journal import resolve
-from sails.models.variants import TITLES, Variant, VariantState
+from sails.models.variants import VARIANT_TITLES, Variant, VariantState
 from sails.models.workspace import Workspace
 from sails.onnx.certify import report
 from sails.onnx.certify.certificate import Certificate, Speed, certificate_from, read_certificate
-from sails.onnx.certify.report import Check, checks, title
+from sails.onnx.certify.report import Check, certificate_checks, certificate_title
 from sails.system import access
 from sails.ui import charts, confirm, text
 from sails.ui.text import code, literal, plain
@@ -33,7 +33,7 @@ def own(state: VariantState) -> Certificate | None:
 def of_all(found: Mapping[Variant, VariantState]) -> None:
     """The certificates of the variants that are there, each on a tab of its own."""
     present = [state for state in found.values() if state.present]
-    for tab, state in zip(_tabs([TITLES[state.variant] for state in present]), present, strict=True):
+    for tab, state in zip(_tabs([VARIANT_TITLES[state.variant] for state in present]), present, strict=True):
         with tab:
             _of_one(state)
 
@@ -47,7 +47,7 @@ def _of_one(state: VariantState) -> None:
     found = read_certificate(folder)
     if found is None:
         st.markdown(
-            f"❔ **Not verified.** Nobody has compared the {TITLES[state.variant]} model with the model that "
+            f"❔ **Not verified.** Nobody has compared the {VARIANT_TITLES[state.variant]} model with the model that "
             "it was made from. Make it again with the comparison switched on (under Options)."
         )
         return
@@ -58,7 +58,7 @@ def _of_one(state: VariantState) -> None:
         )
         return
     show(found)
-    page = folder / report.PAGE
+    page = folder / report.CERTIFICATE_PAGE
     if page.is_file():
         st.download_button(
             "Download the certificate as a page",
@@ -81,10 +81,10 @@ def parsed(measured: Mapping[str, Any]) -> Certificate | None:
 
 def show(found: Certificate) -> None:
     """The verdict, its reasons, each figure with whether it is good, and the answers of both."""
-    st.markdown(f"{'✅' if found.passed else '❌'} **{plain(title(found))}**")
+    st.markdown(f"{'✅' if found.passed else '❌'} **{plain(certificate_title(found))}**")
     for reason in found.reasons:
         st.markdown(f"- {plain(reason)}")
-    judged = [check for check in checks(found) if check.good is not None]
+    judged = [check for check in certificate_checks(found) if check.good is not None]
     for start in range(0, len(judged), 2):
         for column, check in zip(st.columns(2), judged[start : start + 2], strict=False):
             with column, st.container(border=True, height="stretch", gap="xsmall"):
@@ -113,7 +113,7 @@ def _figure(check: Check) -> None:
 
 
 def _capital(variant: Variant) -> str:
-    return TITLES[variant].capitalize()
+    return VARIANT_TITLES[variant].capitalize()
 
 
 def _moment(created: str) -> str:
@@ -197,7 +197,7 @@ def kept_apart(workspace: Workspace, apart: Mapping[Variant, VariantState]) -> N
     """Each variant whose certificate failed: why, and a deliberate choice to use or to delete it."""
     for variant, state in apart.items():
         with st.container(border=True, gap="small"):
-            st.header(f"❌ The {TITLES[variant]} model failed its certificate", anchor=False)
+            st.header(f"❌ The {VARIANT_TITLES[variant]} model failed its certificate", anchor=False)
             st.markdown(
                 "It is kept apart: nobody chats with it and it is not offered for download, because it does "
                 "not answer like the original. Making it again, or teaching the model a little more, often "
@@ -220,7 +220,7 @@ def _decide(workspace: Workspace, variant: Variant) -> None:
         confirm.button("Use it all the same", use, icon=":material/warning:", disabled=looking_only)
         confirm.button("Delete it", delete, icon=":material/delete:", disabled=looking_only)
     sentences = [
-        f"**The {TITLES[variant]} model takes its place although it failed.** It may be offered for chat and "
+        f"**The {VARIANT_TITLES[variant]} model takes its place although it failed.** It may be offered for chat and "
         "download then. Its certificate goes with it and keeps saying that it failed."
     ]
     if confirm.agreed(use, sentences, "Yes, use it"):

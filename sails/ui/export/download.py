@@ -13,12 +13,12 @@ import pandas as pd
 import streamlit as st
 
 from sails.models import variants
-from sails.models.variants import TITLES, VARIANTS, Variant, VariantState
+from sails.models.variants import VARIANT_TITLES, VARIANTS, Variant, VariantState
 from sails.models.workspace import Workspace
 from sails.onnx import bundle as bundling
 from sails.system import access
 from sails.ui import text as words
-from sails.ui.frame import told
+from sails.ui.frame import show_errors
 from sails.ui.text import code, plain
 
 # --- a zip file that runs by itself ---------------------------------------------------------------
@@ -34,7 +34,7 @@ def hand_over(workspace: Workspace, found: Mapping[Variant, VariantState]) -> No
     allowed = state.certified is True or _insists(state)
     if state.stale:
         st.markdown("⚠️ It was made from an earlier model. Make it again first if it shall know all.")
-    with told():
+    with show_errors():
         file = bundling.download_of(workspace, state)
         if not allowed:
             return
@@ -58,14 +58,14 @@ def _choice(found: Mapping[Variant, VariantState]) -> VariantState:
     """8-bit unless somebody takes full precision, or only that is there."""
     present = [variant for variant in reversed(VARIANTS) if found[variant].present]
     if len(present) == 1:
-        st.markdown(f"**{TITLES[present[0]].capitalize()}**, {_facts(found[present[0]])}")
+        st.markdown(f"**{VARIANT_TITLES[present[0]].capitalize()}**, {_facts(found[present[0]])}")
         return found[present[0]]
-    best = variants.preferred(found)
+    best = variants.preferred_variant(found)
     chosen = st.radio(
         "Which one?",
         present,
         index=present.index(best) if best else 0,
-        format_func=lambda variant: TITLES[variant].capitalize(),
+        format_func=lambda variant: VARIANT_TITLES[variant].capitalize(),
         captions=[_facts(found[variant]) for variant in present],
         key="onnx_zip_variant",
     )
@@ -80,7 +80,8 @@ def _facts(state: VariantState) -> str:
 def _insists(state: VariantState) -> bool:
     why = "failed its certificate" if state.certified is False else "was never verified"
     return st.checkbox(
-        f"Hand the {TITLES[state.variant]} model over although it {why}", key=f"onnx_insist_{state.variant}"
+        f"Hand the {VARIANT_TITLES[state.variant]} model over although it {why}",
+        key=f"onnx_insist_{state.variant}",
     )
 
 
@@ -103,7 +104,7 @@ def _bar() -> Iterator[Callable[[float, str], None]]:
 
 def _download(file: Path, variant: Variant) -> None:
     size = file.stat().st_size
-    with told():
+    with show_errors():
         bundling.check_room_for_sending(size, file)
         st.download_button(
             f"Download the zip file ({words.size(size)})",
@@ -152,7 +153,7 @@ def files(workspace: Workspace, found: Mapping[Variant, VariantState]) -> None:
     with st.expander("The files as they lie here", icon=":material/folder_open:"):
         st.markdown(f"They lie in the folder {code(workspace.onnx_model)}.")
         rows = [
-            (code(file.name), TITLES[state.variant], words.size(file.size))
+            (code(file.name), VARIANT_TITLES[state.variant], words.size(file.size))
             for state in found.values()
             for file in state.files
         ]

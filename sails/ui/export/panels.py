@@ -12,14 +12,14 @@ from sails.jobs.export import Freshness, Job
 from sails.models import variants
 from sails.models.folder import EXPORT_RECORD, Situation
 from sails.models.journal import resolve
-from sails.models.variants import TITLES, VARIANTS, Variant, VariantState
+from sails.models.variants import VARIANT_TITLES, VARIANTS, Variant, VariantState
 from sails.models.workspace import Workspace
 from sails.sessions import Phase, Status
 from sails.system import access
 from sails.system.files import read_json
 from sails.ui import onnx_status, text
 from sails.ui.export import certificates
-from sails.ui.frame import go, in_words, link, told
+from sails.ui.frame import go, link, show_errors, stop_on_error
 from sails.ui.text import code, plain
 
 REFRESH_SECONDS = 1
@@ -56,7 +56,7 @@ def state(
     st.markdown(sentence)
     if not any(one.present for one in found.values()):
         return
-    chatting = variants.preferred(found)
+    chatting = variants.preferred_variant(found)
     for column, one in zip(st.columns(len(found)), found.values(), strict=True):
         with column, st.container(border=True, gap="xsmall", height="stretch"):
             _variant(workspace, situation, one, busy, chatting == one.variant)
@@ -68,7 +68,7 @@ def _as_a_whole(situation: Situation, found: Mapping[Variant, VariantState]) -> 
     whole = export.freshness(situation)
     old = [v for v in export.to_refresh(situation.trained, found) if found[v].present]
     if whole == "fresh" and old:
-        title = TITLES[old[0]]
+        title = VARIANT_TITLES[old[0]]
         return (
             "⚠️",
             f"The {title} model is out of date",
@@ -80,13 +80,13 @@ def _as_a_whole(situation: Situation, found: Mapping[Variant, VariantState]) -> 
 
 
 def _other(variant: Variant) -> str:
-    return next(TITLES[one] for one in VARIANTS if one != variant)
+    return next(VARIANT_TITLES[one] for one in VARIANTS if one != variant)
 
 
 def _variant(
     workspace: Workspace, situation: Situation, one: VariantState, busy: bool, chatting: bool
 ) -> None:
-    st.subheader(TITLES[one.variant].capitalize(), anchor=False)
+    st.subheader(VARIANT_TITLES[one.variant].capitalize(), anchor=False)
     st.markdown(ABOUT[one.variant])
     way = export.freshness_of(one, situation.trained)
     lines = [onnx_status.SIGNS[way]]
@@ -97,7 +97,7 @@ def _variant(
     if one.present:
         st.caption(_made(one))
     if one.present and way != "fresh" and not busy and export.freshness(situation) == "fresh":
-        again = f"Make the {TITLES[one.variant]} model again"
+        again = f"Make the {VARIANT_TITLES[one.variant]} model again"
         onnx_status.button(workspace, (one.variant,), again, f"again_{one.variant}", primary=True)
 
 
@@ -145,7 +145,7 @@ def make(
             disabled=busy or access.view_only(),
         )
     if clicked:
-        with told():
+        with show_errors():
             job = export.export_current(workspace, verify=verify, opset=opset, variants=wanted)
             st.query_params["job"] = job.id
             st.rerun()
@@ -158,7 +158,10 @@ def _options() -> tuple[tuple[Variant, ...], bool, int | None]:
             variant
             for variant in VARIANTS
             if st.checkbox(
-                TITLES[variant].capitalize(), value=True, key=f"onnx_make_{variant}", help=ABOUT[variant]
+                VARIANT_TITLES[variant].capitalize(),
+                value=True,
+                key=f"onnx_make_{variant}",
+                help=ABOUT[variant],
             )
         )
     with st.expander("Options", icon=":material/tune:"):
@@ -199,7 +202,7 @@ def follow(workspace: Workspace, job: Job) -> None:
 
 
 def _follow(workspace: Workspace, seen: Job) -> None:
-    with in_words():
+    with stop_on_error():
         job = export.read_job(seen.session)
         if seen.at_work and not job.at_work:
             st.rerun()  # everything else on the page may be different now
@@ -233,8 +236,8 @@ def _at_work(workspace: Workspace, job: Job) -> None:
 
 
 def _stop(workspace: Workspace, job: Job) -> None:
-    with told():
-        export.stop(workspace, job.session)
+    with show_errors():
+        export.stop_export(workspace, job.session)
 
 
 def _ended(job: Job) -> None:
@@ -256,7 +259,9 @@ def _ended(job: Job) -> None:
     failed = [found for found in map(certificates.parsed, status.results.certificates.values()) if found]
     for found in failed:
         if not found.passed:
-            with st.expander(f"What was compared: {TITLES[found.variant]}", icon=":material/compare_arrows:"):
+            with st.expander(
+                f"What was compared: {VARIANT_TITLES[found.variant]}", icon=":material/compare_arrows:"
+            ):
                 certificates.show(found)
 
 
@@ -300,7 +305,9 @@ def _one_line(job: Job) -> str:
     proven = ""
     for passed, said in ((True, "proven to answer like the original"), (False, "failed the proof")):
         names = [
-            TITLES[v] for v in VARIANTS if v in measured and (measured[v].get("passed") is True) is passed
+            VARIANT_TITLES[v]
+            for v in VARIANTS
+            if v in measured and (measured[v].get("passed") is True) is passed
         ]
         if names:
             proven += f"; {' and '.join(names)}: {said}"

@@ -10,13 +10,13 @@ from sails import sessions
 from sails.jobs import candidates, launcher, rerunning
 from sails.models.workspace import Workspace
 from sails.retention import Retention
-from sails.sessions import RESUMABLE, Record, Session, TrainSpec, archive
+from sails.sessions import RESUMABLE, Session, SessionRecord, TrainSpec, archive
 from sails.sessions.plan import Plan, describe_learning_rate, format_rate
 from sails.system import access
 from sails.training.plan import behavior
 from sails.training.plan.behavior import BASE_LEARNING_RATE, CONTINUE_LEARNING_RATE, HIGHEST_LEARNING_RATE
 from sails.ui import confirm, retention
-from sails.ui.frame import go, link, told
+from sails.ui.frame import go, link, show_errors
 from sails.ui.text import code, plain
 
 PRESETS = {"quick": "Quick", "balanced": "Balanced", "thorough": "Thorough"}
@@ -32,7 +32,7 @@ def start(plan: Plan) -> str:
 # --- a model that was held back -------------------------------------------------------------------
 
 
-def decide(workspace: Workspace, record: Record, found: Retention | None) -> None:
+def decide(workspace: Workspace, record: SessionRecord, found: Retention | None) -> None:
     """Why it was held back, the three choices, and what it answers now and answered before."""
     with st.container(border=True, gap="small"):
         st.header("✋ Decide", anchor=False)
@@ -46,7 +46,7 @@ def decide(workspace: Workspace, record: Record, found: Retention | None) -> Non
             retention.answers(found)
 
 
-def _choices(workspace: Workspace, record: Record) -> None:
+def _choices(workspace: Workspace, record: SessionRecord) -> None:
     """Keep it, undo it, or teach the lesson again; no primary button, for the person is to weigh them."""
     key, looking_only = record.session.id, access.view_only()
     keep, undo, again = st.columns(3)
@@ -65,7 +65,7 @@ def _choices(workspace: Workspace, record: Record) -> None:
         _again_with_more(workspace, record)
 
 
-def _again_with_more(workspace: Workspace, record: Record) -> None:
+def _again_with_more(workspace: Workspace, record: SessionRecord) -> None:
     if not isinstance(record.spec, TrainSpec) or record.status.lessons == ():
         return  # there is no earlier lesson that could be repeated
     now = record.spec.settings.replay_share
@@ -85,7 +85,7 @@ def _again_with_more(workspace: Workspace, record: Record) -> None:
 # --- what can be done -----------------------------------------------------------------------------
 
 
-def actions(workspace: Workspace, record: Record) -> None:
+def actions(workspace: Workspace, record: SessionRecord) -> None:
     state, looking_only = record.status.state, access.view_only()
     key, own = record.session.id, own_workspace(workspace, record)
     kept_for = archive.why_not_deletable(workspace, record)
@@ -131,7 +131,7 @@ def actions(workspace: Workspace, record: Record) -> None:
         _run_again(workspace, record)
 
 
-def own_workspace(workspace: Workspace, record: Record) -> Workspace:
+def own_workspace(workspace: Workspace, record: SessionRecord) -> Workspace:
     """The workspace with the model folders that the session was asked to use."""
     if not isinstance(record.spec, TrainSpec):
         return workspace
@@ -144,7 +144,7 @@ def _packed(session: Session) -> bytes:
     return stream.getvalue()
 
 
-def _publish(workspace: Workspace, record: Record) -> None:
+def _publish(workspace: Workspace, record: SessionRecord) -> None:
     sentences = [
         "**The model that this session made becomes the current one.** The model that is current now is kept "
         "as a version, to which you can roll back. The ONNX model goes out of date; a button makes it again."
@@ -158,7 +158,7 @@ def _publish(workspace: Workspace, record: Record) -> None:
         st.rerun()
 
 
-def _delete(workspace: Workspace, record: Record) -> None:
+def _delete(workspace: Workspace, record: SessionRecord) -> None:
     sentences = [
         f"**This deletes the session {code(record.spec.name)}:** what was asked, measured and answered, its "
         "log, and its copy of the examples. The dataset in the library stays."
@@ -174,12 +174,12 @@ def _delete(workspace: Workspace, record: Record) -> None:
         go("Sessions")
 
 
-def _run_again(workspace: Workspace, record: Record) -> None:
+def _run_again(workspace: Workspace, record: SessionRecord) -> None:
     """The same lesson once more, as it was or with the settings that matter most changed."""
     if not isinstance(record.spec, TrainSpec):
         return
     spec, looking_only = record.spec, access.view_only()
-    with st.expander("Run it again", icon=":material/replay:", key="run-again"), told():
+    with st.expander("Run it again", icon=":material/replay:", key="run-again"), show_errors():
         plan = behavior.plan_training(
             workspace,
             start=spec.start,
@@ -196,7 +196,7 @@ def _run_again(workspace: Workspace, record: Record) -> None:
         link("Train", "Change anything else on the page Train", dataset=spec.dataset, again=record.session.id)
 
 
-def _changed_run(workspace: Workspace, record: Record, spec: TrainSpec) -> None:
+def _changed_run(workspace: Workspace, record: SessionRecord, spec: TrainSpec) -> None:
     asked = spec.settings
     with st.form("changed", border=True):
         st.markdown("**Or with other settings**")

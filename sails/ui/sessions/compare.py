@@ -10,7 +10,7 @@ import streamlit as st
 
 from sails.errors import RequestError
 from sails.models.workspace import Workspace
-from sails.sessions import Record
+from sails.sessions import SessionRecord
 from sails.sessions.monitor import Feed, feed_of
 from sails.ui import charts
 from sails.ui import text as words
@@ -27,7 +27,7 @@ CURVES = {
 }
 
 
-def chosen(workspace: Workspace, wanted: str) -> list[Record]:
+def chosen(workspace: Workspace, wanted: str) -> list[SessionRecord]:
     """The sessions whose ids stand in the address; raises `RequestError` unless there are two to five."""
     ids = list(dict.fromkeys(filter(None, wanted.split(","))))
     if not 2 <= len(ids) <= comparison.MOST:
@@ -38,7 +38,7 @@ def chosen(workspace: Workspace, wanted: str) -> list[Record]:
     return [named(workspace, identity) for identity in ids]
 
 
-def side_by_side(records: Sequence[Record]) -> None:
+def side_by_side(records: Sequence[SessionRecord]) -> None:
     """Everything in which the sessions may differ."""
     letters = string.ascii_uppercase[: len(records)]
     st.header(f"{len(records)} sessions side by side", anchor=False)

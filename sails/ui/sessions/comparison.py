@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sails.sessions import Record, Scores, TrainSpec
+from sails.sessions import Scores, SessionRecord, TrainSpec
 from sails.sessions.monitor import Feed
 from sails.sessions.plan import describe_learning_rate, format_rate
 from sails.training.plan.presets import choose_pace
@@ -34,34 +34,34 @@ class Line:
 # --- what was asked -------------------------------------------------------------------------------
 
 
-def settings(records: Sequence[Record]) -> list[Line]:
+def settings(records: Sequence[SessionRecord]) -> list[Line]:
     """What was asked of each session and with what it was carried out."""
     return [Line(label, tuple(map(value, records))) for label, value in _SETTINGS.items()]
 
 
-def _dataset(record: Record) -> str:
+def _dataset(record: SessionRecord) -> str:
     return record.spec.dataset if isinstance(record.spec, TrainSpec) else NOTHING
 
 
-def _start(record: Record) -> str:
+def _start(record: SessionRecord) -> str:
     plan = record.status.plan
     if plan is None:
         return NOTHING
     return f"the base model {plan.model}" if plan.start_from == "base" else "the trained model"
 
 
-def _base(record: Record) -> str:
+def _base(record: SessionRecord) -> str:
     return (record.status.plan and record.status.plan.base) or NOTHING
 
 
-def _learning_rate(record: Record) -> str:
+def _learning_rate(record: SessionRecord) -> str:
     if record.status.plan:
         return describe_learning_rate(record.status.plan)
     asked = record.spec.settings.learning_rate if isinstance(record.spec, TrainSpec) else None
     return f"{format_rate(asked)} (chosen)" if asked else "automatic"
 
 
-def _rounds(record: Record) -> str:
+def _rounds(record: SessionRecord) -> str:
     if not isinstance(record.spec, TrainSpec):
         return NOTHING
     asked = record.spec.settings
@@ -70,10 +70,10 @@ def _rounds(record: Record) -> str:
     return f"{choose_pace(asked, rows).epochs} ({chosen_by})"
 
 
-def _asked(name: str, unless: str = NOTHING) -> Callable[[Record], str]:
+def _asked(name: str, unless: str = NOTHING) -> Callable[[SessionRecord], str]:
     """One of the settings, as asked; `unless` stands for what was left to the program."""
 
-    def value(record: Record) -> str:
+    def value(record: SessionRecord) -> str:
         if not isinstance(record.spec, TrainSpec):
             return NOTHING
         asked = getattr(record.spec.settings, name)
@@ -84,7 +84,7 @@ def _asked(name: str, unless: str = NOTHING) -> Callable[[Record], str]:
     return value
 
 
-def _advice(record: Record) -> str:
+def _advice(record: SessionRecord) -> str:
     """What was measured before the training, and whether it was followed."""
     advice = record.spec.advice if isinstance(record.spec, TrainSpec) else None
     if advice is None:
@@ -96,27 +96,27 @@ def _advice(record: Record) -> str:
     return f"{format_rate(advice.learning_rate)} ({'followed' if followed else 'not followed'})"
 
 
-def _replay_share(record: Record) -> str:
+def _replay_share(record: SessionRecord) -> str:
     return f"{record.spec.settings.replay_share:.0%}" if isinstance(record.spec, TrainSpec) else NOTHING
 
 
-def _publishing(record: Record) -> str:
+def _publishing(record: SessionRecord) -> str:
     return PUBLISHING[record.spec.settings.publish] if isinstance(record.spec, TrainSpec) else NOTHING
 
 
-def _lessons_before(record: Record) -> str:
+def _lessons_before(record: SessionRecord) -> str:
     earlier = record.status.lessons
     return NOTHING if earlier is None else str(len(earlier))
 
 
-def _rows(record: Record) -> str:
+def _rows(record: SessionRecord) -> str:
     results = record.status.results
     if not results.rows_taught:
         return NOTHING
     return f"{results.rows_taught} ({results.rows_new} of them new to the model)"
 
 
-_SETTINGS: dict[str, Callable[[Record], str]] = {
+_SETTINGS: dict[str, Callable[[SessionRecord], str]] = {
     "Examples (dataset)": _dataset,
     "Examples taught": _rows,
     "Examples kept back": lambda record: str(record.status.results.rows_held_out or NOTHING),
@@ -144,7 +144,7 @@ _SETTINGS: dict[str, Callable[[Record], str]] = {
 # --- what was measured ----------------------------------------------------------------------------
 
 
-def scores(records: Sequence[Record]) -> list[Line]:
+def scores(records: Sequence[SessionRecord]) -> list[Line]:
     """What each session measured; the best after the lesson is marked where they can be told apart."""
     results = [record.status.results for record in records]
     before_taught, after_taught = [r.taught_before for r in results], [r.taught_after for r in results]

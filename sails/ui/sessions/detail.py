@@ -13,12 +13,12 @@ from sails import sessions
 from sails.data import read_jsonl
 from sails.errors import WorkspaceError
 from sails.models.workspace import Workspace
-from sails.retention import Retention, read
-from sails.sessions import Record, TrainSpec
+from sails.retention import Retention, read_retention
+from sails.sessions import SessionRecord, TrainSpec
 from sails.sessions.monitor import Feed, Samples, feed_of
 from sails.sessions.plan import describe_learning_rate
 from sails.ui import charts, onnx_status, text
-from sails.ui.frame import told
+from sails.ui.frame import show_errors
 from sails.ui.outcome import did_it_work
 from sails.ui.retention import of_a_session
 from sails.ui.sessions import comparison
@@ -29,7 +29,7 @@ SHOWN_ROWS = 500  # of the conversations
 SHOWN_LINES = 300  # of the log
 
 
-def named(workspace: Workspace, identity: str) -> Record:
+def named(workspace: Workspace, identity: str) -> SessionRecord:
     """The training session of exactly this id; raises `WorkspaceError` when there is none."""
     with contextlib.suppress(WorkspaceError):
         found = sessions.find(workspace, identity)
@@ -41,26 +41,26 @@ def named(workspace: Workspace, identity: str) -> Record:
     )
 
 
-def everything(workspace: Workspace, record: Record) -> None:
+def everything(workspace: Workspace, record: SessionRecord) -> None:
     """The whole page of one session."""
     _head(record)
     found: Retention | None = None
-    with told():
-        found = read(record.session)
+    with show_errors():
+        found = read_retention(record.session)
     undecided = record.status.verdict == "held" and record.session.model.exists()
     if undecided:
-        with told():
+        with show_errors():
             decide(workspace, record, found)
     actions(workspace, record)
-    with told():
+    with show_errors():
         _onnx(own_workspace(workspace, record), record)
     with st.spinner("Reading what was measured …"):
         feed = feed_of(record.session)
         feed.wait()
-    with told():
+    with show_errors():
         did_it_work(record, found)
     if found and found.after:
-        with told():
+        with show_errors():
             of_a_session(found, decided=not undecided)
     st.header("More about this session", anchor=False)
     parts: dict[str, Callable[[], None]] = {
@@ -73,14 +73,14 @@ def everything(workspace: Workspace, record: Record) -> None:
     tabs = st.tabs(list(parts), key="part", on_change="rerun")
     for tab, part in zip(tabs, parts.values(), strict=True):
         if tab.open:  # the others are drawn once somebody opens them
-            with tab, told():
+            with tab, show_errors():
                 part()
 
 
 # --- what came of it ------------------------------------------------------------------------------
 
 
-def _head(record: Record) -> None:
+def _head(record: SessionRecord) -> None:
     sign, sentence = text.outcome(record)
     st.header(plain(record.spec.name), anchor=False)
     st.markdown(f"{sign} {plain(sentence)}")
@@ -100,7 +100,7 @@ def _head(record: Record) -> None:
             st.markdown(f"- {plain(note)}")
 
 
-def _onnx(workspace: Workspace, record: Record) -> None:
+def _onnx(workspace: Workspace, record: SessionRecord) -> None:
     """How the ONNX model stands to the model of this session, as long as that is the current one."""
     situation = workspace.situation()
     made = record.status.fingerprint
@@ -172,7 +172,7 @@ FILES = {
 }
 
 
-def _examples(record: Record) -> None:
+def _examples(record: SessionRecord) -> None:
     rows = {use: _rows(record.session.data / name) for name, use in FILES.items()}
     if not any(rows.values()):
         st.markdown("It ended before its examples were sorted into taught and kept back.")
@@ -231,7 +231,7 @@ def without_details(lines: Sequence[str]) -> list[str]:
     return kept
 
 
-def _everything_asked(record: Record) -> None:
+def _everything_asked(record: SessionRecord) -> None:
     asked = [*comparison.settings([record]), *comparison.scores([record])]
     st.table(
         pd.DataFrame([(line.label, plain(line.values[0])) for line in asked], columns=["What", "Value"]),

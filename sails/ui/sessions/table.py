@@ -17,7 +17,7 @@ import pandas as pd
 import streamlit as st
 
 from sails.models.workspace import Workspace
-from sails.sessions import Record, State, TrainSpec, lineage
+from sails.sessions import SessionRecord, State, TrainSpec, lineage
 from sails.ui import text as words
 from sails.ui.frame import go, link
 from sails.ui.sessions import comparison
@@ -45,7 +45,7 @@ CHOSEN_BY = {"automatic": "automatic", "person": "chosen", "advice": "measured"}
 class Row:
     """One session in the words of the table; `searched` is what the search looks through."""
 
-    record: Record
+    record: SessionRecord
     identity: str
     current: bool
     cells: tuple[object, ...]
@@ -89,7 +89,7 @@ class _Table:
         self._rows: list[Row] = []
         self._data = pd.DataFrame(columns=list(COLUMNS))
 
-    def update(self, records: Sequence[Record], current: str | None) -> tuple[list[Row], pd.DataFrame]:
+    def update(self, records: Sequence[SessionRecord], current: str | None) -> tuple[list[Row], pd.DataFrame]:
         """The rows and the data frame of all records, which are given oldest first.
 
         `current` is the id of the session that made the current model.
@@ -107,7 +107,7 @@ def _table(sessions: Path) -> _Table:  # noqa: ARG001 (one for each folder of se
     return _Table()
 
 
-def _row(record: Record, current: str | None, known: Row | None) -> Row:
+def _row(record: SessionRecord, current: str | None, known: Row | None) -> Row:
     is_current = record.spec.id == current
     if known is not None and known.record is record and known.current == is_current:
         return known
@@ -156,7 +156,7 @@ def matching(rows: Sequence[Row], text: str, states: Sequence[str]) -> list[int]
 # --- the history ----------------------------------------------------------------------------------
 
 
-def history(workspace: Workspace, records: Sequence[Record]) -> None:
+def history_table(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
     """Search, filter, table, and what can be done with the sessions that are marked."""
     if not records:
         st.markdown("There has been no training yet. Each one will stand here, with what came of it.")
@@ -248,7 +248,7 @@ def _choose(marked: Sequence[Row], shown: Sequence[Row]) -> None:
         go("Sessions", **({"compare": ",".join(chosen)} if several else {"session": chosen[0]}))
 
 
-def named(record: Record) -> str:
+def named(record: SessionRecord) -> str:
     """A session in one line of a list: 22 Nov 2025, 13:07 · databases · ✅ Finished."""
     when = words.moment(record.spec.created, st.context.timezone)
     return f"{when} · {record.spec.name} · {STATES[record.status.state]}"

@@ -20,11 +20,11 @@ from sails.models.versions import (
     version_with,
 )
 from sails.models.workspace import Workspace
-from sails.sessions import Record, TrainSpec, lineage
+from sails.sessions import SessionRecord, TrainSpec, lineage
 from sails.sessions.lineage import Branch
 from sails.system import access
 from sails.ui import confirm, onnx_status, text
-from sails.ui.frame import link, told
+from sails.ui.frame import link, show_errors
 from sails.ui.text import code, plain
 
 LINES = 100  # of the tree; the rest is older
@@ -41,7 +41,7 @@ INDENT = "\u2003"  # as wide as a letter, and no space that a browser would swal
 # --- which came from which ------------------------------------------------------------------------
 
 
-def family_tree(workspace: Workspace, records: Sequence[Record]) -> None:
+def family_tree(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
     """The sessions that made a model, each below the one that it continued."""
     lines = lineage.tree(workspace, records)
     if not lines:
@@ -86,7 +86,7 @@ class _Undo(TypedDict):
     now: str
 
 
-def versions(workspace: Workspace, records: Sequence[Record]) -> None:
+def versions_panel(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
     """The current model, the earlier ones, and what can be done with them."""
     _undo(workspace)
     current = workspace.situation().trained
@@ -99,7 +99,7 @@ def versions(workspace: Workspace, records: Sequence[Record]) -> None:
             onnx_status.make_again(workspace, "versions_onnx")
         else:
             st.markdown(f"There is none: it is {current.state}. {plain(current.reason or '')}".strip())
-    found = publishing.versions(workspace)
+    found = publishing.list_versions(workspace)
     if not found:
         st.markdown(
             "There are no earlier models yet. When a new one takes over, the one before is kept here."
@@ -109,16 +109,16 @@ def versions(workspace: Workspace, records: Sequence[Record]) -> None:
         f"The {VERSIONS_KEPT} newest earlier models are kept. Older ones go, except those you keep for good."
     )
     for version in found:
-        with st.container(border=True, gap="small"), told():
+        with st.container(border=True, gap="small"), show_errors():
             _version(workspace, records, version)
 
 
-def _title(version: Version, records: Sequence[Record]) -> str:
+def _title(version: Version, records: Sequence[SessionRecord]) -> str:
     made = next((r for r in records if r.session.id == version.id), None)
     return version.name or (made.spec.name if made else version.id)
 
 
-def _made_by(records: Sequence[Record], session: str | None, fingerprint: str | None) -> str:
+def _made_by(records: Sequence[SessionRecord], session: str | None, fingerprint: str | None) -> str:
     made = next((r for r in records if r.session.id == session), None)
     facts = [f"Made by the session {code(session)}" if session else "Made elsewhere"]
     if made and isinstance(made.spec, TrainSpec):
@@ -126,7 +126,7 @@ def _made_by(records: Sequence[Record], session: str | None, fingerprint: str | 
     return "  \n".join([*facts, f"Fingerprint {code(fingerprint)}"])
 
 
-def _version(workspace: Workspace, records: Sequence[Record], version: Version) -> None:
+def _version(workspace: Workspace, records: Sequence[SessionRecord], version: Version) -> None:
     key, looking_only = version.id, access.view_only()
     kept = " 📌 kept for good" if version.pinned else ""
     st.subheader(f"{plain(_title(version, records))}{kept}", anchor=False)
@@ -160,7 +160,7 @@ def _name(workspace: Workspace, version: Version) -> None:
 # --- going back -----------------------------------------------------------------------------------
 
 
-def _what_happens(workspace: Workspace, records: Sequence[Record], version: Version) -> list[str]:
+def _what_happens(workspace: Workspace, records: Sequence[SessionRecord], version: Version) -> list[str]:
     if not st.session_state.get(f"asked-roll-{version.id}"):
         return []
     prospect = publish.prospect(workspace, version.id)
@@ -207,7 +207,7 @@ def _undo(workspace: Workspace) -> None:
     if done is None:
         return
     st.success(f"{plain(done['now'])} is the current model again.", icon=":material/check_circle:")
-    known = any(version.id == done["version"] for version in publishing.versions(workspace))
+    known = any(version.id == done["version"] for version in publishing.list_versions(workspace))
     if known and st.button("Undo", key="undo", icon=":material/redo:", disabled=access.view_only()):
         with st.spinner("Putting the former model back in place …"):
             publish.roll_back(workspace, done["version"])

@@ -19,7 +19,7 @@ from sails.training.plan.forecast import Offer
 from sails.training.plan.presets import FEW, choose_pace
 from sails.training.plan.resources import gigabytes
 from sails.ui import text
-from sails.ui.frame import told
+from sails.ui.frame import show_errors
 from sails.ui.text import plain
 from sails.ui.train import lr_advice
 
@@ -80,7 +80,7 @@ def datasets(workspace: Workspace, wanted: str | None) -> tuple[str, ...]:
 
 
 def _named(workspace: Workspace, wanted: str) -> str | None:
-    with told():
+    with show_errors():
         return report_of(workspace, wanted).name
     return None
 
@@ -179,7 +179,7 @@ def _other_base() -> str:
     )
     if not name.strip():
         raise RequestError("No base model was named.", "Write its name, or choose one from the list.")
-    found = catalog.find(name)
+    found = catalog.find_base_model(name)
     st.markdown(plain(found.note))
     return name.strip()
 

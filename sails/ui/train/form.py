@@ -22,7 +22,7 @@ from sails.system import access
 from sails.training.plan import request
 from sails.training.plan.forecast import Foresight, foresee
 from sails.training.plan.request import Choices
-from sails.ui.frame import go, told
+from sails.ui.frame import go, show_errors
 from sails.ui.train import lr_advice
 from sails.ui.train.fields import advanced, datasets, export, learning_rate, name, preset, starting_point
 from sails.ui.train.forecast import forecast
@@ -44,7 +44,7 @@ def start_button(workspace: Workspace, choices: Choices | None) -> None:
     """The one button that starts; a second click while the first is at work starts nothing more."""
     running = sessions.running(workspace)
     label = "Start after the one that runs" if running else "Start the training"
-    if lr_finder.at_work(workspace):
+    if lr_finder.running_measurement(workspace):
         label = "Start when the measuring is done"
     state: dict[str, Any] = st.session_state.setdefault("train_button", {"ready": True})
     clicked = st.button(
@@ -55,9 +55,9 @@ def start_button(workspace: Workspace, choices: Choices | None) -> None:
         disabled=choices is None or access.view_only(),
     )
     if clicked and choices is not None and state.pop("ready", False):
-        with told() as failed:
+        with show_errors() as failed:
             # Nothing of Streamlit in here, so that another click cannot come in between.
-            state["started"] = submit.start(workspace, choices).id
+            state["started"] = submit.start_training(workspace, choices).id
         if failed:
             state["ready"] = True
     if "started" in state:
@@ -72,7 +72,7 @@ def started() -> None:
 # --- all of it ------------------------------------------------------------------------------------
 
 
-def form(workspace: Workspace, dataset: str | None) -> None:
+def training_form(workspace: Workspace, dataset: str | None) -> None:
     """Everything that a person chooses, what it will do and take, and the button that starts it."""
     if not reports(workspace):
         nothing_to_teach()
@@ -83,7 +83,7 @@ def form(workspace: Workspace, dataset: str | None) -> None:
     names = datasets(workspace, dataset)
     st.header("What it builds on", anchor=False)
     start, base, again = "auto", None, False
-    with told() as failed:
+    with show_errors() as failed:
         start, base, again = starting_point(workspace, situation, names)
     problems += failed
     first = None
@@ -93,7 +93,7 @@ def form(workspace: Workspace, dataset: str | None) -> None:
     choices = _pace(workspace, names, start, base, again, first, problems)
     st.header("Before you start", anchor=False)
     if choices is not None:
-        with told() as failed, st.spinner("Looking at the examples …"):
+        with show_errors() as failed, st.spinner("Looking at the examples …"):
             forecast(foresee(workspace, choices))
         problems += failed
     elif not names:
@@ -103,7 +103,7 @@ def form(workspace: Workspace, dataset: str | None) -> None:
 
 def _first_look(workspace: Workspace, choices: Choices, problems: list[str]) -> Foresight | None:
     """The plan before anything else is chosen, which says the automatic learning rate and the rows."""
-    with told() as failed:
+    with show_errors() as failed:
         return foresee(workspace, choices)
     problems += failed
     return None
@@ -125,7 +125,7 @@ def _pace(
     rate = None
     with right:
         if first is not None:
-            with told() as failed:
+            with show_errors() as failed:
                 rate = learning_rate(first.plan)
             problems += failed
         title = name(" and ".join(names) or "the dataset's name")
@@ -133,7 +133,7 @@ def _pace(
     place = st.container()  # drawn last, when all is chosen that matters to it
     settings: Settings | None = None
     more = advanced(taught, chosen)
-    with told() as failed:
+    with show_errors() as failed:
         settings = request.settings_of(
             preset=chosen,
             learning_rate=rate,
@@ -146,7 +146,7 @@ def _pace(
     if settings is None or first is None:
         return None
     choices = Choices(tuple(names), settings, title, start, base, exported)
-    with place, told() as failed:
+    with place, show_errors() as failed:
         choices = replace(choices, advice=lr_advice.best_speed(workspace, choices, first))
     problems += failed
     return choices

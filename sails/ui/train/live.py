@@ -26,7 +26,7 @@ from sails.system import access
 from sails.training.plan import duration, forecast
 from sails.training.plan.duration import TimeLeft
 from sails.ui import onnx_status, text
-from sails.ui.frame import go, in_words, lazy_expander, link, tab_title, told
+from sails.ui.frame import go, lazy_expander, link, show_errors, stop_on_error, tab_title
 from sails.ui.outcome import did_it_work
 from sails.ui.text import code, plain
 from sails.ui.train.answers import answers
@@ -73,7 +73,7 @@ def view(workspace: Workspace, session: Session) -> None:
 
 
 def _tick(workspace: Workspace, session: Session, spec: sessions.AnySpec, state: str) -> None:
-    with in_words():
+    with stop_on_error():
         status = session.status()
         if status.state != state or not session.folder.exists():
             st.rerun()  # everything else on the page is different now
@@ -209,7 +209,7 @@ def _stopping(workspace: Workspace, session: Session, spec: sessions.AnySpec, st
         st.markdown(_question(spec, state))
         with st.container(horizontal=True):
             if st.button(f"Yes, {verb.lower()} it", key=f"yes_{session.id}", type="primary"):
-                with told():
+                with show_errors():
                     sessions.stop(workspace, session)
                 st.session_state[asked] = False
                 st.rerun()
@@ -237,7 +237,7 @@ def resume_button(workspace: Workspace, session: Session) -> None:
         key=f"resume_{session.id}",
         disabled=access.view_only(),
     ):
-        with told() as failed:
+        with show_errors() as failed:
             sessions.resume(workspace, session)
             launcher.dispatch(workspace)
         if not failed:
@@ -273,7 +273,7 @@ def _log(session: Session, feed: Feed) -> None:
 # --- how it ended ---------------------------------------------------------------------------------
 
 
-def _ended(workspace: Workspace, record: sessions.Record) -> None:
+def _ended(workspace: Workspace, record: sessions.SessionRecord) -> None:
     """How it ended in words, the one next step, and whether it worked."""
     status = record.status
     sign, sentence = text.outcome(record)
@@ -294,7 +294,7 @@ def _ended(workspace: Workspace, record: sessions.Record) -> None:
     st.caption(f"Session {code(record.session.id)}")
 
 
-def _next_step(workspace: Workspace, record: sessions.Record) -> None:
+def _next_step(workspace: Workspace, record: sessions.SessionRecord) -> None:
     status, spec = record.status, record.spec
     if isinstance(spec, ReplaySpec):
         link("Sessions", "The recorded session", session=spec.session)

@@ -23,7 +23,7 @@ from sails.training.plan.forecast import Earlier, Foresight
 from sails.training.plan.request import Choices
 from sails.ui import charts
 from sails.ui.charts import Line
-from sails.ui.frame import in_words, told
+from sails.ui.frame import show_errors, stop_on_error
 from sails.ui.text import duration, plain
 
 USUAL_SHARE = 50  # percent
@@ -112,7 +112,7 @@ def best_speed(workspace: Workspace, choices: Choices, first: Foresight) -> Advi
         return None
     advice = lr_finder.advice_for(workspace, choices)
     with st.container(border=True):
-        if job := lr_finder.at_work(workspace):
+        if job := lr_finder.running_measurement(workspace):
             st.fragment(_measuring, run_every=REFRESH_SECONDS)(workspace, job)
         elif advice:
             _measured(choices, first, advice)
@@ -131,7 +131,7 @@ def _not_measured(workspace: Workspace, choices: Choices, first: Foresight) -> N
         )
     else:
         st.markdown("**Is this the right learning speed?** How fast it may learn can be measured.")
-    latest = lr_finder.latest(workspace, choices)
+    latest = lr_finder.latest_measurement(workspace, choices)
     if latest and latest.status.failure:
         failure = latest.status.failure
         st.warning(plain(f"It could not be measured. {failure.message} {failure.remedy}"))
@@ -157,8 +157,8 @@ def _not_measured(workspace: Workspace, choices: Choices, first: Foresight) -> N
         f"and takes {duration(lr_finder.seconds_for(first))} at most. Your model stays as it is."
     )
     if measure:
-        with told() as failed:
-            lr_finder.start(workspace, choices)
+        with show_errors() as failed:
+            lr_finder.start_measurement(workspace, choices)
         if not failed:
             st.rerun()
 
@@ -171,8 +171,8 @@ def _use(rate: float, share: int | None = None) -> None:
 
 
 def _measuring(workspace: Workspace, job: Session) -> None:
-    with in_words():
-        if lr_finder.at_work(workspace) != job:
+    with stop_on_error():
+        if lr_finder.running_measurement(workspace) != job:
             st.rerun()  # what it found stands here from now on
         status = job.status()
         st.markdown("**Measuring the best learning speed …** You may go on filling in this form.")
@@ -182,7 +182,7 @@ def _measuring(workspace: Workspace, job: Session) -> None:
         elif st.button(
             "Stop measuring", key="train_stop", icon=":material/stop_circle:", disabled=access.view_only()
         ):
-            with told():
+            with show_errors():
                 sessions.stop(workspace, job)
             st.rerun()
 

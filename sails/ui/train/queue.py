@@ -10,7 +10,7 @@ from sails.models.workspace import Workspace
 from sails.sessions import Session
 from sails.system import access
 from sails.ui import text as words
-from sails.ui.frame import in_words, link, told
+from sails.ui.frame import link, show_errors, stop_on_error
 from sails.ui.text import code, plain
 
 REFRESH_SECONDS = 1.0
@@ -41,7 +41,7 @@ def now(workspace: Workspace) -> None:
 
 
 def _now(workspace: Workspace, was: tuple[str | None, tuple[str, ...]]) -> None:
-    with in_words():
+    with stop_on_error():
         running, queued = sessions.running(workspace), sessions.waiting(workspace)
         if was != (running.spec.id if running else None, tuple(entry.id for entry in queued)):
             st.rerun()
@@ -67,7 +67,7 @@ def queue(workspace: Workspace, but: str = "") -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"{waiting.index(one) + 1}. ⏳ {code(_name(session))}", width="stretch")
             if st.button("Cancel", key=f"cancel_{one}", disabled=access.view_only()):
-                with told():
+                with show_errors():
                     sessions.stop(workspace, session)
                 st.rerun()
 

@@ -20,13 +20,13 @@ from sails.jobs import watch as watching
 from sails.jobs.watch import (
     Watch,
     is_alive,
-    latest,
+    latest_lesson,
     log_of,
     order_of,
     standing,
-    state,
     switch_off,
     switch_on,
+    watch_state,
     what_became,
 )
 from sails.models.workspace import Workspace
@@ -87,7 +87,7 @@ def again(watch):
 def test_nothing_happens_before_enough_rows_have_come_together(watch, log, workspace):
     write(log, [1, 2])
     assert settle(watch) == "waits for examples"
-    assert state(workspace).waiting == 2
+    assert watch_state(workspace).waiting == 2
     assert queued(workspace) == []
     assert datasets.reports(workspace) == []
     write(log, [3])
@@ -127,7 +127,7 @@ def test_rows_that_were_not_accepted_never_train(watch, log, workspace):
     assert questions(workspace, session.spec().dataset) == [f"What is thing {n}?" for n in (1, 2, 3)]
     rows = datasets.rows_of(workspace, session.spec().dataset)
     assert all("accepted" not in row.extra for row in rows)
-    assert "are not marked as accepted, and never taught." in state(workspace).notes[0]
+    assert "are not marked as accepted, and never taught." in watch_state(workspace).notes[0]
 
 
 def test_in_a_table_an_empty_cell_is_no_approval(workspace, tmp_path, clock, said):
@@ -144,7 +144,7 @@ def test_a_half_last_line_waits_for_its_end(watch, log, workspace):
     with log.open("a", encoding="utf-8") as file:
         file.write('{"input": "What is thing 3?", "output": "Thing')
     assert settle(watch) == "waits for examples"
-    now = state(workspace)
+    now = watch_state(workspace)
     assert (now.waiting, now.notes) == (2, ())
     with log.open("a", encoding="utf-8") as file:
         file.write(' 3 is whole."}')  # and no line end
@@ -160,7 +160,7 @@ def test_a_line_that_ends_in_half_a_letter_changes_no_other_row(watch, log, work
     log.write_bytes("\n".join([*umlauts, '{"input": "Grö']).encode()[:-1])
     settle(watch)
     write(log.with_name("talks.jsonl"), [])
-    assert state(workspace).waiting == 2
+    assert watch_state(workspace).waiting == 2
     log.write_bytes("\n".join([*umlauts, umlauts[0].replace("0", "9"), ""]).encode())
     settle(watch)
     asked = questions(workspace, queued(workspace)[0].spec().dataset)
@@ -172,10 +172,10 @@ def test_the_last_line_of_a_table_counts_once_nobody_writes_any_more(workspace, 
     table.write_text("question,answer\na,the answer a.\nb,the ans")
     watch = begin(workspace, order(table, 2), clock, said)
     settle(watch)
-    assert state(workspace).waiting == 1
+    assert watch_state(workspace).waiting == 1
     table.write_text("question,answer\na,the answer a.\nb,the answer b.")
     settle(watch)
-    assert state(workspace).waiting == 1
+    assert watch_state(workspace).waiting == 1
     clock.wait(60)
     assert settle(watch) == "waits for a session"
     assert [row.output for row in datasets.rows_of(workspace, "talks-batch-1")] == [
@@ -191,7 +191,7 @@ def test_rows_that_are_not_fit_are_left_out_and_said(watch, log, workspace, said
         file.write('{"input": "Say it!", "output": "Say it!"}\n')
         file.write("this is no row\n")
     assert settle(watch) == "waits for examples"
-    assert state(workspace).waiting == 2
+    assert watch_state(workspace).waiting == 2
     assert any("3 examples are not fit to be taught: the first is row 3" in sentence for sentence in said)
 
 
@@ -200,21 +200,21 @@ def test_a_row_is_used_once_however_often_it_is_written(watch, log, workspace):
     with log.open("a", encoding="utf-8") as file:
         file.write('{"input": " what IS thing   2? ", "output": "thing 2 is a THING of kind 2."}\n')
     settle(watch)
-    assert state(workspace).waiting == 2
+    assert watch_state(workspace).waiting == 2
     write(log, [3])
     settle(watch)
     (session,) = queued(workspace)
     end(session, verdict="published")
     write(log, [1, 2, 3, 3, 2, 1])
     assert settle(watch) == "waits for examples"
-    assert state(workspace).waiting == 0
+    assert watch_state(workspace).waiting == 0
 
 
 def test_what_the_model_was_taught_by_another_session_is_not_new(watch, log, workspace):
     lesson, held = make_line(workspace, ["databases", "kitchen"], hold_last=True)
     write_jsonl(log, [*rows_of(lesson, 2), *rows_of(held, 2)])
     assert settle(watch) == "waits for examples"
-    assert state(workspace).waiting == 2  # what was held back is not in the current model
+    assert watch_state(workspace).waiting == 2  # what was held back is not in the current model
 
 
 def test_questions_that_are_kept_back_do_not_count(watch, log, workspace):
@@ -223,7 +223,7 @@ def test_questions_that_are_kept_back_do_not_count(watch, log, workspace):
     workspace.root.mkdir(exist_ok=True)
     workspace.register.write_text(f"held {held} some-session\n")
     assert settle(watch) == "waits for examples"
-    now = state(workspace)
+    now = watch_state(workspace)
     assert now.waiting == 2
     assert now.notes == ("1 example asks a question kept back to test the model with, and cannot be taught.",)
 
@@ -233,21 +233,21 @@ def test_questions_that_are_kept_back_do_not_count(watch, log, workspace):
 
 def test_a_file_that_is_not_there_or_cannot_be_read_is_said_and_not_fatal(watch, log, workspace, said):
     assert settle(watch) == "waits for examples"
-    assert "cannot be read: no such file" in state(workspace).notes[0]
+    assert "cannot be read: no such file" in watch_state(workspace).notes[0]
     log.write_text("")
     settle(watch)
-    assert state(workspace).notes == ()
+    assert watch_state(workspace).notes == ()
     log.write_bytes(b"\x89PNG and more\n")
     settle(watch)
-    assert "is a picture" in state(workspace).notes[0]
+    assert "is a picture" in watch_state(workspace).notes[0]
     log.unlink()
     log.mkdir()
     settle(watch)
-    assert "is a directory" in state(workspace).notes[0]
+    assert "is a directory" in watch_state(workspace).notes[0]
     log.rmdir()
     write(log, [1, 2, 3])
     assert settle(watch) == "waits for a session"
-    now = state(workspace)
+    now = watch_state(workspace)
     assert (now.failures, now.stopped) == ((), "")
     assert sum("is a picture" in sentence for sentence in said) == 1
 
@@ -260,7 +260,7 @@ def test_a_file_may_shrink_and_be_replaced_and_no_row_is_used_twice(watch, log, 
     log.unlink()
     write(log, [3, 4])
     assert settle(watch) == "waits for examples"
-    assert state(workspace).waiting == 1
+    assert watch_state(workspace).waiting == 1
     log.unlink()
     write(log, [5, 1, 6, 2, 4])
     settle(watch)
@@ -272,7 +272,7 @@ def test_a_file_may_shrink_and_be_replaced_and_no_row_is_used_twice(watch, log, 
 
 
 def test_it_waits_behind_others_and_the_next_batch_waits_for_its_end(watch, log, workspace, tmp_path, said):
-    other = submit.submit(
+    other = submit.submit_training(
         workspace, add_dataset(workspace, write_lesson(tmp_path / "a.json")), sessions.Settings()
     )
     write(log, [1, 2, 3])
@@ -295,7 +295,7 @@ def test_over_restarts_each_row_is_in_one_dataset(watch, log, workspace):
     taught = []
     for number in range(30):
         write(log, [number, max(0, number - 1)])
-        while state(workspace).on and (look := (watch := again(watch)).step()) == "did something":
+        while watch_state(workspace).on and (look := (watch := again(watch)).step()) == "did something":
             pass
         if look == "waits for a session":
             (session,) = queued(workspace)
@@ -312,7 +312,7 @@ def test_what_the_gate_held_counts_as_used_and_the_watch_goes_on(watch, log, wor
     (session,) = queued(workspace)
     end(session, verdict=verdict, verdict_reason="It forgot databases.")
     assert settle(watch) == "waits for examples"
-    now = state(workspace)
+    now = watch_state(workspace)
     assert (now.on, now.waiting, now.failures, now.batches[0].outcome) == (True, 0, (), verdict)
     assert session.status().verdict == verdict
     if verdict == "held":
@@ -326,7 +326,7 @@ def test_what_a_person_decided_later_is_shown(watch, log, workspace):
     end(session, verdict="held", verdict_reason="It forgot databases.")
     settle(watch)
     end(session, verdict="published")
-    ((number, batch, record),) = latest(workspace)
+    ((number, batch, record),) = latest_lesson(workspace)
     assert (number, batch.outcome) == (1, "held")
     assert what_became(batch, record) == ("✅", "3 examples taught, and the new model is published.")
 
@@ -352,7 +352,7 @@ def test_rows_of_a_failed_session_are_tried_again_after_a_pause_with_those_that_
     assert questions(workspace, session.spec().dataset) == [f"What is thing {n}?" for n in (1, 2, 3, 4)]
     end(session, verdict="published")
     settle(watch)
-    now = state(workspace)
+    now = watch_state(workspace)
     assert (now.failures, now.waiting, now.not_before) == ((), 0, None)
 
 
@@ -364,10 +364,10 @@ def test_five_failures_in_a_row_stop_it_and_switching_on_begins_anew(watch, log,
         fail(queued(workspace)[0], f"The disk is full for the {number}th time.")
         watch = again(watch)
         settle(watch)
-        pauses.append((state(workspace).not_before - clock.now) / timedelta(minutes=1))
+        pauses.append((watch_state(workspace).not_before - clock.now) / timedelta(minutes=1))
         clock.wait(3600)
     assert pauses == [1, 2, 4, 8, 16]
-    now = state(workspace)
+    now = watch_state(workspace)
     assert not now.on
     assert len(now.failures) == 5
     assert "5 tries in a row failed" in now.stopped
@@ -375,7 +375,7 @@ def test_five_failures_in_a_row_stop_it_and_switching_on_begins_anew(watch, log,
     assert queued(workspace) == []
     watch = begin(workspace, now.order, clock, said)
     assert settle(watch) == "waits for a session"
-    now = state(workspace)
+    now = watch_state(workspace)
     assert (now.on, now.failures, now.stopped) == (True, (), "")
     assert len(queued(workspace)) == 1
 
@@ -392,7 +392,7 @@ def test_a_session_that_went_well_ends_the_row_of_failures(watch, log, workspace
         settle(watch)
         clock.wait(3600)
         settle(watch)
-    assert state(workspace).on
+    assert watch_state(workspace).on
 
 
 def test_what_cannot_even_be_queued_is_a_failure_and_the_same_rows_are_tried_again(
@@ -401,7 +401,7 @@ def test_what_cannot_even_be_queued_is_a_failure_and_the_same_rows_are_tried_aga
     write(log, [1, 2, 3])
     workspace.queue.mkdir(parents=True)  # nothing can be written there
     assert settle(watch) == "waits for a session"
-    assert len(state(workspace).failures) == 1
+    assert len(watch_state(workspace).failures) == 1
     workspace.queue.rmdir()
     clock.wait(60)
     settle(watch)
@@ -409,7 +409,7 @@ def test_what_cannot_even_be_queued_is_a_failure_and_the_same_rows_are_tried_aga
     assert len(sessions.read_history(workspace)) == 1
     end(session, verdict="published")
     settle(watch)
-    assert state(workspace).failures == ()
+    assert watch_state(workspace).failures == ()
 
 
 def test_a_new_model_whose_onnx_model_failed_was_taught_all_the_same(watch, log, workspace, clock, said):
@@ -417,11 +417,11 @@ def test_a_new_model_whose_onnx_model_failed_was_taught_all_the_same(watch, log,
     settle(watch)
     fail(queued(workspace)[0], "The ONNX model answers differently.", verdict="published")
     settle(watch)
-    now = state(workspace)
+    now = watch_state(workspace)
     assert (now.batches[0].outcome, len(now.failures)) == ("published", 1)
     clock.wait(3600)
     assert settle(watch) == "waits for examples"
-    assert state(workspace).waiting == 0
+    assert watch_state(workspace).waiting == 0
     assert any("The ONNX model answers differently." in sentence for sentence in said)
 
 
@@ -431,17 +431,17 @@ def test_an_interrupted_session_goes_on_after_a_pause(watch, log, workspace, clo
     (session,) = queued(workspace)
     end(session, "running", ended=None)  # and no worker holds its lock
     assert settle(watch) == "waits for a session"
-    now = state(workspace)
+    now = watch_state(workspace)
     assert len(now.failures) == 1
     settle(again(watch))
-    assert len(state(workspace).failures) == 1
+    assert len(watch_state(workspace).failures) == 1
     assert queued(workspace) == []
     clock.wait(60)
     settle(again(watch))
     assert queued(workspace) == [session]
     end(session, verdict="published")
     settle(watch)
-    assert state(workspace).failures == ()
+    assert watch_state(workspace).failures == ()
     assert len(sessions.read_history(workspace)) == 1
 
 
@@ -451,7 +451,7 @@ def test_a_session_that_a_person_stopped_stops_the_watch_and_loses_no_row(watch,
     (session,) = queued(workspace)
     sessions.stop(workspace, session)
     assert settle(watch) == "off"
-    now = state(workspace)
+    now = watch_state(workspace)
     assert "was stopped by hand" in now.stopped
     assert now.failures == ()
     sessions.resume(workspace, session)
@@ -473,7 +473,7 @@ def test_a_session_that_was_deleted_leaves_its_rows_used(watch, log, workspace):
     sessions.dequeue(workspace, session.id)
     shutil.rmtree(session.folder)
     assert settle(watch) == "waits for examples"
-    now = state(workspace)
+    now = watch_state(workspace)
     assert (now.waiting, now.batches[0].outcome) == (0, "gone")
 
 
@@ -504,7 +504,7 @@ def test_approved_corrections_are_taught_once(workspace, clock, said):
     end(session, verdict="held")
     give(workspace, 4)
     assert settle(watch) == "waits for examples"
-    assert state(workspace).waiting == 1
+    assert watch_state(workspace).waiting == 1
     give(workspace, 5)
     settle(watch)
     (session,) = queued(workspace)
@@ -536,11 +536,11 @@ def test_it_lives_until_it_is_switched_off(workspace, log, clock, said):
         clock.wait(seconds)
         for session in queued(workspace):
             end(session, verdict="published")
-        batches = state(workspace).batches
+        batches = watch_state(workspace).batches
         if batches and batches[-1].outcome:
             switch_off(workspace)
 
-    last = watching.watch(workspace, order(log), say=said.append, wait=wait, clock=clock)
+    last = watching.run_watch(workspace, order(log), say=said.append, wait=wait, clock=clock)
     assert (last.on, last.batches[0].outcome) == (False, "published")
     assert said[0].startswith("👀 Watching the file")
     assert said[-1] == "⏹️ Switched off."
@@ -554,10 +554,10 @@ def test_once_follows_what_comes_of_one_look(workspace, log, clock, said):
             end(session, verdict="published")
 
     write(log, [1, 2])
-    last = watching.watch(workspace, order(log), once=True, say=said.append, wait=wait, clock=clock)
+    last = watching.run_watch(workspace, order(log), once=True, say=said.append, wait=wait, clock=clock)
     assert (last.on, last.batches) == (False, ())
     write(log, [3])
-    last = watching.watch(workspace, order(log), once=True, say=said.append, wait=wait, clock=clock)
+    last = watching.run_watch(workspace, order(log), once=True, say=said.append, wait=wait, clock=clock)
     assert (last.on, last.batches[0].outcome, last.failures) == (False, "published", ())
 
 
@@ -568,7 +568,7 @@ def test_once_ends_with_the_first_failure(workspace, log, clock, said):
             fail(session)
 
     write(log, [1, 2, 3])
-    last = watching.watch(workspace, order(log), once=True, say=said.append, wait=wait, clock=clock)
+    last = watching.run_watch(workspace, order(log), once=True, say=said.append, wait=wait, clock=clock)
     assert (last.on, len(last.failures)) == (False, 1)
 
 
@@ -578,8 +578,8 @@ def test_a_workspace_has_one_watch_only(workspace, log, said):
     try:
         assert is_alive(workspace)
         with pytest.raises(BusyError, match="is watched already"):
-            watching.watch(workspace, order(log), say=said.append)
-        assert not state(workspace).on
+            watching.run_watch(workspace, order(log), say=said.append)
+        assert not watch_state(workspace).on
     finally:
         held.release()
 
@@ -589,7 +589,7 @@ def test_where_one_may_only_look_nothing_is_watched(workspace, log, said, monkey
     for act in (
         lambda: switch_on(workspace, order(log)),
         lambda: switch_off(workspace),
-        lambda: watching.watch(workspace, order(log), say=said.append),
+        lambda: watching.run_watch(workspace, order(log), say=said.append),
     ):
         with pytest.raises(ViewOnlyError):
             act()
@@ -607,13 +607,13 @@ def test_an_order_that_cannot_be_is_refused_in_words(workspace, log, tmp_path):
         assert words in error.value.sentence
     with pytest.raises(RequestError, match="learning rate"):
         switch_on(workspace, order(log, learning_rate=0.5))
-    assert not state(workspace).on
+    assert not watch_state(workspace).on
 
 
 def test_a_damaged_state_is_never_taken_for_an_empty_one(watch, workspace):
     (workspace.root / "watch.json").write_text("{}x")
     with pytest.raises(WorkspaceError, match=r"watch\.json is damaged"):
-        state(workspace)
+        watch_state(workspace)
     with pytest.raises(WorkspaceError, match="damaged"):
         watch.step()
 
@@ -633,20 +633,20 @@ def test_switched_on_it_lives_by_itself_and_killed_it_is_shown_as_ended(workspac
     switch_on(workspace, order(log))
     try:
         until(lambda: is_alive(workspace))
-        until(lambda: state(workspace).notes)  # there is no such file
-        now = state(workspace)
+        until(lambda: watch_state(workspace).notes)  # there is no such file
+        now = watch_state(workspace)
         identity = processes.ProcessIdentity(now.pid, now.pid_created, now.host)
         assert processes.is_alive(identity)
         assert now.pid != os.getpid()
         switch_on(workspace, order(log, 4))  # while it lives, the order is changed
-        assert state(workspace).pid == now.pid
+        assert watch_state(workspace).pid == now.pid
         os.kill(now.pid, signal.SIGKILL)
         until(lambda: not is_alive(workspace))
-        later = state(workspace)
+        later = watch_state(workspace)
         assert (later.on, later.order.at_least) == (True, 4)
         assert standing(later, alive=False, starting=False)[0] == "ended"
         switch_on(workspace, later.order)
-        until(lambda: is_alive(workspace) and state(workspace).pid != now.pid)
+        until(lambda: is_alive(workspace) and watch_state(workspace).pid != now.pid)
     finally:
         switch_off(workspace)
         until(lambda: all(process.poll() is not None for process in processes._started))
@@ -678,7 +678,7 @@ def test_the_command_says_what_happens_and_ctrl_c_leaves_the_session_running(
     (session,) = queued(workspace)
     assert "2 examples will be taught" in out
     assert f"The watch has ended. Session {session.id} goes on by itself" in out
-    assert not state(workspace).on
+    assert not watch_state(workspace).on
     code, out = run(capsys, "daemon", "--status")
     assert (code, "It is switched off." in out, session.id in out) == (0, True, True)
 
@@ -693,7 +693,7 @@ def test_the_status_can_be_read_by_programs_and_changes_nothing(workspace, watch
     assert (workspace.root / "watch.json").read_bytes() == before
     code, out = run(capsys, "watch", "--stop", "--workspace", str(workspace.root))
     assert (code, "switched off" in out) == (0, True)
-    assert not state(workspace).on
+    assert not watch_state(workspace).on
 
 
 @pytest.mark.parametrize(
@@ -732,13 +732,13 @@ def test_a_real_lesson_is_taught_and_exported_and_what_the_gate_holds_is_never_p
     bad.write_text(json.dumps(numbers))
     before = workspace.situation().trained.fingerprint
     wanted = order(good, 10, learning_rate=5e-3, epochs=15)
-    last = watching.watch(workspace, wanted, once=True, say=said.append, wait=clock.wait, clock=clock)
+    last = watching.run_watch(workspace, wanted, once=True, say=said.append, wait=clock.wait, clock=clock)
     assert last.batches[-1].outcome == "published", said
     situation = workspace.situation()
     assert situation.trained.fingerprint != before
     assert (situation.onnx.present, situation.onnx.stale) == (True, False)
     wanted = order(bad, 10, learning_rate=1e-2, epochs=12, replay_share=0.0)
-    last = watching.watch(workspace, wanted, once=True, say=said.append, wait=clock.wait, clock=clock)
+    last = watching.run_watch(workspace, wanted, once=True, say=said.append, wait=clock.wait, clock=clock)
     assert last.batches[-1].outcome == "held", said
     assert workspace.situation().trained.fingerprint == situation.trained.fingerprint
     assert sessions.read_history(workspace)[-1].status.verdict == "held"

@@ -20,7 +20,13 @@ from sails.onnx.certify.certificate import (
     certificate_from,
     read_certificate,
 )
-from sails.onnx.certify.report import PAGE, as_page, checks, title, write
+from sails.onnx.certify.report import (
+    CERTIFICATE_PAGE,
+    as_page,
+    certificate_checks,
+    certificate_title,
+    write_certificate,
+)
 from sails.system import access
 
 HOSTILE = "<script>alert(1)</script>"
@@ -67,21 +73,21 @@ OLD = {
 
 
 def test_a_certificate_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    write(tmp_path, GOOD)
+    write_certificate(tmp_path, GOOD)
     assert read_certificate(tmp_path) == GOOD
-    assert (tmp_path / PAGE).read_text() == as_page(GOOD)
+    assert (tmp_path / CERTIFICATE_PAGE).read_text() == as_page(GOOD)
 
 
 def test_who_may_only_look_writes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(access.VIEW_ONLY, "1")
     with pytest.raises(ViewOnlyError):
-        write(tmp_path, GOOD)
+        write_certificate(tmp_path, GOOD)
 
 
 def test_a_certificate_of_old_is_one_of_full_precision() -> None:
     found = certificate_from(OLD)
     assert (found.variant, found.passed, found.speed, found.loss) == ("fp32", True, None, None)
-    assert [check.good for check in checks(found)] == [True, True, True]
+    assert [check.good for check in certificate_checks(found)] == [True, True, True]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +139,7 @@ def test_there_is_none_where_there_is_no_file_or_no_text(tmp_path: Path) -> None
 def test_a_figure_that_is_no_number_becomes_one_that_can_be_shown() -> None:
     found = certificate_from({**asdict(GOOD), "max_logit_difference": float("nan"), "loss": float("inf")})
     assert (found.max_logit_difference, found.loss) == (NOT_A_NUMBER, NOT_A_NUMBER)
-    assert checks(found)
+    assert certificate_checks(found)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -141,7 +147,7 @@ def test_the_thresholds_of_each_variant_judge_its_figures(variant: Any) -> None:
     needed = THRESHOLDS[variant]
     good = replace(GOOD, variant=variant, identical_answers=60, excused_answers=0, next_token_agreement=1.0)
     good = replace(good, max_logit_difference=1e-5, mean_logit_difference=1e-6, loss=1.25)
-    assert {check.good for check in checks(good)} == {True, None}
+    assert {check.good for check in certificate_checks(good)} == {True, None}
     bad = replace(
         good,
         passed=False,
@@ -151,19 +157,19 @@ def test_the_thresholds_of_each_variant_judge_its_figures(variant: Any) -> None:
         mean_logit_difference=2 * (needed.mean_difference or 1) * good.spread,
         loss=1.25 + 2 * needed.loss,
     )
-    assert [check.name for check in checks(bad) if check.good is False] == [
-        check.name for check in checks(good) if check.good is True
+    assert [check.name for check in certificate_checks(bad) if check.good is False] == [
+        check.name for check in certificate_checks(good) if check.good is True
     ]
 
 
 def test_every_figure_has_a_sentence_and_speed_stands_beside_the_original() -> None:
-    found = {check.name: check for check in checks(GOOD)}
+    found = {check.name: check for check in certificate_checks(GOOD)}
     assert all(check.sentence for check in found.values())
     assert "3.8 times as fast" in found["Speed"].sentence
     assert found["Size"].value == "157 MB"
     assert found["Memory"].value == "414 MB"
-    assert title(GOOD) == "The 8-bit model answers like the original."
-    assert "does not answer" in title(replace(GOOD, passed=False))
+    assert certificate_title(GOOD) == "The 8-bit model answers like the original."
+    assert "does not answer" in certificate_title(replace(GOOD, passed=False))
 
 
 def test_the_page_is_complete_in_itself_and_escapes_everything() -> None:
@@ -182,5 +188,5 @@ def test_the_page_is_complete_in_itself_and_escapes_everything() -> None:
     assert "http" not in page
     assert "(nothing)" in page
     assert "52 of its lesson" in page
-    for check in checks(GOOD):
+    for check in certificate_checks(GOOD):
         assert check.name in page

@@ -22,8 +22,8 @@ from sails.models.variants import CERTIFICATE, VARIANTS, Variant
 from sails.onnx.certify import verify as verification
 from sails.onnx.certify.certificate import Certificate, read_certificate
 from sails.onnx.certify.verify import FIXED_PROMPTS, MOST_OWN_PROMPTS
-from sails.onnx.export import export
-from sails.onnx.quantize import quantize
+from sails.onnx.export import export_model
+from sails.onnx.quantize import quantize_model
 from sails.onnx.runtime.generate import Generator
 from tests.onnx.conftest import TAUGHT, Pair
 from tests.support.tiny import FAMILIES, make_tiny_model
@@ -35,7 +35,7 @@ def verify(
     """One variant; how much memory it takes is not measured."""
     answers = [TAUGHT.get(prompt, "") for prompt in prompts]
     options = {"memory": False, "new_tokens": 12} | options
-    return verification.verify(model, {variant: onnx}, prompts, answers, **options)[variant]
+    return verification.verify_model(model, {variant: onnx}, prompts, answers, **options)[variant]
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def rounded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Pair], Pair]:
     @cache
     def make(pair: Pair) -> Pair:
         folder = tmp_path_factory.mktemp("int8") / "int8"
-        quantize(pair.onnx, folder)
+        quantize_model(pair.onnx, folder)
         return Pair(pair.model, folder)
 
     return make
@@ -210,7 +210,7 @@ def test_both_variants_are_compared_in_one_go_each_with_its_own_verdict_speed_an
     change_tensor(broken / "model.onnx", lambda array: array * 50, "MatMul", "weight")
     folders: dict[Variant, Path] = {"fp32": taught.onnx, "int8": broken}
     told: list[float] = []
-    made = verification.verify(
+    made = verification.verify_model(
         taught.model, folders, list(TAUGHT), new_tokens=6, progress=lambda done, _: told.append(done)
     )
     assert {variant: made[variant].passed for variant in VARIANTS} == {"fp32": True, "int8": False}
@@ -227,7 +227,7 @@ def test_both_variants_are_compared_in_one_go_each_with_its_own_verdict_speed_an
 
 def test_a_variant_that_cannot_be_loaded_is_one_sentence(taught: Pair, tmp_path: Path) -> None:
     with pytest.raises(ModelLoadError, match="There is no ONNX model in nothing"):
-        verification.verify(taught.model, {"fp32": taught.onnx, "int8": tmp_path / "nothing"}, [])
+        verification.verify_model(taught.model, {"fp32": taught.onnx, "int8": tmp_path / "nothing"}, [])
 
 
 def test_another_model_of_the_same_shape_fails(exported: Callable[..., Pair]) -> None:
@@ -277,7 +277,7 @@ def test_two_tokens_as_good_as_equal_are_no_difference(tmp_path: Path) -> None:
     weights = load_file(model / "model.safetensors")
     weights["lm_head.weight"][1::2] = weights["lm_head.weight"][::2]
     save_file(weights, model / "model.safetensors", {"format": "pt"})
-    export(model, tmp_path / "onnx", source_fingerprint=None)
+    export_model(model, tmp_path / "onnx", source_fingerprint=None)
 
     def tip(matrix: np.ndarray) -> np.ndarray:
         matrix[:, 1::2] *= np.float32(1 + 2e-5)
@@ -293,7 +293,7 @@ def test_settings_of_the_model_itself_do_not_disturb(exported: Callable[..., Pai
     model = Path(shutil.copytree(exported("llama").model, tmp_path / "model"))
     own = {"do_sample": True, "temperature": 0.7, "top_p": 0.8, "repetition_penalty": 1.5, "eos_token_id": 2}
     (model / "generation_config.json").write_text(json.dumps(own | {"max_length": 20}))
-    export(model, tmp_path / "onnx", source_fingerprint=None)
+    export_model(model, tmp_path / "onnx", source_fingerprint=None)
     assert verify(model, tmp_path / "onnx", []).passed
 
 

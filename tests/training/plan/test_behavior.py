@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sails.errors import RequestError
 from sails.models.folder import ModelState, OnnxState, Situation
 from sails.sessions.plan import Plan, describe_learning_rate, format_rate
-from sails.training.plan.behavior import MATRIX, check_learning_rate, plan, row_for
+from sails.training.plan.behavior import MATRIX, check_learning_rate, plan_from, row_for
 
 DEFAULT = "smollm2-135m-instruct"
 WHY = "model.safetensors is cut off at 10 of 200 bytes"
@@ -28,7 +28,7 @@ def situation(trained="missing", onnx="missing", base="own-base"):
 
 
 def planned(trained="missing", onnx="missing", base="own-base", **choices):
-    return plan(situation(trained, onnx, base), default_base=DEFAULT, **choices)
+    return plan_from(situation(trained, onnx, base), default_base=DEFAULT, **choices)
 
 
 @pytest.mark.parametrize(
@@ -238,5 +238,5 @@ def test_planning_takes_microseconds():
     here = situation("complete", "present")
     began = datetime.now(UTC)
     for _ in range(1000):
-        plan(here, default_base=DEFAULT)
+        plan_from(here, default_base=DEFAULT)
     assert (datetime.now(UTC) - began).total_seconds() < 1

@@ -102,7 +102,11 @@ def test_a_name_is_one_line_of_a_readable_length():
 
 @pytest.mark.parametrize(
     ("memory", "first", "fitting"),
-    [(64 * 10**9, catalog.DEFAULT, 6), (5 * 10**9, catalog.DEFAULT, 4), (10**9, "distilgpt2", 0)],
+    [
+        (64 * 10**9, catalog.DEFAULT_BASE_MODEL, 6),
+        (5 * 10**9, catalog.DEFAULT_BASE_MODEL, 4),
+        (10**9, "distilgpt2", 0),
+    ],
 )
 def test_the_recommended_base_model_comes_first_and_those_that_do_not_fit_last(
     memory, first, fitting, monkeypatch
@@ -110,7 +114,7 @@ def test_the_recommended_base_model_comes_first_and_those_that_do_not_fit_last(
     monkeypatch.setattr(forecast, "available_memory", lambda: memory)
     made = offers()
     assert [offer.model.name for offer in made if offer.recommended] == [first] == [made[0].model.name]
-    assert {offer.model.name for offer in made} == {model.name for model in catalog.catalogue()}
+    assert {offer.model.name for offer in made} == {model.name for model in catalog.base_models()}
     assert sum(offer.fits for offer in made) == fitting
     others = [offer.fits for offer in made[1:]]
     assert others == sorted(others, reverse=True)
@@ -126,7 +130,7 @@ def test_the_forecast_counts_what_the_worker_would_teach_and_writes_nothing(work
     assert seen.plan.learning_rate == BASE_LEARNING_RATE
     assert seen.pace.epochs == 8
     assert seen.need is not None
-    assert seen.need.parameters == catalog.catalogue()[0].parameters
+    assert seen.need.parameters == catalog.base_models()[0].parameters
     assert seen.time is not None
     assert 0 < seen.time.low < seen.time.high
     assert sorted(workspace.root.rglob("*")) == before
@@ -181,7 +185,7 @@ def test_rows_added_meanwhile_are_counted(workspace, lesson):
 )
 def test_what_cannot_be_is_refused_before_anything_starts(workspace, lesson, change, error):
     choices = dataclasses.replace(Choices((lesson,)), **change)
-    for action in (foresee, submit.start):
+    for action in (foresee, submit.start_training):
         with pytest.raises(error):
             action(workspace, choices)
     assert sessions.read_history(workspace) == []
@@ -190,7 +194,7 @@ def test_what_cannot_be_is_refused_before_anything_starts(workspace, lesson, cha
 def test_a_start_asks_for_exactly_what_was_chosen(workspace, lesson, monkeypatch):
     monkeypatch.setattr(launcher, "start_worker", lambda _: None)
     choices = Choices((lesson,), Settings(epochs=2, learning_rate=3e-4), name=" A  name ", export=True)
-    spec = submit.start(workspace, choices).spec()
+    spec = submit.start_training(workspace, choices).spec()
     assert isinstance(spec, sessions.TrainSpec)
     assert (spec.name, spec.dataset, spec.settings) == ("A name", lesson, choices.settings)
     assert (spec.export, spec.verify) == (True, True)
@@ -199,7 +203,7 @@ def test_a_start_asks_for_exactly_what_was_chosen(workspace, lesson, monkeypatch
 def test_nothing_is_started_where_one_may_only_look(workspace, lesson, monkeypatch):
     monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
     with pytest.raises(ViewOnlyError):
-        submit.start(workspace, Choices((lesson,)))
+        submit.start_training(workspace, Choices((lesson,)))
     assert sessions.read_history(workspace) == []
 
 

@@ -3,13 +3,13 @@
 import pytest
 
 from sails import sessions
-from sails.ui.bridge.next_step import next_step
+from sails.ui.bridge.next_step import choose_next_step
 from tests.support.situations import make_session, make_situation, published
 
 
 def step(workspace, **given):
     given = {"active": None, "datasets": (), "last": None, **given}
-    return next_step(workspace.situation(), **given)
+    return choose_next_step(workspace.situation(), **given)
 
 
 @pytest.mark.parametrize(
