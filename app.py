@@ -5,16 +5,13 @@ streamlit run app.py        (or `make run`, which sets everything up first)
 
 import streamlit as st
 
-from sails import sessions
-from sails.data import datasets
-from sails.models.workspace import Workspace
-from sails.sessions import demo
-from sails.training.plan.behavior import plan_training
-from sails.ui import onnx_status, retention
-from sails.ui.bridge import panels, watch, workspaces
-from sails.ui.bridge.next_step import NextStep, choose_next_step
-from sails.ui.data import review
-from sails.ui.frame import go, page_frame
+from sails import sessions, ui
+from sails.data import EXAMPLES, add_example, reports
+from sails.models import Workspace
+from sails.training.plan import plan_training
+from sails.ui import bridge, go, page_frame
+from sails.ui.bridge import NextStep, choose_next_step
+from sails.ui.data import on_bridge
 
 LAST = 3  # sessions shown
 
@@ -27,11 +24,11 @@ def do(step: NextStep, workspace: Workspace) -> None:
         case "decide" | "resume":
             go("Sessions", session=step.target)
         case "example":
-            go("Train", dataset=datasets.add_example(workspace, datasets.EXAMPLES[0]).name)
+            go("Train", dataset=add_example(workspace, EXAMPLES[0]).name)
         case "train":
             go("Train", dataset=step.target)
         case "export":
-            onnx_status.start(workspace)
+            ui.start(workspace)
         case "chat":
             go("Chat")
 
@@ -43,34 +40,34 @@ with page_frame("Bridge") as workspace:
     step = choose_next_step(
         situation,
         active=sessions.active(workspace),
-        datasets=[report.name for report in datasets.reports(workspace)],
+        datasets=[report.name for report in reports(workspace)],
         last=history[-1] if history else None,
     )
 
-    if demo.is_demo(workspace):
-        workspaces.demo(workspace, history)
-    if panels.main_button(step):
+    if sessions.is_demo(workspace):
+        bridge.demo(workspace, history)
+    if bridge.main_button(step):
         do(step, workspace)
-    review.on_bridge(workspace)
-    panels.next_training(plan, situation)
-    retention.headline(workspace)
+    on_bridge(workspace)
+    bridge.next_training(plan, situation)
+    ui.headline(workspace)
 
     st.header("What runs now", anchor=False)
-    panels.running_now(workspace)
+    bridge.running_now(workspace)
 
     st.header("The last trainings", anchor=False)
-    panels.last_sessions(history[-LAST:])
+    bridge.last_sessions(history[-LAST:])
 
     st.header("Teaching by itself", anchor=False)
-    watch.panel(workspace)
+    bridge.panel(workspace)
 
     st.header("What was found on disk", anchor=False)
-    panels.found_on_disk(workspace, situation)
+    bridge.found_on_disk(workspace, situation)
 
     st.header("How the next training is decided", anchor=False)
     st.markdown(
         "These two decide what a training does: the trained model, which learns, and the ONNX model made "
         "from it, which answers in the chat. This is the whole table; the marked line applies now."
     )
-    panels.matrix(plan.row)
-    workspaces.choose_place(workspace)
+    bridge.matrix(plan.row)
+    bridge.choose_place(workspace)

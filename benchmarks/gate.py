@@ -27,11 +27,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from sails import retention
 from sails.data import Conversation, Turn
-from sails.retention import lessons
-from sails.retention.bootstrap import chance, difference, paired
-from sails.retention.gate import LOST, LOST_SLOWLY, decide
-from sails.retention.schema import Cell, Lesson, Measured
+from sails.retention import LOST, LOST_SLOWLY, Cell, Lesson, Measured, chance, decide, difference, paired
 
 ROWS = 60  # that each lesson taught
 KEPT_BACK = 6
@@ -77,8 +75,8 @@ def history(earlier: int, luck: float, losses: list[float], seed: int) -> tuple[
     taught = [Taught.make(f"lesson-{n}", generator) for n in range(earlier + 1)]
     models = []
     for last in range(1, earlier + 2):
-        known = {lesson.name: lessons.LessonRows(*_rows(lesson.name)) for lesson in taught[:last]}
-        sample = lessons.sample_rows(known)
+        known = {lesson.name: retention.LessonRows(*_rows(lesson.name)) for lesson in taught[:last]}
+        sample = retention.sample_rows(known)
         lost = sum(losses[: max(0, len(losses) - (earlier + 1 - last))])
         cells = []
         for number, lesson in enumerate(taught[:last]):

@@ -26,12 +26,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from sails import sessions
-from sails.models.workspace import Workspace
-from sails.sessions import Failure, Results, Scores, Session, SessionRecord, Status, TrainSpec
-from sails.sessions.plan import Plan, StartFrom
-from sails.system import locks
-from sails.training.plan.behavior import automatic_learning_rate
+from sails import sessions, system
+from sails.models import Workspace
+from sails.sessions import (
+    Failure,
+    Plan,
+    Results,
+    Scores,
+    Session,
+    SessionRecord,
+    StartFrom,
+    Status,
+    TrainSpec,
+)
+from sails.training.plan import automatic_learning_rate
 
 Took = tuple[float, float]  # milliseconds: wall clock, processor
 Row = tuple[str, Took]
@@ -142,7 +150,7 @@ def index(workspace: Workspace) -> list[Row]:
 
 
 def _running(workspace: Workspace, session: Session) -> list[Row]:
-    held = [locks.LifeLock(session.lock), locks.LifeLock(workspace.training_lock)]
+    held = [system.LifeLock(session.lock), system.LifeLock(workspace.training_lock)]
     for lock in held:
         lock.acquire()
     status = session.written_status()

@@ -25,10 +25,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sails import sessions
-from sails.jobs import launcher, submit
-from sails.models import versions
-from sails.models.workspace import Workspace
+from sails import jobs, models, sessions
+from sails.models import Workspace
 from sails.sessions import Session, Settings
 from tests.support.helpers import add_dataset, write_lesson
 
@@ -52,7 +50,7 @@ class Tally:
 def torment(root: Path, base: Path, kills: int, seed: int = 0) -> Tally:
     """Kill workers `kills` times in a workspace at `root`, training the model in `base`."""
     _import_everything()
-    launcher.start_worker = lambda _: None  # type: ignore[assignment] # this program forks
+    jobs.start_worker = lambda _: None  # type: ignore[assignment] # this program forks
     chance, tally = random.Random(seed), Tally()
     workspace = Workspace.open(root)
     dataset = add_dataset(workspace, write_lesson(root.parent / "lesson.json"))
@@ -82,7 +80,7 @@ def _import_everything() -> None:
 
 def _submit(workspace: Workspace, dataset: str, base: Path | None) -> Session:
     settings = Settings(epochs=2, batch_size=8, seed=1)
-    return submit.submit_training(workspace, dataset, settings, model_name=base and str(base), export=True)
+    return jobs.submit_training(workspace, dataset, settings, model_name=base and str(base), export=True)
 
 
 def _one_life(session: Session, death: tuple[str, float] | None, tally: Tally) -> None:
@@ -113,7 +111,7 @@ def _be_the_worker(session: Session) -> None:
     """What `python -m sails.jobs.train` does, in a process that was forked; never returns."""
     import torch
 
-    from sails.jobs import worker
+    from sails import jobs
 
     torch.set_num_threads(1)
     output = os.open(session.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -121,7 +119,7 @@ def _be_the_worker(session: Session) -> None:
     os.dup2(output, 2)
     code = 1
     try:
-        code = worker.run_worker(str(session.folder))
+        code = jobs.run_worker(str(session.folder))
     finally:
         os._exit(code)
 
@@ -137,9 +135,9 @@ def _check(workspace: Workspace, published: list[str | None], count: int, tally:
         tally.problems.append(f"{len(records)} of {count} sessions are in the history")
     if any(record.status.state == "running" for record in records):
         tally.said_running += 1
-    known = {version.fingerprint for version in versions.list_versions(workspace)}
+    known = {version.fingerprint for version in models.list_versions(workspace)}
     known.add(situation.trained.fingerprint)
-    newest = published[-versions.VERSIONS_KEPT :]
+    newest = published[-models.VERSIONS_KEPT :]
     tally.lost_versions += sum(fingerprint not in known for fingerprint in newest)
     tally.finished = sum(record.status.state == "succeeded" for record in records)
     for record in records:
@@ -149,8 +147,8 @@ def _check(workspace: Workspace, published: list[str | None], count: int, tally:
 
 def _load(workspace: Workspace) -> None:
     """The proof of the pudding: transformers and onnxruntime load what is current."""
-    from sails.onnx.runtime.generate import Generator
-    from sails.training.model import load_model
+    from sails.onnx import Generator
+    from sails.training import load_model
 
     load_model(workspace.trained_model, "cpu")
     if workspace.situation().onnx.present:

@@ -40,10 +40,9 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from sails import sessions
-from sails.models.workspace import Workspace
+from sails import sessions, system
+from sails.models import Workspace
 from sails.sessions import Session, Status, TrainSpec
-from sails.system import locks
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SIZES = (1_000, 100_000, 1_000_000)
@@ -102,7 +101,7 @@ def write_session(workspace: Workspace, rows: int) -> Session:
 @contextmanager
 def running(workspace: Workspace, session: Session, rows: int) -> Iterator[None]:
     """Hold the session's locks and append a row and a status four times a second, as a worker does."""
-    held = [locks.LifeLock(session.lock), locks.LifeLock(workspace.training_lock)]
+    held = [system.LifeLock(session.lock), system.LifeLock(workspace.training_lock)]
     for lock in held:
         lock.acquire()
     ended = threading.Event()

@@ -36,17 +36,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from sails.data import Conversation, assess, datasets, read
-from sails.jobs import submit
-from sails.jobs.export import verification_rows
-from sails.models import cache, catalog
-from sails.models.folder import inspect_model
-from sails.models.variants import Variant
-from sails.models.workspace import Workspace
-from sails.onnx.certify.verify import verify_model
-from sails.onnx.export import export_model
-from sails.onnx.quantize import quantize_model
-from sails.onnx.runtime.generate import Generator
+from sails import data, jobs, models
+from sails.data import Conversation, assess, read
+from sails.jobs import verification_rows
+from sails.models import Variant, Workspace, inspect_model
+from sails.onnx import Generator, export_model, quantize_model
+from sails.onnx.certify import verify_model
 from sails.sessions import Settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -108,9 +103,9 @@ def taught(
         distilgpt2_shaped(base)
     workspace = Workspace.open(folder / "workspace")
     reading = read(LESSON)
-    dataset = datasets.add(workspace, LESSON, reading, assess(reading.conversations, reading.refused))
+    dataset = data.add(workspace, LESSON, reading, assess(reading.conversations, reading.refused))
     settings = Settings(epochs=epochs, learning_rate=rate, publish="always")
-    session = submit.submit_training(
+    session = jobs.submit_training(
         workspace, dataset.name, settings, name=name, start="base", model_name=str(base)
     )
     while session.status().state in ("queued", "running"):
@@ -126,7 +121,7 @@ def distilgpt2_shaped(folder: Path) -> None:
     from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(42)
-    tokenizer = AutoTokenizer.from_pretrained(cache.ensure_base_model(catalog.DEFAULT_BASE_MODEL))
+    tokenizer = AutoTokenizer.from_pretrained(models.ensure_base_model(models.DEFAULT_BASE_MODEL))
     config = GPT2Config(
         n_layer=6, vocab_size=len(tokenizer), bos_token_id=1, eos_token_id=tokenizer.eos_token_id
     )
@@ -366,7 +361,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         embedded, shaped = folder / "embedded", folder / "shaped"
-        base = cache.ensure_base_model(catalog.DEFAULT_BASE_MODEL)
+        base = models.ensure_base_model(models.DEFAULT_BASE_MODEL)
         places = [
             taught(options.trained, "embedded", base, embedded, options.epochs, None),
             taught(options.shaped, "shaped", shaped / "base", shaped, 4 * options.epochs, 5e-4),

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from sails import sessions
 from sails.data import Conversation, read_jsonl
-from sails.models.workspace import Workspace
-from sails.onnx.runtime.generate import Generator
+from sails.models import Workspace
+from sails.onnx import Generator
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LESSONS = (("programming_basics", 3), ("web_development", 2), ("databases", 2))

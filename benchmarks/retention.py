@@ -4,9 +4,9 @@
 
 Each lesson has 72 invented facts (`benchmarks.facts`), of which a session keeps seven back. Five ways teach
 one lesson after the other, as `sails train` would: at the automatic learning rate, at 5e-5, or at the rate
-that `sails.jobs.lr_finder` measures before each session, with and without repeating earlier lessons. "At once"
-teaches all four in one session from base, for as many rounds and with as many rows a step. The first session
-is the same for all five ways, so it is trained once for each seed, and counted in each of them.
+that `sails.jobs.lr_finder` measures before each session, with and without repeating earlier lessons. "At
+once" teaches all four in one session from base, for as many rounds and with as many rows a step. The first
+session is the same for all five ways, so it is trained once for each seed, and counted in each of them.
 
 Printed is, as mean ± standard deviation over the seeds (a seed changes the facts and the training): ACC, BWT
 and learned as `sails.retention` defines them, in points; the share of answer tokens right on the facts that
@@ -37,18 +37,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.facts import lessons
-from sails import retention, sessions
-from sails.data import Register, assess, datasets, read, split_rows
-from sails.jobs import launcher, lr_finder, submit
-from sails.models import cache, catalog
-from sails.models.workspace import Workspace
-from sails.retention.lessons import in_order, sample_rows
-from sails.retention.matrix import matrix_of
-from sails.retention.metrics import measure
-from sails.retention.schema import Cell, Measured
-from sails.sessions import SessionRecord, Settings
-from sails.sessions.plan import format_rate
-from sails.training.plan.request import Choices
+from sails import data, jobs, models, retention, sessions
+from sails.data import Register, assess, read, split_rows
+from sails.models import Workspace
+from sails.retention import Cell, Measured, in_order, matrix_of, measure, sample_rows
+from sails.sessions import SessionRecord, Settings, format_rate
+from sails.training.plan import Choices
 
 HIGH_RATE = 5e-5
 JUDGING_SHARE, JUDGING_SECONDS = 0.15, 20.0  # judging may take the larger of the two
@@ -157,10 +151,10 @@ def _be_the_child(work: Callable[[], int | None], log: Path) -> None:
 
 def _run_here(start: Callable[[], sessions.Session]) -> int:
     """What a worker does, here and not in a process of its own."""
-    from sails.jobs import worker
+    from sails import jobs
 
-    launcher.start_worker = lambda _: None  # type: ignore[assignment]
-    return worker.run_worker(str(start().folder))
+    jobs.start_worker = lambda _: None  # type: ignore[assignment]
+    return jobs.run_worker(str(start().folder))
 
 
 # --- one session ----------------------------------------------------------------------------------
@@ -175,7 +169,7 @@ def new_workspace(task: Task, seed: int, root: Path) -> tuple[Workspace, list[st
         source.write_text(json.dumps([{"input": fact.question, "output": fact.answer} for fact in facts]))
         reading = read(source)
         report = assess(reading.conversations, reading.refused)
-        names.append(datasets.add(workspace, source, reading, report).name)
+        names.append(data.add(workspace, source, reading, report).name)
     return workspace, names
 
 
@@ -185,7 +179,7 @@ def teach(
     """One session from beginning to end, put on the bill."""
 
     def start() -> sessions.Session:
-        return submit.submit_training(workspace, dataset, settings, **options)
+        return jobs.submit_training(workspace, dataset, settings, **options)
 
     cpu_seconds = in_a_child(lambda: _run_here(start), workspace.root)
     record = sessions.read_history(workspace)[-1]
@@ -198,9 +192,9 @@ def teach(
 def advised(workspace: Workspace, dataset: str, settings: Settings, bill: Bill) -> sessions.Advice | None:
     """The learning rate that is measured for that session, put on the bill."""
     choices = Choices((dataset,), settings)
-    work = lambda: _run_here(lambda: lr_finder.start_measurement(workspace, choices))  # noqa: E731
+    work = lambda: _run_here(lambda: jobs.start_measurement(workspace, choices))  # noqa: E731
     bill.cpu_seconds += in_a_child(work, workspace.root)
-    return lr_finder.advice_for(workspace, choices)
+    return jobs.advice_for(workspace, choices)
 
 
 def settings_for(task: Task, seed: int, way: Way) -> Settings:
@@ -259,7 +253,7 @@ def at_once(task: Task, seed: int, first: First, root: Path) -> dict[str, Any]:
     """The figures of one session that teaches all lessons from base."""
     workspace, names = new_workspace(task, seed, root)
     register = Register.load(workspace.register)
-    parts = {name: split_rows(datasets.rows_of(workspace, name), register) for name in names}
+    parts = {name: split_rows(data.rows_of(workspace, name), register) for name in names}
     for name, part in parts.items():  # so that the same facts are kept back
         held, taught = [[row.input_fingerprint for row in rows] for rows in (part.held_out, part.train)]
         register.record(held=held, taught=taught, session=name)
@@ -271,10 +265,10 @@ def at_once(task: Task, seed: int, first: First, root: Path) -> dict[str, Any]:
         publish="always",
     )
     bill = Bill()
-    dataset = datasets.combine(workspace, names).name
+    dataset = data.combine(workspace, names).name
     record = teach(workspace, dataset, settings, bill, model_name=task.model)
     rows = sample_rows({name: in_order(part.train, part.held_out) for name, part in parts.items()})
-    base = cache.ensure_base_model(task.model or catalog.DEFAULT_BASE_MODEL, lambda *_: None)
+    base = models.ensure_base_model(task.model or models.DEFAULT_BASE_MODEL, lambda *_: None)
     before, after = (scored(folder, rows, root) for folder in (base, workspace.trained_model))
     recall = [mean_accuracy([model.cell(name) for name in names]) for model in (before, after)]
     measured = retention.read_retention(record.session)
@@ -294,12 +288,12 @@ def scored(model: Path, rows: Any, folder: Path) -> Measured:
     result = folder / "scored.json"
 
     def work() -> None:
-        from sails.training import dataloader, scoring
-        from sails.training.model import Precision, choose_device, load_model
+        from sails import training
+        from sails.training import Precision, choose_device, load_model
 
         device, longest = choose_device("auto"), Settings().max_length
-        precision, tokenizer = Precision.of(device), dataloader.load_tokenizer(model)
-        cells = scoring.score(load_model(model, device), tokenizer, rows, longest, precision)
+        precision, tokenizer = Precision.of(device), training.load_tokenizer(model)
+        cells = training.score(load_model(model, device), tokenizer, rows, longest, precision)
         result.write_text(Measured(cells=cells).model_dump_json())
 
     in_a_child(work, folder)
@@ -444,7 +438,7 @@ def main() -> None:
     parser.add_argument("--model", help="a base model's name or folder, else the embedded one")
     parser.add_argument("--threads", type=int, help="else as many as there are cores")
     wanted = parser.parse_args()
-    for name, value in launcher.PATIENT_THREADS.items():
+    for name, value in jobs.PATIENT_THREADS.items():
         os.environ.setdefault(name, value)
     if wanted.threads:
         os.environ["OMP_NUM_THREADS"] = str(wanted.threads)

@@ -15,10 +15,9 @@ from tempfile import TemporaryDirectory
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that it runs without being installed
 
 from sails.errors import RequestError
-from sails.models.folder import EXPORT_RECORD, PROVENANCE, inspect_model
-from sails.models.workspace import Workspace
-from sails.sessions.plan import describe_learning_rate, where
-from sails.training.plan import behavior
+from sails.models import EXPORT_RECORD, PROVENANCE, Workspace, inspect_model
+from sails.sessions import describe_learning_rate, where
+from sails.training.plan import plan_from
 
 BASE, OTHER_BASE = "smollm2-135m-instruct", "gpt2"
 
@@ -67,7 +66,7 @@ def decide(situation: str, workspace: Workspace, **choices: object) -> None:
     print(f"\n{situation}")
     print(f"    on disk        trained model {found.trained.state}, ONNX model {found.onnx.state}")
     try:
-        plan = behavior.plan_from(found, default_base=BASE, **choices)
+        plan = plan_from(found, default_base=BASE, **choices)
     except RequestError as error:
         print(f"    refused        {error.sentence}")
         return

@@ -7,14 +7,29 @@
 
 import streamlit as st
 
-from sails.data import datasets as library
-from sails.data.draft import Unmapped
-from sails.ui.data import editor as correcting
-from sails.ui.data import library as data
-from sails.ui.data import review as reviewing
-from sails.ui.data import upload as bringing
-from sails.ui.data.pending import desk, news, way_back
-from sails.ui.frame import link, page_frame, show_errors
+from sails.data import Unmapped, report_of
+from sails.ui import data, link, page_frame, show_errors
+from sails.ui.data import (
+    actions,
+    ask_for_columns,
+    bring,
+    choose_waiting,
+    contents,
+    desk,
+    heading,
+    housekeeping,
+    how_many,
+    measured,
+    news,
+    novelty,
+    on_data_page,
+    review_list,
+    rows,
+    save,
+    shelf,
+    verdict,
+    way_back,
+)
 
 with page_frame("Data") as workspace:
     brought = desk()
@@ -22,30 +37,30 @@ with page_frame("Data") as workspace:
 
     if name := st.query_params.get("dataset"):
         link("Data", "All datasets", icon=":material/arrow_back:")
-        report = library.report_of(workspace, name)
-        data.heading(report)
-        data.actions(workspace, brought, report)
+        report = report_of(workspace, name)
+        heading(report)
+        actions(workspace, brought, report)
         with show_errors():
-            data.contents(workspace, report)
-        data.housekeeping(workspace, brought, report)
+            contents(workspace, report)
+        housekeeping(workspace, brought, report)
 
     elif standing := st.query_params.get("corrections"):
         link("Data", "All datasets", icon=":material/arrow_back:")
-        reviewing.review_list(workspace, standing)
+        review_list(workspace, standing)
 
     elif brought.waiting:
-        bringing.choose_waiting(brought)
+        choose_waiting(brought)
         if isinstance(brought.current, Unmapped):
-            bringing.ask_for_columns(brought, brought.current)
+            ask_for_columns(brought, brought.current)
         else:
             kept = brought.draft.savable
-            correcting.verdict(brought)
-            lengths = data.measured(workspace, kept, brought.key("draft"))
-            correcting.save(workspace, brought, lengths)
-            correcting.rows(brought)
+            verdict(brought)
+            lengths = measured(workspace, kept, brought.key("draft"))
+            save(workspace, brought, lengths)
+            rows(brought)
             if kept:
                 st.header("What a training would make of it", anchor=False)
-                data.novelty(workspace, kept)
+                novelty(workspace, kept)
                 data.lengths(lengths)
 
     else:
@@ -54,8 +69,8 @@ with page_frame("Data") as workspace:
             "A model learns from examples: a question, and the answer that you would like to read. "
             "Bring them in whatever way is easiest."
         )
-        bringing.bring(workspace, brought)
-        bringing.how_many()
+        bring(workspace, brought)
+        how_many()
         st.header("Your datasets", anchor=False)
-        data.shelf(workspace)
-        reviewing.on_data_page(workspace)
+        shelf(workspace)
+        on_data_page(workspace)

@@ -8,14 +8,13 @@
 import streamlit as st
 
 from sails import sessions
-from sails.ui.frame import page_frame
-from sails.ui.train import form, live, queue
+from sails.ui import page_frame, train
 
 with page_frame("Train") as workspace:
     wanted = st.query_params.get("session")
     if wanted:
-        form.started()
-        live.view(workspace, sessions.find(workspace, wanted))
+        train.started()
+        train.view(workspace, sessions.find(workspace, wanted))
     else:
-        queue.now(workspace)
-        form.training_form(workspace, st.query_params.get("dataset"))
+        train.now(workspace)
+        train.training_form(workspace, st.query_params.get("dataset"))

@@ -2,7 +2,7 @@
 
 import sys
 
-from sails.cli.app import main
+from sails.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

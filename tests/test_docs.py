@@ -10,9 +10,11 @@ import pytest
 import typer.main
 
 from sails.chat import saved_prompts
-from sails.chat.feedback import log_file
+from sails.chat.feedback.events import log_file
 from sails.cli import app
-from sails.data import CHECKS, KNOWN_COLUMNS, quality, split_rows
+from sails.data import quality, split_rows
+from sails.data.checks import CHECKS
+from sails.data.columns import KNOWN_COLUMNS
 from sails.errors import JobError, SailsError
 from sails.jobs import export
 from sails.jobs.watch import watch_state
@@ -68,7 +70,7 @@ def cells(line):
 
 @cache
 def root():
-    return typer.main.get_command(app.app)
+    return typer.main.get_command(app.all_commands())
 
 
 def find_command(words):

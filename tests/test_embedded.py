@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from sails import sessions
-from sails.cli import app as cli
-from sails.models import catalog as base_models
-from sails.models import variants
+from sails.cli import app
+from sails.models import catalog, variants
 from sails.models.workspace import Workspace
 from sails.onnx.runtime.generate import Generator
 
@@ -23,7 +22,7 @@ def test_a_lesson_becomes_a_chatting_onnx_model(tmp_path, capsys, monkeypatch):
     lesson = tmp_path / "lesson.json"
     lesson.write_text(json.dumps(json.loads((EXAMPLES / "programming_basics.json").read_text())[:24]))
     root = tmp_path / "workspace"
-    code = cli.main(
+    code = app.main(
         [
             "pipeline",
             "--data-file",
@@ -41,7 +40,7 @@ def test_a_lesson_becomes_a_chatting_onnx_model(tmp_path, capsys, monkeypatch):
     place = Workspace.open(root)
     (record,) = sessions.read_history(place)
     plan, results = record.status.plan, record.status.results
-    assert (plan.row, plan.model, plan.learning_rate) == (1, base_models.DEFAULT_BASE_MODEL, 5e-5)
+    assert (plan.row, plan.model, plan.learning_rate) == (1, catalog.DEFAULT_BASE_MODEL, 5e-5)
     assert results.taught_after.loss < results.taught_before.loss - 0.3
     assert results.certificates["fp32"]["passed"]
     assert results.certificates["fp32"]["identical_answers"] == results.certificates["fp32"]["prompts"]

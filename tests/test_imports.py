@@ -1,6 +1,7 @@
 """Who may import whom, and what stays light: the walls between the rooms of the design."""
 
 import ast
+import importlib
 import json
 import os
 import subprocess
@@ -16,81 +17,23 @@ REPOSITORY = Path(__file__).parents[1]
 HEAVY = {"torch", "transformers", "optimum", "datasets", "streamlit"}
 SECONDS = 2.0  # of processor time; on an ordinary machine they need a third of it
 
-# From top to bottom. A room imports from its own floor and from those below; the longest name counts.
-FLOORS = (
-    ("app", "pages", "sails.cli.app", "sails.__main__"),
-    ("sails.cli", "sails.ui"),
-    (
-        "sails.jobs.train",
-        "sails.jobs",
-        "sails.sessions.reporter",
-        "sails.training.plan.forecast",
-        "sails.jobs.replay",
-        "sails.jobs.export",
-        "sails.onnx.convert",
-        "sails.jobs.rerunning",
-        "sails.jobs.candidates",
-        "sails.jobs.lr_finder",
-        "sails.training.mixture",
-        "sails.onnx.bundle",
-        "sails.onnx.model_card",
-        "sails.jobs.watch",
-        "sails.training.evaluation",
-    ),
-    (
-        "sails.training.trainer",
-        "sails.training.scoring",
-        "sails.training.lr_range_test",
-        "sails.training.divergence",
-        "sails.onnx",
-    ),
-    (
-        "sails.training.dataloader",
-        "sails.training.token_count",
-        "sails.models.catalog",
-        "sails.models.gguf",
-        "sails.models.download",
-        "sails.chat.models",
-    ),
-    (
-        "sails.onnx.runtime.generate",  # chatting needs no torch, so it lies below what does
-        "sails.onnx.runtime.chat_template",
-        "sails.onnx.runtime.decoder",
-        "sails.onnx.runtime.tokenizer",
-        "sails.onnx.runtime.sampling",
-        "sails.onnx.certify.certificate",
-        "sails.chat.conversation",
-        "sails.chat.transcript",
-        "sails.chat.model_cache",
-        "sails.chat.diff",
-        "sails.chat.prompt_runs",
-        "sails.chat.saved_prompts",
-        "sails.data.datasets",
-        "sails.chat.feedback",
-        "sails.chat.feedback.review",
-        "sails.data.draft",
-        "sails.training.plan.presets",
-        "sails.sessions.monitor",
-        "sails.retention.questions",
-        "sails.training.outcome",
-        "sails.ui.bridge.next_step",
-        "sails.sessions.demo",
-        "sails.sessions.lineage",
-        "sails.sessions.archive",
-        "sails.ui.sessions.comparison",
-        "sails.retention",
-    ),
-    (
-        "sails.models.publish",
-        "sails.models.onnx_store",
-        "sails.data",
-        "sails.sessions",
-        "sails.training.plan.behavior",
-        "sails.models.workspace",
-        "sails.models.variants",
-    ),
-    ("sails.system.locks", "sails.errors", "sails.system.access"),
+# From the ground up. A room imports from those before it in this list only.
+ROOMS = (
+    ("errors",),
+    ("system",),
+    ("models",),
+    ("sessions",),
+    ("data",),
+    ("onnx",),
+    ("retention",),
+    ("training",),
+    ("chat",),
+    ("jobs",),
+    ("cli", "ui"),
+    ("app", "pages"),
 )
+FORMER = ("sails.worker", "sails.watching")  # names that an older version's processes still call
+SURFACE = REPOSITORY / "tests" / "surface.txt"
 
 
 @cache
@@ -99,36 +42,50 @@ def imports() -> dict[str, frozenset[str]]:
     sources = [*REPOSITORY.glob("sails/**/*.py"), *REPOSITORY.glob("pages/*.py"), REPOSITORY / "app.py"]
     names = {path: ".".join(path.relative_to(REPOSITORY).with_suffix("").parts) for path in sources}
     modules = {path: name.removesuffix(".__init__") for path, name in names.items()}
-    known = set(modules.values())
-    return {
-        module: frozenset(imported for imported in _imported(path) if imported in known)
-        for path, module in modules.items()
-    }
+    known = frozenset(modules.values())
+    return {module: _imported(path, known) & known for path, module in modules.items()}
 
 
-def _imported(path: Path) -> set[str]:
+def _imported(path: Path, modules: frozenset[str] = frozenset()) -> frozenset[str]:
+    """What a file imports: of `from package import name` the name where it is a module, else the package."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
-            found.add(node.module)
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found - {"sails"}
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (full & modules) | ({node.module} if full - modules else set())
+    return frozenset(found - {"sails"})
+
+
+def room_of(module: str) -> str:
+    first, _, rest = module.partition(".")
+    return rest.partition(".")[0] if first == "sails" else first
 
 
 def floor_of(module: str) -> int:
-    rooms = {room: floor for floor, row in enumerate(FLOORS) for room in row}
-    inside = [room for room in rooms if f"{module}.".startswith(f"{room}.")]
-    assert inside, f"{module} has no place yet: say in FLOORS on which floor it lies"
-    return rooms[max(inside, key=len)]
+    found = [floor for floor, rooms in enumerate(ROOMS) if room_of(module) in rooms]
+    assert found, f"{module} has no place yet: say in ROOMS between which rooms it lies"
+    return found[0]
+
+
+def housed() -> dict[str, frozenset[str]]:
+    """`imports()` without the package itself and the names kept for an older version."""
+    outside = {"sails", "sails.__main__"}
+    return {m: names for m, names in imports().items() if m not in outside and not m.startswith(FORMER)}
+
+
+def test_there_are_twelve_rooms():
+    at_top = {path.stem for path in REPOSITORY.glob("sails/*") if path.stem[:2] != "__"}
+    assert at_top - {name.partition(".")[2] for name in FORMER} == {r for rooms in ROOMS[:-1] for r in rooms}
 
 
 def test_every_room_imports_downwards_only():
-    for module, imported in imports().items():
-        for other in imported if module != "sails" else ():
-            assert floor_of(other) >= floor_of(module), f"{module} imports {other}, which lies above it"
+    for module, imported in housed().items():
+        for other in imported:
+            if room_of(other) != room_of(module):
+                assert floor_of(other) < floor_of(module), f"{module} imports {other}, which is not below it"
 
 
 def test_no_module_imports_itself_round_a_corner():
@@ -137,11 +94,62 @@ def test_no_module_imports_itself_round_a_corner():
 
 
 def test_the_walls_see_the_imports_that_are_there():
-    assert "sails.models.workspace" in imports()["sails.models.publish"]
-    assert "sails.training.trainer" in imports()["sails.jobs.train"]  # also those inside functions
-    assert floor_of("sails.onnx.export") < floor_of("sails.onnx.runtime.generate") < floor_of("sails.errors")
+    assert "sails.models" in imports()["sails.sessions.session"]
+    assert "sails.training" in imports()["sails.jobs.train"]
+    assert floor_of("sails.errors") < floor_of("sails.onnx.export") < floor_of("sails.ui.frame")
     with pytest.raises(AssertionError, match="has no place yet"):
         floor_of("sails.attic")
+
+
+# --- doors ----------------------------------------------------------------------------------------
+
+
+def doors() -> list[str]:
+    """Every package of ours; what a bundle carries and the file formats have no surface of their own."""
+    found = [
+        ".".join(path.parent.relative_to(REPOSITORY).parts)
+        for path in REPOSITORY.glob("sails/*/**/__init__.py")
+    ]
+    return sorted(set(found) - {"sails.onnx.runtime", "sails.data.formats", *FORMER})
+
+
+def past_a_door(module: str, other: str) -> bool:
+    """Whether `other` lies in a package that `module` is no part of: its door is the way in."""
+    inside = [
+        door for door in doors() if other.startswith(f"{door}.") and not f"{module}.".startswith(f"{door}.")
+    ]
+    return other not in doors() and bool(inside)
+
+
+def test_nobody_imports_past_a_door():
+    found = [f"{m} imports {o}" for m, imported in housed().items() for o in imported if past_a_door(m, o)]
+    assert found == []
+
+
+def test_a_way_past_a_door_is_seen():
+    assert past_a_door("sails.ui.frame", "sails.models.journal")
+    assert past_a_door("sails.training.trainer", "sails.training.plan.presets")
+    assert not past_a_door("sails.models.publish", "sails.models.journal")
+    assert not past_a_door("sails.ui.frame", "sails.training.plan")
+
+
+@pytest.mark.parametrize("door", doors())
+def test_a_door_says_what_it_is_for_and_hands_out_what_it_names(door):
+    package = importlib.import_module(door)
+    modules = {name.removeprefix(f"{door}.") for name in imports() if name.startswith(f"{door}.")}
+    assert package.__doc__
+    for name in package.__all__:
+        assert hasattr(package, name)
+        assert name not in modules, f"{door}.{name} is a module as well: which of the two one gets is chance"
+
+
+def test_the_surface_of_every_door_is_the_one_that_was_agreed():
+    """A name more or less at a door is a decision: change `tests/surface.txt` with it."""
+    agreed = dict(line.split(": ") for line in SURFACE.read_text(encoding="utf-8").splitlines())
+    assert {door: " ".join(importlib.import_module(door).__all__) for door in doors()} == agreed
+
+
+# --- what stays light -----------------------------------------------------------------------------
 
 
 def test_only_what_draws_pages_knows_streamlit():
@@ -170,18 +178,12 @@ def import_alone(module: str) -> tuple[float, set[str]]:
 @pytest.mark.parametrize(
     "module",
     [
-        "sails.sessions",
-        "sails.training.plan.behavior",
-        "sails.models.workspace",
-        "sails.data",
-        "sails.models.publish",
-        "sails.data.datasets",
+        *(door for door in doors() if not door.startswith("sails.ui")),
+        "sails.training.outcome",
+        "sails.training.mixture",
         "sails.training.token_count",
-        "sails.jobs.launcher",
         "sails.onnx.runtime.generate",
-        "sails.models.catalog",
-        "sails.training.plan.presets",
-        "sails.jobs.train",  # it takes its locks before it loads anything heavy
+        "sails.jobs.worker",  # it takes its locks before it loads anything heavy
         "sails.cli.app",
     ],
 )
@@ -194,6 +196,11 @@ def test_a_light_module_loads_fast_and_nothing_heavy(module):
     assert seconds < SECONDS
 
 
+def test_a_chat_in_the_terminal_starts_without_what_it_does_not_need():
+    _, loaded = import_alone("sails.cli.chat")
+    assert loaded & (HEAVY | {"pydantic", "pandas", "rich"}) == set()
+
+
 def test_no_library_gives_this_computer_a_number(tmp_path):
     """onnxruntime would, on being imported, in a file of the user's."""
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
@@ -204,6 +211,10 @@ def test_no_library_gives_this_computer_a_number(tmp_path):
 
 
 def test_every_package_is_installed():
-    listed = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    found = {path.parent.relative_to(REPOSITORY) for path in REPOSITORY.glob("sails/**/__init__.py")}
-    assert sorted(listed) == sorted(".".join(folder.parts) for folder in found)
+    from setuptools import find_packages
+
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"][
+        "find"
+    ]
+    folders = {path.parent.relative_to(REPOSITORY) for path in REPOSITORY.glob("sails/**/*.py")}
+    assert sorted(find_packages(str(REPOSITORY), **settings)) == sorted(".".join(f.parts) for f in folders)

@@ -1,1 +1,101 @@
 """Talking with a model: conversations, who answers, saved prompts, differences."""
+
+from typing import TYPE_CHECKING
+
+from sails import lazy_exports
+
+if TYPE_CHECKING:
+    from sails.chat.conversation import (
+        AT_MOST,
+        Conversation,
+        Origin,
+        Reply,
+        Settings,
+        Turn,
+        answers,
+        context_usage,
+        describe,
+        details,
+        notes,
+    )
+    from sails.chat.diff import SENTENCES, likeness, pieces
+    from sails.chat.model_cache import MODEL_CACHE
+    from sails.chat.models import (
+        BASE,
+        CURRENT,
+        ChatModel,
+        before,
+        chat_model_in,
+        chat_models,
+        current_chat_model,
+        find_chat_model,
+        marks,
+    )
+    from sails.chat.prompt_runs import (
+        PromptRow,
+        PromptTable,
+        as_csv,
+        as_json,
+        ask_all,
+        likeness_in_words,
+        names,
+        said,
+    )
+    from sails.chat.saved_prompts import (
+        LONGEST_NAME,
+        LONGEST_QUESTION,
+        Prompt,
+        add,
+        change,
+        delete,
+        move,
+        prompts,
+    )
+    from sails.chat.transcript import LOG, append
+
+__all__ = [
+    "AT_MOST",
+    "BASE",
+    "CURRENT",
+    "LOG",
+    "LONGEST_NAME",
+    "LONGEST_QUESTION",
+    "MODEL_CACHE",
+    "SENTENCES",
+    "ChatModel",
+    "Conversation",
+    "Origin",
+    "Prompt",
+    "PromptRow",
+    "PromptTable",
+    "Reply",
+    "Settings",
+    "Turn",
+    "add",
+    "answers",
+    "append",
+    "as_csv",
+    "as_json",
+    "ask_all",
+    "before",
+    "change",
+    "chat_model_in",
+    "chat_models",
+    "context_usage",
+    "current_chat_model",
+    "delete",
+    "describe",
+    "details",
+    "find_chat_model",
+    "likeness",
+    "likeness_in_words",
+    "marks",
+    "move",
+    "names",
+    "notes",
+    "pieces",
+    "prompts",
+    "said",
+]
+
+__getattr__ = lazy_exports(__name__)

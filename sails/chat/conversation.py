@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from sails.chat.model_cache import MODEL_CACHE, Models
 from sails.errors import RequestError, SailsError
-from sails.models.variants import VARIANT_TITLES, Variant
+from sails.models import VARIANT_TITLES, Variant
 
 if TYPE_CHECKING:  # half a second to import, and not needed to show what was said
-    from sails.onnx.runtime.generate import Stream
+    from sails.onnx import Stream
 
 AT_MOST = 4  # models that answer side by side
 Messages = list[dict[str, str]]
@@ -48,7 +48,7 @@ class Origin:
 
 @dataclass
 class Reply:
-    """One model's answer. `stopped_by` as in `sails.onnx.runtime.generate.Answer`; `problem`: why there is none."""
+    """One model's answer. `stopped_by` as in `runtime.generate.Answer`; `problem`: why there is none."""
 
     origin: Origin
     text: str = ""
@@ -211,7 +211,7 @@ def context_usage(
 
     Reads only its small files, not the model.
     """
-    from sails.onnx.runtime.tokenizer import room_for_prompt
+    from sails.onnx import room_for_prompt
 
     try:
         reader = models.reader(folder)

@@ -13,13 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from sails import system
 from sails.errors import ModelLoadError, OutOfMemoryError
-from sails.models.journal import resolve
-from sails.system import memory
+from sails.models import resolve
 
 if TYPE_CHECKING:  # half a second to import, and not needed to show what was said
-    from sails.onnx.runtime.generate import Generator
-    from sails.onnx.runtime.tokenizer import Reader
+    from sails.onnx import Generator, Reader
 
 IN_MEMORY = 4  # models at most: as many as can answer side by side
 LOADED_MEMORY = 2.0  # times the size of its file, while a model is being loaded
@@ -99,7 +98,7 @@ class Models:
             return known.get(key)
 
     def _load(self, folder: Path) -> Generator:
-        from sails.onnx.runtime.generate import Generator
+        from sails.onnx import Generator
 
         place = placed(folder)
         needed = sum(file.stat().st_size for file in place.glob("*.onnx*")) * LOADED_MEMORY
@@ -108,20 +107,20 @@ class Models:
                 del self._loaded[key]
             while len(self._loaded) >= self._at_most:
                 self._loaded.popitem(last=False)
-            if needed > memory.available_memory():
+            if needed > system.available_memory():
                 self._loaded.clear()
-        memory.give_back_memory()
-        if needed > (free := memory.available_memory()):
+        system.give_back_memory()
+        if needed > (free := system.available_memory()):
             raise OutOfMemoryError(
                 f"The model takes {needed / 1e6:,.0f} MB of memory, and {free / 1e6:,.0f} MB are free.",
                 "Close other programs, or wait until a training has ended.",
             )
         model = Generator.open(place)
-        memory.give_back_memory()
+        system.give_back_memory()
         return model
 
     def _open_reader(self, folder: Path) -> Reader:
-        from sails.onnx.runtime.tokenizer import Reader
+        from sails.onnx import Reader
 
         with self._guard:
             while len(self._readers) >= READERS:

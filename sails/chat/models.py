@@ -2,13 +2,14 @@
 
 A speaker answers through an ONNX folder. That of the current model is the workspace's; a version's lies in
 `versions/ID/onnx`; a base model's in the user's cache (`onnx/NAME` there), because all workspaces share it.
-The last two are made on demand (`sails.jobs.export`). Each folder holds up to two variants (`sails.models.variants`);
-unless a person names one, the preferred one answers. A variant counts as a speaker's only when the
-fingerprint in its `export.json` is that of the speaker's model, so that a folder whose model changed is made
-anew; only the current model may answer through an older export, which is then called out of date.
+The last two are made on demand (`sails.jobs.export`). Each folder holds up to two variants
+(`sails.models.variants`); unless a person names one, the preferred one answers. A variant counts as a
+speaker's only when the fingerprint in its `export.json` is that of the speaker's model, so that a folder
+whose model changed is made anew; only the current model may answer through an older export, which is then
+called out of date.
 
-A key names a speaker, in an address, a widget and a command: `current_chat_model`, `base`, `version/ID`, and each of
-them with a variant behind it, such as `current@int8`.
+A key names a speaker, in an address, a widget and a command: `current_chat_model`, `base`, `version/ID`, and
+each of them with a variant behind it, such as `current@int8`.
 """
 
 from __future__ import annotations
@@ -20,14 +21,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from sails import models
 from sails.chat.conversation import Origin
 from sails.errors import RequestError
-from sails.models import variants
-from sails.models.folder import EXPORT_RECORD, ModelState, inspect_model
-from sails.models.journal import resolve
-from sails.models.variants import VARIANT_TITLES, VARIANTS, Variant, VariantState, variant_folder
-from sails.models.workspace import Workspace
-from sails.system.files import read_json
+from sails.models import (
+    EXPORT_RECORD,
+    VARIANT_TITLES,
+    VARIANTS,
+    ModelState,
+    Variant,
+    VariantState,
+    Workspace,
+    inspect_model,
+    resolve,
+    variant_folder,
+)
+from sails.system import read_json
 
 CURRENT, BASE, VERSION, FOLDER = "current", "base", "version", "folder"
 Readiness = Literal["ready", "stale", "unmade", "impossible"]
@@ -62,7 +71,7 @@ class ChatModel:
     @property
     def variant(self) -> Variant | None:
         """The one that answers, or would."""
-        return self.wanted or variants.preferred_variant(self.variants)
+        return self.wanted or models.preferred_variant(self.variants)
 
     @property
     def answering(self) -> Path:
@@ -112,13 +121,13 @@ def _judged(speaker: ChatModel) -> ChatModel:
 
 def chat_models(workspace: Workspace) -> list[ChatModel]:
     """Everybody, the current model first, then the base, then versions from new to old."""
-    from sails.models import versions
+    from sails import models
 
     trained = workspace.situation().trained
     return [
         current_chat_model(workspace, trained),
         _base(trained),
-        *(_version(workspace, version) for version in versions.list_versions(workspace)),
+        *(_version(workspace, version) for version in models.list_versions(workspace)),
     ]
 
 
@@ -143,7 +152,7 @@ def _variant(name: str) -> Variant:
 
 def before(workspace: Workspace, everybody: Sequence[ChatModel]) -> ChatModel | None:
     """The version that the last lesson continued, else the one that was current before; None without one."""
-    from sails.models.versions import provenance_of
+    from sails.models import provenance_of
 
     record = provenance_of(workspace.trained_model)
     own = workspace.situation().trained.fingerprint
@@ -189,7 +198,7 @@ def chat_model_in(folder: Path) -> ChatModel:
 
 
 def _version(workspace: Workspace, version: Any) -> ChatModel:
-    from sails.models.versions import VERSION_ONNX
+    from sails.models import VERSION_ONNX
 
     folder = workspace.versions / version.id
     model = inspect_model(folder)
@@ -217,10 +226,10 @@ def _speaker(
     """A speaker with the variants that are its own; `older_too`: also those made from an earlier model."""
     found = {
         variant: state
-        for variant, state in variants.inspect_variants(onnx, trained).items()
+        for variant, state in models.inspect_variants(onnx, trained).items()
         if state.present and answers and (older_too or trained is None or state.fingerprint == trained)
     }
-    apart = tuple(variants.inspect_failed_variants(onnx, trained))
+    apart = tuple(models.inspect_failed_variants(onnx, trained))
     speaker = ChatModel(
         onnx=onnx,
         readiness="unmade",
@@ -250,12 +259,12 @@ def marks(speaker: ChatModel) -> str:
 
 def _base(trained: ModelState) -> ChatModel:
     """The base model that the current model grew from; where nobody noted it, the usual one."""
-    from sails.models import cache, catalog
+    from sails import models
 
-    name = trained.base or catalog.DEFAULT_BASE_MODEL
+    name = trained.base or models.DEFAULT_BASE_MODEL
     try:
-        model = catalog.find_base_model(name)
-        local = cache.base_model_path(model)
+        model = models.find_base_model(name)
+        local = models.base_model_path(model)
     except RequestError:  # a folder that is gone
         title = f"Base model {Path(name).name}"
         return ChatModel(BASE, title, name, base_onnx(name), "impossible", None, makeable=False)
@@ -276,9 +285,9 @@ def base_onnx(name: str) -> Path:
     `name` is a catalogue name, a hub id or a folder. What is no plain name gets eight digits of its hash
     behind it: two folders may be called alike.
     """
-    from sails.models import catalog
+    from sails import models
 
     plain = re.sub(r"[^\w.-]+", "-", Path(name).name, flags=re.ASCII).strip(".-")[:60] or "model"
     if plain != name:
         plain = f"{plain}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
-    return catalog.cache_dir() / "onnx" / plain
+    return models.cache_dir() / "onnx" / plain

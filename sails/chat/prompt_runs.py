@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sails.chat import diff as differing
+from sails.chat import diff
 from sails.chat.conversation import Conversation, Origin, Settings, Turn, answers, describe, notes
 from sails.chat.model_cache import MODEL_CACHE, Models
 from sails.chat.saved_prompts import Prompt
@@ -93,7 +93,7 @@ def likeness_in_words(row: PromptRow, place: int) -> str:
     first, other = row.turn.replies[0], row.turn.replies[place]
     if place == 0 or first.problem or other.problem or not (first.text and other.text):
         return ""
-    return differing.SENTENCES[differing.likeness(first.text, other.text)]
+    return diff.SENTENCES[diff.likeness(first.text, other.text)]
 
 
 # --- to take away ---------------------------------------------------------------------------------

@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sails import system
 from sails.errors import RequestError, WorkspaceError
-from sails.models.workspace import Workspace
-from sails.system import access, files, locks
+from sails.models import Workspace
 
 FILE = "prompts.json"
 AT_MOST = 200
@@ -58,7 +58,7 @@ def prompts(workspace: Workspace) -> list[Prompt]:
 
 def add(workspace: Workspace, question: str, name: str = "") -> Prompt:
     """Put a question at the end. Raises `RequestError` when it is empty, too long, or there already."""
-    access.require_changes()
+    system.require_changes()
     prompt = Prompt(secrets.token_hex(6), _question(question), _name(name))
     with _changing(workspace) as listed:
         if any(one.question == prompt.question for one in listed):
@@ -71,7 +71,7 @@ def add(workspace: Workspace, question: str, name: str = "") -> Prompt:
 
 def change(workspace: Workspace, identity: str, *, question: str, name: str = "") -> None:
     """Write another question or name in its place; raises `RequestError` as `add`, or when it is gone."""
-    access.require_changes()
+    system.require_changes()
     written = {"question": _question(question), "name": _name(name)}
     with _changing(workspace) as listed:
         place = _place(listed, identity)
@@ -82,14 +82,14 @@ def change(workspace: Workspace, identity: str, *, question: str, name: str = ""
 
 def delete(workspace: Workspace, identity: str) -> None:
     """Take a question out; one that is gone already is no error."""
-    access.require_changes()
+    system.require_changes()
     with _changing(workspace) as listed:
         listed[:] = [one for one in listed if one.id != identity]
 
 
 def move(workspace: Workspace, identity: str, places: int) -> None:
     """Move a question up (negative) or down in the list; it stops at the ends."""
-    access.require_changes()
+    system.require_changes()
     with _changing(workspace) as listed:
         prompt = listed.pop(place := _place(listed, identity))
         listed.insert(max(0, min(len(listed), place + places)), prompt)
@@ -107,11 +107,11 @@ def _changing(workspace: Workspace) -> Iterator[list[Prompt]]:
     """The list to change; written when the block ends well. One at a time."""
     workspace.root.mkdir(parents=True, exist_ok=True)
     path = _file(workspace)
-    with locks.short_lock(path.with_name(f".{FILE}.lock")):
+    with system.short_lock(path.with_name(f".{FILE}.lock")):
         listed = prompts(workspace)
         yield listed
         content = {"prompts": [asdict(prompt) for prompt in listed]}
-        files.write_atomic(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        system.write_atomic(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _file(workspace: Workspace) -> Path:

@@ -13,15 +13,15 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sails import system
 from sails.errors import WorkspaceError
-from sails.system import access
 
 LOG = "conversation_log.jsonl"  # in a workspace, unless another file is named
 
 
 def append(path: Path, question: str, answer: str, accepted: bool | None = None, **more: str) -> None:
     """Add a line at the end; makes the file and its folder. Raises `WorkspaceError` when that fails."""
-    access.require_changes()
+    system.require_changes()
     line = {
         "input": question,
         "output": answer,

@@ -1,1 +1,14 @@
 """The commands, one module a theme; `sails.cli.app` puts them together."""
+
+from typing import TYPE_CHECKING
+
+from sails import lazy_exports
+
+if TYPE_CHECKING:
+    from sails.cli.app import main
+
+__all__ = [
+    "main",
+]
+
+__getattr__ = lazy_exports(__name__)

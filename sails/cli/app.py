@@ -8,39 +8,77 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import TYPE_CHECKING
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
-from sails.cli.output import EXIT_FAILED, EXIT_WRONG, warn
+from sails import __version__
+from sails.cli.output import EXIT_FAILED, EXIT_WRONG, say, warn
 from sails.errors import SailsError
 
-if TYPE_CHECKING:
-    app: typer.Typer  # all commands; loaded when it is asked for
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"MTN Sails {__version__}")
+        raise typer.Exit
 
 
-def everything() -> typer.Typer:
-    """All commands. Loading them takes most of a second."""
-    from sails.cli.everything import app
+def all_commands() -> typer.Typer:
+    """Return the application with every command; loading them takes most of a second."""
+    from sails.cli import chat, corrections, dashboard, data, export, sessions, status, train, watch
 
+    app = _application()
+    for command in (
+        train.train,
+        export.convert,
+        chat.chat,
+        train.pipeline,
+        data.validate,
+        export.baseline,
+        export.bundle,
+        status.reset,
+        status.status,
+        watch.watch,
+    ):
+        app.command()(command)
+    app.command("daemon", help="Another name for `sails watch`.")(watch.watch)
+    app.add_typer(data.datasets_app, name="datasets")
+    app.add_typer(corrections.corrections_app, name="corrections")
+    app.add_typer(sessions.sessions_app, name="sessions")
+    app.add_typer(export.base_app, name="base")
+    app.command()(dashboard.serve)
+    app.command()(dashboard.demo)
     return app
 
 
 def _chat_alone() -> typer.Typer:
-    """The one command whose first word must come soon."""
-    from sails.cli import chat as talk
-    from sails.cli import root
+    """Return the application with the one command whose first word must come soon."""
+    from sails.cli.chat import chat
 
-    app = root.application()
-    app.command()(talk.chat)
+    app = _application()
+    app.command()(chat)
     return app
 
 
-def __getattr__(name: str) -> typer.Typer:
-    if name == "app":
-        return everything()
-    raise AttributeError(name)
+def _application() -> typer.Typer:
+    app = typer.Typer(
+        help="Teach a small language model from your own conversations, session after session.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    return app
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(encoding="utf-8", errors="replace")
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        chosen = _chat_alone() if words[:1] == ["chat"] else everything()
+        chosen = _chat_alone() if words[:1] == ["chat"] else all_commands()
         result = typer.main.get_command(chosen)(arguments, prog_name="sails", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except SailsError as error:

@@ -13,15 +13,21 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from sails.chat import models as speakers
-from sails.chat import transcript as logbook
-from sails.chat.conversation import AT_MOST, Settings
-from sails.chat.models import CURRENT, ChatModel
+from sails.chat import (
+    AT_MOST,
+    CURRENT,
+    LOG,
+    ChatModel,
+    Settings,
+    chat_model_in,
+    chat_models,
+    current_chat_model,
+    find_chat_model,
+)
 from sails.cli.output import EXIT_FAILED, say, warn, write_file
 from sails.cli.repl import Talk, list_prompts
 from sails.errors import RequestError
-from sails.models.variants import VARIANT_TITLES, Variant
-from sails.models.workspace import Workspace
+from sails.models import VARIANT_TITLES, Variant, Workspace
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -78,9 +84,7 @@ def chat(
     ] = False,
     log_file: Annotated[
         Path | None,
-        typer.Option(
-            help=f"JSON Lines file of --log-conversations. Default: {logbook.LOG} in the workspace."
-        ),
+        typer.Option(help=f"JSON Lines file of --log-conversations. Default: {LOG} in the workspace."),
     ] = None,
     feedback_file: Annotated[
         Path | None, typer.Option(help="JSON Lines file to which /good, /bad and /never are appended too.")
@@ -94,7 +98,7 @@ def chat(
         return
     how = Settings(max_tokens, temperature, top_p, repetition_penalty, seed, system or "")
     chosen = _who(place, model_path, version, variant, compare or [], make_ready)
-    log = log_file or place.root / logbook.LOG if log_conversations or log_file else None
+    log = log_file or place.root / LOG if log_conversations or log_file else None
     talk = Talk(place, chosen, how, max_length, log, feedback_file)
     talk.begin()
     if ask_all:
@@ -134,17 +138,17 @@ def _who(
     if len(keys) > AT_MOST:
         raise RequestError(f"{len(keys)} models cannot answer side by side.", f"Name up to {AT_MOST}.")
     if all(key.partition("@")[0] == CURRENT for key in keys):
-        everybody = [speakers.current_chat_model(place)]  # the others take longer to find
+        everybody = [current_chat_model(place)]  # the others take longer to find
     else:
-        everybody = speakers.chat_models(place)
-    chosen = [speakers.find_chat_model(everybody, key) for key in keys]
+        everybody = chat_models(place)
+    chosen = [find_chat_model(everybody, key) for key in keys]
     if variant:
         chosen = [one if one.wanted else one.sized(variant) for one in chosen]
     return [_ready(place, one, make_ready) for one in chosen]
 
 
 def _in_folder(folder: Path) -> ChatModel:
-    found = speakers.chat_model_in(folder)
+    found = chat_model_in(folder)
     if not found.answers:
         raise RequestError(f"There is no ONNX model in {folder}.", "Make one first: sails convert")
     return found
@@ -163,11 +167,11 @@ def _ready(place: Workspace, speaker: ChatModel, make_ready: bool) -> ChatModel:
     if speaker.readiness == "impossible" and not speaker.key.startswith(CURRENT):
         raise RequestError(f"{speaker.title} is not complete, so it cannot answer.", "Choose another one.")
     if make_ready:
+        from sails import jobs
         from sails.cli.follow import follow
-        from sails.jobs import export as exporting
 
-        follow(exporting.export_for(place, speaker.sized(None)))
-        found = speakers.find_chat_model(speakers.chat_models(place), speaker.key)
+        follow(jobs.export_for(place, speaker.sized(None)))
+        found = find_chat_model(chat_models(place), speaker.key)
         if found.answers:
             return found
     if speaker.key.startswith(CURRENT):
@@ -182,20 +186,19 @@ def _ready(place: Workspace, speaker: ChatModel, make_ready: bool) -> ChatModel:
 
 def _ask_all(talk: Talk, output: Path | None) -> None:
     """Ask all saved questions of all who answer; ended early, what was answered so far is kept."""
-    from sails.chat import prompt_runs as questioning
-    from sails.chat.saved_prompts import prompts
+    from sails.chat import PromptTable, as_csv, as_json, ask_all, prompts
 
     listed = prompts(talk.place)
     if not listed:
         raise RequestError("There are no saved questions.", "Add some on the page Chat, or with /save.")
-    ways: dict[str, Callable[[Any], str]] = {".csv": questioning.as_csv, ".json": questioning.as_json}
+    ways: dict[str, Callable[[Any], str]] = {".csv": as_csv, ".json": as_json}
     if output and output.suffix.lower() not in ways:
         raise RequestError(f"{output.name} is neither .csv nor .json.", "Choose one of the two endings.")
-    table = questioning.PromptTable([one.origin for one in talk.chosen], talk.how)
+    table = PromptTable([one.origin for one in talk.chosen], talk.how)
     folders = [one.answering for one in talk.chosen]
     begun, stopped = 0, False
     try:
-        with closing(questioning.ask_all(table, listed, folders)) as growing:
+        with closing(ask_all(table, listed, folders)) as growing:
             for row in growing:
                 if len(table.rows) > begun:
                     begun = len(table.rows)
@@ -212,12 +215,12 @@ def _ask_all(talk: Talk, output: Path | None) -> None:
 
 
 def _print_table(table: Any) -> None:
-    from sails.chat import prompt_runs as questioning
+    from sails.chat import likeness_in_words, said
 
     for number, row in enumerate(table.rows, 1):
         say(f"=== {number}. {' '.join(row.prompt.question.split())}")
         for place, name in enumerate(table.names):
-            likeness = questioning.likeness_in_words(row, place)
+            likeness = likeness_in_words(row, place)
             say(f"--- {name}" + (f" ({likeness})" if likeness else ""))
-            say(questioning.said(row, place))
+            say(said(row, place))
         say()

@@ -8,17 +8,15 @@ from typing import Annotated, Literal
 
 import typer
 
+from sails import jobs
 from sails.chat import feedback
-from sails.chat.feedback import Correction, review
-from sails.chat.feedback.review import Review, as_lines, look
+from sails.chat.feedback import Correction, Review, as_lines, look
 from sails.cli import options
 from sails.cli.follow import announce, conclude, follow, table
 from sails.cli.output import say, say_json, warn, write_file
 from sails.errors import RequestError
-from sails.jobs import submit
-from sails.models.workspace import Workspace
-from sails.training.plan import behavior, request
-from sails.training.plan.request import Choices
+from sails.models import Workspace
+from sails.training.plan import Choices, plan_training, settings_of
 
 SHORTEST_ID = 4  # characters of an id that may stand for it
 SHOWN_ID = 8
@@ -97,10 +95,8 @@ def corrections_approve(
     place = Workspace.open(workspace)
     if everything and ids:
         raise RequestError("Ids and --all exclude each other.", "Leave out one of the two.")
-    if everything:
-        wanted = [one.id for one in review.look(place).without_findings()]
-    else:
-        wanted = _found(place, ids)
+    approvable = feedback.look(place).without_findings() if everything else ()
+    wanted = [correction.id for correction in approvable] if everything else _found(place, ids)
     feedback.approve(place, *wanted, who=who)
     say(f"{_count(len(wanted))} approved.")
 
@@ -180,14 +176,14 @@ def corrections_teach(
 ) -> None:
     """Teach the model all approved corrections that it was not taught yet."""
     place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
-    settings = request.settings_of(
+    settings = settings_of(
         preset=preset, epochs=epochs, learning_rate=learning_rate, replay_share=replay_share, publish=publish
     )
-    plan = behavior.plan_training(place, learning_rate=settings.learning_rate)
+    plan = plan_training(place, learning_rate=settings.learning_rate)
     report = feedback.as_dataset(place)
     say(f"{_count(report.rows)} to teach, as the dataset {report.name}")
     announce(plan)
-    session = submit.start_training(place, Choices((report.name,), settings, name or "", export=export))
+    session = jobs.start_training(place, Choices((report.name,), settings, name or "", export=export))
     if detach:
         say(session.id)
         return

@@ -11,23 +11,13 @@ from typing import Annotated
 
 import typer
 
+from sails import data, system
 from sails.cli import options
 from sails.cli.follow import table
 from sails.cli.output import EXIT_FAILED, say, say_json
-from sails.data import (
-    ColumnMapping,
-    Conversation,
-    QualityReport,
-    Reading,
-    assess,
-    clean,
-    datasets,
-    read,
-    write_jsonl,
-)
+from sails.data import ColumnMapping, Conversation, QualityReport, Reading, assess, clean, read, write_jsonl
 from sails.errors import RequestError
-from sails.models.workspace import Workspace
-from sails.system import files
+from sails.models import Workspace
 
 datasets_app = typer.Typer(help="The library of datasets: list, rename, delete.", no_args_is_help=True)
 
@@ -72,7 +62,7 @@ def _write_clean(target: Path, rows: Sequence[Conversation]) -> None:
         write_jsonl(target, rows)
     else:
         lines = ",\n".join(json.dumps(row.to_json(), ensure_ascii=False) for row in rows)
-        files.write_atomic(target, f"[\n{lines}\n]\n")
+        system.write_atomic(target, f"[\n{lines}\n]\n")
 
 
 def column_mapping(question: str | None, answer: str | None) -> ColumnMapping | None:
@@ -113,7 +103,7 @@ DatasetName = Annotated[str, typer.Argument(help="A dataset, as `sails datasets 
 def datasets_list(workspace: options.WorkspaceOption = None, as_json: options.AsJson = False) -> None:
     """All datasets, the newest first."""
     place = Workspace.open(workspace)
-    reports = datasets.reports(place)
+    reports = data.reports(place)
     if as_json:
         say_json([report.model_dump(mode="json", exclude={"quality"}) for report in reports])
         return
@@ -139,7 +129,7 @@ def datasets_rename(
     workspace: options.WorkspaceOption = None,
 ) -> None:
     """Give a dataset another name; sessions that were taught with it still find it."""
-    renamed = datasets.rename(Workspace.open(workspace), dataset, name)
+    renamed = data.rename(Workspace.open(workspace), dataset, name)
     say(f"It is called {renamed.name} now.")
 
 
@@ -151,12 +141,12 @@ def datasets_delete(
 ) -> None:
     """Delete a dataset for good; models that were taught with it stay as they are."""
     place = Workspace.open(workspace)
-    report = datasets.report_of(place, dataset)
+    report = data.report_of(place, dataset)
     if not force:
         if not sys.stdin.isatty():
             raise RequestError("Deleting a dataset must be confirmed.", "Add --force.")
         say(f"{report.name} has {report.rows:,} rows. They and their source are deleted for good.")
         if typer.prompt("To confirm, type its name") != report.name:
             raise RequestError("The name does not match, so nothing was deleted.")
-    datasets.delete(place, report.name)
+    data.delete(place, report.name)
     say(f"{report.name} is deleted.")

@@ -1,24 +1,30 @@
-"""`sails convert`, `baseline` and `base`: models to export, to compare with, to start from."""
+"""`sails convert`, `baseline`, `bundle` and `base`: models to export, compare with, hand over, start from."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from sails import jobs, models
 from sails.cli import options
 from sails.cli.chat import answer_once
 from sails.cli.follow import follow, progress_bar, say_certificates, table
-from sails.cli.output import say, say_json
-from sails.errors import JobError, ModelLoadError
-from sails.jobs import export
-from sails.models import cache, catalog
-from sails.models.folder import inspect_model
-from sails.models.variants import VARIANT_TITLES, Variant, variant_folder
-from sails.models.workspace import Workspace
-from sails.retention.questions import UNRELATED
+from sails.cli.output import say, say_json, warn
+from sails.errors import JobError, ModelLoadError, RequestError
+from sails.models import (
+    VARIANT_TITLES,
+    Variant,
+    Workspace,
+    base_model_path,
+    base_models,
+    inspect_model,
+    variant_folder,
+)
+from sails.onnx import about, choose_for_bundle, make_bundle, make_bundle_folder
+from sails.retention import UNRELATED
 from sails.sessions import Session
 
 base_app = typer.Typer(help="The base models that training can start from.", no_args_is_help=True)
@@ -41,21 +47,20 @@ def convert(
     """Export the trained model to ONNX, and with --verify prove that it answers the same."""
     place = Workspace.open(workspace, output_dir=model_path, onnx_output=onnx_output)
     if keep_failed is not None:
-        export.keep_failed(place, keep_failed)
-        say(
-            f"⚠️ The {VARIANT_TITLES[keep_failed]} model lies in {variant_folder(place.onnx_model, keep_failed)} now."
-        )
+        jobs.keep_failed(place, keep_failed)
+        folder = variant_folder(place.onnx_model, keep_failed)
+        say(f"⚠️ The {VARIANT_TITLES[keep_failed]} model lies in {folder} now.")
         say("   It does not answer like the original; its certificate says so.")
         return
     variants = options.variants_of(variant)
-    follow_export(export.export_current(place, verify=verify, opset=opset_version, variants=variants))
+    follow_export(jobs.export_current(place, verify=verify, opset=opset_version, variants=variants))
     say(f"✅ ONNX model written to {variant_folder(place.onnx_model, variants[0])}")
 
 
 def baseline(
     model_name: Annotated[
         str, typer.Option(help="The base model to export (see `sails base list`).")
-    ] = catalog.DEFAULT_BASE_MODEL,
+    ] = models.DEFAULT_BASE_MODEL,
     baseline_output: Annotated[Path, typer.Option(help="Where to write it.")] = Path("baseline_onnx"),
     workspace: options.WorkspaceOption = None,
     variant: options.VariantOption = "all",
@@ -66,7 +71,7 @@ def baseline(
     target = baseline_output.expanduser().resolve()
     variants = options.variants_of(variant)
     place = Workspace.open(workspace)
-    follow_export(export.export_base(place, model_name, target, verify=verify, variants=variants))
+    follow_export(jobs.export_base(place, model_name, target, verify=verify, variants=variants))
     say(f"✅ The untrained {model_name} lies in {target}")
     if test:
         answer_once(target, UNRELATED, 64)
@@ -82,13 +87,62 @@ def follow_export(job: Session) -> None:
         raise JobError(f"The export failed: {reason}", failure.remedy if failure else "Run it again.")
 
 
+# --- handing over ---------------------------------------------------------------------------------
+
+
+def bundle(
+    variant: Annotated[
+        Variant | None, typer.Option(help="fp32 or int8. Default: the one that the chat prefers.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The file or folder to write. Default: model-VARIANT.zip here.")
+    ] = None,
+    shape: Annotated[
+        Literal["zip", "folder"],
+        typer.Option("--format", help="zip runs by itself; folder is what ORTModelForCausalLM loads."),
+    ] = "zip",
+    allow_uncertified: Annotated[
+        bool, typer.Option("--allow-uncertified", help="Also a model whose certificate failed or is missing.")
+    ] = False,
+    model_path: Annotated[Path | None, typer.Option(help="The ONNX model. Default: the workspace's.")] = None,
+    workspace: options.WorkspaceOption = None,
+) -> None:
+    """Pack a model to hand over, with all that answering needs and a card that says what it is."""
+    place = Workspace.open(workspace)
+    onnx = model_path.expanduser().resolve() if model_path else place.onnx_model
+    trained = place.situation().trained.fingerprint
+    found = models.preferred_variant(models.inspect_variants(onnx, trained))
+    wanted = variant or found or next(iter(models.inspect_failed_variants(onnx, trained)), None)
+    if wanted is None:
+        raise RequestError(f"There is no ONNX model in {onnx}.", "Make one first: sails convert --verify")
+    target = (output or Path(f"model-{wanted}{'.zip' if shape == 'zip' else ''}")).expanduser().absolute()
+    chosen = choose_for_bundle(onnx, wanted, allow_failed=allow_uncertified)
+    if model_path is None and trained is not None and chosen.fingerprint != trained:
+        title = VARIANT_TITLES[wanted]
+        warn(f"⚠️ The {title} model is older than the trained model; refresh it with: sails convert")
+    make = make_bundle if shape == "zip" else make_bundle_folder
+    with progress_bar() as report:
+        made = make(
+            onnx,
+            wanted,
+            target,
+            known=about(place, chosen.fingerprint),
+            allow_failed=allow_uncertified,
+            progress=report,
+        )
+    proven = "certified" if made.certified else "⚠️ not certified"
+    say(f"✅ {made.path} ({made.size / 1e6:,.0f} MB): the {VARIANT_TITLES[wanted]} model, {proven}.")
+    if shape == "zip":
+        say("Whoever gets it unpacks it and reads README.md; it needs Python, and no part of MTN Sails.")
+
+
 # --- base models ---------------------------------------------------------------------------------
 
 
 @base_app.command("list")
 def base_list(as_json: options.AsJson = False) -> None:
     """The base models known by name, and which are here already."""
-    models = [(model, cache.base_model_path(model)) for model in catalog.base_models()]
+    models = [(model, base_model_path(model)) for model in base_models()]
     if as_json:
         say_json([{**asdict(model), "here": path is not None, "path": path} for model, path in models])
         return
@@ -112,15 +166,15 @@ def base_list(as_json: options.AsJson = False) -> None:
 def base_fetch(
     name: Annotated[
         str, typer.Argument(help="A name from `sails base list`, a hub name, or a folder.")
-    ] = catalog.DEFAULT_BASE_MODEL,
+    ] = models.DEFAULT_BASE_MODEL,
 ) -> None:
     """Fetch a base model now, so that training later needs no network."""
-    model = catalog.find_base_model(name)
-    if cache.base_model_path(model):
+    model = models.find_base_model(name)
+    if models.base_model_path(model):
         say(f"✅ {model.name} is here already.")
         return
     with progress_bar() as report:
-        path = cache.ensure_base_model(name, report)
+        path = models.ensure_base_model(name, report)
     if not inspect_model(path).complete:
         raise ModelLoadError(f"{name} was fetched but is not complete.", "Fetch it again.")
     say(f"✅ {model.name} is ready.")

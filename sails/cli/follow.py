@@ -16,19 +16,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from sails import retention, sessions
+from sails import jobs, models, retention, sessions, system
 from sails.cli.output import say, warn
 from sails.errors import JobError
-from sails.jobs import export, launcher
-from sails.models import variants
-from sails.models.variants import VARIANT_TITLES
-from sails.models.workspace import Workspace
-from sails.onnx.certify.certificate import certificate_from
-from sails.onnx.certify.report import certificate_checks, certificate_title
-from sails.sessions import Session, Status
-from sails.sessions.plan import Plan, describe_learning_rate
-from sails.system import locks
-from sails.training.outcome import judge
+from sails.models import VARIANT_TITLES, Workspace
+from sails.onnx.certify import certificate_checks, certificate_from, certificate_title
+from sails.sessions import Plan, Session, Status, describe_learning_rate
+from sails.training import judge
 
 POLL_SECONDS = 0.25
 QUIET_STEP = 0.1  # without a terminal, progress is a line for every tenth
@@ -126,7 +120,7 @@ def follow(session: Session, workspace: Workspace | None = None) -> Status:
                     return status
                 report(status.progress, _words(session, status, workspace))
                 if workspace is not None:
-                    launcher.dispatch(workspace)
+                    jobs.dispatch(workspace)
                 elif status.state == "queued" and not _comes_up(session):
                     raise JobError(f"{session.id} could not be started.", "\n".join(session.log_tail()))
                 time.sleep(POLL_SECONDS)
@@ -144,7 +138,7 @@ def _words(session: Session, status: Status, workspace: Workspace | None) -> str
     if status.state == "queued" and workspace is not None:
         ids = [entry.id for entry in sessions.waiting(workspace)]
         ahead = ids.index(session.id) if session.id in ids else 0
-        busy = locks.is_held(workspace.training_lock)
+        busy = system.is_held(workspace.training_lock)
         return f"waiting: {ahead + 1 if busy else ahead} before it" if ahead or busy else "starting"
     words = PHASES[status.phase]
     return f"{words}: {status.message}" if status.message else words
@@ -154,7 +148,7 @@ def _comes_up(session: Session) -> bool:
     """Whether a job's worker is still on its way."""
     status = session.written_status()
     age = time.time() - status.queued.timestamp() if status.queued else 0.0
-    return age < sessions.START_SECONDS or locks.is_held(session.lock)
+    return age < sessions.START_SECONDS or system.is_held(session.lock)
 
 
 def conclude(session: Session, status: Status) -> None:
@@ -207,7 +201,7 @@ def say_certificates(certificates: Mapping[str, dict[str, Any]]) -> None:
 def to_refresh(place: Workspace) -> list[str]:
     """A line that says which command makes the ONNX model fit the trained model again; none when it does."""
     trained = place.situation().trained
-    again = export.to_refresh(trained, variants.inspect_variants(place.onnx_model, trained.fingerprint))
+    again = jobs.to_refresh(trained, models.inspect_variants(place.onnx_model, trained.fingerprint))
     if not again:
         return []
     which = f" --variant {again[0]}" if len(again) == 1 else ""

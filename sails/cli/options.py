@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from sails.models.variants import VARIANTS, Variant
-from sails.sessions import Preset, Publishing
-from sails.sessions.plan import Start
+from sails.models import VARIANTS, Variant
+from sails.sessions import Preset, Publishing, Start
 
 WorkspaceOption = Annotated[
     Path | None,

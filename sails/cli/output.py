@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sails import system
 from sails.errors import WorkspaceError
-from sails.system import access
 
 EXIT_FAILED, EXIT_WRONG = 1, 2
 
@@ -25,7 +25,7 @@ def warn(text: str) -> None:
 
 def write_file(path: Path, text: str) -> None:
     """A text in a file that a person named; raises `WorkspaceError` when it cannot be written."""
-    access.require_changes()
+    system.require_changes()
     try:
         path.write_text(text, encoding="utf-8", newline="")
     except OSError as error:

@@ -14,15 +14,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from sails.chat import conversation as chatting
-from sails.chat import diff as differing
-from sails.chat import transcript as logbook
-from sails.chat.conversation import Conversation, Reply, Settings
-from sails.chat.model_cache import MODEL_CACHE
-from sails.chat.models import ChatModel
+from sails import chat
+from sails.chat import MODEL_CACHE, ChatModel, Conversation, Reply, Settings
 from sails.cli.output import say, say_json, warn
 from sails.errors import RequestError, SailsError
-from sails.models.workspace import Workspace
+from sails.models import Workspace
 
 HELP = """  /good               the last answer is right as it is
   /bad CORRECTION     the last answer is wrong, and this is what it should have said
@@ -55,12 +51,12 @@ class Talk:
 
     def begin(self) -> None:
         """Load the models and say who answers. Raises `ModelLoadError`, or `RequestError` for a setting."""
-        from sails.onnx.runtime.sampling import Sampling
+        from sails.onnx import Sampling
 
         Sampling(**self.how.sampling(), max_length=self.max_length)
         for speaker in self.chosen:
             reader = MODEL_CACHE.get(speaker.answering).reader
-            warn(f"Answering: {chatting.describe(speaker.origin)}")
+            warn(f"Answering: {chat.describe(speaker.origin)}")
             if speaker.readiness == "stale":
                 warn("⚠️ The ONNX model is older than the trained model; refresh it with: sails convert")
             if speaker.certified is False:
@@ -75,7 +71,7 @@ class Talk:
         folders = [one.answering for one in self.chosen]
         shown = [0] * len(folders)
         begun: set[int] = set()
-        growing = chatting.answers(self.conversation, folders, together=False, max_length=self.max_length)
+        growing = chat.answers(self.conversation, folders, together=False, max_length=self.max_length)
         try:
             with closing(growing):
                 for place in growing:
@@ -93,7 +89,7 @@ class Talk:
         if self.log:
             for reply in turn.replies:
                 if reply.text:
-                    logbook.append(self.log, question, reply.text)
+                    chat.append(self.log, question, reply.text)
 
     def _heading(self, place: int, reply: Reply, begun: set[int]) -> None:
         if place in begun:
@@ -102,13 +98,13 @@ class Talk:
             say()
         begun.add(place)
         if not self.alone:
-            say(f"--- {place + 1}. {chatting.describe(reply.origin)}")
+            say(f"--- {place + 1}. {chat.describe(reply.origin)}")
 
     def _end(self, place: int, reply: Reply, begun: set[int]) -> None:
         """Close the last line of the last answer, and say what else there is to know."""
         if place == max(begun, default=place):
             say()
-        for note in [reply.problem] * (not self.alone and bool(reply.problem)) + chatting.notes(reply):
+        for note in [reply.problem] * (not self.alone and bool(reply.problem)) + chat.notes(reply):
             warn(f"({note})" if self.alone else f"({place + 1}: {note})")
 
     def _differences(self, replies: Sequence[Reply]) -> None:
@@ -117,8 +113,8 @@ class Talk:
         for number, reply in enumerate(replies[1:], 2):
             if not first or not reply.text:
                 continue
-            likeness = differing.likeness(first, reply.text)
-            say(f"--- {number} against 1: {differing.SENTENCES[likeness]}")
+            likeness = chat.likeness(first, reply.text)
+            say(f"--- {number} against 1: {chat.SENTENCES[likeness]}")
             if likeness == "similar":
                 say(marked(first, reply.text))
 
@@ -165,7 +161,7 @@ class Talk:
         warn("A new conversation begins.")
 
     def _ask_saved(self, rest: str) -> None:
-        from sails.chat.saved_prompts import prompts
+        from sails.chat import prompts
 
         listed = prompts(self.place)
         if not rest.isdecimal() or not 1 <= int(rest) <= len(listed):
@@ -174,7 +170,7 @@ class Talk:
         self.ask(listed[int(rest) - 1].question)
 
     def _save(self, name: str) -> None:
-        from sails.chat.saved_prompts import add
+        from sails.chat import add
 
         if not self.conversation.turns:
             raise RequestError("There is no question yet.", "Ask something first.")
@@ -186,12 +182,12 @@ class Talk:
         place, rest = self._whose(rest)
         if not self.conversation.turns or not self.conversation.turns[-1].replies[place].text:
             raise RequestError("There is no answer to judge yet.", "Ask something first.")
-        from sails.chat import feedback as corrections
+        from sails.chat import feedback
 
         turn = self.conversation.turns[-1]
         reply = turn.replies[place]
         text = "" if kind == "good" else rest
-        corrections.give(
+        feedback.give(
             self.place,
             question=turn.question,
             answer=reply.text,
@@ -202,7 +198,7 @@ class Talk:
         )
         if self.feedback:
             more = {} if kind == "good" else {"kind": kind, "correction": text}
-            logbook.append(self.feedback, turn.question, reply.text, kind == "good", **more)
+            chat.append(self.feedback, turn.question, reply.text, kind == "good", **more)
         warn("Noted. It is taught once somebody has approved it: on the page Data, or with sails corrections")
 
     def _whose(self, rest: str) -> tuple[int, str]:
@@ -221,7 +217,7 @@ def marked(first: str, other: str) -> str:
     """`other` with its own words between {+ and +}, and those of `first` alone between [- and -]."""
     signs = {"same": ("", ""), "added": ("{+", "+}"), "gone": ("[-", "-]")}
     found = []
-    for piece in differing.pieces(first, other):
+    for piece in chat.pieces(first, other):
         words = piece.text.strip() if piece.kind != "same" else piece.text
         before, after = signs[piece.kind]
         blank = " " if piece.kind != "same" and piece.text[:1].isspace() else ""
@@ -275,7 +271,7 @@ def _with_line_editing() -> None:
 
 def list_prompts(place: Workspace, as_json: bool) -> None:
     """The saved questions, numbered, or as JSON."""
-    from sails.chat.saved_prompts import prompts
+    from sails.chat import prompts
 
     listed = prompts(place)
     if as_json:

@@ -8,18 +8,14 @@ from typing import Annotated
 
 import typer
 
-from sails import retention, sessions
+from sails import jobs, models, retention, sessions
 from sails.cli import options
 from sails.cli.follow import conclude, follow, table
 from sails.cli.output import say, say_json
 from sails.errors import RequestError
-from sails.jobs import candidates, launcher, replay
-from sails.models import publish, versions
-from sails.models.workspace import Workspace
-from sails.retention import metrics, model_report, session_report
-from sails.retention.schema import Part
-from sails.sessions import archive
-from sails.sessions.plan import format_rate
+from sails.models import Workspace
+from sails.retention import Part
+from sails.sessions import format_rate
 
 sessions_app = typer.Typer(
     help="The history: list, show, stop, resume, decide, what is still remembered, versions, roll back.",
@@ -78,8 +74,8 @@ def sessions_show(
     for note in record.status.notes:
         say(f"· {note}")
     if measured := retention.read_retention(record.session):
-        for finding in session_report.findings(measured):
-            say(f"{'earlier lesson':24} {session_report.finding_words(measured, finding)}")
+        for finding in retention.findings(measured):
+            say(f"{'earlier lesson':24} {retention.finding_words(measured, finding)}")
 
 
 @sessions_app.command("log")
@@ -110,7 +106,7 @@ def sessions_resume(
     place = _workspace_of(Workspace.open(workspace), session)
     found = sessions.find(place, session)
     sessions.resume(place, found)
-    launcher.dispatch(place)
+    jobs.dispatch(place)
     if detach:
         say(found.id)
         return
@@ -125,7 +121,7 @@ def sessions_replay(
 ) -> None:
     """Play a recorded session again for an audience, in the dashboard; nothing is trained."""
     place = Workspace.open(workspace)
-    say(replay.start_replay(place, sessions.find(place, session), seconds).id)
+    say(jobs.start_replay(place, sessions.find(place, session), seconds).id)
 
 
 @sessions_app.command("save")
@@ -140,7 +136,7 @@ def sessions_save(
     found = sessions.find(Workspace.open(workspace), session)
     target = output or Path(f"{found.id}.zip")
     with open(target, "wb") as file:
-        archive.write_zip(found, file)
+        sessions.write_zip(found, file)
     say(f"✅ {found.id} is saved in {target}.")
 
 
@@ -158,7 +154,7 @@ def sessions_delete(
             raise RequestError("Deleting a session must be confirmed.", "Add --force.")
         if not typer.confirm(f"Delete {found.id} with all its files?"):
             return
-    archive.delete(place, found)
+    sessions.delete(place, found)
     say(f"✅ {found.id} is deleted.")
 
 
@@ -167,8 +163,8 @@ def sessions_publish(session: SessionName, workspace: options.WorkspaceOption = 
     """Make the candidate of a held session the current model; the current one becomes a version."""
     place = _workspace_of(Workspace.open(workspace), session)
     found = sessions.find(place, session)
-    since = candidates.taught_since(place, sessions.record(found))
-    candidates.publish_held(place, found)
+    since = jobs.taught_since(place, sessions.record(found))
+    jobs.publish_held(place, found)
     say(f"✅ {found.id} is published.")
     if since:
         say(f"⚠️ The model before was taught more, and this one was not: {', '.join(since)}.")
@@ -179,7 +175,7 @@ def sessions_discard(session: SessionName, workspace: options.WorkspaceOption = 
     """Leave the current model in place of a held session's candidate, which can still be published later."""
     place = _workspace_of(Workspace.open(workspace), session)
     found = sessions.find(place, session)
-    candidates.discard(place, found)
+    jobs.discard(place, found)
     say(f"✅ {found.id} is discarded; the current model stays.")
 
 
@@ -197,15 +193,15 @@ def sessions_retention(
 ) -> None:
     """What the current model still remembers of each lesson."""
     place = Workspace.open(workspace, output_dir=output_dir)
-    memory = model_report.of_current(place)
+    memory = retention.of_current(place)
     if as_json:
-        say_json(metrics.as_json(memory.matrix, memory.measures))
+        say_json(retention.as_json(memory.matrix, memory.measures))
         return
     say(memory.measures.headline)
-    say(model_report.good_or_not(memory))
+    say(retention.good_or_not(memory))
     if memory.matrix.lessons:
         for part, title in PARTS.items():
-            found = model_report.map_of(memory.matrix, part)
+            found = retention.map_of(memory.matrix, part)
             rows = [
                 (row, *(square.text for square in line))
                 for row, line in zip(found.rows, found.squares, strict=True)
@@ -213,7 +209,7 @@ def sessions_retention(
             say()
             table(title, ("", *found.columns), rows)
         say()
-        for sentence in (*model_report.sentences(memory), *model_report.forgetting_sentences(memory)):
+        for sentence in (*retention.sentences(memory), *retention.forgetting_sentences(memory)):
             say(sentence)
     for note in memory.matrix.notes:
         say(f"· {note}")
@@ -223,7 +219,7 @@ def sessions_retention(
 def sessions_versions(workspace: options.WorkspaceOption = None, as_json: options.AsJson = False) -> None:
     """Earlier models that can be rolled back to."""
     place = Workspace.open(workspace)
-    found = versions.list_versions(place)
+    found = models.list_versions(place)
     if as_json:
         say_json([version.model_dump(mode="json") for version in found])
         return
@@ -241,7 +237,7 @@ def sessions_keep(
     no_longer: Annotated[bool, typer.Option("--no-longer", help="Let it be deleted when it is old.")] = False,
 ) -> None:
     """Keep a version for good; others are deleted once five newer ones are there."""
-    versions.pin(Workspace.open(workspace), version, pinned=not no_longer)
+    models.pin(Workspace.open(workspace), version, pinned=not no_longer)
     say(f"{version} is {'no longer ' if no_longer else ''}kept for good.")
 
 
@@ -252,7 +248,7 @@ def sessions_name(
     workspace: options.WorkspaceOption = None,
 ) -> None:
     """Give a version a name."""
-    versions.name_version(Workspace.open(workspace), version, name)
+    models.name_version(Workspace.open(workspace), version, name)
     say(f"✅ {version} is called {name}." if name.strip() else f"✅ {version} has no name any more.")
 
 
@@ -264,7 +260,7 @@ def sessions_rollback(
 ) -> None:
     """Make an earlier model the current one again; the current one becomes a version."""
     place = Workspace.open(workspace, output_dir=output_dir)
-    publish.roll_back(place, version)
+    models.roll_back(place, version)
     say(f"✅ {version} is the current model again. Refresh the ONNX model with: sails convert")
 
 

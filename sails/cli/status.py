@@ -9,20 +9,16 @@ from typing import Annotated
 
 import typer
 
-from sails import sessions
+from sails import jobs, models, sessions
 from sails.chat import feedback
 from sails.cli import options
 from sails.cli.follow import to_refresh
 from sails.cli.output import say, say_json
 from sails.errors import RequestError
-from sails.jobs import export, launcher
-from sails.jobs.export import Freshness
-from sails.models import publish, variants
-from sails.models.folder import ModelState
-from sails.models.variants import VARIANT_TITLES, VariantState
-from sails.models.workspace import Workspace
-from sails.sessions.plan import format_rate
-from sails.training.plan import behavior
+from sails.jobs import Freshness
+from sails.models import VARIANT_TITLES, ModelState, VariantState, Workspace
+from sails.sessions import format_rate
+from sails.training.plan import plan_training
 
 
 def status(
@@ -34,11 +30,11 @@ def status(
     """What the workspace holds, and what the next training will do."""
     place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
     if place.root.exists():
-        launcher.dispatch(place)
+        jobs.dispatch(place)
     situation = place.situation()
-    found = variants.inspect_variants(place.onnx_model, situation.trained.fingerprint)
-    failed = variants.inspect_failed_variants(place.onnx_model, situation.trained.fingerprint)
-    plan = behavior.plan_training(place)
+    found = models.inspect_variants(place.onnx_model, situation.trained.fingerprint)
+    failed = models.inspect_failed_variants(place.onnx_model, situation.trained.fingerprint)
+    plan = plan_training(place)
     running = sessions.running(place)
     queue = [entry.id for entry in sessions.waiting(place)]
     given = feedback.counts(place)
@@ -60,10 +56,10 @@ def status(
                     "state": onnx.state,
                     "stale": onnx.stale,
                     "fingerprint": onnx.fingerprint,
-                    "freshness": export.freshness(situation),
+                    "freshness": jobs.freshness(situation),
                     "variants": {v: _variant(state, situation.trained) for v, state in found.items()},
                     "kept_apart": {v: _variant(state, situation.trained) for v, state in failed.items()},
-                    "preferred": variants.preferred_variant(found),
+                    "preferred": models.preferred_variant(found),
                 },
                 "plan": plan.model_dump(),
                 "running": running.brief() if running else None,
@@ -74,16 +70,15 @@ def status(
         return
     say(f"Workspace      {place.root}")
     say(f"Trained model  {_trained_words(situation.trained.state, situation.trained.reason)}")
-    say(f"ONNX model     {FRESHNESS[export.freshness(situation)]}")
+    say(f"ONNX model     {FRESHNESS[jobs.freshness(situation)]}")
     for variant, state in found.items():
         if state.present:
-            words = FRESHNESS[export.freshness_of(state, situation.trained)]
+            words = FRESHNESS[jobs.freshness_of(state, situation.trained)]
             size = f"{state.size / 1e6:,.0f} MB"
             say(f"               {VARIANT_TITLES[variant]}: {words}, {CERTIFIED[state.certified]}, {size}")
     for variant, state in failed.items():
-        say(
-            f"               {VARIANT_TITLES[variant]}: ❌ kept apart because its certificate failed: {state.path}"
-        )
+        title = VARIANT_TITLES[variant]
+        say(f"               {title}: ❌ kept apart because its certificate failed: {state.path}")
     for line in to_refresh(place):
         say(f"               {line}")
     say(f"Next training  {plan.reason}")
@@ -120,7 +115,7 @@ def _variant(state: VariantState, trained: ModelState) -> dict[str, object]:
     return {
         "path": state.path,
         "present": state.present,
-        "freshness": export.freshness_of(state, trained),
+        "freshness": jobs.freshness_of(state, trained),
         "certified": state.certified,
         "fingerprint": state.fingerprint,
         "bytes": state.size,
@@ -145,7 +140,7 @@ def reset(
         say(f"{place.trained_model} is put away as a version, and {place.onnx_model} is deleted.")
         if not typer.confirm("Go on?"):
             return
-    kept = publish.unpublish(place)
+    kept = models.unpublish(place)
     say(
         f"✅ Ready to train from base. The model was kept as {kept.name}."
         if kept

@@ -8,20 +8,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sails import data, jobs, retention
 from sails.cli import options
 from sails.cli.chat import answer_once
 from sails.cli.data import column_mapping, say_problems, say_reading
 from sails.cli.follow import announce, conclude, follow, say_certificates, table, to_refresh
 from sails.cli.output import say, warn
-from sails.data import ColumnMapping, assess, datasets, read
+from sails.data import ColumnMapping, assess, read
 from sails.errors import JobError, QualityError, RequestError
-from sails.jobs import lr_finder, submit
-from sails.models.workspace import Workspace
-from sails.retention import lessons
-from sails.sessions import Advice, Settings
-from sails.sessions.plan import Plan, Start, format_rate
-from sails.training.plan import behavior, forecast
-from sails.training.plan.request import Choices
+from sails.models import Workspace
+from sails.sessions import Advice, Plan, Settings, Start, format_rate
+from sails.training import plan
+from sails.training.plan import Choices, plan_training
 
 
 def train(
@@ -178,9 +176,7 @@ def _train(
         raise RequestError(
             "--advise measures the learning rate that --learning-rate says.", "Leave out one of the two."
         )
-    plan = behavior.plan_training(
-        place, start=start, model_name=model_name, learning_rate=settings.learning_rate
-    )
+    plan = plan_training(place, start=start, model_name=model_name, learning_rate=settings.learning_rate)
     _refuse_to_teach_again(place, plan, settings)
     reading = read(data_file, mapping)
     report = assess(reading.conversations, reading.refused)
@@ -192,18 +188,18 @@ def _train(
             "Improve the rows above or keep only the good ones with `sails validate --filter`; "
             "--force trains all the same.",
         )
-    dataset = datasets.add(place, data_file, reading, report, keep_all=force)
+    dataset = data.add(place, data_file, reading, report, keep_all=force)
     if dataset.left_out:
         say(f"{dataset.left_out} of {len(reading.conversations)} rows are left out (see `sails validate`).")
     choices = Choices((dataset.name,), settings, start=start, model_name=model_name)
     if advise:
         settings = _measured(place, choices)
-    advice = lr_finder.advice_for(place, choices)
-    plan = behavior.plan_training(
+    advice = jobs.advice_for(place, choices)
+    plan = plan_training(
         place, start=start, model_name=model_name, learning_rate=settings.learning_rate, advice=advice
     )
     announce(plan)
-    session = submit.submit_training(
+    session = jobs.submit_training(
         place,
         dataset.name,
         settings,
@@ -236,17 +232,17 @@ def _refuse_to_teach_again(place: Workspace, plan: Plan, settings: Settings) -> 
             "A model that continues was taught its earlier lessons already.",
             "Add --start base to start over, or choose --replay-share.",
         )
-    if not lessons.taught_to(place, place.situation().trained.fingerprint):
+    if not retention.taught_to(place, place.situation().trained.fingerprint):
         raise RequestError("There are no earlier lessons to teach again.", "Leave out --teach-again.")
 
 
 def _measured(place: Workspace, choices: Choices) -> Settings:
     """The settings with the learning rate that is measured now; unchanged where there is none to advise."""
-    if refusal := lr_finder.why_not(forecast.foresee(place, choices)):
+    if refusal := jobs.why_not(plan.foresee(place, choices)):
         say(refusal.sentence)
         return choices.settings
     say("Measuring which learning rate suits this lesson …")
-    status = follow(lr_finder.start_measurement(place, choices))
+    status = follow(jobs.start_measurement(place, choices))
     if status.failure:
         raise JobError(f"The learning rate was not measured: {status.failure.message}", status.failure.remedy)
     advice = status.results.advice

@@ -11,19 +11,20 @@ import typer
 from sails.cli import options
 from sails.cli.output import EXIT_FAILED, say, say_json
 from sails.errors import RequestError
-from sails.jobs import watch as watching
 from sails.jobs.watch import (
     Order,
     is_alive,
     is_starting,
+    latest_lesson,
     order_of,
+    run_watch,
     standing,
     switch_off,
     watch_state,
     what_became,
 )
-from sails.models.workspace import Workspace
-from sails.training.plan import request
+from sails.models import Workspace
+from sails.training import plan
 
 
 def watch(
@@ -70,14 +71,14 @@ def watch(
     elif once and data_file and not data_file.exists():
         raise RequestError(f"There is no file {data_file}.", "Check the name and the folder.")
     else:
-        settings = request.settings_of(preset=preset, learning_rate=learning_rate, replay_share=replay_share)
+        settings = plan.settings_of(preset=preset, learning_rate=learning_rate, replay_share=replay_share)
         order = order_of(file=data_file, at_least=at_least, every=every, settings=settings)
         _watch(place, order, once)
 
 
 def _watch(place: Workspace, order: Order, once: bool) -> None:
     try:
-        end = watching.run_watch(place, order, once=once, say=say, wait=time.sleep)
+        end = run_watch(place, order, once=once, say=say, wait=time.sleep)
     except KeyboardInterrupt:
         switch_off(place)
         say(f"⏹️ The watch has ended. {_goes_on(place)}".rstrip())
@@ -105,7 +106,7 @@ def _say_status(place: Workspace, as_json: bool) -> None:
     now = watch_state(place)
     alive, starting = is_alive(place), is_starting(place)
     stands, sentence = standing(now, alive=alive, starting=starting)
-    latest = watching.latest_lesson(place)
+    latest = latest_lesson(place)
     if as_json:
         said = {"standing": stands, "sentence": sentence, "alive": alive}
         say_json({**said, **now.model_dump(mode="json")})

@@ -21,14 +21,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from sails import sessions
+from sails import sessions, system
 from sails.data.conversation import Conversation, read_jsonl, write_jsonl
 from sails.data.quality import QualityReport, assess, clean
 from sails.data.reading import Reading, read
 from sails.data.split import Register, ledger, split_rows
 from sails.errors import BadDataError, BusyError, ConversationFileError, RequestError, WorkspaceError
-from sails.models.workspace import Workspace
-from sails.system import access, files, locks
+from sails.models import Workspace
 
 LONGEST_NAME = 40  # characters
 CHARACTERS_A_TOKEN = 4  # of ordinary English text
@@ -88,7 +87,7 @@ def add(
     the file's; the same rows under the same name are the dataset that is there already. `tokens` is their
     number where they were counted. Raises `BadDataError` when no row is left.
     """
-    access.require_changes()
+    system.require_changes()
     rows = _distinct(reading.conversations) if keep_all else clean(reading.conversations, report)
     if not rows:
         raise BadDataError("No row of the file is fit to be taught.", "See `sails validate` for the reasons.")
@@ -144,7 +143,7 @@ def combine(workspace: Workspace, names: Sequence[str]) -> DatasetReport:
     parts = sorted({report.name: report for report in (report_of(workspace, name) for name in names)}.items())
     if len(parts) == 1:
         return parts[0][1]
-    access.require_changes()
+    system.require_changes()
     rows = _distinct([row for name, _ in parts for row in rows_of(workspace, name)])
     rows = tuple(replace(row, row=number) for number, row in enumerate(rows, 1))
     total = sum(report.rows for _, report in parts)
@@ -199,8 +198,8 @@ def _store(
         staged.mkdir(parents=True)
         write_jsonl(staged / ROWS, rows)
         write_source(staged)
-        files.write_atomic(staged / REPORT, entry.model_dump_json(indent=1))
-        files.rename(staged, workspace.datasets / name)
+        system.write_atomic(staged / REPORT, entry.model_dump_json(indent=1))
+        system.rename(staged, workspace.datasets / name)
     return report_of(workspace, name)
 
 
@@ -217,7 +216,7 @@ def estimated_tokens(row: Conversation) -> int:
 
 
 def _alone(workspace: Workspace) -> Any:
-    return locks.short_lock(workspace.root / "datasets.lock")
+    return system.short_lock(workspace.root / "datasets.lock")
 
 
 def _distinct(rows: Sequence[Conversation]) -> tuple[Conversation, ...]:
@@ -297,7 +296,7 @@ def rename(workspace: Workspace, name: str, wanted: str) -> DatasetReport:
 
     Raises `RequestError` for a name without a letter or digit and for one that another dataset has or had.
     """
-    access.require_changes()
+    system.require_changes()
     if not any(map(str.isalnum, wanted)):
         raise RequestError("A name needs a letter or a digit.", "Choose another name.")
     target = name_from(wanted)
@@ -311,8 +310,8 @@ def rename(workspace: Workspace, name: str, wanted: str) -> DatasetReport:
         former = tuple(old for old in (*report.formerly, report.name) if old != target)
         renamed = report.model_copy(update={"name": target, "formerly": former})
         # The report first: killed in between, the folder has its old name and both names find it.
-        files.write_atomic(workspace.datasets / report.name / REPORT, renamed.model_dump_json(indent=1))
-        files.rename(workspace.datasets / report.name, workspace.datasets / target)
+        system.write_atomic(workspace.datasets / report.name / REPORT, renamed.model_dump_json(indent=1))
+        system.rename(workspace.datasets / report.name, workspace.datasets / target)
     return renamed
 
 
@@ -321,7 +320,7 @@ def delete(workspace: Workspace, name: str) -> None:
 
     What sessions were taught stays in their own folders.
     """
-    access.require_changes()
+    system.require_changes()
     with _alone(workspace):
         report = report_of(workspace, name)
         if users := used_by(workspace, report):
@@ -332,7 +331,7 @@ def delete(workspace: Workspace, name: str) -> None:
         for leftover in workspace.datasets.glob(".*.deleted"):  # of a delete that was killed
             shutil.rmtree(leftover, ignore_errors=True)
         doomed = workspace.datasets / f".{report.name}.deleted"
-        files.rename(workspace.datasets / report.name, doomed)
+        system.rename(workspace.datasets / report.name, doomed)
     shutil.rmtree(doomed, ignore_errors=True)
 
 

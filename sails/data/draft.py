@@ -31,7 +31,7 @@ from sails.data.formats.text_encoding import printable
 from sails.data.quality import QualityReport, RowProblem, assess, problems_of, summarise
 from sails.data.reading import Reading, read
 from sails.errors import BadDataError, ConversationFileError, RequestError
-from sails.models.workspace import Workspace
+from sails.models import Workspace
 
 LOOKED_AT = 200  # records in which columns are looked for
 SHOWN = 3  # rows of an unmapped file that are kept to be shown

@@ -1,22 +1,19 @@
 """What a person decides about a candidate that was held back: leave it, or teach its lesson once more.
 
-Keeping it is `sails.jobs.candidates.publish_held`. Nothing is lost by any of these: a discarded candidate stays with
-its session and can still become the current model.
+Keeping it is `sails.jobs.candidates.publish_held`. Nothing is lost by any of these: a discarded candidate
+stays with its session and can still become the current model.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from sails import models, retention, system
 from sails.errors import RequestError
 from sails.jobs.rerunning import run_again
-from sails.models import publish, versions
-from sails.models.folder import inspect_model
-from sails.models.workspace import Workspace
-from sails.retention import lessons, replay
-from sails.retention.replay import replayed
+from sails.models import Workspace, inspect_model
+from sails.retention import replayed
 from sails.sessions import Session, SessionRecord, Status, TrainSpec
-from sails.system import access
 
 FIRST_SHARE = 0.5
 HIGHEST_SHARE = 0.9
@@ -28,8 +25,8 @@ def discard(workspace: Workspace, session: Session) -> None:
 
     Raises `RequestError` unless the session holds a candidate, and `BusyError` while a session trains.
     """
-    access.require_changes()
-    with publish.exclusive_training(workspace):
+    system.require_changes()
+    with models.exclusive_training(workspace):
         status = session.status()
         if status.verdict != "held" or not inspect_model(session.model).complete:
             raise RequestError(
@@ -51,8 +48,8 @@ def share_to_try(workspace: Workspace, record: SessionRecord) -> float | None:
     if not isinstance(record.spec, TrainSpec) or record.spec.settings.teach_again:
         return None
     now, ids = record.spec.settings.replay_share, record.status.lessons or ()
-    train = lessons.lesson_rows(workspace, record.session.id).taught
-    old = replay.repeatable(lessons.all_lesson_rows(workspace, ids, train), train)
+    train = retention.lesson_rows(workspace, record.session.id).taught
+    old = retention.repeatable(retention.all_lesson_rows(workspace, ids, train), train)
     total, more = sum(map(len, old.values())), more_replay(now)
     if more is None or replayed(len(train), total, more) <= replayed(len(train), total, now):
         return None
@@ -61,9 +58,9 @@ def share_to_try(workspace: Workspace, record: SessionRecord) -> float | None:
 
 def taught_since(workspace: Workspace, record: SessionRecord) -> tuple[str, ...]:
     """The names of the lessons that the current model was taught and this session's candidate was not."""
-    current = lessons.taught_to(workspace, workspace.situation().trained.fingerprint)
+    current = retention.taught_to(workspace, workspace.situation().trained.fingerprint)
     own = {*(record.status.lessons or ()), record.session.id}
-    found = lessons.lessons_of(workspace, [identity for identity in current if identity not in own])
+    found = retention.lessons_of(workspace, [identity for identity in current if identity not in own])
     return tuple(lesson.name for lesson in found)
 
 
@@ -88,17 +85,17 @@ def publish_held(workspace: Workspace, session: Session) -> None:
         raise RequestError(
             f"{session.id} holds no candidate.", "Only a model that was held back can be published."
         )
-    with publish.exclusive_training(workspace):
+    with models.exclusive_training(workspace):
         publish_candidate(workspace, session, status)
         session.write_status(status.model_copy(update={"verdict": "published"}))
 
 
 def publish_candidate(workspace: Workspace, session: Session, status: Status) -> None:
     """Make a session's candidate the current model; the one before becomes a version."""
-    provenance = versions.Provenance(
+    provenance = models.Provenance(
         session=session.id,
         base=status.plan.base if status.plan else None,
         parent=status.parent,
         created=datetime.now(UTC),
     )
-    publish.publish_model(workspace, session.model, provenance)
+    models.publish_model(workspace, session.model, provenance)

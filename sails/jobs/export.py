@@ -1,7 +1,8 @@
 """Jobs that make ONNX models, for the page and the command line alike: start, find, follow.
 
 A job never takes the training lock, so models can be exported while a session trains. Two jobs never write
-one folder at a time: the second is refused. What an export does is `sails.jobs.train`'s and `sails.onnx`'s part.
+one folder at a time: the second is refused. What an export does is `sails.jobs.train`'s and `sails.onnx`'s
+part.
 """
 
 from __future__ import annotations
@@ -13,20 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sails import sessions
-from sails.chat.models import BASE, CURRENT, ChatModel
+from sails import models, sessions, system
+from sails.chat import BASE, CURRENT, ChatModel
 from sails.data import Conversation, read_jsonl
 from sails.errors import BusyError, RequestError, SailsError
 from sails.jobs import export, submit
-from sails.models import cache, catalog, onnx_store
-from sails.models.folder import ModelState, Situation, inspect_model
-from sails.models.variants import VARIANTS, Variant, VariantState
-from sails.models.workspace import Workspace
-from sails.onnx.convert import ConversionOrder, convert_model
-from sails.onnx.export import LARGEST_OPSET, SMALLEST_OPSET
-from sails.sessions import ExportSpec, Session, SessionRecord, Status
-from sails.sessions.reporter import Reporter
-from sails.system import access, locks
+from sails.models import VARIANTS, ModelState, Situation, Variant, VariantState, Workspace, inspect_model
+from sails.onnx import LARGEST_OPSET, SMALLEST_OPSET, ConversionOrder, convert_model
+from sails.sessions import ExportSpec, Reporter, Session, SessionRecord, Status
 
 OPSETS = range(SMALLEST_OPSET, LARGEST_OPSET + 1)
 
@@ -46,7 +41,7 @@ def export_current(
     `RequestError` when there is no complete model, no variant or the opset is no number of one, `BusyError`
     while another job makes it.
     """
-    access.require_changes()
+    system.require_changes()
     state = workspace.situation().trained
     if not state.complete:
         raise RequestError(
@@ -80,8 +75,8 @@ def export_base(
     It is verified on the questions that never change. Raises `RequestError` for a name that is no base model,
     `BusyError` as `export_current`.
     """
-    access.require_changes()
-    catalog.find_base_model(name)
+    system.require_changes()
+    models.find_base_model(name)
     return _start(
         workspace,
         kind="baseline",
@@ -95,7 +90,7 @@ def export_base(
 
 def export_for(workspace: Workspace, speaker: ChatModel) -> Session:
     """Start the job that lets this speaker answer, in both variants, verified; raises as `export_current`."""
-    access.require_changes()
+    system.require_changes()
     if speaker.key == CURRENT:
         return export_current(workspace)
     if speaker.readiness == "impossible":
@@ -120,14 +115,14 @@ def keep_failed(place: Workspace | Path, variant: Variant) -> None:
     A person's deliberate choice. `place` is a workspace, or an ONNX folder. The failed certificate goes with
     it. Raises `RequestError` when none is kept apart.
     """
-    access.require_changes()
-    onnx_store.keep_failed(_onnx_of(place), variant)
+    system.require_changes()
+    models.keep_failed(_onnx_of(place), variant)
 
 
 def discard_failed(place: Workspace | Path, variant: Variant) -> None:
     """Delete a variant that is kept apart; raises `RequestError` when there is none."""
-    access.require_changes()
-    onnx_store.discard_failed(_onnx_of(place), variant)
+    system.require_changes()
+    models.discard_failed(_onnx_of(place), variant)
 
 
 def _onnx_of(place: Workspace | Path) -> Path:
@@ -145,7 +140,7 @@ def _start(
 ) -> Session:
     if not fields["variants"]:
         raise RequestError("No variant of the ONNX model was chosen.", "Choose one or both.")
-    with locks.short_lock(workspace.root / "jobs.lock"):
+    with system.short_lock(workspace.root / "jobs.lock"):
         if running_export(workspace, fields["onnx_output"]):
             raise BusyError(
                 "This ONNX model is being made already.", "Wait until it is done, or stop it first."
@@ -192,7 +187,7 @@ def read_job(session: Session) -> Job:
 
 def _comes_up(session: Session, status: Status) -> bool:
     age = time.time() - status.queued.timestamp() if status.queued else 0.0
-    return age < sessions.START_SECONDS or locks.is_held(session.lock)
+    return age < sessions.START_SECONDS or system.is_held(session.lock)
 
 
 def export_jobs(workspace: Workspace) -> list[Job]:
@@ -269,10 +264,12 @@ def run_export(spec: ExportSpec, reporter: Reporter) -> None:
         reporter.check_stop()
         reporter.progress(fraction, words)
 
-    onnx_store.recover_onnx(spec.onnx_output)
+    models.recover_onnx(spec.onnx_output)
     reporter.check_stop()
     with reporter.phase("prepare"):
-        model = cache.ensure_base_model(spec.model, progress) if spec.kind == "baseline" else Path(spec.model)
+        model = (
+            models.ensure_base_model(spec.model, progress) if spec.kind == "baseline" else Path(spec.model)
+        )
     with reporter.phase("export"):
         order = ConversionOrder(
             model=model,

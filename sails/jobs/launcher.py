@@ -12,10 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sails import sessions
-from sails.models.workspace import Workspace
+from sails import sessions, system
+from sails.models import Workspace
 from sails.sessions import Session
-from sails.system import access, locks, processes
 
 # OpenMP's threads spin while they wait for each other. On a machine that does anything else besides, that
 # made a training step five times slower and more; sleeping costs little where nothing else runs.
@@ -24,7 +23,7 @@ PATIENT_THREADS = {"GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 
 def dispatch(workspace: Workspace) -> subprocess.Popen[bytes] | None:
     """Start the first in the queue if nothing trains. Anybody may call this at any time."""
-    if access.view_only() or not sessions.waiting(workspace) or locks.is_held(workspace.training_lock):
+    if system.view_only() or not sessions.waiting(workspace) or system.is_held(workspace.training_lock):
         return None
     session = sessions.next_to_start(workspace)
     return start_worker(session) if session else None
@@ -37,7 +36,7 @@ def start_worker(session: Session) -> subprocess.Popen[bytes]:
 
 def start_module(module: str, arguments: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
     """Start `python -m MODULE ARGUMENT…`, detached, with its output appended to `log`."""
-    access.require_changes()
+    system.require_changes()
     package = Path(__file__).resolve().parents[2]
     paths = [str(package), os.environ.get("PYTHONPATH", "")]
     environment = {
@@ -47,4 +46,4 @@ def start_module(module: str, arguments: Sequence[str], log: Path) -> subprocess
         "PYTHONUNBUFFERED": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }
-    return processes.start_detached([sys.executable, "-m", module, *arguments], log, environment)
+    return system.start_detached([sys.executable, "-m", module, *arguments], log, environment)

@@ -3,8 +3,9 @@
     session = start(workspace, choices)            # about a minute; a training does not run beside it
     advice  = advice_for(workspace, choices)       # of the newest measurement for the same lesson
 
-It measures for a model that continues and has earlier lessons to lose. What it measures is `sails.training.lr_range_test`'s
-part. An advice holds for one model, one set of rows and the settings in `MATTERS`.
+It measures for a model that continues and has earlier lessons to lose. What it measures is
+`sails.training.lr_range_test`'s part. An advice holds for one model, one set of rows and the settings in
+`MATTERS`.
 """
 
 from __future__ import annotations
@@ -18,20 +19,15 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any
 
-from sails import sessions
-from sails.data import Conversation, datasets
+from sails import data, retention, sessions, system, training
+from sails.data import Conversation
 from sails.errors import BusyError, RequestError, SailsError, WorkspaceError
 from sails.jobs import launcher
-from sails.models.workspace import Workspace
-from sails.retention import lessons, replay
-from sails.retention.replay import replayed
-from sails.sessions import Advice, ProbeSpec, Session, SessionRecord, Settings
-from sails.sessions.reporter import Reporter
-from sails.system import access, locks
-from sails.training import mixture
-from sails.training.plan import forecast, presets, resources
-from sails.training.plan.forecast import Foresight
-from sails.training.plan.request import Choices
+from sails.models import Workspace
+from sails.retention import replayed
+from sails.sessions import Advice, ProbeSpec, Reporter, Session, SessionRecord, Settings
+from sails.training import plan
+from sails.training.plan import Choices, Foresight
 
 MATTERS = ("replay_share", "batch_size", "max_length", "seed")  # of the settings
 LEAST_SECONDS, SHARE = 60.0, 0.1  # it may take so long, or this share of the training, whichever is longer
@@ -73,12 +69,12 @@ def start_measurement(workspace: Workspace, choices: Choices) -> Session:
     Raises `RequestError` where nothing can be measured (see `why_not`), `BusyError` while something trains,
     waits for training or is measured.
     """
-    access.require_changes()
-    seen = forecast.foresee(workspace, choices)
+    system.require_changes()
+    seen = plan.foresee(workspace, choices)
     if refusal := why_not(seen):
         raise refusal
-    dataset = datasets.combine(workspace, choices.datasets)
-    with locks.short_lock(workspace.root / "jobs.lock"):
+    dataset = data.combine(workspace, choices.datasets)
+    with system.short_lock(workspace.root / "jobs.lock"):
         _refuse_if_busy(workspace)
         spec = ProbeSpec(
             id=sessions.free_id(workspace.jobs, NAME),
@@ -100,7 +96,7 @@ def start_measurement(workspace: Workspace, choices: Choices) -> Session:
 def _refuse_if_busy(workspace: Workspace) -> None:
     if running_measurement(workspace):
         raise BusyError("The learning speed is being measured already.", "Wait until that is done.")
-    if locks.is_held(workspace.training_lock) or sessions.waiting(workspace):
+    if system.is_held(workspace.training_lock) or sessions.waiting(workspace):
         raise BusyError(
             "A training runs or waits now, and measuring beside it would slow down both.",
             "Wait until it has ended, or stop it first.",
@@ -119,7 +115,7 @@ def running_measurement(workspace: Workspace) -> Session | None:
 def _comes_up(record: SessionRecord) -> bool:
     queued = record.status.queued
     age = (datetime.now(UTC) - queued).total_seconds() if queued else 0.0
-    return age < sessions.START_SECONDS or locks.is_held(record.session.lock)
+    return age < sessions.START_SECONDS or system.is_held(record.session.lock)
 
 
 def latest_measurement(workspace: Workspace, choices: Choices) -> SessionRecord | None:
@@ -153,8 +149,8 @@ def _matching(workspace: Workspace, choices: Choices) -> Iterator[SessionRecord]
 def _same(workspace: Workspace, spec: sessions.AnySpec, choices: Choices) -> bool:
     if not isinstance(spec, ProbeSpec) or _what_matters(spec.settings) != _what_matters(choices.settings):
         return False
-    measured = forecast.rows_fingerprint(workspace, (spec.dataset,))
-    return measured == forecast.rows_fingerprint(workspace, choices.datasets)
+    measured = plan.rows_fingerprint(workspace, (spec.dataset,))
+    return measured == plan.rows_fingerprint(workspace, choices.datasets)
 
 
 def _what_matters(settings: Settings) -> tuple[Any, ...]:
@@ -167,7 +163,7 @@ def _what_matters(settings: Settings) -> tuple[Any, ...]:
 def run_probe(job: Session, spec: ProbeSpec, reporter: Reporter) -> None:
     """What the worker of such a job does. Raises `SailsError` or `Stopped`."""
     workspace = Workspace(job.folder.parent.parent, spec.trained_model, spec.onnx_model)
-    training = locks.LifeLock(workspace.training_lock)
+    training = system.LifeLock(workspace.training_lock)
     try:
         training.acquire(timeout=1.0)
     except BusyError as error:
@@ -188,7 +184,7 @@ class _Rows:
 
     train: Sequence[Conversation]
     old: Sequence[Conversation]
-    pace: presets.Pace
+    pace: plan.Pace
     each: float
     repeated: float
 
@@ -200,25 +196,19 @@ def _measure(workspace: Workspace, spec: ProbeSpec, reporter: Reporter) -> None:
     if not situation.trained.complete or situation.trained.fingerprint != reporter.status.parent:
         raise WorkspaceError("The model changed before it could be measured.", "Measure it again.")
     rows = _rows(workspace, spec)
-    need = resources.estimate(workspace.trained_model, rows.pace, spec.settings.max_length, export=False)
-    resources.refuse_if_too_big(replace(need, disk=0), workspace.root)  # nothing is written
+    need = plan.estimate(workspace.trained_model, rows.pace, spec.settings.max_length, export=False)
+    plan.refuse_if_too_big(replace(need, disk=0), workspace.root)  # nothing is written
     reporter.check_stop()
-    from sails.training import dataloader
-    from sails.training.lr_range_test import Mixture, probe
-    from sails.training.model import (
-        Precision,  # heavy, and not needed for a request that cannot be met
-        choose_device,
-        context_length,
-        load_model,
-    )
+    from sails import training
+    from sails.training import Mixture, Precision, choose_device, context_length, load_model, probe
 
     device = choose_device(spec.settings.device)
-    tokenizer = dataloader.load_tokenizer(workspace.trained_model)
+    tokenizer = training.load_tokenizer(workspace.trained_model)
     model = load_model(workspace.trained_model, device)
     longest = min(spec.settings.max_length, context_length(model))
     reporter.check_stop()
-    new = dataloader.encode(rows.train, tokenizer, longest)
-    old = dataloader.encode(rows.old, tokenizer, longest)
+    new = training.encode(rows.train, tokenizer, longest)
+    old = training.encode(rows.old, tokenizer, longest)
     pace, lengths = rows.pace, (*new.lengths, *old.lengths)
     in_a_batch = pace.batch_size or (pace.token_budget or 0) * len(lengths) // sum(lengths)
     gone = (datetime.now(UTC) - began).total_seconds()
@@ -239,12 +229,12 @@ def _measure(workspace: Workspace, spec: ProbeSpec, reporter: Reporter) -> None:
 
 def _rows(workspace: Workspace, spec: ProbeSpec) -> _Rows:
     """As a session would choose them; nothing is recorded."""
-    train = mixture.peek(workspace, spec.dataset).train
-    ids = lessons.taught_to(workspace, workspace.situation().trained.fingerprint)
-    earlier = replay.repeatable(lessons.all_lesson_rows(workspace, ids, train), train)
+    train = training.peek(workspace, spec.dataset).train
+    ids = retention.taught_to(workspace, workspace.situation().trained.fingerprint)
+    earlier = retention.repeatable(retention.all_lesson_rows(workspace, ids, train), train)
     total = sum(map(len, earlier.values()))
     count = replayed(len(train), total, spec.settings.replay_share)
-    pace = presets.choose_pace(spec.settings, len(train), count)
+    pace = plan.choose_pace(spec.settings, len(train), count)
     return _Rows(train, _in_turn(list(earlier.values())), pace, count / len(train), count / max(1, total))
 
 

@@ -13,14 +13,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from sails import sessions
+from sails import sessions, system
 from sails.errors import RequestError
-from sails.jobs import launcher as local
-from sails.jobs import replay as replaying
-from sails.models.workspace import Workspace
-from sails.sessions import MetricsReader, Phase, ReplaySpec, Session, Status, TrainSpec
-from sails.sessions.reporter import Reporter
-from sails.system import access
+from sails.jobs import launcher
+from sails.models import Workspace
+from sails.sessions import MetricsReader, Phase, ReplaySpec, Reporter, Session, Status, TrainSpec
 
 # Wall-clock shares of the phases where nobody measured them.
 UNKNOWN_SHARES = {"prepare": 0.1, "train": 0.7, "judge": 0.15, "publish": 0.05}
@@ -28,7 +25,7 @@ UNKNOWN_SHARES = {"prepare": 0.1, "train": 0.7, "judge": 0.15, "publish": 0.05}
 
 def start_replay(workspace: Workspace, recorded: Session, seconds: float = 60.0) -> Session:
     """Start a replay in the background. Raises `RequestError` for a session that never got anywhere."""
-    access.require_changes()
+    system.require_changes()
     spec, status = recorded.spec(), recorded.status()
     if not isinstance(spec, TrainSpec) or status.plan is None or not recorded.metrics.exists():
         raise RequestError(f"{recorded.id} holds nothing to replay.", "Choose a session that has trained.")
@@ -44,7 +41,7 @@ def start_replay(workspace: Workspace, recorded: Session, seconds: float = 60.0)
             seconds=seconds,
         ),
     )
-    local.start_worker(job)
+    launcher.start_worker(job)
     return job
 
 
@@ -109,4 +106,4 @@ def run_replay(job: Session, spec: ReplaySpec, reporter: Reporter) -> None:
     """A recorded session of the same workspace, played again; raises `WorkspaceError` when it is gone."""
     recorded = Session(job.folder.parent.parent / "sessions" / spec.session)
     log.info("This is a replay of %s: nothing is trained.", recorded.spec().id)
-    replaying.play(recorded, spec.seconds, reporter)
+    play(recorded, spec.seconds, reporter)

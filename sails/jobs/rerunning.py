@@ -8,8 +8,7 @@ from pydantic import ValidationError
 
 from sails.errors import RequestError
 from sails.jobs import submit
-from sails.models.variants import VARIANTS
-from sails.models.workspace import Workspace
+from sails.models import VARIANTS, Workspace
 from sails.sessions import Session, SessionRecord, Settings, TrainSpec
 
 

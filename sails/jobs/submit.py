@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sails import sessions
-from sails.data import datasets
+from sails import data, sessions, system
 from sails.jobs.launcher import dispatch, start_worker
-from sails.models.variants import VARIANTS, Variant
-from sails.models.workspace import Workspace
-from sails.sessions import Advice, ExportSpec, Session, Settings, TrainSpec
-from sails.sessions.plan import Start
-from sails.system import access, locks
-from sails.training.plan.behavior import plan_training
-from sails.training.plan.request import Choices, checked_name
+from sails.models import VARIANTS, Variant, Workspace
+from sails.sessions import Advice, ExportSpec, Session, Settings, Start, TrainSpec
+from sails.training.plan import Choices, checked_name, plan_training
 
 
 def submit_training(
@@ -34,12 +29,12 @@ def submit_training(
 
     With `export` it also makes these `variants` of the ONNX model, once its model is published.
     """
-    access.require_changes()
+    system.require_changes()
     workspace.check_publishable()
     plan_training(workspace, start=start, model_name=model_name, learning_rate=settings.learning_rate)
-    report = datasets.report_of(workspace, dataset)
+    report = data.report_of(workspace, dataset)
     title = name or dataset
-    with locks.short_lock(workspace.root / "sessions.lock"):
+    with system.short_lock(workspace.root / "sessions.lock"):
         spec = TrainSpec(
             id=sessions.free_id(workspace.sessions, title),
             name=title,
@@ -73,7 +68,7 @@ def submit_export(workspace: Workspace, spec_fields: ExportSpec) -> Session:
 def start_training(workspace: Workspace, choices: Choices) -> Session:
     """Queue that training and start it if nothing else trains. Raises `SailsError` before anything starts."""
     name = checked_name(choices.name)
-    dataset = datasets.combine(workspace, choices.datasets)
+    dataset = data.combine(workspace, choices.datasets)
     return submit_training(
         workspace,
         dataset.name,

@@ -2,9 +2,9 @@
 
     prepare ─► train ─► judge ─► publish ─► export
 
-It takes the workspace's training lock before anything heavy is imported, and holds it to its end. All it says goes into the session's folder. Killed anywhere,
-it leaves the former model in place and the session *interrupted*: resumed, it continues behind the last
-thing that was finished.
+It takes the workspace's training lock before anything heavy is imported, and holds it to its end. All it says
+goes into the session's folder. Killed anywhere, it leaves the former model in place and the session
+*interrupted*: resumed, it continues behind the last thing that was finished.
 """
 
 from __future__ import annotations
@@ -16,24 +16,26 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from sails import retention, sessions
+from sails import models, retention, sessions, system, training
 from sails.errors import BusyError, WorkspaceError
 from sails.jobs import launcher
 from sails.jobs.candidates import publish_candidate
 from sails.jobs.export import verification_rows
-from sails.models import cache, journal, onnx_store, versions
-from sails.models.folder import inspect_model
-from sails.models.workspace import Workspace
-from sails.onnx.convert import ConversionOrder, convert_model
-from sails.retention import lessons
-from sails.retention.questions import UNRELATED, Answered, Question, questions_for
-from sails.sessions import MetricsReader, Session, Status, TrainSpec
-from sails.sessions.plan import describe_learning_rate
-from sails.sessions.reporter import Reporter, Stopped, live
-from sails.system import locks
-from sails.training import mixture
-from sails.training.mixture import Lesson
-from sails.training.plan import behavior, duration, resources
+from sails.models import Workspace, inspect_model
+from sails.onnx import ConversionOrder, convert_model
+from sails.retention import UNRELATED, Answered, Question, questions_for
+from sails.sessions import (
+    MetricsReader,
+    Reporter,
+    Session,
+    Status,
+    Stopped,
+    TrainSpec,
+    describe_learning_rate,
+    live,
+)
+from sails.training import Lesson
+from sails.training.plan import LOOKED_AT_ROWS, estimate, plan_training, refuse_if_too_big
 
 Progress = Callable[[float, str], None]
 
@@ -43,7 +45,7 @@ log = logging.getLogger(__name__)
 def train_in_turn(session: Session, spec: TrainSpec) -> int:
     """Run a training session, unless another one trains or it is not waiting any more."""
     workspace = _workspace_of(session, spec)
-    training = locks.LifeLock(workspace.training_lock)
+    training = system.LifeLock(workspace.training_lock)
     try:
         training.acquire(timeout=1.0)
     except BusyError:
@@ -70,8 +72,8 @@ def _workspace_of(session: Session, spec: TrainSpec) -> Workspace:
 def run_training(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:
     """Everything between the start of a session and its end. Raises `SailsError` or `Stopped`."""
     sessions.dequeue(workspace, session.id)
-    journal.recover_folder(workspace.trained_model)
-    onnx_store.recover_onnx(workspace.onnx_model)
+    models.recover_folder(workspace.trained_model)
+    models.recover_onnx(workspace.onnx_model)
     if _was_published(workspace, reporter.status):
         reporter.update(verdict="published")  # it may have been killed before it could say so
     else:
@@ -105,59 +107,58 @@ def _was_published(workspace: Workspace, status: Status) -> bool:
     if status.verdict == "published":
         return True
     current = workspace.situation().trained.fingerprint
-    known = {current, *(version.fingerprint for version in versions.list_versions(workspace))}
+    known = {current, *(version.fingerprint for version in models.list_versions(workspace))}
     return status.fingerprint is not None and status.fingerprint in known
 
 
 def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:
     with reporter.phase("prepare"):
         start = _choose_start(workspace, session, spec, reporter)
-        lesson = mixture.prepare(workspace, session, spec, reporter)
+        lesson = training.prepare(workspace, session, spec, reporter)
         pace = lesson.pace
-        need = resources.estimate(start, pace, spec.settings.max_length, export=spec.export)
-        resources.refuse_if_too_big(need, workspace.root)
+        need = estimate(start, pace, spec.settings.max_length, export=spec.export)
+        refuse_if_too_big(need, workspace.root)
         reporter.check_stop()
         reporter.progress(0.5, "loading the model")
         # Heavy, and not needed for a request that cannot be met.
-        from sails.training import dataloader, evaluation, trainer
-        from sails.training.model import Precision, choose_device, context_length, load_model, save_model
+        from sails.training import Precision, choose_device, context_length, load_model, save_model
 
         device = choose_device(spec.settings.device)
         precision = Precision.of(device)
-        tokenizer = dataloader.load_tokenizer(start)
+        tokenizer = training.load_tokenizer(start)
         model = load_model(start, device)
         longest = min(spec.settings.max_length, context_length(model))
-        taught = dataloader.encode((*lesson.train, *lesson.repeated), tokenizer, longest)
+        taught = training.encode((*lesson.train, *lesson.repeated), tokenizer, longest)
         if not any(number < len(lesson.train) for number in taught.kept):
-            dataloader.encode(lesson.train, tokenizer, longest)  # which says that all are too long
+            training.encode(lesson.train, tokenizer, longest)  # which says that all are too long
         for count, what in ((taught.shortened, "shortened"), (taught.left_out, "left out")):
             if count:
                 reporter.note(f"{count} conversations longer than {longest} tokens were {what}.")
-        student = evaluation.Student(model, tokenizer, longest, precision)
-        examination = evaluation.Examination(workspace, session, reporter, lesson, student)
+        student = training.Student(model, tokenizer, longest, precision)
+        examination = training.Examination(workspace, session, reporter, lesson, student)
         if not (session.folder / retention.RETENTION_FILE).exists():
             reporter.progress(0.7, "measuring the model before the lesson")
             examination.before()
             reporter.result(precision=precision.name, device=device)
             reporter.progress(0.9, "asking it a few questions before the lesson")
             questions = questions_for(lesson.train)
-            answers = evaluation.answer(model, tokenizer, [question.question for question in questions])
+            answers = training.answer(model, tokenizer, [question.question for question in questions])
             _write_down(questions, answers, "before", reporter)
-        kept_back = examination.sample.get((session.id, "held_out"), ())[: duration.LOOKED_AT_ROWS]
+        kept_back = examination.sample.get((session.id, "held_out"), ())[:LOOKED_AT_ROWS]
     plan = reporter.status.plan
     assert plan is not None
     with reporter.phase("train"):
         earlier_losses, earlier_steps = _seen_before(session)
-        run = trainer.Run(
+        run = training.Run(
             examples=taught.examples,
-            batches=dataloader.schedule(
+            batches=training.schedule(
                 taught.lengths,
                 _numbered(lesson.rounds(), taught.kept),
                 seed=spec.settings.seed,
                 token_budget=pace.token_budget,
                 batch_size=pace.batch_size,
             ),
-            held_out=dataloader.encode(kept_back, tokenizer, longest).examples,
+            held_out=training.encode(kept_back, tokenizer, longest).examples,
             learning_rate=plan.learning_rate,
             seed=spec.settings.seed,
             max_steps=pace.max_steps,
@@ -166,7 +167,7 @@ def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Re
             earlier_losses=earlier_losses,
             earlier_steps=earlier_steps,
         )
-        outcome = trainer.train(model, tokenizer, run, precision, session, reporter)
+        outcome = training.train(model, tokenizer, run, precision, session, reporter)
         _record(outcome, run, reporter)
         if outcome.stopped:
             raise Stopped
@@ -179,7 +180,7 @@ def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Re
         reporter.progress(0.6, "asking it the same questions after the lesson")
         questions = questions_for(lesson.train)
         asked = [*run.prompts, *(question.question for question in questions), *examination.changed]
-        answers = evaluation.answer(model, tokenizer, asked)
+        answers = training.answer(model, tokenizer, asked)
         said = [answers[prompt] for prompt in run.prompts]
         reporter.metric("samples", step=outcome.steps, prompts=list(run.prompts), answers=said)
         _write_down(questions, answers, "after", reporter)
@@ -204,7 +205,7 @@ def _choose_start(workspace: Workspace, session: Session, spec: TrainSpec, repor
         reporter.metric("resume", step=int(checkpoint.name.rpartition("-")[2]))
         log.info("Resuming from %s.", checkpoint.name)
         return checkpoint
-    plan = behavior.plan_training(
+    plan = plan_training(
         workspace,
         start=spec.start,
         model_name=spec.model_name,
@@ -214,16 +215,16 @@ def _choose_start(workspace: Workspace, session: Session, spec: TrainSpec, repor
     if reporter.status.plan is not None:  # resumed before its first checkpoint: nothing measured so far holds
         reporter.metric("resume", step=0)
         reporter.result(taught_before=None, held_out_before=None, tokens=0)
-        mixture.begin_again(session)
+        training.begin_again(session)
     current = workspace.situation().trained.fingerprint
     parent = current if plan.start_from == "trained" else None
-    earlier = lessons.taught_to(workspace, current if spec.settings.teach_again else parent)
+    earlier = retention.taught_to(workspace, current if spec.settings.teach_again else parent)
     reporter.update(plan=plan, replaces=current, parent=parent, lessons=earlier)
     for line in (plan.reason, *plan.warnings, f"Learning rate {describe_learning_rate(plan)}"):
         log.info("%s", line)
     if plan.start_from == "trained":
         return workspace.trained_model
-    return cache.ensure_base_model(plan.model, reporter.progress)
+    return models.ensure_base_model(plan.model, reporter.progress)
 
 
 def _sample_prompts(lesson: Lesson) -> list[str]:

@@ -1,7 +1,8 @@
 """The process behind one session or job: `python -m sails.jobs.worker SESSION_DIR`.
 
-It takes the session's lock before anything heavy is imported, and holds it for its whole life. All it says goes into
-the session's folder. What is done lies in the module of its kind: `train`, `export`, `lr_finder`, `replay`.
+It takes the session's lock before anything heavy is imported, and holds it for its whole life. All it says
+goes into the session's folder. What is done lies in the module of its kind: `train`, `export`, `lr_finder`,
+`replay`.
 """
 
 from __future__ import annotations
@@ -10,13 +11,12 @@ import logging
 import sys
 from pathlib import Path
 
+from sails import system
 from sails.errors import BusyError
 from sails.jobs.export import run_export
 from sails.jobs.replay import run_replay
 from sails.jobs.train import train_in_turn
-from sails.sessions import ExportSpec, ProbeSpec, ReplaySpec, Session
-from sails.sessions.reporter import live
-from sails.system import locks
+from sails.sessions import ExportSpec, ProbeSpec, ReplaySpec, Session, live
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def run_worker(folder: str) -> int:
     """Run the session in `folder` to its end; returns the exit code."""
     session = Session(Path(folder).resolve())
     _set_up_log()
-    own = locks.LifeLock(session.lock)
+    own = system.LifeLock(session.lock)
     try:
         own.acquire()
     except BusyError:

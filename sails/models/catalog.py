@@ -24,7 +24,7 @@ from sails.models import download
 from sails.models.download import PinnedWheel
 from sails.models.folder import inspect_model
 from sails.models.size import count_parameters, training_memory
-from sails.system.files import read_json
+from sails.system import read_json
 
 DEFAULT_BASE_MODEL = "smollm2-135m-instruct"
 

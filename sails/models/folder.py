@@ -1,7 +1,7 @@
-"""What a model folder holds, judged by its files alone, in milliseconds and without a machine-learning library.
+"""What a model folder holds, judged by its files alone: in milliseconds, with no machine-learning library.
 
-`config.json` must be readable and every weights file present at its full length (a safetensors file says in its
-header how long it must be).
+`config.json` must be readable and every weights file present at its full length (a safetensors file says in
+its header how long it must be).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sails.system.files import read_json
+from sails.system import read_json
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 

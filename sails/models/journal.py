@@ -1,30 +1,27 @@
 """Replace a folder as a whole: staged beside it, journaled, renamed.
 
-Killed at any instruction, the next start finishes or undoes; meanwhile every reader resolves the folder through
-its journal, so nobody ever sees it missing or half.
+Killed at any instruction, the next start finishes or undoes; meanwhile every reader resolves the folder
+through its journal, so nobody ever sees it missing or half.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import re
 import shutil
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel
-
+from sails import system
 from sails.errors import WorkspaceError
 from sails.models.folder import EXPORT_RECORD, inspect_onnx
-from sails.system import access, files, locks, processes
-from sails.system.files import read_json
-
-# --- what was found on disk -----------------------------------------------------------------------
-
+from sails.system import read_json
 
 Found = TypeVar("Found")
 
@@ -71,11 +68,27 @@ def _generation(target: Path) -> tuple[int, ...]:
     return folder.st_ino, folder.st_mtime_ns, folder.st_ctime_ns, journal
 
 
-class _Journal(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class _Journal:
+    """What a replacement is about to do. Without pydantic: every reader of a model folder comes by here."""
+
     candidate: Path | None = None  # moved to `staged` first
     staged: str  # names beside the target
     previous: str
     keep: Path | None  # where the old content goes; None deletes it afterwards
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> _Journal:
+        candidate, keep = content.get("candidate"), content["keep"]
+        return cls(
+            candidate=candidate and Path(candidate),
+            staged=content["staged"],
+            previous=content["previous"],
+            keep=keep and Path(keep),
+        )
+
+    def write(self, target: Path) -> None:
+        system.write_atomic(journal_of(target), json.dumps(asdict(self), default=str))
 
 
 # --- replacing a folder ---------------------------------------------------------------------------
@@ -86,7 +99,7 @@ def stage_path(target: Path, tag: str) -> Path:
 
     The name says which process builds it, so that `clear_leftovers` of another one spares it.
     """
-    builder = processes.this_process()
+    builder = system.this_process()
     return target.with_name(f".{target.name}.staged-{tag}.{builder.pid}-{builder.created:.0f}")
 
 
@@ -97,10 +110,10 @@ def replace_folder(staged: Path, target: Path, keep: Path | None) -> None:
     export is never deleted but moved beside the target. Safe to be killed at any instruction:
     `recover(target)` finishes or undoes.
     """
-    access.require_changes()
+    system.require_changes()
     if staged.parent != target.parent:
         raise ValueError(f"{staged} must lie beside {target}")
-    files.fsync_tree(staged)
+    system.fsync_tree(staged)
     with write_lock(target):
         if keep is None and is_foreign(target):
             keep = unused_path(target.with_name(f"{target.name}-set-aside"))
@@ -126,7 +139,7 @@ def recover_folder(target: Path) -> None:
 def write_lock(target: Path) -> Iterator[None]:
     """Hold the lock beside `target`, with whatever a dead process began finished."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with locks.short_lock(_lock_of(target)):
+    with system.short_lock(_lock_of(target)):
         finish(target)
         yield
 
@@ -137,7 +150,7 @@ def finish(target: Path) -> None:
     if content is None:
         journal_of(target).unlink(missing_ok=True)
     else:
-        _carry_out(_Journal.model_validate(content), target)
+        _carry_out(_Journal.from_json(content), target)
 
 
 def swap(staged: Path, target: Path, keep: Path | None, candidate: Path | None = None) -> None:
@@ -147,7 +160,7 @@ def swap(staged: Path, target: Path, keep: Path | None, candidate: Path | None =
     """
     previous = staged.name.replace(".staged-", ".previous-")
     journal = _Journal(candidate=candidate, staged=staged.name, previous=previous, keep=keep)
-    files.write_atomic(journal_of(target), journal.model_dump_json())
+    journal.write(target)
     _carry_out(journal, target)
 
 
@@ -155,9 +168,9 @@ def take_away(target: Path, keep: Path | None) -> None:
     """Move the content of `target` to `keep`, or delete it, at once for every reader."""
     previous = target.with_name(f".{target.name}.previous-retired")
     journal = _Journal(staged=stage_path(target, "nothing").name, previous=previous.name, keep=keep)
-    files.write_atomic(journal_of(target), journal.model_dump_json())
+    journal.write(target)
     if target.exists():
-        files.rename(target, previous)
+        system.rename(target, previous)
     _carry_out(journal, target)
 
 
@@ -168,16 +181,16 @@ def _carry_out(journal: _Journal, target: Path) -> None:
         if staged.exists():  # copied to another filesystem, and killed while the original was removed
             shutil.rmtree(journal.candidate)
         else:
-            files.move_folder(journal.candidate, staged)
+            system.move_folder(journal.candidate, staged)
     if staged.exists() and target.exists():
-        files.rename(target, previous)
+        system.rename(target, previous)
     if staged.exists():
-        files.rename(staged, target)
+        system.rename(staged, target)
     if previous.exists() and journal.keep is not None and not journal.keep.exists():
-        files.move_folder(previous, journal.keep)
+        system.move_folder(previous, journal.keep)
     shutil.rmtree(previous, ignore_errors=True)
     journal_of(target).unlink(missing_ok=True)
-    files.fsync_folder(target.parent)
+    system.fsync_folder(target.parent)
 
 
 def clear_leftovers(target: Path) -> None:
@@ -202,9 +215,7 @@ def _built_by_another(staged: Path) -> bool:
     builder = re.search(r"\.(\d+)-(\d+)(?:\.partial)?$", staged.name)
     if builder is None or int(builder[1]) == os.getpid():
         return False
-    return processes.is_alive(
-        processes.ProcessIdentity(int(builder[1]), float(builder[2]), socket.gethostname())
-    )
+    return system.is_alive(system.ProcessIdentity(int(builder[1]), float(builder[2]), socket.gethostname()))
 
 
 def _lock_of(target: Path) -> Path:

@@ -6,7 +6,8 @@
 
 Full precision lies flat in the ONNX folder and 8-bit inside of it, so the one is replaced with the other in
 it: hard links carry it over, which takes no time and no disk. Every change holds the lock beside the ONNX
-folder and goes through a journal (`sails.models.publish`); killed at any instruction, `recover_onnx` finishes it.
+folder and goes through a journal (`sails.models.publish`); killed at any instruction, `recover_onnx` finishes
+it.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from sails import system
 from sails.errors import RequestError
 from sails.models import journal
 from sails.models.journal import journal_of
 from sails.models.variants import VARIANT_TITLES, VARIANTS, Variant, failed_folder, variant_folder
-from sails.system import access, files
 
 
 def install(built: Path, onnx: Path, variant: Variant, keep: Path | None = None) -> None:
@@ -30,7 +31,7 @@ def install(built: Path, onnx: Path, variant: Variant, keep: Path | None = None)
     What was there goes to `keep`, or is deleted at the very end when `keep` is None; what is no export of
     ours is never deleted but moved beside it. A failed one of the same variant that is kept apart goes.
     """
-    access.require_changes()
+    system.require_changes()
     _check(built)
     with _writing(onnx):
         _put(built, onnx, variant, keep)
@@ -39,7 +40,7 @@ def install(built: Path, onnx: Path, variant: Variant, keep: Path | None = None)
 
 def quarantine(built: Path, onnx: Path, variant: Variant) -> Path:
     """Move `built` to where variants lie whose certificate failed, in place of an earlier one; says where."""
-    access.require_changes()
+    system.require_changes()
     _check(built)
     target = failed_folder(onnx, variant)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +51,7 @@ def quarantine(built: Path, onnx: Path, variant: Variant) -> Path:
 
 def keep_failed(onnx: Path, variant: Variant) -> None:
     """Put a variant that is kept apart in its place; raises `RequestError` when there is none."""
-    access.require_changes()
+    system.require_changes()
     with _writing(onnx):
         _put(_failed(onnx, variant), onnx, variant, None)
         _delete(failed_folder(onnx, variant))
@@ -58,7 +59,7 @@ def keep_failed(onnx: Path, variant: Variant) -> None:
 
 def discard_failed(onnx: Path, variant: Variant) -> None:
     """Delete a variant that is kept apart; raises `RequestError` when there is none."""
-    access.require_changes()
+    system.require_changes()
     with _writing(onnx):
         _delete(_failed(onnx, variant))
 
@@ -73,7 +74,7 @@ def recover_onnx(onnx: Path) -> None:
 def _check(built: Path) -> None:
     if not any(built.glob("*.onnx")):
         raise ValueError(f"{built} holds no ONNX model")
-    files.fsync_tree(built)
+    system.fsync_tree(built)
 
 
 def _put(built: Path, onnx: Path, variant: Variant, keep: Path | None) -> None:
@@ -96,7 +97,7 @@ def _carry_over(onnx: Path, built: Path) -> None:
         if inside != onnx and inside.is_dir():
             shutil.rmtree(copy, ignore_errors=True)  # of an attempt that died
             shutil.copytree(inside, copy, copy_function=_link)
-            files.fsync_tree(copy)
+            system.fsync_tree(copy)
 
 
 def _link(source: str, target: str) -> None:
@@ -135,7 +136,7 @@ def _delete(folder: Path) -> None:
     deleted = folder.with_name(f".{folder.name}.deleted")
     shutil.rmtree(deleted, ignore_errors=True)
     if folder.is_dir():
-        files.rename(folder, deleted)
+        system.rename(folder, deleted)
         shutil.rmtree(deleted, ignore_errors=True)
     with contextlib.suppress(OSError):
         folder.parent.rmdir()

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sails import system
 from sails.errors import BusyError, DiskFullError, ModelLoadError, WorkspaceError
 from sails.models.folder import EXPORT_RECORD, PROVENANCE, ModelState, OnnxState, inspect_model
 from sails.models.journal import (
@@ -48,7 +49,6 @@ from sails.models.versions import (
     record_in,
 )
 from sails.models.workspace import Workspace, new_id
-from sails.system import access, files, locks
 
 _NAME = re.compile(r"\w[\w.-]{0,99}")  # what a session may be called that was recorded by somebody else
 
@@ -59,15 +59,15 @@ def publish_model(workspace: Workspace, candidate: Path, provenance: Provenance)
     The candidate folder is moved. The model that was current becomes a version, an incomplete one is
     set aside. Raises `ModelLoadError` when the candidate is not complete.
     """
-    access.require_changes()
+    system.require_changes()
     workspace.check_publishable()
-    files.write_atomic(candidate / PROVENANCE, provenance.model_dump_json(indent=1))
+    system.write_atomic(candidate / PROVENANCE, provenance.model_dump_json(indent=1))
     state = inspect_model(candidate)
     if not state.complete or state.fingerprint is None:
         raise ModelLoadError(
             f"The trained candidate is not complete: {state.reason}.", "Run the session again."
         )
-    files.fsync_tree(candidate)
+    system.fsync_tree(candidate)
     target = workspace.trained_model
     with write_lock(target):
         sweep(target)
@@ -83,7 +83,7 @@ def roll_back(workspace: Workspace, version: str) -> str:
     Its name, and that it is kept for good, come back when another model takes its place. Raises
     `WorkspaceError` when there is no such version, `BusyError` while a session trains and `DiskFullError`.
     """
-    access.require_changes()
+    system.require_changes()
     workspace.check_publishable()
     source, target = _model_of(workspace, version), workspace.trained_model
     with exclusive_training(workspace), write_lock(target):
@@ -91,7 +91,7 @@ def roll_back(workspace: Workspace, version: str) -> str:
         sweep(target)
         _refuse_without_room(source, target.parent)
         staged = stage_path(target, version)
-        files.copy_folder(source, staged, leave_out=_made_on_demand(source))
+        system.copy_folder(source, staged, leave_out=_made_on_demand(source))
         if not is_protected(staged):
             (staged / VERSION_RECORD).unlink(missing_ok=True)
         swap(staged, target, _place_for_current(workspace))
@@ -149,7 +149,7 @@ def unpublish(workspace: Workspace) -> Path | None:
 
     Returns where the model went, None when there was none. Raises `BusyError` while a session trains.
     """
-    access.require_changes()
+    system.require_changes()
     workspace.check_publishable()
     with exclusive_training(workspace):
         with write_lock(workspace.trained_model):
@@ -177,7 +177,7 @@ def _made_on_demand(version: Path) -> tuple[str, ...]:
 @contextlib.contextmanager
 def exclusive_training(workspace: Workspace) -> Iterator[None]:
     """Hold the training lock for a change of the current model; raises `BusyError` while a session trains."""
-    training = locks.LifeLock(workspace.training_lock)
+    training = system.LifeLock(workspace.training_lock)
     try:
         training.acquire(timeout=1.0)
     except BusyError as error:
@@ -204,5 +204,5 @@ def _place_for_current(workspace: Workspace) -> Path | None:
         pinned=earlier is not None and earlier.pinned,
         name=earlier.name if earlier else "",
     )
-    files.write_atomic(workspace.trained_model / VERSION_RECORD, record.model_dump_json(indent=1))
+    system.write_atomic(workspace.trained_model / VERSION_RECORD, record.model_dump_json(indent=1))
     return place

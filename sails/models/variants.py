@@ -17,7 +17,7 @@ from typing import Literal
 
 from sails.models.folder import EXPORT_RECORD, FoundFile, found_files
 from sails.models.journal import resolve, steadily
-from sails.system.files import read_json
+from sails.system import read_json
 
 Variant = Literal["fp32", "int8"]
 VARIANTS: tuple[Variant, ...] = ("fp32", "int8")
@@ -106,7 +106,7 @@ def _certified(folder: Path, variant: Variant, fingerprint: str | None) -> bool 
 
 
 def preferred_variant(states: Mapping[Variant, VariantState]) -> Variant | None:
-    """The variant to chat with and to hand over, of those that `inspect_variants` found; None when there is none.
+    """The variant to chat with and to hand over, of those that were found; None when there is none.
 
     What is fresh comes before what is not, what did not fail before what did, and then 8-bit when it is
     certified, full precision when nothing is.

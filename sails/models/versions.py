@@ -10,12 +10,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from sails import system
 from sails.errors import RequestError, WorkspaceError
 from sails.models.folder import PROVENANCE
 from sails.models.journal import write_lock
 from sails.models.workspace import Workspace
-from sails.system import access, files
-from sails.system.files import read_json
+from sails.system import read_json
 
 VERSION_RECORD = "version.json"
 
@@ -100,13 +100,13 @@ def name_version(workspace: Workspace, version: str, name: str) -> None:
 
 
 def _change(workspace: Workspace, version: str, **changes: Any) -> None:
-    access.require_changes()
+    system.require_changes()
     with write_lock(workspace.trained_model):  # nobody rolls back or prunes meanwhile
         found = next((v for v in list_versions(workspace) if v.id == version), None)
         if found is None:
             raise WorkspaceError(f"There is no version {version!r}.", "See `sails sessions versions`.")
         record = workspace.versions / version / VERSION_RECORD
-        files.write_atomic(record, found.model_copy(update=changes).model_dump_json(indent=1))
+        system.write_atomic(record, found.model_copy(update=changes).model_dump_json(indent=1))
 
 
 def prune_versions(workspace: Workspace, kept: int = VERSIONS_KEPT) -> None:
@@ -121,7 +121,7 @@ def discard(version: Path) -> None:
     """Delete a version, which is never seen half deleted."""
     deleted = version.with_name(f".{version.name}.deleted")
     shutil.rmtree(deleted, ignore_errors=True)
-    files.rename(version, deleted)
+    system.rename(version, deleted)
     shutil.rmtree(deleted, ignore_errors=True)
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sails import system
 from sails.errors import WorkspaceError
 from sails.models.folder import Situation, inspect_model, inspect_onnx
 from sails.models.journal import steadily
-from sails.system import access
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def workspaces_in(root: Path) -> list[Path]:
 
 def create_workspace(root: Path, name: str) -> Path:
     """Make a new, empty workspace inside `root`; raises `RequestError` when it cannot be."""
-    access.require_changes()
-    folder = access.inside(root, name)
+    system.require_changes()
+    folder = system.inside(root, name)
     if folder.exists():
         raise WorkspaceError(f"{folder} is there already.", "Open it, or choose another name.")
     try:

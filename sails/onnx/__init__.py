@@ -1,1 +1,48 @@
 """The ONNX side: `export` and `verify` need torch; `generate` needs only onnxruntime and tokenizers."""
+
+from typing import TYPE_CHECKING
+
+from sails import lazy_exports
+
+if TYPE_CHECKING:
+    from sails.onnx.bundle import (
+        check_room_for_sending,
+        choose_for_bundle,
+        download_of,
+        make_bundle,
+        make_bundle_folder,
+        make_download,
+    )
+    from sails.onnx.convert import ConversionOrder, convert_model
+    from sails.onnx.export import LARGEST_OPSET, SMALLEST_OPSET, export_model
+    from sails.onnx.model_card import about
+    from sails.onnx.quantize import quantize_model
+    from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
+    from sails.onnx.runtime.generate import Generator, Stream
+    from sails.onnx.runtime.sampling import Sampling
+    from sails.onnx.runtime.tokenizer import Reader, room_for_prompt
+
+__all__ = [
+    "DEFAULT_CHAT_TEMPLATE",
+    "LARGEST_OPSET",
+    "SMALLEST_OPSET",
+    "ChatTemplate",
+    "ConversionOrder",
+    "Generator",
+    "Reader",
+    "Sampling",
+    "Stream",
+    "about",
+    "check_room_for_sending",
+    "choose_for_bundle",
+    "convert_model",
+    "download_of",
+    "export_model",
+    "make_bundle",
+    "make_bundle_folder",
+    "make_download",
+    "quantize_model",
+    "room_for_prompt",
+]
+
+__getattr__ = lazy_exports(__name__)

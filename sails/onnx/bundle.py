@@ -25,25 +25,26 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import sails
+from sails import system
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, WorkspaceError
-from sails.models.folder import EXPORT_RECORD, found_files
-from sails.models.journal import resolve
-from sails.models.variants import (
+from sails.models import (
     CERTIFICATE,
+    EXPORT_RECORD,
     VARIANT_TITLES,
     Variant,
     VariantState,
+    Workspace,
     failed_folder,
+    found_files,
     inspect_variant,
+    resolve,
     variant_folder,
 )
-from sails.models.workspace import Workspace
-from sails.onnx.certify import report
-from sails.onnx.certify.certificate import Certificate, read_certificate
+from sails.onnx import certify
+from sails.onnx.certify import Certificate, read_certificate
 from sails.onnx.export import digest
 from sails.onnx.model_card import About, about, card
-from sails.system import access, files, locks, memory
-from sails.system.files import read_json
+from sails.system import read_json
 
 Progress = Callable[[float, str], None]
 
@@ -134,7 +135,7 @@ def _files(folder: Path, record: dict[str, Any]) -> tuple[Path, ...]:
     """
     recorded = record.get("files")
     if not isinstance(recorded, dict):
-        ours = (CERTIFICATE, report.CERTIFICATE_PAGE, CARD)
+        ours = (CERTIFICATE, certify.CERTIFICATE_PAGE, CARD)
         return tuple(folder / file.name for file in found_files(folder) if file.name not in ours)
     sizes = {file.name: file.size for file in found_files(folder)}
     for name, size in recorded.items():
@@ -174,7 +175,7 @@ def _unchanged(model: _Model) -> Iterator[None]:
 
 def _without_own_questions(found: Certificate) -> Certificate:
     """The certificate without the person's own questions: those are examples of what was taught."""
-    from sails.onnx.certify.verify import FIXED_PROMPTS
+    from sails.onnx.certify import FIXED_PROMPTS
     from sails.onnx.runtime.chat_template import as_messages
 
     ours = {as_messages(prompt)[-1]["content"] for prompt in FIXED_PROMPTS}
@@ -193,8 +194,8 @@ def _papers(model: _Model) -> _Content:
     if model.certificate is None:
         return {}
     with tempfile.TemporaryDirectory() as folder:
-        report.write_certificate(Path(folder), model.certificate)
-        return {name: (Path(folder) / name).read_bytes() for name in (report.CERTIFICATE_PAGE, CERTIFICATE)}
+        certify.write_certificate(Path(folder), model.certificate)
+        return {name: (Path(folder) / name).read_bytes() for name in (certify.CERTIFICATE_PAGE, CERTIFICATE)}
 
 
 # --- a zip file that runs by itself ---------------------------------------------------------------
@@ -211,11 +212,11 @@ def make_bundle(
 ) -> Bundle:
     """Write a variant of the ONNX model in the folder `onnx` into the zip file `output`, all at once.
 
-    A file that is there already is replaced at the end. Raises `RequestError` as `choose_for_bundle`, `WorkspaceError`
-    where nothing can be written, `DiskFullError`, `ModelLoadError` for a damaged model, and `BusyError` when
-    the model is replaced meanwhile.
+    A file that is there already is replaced at the end. Raises `RequestError` as `choose_for_bundle`,
+    `WorkspaceError` where nothing can be written, `DiskFullError`, `ModelLoadError` for a damaged model, and
+    `BusyError` when the model is replaced meanwhile.
     """
-    access.require_changes()
+    system.require_changes()
     if output.is_dir():
         raise WorkspaceError(f"{output} is a folder.", "Name a zip file, for example model.zip.")
     model = _open(onnx, variant, allow_failed)
@@ -226,7 +227,7 @@ def make_bundle(
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, output)
-        files.fsync_folder(output.parent)
+        system.fsync_folder(output.parent)
     return Bundle(output, variant, output.stat().st_size, model.state.certified is True)
 
 
@@ -276,11 +277,11 @@ def make_download(
 
     Those of earlier models go. Raises as `make_bundle`.
     """
-    access.require_changes()
+    system.require_changes()
     state = choose_for_bundle(workspace.onnx_model, variant, allow_failed=allow_failed)
     target = download_of(workspace, state)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with locks.short_lock(target.parent / "lock"):
+    with system.short_lock(target.parent / "lock"):
         if target.exists():  # somebody else was faster
             return Bundle(target, variant, target.stat().st_size, state.certified is True)
         for earlier in target.parent.glob(f"*model-{variant}-*"):
@@ -294,7 +295,7 @@ def make_download(
 
 def check_room_for_sending(size: int, file: Path) -> None:
     """Raises `RequestError` when a zip file of that many bytes does not fit into memory for a browser."""
-    needed, free = size * SENDING_MEMORY, memory.available_memory()
+    needed, free = size * SENDING_MEMORY, system.available_memory()
     if needed > free:
         raise RequestError(
             f"The download takes {needed / 1e6:,.0f} MB of memory, and {free / 1e6:,.0f} MB are free.",
@@ -318,7 +319,7 @@ def make_bundle_folder(
 
     `output` must not be there yet, or be empty. Raises as `make_bundle`.
     """
-    access.require_changes()
+    system.require_changes()
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
         raise WorkspaceError(f"{output} is there already.", "Choose a folder that is not there yet.")
     model = _open(onnx, variant, allow_failed)
@@ -333,10 +334,10 @@ def make_bundle_folder(
         part.mkdir()
         with _unchanged(model):
             _fill(part, content, progress or _silent)
-        files.fsync_tree(part)
+        system.fsync_tree(part)
         if output.exists():
             output.rmdir()
-        files.rename(part, output)
+        system.rename(part, output)
     return Bundle(output, variant, _size(content), model.state.certified is True)
 
 

@@ -21,16 +21,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
+from sails import models, system
 from sails.errors import ModelLoadError, VerificationError, WorkspaceError
-from sails.models import journal, onnx_store, variants
-from sails.models.folder import EXPORT_RECORD, inspect_model
-from sails.models.variants import VARIANT_TITLES, Variant, variant_folder
-from sails.sessions.reporter import Reporter
-from sails.system import access, memory
-from sails.system.files import read_json
+from sails.models import EXPORT_RECORD, VARIANT_TITLES, Variant, inspect_model, variant_folder
+from sails.sessions import Reporter
+from sails.system import read_json
 
 if TYPE_CHECKING:
-    from sails.onnx.certify.certificate import Certificate
+    from sails.onnx.certify import Certificate
 
 Progress = Callable[[float, str], None]
 
@@ -69,14 +67,14 @@ def convert_model(order: ConversionOrder, reporter: Reporter, progress: Progress
     Raises `ModelLoadError` when the model is not complete, changes meanwhile or cannot be exported,
     `VerificationError` when a variant does not answer like it, `WorkspaceError` where nothing can be written.
     """
-    access.require_changes()
+    system.require_changes()
     state = inspect_model(order.model)
     if not state.complete:  # a version may have been deleted since it was asked for
         raise ModelLoadError(
             f"There is no complete model in {order.model} ({state.reason or 'it is missing'}).",
             "Choose another model.",
         )
-    onnx_store.recover_onnx(order.target)
+    models.recover_onnx(order.target)
     with _Stages(order.target, reporter.session.id) as stages, _Steps(reporter, progress) as steps:
         work = _Work(order, state.fingerprint, reporter, stages, steps)
         built, certificates = _build(work)
@@ -139,7 +137,7 @@ def _lying_ready(work: _Work) -> Path | None:
     """The full-precision model to make the 8-bit one from, where it lies in its place and is proven."""
     if "fp32" in work.order.variants:
         return None
-    lying = variants.inspect_variants(work.order.target, work.fingerprint)["fp32"]
+    lying = models.inspect_variants(work.order.target, work.fingerprint)["fp32"]
     if not (lying.present and lying.stale is False and lying.certified):
         return None
     made_with = (read_json(lying.path / EXPORT_RECORD) or {}).get("opset")
@@ -158,7 +156,7 @@ def _export(work: _Work) -> Path:
             opset=work.order.opset,
             progress=report,
         )
-    memory.give_back_memory()
+    system.give_back_memory()
     log.info("Exported with opset %s in %.1f s.", done.opset, done.seconds)
     if done.note:
         work.reporter.note(done.note)
@@ -180,7 +178,7 @@ def _quantize(work: _Work, full: Path, built: Built) -> None:
             raise
         work.reporter.note(f"There is no 8-bit model: {error}")
         return
-    memory.give_back_memory()
+    system.give_back_memory()
     log.info("Made 8-bit in %.1f s.", done.seconds)
     built["int8"] = staged
 
@@ -189,10 +187,10 @@ def _quantize(work: _Work, full: Path, built: Built) -> None:
 
 
 def _verify(work: _Work, built: Built) -> dict[Variant, Certificate]:
-    from sails.onnx.certify import verify
+    from sails.onnx import certify
 
     with work.steps.next() as report:
-        made = verify.verify_model(
+        made = certify.verify_model(
             work.order.model,
             built,
             work.order.prompts,
@@ -222,9 +220,9 @@ def _place(
     for variant, staged in built.items():
         certificate = certificates.get(variant)
         if certificate is None or certificate.passed:
-            onnx_store.install(staged, order.target, variant, _keep(order, variant))
+            models.install(staged, order.target, variant, _keep(order, variant))
             continue
-        where = onnx_store.quarantine(staged, order.target, variant)
+        where = models.quarantine(staged, order.target, variant)
         model = f"The {VARIANT_TITLES[variant]} ONNX model"
         sentence = f"{model} does not answer like the original: {' '.join(certificate.reasons)}"
         if variant == "int8" and order.forgiving:
@@ -250,7 +248,7 @@ class _Stages:
 
     def __enter__(self) -> Self:
         with self._refusals():
-            journal.clear_leftovers(self._target)
+            models.clear_leftovers(self._target)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -259,7 +257,7 @@ class _Stages:
 
     def empty(self, variant: Variant) -> Path:
         """An empty folder to build a variant in."""
-        staged = journal.stage_path(self._target, f"{self._tag}-{variant}")
+        staged = models.stage_path(self._target, f"{self._tag}-{variant}")
         with self._refusals():
             shutil.rmtree(staged, ignore_errors=True)
             staged.mkdir(parents=True)

@@ -14,17 +14,11 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sails import sessions
+from sails import models, sessions
 from sails.errors import RequestError
-from sails.models import catalog
-from sails.models import versions as publishing
-from sails.models.folder import EXPORT_RECORD, inspect_model
-from sails.models.journal import resolve
-from sails.models.variants import VARIANT_TITLES, VariantState
-from sails.models.workspace import Workspace
-from sails.onnx.certify.certificate import Certificate
-from sails.onnx.certify.report import certificate_checks, certificate_title
-from sails.system.files import read_json
+from sails.models import EXPORT_RECORD, VARIANT_TITLES, VariantState, Workspace, inspect_model, resolve
+from sails.onnx.certify import Certificate, certificate_checks, certificate_title
+from sails.system import read_json
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,7 @@ def about(workspace: Workspace, fingerprint: str | None) -> About:
 
 def _recorded_base(workspace: Workspace, fingerprint: str | None) -> str | None:
     """The base model that lies in the model's own folder as a note, when no session here made it."""
-    versions = (workspace.versions / version.id for version in publishing.list_versions(workspace))
+    versions = (workspace.versions / version.id for version in models.list_versions(workspace))
     known = (inspect_model(resolve(folder)) for folder in (workspace.trained_model, *versions))
     return next((model.base for model in known if fingerprint and model.fingerprint == fingerprint), None)
 
@@ -71,7 +65,7 @@ def _base(name: str | None) -> About:
     if not name:
         return About()
     with contextlib.suppress(RequestError):
-        found = catalog.find_base_model(name)
+        found = models.find_base_model(name)
         licence = "" if found.licence == "unknown" else found.licence
         return About(found.folder.name if found.folder else found.name, found.hub_id, licence)
     return About(Path(name).name)

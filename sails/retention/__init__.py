@@ -5,6 +5,110 @@ all of it together, `measures` the figures and the headline, `replay` which old 
 whether a candidate may be published. Reads files only; `sails.training.scoring` is what measures.
 """
 
-from sails.retention.schema import RETENTION_FILE, Retention, read_retention, write_retention
+from sails.retention.bootstrap import chance, difference, paired
+from sails.retention.gate import LOST, LOST_SLOWLY, decide
+from sails.retention.general import PROMPTS
+from sails.retention.lessons import (
+    ELSEWHERE,
+    ROWS,
+    LessonRows,
+    Sample,
+    all_lesson_rows,
+    in_order,
+    lesson_rows,
+    lessons_of,
+    sample_rows,
+    taught_before,
+    taught_to,
+)
+from sails.retention.matrix import matrix_of
+from sails.retention.metrics import as_json, measure
+from sails.retention.model_report import (
+    GENERAL,
+    Map,
+    Memory,
+    forgetting_sentences,
+    good_or_not,
+    map_of,
+    of_current,
+    sentences,
+)
+from sails.retention.questions import UNRELATED, Answered, Question, questions_for
+from sails.retention.replay import draw, repeatable, replayed
+from sails.retention.schema import (
+    RETENTION_FILE,
+    Cell,
+    Changed,
+    Decision,
+    Drift,
+    Lesson,
+    Measured,
+    Part,
+    Retention,
+    read_retention,
+    write_retention,
+)
+from sails.retention.session_report import (
+    before_and_after,
+    finding_words,
+    findings,
+    gained_answers,
+    lost_answers,
+    lost_words,
+)
 
-__all__ = ["RETENTION_FILE", "Retention", "read_retention", "write_retention"]
+__all__ = [
+    "ELSEWHERE",
+    "GENERAL",
+    "LOST",
+    "LOST_SLOWLY",
+    "PROMPTS",
+    "RETENTION_FILE",
+    "ROWS",
+    "UNRELATED",
+    "Answered",
+    "Cell",
+    "Changed",
+    "Decision",
+    "Drift",
+    "Lesson",
+    "LessonRows",
+    "Map",
+    "Measured",
+    "Memory",
+    "Part",
+    "Question",
+    "Retention",
+    "Sample",
+    "all_lesson_rows",
+    "as_json",
+    "before_and_after",
+    "chance",
+    "decide",
+    "difference",
+    "draw",
+    "finding_words",
+    "findings",
+    "forgetting_sentences",
+    "gained_answers",
+    "good_or_not",
+    "in_order",
+    "lesson_rows",
+    "lessons_of",
+    "lost_answers",
+    "lost_words",
+    "map_of",
+    "matrix_of",
+    "measure",
+    "of_current",
+    "paired",
+    "questions_for",
+    "read_retention",
+    "repeatable",
+    "replayed",
+    "sample_rows",
+    "sentences",
+    "taught_before",
+    "taught_to",
+    "write_retention",
+]

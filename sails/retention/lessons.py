@@ -13,7 +13,7 @@ from pathlib import Path
 from sails import sessions
 from sails.data import Conversation, read_jsonl
 from sails.errors import SailsError
-from sails.models.workspace import Workspace
+from sails.models import Workspace
 from sails.retention.schema import Lesson, Part
 from sails.sessions import Session
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 from sails import sessions
 from sails.errors import SailsError
-from sails.models.workspace import Workspace
-from sails.retention import lessons
-from sails.retention import schema as scores
+from sails.models import Workspace
+from sails.retention import lessons, schema
 from sails.retention.schema import Cell, Drift, Lesson, Measured, Part, Retention
 from sails.sessions import Session, SessionRecord
 
@@ -85,7 +84,7 @@ def matrix_of(workspace: Workspace, fingerprint: str | None) -> Matrix:
 
 def _read(record: SessionRecord, notes: list[str]) -> Retention | None:
     try:
-        found = scores.read_retention(record.session)
+        found = schema.read_retention(record.session)
     except SailsError as error:
         notes.append(str(error))
         return None
@@ -120,7 +119,7 @@ def _before_the_start_over(session: Session, bases: set[str | None]) -> Retentio
     """What a session measured that taught a lesson to another line of models; None for another base model."""
     try:
         plan = session.written_status().plan
-        return scores.read_retention(session) if plan and plan.base in bases else None
+        return schema.read_retention(session) if plan and plan.base in bases else None
     except SailsError:
         return None
 

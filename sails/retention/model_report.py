@@ -15,17 +15,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from sails import sessions
-from sails.data.split import ENOUGH_TO_JUDGE
+from sails.data import ENOUGH_TO_JUDGE
 from sails.errors import SailsError
-from sails.models.workspace import Workspace
-from sails.retention import lessons as taught
-from sails.retention import schema as scores
+from sails.models import Workspace
+from sails.retention import lessons, schema
 from sails.retention.gate import LOST
 from sails.retention.matrix import BASE, Matrix, Model, matrix_of
 from sails.retention.metrics import Estimate, Measures, measure
 from sails.retention.schema import Cell, Drift, Lesson, Part, Retention
 from sails.retention.session_report import GOOD, NOTHING, numbered, points, spread
-from sails.sessions import demo
 
 GENERAL = "General knowledge"
 HALF = 50.0  # points: share of the answers' word pieces right
@@ -44,7 +42,7 @@ class Memory:
 def of_current(workspace: Workspace) -> Memory:
     """Of the current model; in a demo, which holds no models, of the one that was published last."""
     fingerprint = workspace.situation().trained.fingerprint
-    if fingerprint is None and demo.is_demo(workspace):
+    if fingerprint is None and sessions.is_demo(workspace):
         verdicts = {r.status.verdict: r.status.fingerprint for r in sessions.read_history(workspace)}
         fingerprint = verdicts.get("published")
     return memory_of(workspace, fingerprint)
@@ -58,9 +56,9 @@ def memory_of(workspace: Workspace, fingerprint: str | None) -> Memory:
 def _stamp(workspace: Workspace, fingerprint: str | None) -> tuple[object, ...]:
     """How the files look that a memory is made of."""
     found: list[object] = []
-    for identity in taught.taught_to(workspace, fingerprint):
+    for identity in lessons.taught_to(workspace, fingerprint):
         folder = workspace.sessions / identity
-        for path in (folder / scores.RETENTION_FILE, folder / "data" / "train.jsonl"):
+        for path in (folder / schema.RETENTION_FILE, folder / "data" / "train.jsonl"):
             with contextlib.suppress(OSError):
                 found.append((path, path.stat().st_mtime_ns, path.stat().st_size))
     return tuple(found)
@@ -72,7 +70,7 @@ def _memory_of(workspace: Workspace, fingerprint: str | None, _: tuple[object, .
     newest = None
     for record in sessions.ancestors(workspace, fingerprint)[-1:]:
         with contextlib.suppress(SailsError):
-            newest = scores.read_retention(record.session)
+            newest = schema.read_retention(record.session)
     return Memory(matrix, measure(matrix), newest)
 
 

@@ -13,9 +13,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from sails import system
 from sails.errors import WorkspaceError
 from sails.sessions import Scores, Session
-from sails.system import files
 
 RETENTION_FILE = "retention.json"
 Part = Literal["recall", "held_out"]
@@ -177,4 +177,4 @@ def read_retention(session: Session) -> Retention | None:
 
 
 def write_retention(session: Session, retention: Retention) -> None:
-    files.write_atomic(session.folder / RETENTION_FILE, retention.model_dump_json())
+    system.write_atomic(session.folder / RETENTION_FILE, retention.model_dump_json())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from sails.data.split import ENOUGH_TO_JUDGE
+from sails.data import ENOUGH_TO_JUDGE
 from sails.retention.gate import LOST
 from sails.retention.schema import Changed, Finding, Lesson, Part, Retention
 

@@ -4,22 +4,24 @@
 export, say) have the same shapes in `jobs/ID`. Nothing here knows how a worker is started or what it does.
 """
 
+from sails.sessions.archive import delete, why_not_deletable, write_zip
+from sails.sessions.demo import is_demo, make_demo
 from sails.sessions.history import SessionRecord, active, find, read_history, record, running, running_jobs
-from sails.sessions.lineage import ancestors, chain
-from sails.sessions.metrics import LineReader, MetricsReader, MetricsWriter
+from sails.sessions.lineage import Branch, ancestors, maker_of, tree
+from sails.sessions.metrics import MetricsReader
+from sails.sessions.monitor import Feed, Samples, feed_of
+from sails.sessions.plan import Chooser, Plan, Start, StartFrom, describe_learning_rate, format_rate, where
 from sails.sessions.queue import (
-    MAX_STARTS,
     RESUMABLE,
     START_SECONDS,
-    Waiting,
     dequeue,
     enqueue,
     next_to_start,
-    queue_at_rest,
     resume,
     stop,
     waiting,
 )
+from sails.sessions.reporter import Reporter, Stopped, live
 from sails.sessions.session import CHECKPOINT_COMPLETE, Session, create, free_id, this_worker
 from sails.sessions.spec import (
     Advice,
@@ -30,51 +32,59 @@ from sails.sessions.spec import (
     Publishing,
     ReplaySpec,
     Settings,
-    Spec,
     TrainSpec,
     Trial,
 )
-from sails.sessions.status import Failure, Phase, Results, Scores, State, Status, Verdict
+from sails.sessions.status import Failure, Phase, Results, Scores, State, Status
 
 __all__ = [
     "CHECKPOINT_COMPLETE",
-    "MAX_STARTS",
     "RESUMABLE",
     "START_SECONDS",
     "Advice",
     "AnySpec",
+    "Branch",
+    "Chooser",
     "ExportSpec",
     "Failure",
-    "LineReader",
+    "Feed",
     "MetricsReader",
-    "MetricsWriter",
     "Phase",
+    "Plan",
     "Preset",
     "ProbeSpec",
     "Publishing",
     "ReplaySpec",
+    "Reporter",
     "Results",
+    "Samples",
     "Scores",
     "Session",
     "SessionRecord",
     "Settings",
-    "Spec",
+    "Start",
+    "StartFrom",
     "State",
     "Status",
+    "Stopped",
     "TrainSpec",
     "Trial",
-    "Verdict",
-    "Waiting",
     "active",
     "ancestors",
-    "chain",
     "create",
+    "delete",
     "dequeue",
+    "describe_learning_rate",
     "enqueue",
+    "feed_of",
     "find",
+    "format_rate",
     "free_id",
+    "is_demo",
+    "live",
+    "make_demo",
+    "maker_of",
     "next_to_start",
-    "queue_at_rest",
     "read_history",
     "record",
     "resume",
@@ -82,5 +92,9 @@ __all__ = [
     "running_jobs",
     "stop",
     "this_worker",
+    "tree",
     "waiting",
+    "where",
+    "why_not_deletable",
+    "write_zip",
 ]

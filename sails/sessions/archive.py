@@ -14,13 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from sails import models, system
 from sails.errors import BusyError, RequestError
-from sails.models import publish
-from sails.models.workspace import Workspace
+from sails.models import Workspace
 from sails.sessions import history, lineage, queue
 from sails.sessions.history import SessionRecord
 from sails.sessions.session import Session
-from sails.system import access, files, locks
 
 # --- a file to keep -------------------------------------------------------------------------------
 
@@ -77,16 +76,16 @@ def delete(workspace: Workspace, session: Session) -> None:
     why. `BusyError` while its candidate may just be published. It disappears at once; killed on the way, the
     rest of its files goes with the next deletion.
     """
-    access.require_changes()
+    system.require_changes()
     deleted = session.folder.with_name(f".{session.id}.deleted")
     with _settled(workspace, session):
         reason = why_not_deletable(workspace, history.record(session))
         if reason:
             raise RequestError(f"{session.id} cannot be deleted. {reason}")
-        if locks.is_held(session.lock):
+        if system.is_held(session.lock):
             raise BusyError(f"{session.id} is just being worked on.", "Try again in a minute.")
         shutil.rmtree(deleted, ignore_errors=True)
-        files.rename(session.folder, deleted)
+        system.rename(session.folder, deleted)
     for half_deleted in workspace.sessions.glob(".*.deleted"):
         shutil.rmtree(half_deleted, ignore_errors=True)
 
@@ -96,6 +95,6 @@ def _settled(workspace: Workspace, session: Session) -> Iterator[None]:
     """While nobody resumes or starts a session, or publishes what it holds back."""
     with contextlib.ExitStack() as held:
         if history.record(session).status.verdict in ("held", "discarded"):
-            held.enter_context(publish.exclusive_training(workspace))
+            held.enter_context(models.exclusive_training(workspace))
         held.enter_context(queue.queue_at_rest(workspace))
         yield

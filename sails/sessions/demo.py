@@ -12,10 +12,10 @@ import json
 import shutil
 from pathlib import Path
 
+from sails import system
 from sails.errors import RequestError, WorkspaceError
-from sails.models.workspace import Workspace
-from sails.system import access, files
-from sails.system.files import read_json
+from sails.models import Workspace
+from sails.system import read_json
 
 RECORDING = Path(__file__).resolve().parents[2] / "examples" / "demo"
 MARK = "demo.json"
@@ -32,7 +32,7 @@ def make_demo(workspace: Workspace) -> None:
 
     Raises `RequestError` when something else is there, `WorkspaceError` when the recording is missing.
     """
-    access.require_changes()
+    system.require_changes()
     root = workspace.root
     if is_demo(workspace):
         return
@@ -46,8 +46,8 @@ def make_demo(workspace: Workspace) -> None:
     for spec in staged.glob("sessions/*/spec.json"):
         content = read_json(spec) or {}
         content |= {"trained_model": str(workspace.trained_model), "onnx_model": str(workspace.onnx_model)}
-        files.write_atomic(spec, json.dumps(content, indent=1))
+        system.write_atomic(spec, json.dumps(content, indent=1))
     (staged / MARK).write_text(json.dumps({"recorded": True}), encoding="utf-8")
     if root.exists():
         root.rmdir()
-    files.rename(staged, root)
+    system.rename(staged, root)

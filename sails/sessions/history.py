@@ -17,13 +17,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sails import system
 from sails.errors import SailsError, WorkspaceError
-from sails.models.workspace import Workspace
+from sails.models import Workspace
 from sails.sessions.queue import waiting
 from sails.sessions.session import Session
 from sails.sessions.spec import SPEC, AnySpec
 from sails.sessions.status import Status
-from sails.system import locks
 
 _ID = re.compile(r"\w[\w.-]{0,99}")  # what a folder of a session may be called
 
@@ -234,7 +234,7 @@ def find(workspace: Workspace, wanted: str) -> Session:
 
 def running(workspace: Workspace) -> SessionRecord | None:
     """The training session that runs now; costs next to nothing while none does."""
-    if not locks.is_held(workspace.training_lock):
+    if not system.is_held(workspace.training_lock):
         return None
     return _index(workspace.sessions).running()
 

@@ -10,11 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sails.models import versions
-from sails.models.folder import ModelState, inspect_model
-from sails.models.journal import resolve
-from sails.models.versions import Version
-from sails.models.workspace import Workspace
+from sails import models
+from sails.models import ModelState, Version, Workspace, inspect_model, resolve
 from sails.sessions.history import SessionRecord, read_history
 from sails.sessions.queue import RESUMABLE
 from sails.sessions.spec import TrainSpec
@@ -94,8 +91,8 @@ def _homes(workspace: Workspace, makers: Sequence[SessionRecord]) -> dict[str, t
     last = {record.status.fingerprint: record.session.id for record in makers}
     ids = {record.session.id for record in makers}
     homes: dict[str, tuple[Fate, Version | None]] = {}
-    for version in versions.list_versions(workspace):
-        made = versions.provenance_of(workspace.versions / version.id)
+    for version in models.list_versions(workspace):
+        made = models.provenance_of(workspace.versions / version.id)
         session = made.session if made and made.session in ids else last.get(version.fingerprint)
         if session is not None:
             homes[session] = ("version", version)
@@ -178,8 +175,8 @@ def _models(workspace: Workspace, records: Sequence[SessionRecord]) -> Iterator[
         model = inspect_model(resolve(folder))
         name = "the current model" if folder == workspace.trained_model else f"the model in {folder}"
         yield _Model(name, model.fingerprint, model.session)
-    for version in versions.list_versions(workspace):
-        made = versions.provenance_of(workspace.versions / version.id)
+    for version in models.list_versions(workspace):
+        made = models.provenance_of(workspace.versions / version.id)
         name = f"the version {version.name or version.id}"
         yield _Model(name, version.fingerprint, made.session if made else None)
     for record in filter(_can_come, records):  # its candidate goes with it, so only its parents count

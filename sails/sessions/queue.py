@@ -9,12 +9,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from sails import system
 from sails.errors import RequestError, WorkspaceError
-from sails.models.workspace import Workspace
+from sails.models import Workspace
 from sails.sessions.session import Session
 from sails.sessions.status import Failure
-from sails.system import access, files, locks
-from sails.system.files import read_json
+from sails.system import read_json
 
 RESUMABLE = ("stopped", "interrupted")
 MAX_STARTS = 3  # a worker that dies this often before it says "running" will not come up
@@ -40,7 +40,7 @@ def waiting(workspace: Workspace) -> list[Waiting]:
 
 
 def _write_queue(workspace: Workspace, entries: list[Waiting]) -> None:
-    files.write_atomic(workspace.queue, _Queue(waiting=entries).model_dump_json())
+    system.write_atomic(workspace.queue, _Queue(waiting=entries).model_dump_json())
 
 
 def _queue_lock(workspace: Workspace) -> Path:
@@ -49,12 +49,12 @@ def _queue_lock(workspace: Workspace) -> Path:
 
 def queue_at_rest(workspace: Workspace) -> contextlib.AbstractContextManager[None]:
     """While it is held, nobody joins or leaves the queue, and no session is started from it."""
-    return locks.short_lock(_queue_lock(workspace))
+    return system.short_lock(_queue_lock(workspace))
 
 
 def enqueue(workspace: Workspace, session: Session) -> None:
-    access.require_changes()
-    with locks.short_lock(_queue_lock(workspace)):
+    system.require_changes()
+    with system.short_lock(_queue_lock(workspace)):
         entries = waiting(workspace)
         if all(entry.id != session.id for entry in entries):
             _write_queue(workspace, [*entries, Waiting(id=session.id)])
@@ -62,7 +62,7 @@ def enqueue(workspace: Workspace, session: Session) -> None:
 
 def dequeue(workspace: Workspace, session_id: str) -> bool:
     """Take a session out of the queue; False when it was not in it."""
-    with locks.short_lock(_queue_lock(workspace)):
+    with system.short_lock(_queue_lock(workspace)):
         entries = waiting(workspace)
         left = [entry for entry in entries if entry.id != session_id]
         if len(left) < len(entries):
@@ -75,7 +75,7 @@ def next_to_start(workspace: Workspace) -> Session | None:
 
     One that never comes up is failed and passed over.
     """
-    with locks.short_lock(_queue_lock(workspace)):
+    with system.short_lock(_queue_lock(workspace)):
         entries = waiting(workspace)
         while entries:
             first = entries[0]
@@ -108,21 +108,21 @@ def _fail_to_start(session: Session) -> None:
 
 def stop(workspace: Workspace, session: Session) -> None:
     """Ask a running session to end, or cancel one that waits. Raises `RequestError` when it has ended."""
-    access.require_changes()
+    system.require_changes()
     status = session.status()
     if status.state not in ("queued", "running"):
         raise RequestError(f"{session.id} is not running: it is {status.state}.")
     session.request_stop()
     dequeue(workspace, session.id)
     # Without a worker nobody else will say so; the queue may have lost it, when its writer was killed.
-    if not locks.is_held(session.lock) and (status := session.written_status()).state == "queued":
+    if not system.is_held(session.lock) and (status := session.written_status()).state == "queued":
         ended = {"state": "stopped", "ended": datetime.now(UTC), "message": "Cancelled in the queue"}
         session.write_status(status.model_copy(update=ended))
 
 
 def resume(workspace: Workspace, session: Session) -> None:
     """Put a stopped or interrupted session back into the queue. Raises `RequestError` otherwise."""
-    access.require_changes()
+    system.require_changes()
     status = session.status()
     if status.state not in RESUMABLE:
         raise RequestError(

@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from sails import system
 from sails.errors import SailsError, UnknownError, classify
 from sails.sessions import session
 from sails.sessions.metrics import MetricsWriter
 from sails.sessions.session import Session
 from sails.sessions.status import Failure
-from sails.system import memory, processes
 
 HEARTBEAT_SECONDS = 5.0
 
@@ -49,7 +49,7 @@ class Reporter:
         self._stop = threading.Event()
 
     def start(self) -> None:
-        processes.on_termination(self._stop.set)
+        system.on_termination(self._stop.set)
         now = datetime.now(UTC)
         self.update(state="running", started=self.status.started or now, ended=None, failure=None)
         threading.Thread(target=self._beat, daemon=True).start()
@@ -93,7 +93,7 @@ class Reporter:
         began = time.monotonic()
         yield
         seconds = {**self.status.results.seconds, name: round(time.monotonic() - began, 2)}
-        self.result(seconds=seconds, peak_memory=memory.peak_memory())
+        self.result(seconds=seconds, peak_memory=system.peak_memory())
 
     def metric(self, kind: str, **values: Any) -> None:
         self._metrics.write(kind, **values)

@@ -14,11 +14,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sails import system
 from sails.errors import WorkspaceError
-from sails.models.workspace import new_id
+from sails.models import new_id
 from sails.sessions.spec import SPEC, AnySpec
 from sails.sessions.status import Status
-from sails.system import access, files, locks, processes
 
 CHECKPOINT_COMPLETE = "complete"  # the file that marks a checkpoint written to its end
 
@@ -94,7 +94,7 @@ class Session:
             raise WorkspaceError(f"The status of {self.id} is damaged.", "Start the session anew.") from error
 
     def write_status(self, status: Status) -> None:
-        files.write_atomic(self.folder / "status.json", status.model_dump_json(indent=1))
+        system.write_atomic(self.folder / "status.json", status.model_dump_json(indent=1))
 
     def request_stop(self) -> None:
         """Ask the worker to end at its next step. A file, so that it works from any machine and system."""
@@ -116,20 +116,20 @@ class Session:
             return ()
 
     def _worker_lives(self, status: Status) -> bool:
-        if not locks.is_held(self.lock):
+        if not system.is_held(self.lock):
             return False
         if status.pid is None or status.pid_created is None:
             return True
-        return processes.is_alive(processes.ProcessIdentity(status.pid, status.pid_created, status.host))
+        return system.is_alive(system.ProcessIdentity(status.pid, status.pid_created, status.host))
 
 
 def create(folder: Path, spec: AnySpec) -> Session:
     """Make the folder of a session or job with its spec and a first status `queued`."""
-    access.require_changes()
+    system.require_changes()
     session = Session(folder / spec.id)
     session.folder.mkdir(parents=True)
     session.write_status(Status(queued=datetime.now(UTC)))
-    files.write_atomic(session.folder / "spec.json", spec.model_dump_json(indent=1))
+    system.write_atomic(session.folder / "spec.json", spec.model_dump_json(indent=1))
     return session
 
 
@@ -142,5 +142,5 @@ def free_id(folder: Path, name: str) -> str:
 
 def this_worker() -> dict[str, Any]:
     """The fields of a status that say which process writes it."""
-    identity = processes.this_process()
+    identity = system.this_process()
     return {"pid": identity.pid, "pid_created": identity.created, "host": socket.gethostname()}

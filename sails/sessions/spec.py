@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from sails.models.variants import Variant
+from sails.models import Variant
 from sails.sessions.plan import Start
 
 Preset = Literal["quick", "balanced", "thorough"]

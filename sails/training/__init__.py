@@ -1,1 +1,46 @@
 """Training: rows, batches, the loop, and what came of it."""
+
+from typing import TYPE_CHECKING
+
+from sails import lazy_exports
+
+if TYPE_CHECKING:
+    from sails.training.dataloader import encode, load_tokenizer, schedule
+    from sails.training.evaluation import Examination, Student, answer
+    from sails.training.lr_range_test import Mixture, probe
+    from sails.training.mixture import Lesson, begin_again, peek, prepare
+    from sails.training.model import Precision, choose_device, context_length, load_model, save_model
+    from sails.training.outcome import judge
+    from sails.training.scoring import score
+    from sails.training.token_count import MOST_MEASURED, Lengths, measure, tokenizer_folder
+    from sails.training.trainer import Run, train
+
+__all__ = [
+    "MOST_MEASURED",
+    "Examination",
+    "Lengths",
+    "Lesson",
+    "Mixture",
+    "Precision",
+    "Run",
+    "Student",
+    "answer",
+    "begin_again",
+    "choose_device",
+    "context_length",
+    "encode",
+    "judge",
+    "load_model",
+    "load_tokenizer",
+    "measure",
+    "peek",
+    "prepare",
+    "probe",
+    "save_model",
+    "schedule",
+    "score",
+    "tokenizer_folder",
+    "train",
+]
+
+__getattr__ = lazy_exports(__name__)

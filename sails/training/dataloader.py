@@ -21,10 +21,9 @@ from typing import Any
 
 import torch
 
-from sails.data import Conversation
-from sails.data.conversation import ANSWERS, ONLY_LAST
+from sails.data import ANSWERS, ONLY_LAST, Conversation
 from sails.errors import BadDataError, ModelLoadError
-from sails.onnx.runtime.generate import DEFAULT_CHAT_TEMPLATE
+from sails.onnx import DEFAULT_CHAT_TEMPLATE
 
 IGNORED = -100  # the label that torch's cross entropy leaves out
 GROUPED_BATCHES = 50  # how many batches are sorted by length together

@@ -6,8 +6,8 @@
 Signs of trouble: the smoothed loss is far above its best or its start, or a gradient far larger than usual.
 Ratios alone would cry wolf once a lesson is nearly known by heart (0.02 to 0.06 nats is no harm), so each has
 a floor and needs some steps before it means anything. A pure function of the steps seen: a resumed run shows
-its guard the earlier ones again. What follows from trouble is `sails.training.trainer`'s. Needs no machine-learning
-library.
+its guard the earlier ones again. What follows from trouble is `sails.training.trainer`'s. Needs no
+machine-learning library.
 """
 
 from __future__ import annotations

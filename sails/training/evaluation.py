@@ -19,18 +19,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sails import retention, sessions
+from sails import models, retention, sessions
 from sails.data import Conversation
 from sails.errors import SailsError, classify
-from sails.models import cache, catalog
-from sails.models.folder import inspect_model
-from sails.models.workspace import Workspace
-from sails.retention import gate, lessons
-from sails.retention.general import PROMPTS
-from sails.retention.lessons import Sample
-from sails.retention.schema import Cell, Changed, Decision, Drift, Measured, Retention
-from sails.sessions import Session, SessionRecord
-from sails.sessions.reporter import Reporter
+from sails.models import Workspace, inspect_model
+from sails.retention import PROMPTS, Cell, Changed, Decision, Drift, Measured, Retention, Sample
+from sails.sessions import Reporter, Session, SessionRecord
 from sails.training import model, scoring
 from sails.training.mixture import Lesson
 from sails.training.model import Precision, load_model, sample_answers
@@ -68,10 +62,10 @@ class Examination:
     @cached_property
     def sample(self) -> Sample:
         """The rows that are measured: of this lesson and of all that the model was taught before."""
-        earlier = lessons.all_lesson_rows(self.workspace, self._earlier, self.lesson.train)
-        own = lessons.in_order(self.lesson.train, self.lesson.held_out)
+        earlier = retention.all_lesson_rows(self.workspace, self._earlier, self.lesson.train)
+        own = retention.in_order(self.lesson.train, self.lesson.held_out)
         rows = {**earlier, self.session.id: own}
-        return lessons.sample_rows(
+        return retention.sample_rows(
             {name: some for name, some in rows.items() if some.taught or some.held_out}
         )
 
@@ -90,7 +84,7 @@ class Examination:
             general = Drift(divergence=0.0, agreement=1.0, prompts=len(PROMPTS))  # it is the base model
         ids = (*self._earlier, self.session.id)
         found = Retention(
-            lessons=lessons.lessons_of(self.workspace, ids),
+            lessons=retention.lessons_of(self.workspace, ids),
             before=Measured(fingerprint=parent, cells=cells, general=general),
             seconds=time.monotonic() - began,
         )
@@ -131,17 +125,19 @@ class Examination:
                 return known
         ids = (*self._earlier, self.session.id)
         parent = self.reporter.status.parent
-        return Retention(lessons=lessons.lessons_of(self.workspace, ids), before=Measured(fingerprint=parent))
+        return Retention(
+            lessons=retention.lessons_of(self.workspace, ids), before=Measured(fingerprint=parent)
+        )
 
     def _decide(self, found: Retention, after: Measured) -> Decision:
         status = self.reporter.status
         if self._earlier and not found.before.cells:
             return Decision(held=True, reason=UNKNOWN)
         published = published_rows(self.workspace, status.replaces)
-        decision = gate.decide(self._published(found), after, published, found.lessons[:-1])
+        decision = retention.decide(self._published(found), after, published, found.lessons[:-1])
         if self._earlier or status.replaces is None:
             return decision
-        reason = STARTED_OVER if status.parent is None else lessons.ELSEWHERE
+        reason = STARTED_OVER if status.parent is None else retention.ELSEWHERE
         return decision.model_copy(update={"reason": reason})
 
     @contextlib.contextmanager
@@ -171,7 +167,7 @@ class Examination:
     def _base_folder(self) -> Path | None:
         plan = self.reporter.status.plan
         with contextlib.suppress(SailsError):
-            return cache.base_model_path(catalog.find_base_model(plan.base)) if plan and plan.base else None
+            return models.base_model_path(models.find_base_model(plan.base)) if plan and plan.base else None
         return None
 
     def _compare_with_base(self) -> tuple[Measured | None, Drift | None]:

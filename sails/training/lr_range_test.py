@@ -2,11 +2,11 @@
 
     advice = probe(model, tokenizer, new=new, old=old, batches=batches, precision=precision, seconds=60, …)
 
-A range test (Smith 2017, "Cyclical learning rates for training neural networks") with two curves: the loss
-on rows of the lesson to come, and the loss on rows of earlier lessons. What is tried at each rate is the
-whole session in small: some of its new rows for a few rounds, with old rows as often as the session repeats
-them, at a rate that rises and falls as in the session. Its first steps alone would say little: there,
-anything new disturbs what is old, and later steps mend it. Not here: which rows these are (`sails.jobs.lr_finder`).
+A range test (Smith 2017, "Cyclical learning rates for training neural networks") with two curves: the loss on
+rows of the lesson to come, and the loss on rows of earlier lessons. What is tried at each rate is the whole
+session in small: some of its new rows for a few rounds, with old rows as often as the session repeats them,
+at a rate that rises and falls as in the session. Its first steps alone would say little: there, anything new
+disturbs what is old, and later steps mend it. Not here: which rows these are (`sails.jobs.lr_finder`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ import torch
 from torch.nn import functional
 
 from sails.errors import DivergedError
-from sails.sessions import Advice, Trial
-from sails.sessions.plan import format_rate
+from sails.sessions import Advice, Trial, format_rate
 from sails.training.dataloader import Example, collate
 from sails.training.loss import AnswerLogits, evaluate
 from sails.training.model import Precision
@@ -247,7 +246,7 @@ class _Probe:
             self._restore()
 
     def _take_steps(self, rate: float, steps: int) -> bool:
-        """As `sails.training.trainer` takes them: fused AdamW, clipped gradients, and a warm-up of a few steps.
+        """As `trainer` takes them: fused AdamW, clipped gradients, and a warm-up of a few steps.
 
         False when the time is over before the last one.
         """

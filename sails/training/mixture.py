@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sails import retention
+from sails import data, retention
 from sails.data import Conversation, Register, Split, ledger, read_jsonl, split_rows, write_jsonl
-from sails.data import datasets as library
 from sails.errors import BadDataError
-from sails.models.workspace import Workspace
-from sails.retention import lessons
-from sails.retention.replay import draw, repeatable, replayed
-from sails.sessions import Session, Settings, Status, TrainSpec
-from sails.sessions.reporter import Reporter
-from sails.training.plan.presets import Pace, choose_pace
+from sails.models import Workspace
+from sails.retention import draw, repeatable, replayed
+from sails.sessions import Reporter, Session, Settings, Status, TrainSpec
+from sails.training.plan import Pace, choose_pace
 
 LESSON, ROUNDS = "lesson", "rounds"  # fields of a row in replay.jsonl: who taught it, which epochs repeat it
 
@@ -66,10 +63,10 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
     taught = read_jsonl(train)
     if not repeated.exists():
         earlier = reporter.status.lessons or ()
-        old = repeatable(lessons.all_lesson_rows(workspace, earlier, taught), taught)
+        old = repeatable(retention.all_lesson_rows(workspace, earlier, taught), taught)
         chosen = choose_repeated(old, len(taught), spec.settings)
         write_jsonl(repeated, chosen)
-        counts = ledger(taught, lessons.taught_before(workspace, reporter.status.parent))
+        counts = ledger(taught, retention.taught_before(workspace, reporter.status.parent))
         reporter.result(rows_taught=counts.total, rows_new=counts.new, rows_replayed=len(chosen))
         for text in _notes(workspace, reporter.status):
             reporter.note(text)
@@ -86,7 +83,7 @@ def begin_again(session: Session) -> None:
 
 def peek(workspace: Workspace, dataset: str) -> Split:
     """The rows of a dataset as a session would split them now; nothing is written."""
-    parts = split_rows(library.rows_of(workspace, dataset), Register.load(workspace.register))
+    parts = split_rows(data.rows_of(workspace, dataset), Register.load(workspace.register))
     if not parts.train:
         raise BadDataError(
             "Every row of this dataset is held out for judging, so none is left to teach.",
@@ -119,7 +116,7 @@ def choose_repeated(
 
 
 def _notes(workspace: Workspace, status: Status) -> list[str]:
-    gone = [lesson for lesson in lessons.lessons_of(workspace, status.lessons or ()) if lesson.missing]
+    gone = [lesson for lesson in retention.lessons_of(workspace, status.lessons or ()) if lesson.missing]
     return [
         f"{lesson.name} is not repeated and not measured: {lesson.missing[:1].lower()}{lesson.missing[1:]}"
         for lesson in gone

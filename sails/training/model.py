@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
+from sails import system
 from sails.errors import ModelLoadError
-from sails.system import files
 
 # --- the machine and the model --------------------------------------------------------------------
 
@@ -69,9 +69,9 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
-    files.fsync_tree(partial)
+    system.fsync_tree(partial)
     shutil.rmtree(folder, ignore_errors=True)
-    files.rename(partial, folder)
+    system.rename(partial, folder)
 
 
 def end_of_turn(tokenizer: Any) -> int:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sails.data.split import ENOUGH_TO_JUDGE
-from sails.retention import Retention, session_report
-from sails.sessions import Status
-from sails.sessions.plan import format_rate
-from sails.training.plan.behavior import BASE_LEARNING_RATE
+from sails import retention
+from sails.data import ENOUGH_TO_JUDGE
+from sails.retention import Retention
+from sails.sessions import Status, format_rate
+from sails.training.plan import BASE_LEARNING_RATE
 
 Outcome = Literal["well", "partly", "little", "nothing", "by heart", "forgot"]
 
@@ -39,7 +39,7 @@ def judge(status: Status, measured: Retention | None = None) -> Judgement | None
     `measured` is what the session measured of earlier lessons: who lost one is not praised.
     """
     judged = _learned(status)
-    lost = session_report.lost_words(measured) if measured else ""
+    lost = retention.lost_words(measured) if measured else ""
     if judged is None or not lost:
         return judged
     verdict, _, shares = judged.sentence.partition(":")

@@ -16,15 +16,12 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from sails import models, system
 from sails.data import Conversation, Turn
 from sails.errors import BadDataError
-from sails.models import catalog
-from sails.models.folder import inspect_model
-from sails.retention.general import PROMPTS
-from sails.retention.lessons import Sample
-from sails.retention.schema import Cell, Drift, Part
-from sails.system import files
-from sails.system.files import read_json
+from sails.models import inspect_model
+from sails.retention import PROMPTS, Cell, Drift, Part, Sample
+from sails.system import read_json
 from sails.training.dataloader import Example, collate, encode
 from sails.training.loss import AnswerLogits, score_rows
 from sails.training.model import Precision, sample_answers
@@ -95,12 +92,12 @@ def general_drift(model: Any, base: Any, base_folder: Path, tokenizer: Any, prec
 def own_answers(base: Any, folder: Path, tokenizer: Any) -> list[str]:
     """What a base model answers to `PROMPTS`; written once, then kept in the user's cache."""
     fingerprint = inspect_model(folder).fingerprint
-    kept = catalog.cache_dir() / "general" / f"{fingerprint}.json"
+    kept = models.cache_dir() / "general" / f"{fingerprint}.json"
     known = (read_json(kept) or {}) if fingerprint else {}
     if list(known) == list(PROMPTS):
         return [str(answer) for answer in known.values()]
     answers = sample_answers(base, tokenizer, PROMPTS, max_new_tokens=GENERAL_TOKENS)
     if fingerprint:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        files.write_atomic(kept, json.dumps(dict(zip(PROMPTS, answers, strict=True)), indent=1))
+        system.write_atomic(kept, json.dumps(dict(zip(PROMPTS, answers, strict=True)), indent=1))
     return answers

@@ -17,12 +17,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from sails.data import Conversation, datasets
+from sails import data, models
+from sails.data import Conversation
 from sails.errors import RequestError
-from sails.models import cache, catalog
-from sails.models.workspace import Workspace
-from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
-from sails.system.files import read_json
+from sails.models import Workspace
+from sails.onnx import DEFAULT_CHAT_TEMPLATE, ChatTemplate
+from sails.system import read_json
 
 MOST_MEASURED = 10_000  # more conversations are sampled, which takes at most a few seconds
 TOGETHER = 500  # conversations tokenized between two reports of progress
@@ -65,7 +65,7 @@ def tokenizer_folder(workspace: Workspace) -> Path | None:
     """Whose tokens to count: the trained model's, else the default base model's; None without both."""
     trained = workspace.situation().trained
     candidates = [trained.path if trained.complete else None]
-    candidates.append(cache.base_model_path(catalog.find_base_model(catalog.DEFAULT_BASE_MODEL)))
+    candidates.append(models.base_model_path(models.find_base_model(models.DEFAULT_BASE_MODEL)))
     return next((folder for folder in candidates if folder and (folder / "tokenizer.json").is_file()), None)
 
 
@@ -82,7 +82,7 @@ def measure(
     lengths: list[int] = []
     for start in range(0, len(chosen), TOGETHER):
         part = chosen[start : start + TOGETHER]
-        lengths += count(part) if count else map(datasets.estimated_tokens, part)
+        lengths += count(part) if count else map(data.estimated_tokens, part)
         progress(min(1.0, (start + TOGETHER) / len(chosen)))
     return Lengths(tuple(lengths), len(conversations), counted=count is not None)
 

@@ -2,12 +2,12 @@
 
     outcome = train(model, tokenizer, encoded, run, checkpoints, callbacks)
 
-The Hugging Face `Trainer` does the steps; this module decides what goes into them. The whole session is
-one schedule of batches, so a checkpoint's step number says exactly which batch comes next. The loss is
-computed at label positions only: answers are a third of the tokens and the vocabulary head is a large
-part of the work. The *last* weights are the result, unless a guard (`sails.training.divergence`) ended the run: then the
-last good ones are. Does not cover the choice of the starting model (`sails.training.plan.behavior`) and of the rows
-(`sails.training.mixture`), or what to do with the candidate (`sails.models.publish`).
+The Hugging Face `Trainer` does the steps; this module decides what goes into them. The whole session is one
+schedule of batches, so a checkpoint's step number says exactly which batch comes next. The loss is computed
+at label positions only: answers are a third of the tokens and the vocabulary head is a large part of the
+work. The *last* weights are the result, unless a guard (`sails.training.divergence`) ended the run: then the
+last good ones are. Does not cover the choice of the starting model (`sails.training.plan.behavior`) and of
+the rows (`sails.training.mixture`), or what to do with the candidate (`sails.models.publish`).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ import torch
 from torch.nn import functional
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+from sails import system
 from sails.errors import DivergedError
 from sails.sessions import CHECKPOINT_COMPLETE, Session
-from sails.system import files
 from sails.training.dataloader import Example, collate
 from sails.training.divergence import Guard
 from sails.training.loss import START_AGAIN, AnswerLogits, evaluate
@@ -254,9 +254,9 @@ class _Story(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         """Mark the checkpoint complete, then remove older ones: a crash in between leaves one to use."""
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        files.fsync_tree(folder)
+        system.fsync_tree(folder)
         (folder / CHECKPOINT_COMPLETE).touch()
-        files.fsync_folder(folder)
+        system.fsync_folder(folder)
         for other in folder.parent.glob("checkpoint-*"):
             if other != folder:
                 shutil.rmtree(other)

@@ -20,10 +20,9 @@ from typing import NoReturn
 import streamlit as st
 from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 
+from sails import jobs, system
 from sails.errors import SailsError
-from sails.jobs import launcher as local
-from sails.models.workspace import Workspace
-from sails.system import access
+from sails.models import Workspace
 from sails.ui.text import code, plain
 
 WIDTH = 1000  # pixels; beyond that, lines become hard to read
@@ -68,12 +67,12 @@ def page_frame(title: str) -> Iterator[Workspace]:
         _header()
         workspace = chosen_workspace()
         if workspace.root.exists():
-            local.dispatch(workspace)  # after a crash, whoever looks keeps the queue moving
+            jobs.dispatch(workspace)  # after a crash, whoever looks keeps the queue moving
         missing = (
             "" if workspace.root.exists() else " (nothing is here yet; it is made when something is added)"
         )
         st.caption(f"Workspace: {code(workspace.root)}{missing}")
-        if access.view_only():
+        if system.view_only():
             st.info("You can look at everything here and change nothing.", icon=":material/visibility:")
         st.title(title, anchor=False)
         yield workspace
@@ -103,8 +102,8 @@ def usual_workspace() -> Workspace:
 def chosen_workspace() -> Workspace:
     """The workspace and model folder that the address names; `RequestError` outside the allowed root."""
     usual = usual_workspace()
-    root = access.allowed_root(usual.root)
-    named = {name: access.inside(root, value) for name, value in place().items()}
+    root = system.allowed_root(usual.root)
+    named = {name: system.inside(root, value) for name, value in place().items()}
     return Workspace.open(named.get("workspace", usual.root), output_dir=named.get("model"))
 
 

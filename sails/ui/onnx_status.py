@@ -9,13 +9,9 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from sails.jobs import export
-from sails.jobs.export import Freshness
-from sails.models import variants
-from sails.models.folder import Situation
-from sails.models.variants import VARIANT_TITLES, VARIANTS, Variant, VariantState
-from sails.models.workspace import Workspace
-from sails.system import access
+from sails import jobs, models, system
+from sails.jobs import Freshness
+from sails.models import VARIANT_TITLES, VARIANTS, Situation, Variant, VariantState, Workspace
 from sails.ui.frame import go, show_errors
 
 SIGNS: Mapping[Freshness, str] = {
@@ -41,7 +37,7 @@ CERTIFIED: Mapping[bool | None, str] = {
 
 def look(workspace: Workspace, situation: Situation) -> dict[Variant, VariantState]:
     """Both variants of the workspace's ONNX model."""
-    return variants.inspect_variants(workspace.onnx_model, situation.trained.fingerprint)
+    return models.inspect_variants(workspace.onnx_model, situation.trained.fingerprint)
 
 
 def name(several: Sequence[Variant]) -> str:
@@ -53,7 +49,7 @@ def each(workspace: Workspace, situation: Situation) -> list[str]:
     """A line for each variant that is there: whether it is fresh, whether it is certified."""
     return [
         f"**{VARIANT_TITLES[variant].capitalize()}:** "
-        f"{SIGNS[export.freshness_of(state, situation.trained)]}. {CERTIFIED[state.certified]}."
+        f"{SIGNS[jobs.freshness_of(state, situation.trained)]}. {CERTIFIED[state.certified]}."
         for variant, state in look(workspace, situation).items()
         if state.present
     ]
@@ -66,7 +62,7 @@ def make_again(workspace: Workspace, key: str) -> None:
     """
     situation = workspace.situation()
     found = look(workspace, situation)
-    wanted = export.to_refresh(situation.trained, found)
+    wanted = jobs.to_refresh(situation.trained, found)
     if wanted:
         sentence = f"⚠️ {name(wanted)} is not made from the current model.".replace("the", "The", 1)
         label = f"Make {name(wanted)} again"
@@ -83,7 +79,7 @@ def button(
     workspace: Workspace, wanted: tuple[Variant, ...], label: str, key: str, *, primary: bool = False
 ) -> None:
     """One click that makes these variants, verified, and shows how far it is."""
-    running = export.running_export(workspace, workspace.onnx_model)
+    running = jobs.running_export(workspace, workspace.onnx_model)
     if running:
         if st.button("See how far it is", key=key, icon=":material/visibility:"):
             go("ONNX export")
@@ -93,16 +89,16 @@ def button(
         key=key,
         type="primary" if primary else "secondary",
         icon=":material/refresh:",
-        disabled=access.view_only(),
+        disabled=system.view_only(),
     ):
         start(workspace, wanted)
 
 
 def start(workspace: Workspace, wanted: tuple[Variant, ...] = VARIANTS) -> None:
     """Start making these variants, verified, and go where that can be watched, also if it goes on already."""
-    if export.running_export(workspace, workspace.onnx_model):
+    if jobs.running_export(workspace, workspace.onnx_model):
         go("ONNX export")
     with show_errors() as failed:
-        job = export.export_current(workspace, variants=wanted)
+        job = jobs.export_current(workspace, variants=wanted)
     if not failed:
         go("ONNX export", job=job.id)

@@ -9,12 +9,11 @@ from typing import Any
 import streamlit as st
 
 from sails import retention
-from sails.data.split import ENOUGH_TO_JUDGE
+from sails.data import ENOUGH_TO_JUDGE
 from sails.errors import SailsError
 from sails.retention import Retention
-from sails.sessions import SessionRecord
-from sails.sessions.monitor import feed_of
-from sails.training.outcome import judge
+from sails.sessions import SessionRecord, feed_of
+from sails.training import judge
 from sails.ui.text import literal, plain
 
 SIGNS = {"well": "✅", "partly": "🟡", "little": "⚠️", "nothing": "❌", "by heart": "⚠️", "forgot": "⚠️"}

@@ -8,11 +8,9 @@ import pandas as pd
 import streamlit as st
 from plotly.graph_objects import Figure
 
-from sails.models.workspace import Workspace
-from sails.retention import model_report as memories
-from sails.retention import session_report as telling
-from sails.retention.model_report import Map, Memory
-from sails.retention.schema import Changed, Part, Retention
+from sails import retention
+from sails.models import Workspace
+from sails.retention import Changed, Map, Memory, Part, Retention
 from sails.ui import charts
 from sails.ui.frame import link
 from sails.ui.text import literal, plain
@@ -41,20 +39,20 @@ HELP = (
 
 def headline(workspace: Workspace) -> None:
     """One line for the bridge, with a way to the rest; nothing when nothing was measured."""
-    memory = memories.of_current(workspace)
+    memory = retention.of_current(workspace)
     if memory.measures.acc is None:
         return
     with st.container(border=True, gap="xsmall"):
         st.caption(TAB)
         st.markdown(f"**{plain(memory.measures.headline)}**")
-        st.markdown(plain(memories.good_or_not(memory)))
+        st.markdown(plain(retention.good_or_not(memory)))
         link("Sessions", "See what it still remembers", view=TAB)
 
 
 def of_the_current_model(workspace: Workspace) -> None:
     """The whole tab."""
     with st.spinner("Reading what was measured …"):
-        memory = memories.of_current(workspace)
+        memory = retention.of_current(workspace)
     if not memory.matrix.lessons:
         st.markdown(
             "The current model was taught nothing here yet, so there is nothing that it could remember. "
@@ -63,7 +61,7 @@ def of_the_current_model(workspace: Workspace) -> None:
         link("Train", "Teach the model something")
         return
     st.header(plain(memory.measures.headline), anchor=False)
-    st.markdown(f"**{plain(memories.good_or_not(memory))}**")
+    st.markdown(f"**{plain(retention.good_or_not(memory))}**")
     _map(memory)
     _sentences(memory)
     _newest_answers(memory)
@@ -83,7 +81,7 @@ def _map(memory: Memory) -> None:
     )
     part = part or "recall"
     st.markdown(f"{ABOUT[part]} The figures are the share of the answers' word pieces right.")
-    found = memories.map_of(memory.matrix, part)
+    found = retention.map_of(memory.matrix, part)
     shown = _newest(found)
     charts.draw(_figure(shown), f"map-{part}", _alt(shown, part))
     if shown != found:
@@ -112,7 +110,7 @@ def _figure(found: Map) -> Figure:
         ]
         for row, line in zip(found.rows, found.squares, strict=True)
     ]
-    lessons, general = found.columns[:-1], memories.GENERAL
+    lessons, general = found.columns[:-1], retention.GENERAL
     if len(lessons) > ROOMY:
         general = general.partition(" ")[0]
     return charts.heat_map(
@@ -160,8 +158,8 @@ def _table(found: Map, part: Part) -> None:
 
 def _sentences(memory: Memory) -> None:
     st.header("How good that is", anchor=False)
-    _list(memories.sentences(memory))
-    if forgotten := memories.forgetting_sentences(memory):
+    _list(retention.sentences(memory))
+    if forgotten := retention.forgetting_sentences(memory):
         st.subheader("Lesson by lesson", anchor=False)
         _list(forgotten, "more, which lost less")
     st.caption(
@@ -197,7 +195,7 @@ def _newest_answers(memory: Memory) -> None:
 
 def answers(found: Retention) -> None:
     """The answers that got worse and those that got better, beside each other."""
-    lost, gained = telling.lost_answers(found), telling.gained_answers(found)
+    lost, gained = retention.lost_answers(found), retention.gained_answers(found)
     names = {lesson.session: lesson.name for lesson in found.lessons}
     left, right = st.columns(2)
     with left:
@@ -238,7 +236,7 @@ def of_a_session(found: Retention, *, decided: bool = True) -> None:
         "Each lesson before this session and after it: the share of the answers' word pieces right. Where "
         "it rests on only a few examples, that is too few to judge by."
     )
-    lines = telling.before_and_after(found)
+    lines = retention.before_and_after(found)
     st.table(
         pd.DataFrame(
             [[plain(cell) for cell in line] for line in lines],
@@ -268,8 +266,8 @@ def findings(found: Retention) -> None:
     """Each earlier lesson, compared with the current model."""
     signs = {True: "⚠️", False: "✓"}
     lines = [
-        f"- {signs[finding.lost]} {plain(telling.finding_words(found, finding))}"
-        for finding in telling.findings(found)
+        f"- {signs[finding.lost]} {plain(retention.finding_words(found, finding))}"
+        for finding in retention.findings(found)
     ]
     if lines:
         st.markdown("\n".join(lines))

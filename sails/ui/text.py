@@ -10,8 +10,7 @@ import re
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sails.sessions import Phase, SessionRecord, Status
-from sails.sessions.plan import describe_learning_rate
+from sails.sessions import Phase, SessionRecord, Status, describe_learning_rate
 
 # --- text that is only text -----------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 from sails import sessions
-from sails.chat import feedback as corrections
+from sails.chat import feedback
 from sails.chat.conversation import Origin
+from sails.chat.feedback import dataset
 from sails.models.workspace import Workspace
 from tests.browser.conftest import settled, start_dashboard
 from tests.browser.test_bridge import ACROSS
@@ -88,7 +89,7 @@ def test_a_thumb_down_with_a_correction_becomes_the_answer_of_the_next_model(pag
 
         go(page, "Bridge")
         expect(page.get_by_role("button", name=re.compile("approved correction"))).to_have_count(0)
-        assert corrections.counts(workspace) == corrections.Counts(taught=1)
+        assert feedback.counts(workspace) == dataset.Counts(taught=1)
         assert "Traceback" not in dashboard.log.read_text(encoding="utf-8", errors="replace")
 
 
@@ -97,7 +98,7 @@ def test_the_review_list_fits_a_phone_and_has_no_serious_barrier(page, dashboard
     workspace = Workspace.open(dashboard.workspace)
     long = "very-long" * 40
     for number, kind in enumerate(("good", "corrected", "never")):
-        corrections.give(
+        feedback.give(
             workspace,
             question=f"{QUESTION} {number} {long} <b>bold</b> ![x](http://127.0.0.1:9/x)",
             answer=WRONG,

@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
-from sails.data import datasets as library
+from sails.data import datasets
 from sails.models.workspace import Workspace
 from tests.browser.conftest import Dashboard, settled
 from tests.browser.test_bridge import ACROSS, THEMES
@@ -82,7 +82,7 @@ def test_a_dropped_file_is_corrected_in_the_grid_saved_and_taught(page, dashboar
     settled(page)
     page.get_by_role("button", name="Save 25 examples").click()
     expect(page.get_by_text("is in your library: 25 examples.")).to_be_visible()
-    rows = library.rows_of(workspace, "helpdesk")
+    rows = datasets.rows_of(workspace, "helpdesk")
     assert rows[-1].output == "Put it on its plate for the night."
     page.get_by_role("button", name="Teach this").click()
     expect(page.get_by_role("heading", name="Train", exact=True)).to_be_visible()
@@ -103,7 +103,7 @@ def test_a_row_is_left_out_by_its_box_and_the_others_by_one_click(page, dashboar
     settled(page)
     page.get_by_role("button", name="Save 23 examples").click()
     expect(page.get_by_role("button", name="Teach this")).to_be_visible()
-    assert library.rows_of(workspace, "helpdesk")[0].input == GOOD[1]["question"]
+    assert datasets.rows_of(workspace, "helpdesk")[0].input == GOOD[1]["question"]
 
 
 def test_typed_pairs_survive_a_visit_to_another_page(page, dashboard, workspace):
@@ -121,7 +121,7 @@ def test_typed_pairs_survive_a_visit_to_another_page(page, dashboard, workspace)
     settled(page)
     page.get_by_role("button", name="Save 1 example").click()
     expect(page.get_by_role("button", name="Teach this")).to_be_visible()
-    assert library.rows_of(workspace, "typed")[0].output == "A sail catches the wind."
+    assert datasets.rows_of(workspace, "typed")[0].output == "A sail catches the wind."
 
 
 def test_the_keyboard_alone_brings_an_example(page, dashboard, workspace):
@@ -133,7 +133,7 @@ def test_the_keyboard_alone_brings_an_example(page, dashboard, workspace):
     press_until(page, "Tab", None, "Use “Databases”")
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Teach this")).to_be_visible()
-    assert library.report_of(workspace, "databases").rows == 90
+    assert datasets.report_of(workspace, "databases").rows == 90
 
 
 def press_until(page: Page, key: str, role: str | None, words: str) -> None:
@@ -168,7 +168,7 @@ def test_a_dataset_is_downloaded_as_its_clean_rows(page, dashboard, workspace, t
     with page.expect_download() as downloading:
         page.get_by_role("button", name="Download", exact=True).click()
     assert downloading.value.suggested_filename == "peaks.jsonl"
-    assert downloading.value.path().read_bytes() == library.rows_file(workspace, name).read_bytes()
+    assert downloading.value.path().read_bytes() == datasets.rows_file(workspace, name).read_bytes()
 
 
 def test_deleting_a_dataset_asks_for_its_name(page, dashboard, workspace, tmp_path):
@@ -177,14 +177,14 @@ def test_deleting_a_dataset_asks_for_its_name(page, dashboard, workspace, tmp_pa
     page.get_by_text("Delete this dataset").click()
     page.get_by_role("button", name="Delete for good").click()
     expect(page.get_by_text("The name does not match, so nothing was deleted.")).to_be_visible()
-    assert library.report_of(workspace, name)
+    assert datasets.report_of(workspace, name)
     field = page.get_by_label("To confirm, type its name")
     field.fill(name)
     field.press("Enter")
     page.get_by_role("button", name="Delete for good").click()
     expect(page.get_by_text("is deleted.")).to_be_visible()
     expect(page.get_by_text("There is none yet.")).to_be_visible()
-    assert library.reports(workspace) == []
+    assert datasets.reports(workspace) == []
 
 
 @pytest.mark.parametrize("theme", THEMES)

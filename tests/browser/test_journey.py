@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from sails import sessions
-from sails.models import catalog as base_models
+from sails.models import catalog
 from sails.models.workspace import Workspace
 from tests.browser.conftest import Dashboard, start_dashboard
 from tests.browser.test_train import PATIENT, choose_tiny, fill, start
@@ -84,7 +84,7 @@ def test_the_real_base_model_is_taught_exported_and_answers(page, tmp_path: Path
         expect(page.get_by_role("heading", name="Did it work?")).to_be_visible(timeout=HOUR)
         status = sessions.read_history(workspace)[0].status
         assert (status.verdict, status.total_steps) == ("published", 8)
-        assert status.plan.model == base_models.DEFAULT_BASE_MODEL
+        assert status.plan.model == catalog.DEFAULT_BASE_MODEL
         assert status.results.taught_after.loss < status.results.taught_before.loss
         assert status.results.certificates["fp32"]["passed"]
         page.goto(f"{dashboard.address}/Chat")

@@ -16,7 +16,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from sails.jobs import export as exporting
+from sails.jobs import export
 from sails.models.workspace import Workspace
 from sails.onnx.export import export_model
 from tests.browser.conftest import Dashboard, start_dashboard
@@ -220,7 +220,7 @@ def test_a_job_whose_worker_is_killed_is_told_and_can_be_started_again(page, pla
     place.open(page, "ONNX_export")
     page.get_by_role("button", name="Make it again").click()
     expect(page.get_by_text("The ONNX model is being made.")).to_be_visible()
-    job = exporting.running_export(place.workspace, place.workspace.onnx_model)
+    job = export.running_export(place.workspace, place.workspace.onnx_model)
     assert job is not None
     expect(page.get_by_text("now. It goes on when you leave this page.")).to_be_visible()
     pid = job.session.written_status().pid

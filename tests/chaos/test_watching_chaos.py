@@ -7,14 +7,12 @@ from collections import Counter
 import pytest
 
 from sails import sessions
-from sails.chat import feedback as corrections
-from sails.chat.feedback import dataset as taught
-from sails.chat.feedback import events as log
-from sails.data import datasets as library
-from sails.jobs import launcher as local
-from sails.jobs.watch import Watch, watch_state
-from sails.jobs.watch import loop as steps
-from sails.jobs.watch import watch_state as notebook
+from sails.chat import feedback
+from sails.chat.feedback import dataset, events
+from sails.data import datasets
+from sails.jobs import launcher
+from sails.jobs.watch import loop, watch_state
+from sails.jobs.watch.loop import Watch
 from sails.models.workspace import Workspace
 from sails.sessions import queue, session
 from sails.system import locks
@@ -25,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL"),
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
 ]
-CALLERS = (steps, notebook, library, local, session, queue)
+CALLERS = (loop, watch_state, datasets, launcher, session, queue)
 LINES = (*CALLERS, locks)  # also in the midst of writing one file
 
 
@@ -73,7 +71,7 @@ class Stage:
 
 @pytest.fixture(autouse=True)
 def _no_workers(monkeypatch):
-    monkeypatch.setattr(local, "start_worker", lambda _: None)
+    monkeypatch.setattr(launcher, "start_worker", lambda _: None)
 
 
 @pytest.fixture
@@ -93,7 +91,7 @@ def test_killed_anywhere_before_the_session_is_queued_its_rows_are_taught_once(f
     for death in deaths(stage.restore, stage.go, LINES, stage.disk):
         stage.finish()
         assert stage.taught() == things(1, 2, 3), death
-        assert len(library.reports(stage.workspace)) == 1, death
+        assert len(datasets.reports(stage.workspace)) == 1, death
         assert len(watch_state(stage.workspace).batches) == 1, death
         assert watch_state(stage.workspace).failures == (), death
     assert death.survived
@@ -157,16 +155,16 @@ def test_killed_anywhere_an_interrupted_session_is_resumed_and_its_rows_are_in_n
 def test_killed_anywhere_corrections_are_taught_once(folder):
     stage = Stage(folder, file=False)
     for number in (1, 2, 3):
-        given = corrections.give(
+        given = feedback.give(
             stage.workspace,
             question=f"What is thing {number}?",
             answer="I do not know.",
             kind="corrected",
             correction=f"Thing {number} is a thing of kind {number}.",
         )
-        corrections.approve(stage.workspace, given.id)
+        feedback.approve(stage.workspace, given.id)
     stage.remember()
-    for death in deaths(stage.restore, stage.go, (*LINES, log, taught), stage.disk):
+    for death in deaths(stage.restore, stage.go, (*LINES, events, dataset), stage.disk):
         stage.finish()
         assert stage.taught() == things(1, 2, 3), death
         assert len(sessions.read_history(stage.workspace)) == 1, death

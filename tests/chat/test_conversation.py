@@ -22,7 +22,7 @@ from sails.chat.conversation import (
 from sails.chat.model_cache import Models
 from sails.chat.models import chat_models
 from sails.errors import ModelLoadError, OutOfMemoryError, RequestError
-from sails.models import onnx_store as placing
+from sails.models import onnx_store
 from sails.onnx.export import export_model
 from tests.support.certified import add_variant
 from tests.support.exported import SESSION, copy_talking, make_talking
@@ -296,7 +296,7 @@ def test_while_a_model_is_replaced_again_and_again_every_question_gets_an_answer
                 source = place.onnx_model if number % 3 else place.onnx_model / "int8"
                 built = place.root / f".onnx_model.built-{number}"
                 shutil.copytree(source, built, ignore=shutil.ignore_patterns("int8"))
-                placing.install(built, place.onnx_model, "fp32" if number % 3 else "int8")
+                onnx_store.install(built, place.onnx_model, "fp32" if number % 3 else "int8")
         finally:
             done.set()
 

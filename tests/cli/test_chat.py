@@ -10,10 +10,9 @@ import sys
 
 import pytest
 
-from sails.chat import feedback as corrections
-from sails.chat import saved_prompts as prompts
+from sails.chat import feedback, saved_prompts
 from sails.chat.models import base_onnx
-from sails.cli import app as cli
+from sails.cli import app
 from tests.support.certified import add_variant, certify
 from tests.support.exported import SESSION, VERSION, add_version, copy_talking, make_talking
 from tests.support.folders import fingerprint_of, listing
@@ -38,7 +37,7 @@ def chat(place, capsys, monkeypatch):
     def command(*words, typed=""):
         monkeypatch.setattr("sys.stdin", io.StringIO(typed))
         capsys.readouterr()
-        code = cli.main(["chat", "--workspace", str(place.root), "--max-tokens", "4", *map(str, words)])
+        code = app.main(["chat", "--workspace", str(place.root), "--max-tokens", "4", *map(str, words)])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -173,8 +172,8 @@ def test_a_version_is_named_by_its_id_and_says_how_it_is_made_ready(chat, place)
 
 def test_saved_questions_are_listed_and_asked_of_all_into_a_table(chat, place, tmp_path):
     add_variant(place.onnx_model, "int8")
-    prompts.add(place, "=one", name="First")
-    prompts.add(place, "two\nlines")
+    saved_prompts.add(place, "=one", name="First")
+    saved_prompts.add(place, "two\nlines")
     assert chat("--prompts")[1] == "1. First: =one\n2. two lines\n"
     assert [row["question"] for row in json.loads(chat("--prompts", "--json")[1])] == ["=one", "two\nlines"]
     both = ("--ask-all", "--compare", "current@fp32,current@int8")
@@ -192,11 +191,14 @@ def test_saved_questions_are_listed_and_asked_of_all_into_a_table(chat, place, t
 
 
 def test_one_saved_question_is_asked_and_the_last_one_saved(chat, place):
-    prompts.add(place, "one")
+    saved_prompts.add(place, "one")
     assert chat(typed="/ask 1\n")[1] == chat("--prompt", "one")[1]
     assert "There are 1 saved questions" in chat(typed="/ask 2\n")[2]
     chat(typed="what now?\n/save Now\n")
-    assert [(one.name, one.question) for one in prompts.prompts(place)] == [("", "one"), ("Now", "what now?")]
+    assert [(one.name, one.question) for one in saved_prompts.prompts(place)] == [
+        ("", "one"),
+        ("Now", "what now?"),
+    ]
 
 
 # --- logs and judgements --------------------------------------------------------------------------
@@ -224,7 +226,7 @@ def test_answers_are_judged_into_the_review_list_and_the_feedback_file(chat, pla
     assert "There is no answer to judge yet." in err
     judged = [(row["input"], row["accepted"], row.get("correction")) for row in lines(file)]
     assert judged == [("one", True, None), ("two", False, "Two is 2."), ("three", False, None)]
-    kept = {one.question: one for one in corrections.corrections(place)}
+    kept = {one.question: one for one in feedback.corrections(place)}
     assert [(kept[q].kind, kept[q].state) for q in ("one", "two", "three")] == [
         ("good", "waiting"),
         ("corrected", "waiting"),
@@ -240,7 +242,7 @@ def test_with_several_it_is_said_whose_answer_is_judged(chat, place):
     both = ("--compare", "current@fp32,current@int8")
     _, _, err = chat(*both, typed="one\n/bad 2 is right\n/good\n")
     assert "Say whose answer you judge." in err
-    (given,) = corrections.corrections(place)
+    (given,) = feedback.corrections(place)
     assert (given.correction, given.variant) == ("is right", "int8")
 
 

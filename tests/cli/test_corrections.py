@@ -5,8 +5,8 @@ import json
 import pytest
 
 from sails import sessions
-from sails.chat import feedback as corrections
-from sails.cli import app as cli
+from sails.chat import feedback
+from sails.cli import app
 from sails.errors import RequestError, WorkspaceError
 from sails.models.workspace import Workspace
 from tests.chat.feedback.test_feedback import correct
@@ -24,7 +24,7 @@ def run(place, capsys):
 
     def command(*words):
         capsys.readouterr()
-        code = cli.main(["corrections", *map(str, words), "--workspace", str(place.root)])
+        code = app.main(["corrections", *map(str, words), "--workspace", str(place.root)])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -47,10 +47,10 @@ def test_corrections_are_approved_edited_and_rejected_by_the_beginning_of_their_
     one, two = correct(place, 1), correct(place, 2)
     assert run("approve", one.id[:8], "--who", "Dora")[0] == 0
     assert run("edit", two.id[:8], "--answer", "Another one entirely.")[0] == 0
-    assert corrections.find(place, two.id).taught == "Another one entirely."
+    assert feedback.find(place, two.id).taught == "Another one entirely."
     assert run("reject", two.id)[0] == 0
-    assert [c.id for c in corrections.to_teach(place)] == [one.id]
-    assert corrections.find(place, one.id).reviewer == "Dora"
+    assert [c.id for c in feedback.to_teach(place)] == [one.id]
+    assert feedback.find(place, one.id).reviewer == "Dora"
     assert one.id[:8] in run("list", "--state", "approved")[1]
 
 
@@ -58,8 +58,8 @@ def test_all_without_a_finding_are_approved_at_once(place, run):
     fine, short = correct(place, 1), correct(place, 2, correction="No")
     code, out, _ = run("approve", "--all")
     assert (code, out) == (0, "1 correction approved.\n")
-    assert [c.id for c in corrections.to_teach(place)] == [fine.id]
-    assert corrections.find(place, short.id).state == "waiting"
+    assert [c.id for c in feedback.to_teach(place)] == [fine.id]
+    assert feedback.find(place, short.id).state == "waiting"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_wrong_request_is_one_sentence_and_changes_nothing(place, run, words):
     code, _, err = run(*words)
     assert code == RequestError.exit_code
     assert len(err.strip().splitlines()) == 1
-    assert corrections.corrections(place) == [given]
+    assert feedback.corrections(place) == [given]
 
 
 def test_a_file_that_cannot_be_written_is_one_sentence(place, run, tmp_path, monkeypatch):
@@ -100,13 +100,13 @@ def test_what_is_exported_is_imported_again(place, run, tmp_path):
     assert run("export")[1] == path.read_text()
     assert run("import", path)[1] == "All of it was in the list already.\n"
     other = Workspace.open(tmp_path / "other")
-    assert corrections.import_file(other, path) == 1
+    assert feedback.import_file(other, path) == 1
 
 
 def test_the_status_says_how_many_wait_and_how_many_can_be_taught(place, capsys):
-    corrections.approve(place, correct(place, 1).id)
+    feedback.approve(place, correct(place, 1).id)
     correct(place, 2)
-    assert cli.main(["status", "--workspace", str(place.root)]) == 0
+    assert app.main(["status", "--workspace", str(place.root)]) == 0
     assert "1 wait for a review, 1 approved and not taught" in capsys.readouterr().out
 
 
@@ -120,7 +120,7 @@ def test_with_nothing_approved_nothing_is_taught(place, run):
 
 def test_one_approved_correction_is_learned_with_the_usual_settings_but_a_high_rate(place, run):
     given = correct(place)
-    corrections.approve(place, given.id)
+    feedback.approve(place, given.id)
     make_tiny_model(place.trained_model)
     code, out, err = run("teach", "--learning-rate", "5e-3", "--no-export")
     assert code == 0, err
@@ -130,4 +130,4 @@ def test_one_approved_correction_is_learned_with_the_usual_settings_but_a_high_r
     assert record.status.results.taught_after.accuracy == 1.0
     assert record.status.results.rows_held_out == 0
     assert any("too few" in note or "No examples are kept back" in note for note in record.status.notes)
-    assert corrections.to_teach(place) == []
+    assert feedback.to_teach(place) == []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sails import data as conversations
+from sails import data
 from sails.data import Conversation, Turn, read, read_jsonl, write_jsonl
 from sails.errors import ConversationFileError
 
@@ -28,7 +28,7 @@ CHAT = Conversation(
 
 
 def test_the_public_names_are_these():
-    assert conversations.__all__ == [
+    assert data.__all__ == [
         "CHECKS",
         "KNOWN_COLUMNS",
         "ColumnMapping",

@@ -4,10 +4,8 @@ import json
 
 import pytest
 
-from sails.data import ColumnMapping, assess
-from sails.data import datasets as library
-from sails.data import draft as drafts
-from sails.data.draft import Draft, Unmapped
+from sails.data import ColumnMapping, assess, datasets, draft
+from sails.data.draft import Draft, Unmapped, from_file, from_pairs, from_text
 from sails.errors import BadDataError, ConversationFileError, RequestError, ViewOnlyError
 from sails.models.workspace import Workspace
 
@@ -24,7 +22,7 @@ def workspace(tmp_path) -> Workspace:
 
 
 def draft_of(*records, file="lesson.json") -> Draft:
-    draft = drafts.from_file(file, json.dumps(records).encode())
+    draft = from_file(file, json.dumps(records).encode())
     assert isinstance(draft, Draft)
     return draft
 
@@ -62,9 +60,7 @@ def test_dropped_rows_count_no_more_and_come_back_when_they_are_wanted():
 
 
 def test_refused_rows_are_dropped_like_others():
-    draft = drafts.from_file(
-        "x.jsonl", b'{"input": "What is it?", "output": "It is a small test."}\n{"input": 1\n'
-    )
+    draft = from_file("x.jsonl", b'{"input": "What is it?", "output": "It is a small test."}\n{"input": 1\n')
     assert isinstance(draft, Draft)
     assert draft.wrong == {2}
     assert draft.dropped([2]).refused == ()
@@ -110,7 +106,7 @@ def test_what_is_saved_are_the_rows_as_corrected_and_the_source_as_it_came(works
     report = draft.corrected({1: ("What is one?", "One is the first number.")}).dropped([8]).save(workspace)
     assert report.name == "my-lesson"
     assert (report.rows, report.left_out) == (5, 2)
-    assert library.rows_of(workspace, "my-lesson")[0].output == "One is the first number."
+    assert datasets.rows_of(workspace, "my-lesson")[0].output == "One is the first number."
     source = next((workspace.datasets / "my-lesson").glob("source*"))
     assert source.read_bytes() == draft.content
 
@@ -118,7 +114,7 @@ def test_what_is_saved_are_the_rows_as_corrected_and_the_source_as_it_came(works
 def test_a_draft_without_a_good_row_is_not_saved(workspace):
     with pytest.raises(BadDataError, match="No row is fit"):
         draft_of(LOOP).save(workspace)
-    assert library.reports(workspace) == []
+    assert datasets.reports(workspace) == []
 
 
 def test_where_nothing_may_be_changed_nothing_is_saved(workspace, monkeypatch):
@@ -129,11 +125,11 @@ def test_where_nothing_may_be_changed_nothing_is_saved(workspace, monkeypatch):
 
 def test_a_dataset_is_corrected_as_a_copy(workspace):
     draft_of(*GOOD).save(workspace)
-    copy = drafts.from_dataset(workspace, "lesson")
+    copy = draft.from_dataset(workspace, "lesson")
     assert copy.rows == draft_of(*GOOD).rows
     saved = copy.corrected({1: ("What is one?", "One is the first number.")}).save(workspace)
     assert saved.name == "lesson-2"
-    assert library.rows_of(workspace, "lesson")[0].input == GOOD[0]["input"]
+    assert datasets.rows_of(workspace, "lesson")[0].input == GOOD[0]["input"]
 
 
 # --- columns --------------------------------------------------------------------------------------
@@ -142,7 +138,7 @@ TICKETS = b"Ticket,Reply,Team\nHow do I log in?,Use the blue button on the right
 
 
 def test_a_file_with_unknown_columns_asks_for_them_and_is_read_with_those_named():
-    unmapped = drafts.from_file("tickets.csv", TICKETS)
+    unmapped = from_file("tickets.csv", TICKETS)
     assert isinstance(unmapped, Unmapped)
     assert unmapped.columns == ("Ticket", "Reply", "Team")
     assert unmapped.first_rows[0]["Team"] == "Web"
@@ -152,7 +148,7 @@ def test_a_file_with_unknown_columns_asks_for_them_and_is_read_with_those_named(
 
 
 def test_the_columns_of_json_are_found_in_its_records():
-    unmapped = drafts.from_file("x.json", b'[{"q": "What is it?"}, {"q": "And now?", "a": "A small test."}]')
+    unmapped = draft.from_file("x.json", b'[{"q": "What is it?"}, {"q": "And now?", "a": "A small test."}]')
     assert isinstance(unmapped, Unmapped)
     assert unmapped.columns == ("q", "a")
     assert not unmapped.table
@@ -160,7 +156,7 @@ def test_the_columns_of_json_are_found_in_its_records():
 
 
 def test_a_table_without_column_names_loses_no_row():
-    unmapped = drafts.from_text(
+    unmapped = from_text(
         "What is a ship?\tA ship is a large boat.\nWhat is a sail?\tA sail catches the wind."
     )
     assert isinstance(unmapped, Unmapped)
@@ -174,12 +170,12 @@ def test_a_table_without_column_names_loses_no_row():
 )
 def test_one_column_is_not_both_question_and_answer(mapping):
     with pytest.raises(RequestError, match="twice"):
-        drafts.mapped("tickets.csv", TICKETS, mapping)
+        draft.mapped("tickets.csv", TICKETS, mapping)
 
 
 def test_columns_that_are_not_there_are_refused_in_a_sentence():
     with pytest.raises(ConversationFileError, match="not all of"):
-        drafts.mapped("tickets.csv", TICKETS, ColumnMapping("Ticket", "Nothing"))
+        draft.mapped("tickets.csv", TICKETS, ColumnMapping("Ticket", "Nothing"))
 
 
 # --- what is of no use ----------------------------------------------------------------------------
@@ -201,7 +197,7 @@ def test_columns_that_are_not_there_are_refused_in_a_sentence():
 )
 def test_a_file_that_is_of_no_use_is_refused_with_a_remedy(file, content, sentence):
     with pytest.raises(ConversationFileError, match=sentence) as refused:
-        drafts.from_file(file, content)
+        draft.from_file(file, content)
     assert file in str(refused.value)
     assert refused.value.remedy
 
@@ -209,7 +205,7 @@ def test_a_file_that_is_of_no_use_is_refused_with_a_remedy(file, content, senten
 @pytest.mark.parametrize("text", ["", " \n\t"])
 def test_an_empty_paste_says_what_to_do(text):
     with pytest.raises(RequestError, match="Nothing was pasted"):
-        drafts.from_text(text)
+        draft.from_text(text)
 
 
 @pytest.mark.parametrize(
@@ -222,20 +218,18 @@ def test_an_empty_paste_says_what_to_do(text):
     ],
 )
 def test_pasted_text_is_known_by_what_it_holds(text):
-    draft = drafts.from_text(text)
+    draft = from_text(text)
     assert isinstance(draft, Draft)
     assert draft.rows[0].input == "What is it?"
     assert draft.name == "pasted"
 
 
 def test_typed_pairs_become_rows_and_what_was_forgotten_is_told():
-    draft = drafts.from_pairs(
-        [(None, None), ("What is it?", "It is a small test."), ("And this?", None), (" ", "")]
-    )
+    draft = from_pairs([(None, None), ("What is it?", "It is a small test."), ("And this?", None), (" ", "")])
     assert [row.input for row in draft.rows] == ["What is it?"]
     assert [refusal.row for refusal in draft.refused] == [2]
     with pytest.raises(RequestError, match="Nothing was typed"):
-        drafts.from_pairs([(None, ""), ("  ", None)])
+        from_pairs([(None, ""), ("  ", None)])
 
 
 @pytest.mark.parametrize(
@@ -252,4 +246,4 @@ def test_typed_pairs_become_rows_and_what_was_forgotten_is_told():
     ],
 )
 def test_a_file_name_is_made_harmless_and_stays_readable(given, shown):
-    assert drafts.file_name(given) == shown
+    assert draft.file_name(given) == shown

@@ -5,7 +5,9 @@ from dataclasses import asdict
 
 import pytest
 
-from sails.data import CHECKS, Conversation, Refusal, Turn, assess, clean
+from sails.data import Conversation, Turn, assess, clean
+from sails.data.checks import CHECKS
+from sails.data.formats.source import Refusal
 from tests.support.rows import CUT_OFF, GOOD, LONG_GOOD, RUBBISH
 
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sails.data import ColumnMapping, Reading, Refusal, read
+from sails.data import ColumnMapping, Reading, read
+from sails.data.formats.source import Refusal
 from sails.errors import ConversationFileError
 
 PAIRS = [

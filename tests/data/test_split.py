@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sails.data import Conversation, Ledger, Register, Turn, ledger, split_rows
-from sails.data.split import ENOUGH_TO_JUDGE
+from sails.data import Conversation, Register, Turn, ledger, split_rows
+from sails.data.split import ENOUGH_TO_JUDGE, Ledger
 
 
 def row(question: str, answer: str = "An answer.") -> Conversation:

@@ -18,7 +18,7 @@ from sails.models import publish
 from sails.models.folder import inspect_onnx
 from sails.models.variants import inspect_variants
 from sails.models.workspace import Workspace
-from sails.onnx import convert as converting
+from sails.onnx import convert
 from sails.onnx.convert import ConversionOrder, convert_model
 from sails.sessions.reporter import Reporter
 from sails.system import access, locks
@@ -51,7 +51,7 @@ def started(monkeypatch):
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch):
     """How much memory a model takes is measured where it is tested."""
-    monkeypatch.setattr(converting, "MEASURES_MEMORY", False)
+    monkeypatch.setattr(convert, "MEASURES_MEMORY", False)
 
 
 # --- starting -------------------------------------------------------------------------------------

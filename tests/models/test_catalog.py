@@ -12,7 +12,7 @@ import filelock
 import pytest
 
 from sails.errors import DiskFullError, DownloadError, ModelLoadError, RequestError
-from sails.models import catalog
+from sails.models import catalog, size
 from sails.models.cache import base_model_path, ensure_base_model
 from sails.models.catalog import DEFAULT_BASE_MODEL, base_models, find_base_model, is_same_base
 from tests.support.serving import NOBODY, Hub, PackageIndex, point_at_hub, point_at_index, serving
@@ -77,7 +77,7 @@ def test_the_catalogue_knows_its_models_by_name_and_by_hub_id(spelling, hub_id):
     assert model in base_models()
     assert model.licence in {"Apache-2.0", "MIT"}
     assert 2 < model.download_bytes / model.parameters < 5  # kept in two to four bytes each
-    assert model.training_memory_bytes == catalog.training_memory(model.parameters)
+    assert model.training_memory_bytes == size.training_memory(model.parameters)
     assert model.note.endswith(".")
 
 

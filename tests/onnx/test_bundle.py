@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from sails.cli import app as cli
+from sails.cli import app
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, ViewOnlyError, WorkspaceError
 from sails.models.variants import VARIANTS, variant_folder
-from sails.onnx import bundle as bundling
-from sails.onnx import model_card as cards
+from sails.onnx import bundle, model_card
 from sails.onnx.bundle import MODULES, REQUIREMENTS, make_bundle, make_bundle_folder
 from sails.onnx.certify.certificate import certificate_from
 from sails.onnx.model_card import About, about
@@ -67,7 +66,7 @@ def test_the_zip_file_carries_all_that_a_chat_imports_of_ours_and_nothing_else()
 
 def test_the_packages_that_it_asks_for_are_those_that_it_imports_as_we_bound_them():
     imported = set()
-    for name in (*MODULES, bundling.CHAT):
+    for name in (*MODULES, bundle.CHAT):
         for node in ast.walk(ast.parse((REPOSITORY / "sails" / name).read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
@@ -408,8 +407,8 @@ def test_of_a_base_model_in_a_folder_the_card_tells_the_name_and_not_the_way(pla
 
 
 def test_what_a_card_is_told_cannot_become_markup(place):
-    state = bundling.choose_for_bundle(place.onnx_model, "fp32")
-    text = cards.card(About(base="<img src=x> | **b**\n# x"), state, None, runs_by_itself=True)
+    state = bundle.choose_for_bundle(place.onnx_model, "fp32")
+    text = model_card.card(About(base="<img src=x> | **b**\n# x"), state, None, runs_by_itself=True)
     assert "- Base model: \\<img src=x\\> \\| \\*\\*b\\*\\* \\# x, licence not recorded" in text
 
 
@@ -417,7 +416,7 @@ def test_what_a_card_is_told_cannot_become_markup(place):
 
 
 def sails(place, *arguments: str) -> int:
-    return cli.main(["bundle", "--workspace", str(place.root), *arguments])
+    return app.main(["bundle", "--workspace", str(place.root), *arguments])
 
 
 def test_the_command_takes_the_preferred_variant_and_says_what_it_made(place, tmp_path, capsys):

@@ -22,7 +22,7 @@ from sails.models.variants import (
     inspect_variants,
     variant_folder,
 )
-from sails.onnx import convert as converting
+from sails.onnx import convert
 from sails.onnx.certify.certificate import read_certificate
 from sails.onnx.certify.report import CERTIFICATE_PAGE
 from sails.onnx.convert import ConversionOrder, convert_model
@@ -50,7 +50,7 @@ def place(template, tmp_path):
 def quickly(monkeypatch):
     """No worker starts by itself, and how much memory a model takes is measured where it is tested."""
     monkeypatch.setattr(launcher, "start_worker", lambda _: None)
-    monkeypatch.setattr(converting, "MEASURES_MEMORY", False)
+    monkeypatch.setattr(convert, "MEASURES_MEMORY", False)
 
 
 @pytest.fixture

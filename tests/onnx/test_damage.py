@@ -17,11 +17,11 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from sails.cli import app as cli
+from sails.cli import app
 from sails.errors import ModelLoadError, SailsError
 from sails.models import variants
 from sails.models.workspace import Workspace
-from sails.onnx.certify import verify as verification
+from sails.onnx.certify import verify
 from sails.onnx.certify.certificate import read_certificate
 from sails.onnx.runtime.generate import Generator
 from tests.onnx.conftest import Pair
@@ -243,14 +243,14 @@ def test_a_damaged_folder_is_one_sentence_wherever_it_is_used(
         refusal_of(use)
         for use in (
             lambda: Generator.open(damaged.onnx).answer("What is a variable?", max_new_tokens=3),
-            lambda: verification.verify_model(
+            lambda: verify.verify_model(
                 damaged.model, {"fp32": damaged.onnx}, ["Count to five."], new_tokens=3, memory=False
             ),
         )
     ]
     assert all(error is None or is_told(error) for error in told), told
     capfd.readouterr()
-    code = cli.main(
+    code = app.main(
         ["chat", "--workspace", str(place.root), "--prompt", "What is a variable?", "--max-tokens", "3"]
     )
     said = capfd.readouterr().err
@@ -279,7 +279,7 @@ def test_the_tokenizer_of_another_model_is_told(damaged: Pair, tmp_path: Path) -
     with pytest.raises(ModelLoadError, match="that of another model"):
         Generator.open(damaged.onnx)
     (damaged.onnx / "export.json").unlink()  # nothing says how long it must be
-    made = verification.verify_model(damaged.model, {"fp32": damaged.onnx}, [], new_tokens=3, memory=False)
+    made = verify.verify_model(damaged.model, {"fp32": damaged.onnx}, [], new_tokens=3, memory=False)
     assert not made["fp32"].passed
     assert "tokenizer or chat template writes" in made["fp32"].reasons[0]
 
@@ -300,5 +300,5 @@ def test_the_tokenizer_of_another_model_is_told(damaged: Pair, tmp_path: Path) -
 def test_an_original_that_is_damaged_is_one_sentence(damaged: Pair, name: str, content: bytes) -> None:
     (damaged.model / name).write_bytes(content)
     with pytest.raises(SailsError) as error:
-        verification.verify_model(damaged.model, {"fp32": damaged.onnx}, [], new_tokens=3, memory=False)
+        verify.verify_model(damaged.model, {"fp32": damaged.onnx}, [], new_tokens=3, memory=False)
     assert is_told(error.value), error.value.sentence

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from sails.onnx import export as exporter
+from sails.onnx import export
 from sails.onnx.fuse import Graph, fuse
 from sails.onnx.runtime.generate import Generator
 from tests.onnx.conftest import Pair
@@ -30,8 +30,8 @@ def unfused(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         folder = tmp_path_factory.mktemp(family)
         model = make_tiny_model(folder / "model", family)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(exporter, "_fuse", lambda *_: 0)
-            exporter.export_model(model, folder / "onnx", source_fingerprint=None)
+            patch.setattr(export, "_fuse", lambda *_: 0)
+            export.export_model(model, folder / "onnx", source_fingerprint=None)
         return folder / "onnx"
 
     return make

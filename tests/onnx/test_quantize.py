@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sails.errors import DiskFullError, ModelLoadError
-from sails.onnx import export as exporter
-from sails.onnx import quantize as quantizing
+from sails.onnx import export, quantize
 from sails.onnx.quantize import BLOCK, ZERO_POINT, blocks, quantize_model
 from sails.onnx.runtime.generate import Generator
 from tests.onnx.conftest import TAUGHT, Pair
@@ -115,13 +114,13 @@ def test_a_damaged_folder_is_refused_in_a_sentence(damaged, exported, tmp_path):
 
 
 def test_a_full_disk_is_told_beforehand(exported, tmp_path, monkeypatch):
-    monkeypatch.setattr(quantizing, "DISK_SHARE", 1e12)
+    monkeypatch.setattr(quantize, "DISK_SHARE", 1e12)
     with pytest.raises(DiskFullError):
         quantize_model(exported("llama").onnx, tmp_path / "int8")
 
 
 def test_weights_too_large_for_one_file_lie_beside_it(exported, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporter, "LARGEST_FILE", 10_000)
+    monkeypatch.setattr(export, "LARGEST_FILE", 10_000)
     done = quantize_model(exported("llama").onnx, tmp_path / "int8")
     assert "model.onnx_data" in dict(done.files)
     assert Generator.open(tmp_path / "int8").answer("What is a variable?", max_new_tokens=3).token_ids

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sails.jobs import launcher as local
+from sails.jobs import launcher
 from tests.support.exported import copy_talking, make_talking
 
 
@@ -19,7 +19,7 @@ def root(tmp_path, monkeypatch) -> Path:
 def started(monkeypatch):
     """Workers are not started by themselves: a test calls them where it can watch."""
     jobs = []
-    monkeypatch.setattr(local, "start_worker", jobs.append)
+    monkeypatch.setattr(launcher, "start_worker", jobs.append)
     return jobs
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails.chat import saved_prompts as prompts
-from sails.jobs import export as exporting
+from sails.chat import saved_prompts
+from sails.jobs import export
 from sails.models.workspace import Workspace
 from sails.ui.chat.state import room_key
 from tests.conftest import REPOSITORY
@@ -241,7 +241,7 @@ def test_a_model_published_anew_answers_without_a_restart(place, started):
     page = ask(short(visit()), "one")
     config = place.trained_model / "config.json"
     config.write_text(config.read_text() + "\n")
-    exporting.export_current(place, verify=False)
+    export.export_current(place, verify=False)
     run_worker(started[0])
     page = ask(page, "one")
     first, second = (turn.replies[0].origin.fingerprint for turn in turns(page))
@@ -300,7 +300,7 @@ def test_a_size_that_failed_is_kept_apart_and_one_put_in_place_is_marked(place):
     page = visit().selectbox(key="chat_size_0").set_value("int8").run()
     assert "Current model in 8-bit failed its certificate" in text(page)
     assert page.chat_input[0].disabled
-    exporting.keep_failed(place, "int8")
+    export.keep_failed(place, "int8")
     page = page.run()
     assert "⚠️ 8-bit, failed its certificate" in text(page)
     assert "(8-bit, failed its certificate, session" in text(ask(short(page), "one"))
@@ -378,7 +378,7 @@ def test_without_a_place_for_it_the_system_message_is_switched_off_and_why_is_sa
 
 
 def saved(place) -> list[str]:
-    return [prompt.question for prompt in prompts.prompts(place)]
+    return [prompt.question for prompt in saved_prompts.prompts(place)]
 
 
 def test_questions_are_saved_changed_moved_asked_and_deleted(place):
@@ -389,14 +389,14 @@ def test_questions_are_saved_changed_moved_asked_and_deleted(place):
     page = button(page, "Add it to the list").click().run()
     assert not page.exception
     assert saved(place) == ["one", HOSTILE]
-    first = prompts.prompts(place)[0].id
+    first = saved_prompts.prompts(place)[0].id
     page = page.button(key=f"prompt-change-{first}").click().run()
     page.text_area(key=f"prompt-{first}-question").set_value("first")
     page = page.button(key=f"prompt-save-{first}").click().run()
     page = page.button(key=f"prompt-change-{first}").click().run()
     page = page.button(key=f"prompt-Down-{first}").click().run()
     assert saved(place) == [HOSTILE, "first"]
-    page = page.button(key=f"prompt-ask-{prompts.prompts(place)[0].id}").click().run()
+    page = page.button(key=f"prompt-ask-{saved_prompts.prompts(place)[0].id}").click().run()
     assert [turn.question for turn in turns(page)] == ["one", HOSTILE]
     assert turns(page)[1].replies[0].tokens == 4
     page = page.button(key=f"prompt-delete-{first}").click().run()
@@ -406,8 +406,8 @@ def test_questions_are_saved_changed_moved_asked_and_deleted(place):
 
 def test_all_saved_questions_are_asked_of_both_into_a_table_that_can_be_taken(place):
     add_variant(place.onnx_model, "int8")
-    prompts.add(place, "one", name="First")
-    prompts.add(place, HOSTILE)
+    saved_prompts.add(place, "one", name="First")
+    saved_prompts.add(place, HOSTILE)
     page = short(choose(visit(), "sizes"))
     page = button(page, "Ask both models all of these").click().run()
     assert not page.exception
@@ -423,14 +423,14 @@ def test_all_saved_questions_are_asked_of_both_into_a_table_that_can_be_taken(pl
 
 
 def test_a_damaged_list_is_a_sentence_and_the_chat_goes_on(place):
-    (place.root / prompts.FILE).write_text("{")
+    (place.root / saved_prompts.FILE).write_text("{")
     page = visit()
     assert "The list of saved questions (prompts.json) is damaged." in text(page)
     assert turns(ask(short(page), "one"))[0].replies[0].tokens == 4
 
 
 def test_who_may_only_look_asks_saved_questions_and_changes_none(place, monkeypatch):
-    kept = prompts.add(place, "one")
+    kept = saved_prompts.add(place, "one")
     monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
     page = short(visit())
     assert page.button(key=f"prompt-change-{kept.id}").disabled

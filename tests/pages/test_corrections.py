@@ -3,9 +3,9 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails.chat import feedback as corrections
+from sails.chat import feedback
 from sails.chat.conversation import Origin
-from sails.data import datasets as library
+from sails.data import datasets
 from sails.models.workspace import Workspace
 from tests.conftest import REPOSITORY
 from tests.support.helpers import add_dataset, write_lesson
@@ -39,7 +39,7 @@ def correct(workspace, number=1, **changes):
         "who": "Ann",
         "origin": Origin("Current model", "1a2b3c4d", "20260105-091500-databases"),
     }
-    return corrections.give(workspace, **{**fields, **changes})
+    return feedback.give(workspace, **{**fields, **changes})
 
 
 def button(page, label):
@@ -64,12 +64,12 @@ def chat() -> AppTest:
 def test_a_thumb_up_waits_in_the_list_and_can_be_taken_back(talking):
     page = chat()
     button(page, "Good").click().run()
-    (given,) = corrections.corrections(talking)
+    (given,) = feedback.corrections(talking)
     assert (given.kind, given.question, given.who) == ("good", QUESTION, "somebody")
     assert given.fingerprint == talking.situation().trained.fingerprint
     assert "You called this answer good" in texts(page)
     button(page, "Take it back").click().run()
-    assert corrections.corrections(talking) == []
+    assert feedback.corrections(talking) == []
     assert button(page, "Good")
 
 
@@ -80,13 +80,13 @@ def test_a_thumb_down_with_the_right_answer_becomes_a_correction_by_that_person(
     assert answer.value  # what the model said, to be changed
     button(page, "Send for review").click().run()
     assert "is what the model said" in texts(page)
-    assert corrections.corrections(talking) == []
+    assert feedback.corrections(talking) == []
     answer = next(one for one in page.text_area if one.label == "The right answer")
     answer.set_value("The highest mountain near Oslo is Peak 7.")
     next(one for one in page.text_input if one.label.startswith("Your name")).set_value("Ann")
     button(page, "Send for review").click().run()
     assert not page.exception
-    (given,) = corrections.corrections(talking)
+    (given,) = feedback.corrections(talking)
     assert (given.kind, given.taught, given.who) == (
         "corrected",
         "The highest mountain near Oslo is Peak 7.",
@@ -100,8 +100,8 @@ def test_never_say_this_proposes_a_refusal_that_nobody_confirmed(talking):
     button(page, "Correct it").click().run()
     page.radio[-1].set_value("never").run()
     button(page, "Send for review").click().run()
-    (given,) = corrections.corrections(talking)
-    assert (given.kind, given.taught, given.confirmed) == ("never", corrections.REFUSAL, False)
+    (given,) = feedback.corrections(talking)
+    assert (given.kind, given.taught, given.confirmed) == ("never", feedback.REFUSAL, False)
 
 
 def test_a_later_answer_is_corrected_with_the_conversation_before_it(talking):
@@ -110,7 +110,7 @@ def test_a_later_answer_is_corrected_with_the_conversation_before_it(talking):
     [one for one in page.button if one.label == "Correct it"][-1].click().run()
     next(one for one in page.text_area if one.label == "The right answer").set_value("Peak 8 is the second.")
     button(page, "Send for review").click().run()
-    (given,) = corrections.corrections(talking)
+    (given,) = feedback.corrections(talking)
     assert given.context[0]["content"] == QUESTION
     assert given.question == "And the second?"
 
@@ -143,10 +143,10 @@ def test_a_correction_is_edited_in_place_and_approved(workspace):
     page = open_page("pages/1_Data.py", corrections="waiting")
     _question, answer = page.text_area
     answer.set_value("The mountain is called Peak 8.").run()
-    assert corrections.find(workspace, given.id).taught == "The mountain is called Peak 8."
+    assert feedback.find(workspace, given.id).taught == "The mountain is called Peak 8."
     button(page, "Approve").click().run()
     assert not page.exception
-    assert [one.taught for one in corrections.to_teach(workspace)] == ["The mountain is called Peak 8."]
+    assert [one.taught for one in feedback.to_teach(workspace)] == ["The mountain is called Peak 8."]
     assert "Nothing waits for a review" in texts(page)
 
 
@@ -155,7 +155,7 @@ def test_what_cannot_be_approved_is_told_in_words(workspace):
     page = open_page("pages/1_Data.py", corrections="waiting")
     button(page, "Approve").click().run()
     assert "It has no answer yet" in texts(page)
-    assert corrections.find(workspace, given.id).state == "waiting"
+    assert feedback.find(workspace, given.id).state == "waiting"
 
 
 def test_all_without_findings_are_approved_at_once_and_rejected_ones_come_back(workspace):
@@ -163,12 +163,12 @@ def test_all_without_findings_are_approved_at_once_and_rejected_ones_come_back(w
     short = correct(workspace, 3, correction="No")
     page = open_page("pages/1_Data.py", corrections="waiting")
     button(page, "Approve all 2 without findings").click().run()
-    assert [one.id for one in corrections.to_teach(workspace)] == [one.id for one in fine]
+    assert [one.id for one in feedback.to_teach(workspace)] == [one.id for one in fine]
     button(page, "Reject").click().run()
-    assert corrections.find(workspace, short.id).state == "rejected"
+    assert feedback.find(workspace, short.id).state == "rejected"
     page = open_page("pages/1_Data.py", corrections="rejected")
     button(page, "Let it wait again").click().run()
-    assert corrections.find(workspace, short.id).state == "waiting"
+    assert feedback.find(workspace, short.id).state == "waiting"
 
 
 def test_a_list_of_hundreds_shows_a_part_and_finds_words(workspace):
@@ -183,8 +183,8 @@ def test_a_list_of_hundreds_shows_a_part_and_finds_words(workspace):
 
 def test_what_was_taught_is_shown_with_its_session_and_cannot_be_changed(workspace):
     given = correct(workspace)
-    corrections.approve(workspace, given.id)
-    name = corrections.as_dataset(workspace).name
+    feedback.approve(workspace, given.id)
+    name = feedback.as_dataset(workspace).name
     session = make_session(workspace, "november", state="succeeded", verdict="published")
     spec = session.spec().model_copy(update={"dataset": name})
     (session.folder / "spec.json").write_text(spec.model_dump_json())
@@ -197,7 +197,7 @@ def test_what_was_taught_is_shown_with_its_session_and_cannot_be_changed(workspa
 def test_in_the_list_and_on_the_bridge_nothing_can_be_pressed_by_whoever_may_only_look(
     workspace, monkeypatch
 ):
-    corrections.approve(workspace, correct(workspace, 1).id)
+    feedback.approve(workspace, correct(workspace, 1).id)
     correct(workspace, 2)
     monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
     page = open_page("pages/1_Data.py", corrections="waiting")
@@ -219,7 +219,7 @@ def test_an_odd_address_shows_what_waits(workspace, wanted):
 def test_the_bridge_trains_on_what_is_approved_with_the_dataset_chosen(workspace, tmp_path):
     add_dataset(workspace, write_lesson(tmp_path / "lesson.json"))
     given = [correct(workspace, number) for number in (1, 2, 3)]
-    corrections.approve(workspace, given[0].id, given[1].id)
+    feedback.approve(workspace, given[0].id, given[1].id)
     page = AppTest.from_file(APP, default_timeout=SECONDS).run()
     label = "2 approved corrections since the last session: train on them"
     assert "Few corrections must be repeated often" in texts(page)
@@ -227,7 +227,7 @@ def test_the_bridge_trains_on_what_is_approved_with_the_dataset_chosen(workspace
     assert not page.exception
     assert "So few examples must be repeated often" in texts(page)
     assert page.multiselect("train_datasets").value == ["corrections"]
-    assert library.report_of(workspace, "corrections").rows == 2
+    assert datasets.report_of(workspace, "corrections").rows == 2
 
 
 @pytest.mark.usefixtures("root")

@@ -11,9 +11,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from sails import sessions
-from sails.data import Register
-from sails.data import datasets as library
-from sails.jobs import launcher as local
+from sails.data import Register, datasets
+from sails.jobs import launcher
 from sails.models.workspace import Workspace
 from tests.conftest import REPOSITORY
 from tests.support.helpers import add_dataset, write_lesson
@@ -86,7 +85,7 @@ def text(page: AppTest) -> str:
 
 
 def names(workspace: Workspace) -> list[str]:
-    return sorted(report.name for report in library.reports(workspace))
+    return sorted(report.name for report in datasets.reports(workspace))
 
 
 def keyed(elements, name: str):
@@ -111,7 +110,7 @@ def test_an_uploaded_file_is_judged_saved_and_then_ready_to_be_taught(workspace)
     assert not workspace.root.exists()  # nothing is saved before a person says so
     click(page, "data-save")
     assert names(workspace) == ["lesson"]
-    assert library.report_of(workspace, "lesson").rows == 9
+    assert datasets.report_of(workspace, "lesson").rows == 9
     assert "`lesson` is in your library: 9 examples." in text(page)
     assert page.button(key="data-teach").label == "Teach this"
 
@@ -185,10 +184,10 @@ def test_typed_pairs_become_a_dataset(workspace):
     click(run(page), "data-check-typed")
     assert "Good: 1 of 1 row can be taught as they are." in text(page)
     click(page, "data-save")
-    assert library.rows_of(workspace, "typed")[0].output == "A sail catches the wind."
+    assert datasets.rows_of(workspace, "typed")[0].output == "A sail catches the wind."
 
 
-@pytest.mark.parametrize("example", library.EXAMPLES, ids=lambda example: example.file)
+@pytest.mark.parametrize("example", datasets.EXAMPLES, ids=lambda example: example.file)
 def test_an_example_is_one_click_away_and_says_what_it_teaches(workspace, example):
     page = way(visit(), "example")
     assert example.teaches in text(page)
@@ -261,7 +260,7 @@ def test_unknown_columns_are_asked_for(workspace):
     keyed(page.selectbox, "context-column").set_value("Team")
     click(run(page), "data-use-columns")
     click(page, "data-save")
-    (row,) = library.rows_of(workspace, "tickets")
+    (row,) = datasets.rows_of(workspace, "tickets")
     assert (row.input, row.output) == ("How do I log in?\n\nWeb", "Use the blue button on the right.")
 
 
@@ -285,7 +284,7 @@ def test_a_table_without_a_line_of_names_keeps_its_first_row(workspace):
     keyed(page.checkbox, "first-row").check()
     click(run(page), "data-use-columns")
     click(page, "data-save")
-    assert [row.input for row in library.rows_of(workspace, "pasted")] == [
+    assert [row.input for row in datasets.rows_of(workspace, "pasted")] == [
         "What is a ship?",
         "What is a sail?",
     ]
@@ -313,7 +312,7 @@ def test_one_click_drops_the_rows_with_errors_and_one_brings_them_back(workspace
     assert "Good: 9 of 10 rows" in text(page)
     click(page, "data-drop-errors")
     click(page, "data-save")
-    assert library.report_of(workspace, "lesson").rows == 9
+    assert datasets.report_of(workspace, "lesson").rows == 9
 
 
 @in_workspace
@@ -355,7 +354,9 @@ def test_what_was_thrown_away_can_be_brought_back():
 
 @in_workspace
 def test_how_long_the_examples_are_is_a_chart_with_words():
-    prose = [row["output"] for row in json.loads((library.EXAMPLE_FILES / "databases.json").read_text())[:20]]
+    prose = [
+        row["output"] for row in json.loads((datasets.EXAMPLE_FILES / "databases.json").read_text())[:20]
+    ]
     long = {
         "input": "What is long?",
         "output": " ".join(prose),
@@ -368,11 +369,11 @@ def test_how_long_the_examples_are_is_a_chart_with_words():
 
 
 def test_new_taught_and_held_out_rows_are_counted_as_the_next_session_would(workspace, peaks):
-    rows = library.rows_of(workspace, peaks)
+    rows = datasets.rows_of(workspace, peaks)
     register = Register.load(workspace.register)
     register.record(held=[rows[0].input_fingerprint], taught=[], session="s")
     page = visit(dataset=peaks)
-    counts = library.novelty(workspace, rows, set())
+    counts = datasets.novelty(workspace, rows, set())
     assert [metric.value for metric in page.metric] == [str(counts.new), "0", str(counts.held_out)]
     assert counts.held_out == 6
 
@@ -433,7 +434,9 @@ def test_deleting_asks_for_the_name_and_then_does_it(workspace, peaks):
 
 
 def test_a_dataset_that_is_needed_stays(workspace, tmp_path, monkeypatch):
-    monkeypatch.setattr(local, "start_worker", lambda _: None)  # who looks at a page keeps the queue moving
+    monkeypatch.setattr(
+        launcher, "start_worker", lambda _: None
+    )  # who looks at a page keeps the queue moving
     name = add_dataset(workspace, write_lesson(tmp_path / "databases.json"))
     session = make_session(workspace, "lesson")
     sessions.enqueue(workspace, session)

@@ -15,7 +15,7 @@ from sails.models import versions
 from sails.models.publish import publish_model
 from sails.models.versions import Provenance
 from sails.models.workspace import Workspace
-from sails.sessions import MetricsWriter
+from sails.sessions.metrics import MetricsWriter
 from sails.system import access
 from sails.system.locks import LifeLock
 from sails.ui.sessions.table import STATES, matching

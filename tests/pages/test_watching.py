@@ -6,9 +6,9 @@ import re
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails.jobs import launcher as local
-from sails.jobs import watch as watching
-from sails.jobs.watch import CORRECTIONS
+from sails.jobs import launcher, watch
+from sails.jobs.watch import state, watch_state
+from sails.jobs.watch.state import CORRECTIONS
 from sails.models.workspace import Workspace
 from sails.system.locks import LifeLock
 from tests.conftest import REPOSITORY
@@ -26,7 +26,7 @@ def workspace(root):
 def processes(monkeypatch, started):  # noqa: ARG001 (no worker comes up either)
     """Watches are not started by themselves either."""
     found = []
-    monkeypatch.setattr(local, "start_module", lambda *arguments: found.append(arguments))
+    monkeypatch.setattr(launcher, "start_module", lambda *arguments: found.append(arguments))
     return found
 
 
@@ -58,13 +58,13 @@ def test_one_click_watches_the_corrections_and_survives_a_reload(workspace, proc
     page = visit()
     assert "◻️ It is switched off." in text(page)
     page = button(page, "Switch it on").click().run()
-    now = watching.watch_state(workspace)
+    now = watch.watch_state(workspace)
     assert (now.on, now.order.source) == (True, CORRECTIONS)
     ((module, arguments, log),) = processes
     assert (module, arguments[0], log) == (
         "sails.jobs.watch",
         str(workspace.root),
-        watching.log_of(workspace),
+        state.log_of(workspace),
     )
     assert "It is just starting." in text(visit())
 
@@ -81,7 +81,7 @@ def test_a_living_watch_says_how_many_examples_there_are_and_is_switched_off(wor
     )
     assert "1 example is not marked as accepted, and never taught." in text(page)
     button(page, "Switch it off").click().run()
-    assert not watching.watch_state(workspace).on
+    assert not watch_state(workspace).on
 
 
 def test_a_file_and_the_settings_are_chosen_in_the_form(workspace, processes, tmp_path):
@@ -92,7 +92,7 @@ def test_a_file_and_the_settings_are_chosen_in_the_form(workspace, processes, tm
     next(field for field in page.text_input if "Learning speed" in field.label).input("2e-5")
     next(field for field in page.number_input if "Examples" in field.label).set_value(4)
     button(page, "Switch it on with this").click().run()
-    now = watching.watch_state(workspace)
+    now = watch.watch_state(workspace)
     assert (now.order.source, now.order.at_least) == (str(tmp_path / "talks.jsonl"), 4)
     assert now.order.settings.learning_rate == 2e-5
     assert len(processes) == 1
@@ -105,7 +105,7 @@ def test_no_file_outside_of_the_allowed_root_is_watched(workspace, processes, na
     next(field for field in page.text_input if field.label.startswith("The file")).input(name)
     page = button(page, "Switch it on with this").click().run()
     assert "No file was named" in text(page) or "does not lie in" in text(page)
-    assert not watching.watch_state(workspace).on
+    assert not watch.watch_state(workspace).on
     assert processes == []
 
 
@@ -142,7 +142,7 @@ def test_why_it_stopped_stands_there_and_one_click_switches_it_on_again(workspac
     assert "⏹️ 5 tries in a row failed, so the watch has stopped. The last one: Session" in text(page)
     assert "The disk is full. Free some space." in text(page)
     button(page, "Switch it on again").click().run()
-    now = watching.watch_state(workspace)
+    now = watch_state(workspace)
     assert (now.on, now.failures, len(processes)) == (True, (), 1)
 
 
@@ -153,7 +153,7 @@ def test_a_watch_that_died_is_shown_as_ended_and_started_again_with_one_click(wo
     page = visit()
     assert "its process has ended. Nothing is lost: start it again." in text(page)
     button(page, "Start it again").click().run()
-    assert watching.watch_state(workspace).order.at_least == 7
+    assert watch.watch_state(workspace).order.at_least == 7
     assert len(processes) == 1
 
 
@@ -164,7 +164,7 @@ def test_where_one_may_only_look_it_is_shown_and_cannot_be_changed(workspace, tm
     assert "It is just starting." in text(page)
     assert button(page, "Switch it off").disabled
     assert button(page, "Watch this from now on").disabled
-    assert watching.watch_state(workspace).on
+    assert watch.watch_state(workspace).on
 
 
 def test_a_damaged_record_is_a_sentence_and_the_rest_of_the_page_is_there(workspace):

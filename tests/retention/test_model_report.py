@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from sails.models.workspace import Workspace
-from sails.retention import model_report as memories
+from sails.retention import model_report
 from sails.retention.metrics import Estimate, Measures
 from sails.retention.model_report import Memory, map_of, memory_of
 from tests.support.folders import make_model
@@ -64,13 +64,13 @@ def test_a_model_from_elsewhere_has_nothing_to_show(workspace):
     known = now(workspace)
     assert known.matrix.lessons == ()
     assert known.measures.acc is None
-    assert "nobody can tell" in memories.good_or_not(known)
+    assert "nobody can tell" in model_report.good_or_not(known)
 
 
 def test_one_lesson_leaves_nothing_to_forget(workspace):
     make_line(workspace, ["databases"])
-    assert "nothing earlier that it could have forgotten" in memories.good_or_not(now(workspace))
-    assert "once two lessons are taught" in memories.bwt_sentence(now(workspace).measures)
+    assert "nothing earlier that it could have forgotten" in model_report.good_or_not(now(workspace))
+    assert "once two lessons are taught" in model_report.bwt_sentence(now(workspace).measures)
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ def test_one_lesson_leaves_nothing_to_forget(workspace):
 )
 def test_the_headline_is_followed_by_whether_it_is_good(workspace, bwt, learned, said):
     make_line(workspace, ["databases", "kitchen"])
-    assert said in memories.good_or_not(measured(workspace, bwt=bwt, learned=learned))
+    assert said in model_report.good_or_not(measured(workspace, bwt=bwt, learned=learned))
 
 
 @pytest.mark.parametrize(("acc", "said"), [(85, "That is good"), (64, "a fair part"), (20, "That is little")])
 def test_the_mean_over_all_lessons_stands_with_its_interval(workspace, acc, said):
     make_line(workspace, ["databases", "kitchen"])
-    sentence = memories.acc_sentence(measured(workspace, bwt=None, acc=acc).measures)
+    sentence = model_report.acc_sentence(measured(workspace, bwt=None, acc=acc).measures)
     assert f"{acc}% ({acc - 4} to {acc + 4}) of the word pieces" in sentence
     assert said in sentence
 
@@ -108,12 +108,12 @@ def test_the_mean_over_all_lessons_stands_with_its_interval(workspace, acc, said
 )
 def test_what_became_of_earlier_lessons_is_a_sentence(workspace, bwt, said):
     make_line(workspace, ["databases", "kitchen"])
-    assert said in memories.bwt_sentence(measured(workspace, bwt=bwt).measures)
+    assert said in model_report.bwt_sentence(measured(workspace, bwt=bwt).measures)
 
 
 def test_forgetting_is_told_lesson_by_lesson_the_worst_first(workspace):
     make_line(workspace, ["databases", "garden", "kitchen"], lost=0.3)
-    first, second = memories.forgetting_sentences(now(workspace))
+    first, second = model_report.forgetting_sentences(now(workspace))
     assert first.startswith("1. databases: 30 points (")
     assert "below its best. That is not good" in first
     assert second.startswith("2. garden")
@@ -122,5 +122,5 @@ def test_forgetting_is_told_lesson_by_lesson_the_worst_first(workspace):
 def test_general_knowledge_says_whether_it_drifted(workspace):
     make_line(workspace, ["databases"])
     assert "97% of the word pieces of the base model's answers. That is good" in (
-        memories.general_sentence(now(workspace).matrix)
+        model_report.general_sentence(now(workspace).matrix)
     )

@@ -6,7 +6,7 @@ import pytest
 
 from sails import retention
 from sails.models.workspace import Workspace
-from sails.retention import session_report as telling
+from sails.retention import session_report
 from sails.retention.schema import Decision, Finding
 from tests.support.situations import make_line, make_session, remembered
 
@@ -45,7 +45,7 @@ def finding(before, after, low, high, *, best=None, lost=False, lessons="0"):
 )
 def test_a_finding_says_how_much_how_sure_and_whether_it_passes(workspace, one, said):
     found = found_in(workspace, one)
-    sentence = telling.finding_words(found, found.decision.findings[0])
+    sentence = session_report.finding_words(found, found.decision.findings[0])
     assert sentence.startswith(f"databases, 40 examples: {one.before:.0f}% → {one.after:.0f}% right")
     assert sentence.endswith(said)
 
@@ -57,18 +57,18 @@ def test_the_worst_loss_is_named_first_and_what_was_kept_is_not(workspace):
         finding(81, 58, -28, -18, lost=True, lessons="1"),
         finding(81, 80, -2, 1),
     )
-    assert telling.lost_words(found) == "23 points on kitchen and 13 points on databases"
+    assert session_report.lost_words(found) == "23 points on kitchen and 13 points on databases"
 
 
 def test_nothing_lost_and_nothing_decided_are_no_words(workspace):
     found = found_in(workspace, finding(81, 80, -2, 1))
-    assert telling.lost_words(found) == ""
-    assert telling.lost_words(found.model_copy(update={"decision": None})) == ""
+    assert session_report.lost_words(found) == ""
+    assert session_report.lost_words(found.model_copy(update={"decision": None})) == ""
 
 
 def test_a_table_has_each_lesson_before_and_after(workspace):
     *_, last = make_line(workspace, ["databases", "garden", "kitchen"], lost=0.3)
-    first, second, third = telling.before_and_after(retention.read_retention(last))
+    first, second, third = session_report.before_and_after(retention.read_retention(last))
     assert first == ("1. databases", "80% → 50%", "70% → 40% (of only 10)", "Lost too much.")
     assert second[0] == "2. garden"
     assert third == ("3. kitchen", "20% → 80%", "10% → 70% (of only 10)", "Taught in this session: learned.")
@@ -78,7 +78,7 @@ def test_what_was_not_measured_says_so(workspace):
     _, last = make_line(workspace, ["databases", "kitchen"])
     found = retention.read_retention(last)
     found = found.model_copy(update={"after": found.after.model_copy(update={"cells": ()})})
-    assert telling.before_and_after(found)[0] == (
+    assert session_report.before_and_after(found)[0] == (
         "1. databases",
         "80% → –",
         "70% → – (of only 10)",
@@ -89,14 +89,14 @@ def test_what_was_not_measured_says_so(workspace):
 def test_answers_are_told_apart_and_the_most_changed_comes_first(workspace):
     _, last = make_line(workspace, ["databases", "kitchen"])
     found = retention.read_retention(last)
-    [lost], [gained] = telling.lost_answers(found), telling.gained_answers(found)
+    [lost], [gained] = session_report.lost_answers(found), session_report.gained_answers(found)
     assert (lost.question, gained.question) == ("What is a foreign key?", "How long do I boil an egg?")
     worse = lost.model_copy(update={"question": "Worse?", "share_after": 0.0})
     found = found.model_copy(update={"changed": (lost, worse)})
-    assert [changed.question for changed in telling.lost_answers(found)] == ["Worse?", lost.question]
-    assert telling.gained_answers(None) == ()
+    assert [changed.question for changed in session_report.lost_answers(found)] == ["Worse?", lost.question]
+    assert session_report.gained_answers(None) == ()
 
 
 def test_an_interval_without_ends_is_told_in_words():
-    assert telling.spread(-math.inf, math.inf) == "too few examples to say how sure that is"
-    assert telling.points(-3.2, -5.4, -1.1) == "3 points (1 to 5)"
+    assert session_report.spread(-math.inf, math.inf) == "too few examples to say how sure that is"
+    assert session_report.points(-3.2, -5.4, -1.1) == "3 points (1 to 5)"

@@ -18,8 +18,9 @@ from sails.errors import BusyError, RequestError, SailsError, ViewOnlyError, Wor
 from sails.models.publish import publish_model
 from sails.models.versions import Provenance, list_versions, prune_versions
 from sails.models.workspace import Workspace
-from sails.sessions import MetricsWriter, Status, archive
+from sails.sessions import Status, archive
 from sails.sessions.archive import delete, why_not_deletable, write_zip
+from sails.sessions.metrics import MetricsWriter
 from sails.system.locks import LifeLock
 from tests.support.folders import fingerprint_of, make_model
 from tests.support.killing import for_every_line

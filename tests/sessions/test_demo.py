@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sails import sessions
-from sails.data import datasets as library
+from sails.data import datasets
 from sails.errors import RequestError
 from sails.models.workspace import Workspace
 from sails.sessions import demo
@@ -28,7 +28,7 @@ def test_the_demo_is_full_of_sessions_that_ended_and_can_be_shown(place):
     for record in records:
         kinds = {json.loads(line)["kind"] for line in record.session.metrics.read_text().splitlines()}
         assert {"step", "evaluation", "samples", "answers"} <= kinds
-        assert library.rows_of(place, record.spec.dataset)
+        assert datasets.rows_of(place, record.spec.dataset)
         assert record.spec.trained_model == place.trained_model
 
 

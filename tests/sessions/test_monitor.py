@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sails.sessions import MetricsWriter, Session, monitor
+from sails.sessions import Session, monitor
 from sails.sessions.downsample import POINTS
+from sails.sessions.metrics import MetricsWriter
 from sails.sessions.monitor import Feed, feed_of
 
 

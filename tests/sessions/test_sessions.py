@@ -23,20 +23,16 @@ from sails import sessions
 from sails.errors import RequestError, WorkspaceError
 from sails.models.workspace import Workspace
 from sails.sessions import (
-    MAX_STARTS,
     START_SECONDS,
     ExportSpec,
     Failure,
-    LineReader,
     MetricsReader,
-    MetricsWriter,
     Results,
     Scores,
     Session,
     Settings,
     Status,
     TrainSpec,
-    Waiting,
     ancestors,
     create,
     dequeue,
@@ -52,7 +48,9 @@ from sails.sessions import (
     stop,
     waiting,
 )
+from sails.sessions.metrics import LineReader, MetricsWriter
 from sails.sessions.plan import Plan
+from sails.sessions.queue import MAX_STARTS, Waiting
 from sails.system.locks import LifeLock
 from sails.system.processes import this_process
 from tests.support.killing import for_every_line

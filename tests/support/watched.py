@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sails import sessions
-from sails.jobs import watch as watching
-from sails.jobs.watch import Order, Watch
+from sails.jobs import watch
+from sails.jobs.watch import Order, watch_state
+from sails.jobs.watch.loop import Watch
 from sails.models.workspace import Workspace
 from sails.sessions import Failure, Session, Settings, Status
 
@@ -44,18 +45,18 @@ def write(path: Path, numbers: Iterable[int], **fields: Any) -> None:
 
 
 def order(file: Path | None, at_least: int = 3, **settings: Any) -> Order:
-    return watching.order_of(file=file, at_least=at_least, every=30, settings=Settings(**settings))
+    return watch.order_of(file=file, at_least=at_least, every=30, settings=Settings(**settings))
 
 
 def begin(workspace: Workspace, wanted: Order, clock: Clock, said: list[str]) -> Watch:
     """Switched on, and nothing done yet; no process is started."""
-    watching.switch.begin(workspace, wanted)
+    watch.switch.begin(workspace, wanted)
     return Watch(workspace, said.append, clock)
 
 
 def settle(watch: Watch) -> str:
     """Step until there is nothing to do but wait, and for what."""
-    while watching.watch_state(watch.workspace).on:
+    while watch_state(watch.workspace).on:
         look = watch.step()
         if look != "did something":
             return look

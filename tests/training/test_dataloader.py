@@ -8,7 +8,7 @@ import torch
 from sails.data import Conversation, Turn
 from sails.data.conversation import ANSWERS, ONLY_LAST
 from sails.errors import BadDataError, ModelLoadError
-from sails.onnx.runtime.generate import DEFAULT_CHAT_TEMPLATE
+from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE
 from sails.training.dataloader import (
     IGNORED,
     Example,

@@ -9,59 +9,38 @@ Whatever was given waits until a person approves it. `correction` is one of them
 here: what a reviewer should know about one (`sails.chat.feedback.review`).
 """
 
-from sails.chat.feedback.actions import approve, edit, give, reject, reopen, why_not, withdraw
-from sails.chat.feedback.correction import (
-    LONGEST_NAME,
-    LONGEST_TEXT,
-    REFUSAL,
-    SOMEBODY,
-    Correction,
-    Kind,
-    State,
-    plain_words,
-    same_words,
-)
-from sails.chat.feedback.dataset import (
-    DATASET,
-    Counts,
-    Standing,
-    as_dataset,
-    counts,
-    sessions_by_dataset,
-    standing,
-    to_teach,
-)
-from sails.chat.feedback.events import corrections, find, log_file
+from sails.chat.feedback.actions import approve, edit, give, reject, reopen, withdraw
+from sails.chat.feedback.correction import LONGEST_NAME, LONGEST_TEXT, REFUSAL, SOMEBODY, Correction, Kind
+from sails.chat.feedback.dataset import Standing, as_dataset, counts, sessions_by_dataset, standing, to_teach
+from sails.chat.feedback.events import corrections, find
 from sails.chat.feedback.exchange import as_json, import_file
+from sails.chat.feedback.review import Review, Trouble, as_lines, look
 
 __all__ = [
-    "DATASET",
     "LONGEST_NAME",
     "LONGEST_TEXT",
     "REFUSAL",
     "SOMEBODY",
     "Correction",
-    "Counts",
     "Kind",
+    "Review",
     "Standing",
-    "State",
+    "Trouble",
     "approve",
     "as_dataset",
     "as_json",
+    "as_lines",
     "corrections",
     "counts",
     "edit",
     "find",
     "give",
     "import_file",
-    "log_file",
-    "plain_words",
+    "look",
     "reject",
     "reopen",
-    "same_words",
     "sessions_by_dataset",
     "standing",
     "to_teach",
-    "why_not",
     "withdraw",
 ]

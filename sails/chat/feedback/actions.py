@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import get_args
 
-from sails import sessions
+from sails import sessions, system
 from sails.chat.conversation import Origin
 from sails.chat.feedback.correction import (
     LONGEST_TEXT,
@@ -19,11 +19,9 @@ from sails.chat.feedback.correction import (
 )
 from sails.chat.feedback.dataset import sessions_by_dataset, to_teach
 from sails.chat.feedback.events import alone, find, now, write
-from sails.data import Register
-from sails.data.formats.text_encoding import printable
+from sails.data import Register, printable
 from sails.errors import RequestError
-from sails.models.workspace import Workspace
-from sails.system import access
+from sails.models import Workspace
 
 
 def give(
@@ -43,7 +41,7 @@ def give(
     must write it. *never*: it must never say this; `correction` is what to say instead, a plain refusal when
     empty. Raises `RequestError` for texts that are empty or too long, and for one that changes nothing.
     """
-    access.require_changes()
+    system.require_changes()
     if kind not in get_args(Kind):
         raise RequestError(
             f"There is no feedback of the kind {str(kind)[:40]!r}.", "Choose one that there is."

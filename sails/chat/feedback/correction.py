@@ -8,10 +8,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
-from sails.data import Conversation, Turn
-from sails.data import datasets as library
-from sails.data.conversation import ANSWERS, ONLY_LAST
-from sails.data.formats.text_encoding import printable
+from sails import data
+from sails.data import ANSWERS, ONLY_LAST, Conversation, Turn, printable
 from sails.errors import RequestError
 
 Kind = Literal["good", "corrected", "never"]
@@ -84,7 +82,7 @@ def _nearest(turns: Sequence[Turn]) -> list[Turn]:
 
 
 def _tokens(turns: Sequence[Turn]) -> int:
-    return library.estimated_tokens(Conversation(tuple(turns)))
+    return data.estimated_tokens(Conversation(tuple(turns)))
 
 
 # --- texts ----------------------------------------------------------------------------------------

@@ -7,16 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from sails import sessions
+from sails import data, sessions, system
 from sails.chat.feedback.correction import Correction
 from sails.chat.feedback.events import alone, corrections, now, write
-from sails.data import Conversation, Register
-from sails.data import datasets as library
-from sails.data.datasets import DatasetReport
+from sails.data import Conversation, DatasetReport, Register
 from sails.errors import BadDataError, SailsError
-from sails.models.workspace import Workspace
+from sails.models import Workspace
 from sails.sessions import SessionRecord, TrainSpec
-from sails.system import access
 
 DATASET = "corrections"
 
@@ -58,7 +55,7 @@ def _taught_names(workspace: Workspace) -> dict[str, SessionRecord]:
 
 def _parts(workspace: Workspace) -> dict[str, set[str]]:
     """For each name that a dataset has or had, the names of all that is in it, its own ones included."""
-    reports = {name: one for one in library.reports(workspace) for name in (one.name, *one.formerly)}
+    reports = {name: one for one in data.reports(workspace) for name in (one.name, *one.formerly)}
 
     def inside(name: str, seen: frozenset[str]) -> set[str]:
         report = reports.get(name)
@@ -104,14 +101,14 @@ def as_dataset(workspace: Workspace) -> DatasetReport:
     Raises `BadDataError` when there is none. Which of them went into it is noted, so that those of a session
     that failed may be put into another one.
     """
-    access.require_changes()
+    system.require_changes()
     with alone(workspace):
         chosen = to_teach(workspace)
         if not chosen:
             raise BadDataError("No approved correction waits to be taught.", "Review some first.")
         rows = tuple(replace(one.row, row=number) for number, one in enumerate(chosen, 1))
         # A person approved each of them, whatever the quality check thinks.
-        report = library.add_rows(
+        report = data.add_rows(
             workspace, rows, file=f"{DATASET}.jsonl", name=_name(workspace, rows), keep_all=True
         )
         # So that none is kept back as an exam: whoever approved it wants it to be learned.
@@ -127,7 +124,7 @@ def as_dataset(workspace: Workspace) -> DatasetReport:
 
 def _name(workspace: Workspace, rows: Sequence[Conversation]) -> str:
     """The first name that neither other rows have nor a session was taught under, even if they are gone."""
-    reports = {name: one for one in library.reports(workspace) for name in (one.name, *one.formerly)}
+    reports = {name: one for one in data.reports(workspace) for name in (one.name, *one.formerly)}
     taught = _taught_names(workspace)
     wanted = {row.fingerprint for row in rows}
     names = (DATASET if n == 1 else f"{DATASET}-{n}" for n in itertools.count(1))
@@ -141,6 +138,6 @@ def _name(workspace: Workspace, rows: Sequence[Conversation]) -> str:
 def _rows_of(workspace: Workspace, name: str) -> set[str]:
     """The fingerprints of a dataset's rows; none when they are damaged."""
     try:
-        return {row.fingerprint for row in library.rows_of(workspace, name)}
+        return {row.fingerprint for row in data.rows_of(workspace, name)}
     except SailsError:
         return set()

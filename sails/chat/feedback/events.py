@@ -17,10 +17,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
+from sails import system
 from sails.chat.feedback.correction import SOMEBODY, Correction, Kind
 from sails.errors import RequestError
-from sails.models.workspace import Workspace
-from sails.system import access, locks
+from sails.models import Workspace
 
 
 def corrections(workspace: Workspace) -> list[Correction]:
@@ -48,8 +48,8 @@ def log_file(workspace: Workspace) -> Path:
 
 def alone(workspace: Workspace) -> Any:
     """The short lock under which the log is read, judged and written; raises `ViewOnlyError`."""
-    access.require_changes()
-    return locks.short_lock(workspace.root / "corrections.lock")
+    system.require_changes()
+    return system.short_lock(workspace.root / "corrections.lock")
 
 
 def write(workspace: Workspace, events: Sequence[Mapping[str, Any]]) -> None:

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sails import system
 from sails.chat.feedback.correction import REFUSAL, Correction, checked_name, checked_text
 from sails.chat.feedback.events import alone, events, write
 from sails.data import Conversation, read
 from sails.errors import ConversationFileError
-from sails.models.workspace import Workspace
-from sails.system import access
+from sails.models import Workspace
 
 
 def import_file(workspace: Workspace, path: Path) -> int:
@@ -21,7 +21,7 @@ def import_file(workspace: Workspace, path: Path) -> int:
     The file is what `sails chat` writes: `input`, `output`, `timestamp`, `accepted`, maybe `correction`,
     `kind` and `who`. Rows that nobody judged are passed over. Raises `ConversationFileError` when all are.
     """
-    access.require_changes()
+    system.require_changes()
     reading = read(path)
     found = [event for row in reading.conversations if (event := _imported(row))]
     if not found:

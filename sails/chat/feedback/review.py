@@ -18,15 +18,13 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
 
-from sails import sessions
+from sails import retention, sessions
 from sails.chat.feedback import actions, dataset, events, exchange
 from sails.chat.feedback.correction import Correction, plain_words, same_words
 from sails.chat.feedback.dataset import Standing
-from sails.data import Conversation, Register, read_jsonl
-from sails.data.quality import problems_of
+from sails.data import Conversation, Register, problems_of, read_jsonl
 from sails.errors import SailsError
-from sails.models.workspace import Workspace
-from sails.retention import lessons
+from sails.models import Workspace
 from sails.sessions import SessionRecord
 
 Finding = Literal["unanswered", "confirm", "conflict", "duplicate", "replaces", "known", "quality"]
@@ -180,9 +178,9 @@ _File = tuple[Path, int, int, str]  # a lesson's rows, when they were written in
 
 def _taught_files(workspace: Workspace) -> tuple[_File, ...]:
     """The taught rows of each lesson of the current model, oldest first."""
-    made_by = lessons.taught_to(workspace, workspace.situation().trained.fingerprint)
+    made_by = retention.taught_to(workspace, workspace.situation().trained.fingerprint)
     found = []
-    for lesson in lessons.lessons_of(workspace, made_by):
+    for lesson in retention.lessons_of(workspace, made_by):
         path = sessions.Session(workspace.sessions / lesson.session).data / "train.jsonl"
         try:
             state = path.stat()

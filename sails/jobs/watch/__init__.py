@@ -12,34 +12,17 @@ there before it is done, so that it may be killed anywhere and started again.
 rows of a file may be taught, `words` what it says. The list of corrections is `sails.chat.feedback`'.
 """
 
-from sails.jobs.watch.loop import MOST_FAILURES, Watch, latest_lesson
+from sails.jobs.watch.loop import latest_lesson
 from sails.jobs.watch.messages import standing, what_became
-from sails.jobs.watch.state import (
-    CORRECTIONS,
-    Batch,
-    Order,
-    Outcome,
-    WatchState,
-    is_alive,
-    is_starting,
-    log_of,
-    order_of,
-    watch_state,
-)
+from sails.jobs.watch.state import Order, WatchState, is_alive, is_starting, order_of, watch_state
 from sails.jobs.watch.switch import run_watch, switch_off, switch_on
 
 __all__ = [
-    "CORRECTIONS",
-    "MOST_FAILURES",
-    "Batch",
     "Order",
-    "Outcome",
-    "Watch",
     "WatchState",
     "is_alive",
     "is_starting",
     "latest_lesson",
-    "log_of",
     "order_of",
     "run_watch",
     "standing",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sails.errors import BusyError, SailsError, classify
 from sails.jobs.watch.switch import run_watch
-from sails.models.workspace import Workspace
+from sails.models import Workspace
 
 log = logging.getLogger(__name__)
 

@@ -9,19 +9,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from sails import sessions
+from sails import data, retention, sessions, system
 from sails.chat import feedback
-from sails.data import Conversation, Register, datasets
+from sails.data import Conversation, Register
 from sails.errors import SailsError, WorkspaceError, classify
 from sails.jobs import launcher, submit
 from sails.jobs.watch.messages import GO_ON, examples, how_many, minutes, notes_on, what_became
 from sails.jobs.watch.source import approved
 from sails.jobs.watch.state import Batch, Outcome, WatchState, change, watch_state
-from sails.models.workspace import Workspace
-from sails.retention import lessons
+from sails.models import Workspace
 from sails.sessions import Session, SessionRecord
-from sails.system import locks
-from sails.training.plan.request import Choices
+from sails.training.plan import Choices
 
 MOST_FAILURES = 5  # in a row
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)  # doubled after each failure
@@ -77,10 +75,10 @@ class Watch:
         else:
             stem = now.order.file.stem
             name = f"{stem[:LONGEST_STEM]} batch {len(now.batches) + 1}"
-            dataset = datasets.add_rows(self.workspace, rows, file=f"{stem}.jsonl", name=name)
+            dataset = data.add_rows(self.workspace, rows, file=f"{stem}.jsonl", name=name)
         batch = Batch(
             dataset=dataset.name,
-            rows=tuple(row.fingerprint for row in datasets.rows_of(self.workspace, dataset.name)),
+            rows=tuple(row.fingerprint for row in data.rows_of(self.workspace, dataset.name)),
             begun=self.clock(),
             others=tuple(record.spec.id for record in _sessions_with(self.workspace, dataset.name)),
         )
@@ -143,7 +141,7 @@ class Watch:
         if self._pauses(now):
             return "waits for a session"
         try:
-            datasets.report_of(self.workspace, batch.dataset)
+            data.report_of(self.workspace, batch.dataset)
         except WorkspaceError:  # somebody deleted it; its rows are free
             return self._end(batch, "failed", reason=f"The dataset {batch.dataset} was deleted.")
         # Whatever was asked for, the gate decides: nobody is there to look at the model first.
@@ -160,7 +158,7 @@ class Watch:
         """Put it back into the queue if its submitter died between the two, and keep the queue moving."""
         session = record.session
         queue = [entry.id for entry in sessions.waiting(self.workspace)]
-        lost = session.id not in queue and not locks.is_held(session.lock)
+        lost = session.id not in queue and not system.is_held(session.lock)
         if record.status.state == "queued" and lost and session.written_status().state == "queued":
             sessions.enqueue(self.workspace, session)
         if record.status.state == "queued" and queue and queue[0] != session.id and session.id in queue:
@@ -233,7 +231,7 @@ def _sessions_with(workspace: Workspace, dataset: str) -> list[SessionRecord]:
     """The sessions that teach this dataset, under whatever name it had, oldest first."""
     names = {dataset}
     with contextlib.suppress(WorkspaceError):
-        report = datasets.report_of(workspace, dataset)
+        report = data.report_of(workspace, dataset)
         names |= {report.name, *report.formerly}
     return [
         record for record in sessions.read_history(workspace) if getattr(record.spec, "dataset", "") in names
@@ -272,4 +270,4 @@ def _is_taught(workspace: Workspace, batch: Batch) -> bool:
 
 @lru_cache(maxsize=4)
 def _taught_before(workspace: Workspace, fingerprint: str | None) -> frozenset[str]:
-    return frozenset(lessons.taught_before(workspace, fingerprint))
+    return frozenset(retention.taught_before(workspace, fingerprint))

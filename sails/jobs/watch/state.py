@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sails import system
 from sails.errors import RequestError, WorkspaceError
-from sails.models.workspace import Workspace
+from sails.models import Workspace
 from sails.sessions import Settings
-from sails.system import access, files, locks
 
 CORRECTIONS = "corrections"
 START_SECONDS = 15.0  # how long a watch's process may take to come up
@@ -111,7 +111,7 @@ def watch_state(workspace: Workspace) -> WatchState:
 
 def is_alive(workspace: Workspace) -> bool:
     """Whether a process watches this workspace now."""
-    return locks.is_held(lock_of(workspace))
+    return system.is_held(lock_of(workspace))
 
 
 def is_starting(workspace: Workspace, now: datetime | None = None) -> bool:
@@ -137,9 +137,9 @@ def log_of(workspace: Workspace) -> Path:
 
 def change(workspace: Workspace, **changes: Any) -> WatchState:
     """Replace some fields. A person may switch it off while it writes, hence the lock."""
-    access.require_changes()
+    system.require_changes()
     workspace.root.mkdir(parents=True, exist_ok=True)
-    with locks.short_lock(workspace.root / "watch.json.lock"):
+    with system.short_lock(workspace.root / "watch.json.lock"):
         changed = watch_state(workspace).model_copy(update=changes)
-        files.write_atomic(path_of(workspace), changed.model_dump_json(indent=1))
+        system.write_atomic(path_of(workspace), changed.model_dump_json(indent=1))
     return changed

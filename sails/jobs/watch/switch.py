@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from sails import system
 from sails.errors import BusyError
 from sails.jobs import launcher
 from sails.jobs.watch.loop import Say, Watch
 from sails.jobs.watch.messages import begins
 from sails.jobs.watch.state import Order, WatchState, change, lock_of, log_of, watch_state
-from sails.models.workspace import Workspace
-from sails.system import access, locks, processes
-from sails.training.plan import behavior
+from sails.models import Workspace
+from sails.training import plan
 
 FOLLOW_SECONDS = 2.0  # how often a session that waits or runs is looked at
 SLICE_SECONDS = 1.0  # after which a watch that was switched off has noticed it
@@ -34,15 +34,15 @@ def switch_on(workspace: Workspace, order: Order) -> None:
 
 def switch_off(workspace: Workspace) -> None:
     """Watch no longer. A session that it has queued goes on by itself."""
-    access.require_changes()
+    system.require_changes()
     if watch_state(workspace).on:
         change(workspace, on=False)
 
 
 def _check(workspace: Workspace, order: Order) -> None:
-    access.require_changes()
+    system.require_changes()
     workspace.check_publishable()
-    behavior.plan_training(workspace, learning_rate=order.settings.learning_rate)
+    plan.plan_training(workspace, learning_rate=order.settings.learning_rate)
 
 
 def begin(workspace: Workspace, order: Order) -> None:
@@ -77,10 +77,10 @@ def run_watch(
     once, follows the session that comes of it to its end, and is switched off. `wait` gets seconds.
     Raises `RequestError` for an order that cannot be, `BusyError` when this workspace is watched already.
     """
-    access.require_changes()
+    system.require_changes()
     if order is not None:
         _check(workspace, order)
-    own = locks.LifeLock(lock_of(workspace))
+    own = system.LifeLock(lock_of(workspace))
     try:
         own.acquire(timeout=2 * SLICE_SECONDS)  # one that was just switched off needs a moment to end
     except BusyError as error:
@@ -90,7 +90,7 @@ def run_watch(
     try:
         if order is not None:
             begin(workspace, order)
-        identity = processes.this_process()
+        identity = system.this_process()
         change(workspace, pid=identity.pid, pid_created=identity.created, host=identity.host)
         return _live(Watch(workspace, say, clock), wait, once)
     finally:

@@ -18,7 +18,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from sails.models.variants import CERTIFICATE, VARIANTS, Variant
+from sails.models import CERTIFICATE, VARIANTS, Variant
 
 # Stands for a difference that is not a number, so that every figure of a certificate is one, in JSON too.
 NOT_A_NUMBER = 1e9

@@ -4,8 +4,8 @@
         ...
         probes.bytes()                                                     # {"int8": 312000000}
 
-Each is `python -m sails.onnx.certify.memory KIND FOLDER`. Nothing else tells it honestly: in a process that has
-loaded and exported other models before, memory that was freed is used again. The libraries count, because
+Each is `python -m sails.onnx.certify.memory KIND FOLDER`. Nothing else tells it honestly: in a process that
+has loaded and exported other models before, memory that was freed is used again. The libraries count, because
 whoever wants answers needs them.
 """
 
@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from sails.system import memory
+from sails import system
 
 Kind = Literal["torch", "onnx"]
 
@@ -81,10 +81,10 @@ def _start(kind: Kind, folder: Path) -> subprocess.Popen[str]:
 
 
 def main(kind: str, folder: str) -> None:
-    before = memory.peak_memory()
+    before = system.peak_memory()
     answer = _answer_with_torch if kind == "torch" else _answer_with_onnx
     kept = answer(Path(folder))
-    sys.stdout.write(str(memory.peak_memory() - before))
+    sys.stdout.write(str(system.peak_memory() - before))
     del kept
 
 

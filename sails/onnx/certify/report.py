@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
-from sails.models.variants import CERTIFICATE, VARIANT_TITLES, Variant
+from sails import system
+from sails.models import CERTIFICATE, VARIANT_TITLES, Variant
 from sails.onnx.certify.certificate import THRESHOLDS, Certificate, Example
-from sails.system import access
-from sails.system.files import write_atomic
+from sails.system import write_atomic
 
 CERTIFICATE_PAGE = "certificate.html"
 
@@ -22,7 +22,7 @@ CERTIFICATE_PAGE = "certificate.html"
 
 def write_certificate(folder: Path, certificate: Certificate) -> None:
     """Put the certificate into an ONNX folder, for programs and for people."""
-    access.require_changes()
+    system.require_changes()
     content = json.dumps(asdict(certificate), indent=2, ensure_ascii=False) + "\n"
     write_atomic(folder / CERTIFICATE, content.encode("utf-8", "replace").decode("utf-8"))
     write_atomic(folder / CERTIFICATE_PAGE, as_page(certificate).encode("utf-8", "replace").decode("utf-8"))

@@ -30,12 +30,11 @@ import jinja2
 import numpy as np
 
 from sails.errors import ModelLoadError, RequestError
-from sails.models.folder import found_files
-from sails.models.variants import Variant
-from sails.onnx.certify import report as certificates
+from sails.models import Variant, found_files
 from sails.onnx.certify.certificate import NOT_A_NUMBER, THRESHOLDS, Certificate, Example, Speed, Thresholds
 from sails.onnx.certify.memory import Kind, Probes
 from sails.onnx.certify.reference import Original, Reading, until_end
+from sails.onnx.certify.report import write_certificate
 from sails.onnx.runtime.chat_template import Messages, as_messages
 from sails.onnx.runtime.generate import Generator
 
@@ -113,7 +112,7 @@ def verify_model(
             memory=used.get(variant, 0),
         )
         if write:
-            certificates.write_certificate(folder, made[variant])
+            write_certificate(folder, made[variant])
     report(1.0, "compared")
     return made
 

@@ -1,1 +1,71 @@
 """Before a training: what it will do, what it needs and how long it takes."""
+
+from sails.training.plan.behavior import (
+    BASE_LEARNING_RATE,
+    CONTINUE_LEARNING_RATE,
+    HIGHEST_LEARNING_RATE,
+    MATRIX,
+    MatrixRow,
+    automatic_learning_rate,
+    check_learning_rate,
+    plan_from,
+    plan_training,
+)
+from sails.training.plan.duration import LOOKED_AT_ROWS, TimeEstimate, TimeLeft, time_left
+from sails.training.plan.forecast import (
+    Earlier,
+    Foresight,
+    Offer,
+    earlier_lessons,
+    foresee,
+    offers,
+    rows_fingerprint,
+    usual_seconds,
+)
+from sails.training.plan.presets import FEW, PRESETS, Pace, choose_pace
+from sails.training.plan.request import (
+    LONGEST_NAME,
+    MOST_STEPS,
+    Choices,
+    checked_name,
+    read_learning_rate,
+    settings_of,
+)
+from sails.training.plan.resources import estimate, gigabytes, refuse_if_too_big
+
+__all__ = [
+    "BASE_LEARNING_RATE",
+    "CONTINUE_LEARNING_RATE",
+    "FEW",
+    "HIGHEST_LEARNING_RATE",
+    "LONGEST_NAME",
+    "LOOKED_AT_ROWS",
+    "MATRIX",
+    "MOST_STEPS",
+    "PRESETS",
+    "Choices",
+    "Earlier",
+    "Foresight",
+    "MatrixRow",
+    "Offer",
+    "Pace",
+    "TimeEstimate",
+    "TimeLeft",
+    "automatic_learning_rate",
+    "check_learning_rate",
+    "checked_name",
+    "choose_pace",
+    "earlier_lessons",
+    "estimate",
+    "foresee",
+    "gigabytes",
+    "offers",
+    "plan_from",
+    "plan_training",
+    "read_learning_rate",
+    "refuse_if_too_big",
+    "rows_fingerprint",
+    "settings_of",
+    "time_left",
+    "usual_seconds",
+]

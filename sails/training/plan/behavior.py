@@ -10,12 +10,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from sails import models
 from sails.errors import RequestError
-from sails.models import catalog
-from sails.models.folder import Situation
-from sails.models.workspace import Workspace
-from sails.sessions import Advice
-from sails.sessions.plan import Chooser, Plan, Start, StartFrom, format_rate
+from sails.models import Situation, Workspace
+from sails.sessions import Advice, Chooser, Plan, Start, StartFrom, format_rate
 from sails.training.plan import behavior
 
 BASE_LEARNING_RATE = 5e-5
@@ -162,13 +160,13 @@ def plan_training(
     """What a training started now would do; raises `RequestError` for choices that cannot be."""
     situation = workspace.situation()
     if model_name is not None:
-        catalog.find_base_model(model_name)
+        models.find_base_model(model_name)
     same = model_name is None or (
-        situation.trained.base is not None and catalog.is_same_base(model_name, situation.trained.base)
+        situation.trained.base is not None and models.is_same_base(model_name, situation.trained.base)
     )
     return behavior.plan_from(
         situation,
-        default_base=catalog.DEFAULT_BASE_MODEL,
+        default_base=models.DEFAULT_BASE_MODEL,
         model_name=model_name,
         same_base=same,
         start=start,

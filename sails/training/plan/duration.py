@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
-from sails.retention.lessons import ROWS
+from sails.retention import ROWS
 from sails.sessions import SessionRecord, Status
 from sails.training.plan.presets import Pace
 

@@ -16,18 +16,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from sails import sessions
-from sails.data import Conversation, Register, datasets, read_jsonl, split_rows
+from sails import data, models, retention, sessions
+from sails.data import Conversation, Register, read_jsonl, split_rows
 from sails.errors import DiskFullError, OutOfMemoryError, RequestError, SailsError
-from sails.models import cache, catalog, size
-from sails.models.catalog import BaseModelEntry
-from sails.models.workspace import Workspace
-from sails.retention import lessons, replay
-from sails.retention.lessons import LessonRows
-from sails.retention.replay import replayed
-from sails.sessions import Settings, Status
-from sails.sessions.plan import Plan
-from sails.system.memory import available_memory
+from sails.models import DEFAULT_BASE_MODEL, BaseModelEntry, Workspace, base_model_path, base_models
+from sails.retention import LessonRows, replayed
+from sails.sessions import Plan, Settings, Status
+from sails.system import available_memory
 from sails.training.plan import behavior, duration, presets, resources
 from sails.training.plan.duration import Lesson, TimeEstimate
 from sails.training.plan.presets import Pace
@@ -53,15 +48,15 @@ def offers() -> list[Offer]:
     Recommended is the default where it fits, else the smallest.
     """
     free = available_memory()
-    models = catalog.base_models()
+    models = base_models()
     fitting = [model for model in models if model.training_memory_bytes <= free]
     smallest = min(models, key=lambda model: model.training_memory_bytes)
-    best = fitting[0] if fitting and fitting[0].name == catalog.DEFAULT_BASE_MODEL else smallest
+    best = fitting[0] if fitting and fitting[0].name == DEFAULT_BASE_MODEL else smallest
     made = [
         Offer(
             model,
             fits=model in fitting,
-            here=cache.base_model_path(model) is not None,
+            here=base_model_path(model) is not None,
             recommended=model is best,
         )
         for model in models
@@ -173,8 +168,8 @@ def usual_seconds(workspace: Workspace, status: Status) -> dict[str, float]:
 
 def _parameters(workspace: Workspace, plan: Plan) -> int:
     if plan.start_from == "trained":
-        return size.count_parameters(workspace.trained_model)
-    return catalog.find_base_model(plan.model).parameters
+        return models.count_parameters(workspace.trained_model)
+    return models.find_base_model(plan.model).parameters
 
 
 def _too_big(need: Need, workspace: Workspace) -> tuple[str, ...]:
@@ -210,16 +205,16 @@ def rows_fingerprint(workspace: Workspace, names: Sequence[str]) -> str:
 def _files(workspace: Workspace, names: Sequence[str]) -> tuple[_File, ...]:
     if not names:
         raise RequestError("No dataset was chosen.", "Choose one or more.")
-    files = [datasets.rows_file(workspace, name) for name in names]
+    files = [data.rows_file(workspace, name) for name in names]
     for name, path in zip(names, files, strict=True):
         if not path.exists():
-            datasets.rows_of(workspace, name)  # which says so
+            data.rows_of(workspace, name)  # which says so
     return tuple(map(_look, files))
 
 
 def _earlier_files(workspace: Workspace) -> tuple[_File, ...]:
     """The taught rows of each lesson of the current model, oldest first."""
-    ids = lessons.taught_to(workspace, workspace.situation().trained.fingerprint)
+    ids = retention.taught_to(workspace, workspace.situation().trained.fingerprint)
     return tuple(_look(workspace.sessions / identity / "data" / "train.jsonl") for identity in ids)
 
 
@@ -250,7 +245,7 @@ def _count_earlier(files: tuple[_File, ...], train: Sequence[Conversation]) -> E
         with contextlib.suppress(SailsError):
             read[str(path)] = LessonRows(tuple(read_jsonl(path)))
             size += bytes_
-    kept = sum(map(len, replay.repeatable(read, train).values()))
+    kept = sum(map(len, retention.repeatable(read, train).values()))
     total = sum(len(rows.taught) for rows in read.values())
     return Earlier(len(files), len(files) - len(read), kept, round(size * kept / max(total, 1)))
 

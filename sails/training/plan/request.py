@@ -10,8 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sails.errors import RequestError
-from sails.sessions import Advice, Settings
-from sails.sessions.plan import Start
+from sails.sessions import Advice, Settings, Start
 
 LONGEST_NAME = 80  # characters
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sails.errors import DiskFullError, OutOfMemoryError
-from sails.models.size import count_parameters, export_memory, training_memory
-from sails.system.memory import available_memory
+from sails.models import count_parameters, export_memory, training_memory
+from sails.system import available_memory
 from sails.training.plan.presets import Pace
 
 

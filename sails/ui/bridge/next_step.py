@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sails.models.folder import Situation
+from sails.models import Situation
 from sails.sessions import SessionRecord
 
 Kind = Literal["watch", "decide", "resume", "example", "train", "export", "chat"]

@@ -8,15 +8,11 @@ from datetime import datetime
 import pandas as pd
 import streamlit as st
 
-from sails import sessions
-from sails.jobs.export import Freshness, freshness, to_refresh
-from sails.models.folder import FoundFile, ModelState, Situation
-from sails.models.workspace import Workspace
-from sails.sessions import SessionRecord, plan
-from sails.sessions.plan import Plan, describe_learning_rate
-from sails.system import access
-from sails.training.plan import behavior
-from sails.training.plan.behavior import MATRIX, MatrixRow
+from sails import sessions, system
+from sails.jobs import Freshness, freshness, to_refresh
+from sails.models import FoundFile, ModelState, Situation, Workspace
+from sails.sessions import Plan, SessionRecord, describe_learning_rate
+from sails.training.plan import BASE_LEARNING_RATE, CONTINUE_LEARNING_RATE, MATRIX, MatrixRow
 from sails.ui import onnx_status, text
 from sails.ui.bridge.next_step import NextStep
 from sails.ui.frame import link, stop_on_error
@@ -71,7 +67,7 @@ def _why(row: MatrixRow, plan: Plan, trained: ModelState) -> str:
 
 
 def _how_fast(plan: Plan) -> str:
-    times = f"{behavior.BASE_LEARNING_RATE / behavior.CONTINUE_LEARNING_RATE:g}"
+    times = f"{BASE_LEARNING_RATE / CONTINUE_LEARNING_RATE:g}"
     if plan.start_from == "base":
         return "Full speed: a new model holds nothing of yours yet that this could damage."
     return f"{times} times gentler than from base: it learns more slowly and forgets less of what it knows."
@@ -92,7 +88,7 @@ def main_button(step: NextStep) -> bool:
     """The one obvious thing to do now; whether it was clicked."""
     label, icon = BUTTONS[step.kind]
     st.markdown(plain(step.reason))
-    changes = step.kind in ("example", "export") and access.view_only()
+    changes = step.kind in ("example", "export") and system.view_only()
     return st.button(label, type="primary", icon=icon, key="main_button", disabled=changes)
 
 
@@ -113,7 +109,7 @@ def matrix(current: int) -> None:
 
 def _matrix_row(row: MatrixRow, applies: bool) -> list[str]:
     start = "base model" if row.start_from == "base" else "trained model"
-    cells = [row.trained, row.onnx, start, plan.format_rate(row.learning_rate)]
+    cells = [row.trained, row.onnx, start, sessions.format_rate(row.learning_rate)]
     if not applies:
         return cells
     first, *others = (f"**{cell}**" for cell in cells)

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import streamlit as st
 
+from sails import system
 from sails.errors import RequestError
 from sails.jobs import watch
 from sails.jobs.watch import WatchState
-from sails.models.workspace import Workspace
-from sails.system import access
-from sails.training.plan import request
+from sails.models import Workspace
+from sails.training import plan
 from sails.ui import text
 from sails.ui.frame import link, show_errors, stop_on_error, usual_workspace
-from sails.ui.sessions.actions import PRESETS
+from sails.ui.sessions import PRESETS
 from sails.ui.text import plain
 
 REFRESH_SECONDS = 3
@@ -72,7 +72,7 @@ def _button(workspace: Workspace, now: WatchState, stands: str) -> None:
         "stopped": ("Switch it on again", ":material/play_arrow:"),
         "off": ("Switch it on", ":material/play_arrow:"),
     }[stands]
-    if st.button(label, icon=icon, key="watch-switch", disabled=access.view_only()):
+    if st.button(label, icon=icon, key="watch-switch", disabled=system.view_only()):
         with show_errors() as failed:
             if label == "Switch it off":
                 watch.switch_off(workspace)
@@ -97,8 +97,8 @@ def _batches(workspace: Workspace) -> None:
 
 def _order(workspace: Workspace, now: WatchState) -> None:
     """What to watch and how to teach; a living watch takes it over, else it is switched on with it."""
-    known, looking = now.order, access.view_only()
-    root = access.allowed_root(usual_workspace().root)
+    known, looking = now.order, system.view_only()
+    root = system.allowed_root(usual_workspace().root)
     with st.form("watch-order", border=False):
         source = st.radio(
             "What it watches", [CORRECTIONS, FILE], index=0 if known.file is None else 1, disabled=looking
@@ -152,8 +152,8 @@ def _order(workspace: Workspace, now: WatchState) -> None:
     if wanted:
         with show_errors() as failed:
             path = _inside(file) if source == FILE else None
-            settings = request.settings_of(
-                preset=preset, learning_rate=request.read_learning_rate(rate), replay_share=share
+            settings = plan.settings_of(
+                preset=preset, learning_rate=plan.read_learning_rate(rate), replay_share=share
             )
             order = watch.order_of(file=path, at_least=at_least, every=every, settings=settings)
             watch.switch_on(workspace, order)
@@ -165,4 +165,4 @@ def _inside(name: str) -> Path:
     """The file that a person named; it must lie where everybody here may look."""
     if not name.strip():
         raise RequestError("No file was named.", "Write its name, or watch the corrections.")
-    return access.inside(access.allowed_root(usual_workspace().root), name)
+    return system.inside(system.allowed_root(usual_workspace().root), name)

@@ -6,14 +6,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from sails.jobs import replay as replaying
-from sails.models.workspace import (
-    Workspace,
-    create_workspace,
-    workspaces_in,
-)
+from sails import jobs, system
+from sails.models import Workspace, create_workspace, workspaces_in
 from sails.sessions import SessionRecord
-from sails.system import access
 from sails.ui.frame import go, place, show_errors, usual_workspace
 from sails.ui.text import code
 
@@ -37,10 +32,10 @@ def demo(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
             )
             seconds = st.number_input("Seconds it takes", 10, 600, 60, key="replay_seconds", width=140)
             if (
-                st.button("Replay it", icon=":material/replay:", disabled=access.view_only() or not recorded)
+                st.button("Replay it", icon=":material/replay:", disabled=system.view_only() or not recorded)
                 and chosen
             ):
-                job = replaying.start_replay(workspace, recorded[chosen].session, seconds)
+                job = jobs.start_replay(workspace, recorded[chosen].session, seconds)
                 go("Train", session=job.id)
 
 
@@ -49,7 +44,7 @@ def demo(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
 
 def choose_place(workspace: Workspace) -> None:
     """Open another workspace or model folder inside the allowed root, or make a new workspace."""
-    root = access.allowed_root(usual_workspace().root)
+    root = system.allowed_root(usual_workspace().root)
     with st.expander("Workspace and model folder", icon=":material/folder_open:"):
         st.markdown(
             "Everything of one model lies in one folder, its workspace. "
@@ -65,7 +60,7 @@ def choose_place(workspace: Workspace) -> None:
             _open_place(workspace=chosen)
         with st.form("make_workspace", border=False):
             new = st.text_input("Make a new workspace", placeholder="its name", key="new_workspace")
-            wanted = st.form_submit_button("Make it", disabled=access.view_only())
+            wanted = st.form_submit_button("Make it", disabled=system.view_only())
         if wanted:
             with show_errors() as failed:
                 made = create_workspace(root, new)
@@ -83,7 +78,7 @@ def choose_place(workspace: Workspace) -> None:
         if wanted:
             with show_errors() as failed:
                 if model.strip():
-                    Workspace.open(workspace.root, output_dir=access.inside(root, model))
+                    Workspace.open(workspace.root, output_dir=system.inside(root, model))
             if not failed:
                 _open_place(workspace=place().get("workspace", ""), model=model.strip())
 

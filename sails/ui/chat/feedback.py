@@ -1,6 +1,7 @@
 """👍 and 👎 below an answer in the chat: right as it was, what it should have said, or never this.
 
-What is sent goes to the review list on the page Data (`sails.ui.data.review`) and can be taken back from here.
+What is sent goes to the review list on the page Data (`sails.ui.data.review`) and can be taken back from
+here.
 """
 
 from __future__ import annotations
@@ -9,12 +10,11 @@ from typing import cast
 
 import streamlit as st
 
-from sails.chat import feedback as corrections
-from sails.chat.conversation import Conversation, Reply
+from sails import system
+from sails.chat import Conversation, Reply, feedback
 from sails.chat.feedback import REFUSAL, SOMEBODY, Correction, Kind
 from sails.errors import SailsError
-from sails.models.workspace import Workspace
-from sails.system import access
+from sails.models import Workspace
 from sails.ui.frame import link, show_errors
 from sails.ui.text import plain
 
@@ -62,7 +62,7 @@ def _opened(key: str) -> str:
 
 def _sent(workspace: Workspace, identity: str | None) -> Correction | None:
     """What was sent from here; None when nothing was, or it was taken back."""
-    known = {one.id: one for one in corrections.corrections(workspace)} if identity else {}
+    known = {one.id: one for one in feedback.corrections(workspace)} if identity else {}
     return known.get(identity or "")
 
 
@@ -77,7 +77,7 @@ def _thumbs(workspace: Workspace, conversation: Conversation, turn: int, place: 
             icon=":material/thumb_up:",
             type="tertiary",
             help="The answer is right as it is. Teaching it again makes it stick.",
-            disabled=access.view_only() or not conversation.turns[turn].replies[place].text,
+            disabled=system.view_only() or not conversation.turns[turn].replies[place].text,
             on_click=_send,
             args=(workspace, conversation, turn, place, key, "good", ""),
         )
@@ -87,7 +87,7 @@ def _thumbs(workspace: Workspace, conversation: Conversation, turn: int, place: 
             icon=":material/thumb_down:",
             type="tertiary",
             help="Write what it should have said, or that it must never say this.",
-            disabled=access.view_only(),
+            disabled=system.view_only(),
             on_click=_open,
             args=(key,),
         )
@@ -116,9 +116,9 @@ def _form(workspace: Workspace, conversation: Conversation, turn: int, place: in
         never = kind == NEVER
         text = st.text_area(
             "What it should say instead" if never else "The right answer",
-            value=REFUSAL if never else reply.text[: corrections.LONGEST_TEXT],
+            value=REFUSAL if never else reply.text[: feedback.LONGEST_TEXT],
             key=f"{key}-{kind}-text",
-            max_chars=corrections.LONGEST_TEXT,
+            max_chars=feedback.LONGEST_TEXT,
             help="A reviewer can still change this."
             if never
             else "Change the answer as you want to read it.",
@@ -127,7 +127,7 @@ def _form(workspace: Workspace, conversation: Conversation, turn: int, place: in
             "Your name (may stay empty)",
             value=st.session_state.get(WHO, ""),
             key=f"{key}-who",
-            max_chars=corrections.LONGEST_NAME,
+            max_chars=feedback.LONGEST_NAME,
             placeholder=SOMEBODY,
         )
         with st.container(horizontal=True):
@@ -136,7 +136,7 @@ def _form(workspace: Workspace, conversation: Conversation, turn: int, place: in
                 key=f"{key}-send",
                 type="primary",
                 icon=":material/send:",
-                disabled=access.view_only(),
+                disabled=system.view_only(),
             ):
                 st.session_state[WHO] = who
                 if never and text.strip() == REFUSAL:
@@ -163,7 +163,7 @@ def _send(
         if kind == "corrected" and not correction.strip():
             st.session_state[f"{key}-problem"] = "The right answer is empty. Write what it should have said."
             return
-        given = corrections.give(
+        given = feedback.give(
             workspace,
             question=asked.question,
             answer=reply.text,
@@ -184,7 +184,7 @@ def _send(
 
 
 def _what_became(workspace: Workspace, sent: Correction, key: str) -> None:
-    standing = corrections.standing(sent, corrections.sessions_by_dataset(workspace))
+    standing = feedback.standing(sent, feedback.sessions_by_dataset(workspace))
     st.markdown(f":small[{SAID[sent.kind]} {BECOMES[standing]}]")
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         link("Data", "Review list", icon=":material/rate_review:", corrections=standing)
@@ -194,7 +194,7 @@ def _what_became(workspace: Workspace, sent: Correction, key: str) -> None:
                 key=f"{key}-back",
                 icon=":material/undo:",
                 type="tertiary",
-                disabled=access.view_only(),
+                disabled=system.view_only(),
                 on_click=_take_back,
                 args=(workspace, sent.id, key),
             )
@@ -202,5 +202,5 @@ def _what_became(workspace: Workspace, sent: Correction, key: str) -> None:
 
 def _take_back(workspace: Workspace, identity: str, key: str) -> None:
     with show_errors():
-        corrections.withdraw(workspace, identity)
+        feedback.withdraw(workspace, identity)
         st.session_state.pop(key, None)

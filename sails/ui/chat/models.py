@@ -8,16 +8,12 @@ from typing import Any
 
 import streamlit as st
 
-from sails.chat import models as speakers
-from sails.chat.conversation import AT_MOST
-from sails.chat.models import BASE, CURRENT, ChatModel
-from sails.jobs import export as exporting
-from sails.models.variants import VARIANT_TITLES, Variant
-from sails.models.workspace import Workspace
+from sails import chat, jobs, system
+from sails.chat import AT_MOST, BASE, CURRENT, ChatModel
+from sails.models import VARIANT_TITLES, Variant, Workspace
 from sails.sessions import Session
-from sails.system import access
+from sails.ui import export
 from sails.ui.chat.state import Room, kept
-from sails.ui.export import panels as onnx
 from sails.ui.frame import go, link, show_errors
 from sails.ui.text import plain
 
@@ -42,7 +38,7 @@ USUAL = (BASE, CURRENT, CURRENT, CURRENT)
 
 def choose(here: Room, workspace: Workspace, everybody: Sequence[ChatModel]) -> list[ChatModel]:
     """One model, a choice that is ready made, or two to four of one's own; at first the current one."""
-    earlier = speakers.before(workspace, everybody)
+    earlier = chat.before(workspace, everybody)
     ready_made = _ready_made(earlier)
     options = [key for key in LABELS if key in (ONE, OWN) or key in ready_made]
     kept(here, "chat_choice", ONE)
@@ -61,7 +57,7 @@ def choose(here: Room, workspace: Workspace, everybody: Sequence[ChatModel]) -> 
         return [_pick(here, everybody, 0, "Which model", "Size", usual, st.columns([3, 2]))]
     if choice == OWN:
         return _own(here, everybody)
-    chosen = [speakers.find_chat_model(everybody, key) for key in ready_made[choice]]
+    chosen = [chat.find_chat_model(everybody, key) for key in ready_made[choice]]
     st.caption(" · ".join(f"{plain(one.title)}: {plain(_marks(one))}" for one in chosen))
     return chosen
 
@@ -108,7 +104,7 @@ def _pick(
         here.chosen[f"{who}_gone"] = True
     # A title stays the same whatever becomes of the model, or the browser's choice would be lost with it.
     chosen = places[0].selectbox(
-        label, keys, key=who, format_func=lambda wanted: speakers.find_chat_model(everybody, wanted).title
+        label, keys, key=who, format_func=lambda wanted: chat.find_chat_model(everybody, wanted).title
     )
     kept(here, size, usual_size or AUTOMATIC)
     if st.session_state[size] not in SIZE_LABELS:
@@ -121,7 +117,7 @@ def _pick(
         here.chosen[f"{who}_gone"] = False
     if here.chosen.get(f"{who}_gone"):
         places[0].caption("⚠️ The model that was chosen is no longer here, so the current one answers.")
-    speaker = speakers.find_chat_model(everybody, chosen).sized(_variant(wanted))
+    speaker = chat.find_chat_model(everybody, chosen).sized(_variant(wanted))
     if marks := _marks(speaker):
         places[1].caption(plain(marks))
     return speaker
@@ -133,7 +129,7 @@ def _variant(wanted: str) -> Variant | None:
 
 def _marks(speaker: ChatModel) -> str:
     """What a person should know of the size that answers."""
-    marks = speakers.marks(speaker)
+    marks = chat.marks(speaker)
     sign = {True: "✅ ", None: "❔ ", False: "⚠️ "}[speaker.certified] if speaker.answers else ""
     return f"{sign}{marks[:1].upper()}{marks[1:]}" if marks else "not made yet"
 
@@ -166,8 +162,8 @@ def _stale(speaker: ChatModel) -> None:
 def _way_on(workspace: Workspace, speaker: ChatModel) -> None:
     mine = speaker.key.partition("@")[0] == CURRENT
     size = f" in {VARIANT_TITLES[speaker.wanted]}" if speaker.wanted else ""
-    if job := exporting.running_export(workspace, speaker.onnx):
-        onnx.follow(workspace, job)
+    if job := jobs.running_export(workspace, speaker.onnx):
+        export.follow(workspace, job)
     elif speaker.readiness == "impossible" and not mine:
         st.markdown(f"⚠️ {plain(speaker.title)} is not complete or no longer here. Choose another one.")
     elif speaker.readiness == "impossible":
@@ -197,9 +193,9 @@ def _way_on(workspace: Workspace, speaker: ChatModel) -> None:
             type="primary",
             icon=":material/package_2:",
             key=f"ready_{speaker.key}",
-            disabled=access.view_only(),
+            disabled=system.view_only(),
         ):
-            job_folder = exporting.export_for(workspace, speaker.sized(None)).folder
+            job_folder = jobs.export_for(workspace, speaker.sized(None)).folder
             st.session_state[f"tried_{speaker.key}"] = job_folder
             st.rerun()
 
@@ -208,4 +204,4 @@ def _last_try(workspace: Workspace, speaker: ChatModel) -> None:
     """How the job that this person started for the model ended, when it did not succeed."""
     folder: Path | None = st.session_state.get(f"tried_{speaker.key}")
     if folder and folder.parent == workspace.jobs and folder.exists():
-        onnx.follow(workspace, exporting.read_job(Session(folder)))
+        export.follow(workspace, jobs.read_job(Session(folder)))

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from sails.chat import conversation as chatting
-from sails.chat.conversation import Conversation, Settings
-from sails.chat.model_cache import MODEL_CACHE
-from sails.chat.models import ChatModel
-from sails.ui.chat import transcript as said
+from sails import chat
+from sails.chat import MODEL_CACHE, ChatModel, Conversation, Settings
+from sails.ui.chat import transcript
 from sails.ui.chat.settings import in_mind
 from sails.ui.chat.state import Room, kept
 from sails.ui.frame import show_errors
@@ -59,12 +57,12 @@ def ask(here: Room, chosen: list[ChatModel], how: Settings, possible: bool) -> N
 def _answer(conversation: Conversation, folders: list[Path]) -> None:
     """Draws the newest turn as it grows. Left early, by Stop or another page, what was said stays."""
     turn = conversation.turns[-1]
-    said.question(turn)
-    places = [place.empty() for place in said.places(turn)]
+    transcript.question(turn)
+    places = [place.empty() for place in transcript.places(turn)]
     st.button("Stop", key="chat_stop", icon=":material/stop_circle:")  # whatever is pressed ends the answer
     waiting = "Thinking" if all(map(MODEL_CACHE.holds, folders)) else "Loading the model"
     drawn = [0.0] * len(places)
-    with ExitStack() as spinner, closing(chatting.answers(conversation, folders)) as growing:
+    with ExitStack() as spinner, closing(chat.answers(conversation, folders)) as growing:
         spinner.enter_context(st.spinner(f"{waiting}…"))
         for place in growing:
             reply = turn.replies[place]

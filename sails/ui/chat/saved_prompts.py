@@ -9,17 +9,11 @@ from datetime import datetime
 
 import streamlit as st
 
-from sails.chat import conversation as chatting
-from sails.chat import prompt_runs as questioning
-from sails.chat import saved_prompts as prompts
-from sails.chat.conversation import Settings
-from sails.chat.models import ChatModel
-from sails.chat.prompt_runs import PromptRow, PromptTable
-from sails.chat.saved_prompts import Prompt
+from sails import chat, system
+from sails.chat import ChatModel, Prompt, PromptRow, PromptTable, Settings
 from sails.errors import SailsError
-from sails.models.workspace import Workspace
-from sails.system import access
-from sails.ui.chat import transcript as said
+from sails.models import Workspace
+from sails.ui.chat import transcript
 from sails.ui.chat.state import Room
 from sails.ui.frame import show_errors
 from sails.ui.text import literal, plain
@@ -38,7 +32,7 @@ def section(
     """The list, and below it the table of what was answered."""
     st.header("Saved questions", anchor=False)
     with show_errors():
-        listed = prompts.prompts(workspace)
+        listed = chat.prompts(workspace)
         st.markdown(
             f"{len(listed)} question{'s' * (len(listed) > 1)} that you ask again and again, to show "
             "a model or to compare two."
@@ -81,7 +75,7 @@ def _entry(
             key=f"prompt-change-{prompt.id}",
             icon=":material/edit:",
             type="tertiary",
-            disabled=access.view_only(),
+            disabled=system.view_only(),
             on_click=_set,
             args=(editing, True),
         )
@@ -99,9 +93,9 @@ def _edit(workspace: Workspace, prompt: Prompt, editing: str, *, first: bool, la
     with st.container(border=True):
         name, question = _fields(f"prompt-{prompt.id}", prompt.name, prompt.question)
         with st.container(horizontal=True):
-            if st.button("Save", key=f"prompt-save-{prompt.id}", type="primary", disabled=access.view_only()):
+            if st.button("Save", key=f"prompt-save-{prompt.id}", type="primary", disabled=system.view_only()):
                 with show_errors() as failed:
-                    prompts.change(workspace, prompt.id, question=question, name=name)
+                    chat.change(workspace, prompt.id, question=question, name=name)
                 if not failed:
                     _set(editing, False)
                     st.rerun()
@@ -114,24 +108,24 @@ def _edit(workspace: Workspace, prompt: Prompt, editing: str, *, first: bool, la
                     label,
                     key=f"prompt-{label}-{prompt.id}",
                     icon=f":material/{icon}:",
-                    disabled=at_end or access.view_only(),
+                    disabled=at_end or system.view_only(),
                     on_click=_quietly,
-                    args=(lambda places=places: prompts.move(workspace, prompt.id, places),),
+                    args=(lambda places=places: chat.move(workspace, prompt.id, places),),
                 )
             st.button(
                 "Delete",
                 key=f"prompt-delete-{prompt.id}",
                 icon=":material/delete:",
-                disabled=access.view_only(),
+                disabled=system.view_only(),
                 on_click=_quietly,
-                args=(lambda: prompts.delete(workspace, prompt.id),),
+                args=(lambda: chat.delete(workspace, prompt.id),),
             )
 
 
 def _fields(key: str, name: str, question: str) -> tuple[str, str]:
     return (
-        st.text_input("Name (may stay empty)", value=name, key=f"{key}-name", max_chars=prompts.LONGEST_NAME),
-        st.text_area("Question", value=question, key=f"{key}-question", max_chars=prompts.LONGEST_QUESTION),
+        st.text_input("Name (may stay empty)", value=name, key=f"{key}-name", max_chars=chat.LONGEST_NAME),
+        st.text_area("Question", value=question, key=f"{key}-question", max_chars=chat.LONGEST_QUESTION),
     )
 
 
@@ -150,16 +144,16 @@ def _add(workspace: Workspace, here: Room, listed: Sequence[Prompt]) -> None:
         st.button(
             "Save the last question",
             icon=":material/bookmark_add:",
-            disabled=access.view_only(),
+            disabled=system.view_only(),
             on_click=_quietly,
-            args=(lambda: prompts.add(workspace, asked[-1]),),
+            args=(lambda: chat.add(workspace, asked[-1]),),
         )
     with st.form("prompt-add", clear_on_submit=True, border=False):
         name, question = _fields("prompt-new", "", "")
-        sent = st.form_submit_button("Add it to the list", icon=":material/add:", disabled=access.view_only())
+        sent = st.form_submit_button("Add it to the list", icon=":material/add:", disabled=system.view_only())
     if sent:
         with show_errors() as failed:
-            prompts.add(workspace, question, name)
+            chat.add(workspace, question, name)
         if not failed:
             st.rerun()
     if problem := st.session_state.pop("prompt-problem", ""):
@@ -188,7 +182,7 @@ def _fill(table: PromptTable, listed: Sequence[Prompt], chosen: Sequence[ChatMod
     st.button("Stop", key="prompt-stop", icon=":material/stop_circle:")  # whatever is pressed ends it
     place = st.empty()
     drawn = 0.0
-    with closing(questioning.ask_all(table, listed, [one.answering for one in chosen])) as growing:
+    with closing(chat.ask_all(table, listed, [one.answering for one in chosen])) as growing:
         for row in growing:
             if time.monotonic() - drawn > REDRAWN_SECONDS:
                 done = len(table.rows)
@@ -206,12 +200,12 @@ def _shown(here: Room, table: PromptTable, marking: bool) -> None:
     st.subheader("Asked all at once", anchor=False)
     st.markdown(f"{count} question{'s' * (count > 1)} answered by {plain(', '.join(table.names))}.{missing}")
     if marking and len(table.origins) > 1:
-        st.caption(f"Where an answer differs from the first in some words: {said.LEGEND}")
+        st.caption(f"Where an answer differs from the first in some words: {transcript.LEGEND}")
     name = f"questions-{datetime.now():%Y%m%d-%H%M}"
     with st.container(horizontal=True):
         for label, text, ending, kind in (
-            ("Save the table as CSV", questioning.as_csv, "csv", "text/csv"),
-            ("Save the table as JSON", questioning.as_json, "json", "application/json"),
+            ("Save the table as CSV", chat.as_csv, "csv", "text/csv"),
+            ("Save the table as JSON", chat.as_json, "json", "application/json"),
         ):
             st.download_button(
                 label,
@@ -246,7 +240,7 @@ def _row(table: PromptTable, row: PromptRow, marking: bool) -> None:
                 elif reply.text:
                     first = row.turn.replies[0].text
                     mark = marking and place and first
-                    st.markdown(said.marked(first, reply.text) if mark else literal(reply.text))
-                notes = [*filter(None, [questioning.likeness_in_words(row, place)]), *chatting.notes(reply)]
+                    st.markdown(transcript.marked(first, reply.text) if mark else literal(reply.text))
+                notes = [*filter(None, [chat.likeness_in_words(row, place)]), *chat.notes(reply)]
                 if notes:
                     st.caption(plain(" ".join(notes)))

@@ -8,10 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from sails.chat import conversation as chatting
-from sails.chat.conversation import Conversation, Settings
-from sails.chat.model_cache import MODEL_CACHE
-from sails.chat.models import ChatModel
+from sails import chat
+from sails.chat import MODEL_CACHE, ChatModel, Conversation, Settings
 from sails.errors import SailsError
 from sails.ui.chat.state import Room, kept
 from sails.ui.text import plain
@@ -98,7 +96,7 @@ def _listed(found: Sequence[ChatModel]) -> str:
 def in_mind(conversation: Conversation, chosen: Sequence[ChatModel], how: Settings) -> None:
     """How much of the conversation each model keeps in mind, before the next question."""
     found = [
-        (speaker, chatting.context_usage(conversation, place, speaker.answering, how))
+        (speaker, chat.context_usage(conversation, place, speaker.answering, how))
         for place, speaker in enumerate(chosen)
         if speaker.answers
     ]

@@ -7,9 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from sails.chat.conversation import Conversation
-from sails.chat.prompt_runs import PromptTable
-from sails.models.workspace import Workspace
+from sails.chat import Conversation, PromptTable
+from sails.models import Workspace
 
 
 @dataclass

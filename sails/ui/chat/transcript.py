@@ -5,11 +5,9 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from sails.chat import conversation as chatting
-from sails.chat import diff as differing
-from sails.chat import prompt_runs as questioning
-from sails.chat.conversation import Conversation, Reply, Turn
-from sails.models.workspace import Workspace
+from sails import chat
+from sails.chat import Conversation, Reply, Turn
+from sails.models import Workspace
 from sails.ui.chat import feedback
 from sails.ui.text import literal, plain
 
@@ -50,7 +48,7 @@ def places(turn: Turn) -> list[DeltaGenerator]:
     if len(turn.replies) == 1:
         return [st.chat_message("assistant", avatar=":material/sailing:")]
     found = []
-    names = questioning.names([reply.origin for reply in turn.replies])
+    names = chat.names([reply.origin for reply in turn.replies])
     for column, name in zip(st.columns(len(turn.replies)), names, strict=True):
         with column:
             st.markdown(f"**{plain(name)}**")
@@ -62,10 +60,10 @@ def _about(reply: Reply, alone: bool) -> None:
     """What there is to know about an answer besides its text."""
     if reply.problem:
         st.error(plain(reply.problem), icon=":material/error:")
-    for note in chatting.notes(reply):
+    for note in chat.notes(reply):
         st.markdown(f"{'⏹️' if reply.stopped_by == 'interrupted' else 'ℹ️'} {plain(note)}")
     took = f"{reply.seconds:.1f} s" if reply.seconds >= 0.1 else "under 0.1 s"  # side by side, that of all
-    whose = chatting.describe(reply.origin) if alone else chatting.details(reply.origin)
+    whose = chat.describe(reply.origin) if alone else chat.details(reply.origin)
     st.caption(" · ".join(filter(None, [plain(whose), took if reply.text and alone else ""])))
 
 
@@ -80,7 +78,7 @@ def _marked(turn: Turn, place: int) -> str:
 def marked(first: str, other: str) -> str:
     """`other` as Markdown that shows exactly that text, its own words bold and the first one's struck out."""
     lines = [""]
-    for piece in differing.pieces(first, other):
+    for piece in chat.pieces(first, other):
         if piece.kind == "gone":
             lines[-1] = " ".join(filter(None, [lines[-1], f"~~{plain(piece.text)}~~"])) + " "
             continue
@@ -111,6 +109,6 @@ def _against_first(turn: Turn, place: int) -> None:
     """In a sentence, how an answer stands to the first one."""
     first, reply = turn.replies[0], turn.replies[place]
     if place and first.text and reply.text:
-        likeness = differing.likeness(first.text, reply.text)
+        likeness = chat.likeness(first.text, reply.text)
         legend = f" {LEGEND}" if likeness == "similar" else ""
-        st.caption(f"{SIGNS[likeness]} {differing.SENTENCES[likeness]}{legend}")
+        st.caption(f"{SIGNS[likeness]} {chat.SENTENCES[likeness]}{legend}")

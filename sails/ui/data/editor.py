@@ -9,14 +9,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from sails.data import datasets as library
-from sails.data import draft as drafts
-from sails.data.datasets import DatasetReport
-from sails.data.draft import Draft
-from sails.models.workspace import Workspace
-from sails.system import access
-from sails.training.token_count import Lengths
-from sails.ui.data import text as data_words
+from sails import data, system
+from sails.data import DatasetReport, Draft
+from sails.models import Workspace
+from sails.training import Lengths
+from sails.ui.data import text
 from sails.ui.data.pending import Desk, show_dataset, throw_away
 from sails.ui.data.text import examples, shortened
 from sails.ui.data.upload import ROW_COLUMN, TEXT_COLUMNS, choose_columns
@@ -38,7 +35,7 @@ def verdict(desk: Desk) -> None:
     for note in draft.reading.notes:
         st.caption(plain(note))
     with st.container(border=True):
-        st.markdown(data_words.quality(draft.report))
+        st.markdown(text.quality(draft.report))
         if draft.wrong:
             st.markdown("Rows with errors are not saved. Correct them in the grid below, or drop them here.")
         with st.container(horizontal=True):
@@ -51,7 +48,7 @@ def verdict(desk: Desk) -> None:
 
 
 def _drop(desk: Desk, what: str, rows: Collection[int]) -> None:
-    label = f"Drop the {data_words.rows(len(rows))} with {what}"
+    label = f"Drop the {text.rows(len(rows))} with {what}"
     if rows and st.button(label, icon=":material/delete_sweep:", key=f"data-drop-{what}"):
         desk.put(desk.draft.dropped(rows))
         st.rerun()
@@ -59,14 +56,14 @@ def _drop(desk: Desk, what: str, rows: Collection[int]) -> None:
 
 def _restore(desk: Desk) -> None:
     dropped = desk.draft.left_out
-    label = f"Put {data_words.rows(len(dropped))} back"
+    label = f"Put {text.rows(len(dropped))} back"
     if dropped and st.button(label, icon=":material/undo:", key="data-restore"):
         desk.put(desk.draft.restored())
         st.rerun()
 
 
 def _refused(draft: Draft) -> None:
-    label = f"Cannot be read: {data_words.rows(len(draft.refused))}"
+    label = f"Cannot be read: {text.rows(len(draft.refused))}"
     with st.expander(label, icon=":material/error:", key="data-refused"):
         if len(draft.refused) > REFUSED:
             st.caption(f"The first {REFUSED} of {len(draft.refused):,}:")
@@ -93,7 +90,7 @@ def _columns_used(desk: Desk) -> None:
         if st.button("Read it again with these columns", key="data-other-columns"):
             with show_errors() as failed, st.spinner("Reading and checking …"):
                 desk.put(
-                    drafts.mapped(draft.file, draft.content, wanted, first_row_taught=draft.first_row_taught)
+                    data.mapped(draft.file, draft.content, wanted, first_row_taught=draft.first_row_taught)
                 )
             if not failed:
                 st.rerun()
@@ -108,9 +105,9 @@ def save(workspace: Workspace, desk: Desk, lengths: Lengths) -> None:
     typed = st.text_input(
         "Name in your library",
         value=draft.name,
-        max_chars=library.LONGEST_NAME,
+        max_chars=data.LONGEST_NAME,
         key=desk.key("name"),
-        disabled=access.view_only(),
+        disabled=system.view_only(),
     )
     with st.container(horizontal=True):
         if st.button(
@@ -118,9 +115,9 @@ def save(workspace: Workspace, desk: Desk, lengths: Lengths) -> None:
             type="primary",
             icon=":material/save:",
             key="data-save",
-            disabled=access.view_only() or not draft.savable,
+            disabled=system.view_only() or not draft.savable,
         ):
-            wanted = library.name_from(typed if typed.strip() else draft.name)
+            wanted = data.name_from(typed if typed.strip() else draft.name)
             with show_errors() as failed, st.spinner("Saving …"):
                 counted = lengths.total if lengths.counted and not lengths.sampled else None
                 report = replace(draft, name=wanted).save(workspace, tokens=counted)
@@ -229,7 +226,7 @@ def _edited(desk: Desk, generation: int, shown: Sequence[int], key: str) -> None
     with stop_on_error():
         if generation != desk.generation:  # a late word of a grid that is gone, after saving for example
             return
-        access.require_changes()
+        system.require_changes()
         draft = desk.draft
         for position, cells in st.session_state[key]["edited_rows"].items():
             number = shown[int(position)]

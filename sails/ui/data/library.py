@@ -7,22 +7,16 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from sails.data import Conversation
-from sails.data import datasets as library
-from sails.data import draft as drafts
-from sails.data.datasets import DatasetReport
-from sails.models.workspace import Workspace
-from sails.retention import lessons
-from sails.system import access
-from sails.training import token_count as tokens
-from sails.training.token_count import Lengths
-from sails.ui import text as words
+from sails import data, retention, system, training
+from sails.data import Conversation, DatasetReport
+from sails.models import Workspace
+from sails.training import Lengths
 from sails.ui.data import text as data_words
 from sails.ui.data.pending import Desk, show_dataset
-from sails.ui.data.text import examples, shortened
+from sails.ui.data.text import examples, facts, histogram, how_measured, quality, shortened
 from sails.ui.data.upload import ROW_COLUMN, TEXT_COLUMNS
 from sails.ui.frame import go, link, show_error, show_errors
-from sails.ui.text import code, plain
+from sails.ui.text import code, moment, plain
 
 SHELF = 20  # datasets shown at first
 PREVIEW = 50  # rows
@@ -33,7 +27,7 @@ LONGEST_CELL = 4_000  # characters
 
 def shelf(workspace: Workspace) -> None:
     """Every dataset of the library, the newest first."""
-    reports = library.reports(workspace)
+    reports = data.reports(workspace)
     if not reports:
         st.markdown("There is none yet. Bring your own conversations, or begin with an example.")
         return
@@ -52,7 +46,7 @@ def shelf(workspace: Workspace) -> None:
 
 
 def _facts(report: DatasetReport) -> str:
-    return data_words.facts(report, lambda time: words.moment(time, st.context.timezone))
+    return facts(report, lambda time: moment(time, st.context.timezone))
 
 
 # --- one of them ----------------------------------------------------------------------------------
@@ -73,21 +67,21 @@ def actions(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
             type="primary",
             icon=":material/school:",
             key="data-teach",
-            disabled=access.view_only(),
+            disabled=system.view_only(),
         ):
             go("Train", dataset=report.name)
         st.download_button(
             "Download",
-            data=lambda: library.rows_file(workspace, report.name).read_bytes(),
+            data=lambda: data.rows_file(workspace, report.name).read_bytes(),
             file_name=f"{report.name}.jsonl",
             mime="application/jsonl",
             icon=":material/download:",
             key="data-download",
             on_click="ignore",
         )
-        if st.button("Correct a copy", icon=":material/edit:", key="data-copy", disabled=access.view_only()):
+        if st.button("Correct a copy", icon=":material/edit:", key="data-copy", disabled=system.view_only()):
             with show_errors() as failed, st.spinner("Reading and checking …"):
-                desk.take(drafts.from_dataset(workspace, report.name))
+                desk.take(data.from_dataset(workspace, report.name))
                 desk.chosen = len(desk.waiting) - 1
             if not failed:
                 show_dataset(None)
@@ -99,7 +93,7 @@ def contents(workspace: Workspace, report: DatasetReport) -> None:
     novelty(workspace, rows)
     st.header("Quality", anchor=False)
     if checked := report.assessment():
-        st.markdown(data_words.quality(checked))
+        st.markdown(quality(checked))
     else:
         st.markdown("Its check is not here any more. **Correct a copy** checks the rows anew.")
     if gone := report.left_out + report.refused:
@@ -117,7 +111,7 @@ def _rows_of(workspace: Workspace, report: DatasetReport) -> tuple[Conversation,
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _read(_workspace: Workspace, which: str, name: str) -> tuple[Conversation, ...]:  # noqa: ARG001
-    return tuple(library.rows_of(_workspace, name))
+    return tuple(data.rows_of(_workspace, name))
 
 
 def _preview(rows: Sequence[Conversation]) -> None:
@@ -154,13 +148,13 @@ def _rename(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
     name = st.text_input(
         "New name",
         value=report.name,
-        max_chars=library.LONGEST_NAME,
+        max_chars=data.LONGEST_NAME,
         key=f"data-new-name-{report.name}",
-        disabled=access.view_only(),
+        disabled=system.view_only(),
     )
-    if st.button("Rename", key="data-rename", disabled=access.view_only()):
+    if st.button("Rename", key="data-rename", disabled=system.view_only()):
         with show_errors() as failed:
-            renamed = library.rename(workspace, report.name, name)
+            renamed = data.rename(workspace, report.name, name)
         if not failed:
             desk.say("done", f"It is called {code(renamed.name)} now.")
             show_dataset(renamed.name)
@@ -174,15 +168,15 @@ def _delete(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
     typed = st.text_input(
         f"To confirm, type its name: {code(report.name)}",
         key=f"data-confirm-{report.name}",
-        disabled=access.view_only(),
+        disabled=system.view_only(),
     )
-    if not st.button("Delete for good", key="data-delete", disabled=access.view_only()):
+    if not st.button("Delete for good", key="data-delete", disabled=system.view_only()):
         return
     if typed.strip() != report.name:
         show_error("The name does not match, so nothing was deleted.", f"Type {report.name} to delete it.")
         return
     with show_errors() as failed:
-        library.delete(workspace, report.name)
+        data.delete(workspace, report.name)
     if not failed:
         desk.say("done", f"{code(report.name)} is deleted.")
         show_dataset(None)
@@ -194,7 +188,7 @@ def _delete(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
 def novelty(workspace: Workspace, rows: Sequence[Conversation]) -> None:
     """Of these rows at the next training: new, taught before, kept back."""
     current = workspace.situation().trained.fingerprint
-    counts = library.novelty(workspace, rows, lessons.taught_before(workspace, current))
+    counts = data.novelty(workspace, rows, retention.taught_before(workspace, current))
     new, before, held = st.columns(3)
     new.metric("New to the model", f"{counts.new:,}", border=True)
     before.metric("Taught before", f"{counts.taught_before:,}", border=True)
@@ -208,12 +202,12 @@ def measured(workspace: Workspace, rows: Sequence[Conversation], draft: str = ""
     While one row after another of a large `draft` is corrected, its sample is not drawn anew each time.
     """
     place = st.empty()  # always: what stands below must not move when there is nothing left to count
-    folder = tokens.tokenizer_folder(workspace)
-    large = draft if len(rows) > tokens.MOST_MEASURED else ""
+    folder = training.tokenizer_folder(workspace)
+    large = draft if len(rows) > training.MOST_MEASURED else ""
     known = st.session_state.get("data-lengths")
     if known is None or known[0] != folder or not (known[1] is rows or (large and known[2] == large)):
         counting = "Counting word pieces …"
-        found = tokens.measure(rows, folder, lambda part: place.progress(part, counting))
+        found = training.measure(rows, folder, lambda part: place.progress(part, counting))
         place.empty()
         known = st.session_state["data-lengths"] = (folder, rows, large, found)
     return known[3]
@@ -226,10 +220,10 @@ def lengths(measured: Lengths) -> None:
     st.header("How long the examples are", anchor=False)
     sentence = data_words.lengths(measured)
     st.markdown(sentence)
-    ranges, counts = data_words.histogram(measured)
+    ranges, counts = histogram(measured)
     charts.draw(
         charts.bars(ranges, counts, "Word pieces in one example", "Examples", height=240),
         "data-lengths-chart",
         f"Bars: how many examples have how many word pieces. {sentence}",
     )
-    st.caption(data_words.how_measured(measured))
+    st.caption(how_measured(measured))

@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from sails.data.draft import Draft, Unmapped
+from sails.data import Draft, Unmapped
 from sails.ui.text import plain
 
 

@@ -1,6 +1,7 @@
 """The review list on the page Data: what people think of the chat's answers, before it may train.
 
-Also what the bridge and the page Data say of it. What there is to find is decided in `sails.chat.feedback.review`.
+Also what the bridge and the page Data say of it. What there is to find is decided in
+`sails.chat.feedback.review`.
 """
 
 from __future__ import annotations
@@ -13,20 +14,14 @@ from typing import get_args
 
 import streamlit as st
 
-from sails.chat import conversation as chatting
-from sails.chat import feedback as corrections
-from sails.chat.conversation import Origin
-from sails.chat.feedback import SOMEBODY, Correction, Standing
-from sails.chat.feedback import review as reviewing
-from sails.chat.feedback.review import Review, Trouble
-from sails.data import draft as drafts
+from sails import chat, data, system
+from sails.chat import Origin, feedback
+from sails.chat.feedback import SOMEBODY, Correction, Review, Standing, Trouble
 from sails.errors import SailsError
-from sails.models.variants import VARIANTS
-from sails.models.workspace import Workspace
-from sails.system import access
-from sails.training.plan.presets import FEW
-from sails.ui import text as words
-from sails.ui.chat.feedback import WHO
+from sails.models import VARIANTS, Workspace
+from sails.training.plan import FEW
+from sails.ui import text
+from sails.ui.chat import WHO
 from sails.ui.frame import go, link, show_errors
 from sails.ui.text import literal, plain
 
@@ -57,7 +52,7 @@ EMPTY: dict[Standing, str] = {
 
 def on_bridge(workspace: Workspace) -> None:
     """What is approved and can be taught, and what waits for a review; nothing when there is neither."""
-    counts = corrections.counts(workspace)
+    counts = feedback.counts(workspace)
     if counts.approved or counts.waiting:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             train_button(workspace, counts.approved)
@@ -74,7 +69,7 @@ def on_bridge(workspace: Workspace) -> None:
 
 def on_data_page(workspace: Workspace) -> None:
     """Where the review list is, and how much there is to do."""
-    counts = corrections.counts(workspace)
+    counts = feedback.counts(workspace)
     st.header("Corrections from the chat", anchor=False)
     st.markdown(
         "Below each answer in the chat stand 👍 and 👎. What is sent there waits here until you approve it, "
@@ -92,9 +87,9 @@ def train_button(workspace: Workspace, approved: int) -> None:
         return
     what = "approved correction" if approved == 1 else "approved corrections"
     label = f"{approved:,} {what} since the last session: train on {'it' if approved == 1 else 'them'}"
-    if st.button(label, icon=":material/school:", key="train-on-corrections", disabled=access.view_only()):
+    if st.button(label, icon=":material/school:", key="train-on-corrections", disabled=system.view_only()):
         with show_errors() as failed:
-            report = corrections.as_dataset(workspace)
+            report = feedback.as_dataset(workspace)
         if not failed:
             go("Train", dataset=report.name)
 
@@ -104,7 +99,7 @@ def train_button(workspace: Workspace, approved: int) -> None:
 
 def review_list(workspace: Workspace, wanted: str) -> None:
     """All of one standing, a part at a time, to be edited, approved and rejected."""
-    review = reviewing.look(workspace)
+    review = feedback.look(workspace)
     chosen: Standing = next((name for name in get_args(Standing) if name == wanted), "waiting")
     found = review.at(chosen)
     st.header("Corrections from the chat", anchor=False)
@@ -140,9 +135,9 @@ def _who() -> None:
         "Your name (may stay empty)",
         value=st.session_state.get(WHO, ""),
         key="review-who",
-        max_chars=corrections.LONGEST_NAME,
+        max_chars=feedback.LONGEST_NAME,
         placeholder=SOMEBODY,
-        disabled=access.view_only(),
+        disabled=system.view_only(),
     )
 
 
@@ -158,7 +153,7 @@ def _all_without_findings(workspace: Workspace, review: Review) -> None:
             label,
             key="review-approve-all",
             icon=":material/done_all:",
-            disabled=access.view_only(),
+            disabled=system.view_only(),
             on_click=_approve,
             args=(workspace, clean),
         )
@@ -203,7 +198,7 @@ def _card(workspace: Workspace, review: Review, one: Correction, standing: Stand
     for trouble in review.troubles(one):
         st.markdown(_finding(trouble))
     if record := review.session_of(one):
-        sign, sentence = words.outcome(record)
+        sign, sentence = text.outcome(record)
         st.markdown(f"In the session **{plain(record.spec.name)}**: {sign} {plain(sentence)}")
         link("Sessions", "Look at it", session=record.spec.id)
     if open_:
@@ -214,10 +209,10 @@ def _whence(one: Correction) -> str:
     variant = next((name for name in VARIANTS if name == one.variant), None)
     title = one.title or "an unknown model"
     # Whether it was proven stands where it is chosen; here it is said which one it was.
-    model = chatting.describe(
+    model = chat.describe(
         Origin(title, one.fingerprint, one.session, variant=variant, certified=True if variant else None)
     )
-    when = words.moment(one.when, st.context.timezone) if one.when.year > 1970 else "at an unknown time"
+    when = text.moment(one.when, st.context.timezone) if one.when.year > 1970 else "at an unknown time"
     reviewer = f", reviewed by {one.reviewer}" if one.reviewer else ""
     return plain(f"by {one.who}, {when}, about an answer of {model}{reviewer}")
 
@@ -238,14 +233,14 @@ def _texts(workspace: Workspace, one: Correction, open_: bool) -> tuple[str, str
     keys = f"review-{one.id}-{mark}-question", f"review-{one.id}-{mark}-answer"
     labels = "Question", "Answer that is taught"
     texts = one.question, one.taught
-    for column, key, label, text in zip(st.columns(2), keys, labels, texts, strict=True):
+    for column, key, label, value in zip(st.columns(2), keys, labels, texts, strict=True):
         column.text_area(
             label,
-            value=text,
+            value=value,
             key=key,
             height="content",
-            max_chars=corrections.LONGEST_TEXT,
-            disabled=access.view_only() or not open_,
+            max_chars=feedback.LONGEST_TEXT,
+            disabled=system.view_only() or not open_,
             on_change=_keep,
             args=(workspace, one.id, keys),
         )
@@ -265,7 +260,7 @@ def _buttons(workspace: Workspace, one: Correction, standing: Standing, keys: tu
                 key=f"review-approve-{one.id}",
                 icon=":material/check:",
                 type="primary",
-                disabled=access.view_only(),
+                disabled=system.view_only(),
                 on_click=_approve_one,
                 args=(workspace, one.id, keys),
             )
@@ -274,18 +269,18 @@ def _buttons(workspace: Workspace, one: Correction, standing: Standing, keys: tu
                 "Reject",
                 key=f"review-reject-{one.id}",
                 icon=":material/close:",
-                disabled=access.view_only(),
+                disabled=system.view_only(),
                 on_click=_act,
-                args=(corrections.reject, workspace, [one.id], "Rejected; it is not taught."),
+                args=(feedback.reject, workspace, [one.id], "Rejected; it is not taught."),
             )
         if standing != "waiting":
             st.button(
                 "Let it wait again",
                 key=f"review-reopen-{one.id}",
                 icon=":material/undo:",
-                disabled=access.view_only(),
+                disabled=system.view_only(),
                 on_click=_act,
-                args=(corrections.reopen, workspace, [one.id], "It waits for a review again."),
+                args=(feedback.reopen, workspace, [one.id], "It waits for a review again."),
             )
 
 
@@ -302,9 +297,9 @@ def _edited(workspace: Workspace, identity: str, keys: tuple[str, str]) -> bool:
     if question is None or answer is None:
         return True
     try:
-        known = corrections.find(workspace, identity)
+        known = feedback.find(workspace, identity)
         if (question.strip(), answer.strip()) != (known.question, known.taught):
-            corrections.edit(
+            feedback.edit(
                 workspace, identity, question=question, answer=answer, who=st.session_state.get(WHO, "")
             )
             if known.state != "waiting":
@@ -322,7 +317,7 @@ def _approve_one(workspace: Workspace, identity: str, keys: tuple[str, str]) -> 
 
 def _approve(workspace: Workspace, identities: list[str]) -> None:
     what = "Approved" if len(identities) == 1 else f"Approved {len(identities):,}"
-    _act(corrections.approve, workspace, identities, f"{what}: ready to be taught.")
+    _act(feedback.approve, workspace, identities, f"{what}: ready to be taught.")
 
 
 def _act(action: Callable[..., object], workspace: Workspace, identities: list[str], done: str) -> None:
@@ -350,13 +345,13 @@ def _files(workspace: Workspace, review: Review) -> None:
         brought = st.file_uploader(
             "A file of judged answers",
             key=f"review-file-{st.session_state.get('review-brought', 0)}",
-            disabled=access.view_only(),
+            disabled=system.view_only(),
         )
         if brought is not None and st.button("Bring it", key="review-bring", icon=":material/upload:"):
             with show_errors() as failed, tempfile.TemporaryDirectory(prefix="sails-") as folder:
-                path = Path(folder) / drafts.file_name(brought.name)
+                path = Path(folder) / data.file_name(brought.name)
                 path.write_bytes(brought.getvalue())
-                count = corrections.import_file(workspace, path)
+                count = feedback.import_file(workspace, path)
             if not failed:
                 st.session_state["review-brought"] = st.session_state.get("review-brought", 0) + 1
                 _say("done", f"{count:,} came into the list.")
@@ -364,7 +359,7 @@ def _files(workspace: Workspace, review: Review) -> None:
         if review.corrections:
             st.download_button(
                 "Save all as JSON Lines",
-                lambda: reviewing.as_lines(review, review.corrections),
+                lambda: feedback.as_lines(review, review.corrections),
                 "corrections.jsonl",
                 "application/jsonl",
                 icon=":material/download:",

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sails.data import QualityReport
-from sails.data.datasets import DatasetReport, Novelty
-from sails.data.split import ENOUGH_ROWS, ENOUGH_TO_JUDGE
-from sails.training.token_count import Lengths
+from sails.data import ENOUGH_ROWS, ENOUGH_TO_JUDGE, DatasetReport, Novelty, QualityReport
+from sails.training import Lengths
 from sails.ui.text import plain
 
 USUAL_LIMIT = 512  # tokens; see `Settings.max_length`

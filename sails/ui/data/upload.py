@@ -11,14 +11,18 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from sails.data import ColumnMapping
-from sails.data import datasets as library
-from sails.data import draft as drafts
-from sails.data.draft import Draft, Unmapped
-from sails.data.split import ENOUGH_ROWS, ENOUGH_TO_JUDGE, HELD_OUT_LEAST, HELD_OUT_MOST
-from sails.models.workspace import Workspace
-from sails.system import access
-from sails.training.plan import presets as planning
+from sails import data, system
+from sails.data import (
+    ENOUGH_ROWS,
+    ENOUGH_TO_JUDGE,
+    HELD_OUT_LEAST,
+    HELD_OUT_MOST,
+    ColumnMapping,
+    Draft,
+    Unmapped,
+)
+from sails.models import Workspace
+from sails.training import plan
 from sails.ui.data.pending import Desk, show_dataset, throw_away
 from sails.ui.data.text import JUDGED, examples, file_label
 from sails.ui.frame import show_errors
@@ -64,18 +68,18 @@ def _upload(desk: Desk) -> None:
         "Drop your files here: Excel (.xlsx), CSV, JSON, JSON Lines or Parquet",
         accept_multiple_files=True,
         key=desk.key("upload"),
-        disabled=access.view_only(),
+        disabled=system.view_only(),
     )
     st.caption(
         "One row is one example, with a column for the question and one for the answer. "
         "The files stay on this machine."
     )
     if files:
-        access.require_changes()
+        system.require_changes()
         for file in files:
             name, content = file.name, file.getvalue()
-            with st.spinner(f"Reading and checking {code(drafts.file_name(name))} …"):
-                _lay_down(desk, drafts.from_file, name, content)
+            with st.spinner(f"Reading and checking {code(data.file_name(name))} …"):
+                _lay_down(desk, data.from_file, name, content)
         desk.begin_afresh()
         st.rerun()
 
@@ -86,12 +90,12 @@ def _paste(desk: Desk) -> None:
         height=200,
         placeholder="question\tanswer\nHow do I reset my password?\tChoose “Forgot password”.",
         key=desk.key("paste"),
-        disabled=access.view_only(),
+        disabled=system.view_only(),
     )
     st.caption("Copied from Excel or another spreadsheet, as CSV, or as JSON.")
-    if st.button("Check the table", type="primary", key="data-check-paste", disabled=access.view_only()):
+    if st.button("Check the table", type="primary", key="data-check-paste", disabled=system.view_only()):
         with st.spinner("Reading and checking …"):
-            _lay_down(desk, drafts.from_text, text)
+            _lay_down(desk, data.from_text, text)
         st.rerun()
 
 
@@ -104,7 +108,7 @@ def _type(desk: Desk) -> None:
         num_rows="dynamic",
         hide_index=True,
         key=desk.key("typed"),
-        disabled=access.view_only(),
+        disabled=system.view_only(),
         column_config=TEXT_COLUMNS,
         alt="A grid to type questions and answers into, one pair in each row",
     )
@@ -112,8 +116,8 @@ def _type(desk: Desk) -> None:
     pairs = [(_cell(question), _cell(answer)) for question, answer in grid.to_numpy().tolist()]
     whole = examples(sum(bool(question and answer) for question, answer in pairs))
     st.caption(f"Click a cell and type. The last line of the grid adds another row. So far: {whole}.")
-    if st.button("Check the examples", type="primary", key="data-check-typed", disabled=access.view_only()):
-        if _lay_down(desk, drafts.from_pairs, pairs):
+    if st.button("Check the examples", type="primary", key="data-check-typed", disabled=system.view_only()):
+        if _lay_down(desk, data.from_pairs, pairs):
             del st.session_state["data-typed"]
         st.rerun()
 
@@ -128,14 +132,14 @@ def _cell(value: Any) -> str:
 
 def _example(workspace: Workspace) -> None:
     st.markdown("Three small lessons of 90 examples each, to see how it works before you bring your own.")
-    for example in library.EXAMPLES:
+    for example in data.EXAMPLES:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{example.title}**  \n{example.teaches}", width=560)
             use = st.button(
-                f"Use “{example.title}”", key=f"data-example-{example.file}", disabled=access.view_only()
+                f"Use “{example.title}”", key=f"data-example-{example.file}", disabled=system.view_only()
             )
         if use:
-            show_dataset(library.add_example(workspace, example).name)
+            show_dataset(data.add_example(workspace, example).name)
 
 
 def _lay_down(desk: Desk, make: Callable[..., Draft | Unmapped], *arguments: Any) -> bool:
@@ -153,7 +157,7 @@ def _lay_down(desk: Desk, make: Callable[..., Draft | Unmapped], *arguments: Any
 
 def how_many() -> None:
     """How many examples a person needs, in words."""
-    few, *_, many, most = planning.PRESETS
+    few, *_, many, most = plan.PRESETS
     repeated = "once" if most.balanced == 1 else f"{most.balanced} times"
     with st.expander("How many examples do I need?", icon=":material/help:", key="data-how-many"):
         st.markdown(
@@ -225,7 +229,7 @@ def ask_for_columns(desk: Desk, unmapped: Unmapped) -> None:
     )
     with st.container(horizontal=True):
         if st.button(
-            "Use these columns", type="primary", key="data-use-columns", disabled=access.view_only()
+            "Use these columns", type="primary", key="data-use-columns", disabled=system.view_only()
         ):
             with show_errors() as failed, st.spinner("Reading and checking …"):
                 desk.put(unmapped.mapped(mapping, first_row_taught=no_names))

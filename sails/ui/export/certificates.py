@@ -9,14 +9,18 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from sails.jobs import export
-from sails.models.journal import resolve
-from sails.models.variants import VARIANT_TITLES, Variant, VariantState
-from sails.models.workspace import Workspace
-from sails.onnx.certify import report
-from sails.onnx.certify.certificate import Certificate, Speed, certificate_from, read_certificate
-from sails.onnx.certify.report import Check, certificate_checks, certificate_title
-from sails.system import access
+from sails import jobs, system
+from sails.models import VARIANT_TITLES, Variant, VariantState, Workspace, resolve
+from sails.onnx import certify
+from sails.onnx.certify import (
+    Certificate,
+    Check,
+    Speed,
+    certificate_checks,
+    certificate_from,
+    certificate_title,
+    read_certificate,
+)
 from sails.ui import charts, confirm, text
 from sails.ui.text import code, literal, plain
 
@@ -47,8 +51,8 @@ def _of_one(state: VariantState) -> None:
     found = read_certificate(folder)
     if found is None:
         st.markdown(
-            f"❔ **Not verified.** Nobody has compared the {VARIANT_TITLES[state.variant]} model with the model that "
-            "it was made from. Make it again with the comparison switched on (under Options)."
+            f"❔ **Not verified.** Nobody has compared the {VARIANT_TITLES[state.variant]} model with the "
+            "model that it was made from. Make it again with the comparison switched on (under Options)."
         )
         return
     if state.certified is None:
@@ -58,7 +62,7 @@ def _of_one(state: VariantState) -> None:
         )
         return
     show(found)
-    page = folder / report.CERTIFICATE_PAGE
+    page = folder / certify.CERTIFICATE_PAGE
     if page.is_file():
         st.download_button(
             "Download the certificate as a page",
@@ -215,19 +219,19 @@ def kept_apart(workspace: Workspace, apart: Mapping[Variant, VariantState]) -> N
 
 
 def _decide(workspace: Workspace, variant: Variant) -> None:
-    use, delete, looking_only = f"use-{variant}", f"delete-failed-{variant}", access.view_only()
+    use, delete, looking_only = f"use-{variant}", f"delete-failed-{variant}", system.view_only()
     with st.container(horizontal=True):
         confirm.button("Use it all the same", use, icon=":material/warning:", disabled=looking_only)
         confirm.button("Delete it", delete, icon=":material/delete:", disabled=looking_only)
     sentences = [
-        f"**The {VARIANT_TITLES[variant]} model takes its place although it failed.** It may be offered for chat and "
-        "download then. Its certificate goes with it and keeps saying that it failed."
+        f"**The {VARIANT_TITLES[variant]} model takes its place although it failed.** It may be offered for "
+        "chat and download then. Its certificate goes with it and keeps saying that it failed."
     ]
     if confirm.agreed(use, sentences, "Yes, use it"):
-        export.keep_failed(workspace, variant)
+        jobs.keep_failed(workspace, variant)
         st.rerun()
     if confirm.agreed(
         delete, ["**It is deleted.** The model can be made again at any time."], "Yes, delete it"
     ):
-        export.discard_failed(workspace, variant)
+        jobs.discard_failed(workspace, variant)
         st.rerun()

@@ -12,12 +12,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from sails.models import variants
-from sails.models.variants import VARIANT_TITLES, VARIANTS, Variant, VariantState
-from sails.models.workspace import Workspace
-from sails.onnx import bundle as bundling
-from sails.system import access
-from sails.ui import text as words
+from sails import models, onnx, system
+from sails.models import VARIANT_TITLES, VARIANTS, Variant, VariantState, Workspace
+from sails.ui import text
 from sails.ui.frame import show_errors
 from sails.ui.text import code, plain
 
@@ -35,7 +32,7 @@ def hand_over(workspace: Workspace, found: Mapping[Variant, VariantState]) -> No
     if state.stale:
         st.markdown("⚠️ It was made from an earlier model. Make it again first if it shall know all.")
     with show_errors():
-        file = bundling.download_of(workspace, state)
+        file = onnx.download_of(workspace, state)
         if not allowed:
             return
         if file.exists():
@@ -44,10 +41,10 @@ def hand_over(workspace: Workspace, found: Mapping[Variant, VariantState]) -> No
             "Make the zip file",
             key="onnx_zip",
             icon=":material/folder_zip:",
-            disabled=access.view_only(),
+            disabled=system.view_only(),
         ):
             with _bar() as report:
-                bundling.make_download(
+                onnx.make_download(
                     workspace, state.variant, allow_failed=state.certified is not True, progress=report
                 )
             st.rerun()
@@ -60,7 +57,7 @@ def _choice(found: Mapping[Variant, VariantState]) -> VariantState:
     if len(present) == 1:
         st.markdown(f"**{VARIANT_TITLES[present[0]].capitalize()}**, {_facts(found[present[0]])}")
         return found[present[0]]
-    best = variants.preferred_variant(found)
+    best = models.preferred_variant(found)
     chosen = st.radio(
         "Which one?",
         present,
@@ -74,7 +71,7 @@ def _choice(found: Mapping[Variant, VariantState]) -> VariantState:
 
 def _facts(state: VariantState) -> str:
     proven = {True: "certified", False: "its certificate failed", None: "not verified"}[state.certified]
-    return f"{words.size(state.size)}, {proven}" + (", out of date" if state.stale else "")
+    return f"{text.size(state.size)}, {proven}" + (", out of date" if state.stale else "")
 
 
 def _insists(state: VariantState) -> bool:
@@ -105,9 +102,9 @@ def _bar() -> Iterator[Callable[[float, str], None]]:
 def _download(file: Path, variant: Variant) -> None:
     size = file.stat().st_size
     with show_errors():
-        bundling.check_room_for_sending(size, file)
+        onnx.check_room_for_sending(size, file)
         st.download_button(
-            f"Download the zip file ({words.size(size)})",
+            f"Download the zip file ({text.size(size)})",
             data=lambda: _Mapped(file),
             file_name=f"model-{variant}.zip",
             mime="application/zip",
@@ -153,7 +150,7 @@ def files(workspace: Workspace, found: Mapping[Variant, VariantState]) -> None:
     with st.expander("The files as they lie here", icon=":material/folder_open:"):
         st.markdown(f"They lie in the folder {code(workspace.onnx_model)}.")
         rows = [
-            (code(file.name), VARIANT_TITLES[state.variant], words.size(file.size))
+            (code(file.name), VARIANT_TITLES[state.variant], text.size(file.size))
             for state in found.values()
             for file in state.files
         ]

@@ -7,16 +7,20 @@ from pathlib import Path
 
 import streamlit as st
 
-from sails.jobs import export
-from sails.jobs.export import Freshness, Job
-from sails.models import variants
-from sails.models.folder import EXPORT_RECORD, Situation
-from sails.models.journal import resolve
-from sails.models.variants import VARIANT_TITLES, VARIANTS, Variant, VariantState
-from sails.models.workspace import Workspace
+from sails import jobs, models, system
+from sails.jobs import Freshness, Job
+from sails.models import (
+    EXPORT_RECORD,
+    VARIANT_TITLES,
+    VARIANTS,
+    Situation,
+    Variant,
+    VariantState,
+    Workspace,
+    resolve,
+)
 from sails.sessions import Phase, Status
-from sails.system import access
-from sails.system.files import read_json
+from sails.system import read_json
 from sails.ui import onnx_status, text
 from sails.ui.export import certificates
 from sails.ui.frame import go, link, show_errors, stop_on_error
@@ -56,7 +60,7 @@ def state(
     st.markdown(sentence)
     if not any(one.present for one in found.values()):
         return
-    chatting = variants.preferred_variant(found)
+    chatting = models.preferred_variant(found)
     for column, one in zip(st.columns(len(found)), found.values(), strict=True):
         with column, st.container(border=True, gap="xsmall", height="stretch"):
             _variant(workspace, situation, one, busy, chatting == one.variant)
@@ -65,8 +69,8 @@ def state(
 
 
 def _as_a_whole(situation: Situation, found: Mapping[Variant, VariantState]) -> tuple[str, str, str]:
-    whole = export.freshness(situation)
-    old = [v for v in export.to_refresh(situation.trained, found) if found[v].present]
+    whole = jobs.freshness(situation)
+    old = [v for v in jobs.to_refresh(situation.trained, found) if found[v].present]
     if whole == "fresh" and old:
         title = VARIANT_TITLES[old[0]]
         return (
@@ -88,7 +92,7 @@ def _variant(
 ) -> None:
     st.subheader(VARIANT_TITLES[one.variant].capitalize(), anchor=False)
     st.markdown(ABOUT[one.variant])
-    way = export.freshness_of(one, situation.trained)
+    way = jobs.freshness_of(one, situation.trained)
     lines = [onnx_status.SIGNS[way]]
     if one.present:
         lines.append(onnx_status.CERTIFIED[one.certified])
@@ -96,7 +100,7 @@ def _variant(
     st.markdown("  \n".join(lines))
     if one.present:
         st.caption(_made(one))
-    if one.present and way != "fresh" and not busy and export.freshness(situation) == "fresh":
+    if one.present and way != "fresh" and not busy and jobs.freshness(situation) == "fresh":
         again = f"Make the {VARIANT_TITLES[one.variant]} model again"
         onnx_status.button(workspace, (one.variant,), again, f"again_{one.variant}", primary=True)
 
@@ -128,8 +132,8 @@ def make(
         if st.button("Train a model first", type="primary", icon=":material/school:"):
             go("Train")
         return
-    fresh = export.freshness(situation) == "fresh"
-    all_fresh = fresh and not export.to_refresh(trained, found)
+    fresh = jobs.freshness(situation) == "fresh"
+    all_fresh = fresh and not jobs.to_refresh(trained, found)
     buttons = st.container(horizontal=True)
     wanted, verify, opset = _options()
     with buttons:
@@ -142,11 +146,11 @@ def make(
             key="onnx_make",
             type="secondary" if fresh else "primary",
             icon=":material/package_2:",
-            disabled=busy or access.view_only(),
+            disabled=busy or system.view_only(),
         )
     if clicked:
         with show_errors():
-            job = export.export_current(workspace, verify=verify, opset=opset, variants=wanted)
+            job = jobs.export_current(workspace, verify=verify, opset=opset, variants=wanted)
             st.query_params["job"] = job.id
             st.rerun()
 
@@ -173,7 +177,7 @@ def _options() -> tuple[tuple[Variant, ...], bool, int | None]:
         )
         opset = st.selectbox(
             "ONNX opset (which edition of the format)",
-            [None, *export.OPSETS],
+            [None, *jobs.OPSETS],
             format_func=lambda number: "automatic" if number is None else str(number),
             key="onnx_opset",
             help="Leave it on automatic unless the program that shall read the model asks for an older one.",
@@ -203,7 +207,7 @@ def follow(workspace: Workspace, job: Job) -> None:
 
 def _follow(workspace: Workspace, seen: Job) -> None:
     with stop_on_error():
-        job = export.read_job(seen.session)
+        job = jobs.read_job(seen.session)
         if seen.at_work and not job.at_work:
             st.rerun()  # everything else on the page may be different now
         with st.container(border=True):
@@ -227,7 +231,7 @@ def _at_work(workspace: Workspace, job: Job) -> None:
             icon=":material/stop_circle:",
             on_click=_stop,
             args=(workspace, job),
-            disabled=stopping or access.view_only(),
+            disabled=stopping or system.view_only(),
         )
         spent = f"For {text.duration(job.seconds)} now. " if job.seconds is not None else ""
         st.caption(f"{spent}It goes on when you leave this page.")
@@ -237,7 +241,7 @@ def _at_work(workspace: Workspace, job: Job) -> None:
 
 def _stop(workspace: Workspace, job: Job) -> None:
     with show_errors():
-        export.stop_export(workspace, job.session)
+        jobs.stop_export(workspace, job.session)
 
 
 def _ended(job: Job) -> None:

@@ -6,15 +6,24 @@ from io import BytesIO
 
 import streamlit as st
 
-from sails import sessions
-from sails.jobs import candidates, launcher, rerunning
-from sails.models.workspace import Workspace
+from sails import jobs, sessions, system
+from sails.models import Workspace
 from sails.retention import Retention
-from sails.sessions import RESUMABLE, Session, SessionRecord, TrainSpec, archive
-from sails.sessions.plan import Plan, describe_learning_rate, format_rate
-from sails.system import access
-from sails.training.plan import behavior
-from sails.training.plan.behavior import BASE_LEARNING_RATE, CONTINUE_LEARNING_RATE, HIGHEST_LEARNING_RATE
+from sails.sessions import (
+    RESUMABLE,
+    Plan,
+    Session,
+    SessionRecord,
+    TrainSpec,
+    describe_learning_rate,
+    format_rate,
+)
+from sails.training.plan import (
+    BASE_LEARNING_RATE,
+    CONTINUE_LEARNING_RATE,
+    HIGHEST_LEARNING_RATE,
+    plan_training,
+)
 from sails.ui import confirm, retention
 from sails.ui.frame import go, link, show_errors
 from sails.ui.text import code, plain
@@ -48,14 +57,14 @@ def decide(workspace: Workspace, record: SessionRecord, found: Retention | None)
 
 def _choices(workspace: Workspace, record: SessionRecord) -> None:
     """Keep it, undo it, or teach the lesson again; no primary button, for the person is to weigh them."""
-    key, looking_only = record.session.id, access.view_only()
+    key, looking_only = record.session.id, system.view_only()
     keep, undo, again = st.columns(3)
     with keep:
         confirm.button("Keep it", f"publish-{key}", icon=":material/check:", disabled=looking_only)
         st.caption("The new model becomes the current one; the one before is kept as a version.")
     with undo:
         if st.button("Undo", key="discard", icon=":material/undo:", disabled=looking_only):
-            candidates.discard(workspace, record.session)
+            jobs.discard(workspace, record.session)
             st.rerun()
         st.caption(
             "The current model stays. The new one is put aside with this session, and can still be made "
@@ -69,11 +78,11 @@ def _again_with_more(workspace: Workspace, record: SessionRecord) -> None:
     if not isinstance(record.spec, TrainSpec) or record.status.lessons == ():
         return  # there is no earlier lesson that could be repeated
     now = record.spec.settings.replay_share
-    more = candidates.share_to_try(workspace, record)
+    more = jobs.share_to_try(workspace, record)
     label = "Train again with more of the earlier lessons"
-    disabled = access.view_only() or more is None
+    disabled = system.view_only() or more is None
     if st.button(label, key="more-replay", icon=":material/replay:", disabled=disabled):
-        go("Train", session=candidates.train_again(workspace, record).id)
+        go("Train", session=jobs.train_again(workspace, record).id)
     st.caption(
         f"A new session teaches the same examples, and {more:.0%} of each round repeats earlier lessons "
         f"instead of {now:.0%}. This one can still be decided afterwards."
@@ -86,9 +95,9 @@ def _again_with_more(workspace: Workspace, record: SessionRecord) -> None:
 
 
 def actions(workspace: Workspace, record: SessionRecord) -> None:
-    state, looking_only = record.status.state, access.view_only()
+    state, looking_only = record.status.state, system.view_only()
     key, own = record.session.id, own_workspace(workspace, record)
-    kept_for = archive.why_not_deletable(workspace, record)
+    kept_for = sessions.why_not_deletable(workspace, record)
     discarded = record.status.verdict == "discarded" and record.session.model.exists()
     if discarded:
         st.markdown("Its model is still here and can be made the current one; until then, nothing changes.")
@@ -102,7 +111,7 @@ def actions(workspace: Workspace, record: SessionRecord) -> None:
             "Resume", key="resume", type="primary", icon=":material/play_arrow:", disabled=looking_only
         ):
             sessions.resume(own, record.session)
-            launcher.dispatch(own)
+            jobs.dispatch(own)
             go("Train", session=key)
         if discarded:
             label = "Make it the current model"
@@ -140,7 +149,7 @@ def own_workspace(workspace: Workspace, record: SessionRecord) -> Workspace:
 
 def _packed(session: Session) -> bytes:
     stream = BytesIO()
-    archive.write_zip(session, stream)
+    sessions.write_zip(session, stream)
     return stream.getvalue()
 
 
@@ -149,12 +158,12 @@ def _publish(workspace: Workspace, record: SessionRecord) -> None:
         "**The model that this session made becomes the current one.** The model that is current now is kept "
         "as a version, to which you can roll back. The ONNX model goes out of date; a button makes it again."
     ]
-    if since := candidates.taught_since(workspace, record):
+    if since := jobs.taught_since(workspace, record):
         names = ", ".join(map(code, since))
         sentences.append(f"⚠️ **The current model was taught more, and this one was not:** {names}.")
     if confirm.agreed(f"publish-{record.session.id}", sentences, "Yes, make it current"):
         with st.spinner("Putting the model in place …"):
-            candidates.publish_held(workspace, record.session)
+            jobs.publish_held(workspace, record.session)
         st.rerun()
 
 
@@ -170,7 +179,7 @@ def _delete(workspace: Workspace, record: SessionRecord) -> None:
         key, sentences, "Delete it for good", again="It cannot be brought back. Really delete it?"
     ):
         with st.spinner("Deleting …"):
-            archive.delete(workspace, record.session)
+            sessions.delete(workspace, record.session)
         go("Sessions")
 
 
@@ -178,9 +187,9 @@ def _run_again(workspace: Workspace, record: SessionRecord) -> None:
     """The same lesson once more, as it was or with the settings that matter most changed."""
     if not isinstance(record.spec, TrainSpec):
         return
-    spec, looking_only = record.spec, access.view_only()
+    spec, looking_only = record.spec, system.view_only()
     with st.expander("Run it again", icon=":material/replay:", key="run-again"), show_errors():
-        plan = behavior.plan_training(
+        plan = plan_training(
             workspace,
             start=spec.start,
             model_name=spec.model_name,
@@ -191,7 +200,7 @@ def _run_again(workspace: Workspace, record: SessionRecord) -> None:
             f"{start(plan)}, at the learning rate {plain(describe_learning_rate(plan))}."
         )
         if st.button("Run again with the same settings", key="again", disabled=looking_only):
-            go("Train", session=rerunning.run_again(workspace, record).id)
+            go("Train", session=jobs.run_again(workspace, record).id)
         _changed_run(workspace, record, spec)
         link("Train", "Change anything else on the page Train", dataset=spec.dataset, again=record.session.id)
 
@@ -229,6 +238,6 @@ def _changed_run(workspace: Workspace, record: SessionRecord, spec: TrainSpec) -
             f"At most {HIGHEST_LEARNING_RATE:g}. Usual: {format_rate(BASE_LEARNING_RATE)} from base, "
             f"{format_rate(CONTINUE_LEARNING_RATE)} when it continues."
         )
-        if st.form_submit_button("Run with these settings", key="again-changed", disabled=access.view_only()):
+        if st.form_submit_button("Run with these settings", key="again-changed", disabled=system.view_only()):
             changes = {"preset": preset, "epochs": epochs, "learning_rate": rate}
-            go("Train", session=rerunning.run_again(workspace, record, **changes).id)
+            go("Train", session=jobs.run_again(workspace, record, **changes).id)

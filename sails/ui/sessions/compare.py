@@ -9,11 +9,9 @@ import pandas as pd
 import streamlit as st
 
 from sails.errors import RequestError
-from sails.models.workspace import Workspace
-from sails.sessions import SessionRecord
-from sails.sessions.monitor import Feed, feed_of
-from sails.ui import charts
-from sails.ui import text as words
+from sails.models import Workspace
+from sails.sessions import Feed, SessionRecord, feed_of
+from sails.ui import charts, text
 from sails.ui.frame import link
 from sails.ui.sessions import comparison
 from sails.ui.sessions.comparison import Line, Question
@@ -45,7 +43,7 @@ def side_by_side(records: Sequence[SessionRecord]) -> None:
     for letter, record in zip(letters, records, strict=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{letter}**", width="content")
-            when = words.moment(record.spec.created, st.context.timezone)
+            when = text.moment(record.spec.created, st.context.timezone)
             link("Sessions", f"{plain(record.spec.name)}, {when}", session=record.session.id)
     with st.spinner("Reading what was measured …"):
         feeds = [feed_of(record.session) for record in records]

@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sails.sessions import Scores, SessionRecord, TrainSpec
-from sails.sessions.monitor import Feed
-from sails.sessions.plan import describe_learning_rate, format_rate
-from sails.training.plan.presets import choose_pace
+from sails.sessions import Feed, Scores, SessionRecord, TrainSpec, describe_learning_rate, format_rate
+from sails.training.plan import choose_pace
 
 MOST = 5  # sessions that can be compared; more are hard to tell apart
 NOTHING = "–"

@@ -12,11 +12,9 @@ import streamlit as st
 from sails import sessions
 from sails.data import read_jsonl
 from sails.errors import WorkspaceError
-from sails.models.workspace import Workspace
+from sails.models import Workspace
 from sails.retention import Retention, read_retention
-from sails.sessions import SessionRecord, TrainSpec
-from sails.sessions.monitor import Feed, Samples, feed_of
-from sails.sessions.plan import describe_learning_rate
+from sails.sessions import Feed, Samples, SessionRecord, TrainSpec, describe_learning_rate, feed_of
 from sails.ui import charts, onnx_status, text
 from sails.ui.frame import show_errors
 from sails.ui.outcome import did_it_work

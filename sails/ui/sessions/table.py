@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from sails.models.workspace import Workspace
-from sails.sessions import SessionRecord, State, TrainSpec, lineage
-from sails.ui import text as words
+from sails import sessions
+from sails.models import Workspace
+from sails.sessions import SessionRecord, State, TrainSpec
+from sails.ui import text
 from sails.ui.frame import go, link
 from sails.ui.sessions import comparison
 
@@ -162,7 +163,7 @@ def history_table(workspace: Workspace, records: Sequence[SessionRecord]) -> Non
         st.markdown("There has been no training yet. Each one will stand here, with what came of it.")
         link("Train", "Teach the model something")
         return
-    current = lineage.maker_of(workspace.situation().trained, records)
+    current = sessions.maker_of(workspace.situation().trained, records)
     rows, data = _table(workspace.sessions).update(records, current)
     text, states = _filters()
     places = matching(rows, text, states)
@@ -250,5 +251,5 @@ def _choose(marked: Sequence[Row], shown: Sequence[Row]) -> None:
 
 def named(record: SessionRecord) -> str:
     """A session in one line of a list: 22 Nov 2025, 13:07 · databases · ✅ Finished."""
-    when = words.moment(record.spec.created, st.context.timezone)
+    when = text.moment(record.spec.created, st.context.timezone)
     return f"{when} · {record.spec.name} · {STATES[record.status.state]}"

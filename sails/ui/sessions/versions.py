@@ -7,22 +7,19 @@ from typing import TypedDict
 
 import streamlit as st
 
-from sails.models import publish
-from sails.models import versions as publishing
-from sails.models.publish import Prospect
-from sails.models.versions import (
+from sails import models, sessions, system
+from sails.models import (
     NAME_LENGTH,
     VERSIONS_KEPT,
+    Prospect,
     Version,
+    Workspace,
     name_version,
     pin,
     provenance_of,
     version_with,
 )
-from sails.models.workspace import Workspace
-from sails.sessions import SessionRecord, TrainSpec, lineage
-from sails.sessions.lineage import Branch
-from sails.system import access
+from sails.sessions import Branch, SessionRecord, TrainSpec
 from sails.ui import confirm, onnx_status, text
 from sails.ui.frame import link, show_errors
 from sails.ui.text import code, plain
@@ -43,7 +40,7 @@ INDENT = "\u2003"  # as wide as a letter, and no space that a browser would swal
 
 def family_tree(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
     """The sessions that made a model, each below the one that it continued."""
-    lines = lineage.tree(workspace, records)
+    lines = sessions.tree(workspace, records)
     if not lines:
         st.markdown("No session has made a model yet.")
         return
@@ -99,7 +96,7 @@ def versions_panel(workspace: Workspace, records: Sequence[SessionRecord]) -> No
             onnx_status.make_again(workspace, "versions_onnx")
         else:
             st.markdown(f"There is none: it is {current.state}. {plain(current.reason or '')}".strip())
-    found = publishing.list_versions(workspace)
+    found = models.list_versions(workspace)
     if not found:
         st.markdown(
             "There are no earlier models yet. When a new one takes over, the one before is kept here."
@@ -127,7 +124,7 @@ def _made_by(records: Sequence[SessionRecord], session: str | None, fingerprint:
 
 
 def _version(workspace: Workspace, records: Sequence[SessionRecord], version: Version) -> None:
-    key, looking_only = version.id, access.view_only()
+    key, looking_only = version.id, system.view_only()
     kept = " 📌 kept for good" if version.pinned else ""
     st.subheader(f"{plain(_title(version, records))}{kept}", anchor=False)
     made = provenance_of(workspace.versions / version.id)
@@ -152,7 +149,7 @@ def _name(workspace: Workspace, version: Version) -> None:
         name = st.text_input(
             "Name of this version", value=version.name, max_chars=NAME_LENGTH, key=f"name-of-{version.id}"
         )
-        if st.form_submit_button("Save", key=f"save-{version.id}", disabled=access.view_only()):
+        if st.form_submit_button("Save", key=f"save-{version.id}", disabled=system.view_only()):
             name_version(workspace, version.id, name)
             st.rerun()
 
@@ -163,7 +160,7 @@ def _name(workspace: Workspace, version: Version) -> None:
 def _what_happens(workspace: Workspace, records: Sequence[SessionRecord], version: Version) -> list[str]:
     if not st.session_state.get(f"asked-roll-{version.id}"):
         return []
-    prospect = publish.prospect(workspace, version.id)
+    prospect = models.prospect(workspace, version.id)
     title = plain(_title(version, records))
     return [
         f"**{title} becomes the current model again** ({text.size(prospect.size)} are copied).",
@@ -195,7 +192,7 @@ def _what_becomes_of_the_onnx(prospect: Prospect) -> str:
 def _roll_back(workspace: Workspace, version: str, title: str) -> None:
     before = workspace.situation().trained.fingerprint
     with st.spinner("Putting the model in place; this copies the whole model …"):
-        publish.roll_back(workspace, version)
+        models.roll_back(workspace, version)
     former = version_with(workspace, before)
     st.session_state[_undo_key(workspace)] = _Undo(version=former.id if former else "", now=title)
     st.rerun()
@@ -207,10 +204,10 @@ def _undo(workspace: Workspace) -> None:
     if done is None:
         return
     st.success(f"{plain(done['now'])} is the current model again.", icon=":material/check_circle:")
-    known = any(version.id == done["version"] for version in publishing.list_versions(workspace))
-    if known and st.button("Undo", key="undo", icon=":material/redo:", disabled=access.view_only()):
+    known = any(version.id == done["version"] for version in models.list_versions(workspace))
+    if known and st.button("Undo", key="undo", icon=":material/redo:", disabled=system.view_only()):
         with st.spinner("Putting the former model back in place …"):
-            publish.roll_back(workspace, done["version"])
+            models.roll_back(workspace, done["version"])
         del st.session_state[_undo_key(workspace)]
         st.toast("Undone: the model that was current before is current again.", icon=":material/redo:")
         st.rerun()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from sails.sessions.monitor import Feed, Samples
+from sails.sessions import Feed, Samples
 from sails.ui.frame import lazy_expander
 from sails.ui.text import literal, plain
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 import streamlit as st
 
-from sails.sessions.monitor import Feed
+from sails.sessions import Feed
 from sails.ui import charts
 from sails.ui.charts import Line
 from sails.ui.frame import lazy_expander

@@ -7,17 +7,13 @@ from typing import Any
 
 import streamlit as st
 
-from sails.data.datasets import report_of, reports
+from sails import models
+from sails.data import report_of, reports
 from sails.errors import RequestError
-from sails.models import catalog
-from sails.models.folder import Situation
-from sails.models.workspace import Workspace
-from sails.sessions import Preset, Publishing, Settings
-from sails.sessions.plan import Plan, Start, format_rate
-from sails.training.plan import behavior, forecast, request
-from sails.training.plan.forecast import Offer
-from sails.training.plan.presets import FEW, choose_pace
-from sails.training.plan.resources import gigabytes
+from sails.models import Situation, Workspace
+from sails.sessions import Plan, Preset, Publishing, Settings, Start, format_rate
+from sails.training import plan
+from sails.training.plan import FEW, Offer, check_learning_rate, choose_pace, gigabytes, read_learning_rate
 from sails.ui import text
 from sails.ui.frame import show_errors
 from sails.ui.text import plain
@@ -125,7 +121,7 @@ def starting_point(
 
 def _teach_again(workspace: Workspace, names: Sequence[str]) -> bool:
     """Whether the base model is taught the earlier lessons as well; asked only where there are any."""
-    earlier = forecast.earlier_lessons(workspace, names) if names else forecast.Earlier()
+    earlier = plan.earlier_lessons(workspace, names) if names else plan.Earlier()
     if not earlier.rows:
         return False
     again = st.checkbox("Teach the earlier lessons again", key="train_again")
@@ -138,7 +134,7 @@ def _teach_again(workspace: Workspace, names: Sequence[str]) -> bool:
 
 def _base_model() -> str:
     """A base model of the catalogue, or one that is named in an own field."""
-    offered = {offer.model.name: offer for offer in forecast.offers()}
+    offered = {offer.model.name: offer for offer in plan.offers()}
     name = st.selectbox(
         "Base model: what the new model grows from",
         [*offered, OTHER],
@@ -179,7 +175,7 @@ def _other_base() -> str:
     )
     if not name.strip():
         raise RequestError("No base model was named.", "Write its name, or choose one from the list.")
-    found = catalog.find_base_model(name)
+    found = models.find_base_model(name)
     st.markdown(plain(found.note))
     return name.strip()
 
@@ -226,9 +222,9 @@ def learning_rate(plan: Plan) -> float | None:
         "Higher learns faster, and sooner damages what the model knows already; "
         "lower is gentler, and needs more rounds to learn the same."
     )
-    rate = request.read_learning_rate(text)
+    rate = read_learning_rate(text)
     if rate is not None:
-        warnings = behavior.check_learning_rate(rate)
+        warnings = check_learning_rate(rate)
         st.markdown(f"**Automatic {automatic}, you chose {format_rate(rate)}**: {_how_much(rate, plan)}")
         for warning in warnings:
             st.warning(plain(warning))
@@ -270,7 +266,7 @@ def advanced(taught: int, chosen: Preset) -> dict[str, Any]:
                 "max_steps",
                 "no limit",
                 1,
-                request.MOST_STEPS,
+                plan.MOST_STEPS,
                 help="In each step it learns from a few examples. Empty: all rounds are gone through.",
             )
             early_stop = st.toggle(
@@ -329,7 +325,7 @@ def name(usual: str) -> str:
         "Name of this training",
         key="train_name",
         placeholder=usual,
-        max_chars=request.LONGEST_NAME,
+        max_chars=plan.LONGEST_NAME,
         help="Under this name you find it on the page Sessions.",
     )
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from sails.training.plan.duration import TimeEstimate
-from sails.training.plan.forecast import Foresight
-from sails.training.plan.resources import gigabytes
+from sails.training.plan import Foresight, TimeEstimate, gigabytes
 from sails.ui import text
 from sails.ui.text import plain
 from sails.ui.train import lr_advice

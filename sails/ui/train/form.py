@@ -1,7 +1,7 @@
 """The form of a training: what to teach, what it builds on, how long and how fast, and what that takes.
 
-Draws widgets and gives back what was chosen; what it means is decided in `sails.training.plan.forecast`. Every widget has
-a key, so that what a person chose survives a refresh and a look at another page's tab.
+Draws widgets and gives back what was chosen; what it means is decided in `sails.training.plan.forecast`.
+Every widget has a key, so that what a person chose survives a refresh and a look at another page's tab.
 """
 
 from __future__ import annotations
@@ -12,16 +12,12 @@ from typing import Any
 
 import streamlit as st
 
-from sails import sessions
-from sails.data.datasets import reports
-from sails.jobs import lr_finder, submit
-from sails.models.workspace import Workspace
-from sails.sessions import Settings
-from sails.sessions.plan import Start
-from sails.system import access
-from sails.training.plan import request
-from sails.training.plan.forecast import Foresight, foresee
-from sails.training.plan.request import Choices
+from sails import jobs, sessions, system
+from sails.data import reports
+from sails.models import Workspace
+from sails.sessions import Settings, Start
+from sails.training import plan
+from sails.training.plan import Choices, Foresight, foresee
 from sails.ui.frame import go, show_errors
 from sails.ui.train import lr_advice
 from sails.ui.train.fields import advanced, datasets, export, learning_rate, name, preset, starting_point
@@ -44,7 +40,7 @@ def start_button(workspace: Workspace, choices: Choices | None) -> None:
     """The one button that starts; a second click while the first is at work starts nothing more."""
     running = sessions.running(workspace)
     label = "Start after the one that runs" if running else "Start the training"
-    if lr_finder.running_measurement(workspace):
+    if jobs.running_measurement(workspace):
         label = "Start when the measuring is done"
     state: dict[str, Any] = st.session_state.setdefault("train_button", {"ready": True})
     clicked = st.button(
@@ -52,12 +48,12 @@ def start_button(workspace: Workspace, choices: Choices | None) -> None:
         type="primary",
         icon=":material/play_arrow:",
         key="train_go",
-        disabled=choices is None or access.view_only(),
+        disabled=choices is None or system.view_only(),
     )
     if clicked and choices is not None and state.pop("ready", False):
         with show_errors() as failed:
             # Nothing of Streamlit in here, so that another click cannot come in between.
-            state["started"] = submit.start_training(workspace, choices).id
+            state["started"] = jobs.start_training(workspace, choices).id
         if failed:
             state["ready"] = True
     if "started" in state:
@@ -134,7 +130,7 @@ def _pace(
     settings: Settings | None = None
     more = advanced(taught, chosen)
     with show_errors() as failed:
-        settings = request.settings_of(
+        settings = plan.settings_of(
             preset=chosen,
             learning_rate=rate,
             teach_again=again,

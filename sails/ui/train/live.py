@@ -16,15 +16,12 @@ from functools import lru_cache
 
 import streamlit as st
 
-from sails import sessions
+from sails import jobs, sessions, system
 from sails.errors import SailsError
-from sails.jobs import launcher
-from sails.models.workspace import Workspace
-from sails.sessions import ExportSpec, ProbeSpec, ReplaySpec, Session, Status, TrainSpec
-from sails.sessions.monitor import Feed, feed_of
-from sails.system import access
-from sails.training.plan import duration, forecast
-from sails.training.plan.duration import TimeLeft
+from sails.models import Workspace
+from sails.sessions import ExportSpec, Feed, ProbeSpec, ReplaySpec, Session, Status, TrainSpec, feed_of
+from sails.training import plan
+from sails.training.plan import TimeLeft
 from sails.ui import onnx_status, text
 from sails.ui.frame import go, lazy_expander, link, show_errors, stop_on_error, tab_title
 from sails.ui.outcome import did_it_work
@@ -147,7 +144,7 @@ def _progress(
 ) -> None:
     if status.state == "queued":
         st.markdown(f"⏳ {place_in_queue(workspace, session)}")
-        launcher.dispatch(workspace)  # whoever looks keeps the queue moving
+        jobs.dispatch(workspace)  # whoever looks keeps the queue moving
         return
     st.progress(min(max(status.progress, 0.0), 1.0), plain(text.progress(status)))
     now = datetime.now(UTC)
@@ -170,7 +167,7 @@ def _left(
         left = TimeLeft(max(spec.seconds - gone, 0.0))
     else:
         seen = _usual_seconds(workspace, session, status.phase)
-        left = duration.time_left(
+        left = plan.time_left(
             status, _phases(workspace, spec), steps=feed.steps_since_resume, seen=seen, now=now
         )
     if left.seconds is None:
@@ -185,7 +182,7 @@ def _left(
 @lru_cache(maxsize=64)
 def _usual_seconds(workspace: Workspace, session: Session, _phase: str) -> dict[str, float]:
     """What each phase usually takes; looked up once for each phase of a session."""
-    return forecast.usual_seconds(workspace, session.status())
+    return plan.usual_seconds(workspace, session.status())
 
 
 # --- stop, resume, cancel -------------------------------------------------------------------------
@@ -200,7 +197,7 @@ def _stopping(workspace: Workspace, session: Session, spec: sessions.AnySpec, st
     asked = f"asked_{session.id}"
     if not st.session_state.get(asked):
         if st.button(
-            f"{verb} …", key=f"stop_{session.id}", icon=":material/stop_circle:", disabled=access.view_only()
+            f"{verb} …", key=f"stop_{session.id}", icon=":material/stop_circle:", disabled=system.view_only()
         ):
             st.session_state[asked] = True
             st.rerun()
@@ -235,11 +232,11 @@ def resume_button(workspace: Workspace, session: Session) -> None:
         type="primary",
         icon=":material/play_arrow:",
         key=f"resume_{session.id}",
-        disabled=access.view_only(),
+        disabled=system.view_only(),
     ):
         with show_errors() as failed:
             sessions.resume(workspace, session)
-            launcher.dispatch(workspace)
+            jobs.dispatch(workspace)
         if not failed:
             st.rerun()
 
@@ -317,7 +314,7 @@ def _next_step(workspace: Workspace, record: sessions.SessionRecord) -> None:
     elif status.verdict == "published":
         fresh = workspace.situation().onnx.stale is False
         label = "Try it in the chat" if fresh else "Make the ONNX model, to chat with it"
-        disabled = not fresh and access.view_only()
+        disabled = not fresh and system.view_only()
         if st.button(
             label, type="primary", key="live_next", icon=":material/arrow_forward:", disabled=disabled
         ):

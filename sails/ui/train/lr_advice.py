@@ -11,16 +11,11 @@ import math
 import plotly.graph_objects as go
 import streamlit as st
 
-from sails import sessions
-from sails.jobs import lr_finder
-from sails.models.workspace import Workspace
-from sails.retention.replay import replayed
-from sails.sessions import Advice, Session
-from sails.sessions.plan import format_rate
-from sails.system import access
-from sails.training.plan.behavior import BASE_LEARNING_RATE
-from sails.training.plan.forecast import Earlier, Foresight
-from sails.training.plan.request import Choices
+from sails import jobs, sessions, system
+from sails.models import Workspace
+from sails.retention import replayed
+from sails.sessions import Advice, Session, format_rate
+from sails.training.plan import BASE_LEARNING_RATE, Choices, Earlier, Foresight
 from sails.ui import charts
 from sails.ui.charts import Line
 from sails.ui.frame import show_errors, stop_on_error
@@ -108,11 +103,11 @@ def _gone(earlier: Earlier) -> str:
 
 def best_speed(workspace: Workspace, choices: Choices, first: Foresight) -> Advice | None:
     """What the automatic speed costs, the better setting, and what was measured; gives what was measured."""
-    if lr_finder.why_not(first):
+    if jobs.why_not(first):
         return None
-    advice = lr_finder.advice_for(workspace, choices)
+    advice = jobs.advice_for(workspace, choices)
     with st.container(border=True):
-        if job := lr_finder.running_measurement(workspace):
+        if job := jobs.running_measurement(workspace):
             st.fragment(_measuring, run_every=REFRESH_SECONDS)(workspace, job)
         elif advice:
             _measured(choices, first, advice)
@@ -131,7 +126,7 @@ def _not_measured(workspace: Workspace, choices: Choices, first: Foresight) -> N
         )
     else:
         st.markdown("**Is this the right learning speed?** How fast it may learn can be measured.")
-    latest = lr_finder.latest_measurement(workspace, choices)
+    latest = jobs.latest_measurement(workspace, choices)
     if latest and latest.status.failure:
         failure = latest.status.failure
         st.warning(plain(f"It could not be measured. {failure.message} {failure.remedy}"))
@@ -150,15 +145,15 @@ def _not_measured(workspace: Workspace, choices: Choices, first: Foresight) -> N
             "Measure the best learning speed",
             key="train_measure",
             icon=":material/speed:",
-            disabled=access.view_only(),
+            disabled=system.view_only(),
         )
     st.caption(
         "Measuring tries several learning speeds on a copy of the model, "
-        f"and takes {duration(lr_finder.seconds_for(first))} at most. Your model stays as it is."
+        f"and takes {duration(jobs.seconds_for(first))} at most. Your model stays as it is."
     )
     if measure:
         with show_errors() as failed:
-            lr_finder.start_measurement(workspace, choices)
+            jobs.start_measurement(workspace, choices)
         if not failed:
             st.rerun()
 
@@ -172,7 +167,7 @@ def _use(rate: float, share: int | None = None) -> None:
 
 def _measuring(workspace: Workspace, job: Session) -> None:
     with stop_on_error():
-        if lr_finder.running_measurement(workspace) != job:
+        if jobs.running_measurement(workspace) != job:
             st.rerun()  # what it found stands here from now on
         status = job.status()
         st.markdown("**Measuring the best learning speed …** You may go on filling in this form.")
@@ -180,7 +175,7 @@ def _measuring(workspace: Workspace, job: Session) -> None:
         if job.stop_requested():
             st.caption("It was asked to stop, and ends after the step that it is in.")
         elif st.button(
-            "Stop measuring", key="train_stop", icon=":material/stop_circle:", disabled=access.view_only()
+            "Stop measuring", key="train_stop", icon=":material/stop_circle:", disabled=system.view_only()
         ):
             with show_errors():
                 sessions.stop(workspace, job)

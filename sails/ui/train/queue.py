@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from sails import sessions
+from sails import sessions, system
 from sails.errors import SailsError
-from sails.models.workspace import Workspace
+from sails.models import Workspace
 from sails.sessions import Session
-from sails.system import access
-from sails.ui import text as words
+from sails.ui import text
 from sails.ui.frame import link, show_errors, stop_on_error
 from sails.ui.text import code, plain
 
@@ -48,9 +47,7 @@ def _now(workspace: Workspace, was: tuple[str | None, tuple[str, ...]]) -> None:
         if running:
             with st.container(border=True):
                 st.markdown(f"▶️ **{plain(running.spec.name)}** is running.")
-                st.progress(
-                    min(max(running.status.progress, 0.0), 1.0), plain(words.progress(running.status))
-                )
+                st.progress(min(max(running.status.progress, 0.0), 1.0), plain(text.progress(running.status)))
                 link("Train", "Watch it live", session=running.spec.id)
         queue(workspace)
 
@@ -66,7 +63,7 @@ def queue(workspace: Workspace, but: str = "") -> None:
         session = Session(workspace.sessions / one)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"{waiting.index(one) + 1}. ⏳ {code(_name(session))}", width="stretch")
-            if st.button("Cancel", key=f"cancel_{one}", disabled=access.view_only()):
+            if st.button("Cancel", key=f"cancel_{one}", disabled=system.view_only()):
                 with show_errors():
                     sessions.stop(workspace, session)
                 st.rerun()

@@ -13,22 +13,22 @@ import pytest
 from sails import sessions
 from sails.chat import feedback
 from sails.cli import app
-from sails.data import datasets, write_jsonl
+from sails.data import datasets, reading, write_jsonl
 from sails.errors import BusyError, RequestError, ViewOnlyError, WorkspaceError
 from sails.jobs import launcher, submit
-from sails.jobs import watch as watching
 from sails.jobs.watch import (
-    Watch,
     is_alive,
     latest_lesson,
-    log_of,
     order_of,
+    run_watch,
     standing,
     switch_off,
     switch_on,
     watch_state,
     what_became,
 )
+from sails.jobs.watch.loop import Watch
+from sails.jobs.watch.state import log_of
 from sails.models.workspace import Workspace
 from sails.sessions import archive
 from sails.system import access, processes
@@ -219,7 +219,7 @@ def test_what_the_model_was_taught_by_another_session_is_not_new(watch, log, wor
 
 def test_questions_that_are_kept_back_do_not_count(watch, log, workspace):
     write(log, [1, 2, 3])
-    held = datasets.read(log).conversations[0].input_fingerprint
+    held = reading.read(log).conversations[0].input_fingerprint
     workspace.root.mkdir(exist_ok=True)
     workspace.register.write_text(f"held {held} some-session\n")
     assert settle(watch) == "waits for examples"
@@ -540,7 +540,7 @@ def test_it_lives_until_it_is_switched_off(workspace, log, clock, said):
         if batches and batches[-1].outcome:
             switch_off(workspace)
 
-    last = watching.run_watch(workspace, order(log), say=said.append, wait=wait, clock=clock)
+    last = run_watch(workspace, order(log), say=said.append, wait=wait, clock=clock)
     assert (last.on, last.batches[0].outcome) == (False, "published")
     assert said[0].startswith("👀 Watching the file")
     assert said[-1] == "⏹️ Switched off."
@@ -554,10 +554,10 @@ def test_once_follows_what_comes_of_one_look(workspace, log, clock, said):
             end(session, verdict="published")
 
     write(log, [1, 2])
-    last = watching.run_watch(workspace, order(log), once=True, say=said.append, wait=wait, clock=clock)
+    last = run_watch(workspace, order(log), once=True, say=said.append, wait=wait, clock=clock)
     assert (last.on, last.batches) == (False, ())
     write(log, [3])
-    last = watching.run_watch(workspace, order(log), once=True, say=said.append, wait=wait, clock=clock)
+    last = run_watch(workspace, order(log), once=True, say=said.append, wait=wait, clock=clock)
     assert (last.on, last.batches[0].outcome, last.failures) == (False, "published", ())
 
 
@@ -568,7 +568,7 @@ def test_once_ends_with_the_first_failure(workspace, log, clock, said):
             fail(session)
 
     write(log, [1, 2, 3])
-    last = watching.run_watch(workspace, order(log), once=True, say=said.append, wait=wait, clock=clock)
+    last = run_watch(workspace, order(log), once=True, say=said.append, wait=wait, clock=clock)
     assert (last.on, len(last.failures)) == (False, 1)
 
 
@@ -578,7 +578,7 @@ def test_a_workspace_has_one_watch_only(workspace, log, said):
     try:
         assert is_alive(workspace)
         with pytest.raises(BusyError, match="is watched already"):
-            watching.run_watch(workspace, order(log), say=said.append)
+            run_watch(workspace, order(log), say=said.append)
         assert not watch_state(workspace).on
     finally:
         held.release()
@@ -589,7 +589,7 @@ def test_where_one_may_only_look_nothing_is_watched(workspace, log, said, monkey
     for act in (
         lambda: switch_on(workspace, order(log)),
         lambda: switch_off(workspace),
-        lambda: watching.run_watch(workspace, order(log), say=said.append),
+        lambda: run_watch(workspace, order(log), say=said.append),
     ):
         with pytest.raises(ViewOnlyError):
             act()
@@ -732,13 +732,13 @@ def test_a_real_lesson_is_taught_and_exported_and_what_the_gate_holds_is_never_p
     bad.write_text(json.dumps(numbers))
     before = workspace.situation().trained.fingerprint
     wanted = order(good, 10, learning_rate=5e-3, epochs=15)
-    last = watching.run_watch(workspace, wanted, once=True, say=said.append, wait=clock.wait, clock=clock)
+    last = run_watch(workspace, wanted, once=True, say=said.append, wait=clock.wait, clock=clock)
     assert last.batches[-1].outcome == "published", said
     situation = workspace.situation()
     assert situation.trained.fingerprint != before
     assert (situation.onnx.present, situation.onnx.stale) == (True, False)
     wanted = order(bad, 10, learning_rate=1e-2, epochs=12, replay_share=0.0)
-    last = watching.run_watch(workspace, wanted, once=True, say=said.append, wait=clock.wait, clock=clock)
+    last = run_watch(workspace, wanted, once=True, say=said.append, wait=clock.wait, clock=clock)
     assert last.batches[-1].outcome == "held", said
     assert workspace.situation().trained.fingerprint == situation.trained.fingerprint
     assert sessions.read_history(workspace)[-1].status.verdict == "held"

@@ -21,7 +21,7 @@ from sails.errors import ModelLoadError
 from sails.models.variants import CERTIFICATE, VARIANTS, Variant
 from sails.onnx.certify import verify as verification
 from sails.onnx.certify.certificate import Certificate, read_certificate
-from sails.onnx.certify.verify import FIXED_PROMPTS, MOST_OWN_PROMPTS
+from sails.onnx.certify.verify import FIXED_PROMPTS, MOST_OWN_PROMPTS, verify_model
 from sails.onnx.export import export_model
 from sails.onnx.quantize import quantize_model
 from sails.onnx.runtime.generate import Generator
@@ -35,7 +35,7 @@ def verify(
     """One variant; how much memory it takes is not measured."""
     answers = [TAUGHT.get(prompt, "") for prompt in prompts]
     options = {"memory": False, "new_tokens": 12} | options
-    return verification.verify_model(model, {variant: onnx}, prompts, answers, **options)[variant]
+    return verify_model(model, {variant: onnx}, prompts, answers, **options)[variant]
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_both_variants_are_compared_in_one_go_each_with_its_own_verdict_speed_an
     change_tensor(broken / "model.onnx", lambda array: array * 50, "MatMul", "weight")
     folders: dict[Variant, Path] = {"fp32": taught.onnx, "int8": broken}
     told: list[float] = []
-    made = verification.verify_model(
+    made = verify_model(
         taught.model, folders, list(TAUGHT), new_tokens=6, progress=lambda done, _: told.append(done)
     )
     assert {variant: made[variant].passed for variant in VARIANTS} == {"fp32": True, "int8": False}
@@ -227,7 +227,7 @@ def test_both_variants_are_compared_in_one_go_each_with_its_own_verdict_speed_an
 
 def test_a_variant_that_cannot_be_loaded_is_one_sentence(taught: Pair, tmp_path: Path) -> None:
     with pytest.raises(ModelLoadError, match="There is no ONNX model in nothing"):
-        verification.verify_model(taught.model, {"fp32": taught.onnx, "int8": tmp_path / "nothing"}, [])
+        verify_model(taught.model, {"fp32": taught.onnx, "int8": tmp_path / "nothing"}, [])
 
 
 def test_another_model_of_the_same_shape_fails(exported: Callable[..., Pair]) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from sails import sessions
+from sails import sessions, system
 from sails.data import datasets, write_jsonl
 from sails.errors import BadDataError, RequestError, ViewOnlyError, WorkspaceError
 from sails.jobs import launcher, submit
@@ -111,7 +111,7 @@ def test_a_name_is_one_line_of_a_readable_length():
 def test_the_recommended_base_model_comes_first_and_those_that_do_not_fit_last(
     memory, first, fitting, monkeypatch
 ):
-    monkeypatch.setattr(forecast, "available_memory", lambda: memory)
+    monkeypatch.setattr(system, "available_memory", lambda: memory)
     made = offers()
     assert [offer.model.name for offer in made if offer.recommended] == [first] == [made[0].model.name]
     assert {offer.model.name for offer in made} == {model.name for model in catalog.base_models()}

@@ -6,7 +6,8 @@ import pytest
 
 from sails import sessions
 from sails.models.workspace import Workspace
-from sails.sessions import Advice, MetricsWriter, Results, Scores
+from sails.sessions import Advice, Results, Scores
+from sails.sessions.metrics import MetricsWriter
 from sails.sessions.monitor import Feed
 from sails.ui.sessions.comparison import NOTHING, last_answers, same_questions, scores, settings
 from tests.support.situations import make_session, published

@@ -1,0 +1,1 @@
+"""Kept for one release: a watch that was switched on before an upgrade is known by this name."""
