@@ -12,12 +12,12 @@ import typer.main
 from sails.chat import saved_prompts
 from sails.chat.feedback.events import log_file
 from sails.cli import app
-from sails.data import quality, split_rows
+from sails.data import quality, split
 from sails.data.checks import CHECKS
 from sails.data.columns import KNOWN_COLUMNS
 from sails.errors import JobError, SailsError
 from sails.jobs import export
-from sails.jobs.watch import watch_state
+from sails.jobs.watch.state import path_of
 from sails.models import catalog, versions
 from sails.models.variants import failed_folder
 from sails.models.workspace import Workspace
@@ -215,9 +215,9 @@ FULL, SMALL = THRESHOLDS["fp32"], THRESHOLDS["int8"]
         *(f"worse by {one.loss:g} at most" for one in (FULL, SMALL)),
         f"less than {FULL.margin:g} (8-bit: {SMALL.margin:g}) below",
         f"blocks of {quantize.BLOCK} weights",
-        f"at least {split_rows.HELD_OUT_LEAST}, at most {split_rows.HELD_OUT_MOST}.",
-        f"With fewer than {split_rows.ENOUGH_ROWS} new questions",
-        f"With {split_rows.ENOUGH_TO_JUDGE} held-out rows or more",
+        f"at least {split.HELD_OUT_LEAST}, at most {split.HELD_OUT_MOST}.",
+        f"With fewer than {split.ENOUGH_ROWS} new questions",
+        f"With {split.ENOUGH_TO_JUDGE} held-out rows or more",
         f"From {quality.GOOD:g} the file is *good*, from {quality.ACCEPTABLE:g} *acceptable*",
         f"Above 0 and at most {behavior.HIGHEST_LEARNING_RATE:g}; outside 1e-6 to 1e-3",
         f"`{catalog.WHEEL.file}`",
@@ -234,7 +234,7 @@ def test_the_readme_lists_what_lies_in_a_workspace(tmp_path):
         place.trained_model, place.onnx_model, place.datasets, place.sessions, place.jobs, place.versions,
         place.set_aside, log_file(place).parent, failed_folder(place.onnx_model, "int8").parent,
     }  # fmt: skip
-    files = {place.register.name, place.queue.name, saved_prompts.FILE, watch_state.path_of(place).name}
+    files = {place.register.name, place.queue.name, saved_prompts.FILE, path_of(place).name}
     listed = re.findall(r"^    ([\w.]+/?) {2,}\w", text_of(README), re.MULTILINE)
     assert set(listed) == {f"{folder.name}/" for folder in folders} | files
 

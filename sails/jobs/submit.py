@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sails import data, sessions, system
-from sails.jobs.launcher import dispatch, start_worker
+from sails.jobs import launcher
 from sails.models import VARIANTS, Variant, Workspace
 from sails.sessions import Advice, ExportSpec, Session, Settings, Start, TrainSpec
 from sails.training.plan import Choices, checked_name, plan_training
@@ -54,14 +54,14 @@ def submit_training(
         )
         session = sessions.create(workspace.sessions, spec)
     sessions.enqueue(workspace, session)
-    dispatch(workspace)
+    launcher.dispatch(workspace)
     return session
 
 
 def submit_export(workspace: Workspace, spec_fields: ExportSpec) -> Session:
     """Start an export job; it does not wait for the queue."""
     session = sessions.create(workspace.jobs, spec_fields)
-    start_worker(session)
+    launcher.start_worker(session)
     return session
 
 

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sails import data
 from sails.data import Conversation, Turn, read, read_jsonl, write_jsonl
 from sails.errors import ConversationFileError
 
@@ -25,30 +24,6 @@ CHAT = Conversation(
     ),
     {"source": "helpdesk"},
 )
-
-
-def test_the_public_names_are_these():
-    assert data.__all__ == [
-        "CHECKS",
-        "KNOWN_COLUMNS",
-        "ColumnMapping",
-        "Conversation",
-        "Ledger",
-        "QualityReport",
-        "Reading",
-        "Refusal",
-        "Register",
-        "RowProblem",
-        "Split",
-        "Turn",
-        "assess",
-        "clean",
-        "ledger",
-        "read",
-        "read_jsonl",
-        "split",
-        "write_jsonl",
-    ]
 
 
 def test_input_and_output_are_the_last_question_and_the_final_answer():

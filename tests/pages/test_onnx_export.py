@@ -16,7 +16,7 @@ from sails.models import variants
 from sails.onnx import bundle
 from sails.onnx.certify.certificate import Example
 from sails.sessions import Failure
-from sails.system import locks, memory
+from sails.system import locks
 from tests.conftest import REPOSITORY
 from tests.support.certified import add_variant, certify
 from tests.support.helpers import run_worker
@@ -457,7 +457,7 @@ def test_a_damaged_model_is_not_packed_and_that_is_a_sentence(place):
 def test_a_zip_file_too_large_for_memory_is_copied_instead_of_downloaded(place, monkeypatch):
     certify(place.onnx_model)
     made = bundle.make_download(place, "fp32")
-    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
+    monkeypatch.setattr("sails.system.available_memory", lambda: 1000)
     page = visit()
     assert f"Copy the file {made.path} instead." in text(page)
     assert downloads(page) == ["Download the certificate as a page"]

@@ -392,9 +392,9 @@ def test_a_session_shows_what_it_did_to_each_lesson(workspace):
     rows = [[cell.replace("\\", "") for cell in row] for row in table.to_numpy().tolist()]
     assert rows[0][:3] == ["1. databases", "80% → 80%", "70% → 70% (of only 10)"]
     assert rows[1][1] == "20% → 80%"
-    (last.folder / retention.scores.FILE).write_text("{ half")
+    (last.folder / retention.RETENTION_FILE).write_text("{ half")
     assert "is damaged" in text(visit(session=last.id))
-    (first.folder / retention.scores.FILE).unlink()
+    (first.folder / retention.RETENTION_FILE).unlink()
     assert "What it still remembers" not in text(visit(session=first.id))
 
 

@@ -597,8 +597,7 @@ def test_the_forecast_says_time_memory_and_disk_and_where_they_come_from():
 
 @with_lesson
 def test_a_model_too_large_for_this_machine_is_a_warning_with_numbers(monkeypatch):
-    monkeypatch.setattr("sails.training.plan.presets.available_memory", lambda: 10**9)
-    monkeypatch.setattr("sails.training.plan.forecast.available_memory", lambda: 10**9)
+    monkeypatch.setattr("sails.system.available_memory", lambda: 10**9)
     page = visit()
     assert re.search(r"needs about \d\.\d GB of memory, and 1.0 GB are free", text(page))
     assert "distilgpt2" in page.selectbox(key="train_base").options[0]

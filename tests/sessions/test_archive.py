@@ -175,8 +175,7 @@ def test_of_two_who_delete_the_same_session_one_is_told_that_it_is_gone(workspac
 KILLED = """
 import os, sys
 from pathlib import Path
-from sails import archive, sessions
-from sails.sessions import Session
+from sails.sessions import Session, archive
 from sails.models.workspace import Workspace
 archive.shutil.rmtree = lambda path, ignore_errors: Path(path).exists() and os._exit(9)
 archive.delete(Workspace.open(sys.argv[1]), Session(Path(sys.argv[2])))

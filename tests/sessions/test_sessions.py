@@ -39,6 +39,7 @@ from sails.sessions import (
     enqueue,
     find,
     free_id,
+    history,
     metrics,
     next_to_start,
     read_history,
@@ -614,7 +615,7 @@ def reads(monkeypatch):
         opened.append(Path(path).name)
         return open(path, *args, **kwargs)
 
-    monkeypatch.setattr(read_history, "open", counting, raising=False)
+    monkeypatch.setattr(history, "open", counting, raising=False)
     return opened
 
 
@@ -717,7 +718,7 @@ def test_who_looks_at_what_runs_reads_one_session_of_a_hundred(workspace, reads)
     assert running(workspace).session == session
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(read_history, "_look", lambda path: seen.append(path))
+        patch.setattr(history, "_look", lambda path: seen.append(path))
         assert running(workspace).session == session
     assert seen == []
     for lock in locks:

@@ -16,15 +16,15 @@ import psutil
 import pytest
 
 from sails.errors import BusyError
-from sails.system import files, locks, memory
+from sails.system import files, memory
 from sails.system.files import write_atomic
 from sails.system.locks import LifeLock, is_held, short_lock
 from sails.system.processes import ProcessIdentity, is_alive, this_process
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="fork and signals are POSIX")
-IMPORTS = "import os, sys, threading\nfrom pathlib import Path\nfrom sails import locks\n"
+IMPORTS = "import os, sys, threading\nfrom pathlib import Path\nfrom sails import system\n"
 HOLD = f"""{IMPORTS}
-lock = locks.LifeLock(Path(sys.argv[1]))
+lock = system.LifeLock(Path(sys.argv[1]))
 lock.acquire()
 print("held", flush=True)
 sys.stdin.readline()
@@ -56,7 +56,7 @@ def answer_of(code, *arguments):
 
 def held_elsewhere(path):
     """What another process finds when it probes the lock."""
-    return answer_of(f"{IMPORTS}print(locks.is_held(Path(sys.argv[1])))", path) == "True"
+    return answer_of(f"{IMPORTS}print(system.is_held(Path(sys.argv[1])))", path) == "True"
 
 
 # --- life locks -----------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def test_releasing_twice_or_without_holding_is_harmless(tmp_path):
 
 
 def test_a_lock_is_taken_as_soon_as_a_probing_reader_lets_go(tmp_path):
-    probe = f"{IMPORTS}\nprint('go', flush=True)\nwhile True: locks.is_held(Path(sys.argv[1]))"
+    probe = f"{IMPORTS}\nprint('go', flush=True)\nwhile True: system.is_held(Path(sys.argv[1]))"
     with process(probe, tmp_path / "lock") as reader:
         (tmp_path / "lock").touch()
         assert told(reader) == "go"
@@ -181,7 +181,7 @@ def test_threads_that_probe_while_another_takes_the_lock_never_take_it_away(tmp_
     probing = [threading.Thread(target=probe) for _ in range(2)]
     for thread in probing:
         thread.start()
-    watch = f"{IMPORTS}\nfor _ in sys.stdin: print(locks.is_held(Path(sys.argv[1])), flush=True)"
+    watch = f"{IMPORTS}\nfor _ in sys.stdin: print(system.is_held(Path(sys.argv[1])), flush=True)"
     try:
         with process(watch, path) as watcher:
             for _ in range(100):
@@ -198,18 +198,18 @@ def test_threads_that_probe_while_another_takes_the_lock_never_take_it_away(tmp_
 
 
 FORKING = f"""{IMPORTS}
-lock = locks.LifeLock(Path(sys.argv[1]))
+lock = system.LifeLock(Path(sys.argv[1]))
 lock.acquire()
 answer, to_child = os.pipe(), os.pipe()
 if os.fork() == 0:
     os.read(to_child[0], 1)  # until the parent has seen that it holds the lock itself
     with open(sys.argv[2], "w") as file:
-        file.write(str(locks.is_held(Path(sys.argv[1]))))
+        file.write(str(system.is_held(Path(sys.argv[1]))))
     os.rename(sys.argv[2], sys.argv[2] + ".done")
     print("child looked", flush=True)
     sys.stdin.readline()
     os._exit(0)
-print(locks.is_held(Path(sys.argv[1])), flush=True)
+print(system.is_held(Path(sys.argv[1])), flush=True)
 os.write(to_child[1], b"x")
 import signal
 signal.pause()
@@ -232,13 +232,13 @@ def test_a_forked_child_does_not_keep_its_parents_lock(tmp_path):
 
 ORPHAN = f"""{IMPORTS}
 import signal
-lock = locks.LifeLock(Path(sys.argv[1]))
+lock = system.LifeLock(Path(sys.argv[1]))
 lock.acquire()
 if os.fork() == 0:
     print("forked", flush=True)
     sys.stdin.readline()
-    print(locks.is_held(Path(sys.argv[1])), flush=True)
-    own = locks.LifeLock(Path(sys.argv[1]))
+    print(system.is_held(Path(sys.argv[1])), flush=True)
+    own = system.LifeLock(Path(sys.argv[1]))
     own.acquire(timeout=0)
     print("child holds it itself", flush=True)
     sys.stdin.readline()
@@ -268,7 +268,7 @@ def test_a_short_lock_keeps_processes_apart(tmp_path):
     count = f"""{IMPORTS}
 counter = Path(sys.argv[1])
 for _ in range(50):
-    with locks.short_lock(counter.with_name("lock")):
+    with system.short_lock(counter.with_name("lock")):
         counter.write_text(str(int(counter.read_text()) + 1))
 """
     counter = tmp_path / "counter"
@@ -284,7 +284,7 @@ def test_a_short_lock_that_stays_taken_is_refused_in_a_sentence(tmp_path):
         code = f"""{IMPORTS}
 from sails.errors import BusyError
 try:
-    with locks.short_lock(Path(sys.argv[1]), timeout=0.1):
+    with system.short_lock(Path(sys.argv[1]), timeout=0.1):
         print("taken")
 except BusyError as error:
     print(error.sentence)
@@ -472,7 +472,7 @@ START = f"""{IMPORTS}
 command = [sys.executable, "-c", "import os, sys; print('in', sys.stdin.read() == '', flush=True); "
            "open(sys.argv[1], 'w').write(str(os.getpid())); os.rename(sys.argv[1], sys.argv[1] + '.up'); "
            "import signal; signal.pause()", sys.argv[1]]
-child = locks.start_detached(command, Path(sys.argv[2]), dict(os.environ, WORD="given"))
+child = system.start_detached(command, Path(sys.argv[2]), dict(os.environ, WORD="given"))
 print(child.pid, flush=True)
 sys.stdin.readline()
 """
@@ -514,7 +514,7 @@ def until(condition, seconds=20):
 def test_a_polite_request_to_end_calls_back_and_a_closing_terminal_does_nothing(sign):
     code = f"""{IMPORTS}
 asked = threading.Event()
-locks.on_termination(asked.set)
+system.on_termination(asked.set)
 print("ready", flush=True)
 while not asked.wait(0.01): pass
 print("asked", flush=True)
@@ -539,9 +539,9 @@ def test_memory_is_counted_in_bytes():
 def test_the_peak_of_memory_is_this_process_own_and_not_its_starters():
     """Linux hands the peak of a large dashboard on to the worker that it starts, in what getrusage says."""
     code = f"""{IMPORTS}
-before = locks.peak_memory()
+before = system.peak_memory()
 use = bytearray(os.urandom(1)) * 60_000_000
-print(before, locks.peak_memory() - before)
+print(before, system.peak_memory() - before)
 """
     large = bytearray(os.urandom(1)) * 200_000_000
     before, grown = map(int, answer_of(code).split())
@@ -573,10 +573,10 @@ def test_a_container_without_a_limit_has_what_the_machine_has(tmp_path):
 
 # --- Windows --------------------------------------------------------------------------------------
 
-# The module's source as Windows runs it, with a stand-in for the one module that only Windows has: it keeps
+# The modules' source as Windows runs it, with a stand-in for the one module that only Windows has: it keeps
 # the promise of msvcrt.locking (one holder for each byte of a file, an OSError for everybody else).
 ON_WINDOWS = """
-import errno, importlib.util, json, os, subprocess, sys, types
+import errno, json, os, subprocess, sys, types
 from pathlib import Path
 import filelock, psutil, tenacity
 import sails.errors
@@ -594,11 +594,9 @@ def locking(handle, mode, count):
 msvcrt.locking = locking
 sys.modules["msvcrt"] = msvcrt
 sys.platform = "win32"
-spec = importlib.util.spec_from_file_location("windows_locks", sys.argv[1])
-locks = importlib.util.module_from_spec(spec)
-sys.modules["windows_locks"] = locks
-spec.loader.exec_module(locks)
-folder, seen = Path(sys.argv[2]), {}
+from sails.system import files, locks, processes
+
+folder, seen = Path(sys.argv[1]), {}
 
 lock = locks.LifeLock(folder / "lock")
 lock.acquire(timeout=0)
@@ -620,8 +618,8 @@ seen["locks left"] = len(holders)
 class Started:
     def __init__(self, command, **options):
         seen["detached"] = [options["creationflags"], options["start_new_session"]]
-locks.subprocess.Popen = Started
-locks.start_detached(["python"], folder / "log", {})
+processes.subprocess.Popen = Started
+processes.start_detached(["python"], folder / "log", {})
 
 tries = []
 def replace(source, target, really=os.replace):
@@ -629,23 +627,23 @@ def replace(source, target, really=os.replace):
     if len(tries) < 3:
         raise PermissionError("a virus scanner looks at it")
     really(source, target)
-locks.os.replace = replace
-locks.write_atomic(folder / "status.json", "text")
+files.os.replace = replace
+files.write_atomic(folder / "status.json", "text")
 seen["written"] = [(folder / "status.json").read_text(), len(tries)]
-locks.os.fsync = lambda handle: None
-locks.fsync_folder(folder / "not even there")  # Windows cannot open a folder
+files.os.fsync = lambda handle: None
+files.fsync_folder(folder / "not even there")  # Windows cannot open a folder
 handled = []
-locks.signal.SIGBREAK = locks.signal.SIGUSR1
-locks.signal.signal = lambda number, handler: handled.append(number)
-locks.on_termination(lambda: None)
-seen["break handled"] = locks.signal.SIGBREAK in handled
+processes.signal.SIGBREAK = processes.signal.SIGUSR1
+processes.signal.signal = lambda number, handler: handled.append(number)
+processes.on_termination(lambda: None)
+seen["break handled"] = processes.signal.SIGBREAK in handled
 print(json.dumps(seen))
 """
 
 
 @posix
 def test_the_windows_branches_lock_detach_and_try_again(tmp_path):
-    seen = json.loads(answer_of(ON_WINDOWS, locks.__file__, tmp_path))
+    seen = json.loads(answer_of(ON_WINDOWS, tmp_path))
     assert seen == {
         "held here": True,
         "held after release": False,

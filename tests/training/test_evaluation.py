@@ -209,7 +209,7 @@ def test_what_goes_wrong_beside_the_lesson_does_not_cost_the_model(teach, base):
 def test_a_candidate_whose_measurements_are_damaged_is_held(place, teach, monkeypatch):
     before = place.situation().trained.fingerprint
     with monkeypatch.context() as patch:
-        patch.setattr(model, "save_model", damage)
+        patch.setattr("sails.training.save_model", damage)
         session, status = teach("river", epochs=1)
     assert (status.state, status.verdict) == ("succeeded", "held")
     assert status.verdict_reason == "What it remembers could not be read."

@@ -92,10 +92,10 @@ def test_the_tokens_are_the_trained_models_and_else_there_are_none(tmp_path):
 def test_counting_loads_neither_torch_nor_transformers(tmp_path):
     folder = make_tiny_model(tmp_path / "model")
     script = (
-        "import sys; from pathlib import Path; from sails import tokens\n"
+        "import sys; from pathlib import Path; from sails import training\n"
         "from sails.data import Conversation, Turn\n"
         "rows = [Conversation((Turn('user', 'Hi'), Turn('assistant', 'Hello')))]\n"
-        f"assert tokens.measure(rows, Path({str(folder)!r})).counted\n"
+        f"assert training.measure(rows, Path({str(folder)!r})).counted\n"
         "print([m for m in ('torch', 'transformers', 'optimum', 'datasets') if m in sys.modules])"
     )
     command = [sys.executable, "-c", script]

@@ -1,37 +1,42 @@
 """Before a training: what it will do, what it needs and how long it takes."""
 
-from sails.training.plan.behavior import (
-    BASE_LEARNING_RATE,
-    CONTINUE_LEARNING_RATE,
-    HIGHEST_LEARNING_RATE,
-    MATRIX,
-    MatrixRow,
-    automatic_learning_rate,
-    check_learning_rate,
-    plan_from,
-    plan_training,
-)
-from sails.training.plan.duration import LOOKED_AT_ROWS, TimeEstimate, TimeLeft, time_left
-from sails.training.plan.forecast import (
-    Earlier,
-    Foresight,
-    Offer,
-    earlier_lessons,
-    foresee,
-    offers,
-    rows_fingerprint,
-    usual_seconds,
-)
-from sails.training.plan.presets import FEW, PRESETS, Pace, choose_pace
-from sails.training.plan.request import (
-    LONGEST_NAME,
-    MOST_STEPS,
-    Choices,
-    checked_name,
-    read_learning_rate,
-    settings_of,
-)
-from sails.training.plan.resources import estimate, gigabytes, refuse_if_too_big
+from typing import TYPE_CHECKING
+
+from sails import lazy_exports
+
+if TYPE_CHECKING:
+    from sails.training.plan.behavior import (
+        BASE_LEARNING_RATE,
+        CONTINUE_LEARNING_RATE,
+        HIGHEST_LEARNING_RATE,
+        MATRIX,
+        MatrixRow,
+        automatic_learning_rate,
+        check_learning_rate,
+        plan_from,
+        plan_training,
+    )
+    from sails.training.plan.duration import LOOKED_AT_ROWS, TimeEstimate, TimeLeft, time_left
+    from sails.training.plan.forecast import (
+        Earlier,
+        Foresight,
+        Offer,
+        earlier_lessons,
+        foresee,
+        offers,
+        rows_fingerprint,
+        usual_seconds,
+    )
+    from sails.training.plan.presets import FEW, PRESETS, Pace, choose_pace
+    from sails.training.plan.request import (
+        LONGEST_NAME,
+        MOST_STEPS,
+        Choices,
+        checked_name,
+        read_learning_rate,
+        settings_of,
+    )
+    from sails.training.plan.resources import estimate, gigabytes, refuse_if_too_big
 
 __all__ = [
     "BASE_LEARNING_RATE",
@@ -69,3 +74,5 @@ __all__ = [
     "time_left",
     "usual_seconds",
 ]
+
+__getattr__ = lazy_exports(__name__)

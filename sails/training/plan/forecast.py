@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from sails import data, models, retention, sessions
+from sails import data, models, retention, sessions, system
 from sails.data import Conversation, Register, read_jsonl, split_rows
 from sails.errors import DiskFullError, OutOfMemoryError, RequestError, SailsError
 from sails.models import DEFAULT_BASE_MODEL, BaseModelEntry, Workspace, base_model_path, base_models
 from sails.retention import LessonRows, replayed
 from sails.sessions import Plan, Settings, Status
-from sails.system import available_memory
 from sails.training.plan import behavior, duration, presets, resources
 from sails.training.plan.duration import Lesson, TimeEstimate
 from sails.training.plan.presets import Pace
@@ -47,7 +46,7 @@ def offers() -> list[Offer]:
 
     Recommended is the default where it fits, else the smallest.
     """
-    free = available_memory()
+    free = system.available_memory()
     models = base_models()
     fitting = [model for model in models if model.training_memory_bytes <= free]
     smallest = min(models, key=lambda model: model.training_memory_bytes)

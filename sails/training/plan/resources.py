@@ -6,9 +6,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from sails import system
 from sails.errors import DiskFullError, OutOfMemoryError
 from sails.models import count_parameters, export_memory, training_memory
-from sails.system import available_memory
 from sails.training.plan.presets import Pace
 
 
@@ -39,7 +39,7 @@ def need_of(parameters: int, pace: Pace, max_length: int, *, export: bool) -> Ne
 
 def refuse_if_too_big(need: Need, folder: Path) -> None:
     """Raise `OutOfMemoryError` or `DiskFullError`, with the numbers, when a session cannot fit."""
-    free_memory, free_disk = available_memory(), shutil.disk_usage(folder).free
+    free_memory, free_disk = system.available_memory(), shutil.disk_usage(folder).free
     if need.memory > free_memory:
         raise OutOfMemoryError(
             f"This training needs about {gigabytes(need.memory)} of memory, "

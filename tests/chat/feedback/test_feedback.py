@@ -155,10 +155,10 @@ def test_several_who_write_at_once_lose_nothing(workspace):
 
 def test_two_processes_that_write_at_once_lose_nothing(workspace):
     script = (
-        "import sys; from sails import corrections; from sails.models.workspace import Workspace\n"
+        "import sys; from sails.chat import feedback; from sails.models import Workspace\n"
         "place = Workspace.open(sys.argv[1])\n"
         "for number in range(15):\n"
-        "    corrections.give(place, question=f'{sys.argv[2]} {number}?', answer='No.', kind='good')\n"
+        "    feedback.give(place, question=f'{sys.argv[2]} {number}?', answer='No.', kind='good')\n"
     )
     commands = [[sys.executable, "-c", script, str(workspace.root), name] for name in ("one", "two")]
     processes = [subprocess.Popen(command) for command in commands]

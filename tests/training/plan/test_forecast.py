@@ -155,7 +155,7 @@ def test_a_model_of_unknown_size_has_no_forecast(workspace, lesson):
 
 
 def test_what_does_not_fit_is_a_warning_with_numbers(workspace, lesson, monkeypatch):
-    monkeypatch.setattr(presets, "available_memory", lambda: 10**9)
+    monkeypatch.setattr(system, "available_memory", lambda: 10**9)
     (warning,) = foresee(workspace, Choices((lesson,))).warnings
     assert "1.0 GB are free" in warning
 

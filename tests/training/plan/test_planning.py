@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from sails import sessions
+from sails import sessions, system
 from sails.errors import DiskFullError, OutOfMemoryError
 from sails.models.size import count_parameters, training_memory
 from sails.models.workspace import Workspace
 from sails.sessions import Results, Settings, Status
-from sails.training.plan import duration, presets
+from sails.training.plan import duration, resources
 from sails.training.plan.duration import Lesson, TimeLeft, estimate_time, experience, time_left
 from sails.training.plan.presets import PRESETS, Pace, choose_pace
 from sails.training.plan.resources import Need, estimate, gigabytes, refuse_if_too_big
@@ -154,8 +154,8 @@ def test_too_little_disk_is_refused_with_both_numbers_and_the_folder(tmp_path):
 
 def test_exactly_what_is_free_is_enough(tmp_path, monkeypatch):
     free = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(presets.shutil, "disk_usage", lambda _: free)
-    monkeypatch.setattr(presets, "available_memory", lambda: 1_000)
+    monkeypatch.setattr(resources.shutil, "disk_usage", lambda _: free)
+    monkeypatch.setattr(system, "available_memory", lambda: 1_000)
     refuse_if_too_big(Need(memory=1_000, disk=free.free, parameters=1), tmp_path)
     with pytest.raises(OutOfMemoryError):
         refuse_if_too_big(Need(memory=1_001, disk=free.free, parameters=1), tmp_path)
