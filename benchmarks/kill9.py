@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sails import jobs, models, sessions
+from sails.jobs import launcher
 from sails.models import Workspace
 from sails.sessions import Session, Settings
 from tests.support.helpers import add_dataset, write_lesson
@@ -50,7 +51,7 @@ class Tally:
 def torment(root: Path, base: Path, kills: int, seed: int = 0) -> Tally:
     """Kill workers `kills` times in a workspace at `root`, training the model in `base`."""
     _import_everything()
-    jobs.start_worker = lambda _: None  # type: ignore[assignment] # this program forks
+    launcher.start_worker = lambda _: None  # type: ignore[assignment] # this program forks
     chance, tally = random.Random(seed), Tally()
     workspace = Workspace.open(root)
     dataset = add_dataset(workspace, write_lesson(root.parent / "lesson.json"))
@@ -108,10 +109,8 @@ def _one_life(session: Session, death: tuple[str, float] | None, tally: Tally) -
 
 
 def _be_the_worker(session: Session) -> None:
-    """What `python -m sails.jobs.train` does, in a process that was forked; never returns."""
+    """What `python -m sails.jobs.worker` does, in a process that was forked; never returns."""
     import torch
-
-    from sails import jobs
 
     torch.set_num_threads(1)
     output = os.open(session.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

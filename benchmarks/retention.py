@@ -151,9 +151,9 @@ def _be_the_child(work: Callable[[], int | None], log: Path) -> None:
 
 def _run_here(start: Callable[[], sessions.Session]) -> int:
     """What a worker does, here and not in a process of its own."""
-    from sails import jobs
+    from sails.jobs import launcher
 
-    jobs.start_worker = lambda _: None  # type: ignore[assignment]
+    launcher.start_worker = lambda _: None  # type: ignore[assignment]
     return jobs.run_worker(str(start().folder))
 
 

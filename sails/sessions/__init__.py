@@ -4,38 +4,59 @@
 export, say) have the same shapes in `jobs/ID`. Nothing here knows how a worker is started or what it does.
 """
 
-from sails.sessions.archive import delete, why_not_deletable, write_zip
-from sails.sessions.demo import is_demo, make_demo
-from sails.sessions.history import SessionRecord, active, find, read_history, record, running, running_jobs
-from sails.sessions.lineage import Branch, ancestors, maker_of, tree
-from sails.sessions.metrics import MetricsReader
-from sails.sessions.monitor import Feed, Samples, feed_of
-from sails.sessions.plan import Chooser, Plan, Start, StartFrom, describe_learning_rate, format_rate, where
-from sails.sessions.queue import (
-    RESUMABLE,
-    START_SECONDS,
-    dequeue,
-    enqueue,
-    next_to_start,
-    resume,
-    stop,
-    waiting,
-)
-from sails.sessions.reporter import Reporter, Stopped, live
-from sails.sessions.session import CHECKPOINT_COMPLETE, Session, create, free_id, this_worker
-from sails.sessions.spec import (
-    Advice,
-    AnySpec,
-    ExportSpec,
-    Preset,
-    ProbeSpec,
-    Publishing,
-    ReplaySpec,
-    Settings,
-    TrainSpec,
-    Trial,
-)
-from sails.sessions.status import Failure, Phase, Results, Scores, State, Status
+from typing import TYPE_CHECKING
+
+from sails import lazy_exports
+
+if TYPE_CHECKING:
+    from sails.sessions.archive import delete, why_not_deletable, write_zip
+    from sails.sessions.demo import is_demo, make_demo
+    from sails.sessions.history import (
+        SessionRecord,
+        active,
+        find,
+        read_history,
+        record,
+        running,
+        running_jobs,
+    )
+    from sails.sessions.lineage import Branch, ancestors, maker_of, tree
+    from sails.sessions.metrics import MetricsReader
+    from sails.sessions.monitor import Feed, Samples, feed_of
+    from sails.sessions.plan import (
+        Chooser,
+        Plan,
+        Start,
+        StartFrom,
+        describe_learning_rate,
+        format_rate,
+        where,
+    )
+    from sails.sessions.queue import (
+        RESUMABLE,
+        START_SECONDS,
+        dequeue,
+        enqueue,
+        next_to_start,
+        resume,
+        stop,
+        waiting,
+    )
+    from sails.sessions.reporter import Reporter, Stopped, live
+    from sails.sessions.session import CHECKPOINT_COMPLETE, Session, create, free_id, this_worker
+    from sails.sessions.spec import (
+        Advice,
+        AnySpec,
+        ExportSpec,
+        Preset,
+        ProbeSpec,
+        Publishing,
+        ReplaySpec,
+        Settings,
+        TrainSpec,
+        Trial,
+    )
+    from sails.sessions.status import Failure, Phase, Results, Scores, State, Status
 
 __all__ = [
     "CHECKPOINT_COMPLETE",
@@ -98,3 +119,5 @@ __all__ = [
     "why_not_deletable",
     "write_zip",
 ]
+
+__getattr__ = lazy_exports(__name__)

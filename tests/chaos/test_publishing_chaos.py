@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from sails.models import journal, publish, workspace
+from sails.models import folder as model_folder
+from sails.models import journal, publish, versions, workspace
 from sails.models.folder import inspect_model
 from sails.models.journal import journal_of, recover_folder, replace_folder, stage_path
 from sails.models.publish import roll_back, unpublish
 from sails.models.versions import Provenance, list_versions
 from sails.models.workspace import Workspace
-from sails.system import locks
+from sails.system import files, locks
 from tests.support.folders import fingerprint_of, make_model, make_onnx
 from tests.support.killing import deaths, die_at, folder_in_memory, for_every_line
 
@@ -24,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL"),
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
 ]
-OUR_LINES = (publish, locks)
+OUR_LINES = (publish, journal, versions, locks, files)
 ALL_LINES = (*OUR_LINES, shutil)  # also in the middle of copying and deleting
 OLD, NEW, NEXT = 1, 2, 3
 
@@ -286,7 +287,7 @@ def every_interleaving(prepare, happens, read):
                 reached.append(count)
                 happens()
 
-        states.append(for_every_line(read, (workspace,), meanwhile))
+        states.append(for_every_line(read, (workspace, model_folder, journal), meanwhile))
         if not reached:
             return states
 

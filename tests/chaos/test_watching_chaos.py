@@ -10,12 +10,12 @@ from sails import sessions
 from sails.chat import feedback
 from sails.chat.feedback import dataset, events
 from sails.data import datasets
-from sails.jobs import launcher
-from sails.jobs.watch import loop, watch_state
+from sails.jobs import launcher, submit
+from sails.jobs.watch import loop, state, watch_state
 from sails.jobs.watch.loop import Watch
 from sails.models.workspace import Workspace
 from sails.sessions import queue, session
-from sails.system import locks
+from sails.system import files, locks
 from tests.support.killing import deaths, folder_in_memory
 from tests.support.watched import Clock, begin, end, fail, order, questions, queued, settle, write
 
@@ -23,8 +23,8 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL"),
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
 ]
-CALLERS = (loop, watch_state, datasets, launcher, session, queue)
-LINES = (*CALLERS, locks)  # also in the midst of writing one file
+CALLERS = (loop, state, datasets, submit, launcher, session, queue)
+LINES = (*CALLERS, locks, files)  # also in the midst of writing one file
 
 
 class Stage:

@@ -16,7 +16,7 @@ from sails.models.variants import (
     variant_folder,
 )
 from sails.models.workspace import Workspace
-from sails.system import access, locks
+from sails.system import access, files, locks
 from tests.support.folders import make_onnx
 from tests.support.killing import deaths, folder_in_memory
 
@@ -170,7 +170,7 @@ def test_killed_anywhere_each_variant_is_old_or_whole_and_the_next_one_finishes(
             make_onnx(failed_folder(onnx, "fp32" if change == "kept" else "int8"), "failed before")
             built(onnx)
 
-        ours = (onnx_store, publish, locks, shutil)
+        ours = (onnx_store, publish, journal, locks, files, shutil)
         fresh = "failed before" if change == "kept" else NEW
         for death in deaths(prepare, lambda: CHANGES[change](onnx), ours, memory):
             for finished in (False, True):

@@ -1,6 +1,6 @@
 """Kill a piece of work at every line at which the disk has changed since the line before.
 
-    for death in deaths(prepare, act, lines_in=(publishing, locks), watched=folder):
+    for death in deaths(prepare, act, lines_in=(publish, locks), watched=folder):
         ...  # what holds after a kill -9 at that very line
 
 A first child carries out the work and looks at the watched folder before every line that it executes. Then,
