@@ -25,8 +25,8 @@ from sails.onnx import quantize
 from sails.onnx.certify.certificate import THRESHOLDS
 from sails.onnx.certify.verify import FIXED_PROMPTS
 from sails.retention import gate, lessons
-from sails.sessions import Phase, State, plan
-from sails.training.plan import behavior, presets, resources
+from sails.sessions import PRESETS, SIZES, Phase, State, plan
+from sails.training.plan import behavior, resources
 
 REPOSITORY = Path(__file__).parents[1]
 README, GUIDE = "README.md", "docs/CONTINUOUS_TRAINING.md"
@@ -153,12 +153,13 @@ def test_the_matrix_is_the_one_in_the_code(document):
 
 
 def test_the_presets_are_those_in_the_code():
-    *upper, last = presets.PRESETS
+    *upper, last = SIZES
     sizes = [*(f"up to {size.rows:,}" for size in upper), "more"]
     assert last.rows > 10**9
+    rounds = [[*map(str, preset.rounds)] for preset in PRESETS.values()]
     assert table(GUIDE, "Rows taught") == [
-        [name, *map(str, (size.quick, size.balanced, size.thorough, size.token_budget))]
-        for name, size in zip(sizes, presets.PRESETS, strict=True)
+        [name, *chosen, str(size.token_budget)]
+        for name, size, *chosen in zip(sizes, SIZES, *rounds, strict=True)
     ]
 
 

@@ -13,10 +13,12 @@ from sails.chat import feedback
 from sails.chat.feedback import Correction, Review, as_lines, look
 from sails.cli import options
 from sails.cli.follow import announce, conclude, follow, table
+from sails.cli.options import with_options
 from sails.cli.output import say, say_json, warn, write_file
 from sails.errors import RequestError
 from sails.models import Workspace
-from sails.training.plan import Choices, plan_training, settings_of
+from sails.sessions import Settings
+from sails.training.plan import Choices, plan_training
 
 SHORTEST_ID = 4  # characters of an id that may stand for it
 SHOWN_ID = 8
@@ -159,15 +161,12 @@ def corrections_export(
 
 
 @corrections_app.command("teach")
+@with_options("preset", "epochs", "learning_rate", "replay_share", "publish")
 def corrections_teach(
+    settings: Settings,
     workspace: options.WorkspaceOption = None,
     output_dir: options.OutputDir = None,
     onnx_output: options.OnnxOutput = None,
-    preset: options.PresetOption = "balanced",
-    epochs: options.Epochs = None,
-    learning_rate: options.LearningRate = None,
-    replay_share: options.ReplayShare = 0.5,
-    publish: options.PublishOption = "gate",
     name: options.Name = None,
     export: Annotated[
         bool, typer.Option("--export/--no-export", help="Make and verify the ONNX model afterwards.")
@@ -176,9 +175,6 @@ def corrections_teach(
 ) -> None:
     """Teach the model all approved corrections that it was not taught yet."""
     place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
-    settings = settings_of(
-        preset=preset, epochs=epochs, learning_rate=learning_rate, replay_share=replay_share, publish=publish
-    )
     plan = plan_training(place, learning_rate=settings.learning_rate)
     report = feedback.as_dataset(place)
     say(f"{_count(report.rows)} to teach, as the dataset {report.name}")

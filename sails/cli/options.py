@@ -1,14 +1,22 @@
-"""Options that several commands share, each with the sentence that `--help` shows."""
+"""Options that several commands share, each with the sentence that `--help` shows.
+
+The options of a training's settings are made from `sails.sessions.settings`: a command takes
+`settings: Settings` and is wrapped with `with_options`, which makes an option of each.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
 from sails.models import VARIANTS, Variant
-from sails.sessions import Preset, Publishing, Start
+from sails.sessions import Settings, Start, checked_settings, flag, option
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -30,18 +38,6 @@ AnswerColumn = Annotated[
     str | None, typer.Option(help="The column that holds the answers, when it is not recognised by itself.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
-Epochs = Annotated[
-    int | None,
-    typer.Option(help="Rounds through the data. Default: the preset chooses from the number of rows."),
-]
-BatchSize = Annotated[
-    int | None, typer.Option(help="Rows in a batch. Default: as many as fit into the preset's token budget.")
-]
-MaxSteps = Annotated[int | None, typer.Option(help="End after this many steps, whatever the rounds.")]
-LearningRate = Annotated[
-    float | None,
-    typer.Option(help="How big each learning step is. Default: 5e-5 from base, 1e-5 when continuing."),
-]
 ModelName = Annotated[
     str | None,
     typer.Option(
@@ -51,32 +47,6 @@ ModelName = Annotated[
 StartOption = Annotated[
     Start,
     typer.Option("--start", help="auto reads the behavior matrix; base starts over; trained continues."),
-]
-PresetOption = Annotated[Preset, typer.Option(help="How thoroughly to learn: quick, balanced or thorough.")]
-Seed = Annotated[int, typer.Option(help="The same seed on the same machine gives the same losses.")]
-MaxLength = Annotated[int, typer.Option(help="Longest conversation, in tokens; longer ones are shortened.")]
-Device = Annotated[
-    Literal["auto", "cpu", "cuda", "mps"],
-    typer.Option(help="Where to train; auto takes a GPU if there is one."),
-]
-EarlyStop = Annotated[
-    bool, typer.Option("--early-stop", help="End when rows that were held out no longer get better.")
-]
-ReplayShare = Annotated[
-    float,
-    typer.Option(help="How much of each round repeats earlier lessons, as far as there are any: 0 to 0.9."),
-]
-TeachAgain = Annotated[
-    bool,
-    typer.Option("--teach-again", help="Starting over from base: teach all rows of earlier lessons again."),
-]
-PublishOption = Annotated[
-    Publishing,
-    typer.Option(
-        "--publish",
-        help="What becomes of the new model: gate publishes it unless it forgot something, always does so in "
-        "any case, never holds it until you decide.",
-    ),
 ]
 Advise = Annotated[
     bool,
@@ -115,3 +85,74 @@ MaxTokens = Annotated[int, typer.Option(help="Longest answer, in tokens.")]
 def variants_of(chosen: Chosen) -> tuple[Variant, ...]:
     """The variants of the ONNX model that `--variant` asks for."""
     return VARIANTS if chosen == "all" else (chosen,)
+
+
+# --- options that belong together -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """What `sails train` and `sails pipeline` ask for, beside the settings."""
+
+    data_file: DataFile
+    workspace: WorkspaceOption = None
+    output_dir: OutputDir = None
+    model_name: ModelName = None
+    start: StartOption = "auto"
+    advise: Advise = False
+    name: Name = None
+    question_column: QuestionColumn = None
+    answer_column: AnswerColumn = None
+    force: Force = False
+
+
+def with_options(*settings: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one option for each of these settings (all, when none is named) and of each request.
+
+    The command itself takes them together, as `settings: Settings` and as its dataclass of options.
+    """
+    names = settings or tuple(Settings.model_fields)
+
+    def wrap(command: Callable[..., None]) -> Callable[..., None]:
+        groups: dict[str, tuple[type, list[inspect.Parameter]]] = {}
+        parameters = []
+        for parameter in inspect.signature(command, eval_str=True).parameters.values():
+            kind = parameter.annotation
+            if kind is Settings:
+                groups[parameter.name] = kind, [_of_setting(name) for name in names]
+            elif is_dataclass(kind) and isinstance(kind, type):
+                groups[parameter.name] = kind, list(_of_fields(kind))
+            parameters += groups[parameter.name][1] if parameter.name in groups else [parameter]
+
+        @wraps(command)
+        def run(**values: Any) -> None:
+            for name, (kind, members) in groups.items():
+                own = {member.name: values.pop(member.name) for member in members}
+                values[name] = checked_settings(flags=True, **own) if kind is Settings else kind(**own)
+            command(**values)
+
+        keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+        run.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in keywords}
+        return run
+
+    return wrap
+
+
+def _of_setting(name: str) -> inspect.Parameter:
+    declared, about = Settings.model_fields[name], option(name)
+    kind: Any = Literal[tuple(about.choices)] if about.choices else declared.annotation
+    flags = (flag(name),) if kind is bool else ()
+    annotation = Annotated[kind, typer.Option(*flags, help=about.help)]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=declared.default, annotation=annotation
+    )
+
+
+def _of_fields(kind: type) -> Iterator[inspect.Parameter]:
+    hints = get_type_hints(kind, include_extras=True)
+    for member in fields(kind):
+        default = inspect.Parameter.empty if member.default is MISSING else member.default
+        yield inspect.Parameter(
+            member.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[member.name]
+        )

@@ -5,7 +5,6 @@ Not here: what happens inside a session; that is `sails.jobs.train`.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from sails import data, jobs, retention
@@ -13,99 +12,32 @@ from sails.cli import options
 from sails.cli.chat import answer_once
 from sails.cli.data import column_mapping, say_problems, say_reading
 from sails.cli.follow import announce, conclude, follow, say_certificates, table, to_refresh
+from sails.cli.options import TrainRequest, with_options
 from sails.cli.output import say, warn
-from sails.data import ColumnMapping, assess, read
+from sails.data import assess, read
 from sails.errors import JobError, QualityError, RequestError
 from sails.models import Workspace
-from sails.sessions import Advice, Plan, Settings, Start, format_rate
+from sails.sessions import Advice, Plan, Settings, format_rate
 from sails.training import plan
 from sails.training.plan import Choices, plan_training
 
 
-def train(
-    data_file: options.DataFile,
-    workspace: options.WorkspaceOption = None,
-    output_dir: options.OutputDir = None,
-    epochs: options.Epochs = None,
-    batch_size: options.BatchSize = None,
-    learning_rate: options.LearningRate = None,
-    model_name: options.ModelName = None,
-    start: options.StartOption = "auto",
-    preset: options.PresetOption = "balanced",
-    max_steps: options.MaxSteps = None,
-    seed: options.Seed = 42,
-    max_length: options.MaxLength = 512,
-    device: options.Device = "auto",
-    early_stop: options.EarlyStop = False,
-    replay_share: options.ReplayShare = 0.5,
-    teach_again: options.TeachAgain = False,
-    publish: options.PublishOption = "gate",
-    advise: options.Advise = False,
-    name: options.Name = None,
-    question_column: options.QuestionColumn = None,
-    answer_column: options.AnswerColumn = None,
-    force: options.Force = False,
-    detach: options.Detach = False,
-) -> None:
+@with_options()
+def train(request: TrainRequest, settings: Settings, detach: options.Detach = False) -> None:
     """Teach the model your conversations.
 
     Whether it starts from a base model or continues, and how fast it learns, follows from what the
     workspace holds; it says so, and why, before it begins. Ctrl-C stops at the next step, and
     `sails sessions resume` goes on from there.
     """
-    settings = _settings(
-        preset=preset,
-        epochs=epochs,
-        batch_size=batch_size,
-        max_steps=max_steps,
-        learning_rate=learning_rate,
-        seed=seed,
-        max_length=max_length,
-        early_stop=early_stop,
-        replay_share=replay_share,
-        teach_again=teach_again,
-        publish=publish,
-        device=device,
-    )
-    place = Workspace.open(workspace, output_dir=output_dir)
-    _train(
-        place,
-        data_file,
-        settings,
-        mapping=column_mapping(question_column, answer_column),
-        name=name,
-        start=start,
-        model_name=model_name,
-        force=force,
-        advise=advise,
-        detach=detach,
-    )
+    _train(Workspace.open(request.workspace, output_dir=request.output_dir), request, settings, detach=detach)
 
 
+@with_options()
 def pipeline(
-    data_file: options.DataFile,
-    workspace: options.WorkspaceOption = None,
-    output_dir: options.OutputDir = None,
+    request: TrainRequest,
+    settings: Settings,
     onnx_output: options.OnnxOutput = None,
-    epochs: options.Epochs = None,
-    batch_size: options.BatchSize = None,
-    learning_rate: options.LearningRate = None,
-    model_name: options.ModelName = None,
-    start: options.StartOption = "auto",
-    preset: options.PresetOption = "balanced",
-    max_steps: options.MaxSteps = None,
-    seed: options.Seed = 42,
-    max_length: options.MaxLength = 512,
-    device: options.Device = "auto",
-    early_stop: options.EarlyStop = False,
-    replay_share: options.ReplayShare = 0.5,
-    teach_again: options.TeachAgain = False,
-    publish: options.PublishOption = "gate",
-    advise: options.Advise = False,
-    name: options.Name = None,
-    question_column: options.QuestionColumn = None,
-    answer_column: options.AnswerColumn = None,
-    force: options.Force = False,
     opset_version: options.Opset = None,
     variant: options.VariantOption = "all",
     verify: options.VerifyUnlessNot = True,
@@ -113,99 +45,65 @@ def pipeline(
     max_tokens: options.MaxTokens = 128,
 ) -> None:
     """Train, export to ONNX, verify and, with --prompt, ask a first question: all in one."""
-    settings = _settings(
-        preset=preset,
-        epochs=epochs,
-        batch_size=batch_size,
-        max_steps=max_steps,
-        learning_rate=learning_rate,
-        seed=seed,
-        max_length=max_length,
-        early_stop=early_stop,
-        replay_share=replay_share,
-        teach_again=teach_again,
-        publish=publish,
-        device=device,
-    )
-    place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
+    workspace = Workspace.open(request.workspace, output_dir=request.output_dir, onnx_output=onnx_output)
     published = _train(
-        place,
-        data_file,
+        workspace,
+        request,
         settings,
-        mapping=column_mapping(question_column, answer_column),
-        name=name,
-        start=start,
-        model_name=model_name,
-        force=force,
-        advise=advise,
         export=True,
         verify=verify,
         opset=opset_version,
         variants=options.variants_of(variant),
     )
     if prompt and published:
-        answer_once(place.onnx_model, prompt, max_tokens)
-
-
-def _settings(**values: Any) -> Settings:
-    """Settings from options, or one sentence naming the first that is out of range."""
-    try:
-        return Settings(**values)
-    except ValueError as error:
-        first = error.errors()[0]  # type: ignore[attr-defined]
-        option = "--" + str(first["loc"][0]).replace("_", "-")
-        raise RequestError(f"{option} {first['input']} is out of range: {first['msg'].lower()}.") from error
+        answer_once(workspace.onnx_model, prompt, max_tokens)
 
 
 def _train(
-    place: Workspace,
-    data_file: Path,
-    settings: Settings,
-    *,
-    mapping: ColumnMapping | None,
-    name: str | None,
-    start: Start,
-    model_name: str | None,
-    force: bool,
-    advise: bool = False,
-    detach: bool = False,
-    **export: Any,
+    workspace: Workspace, request: TrainRequest, settings: Settings, *, detach: bool = False, **export: Any
 ) -> bool:
     """Read, judge, announce, submit and follow one training session; whether its model was published."""
-    if advise and settings.learning_rate is not None:
+    if request.advise and settings.learning_rate is not None:
         raise RequestError(
             "--advise measures the learning rate that --learning-rate says.", "Leave out one of the two."
         )
-    plan = plan_training(place, start=start, model_name=model_name, learning_rate=settings.learning_rate)
-    _refuse_to_teach_again(place, plan, settings)
-    reading = read(data_file, mapping)
+    plan = plan_training(
+        workspace, start=request.start, model_name=request.model_name, learning_rate=settings.learning_rate
+    )
+    _refuse_to_teach_again(workspace, plan, settings)
+    reading = read(request.data_file, column_mapping(request.question_column, request.answer_column))
     report = assess(reading.conversations, reading.refused)
     say_reading(reading, report)
-    if report.grade == "critical" and not force:
+    if report.grade == "critical" and not request.force:
         say_problems(report)
         raise QualityError(
-            f"The quality of {data_file.name} is critical ({report.score:.0%}), so nothing was taught.",
+            f"The quality of {request.data_file.name} is critical ({report.score:.0%}), "
+            "so nothing was taught.",
             "Improve the rows above or keep only the good ones with `sails validate --filter`; "
             "--force trains all the same.",
         )
-    dataset = data.add(place, data_file, reading, report, keep_all=force)
+    dataset = data.add(workspace, request.data_file, reading, report, keep_all=request.force)
     if dataset.left_out:
         say(f"{dataset.left_out} of {len(reading.conversations)} rows are left out (see `sails validate`).")
-    choices = Choices((dataset.name,), settings, start=start, model_name=model_name)
-    if advise:
-        settings = _measured(place, choices)
-    advice = jobs.advice_for(place, choices)
+    choices = Choices((dataset.name,), settings, start=request.start, model_name=request.model_name)
+    if request.advise:
+        settings = _measured(workspace, choices)
+    advice = jobs.advice_for(workspace, choices)
     plan = plan_training(
-        place, start=start, model_name=model_name, learning_rate=settings.learning_rate, advice=advice
+        workspace,
+        start=request.start,
+        model_name=request.model_name,
+        learning_rate=settings.learning_rate,
+        advice=advice,
     )
     announce(plan)
     session = jobs.submit_training(
-        place,
+        workspace,
         dataset.name,
         settings,
-        name=name,
-        start=start,
-        model_name=model_name,
+        name=request.name,
+        start=request.start,
+        model_name=request.model_name,
         advice=advice,
         **export,
     )
@@ -213,17 +111,17 @@ def _train(
         say(session.id)
         return False
     warn(f"Session {session.id}")
-    status = follow(session, place)
+    status = follow(session, workspace)
     if status.plan and status.plan.reason != plan.reason:  # decided anew when its turn came
         announce(status.plan)
     conclude(session, status)
     say_certificates(status.results.certificates)
-    for line in to_refresh(place):
+    for line in to_refresh(workspace):
         say(line)
     return status.verdict == "published"
 
 
-def _refuse_to_teach_again(place: Workspace, plan: Plan, settings: Settings) -> None:
+def _refuse_to_teach_again(workspace: Workspace, plan: Plan, settings: Settings) -> None:
     """Teaching the earlier lessons again is for a model that starts over, and has earlier lessons here."""
     if not settings.teach_again:
         return
@@ -232,17 +130,17 @@ def _refuse_to_teach_again(place: Workspace, plan: Plan, settings: Settings) -> 
             "A model that continues was taught its earlier lessons already.",
             "Add --start base to start over, or choose --replay-share.",
         )
-    if not retention.taught_to(place, place.situation().trained.fingerprint):
+    if not retention.taught_to(workspace, workspace.situation().trained.fingerprint):
         raise RequestError("There are no earlier lessons to teach again.", "Leave out --teach-again.")
 
 
-def _measured(place: Workspace, choices: Choices) -> Settings:
+def _measured(workspace: Workspace, choices: Choices) -> Settings:
     """The settings with the learning rate that is measured now; unchanged where there is none to advise."""
-    if refusal := jobs.why_not(plan.foresee(place, choices)):
+    if refusal := jobs.why_not(plan.foresee(workspace, choices)):
         say(refusal.sentence)
         return choices.settings
     say("Measuring which learning rate suits this lesson …")
-    status = follow(jobs.start_measurement(place, choices))
+    status = follow(jobs.start_measurement(workspace, choices))
     if status.failure:
         raise JobError(f"The learning rate was not measured: {status.failure.message}", status.failure.remedy)
     advice = status.results.advice

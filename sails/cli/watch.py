@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sails.cli import options
+from sails.cli.options import with_options
 from sails.cli.output import EXIT_FAILED, say, say_json
 from sails.errors import RequestError
 from sails.jobs.watch import (
@@ -24,10 +25,12 @@ from sails.jobs.watch import (
     what_became,
 )
 from sails.models import Workspace
-from sails.training import plan
+from sails.sessions import Settings
 
 
+@with_options("preset", "learning_rate", "replay_share")
 def watch(
+    settings: Settings,
     corrections: Annotated[
         bool, typer.Option("--corrections", help="Watch the approved corrections of the chat. The default.")
     ] = False,
@@ -51,9 +54,6 @@ def watch(
     workspace: options.WorkspaceOption = None,
     output_dir: options.OutputDir = None,
     onnx_output: options.OnnxOutput = None,
-    preset: options.PresetOption = "balanced",
-    learning_rate: options.LearningRate = None,
-    replay_share: options.ReplayShare = 0.5,
     as_json: options.AsJson = False,
 ) -> None:
     """Teach by itself: when enough approved examples have come together, train, judge, publish and export.
@@ -71,7 +71,6 @@ def watch(
     elif once and data_file and not data_file.exists():
         raise RequestError(f"There is no file {data_file}.", "Check the name and the folder.")
     else:
-        settings = plan.settings_of(preset=preset, learning_rate=learning_rate, replay_share=replay_share)
         order = order_of(file=data_file, at_least=at_least, every=every, settings=settings)
         _watch(place, order, once)
 

@@ -1,6 +1,13 @@
 """How a worker is started, watched and stopped; `local` is the only launcher so far."""
 
-from sails.jobs.candidates import discard, publish_held, share_to_try, taught_since, train_again
+from sails.jobs.candidates import (
+    discard,
+    publish_held,
+    run_again,
+    share_to_try,
+    taught_since,
+    train_again,
+)
 from sails.jobs.export import (
     OPSETS,
     Freshness,
@@ -29,7 +36,6 @@ from sails.jobs.lr_finder import (
     why_not,
 )
 from sails.jobs.replay import start_replay
-from sails.jobs.rerunning import run_again
 from sails.jobs.submit import start_training, submit_training
 from sails.jobs.worker import run_worker
 

@@ -1,4 +1,4 @@
-"""What a person decides about a candidate that was held back: leave it, or teach its lesson once more.
+"""What a person decides about a candidate that was held back, and a session run once more.
 
 Keeping it is `sails.jobs.candidates.publish_held`. Nothing is lost by any of these: a discarded candidate
 stays with its session and can still become the current model.
@@ -7,16 +7,17 @@ stays with its session and can still become the current model.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from sails import models, retention, system
 from sails.errors import RequestError
-from sails.jobs.rerunning import run_again
-from sails.models import Workspace, inspect_model
+from sails.jobs.submit import submit_training
+from sails.models import VARIANTS, Workspace, inspect_model
 from sails.retention import replayed
-from sails.sessions import Session, SessionRecord, Status, TrainSpec
+from sails.sessions import Session, SessionRecord, Status, TrainSpec, checked_settings, option
 
 FIRST_SHARE = 0.5
-HIGHEST_SHARE = 0.9
+HIGHEST_SHARE = option("replay_share").high or 1.0
 STEP = 0.05
 
 
@@ -99,3 +100,26 @@ def publish_candidate(workspace: Workspace, session: Session, status: Status) ->
         created=datetime.now(UTC),
     )
     models.publish_model(workspace, session.model, provenance)
+
+
+def run_again(workspace: Workspace, record: SessionRecord, **changes: Any) -> Session:
+    """Queue a new session like this one, with `changes` to its `Settings`; returns it.
+
+    It starts from what a session would start from now, unless this one was told where to start. Raises
+    `RequestError` for a setting that cannot be and `WorkspaceError` when the dataset is gone.
+    """
+    spec = record.spec
+    if not isinstance(spec, TrainSpec):
+        raise RequestError(f"{spec.id} is no training session.", "Only a training can be run again.")
+    return submit_training(
+        workspace,
+        spec.dataset,
+        checked_settings(spec.settings, **changes),
+        name=spec.name,
+        start=spec.start,
+        model_name=spec.model_name,
+        export=spec.export,
+        verify=spec.verify,
+        opset=spec.opset,
+        variants=spec.variants if "variants" in spec.model_fields_set else VARIANTS,
+    )

@@ -184,7 +184,7 @@ class _Rows:
 
     train: Sequence[Conversation]
     old: Sequence[Conversation]
-    pace: plan.Pace
+    pace: plan.Schedule
     each: float
     repeated: float
 
@@ -234,7 +234,7 @@ def _rows(workspace: Workspace, spec: ProbeSpec) -> _Rows:
     earlier = retention.repeatable(retention.all_lesson_rows(workspace, ids, train), train)
     total = sum(map(len, earlier.values()))
     count = replayed(len(train), total, spec.settings.replay_share)
-    pace = plan.choose_pace(spec.settings, len(train), count)
+    pace = plan.resolve_schedule(spec.settings, len(train), count)
     return _Rows(train, _in_turn(list(earlier.values())), pace, count / len(train), count / max(1, total))
 
 

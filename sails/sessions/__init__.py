@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         format_rate,
         where,
     )
+    from sails.sessions.presets import DEFAULT_PRESET, MAX_ROWS_FEW, PRESETS, SIZES, size_for
     from sails.sessions.queue import (
         RESUMABLE,
         START_SECONDS,
@@ -44,15 +45,13 @@ if TYPE_CHECKING:
     )
     from sails.sessions.reporter import Reporter, Stopped, live
     from sails.sessions.session import CHECKPOINT_COMPLETE, Session, create, free_id, this_worker
+    from sails.sessions.settings import Settings, checked_settings, flag, option
     from sails.sessions.spec import (
         Advice,
         AnySpec,
         ExportSpec,
-        Preset,
         ProbeSpec,
-        Publishing,
         ReplaySpec,
-        Settings,
         TrainSpec,
         Trial,
     )
@@ -60,7 +59,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHECKPOINT_COMPLETE",
+    "DEFAULT_PRESET",
+    "MAX_ROWS_FEW",
+    "PRESETS",
     "RESUMABLE",
+    "SIZES",
     "START_SECONDS",
     "Advice",
     "AnySpec",
@@ -72,9 +75,7 @@ __all__ = [
     "MetricsReader",
     "Phase",
     "Plan",
-    "Preset",
     "ProbeSpec",
-    "Publishing",
     "ReplaySpec",
     "Reporter",
     "Results",
@@ -92,6 +93,7 @@ __all__ = [
     "Trial",
     "active",
     "ancestors",
+    "checked_settings",
     "create",
     "delete",
     "dequeue",
@@ -99,6 +101,7 @@ __all__ = [
     "enqueue",
     "feed_of",
     "find",
+    "flag",
     "format_rate",
     "free_id",
     "is_demo",
@@ -106,11 +109,13 @@ __all__ = [
     "make_demo",
     "maker_of",
     "next_to_start",
+    "option",
     "read_history",
     "record",
     "resume",
     "running",
     "running_jobs",
+    "size_for",
     "stop",
     "this_worker",
     "tree",

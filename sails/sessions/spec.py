@@ -10,30 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from sails.models import Variant
 from sails.sessions.plan import Start
-
-Preset = Literal["quick", "balanced", "thorough"]
-
-
-Publishing = Literal["gate", "always", "never"]
-
-
-class Settings(BaseModel):
-    """How to train. None means: the preset chooses, from the number of rows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    preset: Preset = "balanced"
-    epochs: int | None = Field(None, ge=1, le=1000)
-    batch_size: int | None = Field(None, ge=1, le=4096)  # rows; fixes them instead of the token budget
-    max_steps: int | None = Field(None, ge=1)
-    learning_rate: float | None = None  # None: the behavior matrix chooses
-    seed: int = Field(42, ge=0, lt=2**32)
-    max_length: int = Field(512, ge=16)  # tokens of one conversation
-    early_stop: bool = False
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    replay_share: float = Field(0.5, ge=0, le=0.9)  # of an epoch's rows, as far as there are earlier ones
-    teach_again: bool = False  # from base: all rows of the earlier lessons too
-    publish: Publishing = "gate"
+from sails.sessions.settings import Settings
 
 
 class Trial(BaseModel):

@@ -15,7 +15,7 @@ from sails.errors import BadDataError
 from sails.models import Workspace
 from sails.retention import draw, repeatable, replayed
 from sails.sessions import Reporter, Session, Settings, Status, TrainSpec
-from sails.training.plan import Pace, choose_pace
+from sails.training.plan import Schedule, resolve_schedule
 
 LESSON, ROUNDS = "lesson", "rounds"  # fields of a row in replay.jsonl: who taught it, which epochs repeat it
 
@@ -27,7 +27,7 @@ class Lesson:
     train: tuple[Conversation, ...]
     held_out: tuple[Conversation, ...]
     repeated: tuple[Conversation, ...]
-    pace: Pace
+    pace: Schedule
 
     def rounds(self) -> list[list[int]]:
         """The rows of each epoch, as numbers into `train` followed by `repeated`."""
@@ -71,7 +71,7 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
         for text in _notes(workspace, reporter.status):
             reporter.note(text)
     old_rows = read_jsonl(repeated)
-    pace = choose_pace(spec.settings, len(taught), len(old_rows))
+    pace = resolve_schedule(spec.settings, len(taught), len(old_rows))
     return Lesson(tuple(taught), tuple(read_jsonl(held_out)), tuple(old_rows), pace)
 
 
@@ -97,7 +97,7 @@ def choose_repeated(
 ) -> list[Conversation]:
     """The old rows that a session with `new` rows repeats, each with its lesson and its epochs."""
     total = sum(len(rows) for rows in old.values())
-    pace = choose_pace(settings, new, total)
+    pace = resolve_schedule(settings, new, total)
     everything = [(identity, row) for identity, rows in old.items() for row in rows]
     places: list[list[int]] = []
     for rows in old.values():

@@ -4,9 +4,9 @@ import pytest
 
 from sails import sessions
 from sails.errors import RequestError, ViewOnlyError, WorkspaceError
-from sails.jobs.rerunning import changed, run_again
+from sails.jobs.candidates import run_again
 from sails.models.workspace import Workspace
-from sails.sessions import Settings
+from sails.sessions import Settings, checked_settings
 from tests.support.helpers import add_dataset, queue_training, write_lesson
 
 
@@ -46,10 +46,10 @@ def test_what_is_changed_is_changed_and_the_rest_stays(first):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"epochs": 0}, "The value for epochs cannot be used"),
-        ({"epochs": 1.5}, "The value for epochs cannot be used"),
-        ({"preset": "fast"}, "The value for preset cannot be used"),
-        ({"nonsense": 1}, "The value for nonsense cannot be used"),
+        ({"epochs": 0}, "The number of rounds cannot be 0"),
+        ({"epochs": 1.5}, "The number of rounds cannot be 1.5"),
+        ({"preset": "fast"}, "The preset cannot be fast"),
+        ({"nonsense": 1}, "There is no setting nonsense"),
         ({"learning_rate": 0.5}, "The learning rate 0.5 is out of range"),
         ({"learning_rate": float("nan")}, "The learning rate nan is out of range"),
         ({"learning_rate": 0}, "The learning rate 0 is out of range"),
@@ -78,4 +78,4 @@ def test_who_may_only_look_runs_nothing(first, monkeypatch):
 
 
 def test_settings_that_stay_as_they_are_are_the_same_settings():
-    assert changed(Settings(epochs=4)) == Settings(epochs=4)
+    assert checked_settings(Settings(epochs=4)) == Settings(epochs=4)

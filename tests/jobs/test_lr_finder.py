@@ -303,8 +303,8 @@ def test_the_options_of_replay_and_publishing_reach_the_spec(run, workspace, tmp
     [
         (("--advise", "--learning-rate", "1e-4"), "Leave out one of the two."),
         (("--teach-again",), "Add --start base to start over"),
-        (("--replay-share", "0.95"), "--replay-share 0.95 is out of range"),
-        (("--replay-share", "-0.1"), "--replay-share -0.1 is out of range"),
+        (("--replay-share", "0.95"), "The share of earlier lessons (--replay-share) cannot be 0.95."),
+        (("--replay-share", "-0.1"), "The share of earlier lessons (--replay-share) cannot be -0.1."),
         (("--publish", "perhaps"), "--publish"),
     ],
 )

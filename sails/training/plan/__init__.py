@@ -27,39 +27,33 @@ if TYPE_CHECKING:
         rows_fingerprint,
         usual_seconds,
     )
-    from sails.training.plan.presets import FEW, PRESETS, Pace, choose_pace
     from sails.training.plan.request import (
         LONGEST_NAME,
-        MOST_STEPS,
         Choices,
         checked_name,
         read_learning_rate,
-        settings_of,
     )
     from sails.training.plan.resources import estimate, gigabytes, refuse_if_too_big
+    from sails.training.plan.schedule import Schedule, resolve_schedule
 
 __all__ = [
     "BASE_LEARNING_RATE",
     "CONTINUE_LEARNING_RATE",
-    "FEW",
     "HIGHEST_LEARNING_RATE",
     "LONGEST_NAME",
     "LOOKED_AT_ROWS",
     "MATRIX",
-    "MOST_STEPS",
-    "PRESETS",
     "Choices",
     "Earlier",
     "Foresight",
     "MatrixRow",
     "Offer",
-    "Pace",
+    "Schedule",
     "TimeEstimate",
     "TimeLeft",
     "automatic_learning_rate",
     "check_learning_rate",
     "checked_name",
-    "choose_pace",
     "earlier_lessons",
     "estimate",
     "foresee",
@@ -69,8 +63,8 @@ __all__ = [
     "plan_training",
     "read_learning_rate",
     "refuse_if_too_big",
+    "resolve_schedule",
     "rows_fingerprint",
-    "settings_of",
     "time_left",
     "usual_seconds",
 ]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sails.retention import ROWS
 from sails.sessions import SessionRecord, Status
-from sails.training.plan.presets import Pace
+from sails.training.plan.schedule import Schedule
 
 # --- how long it takes ----------------------------------------------------------------------------
 
@@ -109,7 +109,7 @@ def _size(path: Path) -> int:
 
 
 def estimate_time(
-    lesson: Lesson, pace: Pace, parameters: int, *, export: bool, seen: Experience | None, speed: float
+    lesson: Lesson, pace: Schedule, parameters: int, *, export: bool, seen: Experience | None, speed: float
 ) -> TimeEstimate:
     """How long a session will take: from what earlier ones took, else from `speed` (see `processor_speed`).
 
@@ -132,7 +132,7 @@ def estimate_time(
     )
 
 
-def _tokens(lesson: Lesson, pace: Pace, bytes_a_token: float) -> float:
+def _tokens(lesson: Lesson, pace: Schedule, bytes_a_token: float) -> float:
     """Tokens that a session goes through, rounds counted; fewer when `max_steps` ends it before."""
     tokens = lesson.size / bytes_a_token * pace.epochs
     steps = (

@@ -22,11 +22,11 @@ from sails.errors import DiskFullError, OutOfMemoryError, RequestError, SailsErr
 from sails.models import DEFAULT_BASE_MODEL, BaseModelEntry, Workspace, base_model_path, base_models
 from sails.retention import LessonRows, replayed
 from sails.sessions import Plan, Settings, Status
-from sails.training.plan import behavior, duration, presets, resources
+from sails.training.plan import behavior, duration, resources
 from sails.training.plan.duration import Lesson, TimeEstimate
-from sails.training.plan.presets import Pace
 from sails.training.plan.request import Choices, checked_name
 from sails.training.plan.resources import Need
+from sails.training.plan.schedule import Schedule, resolve_schedule
 
 # --- which base model -----------------------------------------------------------------------------
 
@@ -86,7 +86,7 @@ class Foresight:
     held_out: int
     earlier: Earlier
     repeated: int  # rows of earlier lessons that each round goes through
-    pace: Pace
+    pace: Schedule
     need: Need | None
     time: TimeEstimate | None
     warnings: tuple[str, ...]  # why it may not fit
@@ -99,7 +99,7 @@ def foresee(workspace: Workspace, choices: Choices) -> Foresight:
     counts = _count(workspace, choices.datasets)
     earlier = counts.earlier
     repeated = _repeated(counts, plan, choices.settings)
-    pace = presets.choose_pace(choices.settings, counts.taught, repeated)
+    pace = resolve_schedule(choices.settings, counts.taught, repeated)
     parameters = _parameters(workspace, plan)
     need = time = None
     warnings: tuple[str, ...] = ()

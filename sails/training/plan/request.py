@@ -5,17 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, field
-from typing import Any
-
-from pydantic import ValidationError
 
 from sails.errors import RequestError
 from sails.sessions import Advice, Settings, Start
 
 LONGEST_NAME = 80  # characters
-
-
-MOST_STEPS = 10**9
 
 
 @dataclass(frozen=True)
@@ -54,34 +48,6 @@ def read_learning_rate(text: str) -> float | None:
             f"“{text.strip()[:40]}” is not a number.",
             "Write a learning rate such as 3e-5 or 0.00003, or leave the field empty for the automatic one.",
         ) from error
-
-
-WORDS = {
-    "preset": "The preset",
-    "epochs": "The number of rounds",
-    "batch_size": "The batch size",
-    "max_steps": "The highest number of steps",
-    "seed": "The seed",
-    "max_length": "The longest conversation",
-    "device": "The device",
-    "replay_share": "The share of earlier lessons",
-    "teach_again": "Whether the earlier lessons are taught again",
-    "publish": "What happens with the new model",
-}
-
-
-def settings_of(**values: Any) -> Settings:
-    """Settings from what was chosen; `RequestError` names in words the first that is out of range."""
-    steps = values.get("max_steps")
-    if steps is not None and steps > MOST_STEPS:
-        raise RequestError(f"{WORDS['max_steps']} cannot be {steps:,}.", f"Choose at most {MOST_STEPS:,}.")
-    try:
-        return Settings(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        what = WORDS.get(str(first["loc"][0]), str(first["loc"][0]))
-        remedy = first["msg"].replace("Input should be", "Choose a value").replace("a value a ", "a ")
-        raise RequestError(f"{what} cannot be {str(first['input'])[:40]}.", f"{remedy}.") from error
 
 
 def checked_name(name: str) -> str:

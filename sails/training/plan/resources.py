@@ -9,7 +9,7 @@ from pathlib import Path
 from sails import system
 from sails.errors import DiskFullError, OutOfMemoryError
 from sails.models import count_parameters, export_memory, training_memory
-from sails.training.plan.presets import Pace
+from sails.training.plan.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,12 @@ class Need:
     parameters: int
 
 
-def estimate(model: Path, pace: Pace, max_length: int, *, export: bool) -> Need:
+def estimate(model: Path, pace: Schedule, max_length: int, *, export: bool) -> Need:
     """What a session on the model in `model` needs at its peak, from its files alone."""
     return need_of(count_parameters(model), pace, max_length, export=export)
 
 
-def need_of(parameters: int, pace: Pace, max_length: int, *, export: bool) -> Need:
+def need_of(parameters: int, pace: Schedule, max_length: int, *, export: bool) -> Need:
     """The same for a model of so many parameters, which may not be on this machine yet."""
     tokens = max_length * pace.batch_size if pace.batch_size else max(pace.token_budget or 0, max_length)
     memory = training_memory(parameters, tokens)

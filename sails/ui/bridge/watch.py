@@ -11,10 +11,11 @@ from sails.errors import RequestError
 from sails.jobs import watch
 from sails.jobs.watch import WatchState
 from sails.models import Workspace
-from sails.training import plan
+from sails.sessions import checked_settings, option
+from sails.training.plan import read_learning_rate
 from sails.ui import text
 from sails.ui.frame import link, show_errors, stop_on_error, usual_workspace
-from sails.ui.sessions import PRESETS
+from sails.ui.settings import choice
 from sails.ui.text import plain
 
 REFRESH_SECONDS = 3
@@ -124,23 +125,21 @@ def _order(workspace: Workspace, now: WatchState) -> None:
         every = right.number_input(
             "Seconds between two looks", 1, 86_400, max(1, round(known.every)), disabled=looking
         )
-        preset = left.selectbox(
-            "How thoroughly it learns",
-            list(PRESETS),
-            index=list(PRESETS).index(known.settings.preset),
-            format_func=PRESETS.__getitem__,
-            disabled=looking,
-        )
+        with left:
+            preset = choice(
+                "preset", value=known.settings.preset, label="How thoroughly it learns", disabled=looking
+            )
         rate = right.text_input(
-            "Learning speed (learning rate)",
+            option("learning_rate").title,
             value="" if known.settings.learning_rate is None else f"{known.settings.learning_rate:g}",
             placeholder="automatic",
             disabled=looking,
         )
+        share_of_old = option("replay_share")
         share = left.slider(
-            "Share of earlier lessons in each round",
+            share_of_old.title,
             0.0,
-            0.9,
+            share_of_old.high,
             known.settings.replay_share,
             0.05,
             format="percent",
@@ -152,8 +151,8 @@ def _order(workspace: Workspace, now: WatchState) -> None:
     if wanted:
         with show_errors() as failed:
             path = _inside(file) if source == FILE else None
-            settings = plan.settings_of(
-                preset=preset, learning_rate=plan.read_learning_rate(rate), replay_share=share
+            settings = checked_settings(
+                preset=preset, learning_rate=read_learning_rate(rate), replay_share=share
             )
             order = watch.order_of(file=path, at_least=at_least, every=every, settings=settings)
             watch.switch_on(workspace, order)

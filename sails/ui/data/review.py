@@ -19,7 +19,7 @@ from sails.chat import Origin, feedback
 from sails.chat.feedback import SOMEBODY, Correction, Review, Standing, Trouble
 from sails.errors import SailsError
 from sails.models import VARIANTS, Workspace
-from sails.training.plan import FEW
+from sails.sessions import MAX_ROWS_FEW
 from sails.ui import text
 from sails.ui.chat import WHO
 from sails.ui.frame import go, link, show_errors
@@ -60,7 +60,7 @@ def on_bridge(workspace: Workspace) -> None:
                 what = "correction waits" if counts.waiting == 1 else "corrections wait"
                 label = f"{counts.waiting:,} {what} for your review"
                 link("Data", label, icon=":material/rate_review:", corrections="waiting")
-        if 0 < counts.approved <= FEW:
+        if 0 < counts.approved <= MAX_ROWS_FEW:
             st.caption(
                 "Few corrections must be repeated often to stick, and that can change other answers, too: "
                 "it is better to teach many at once."

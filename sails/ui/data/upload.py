@@ -22,7 +22,7 @@ from sails.data import (
     Unmapped,
 )
 from sails.models import Workspace
-from sails.training import plan
+from sails.sessions import DEFAULT_PRESET, PRESETS, SIZES
 from sails.ui.data.pending import Desk, show_dataset, throw_away
 from sails.ui.data.text import JUDGED, examples, file_label
 from sails.ui.frame import show_errors
@@ -157,8 +157,8 @@ def _lay_down(desk: Desk, make: Callable[..., Draft | Unmapped], *arguments: Any
 
 def how_many() -> None:
     """How many examples a person needs, in words."""
-    few, *_, many, most = plan.PRESETS
-    repeated = "once" if most.balanced == 1 else f"{most.balanced} times"
+    rounds = PRESETS[DEFAULT_PRESET].rounds
+    repeated = "once" if rounds[-1] == 1 else f"{rounds[-1]} times"
     with st.expander("How many examples do I need?", icon=":material/help:", key="data-how-many"):
         st.markdown(
             f"""
@@ -174,8 +174,8 @@ Begin with what you have: you can teach more at any time, and the model builds o
   back.
 
 Good examples help more than many: answer in whole sentences, in the tone that you would like to read, and
-ask the same thing in several ways. Few examples are repeated more often: up to {few.rows} are gone through
-{few.balanced} times, more than {many.rows:,} {repeated}.
+ask the same thing in several ways. Few examples are repeated more often: up to {SIZES[0].rows} are gone
+through {rounds[0]} times, more than {SIZES[-2].rows:,} {repeated}.
 """
         )
 

@@ -17,6 +17,7 @@ from sails.sessions import (
     TrainSpec,
     describe_learning_rate,
     format_rate,
+    option,
 )
 from sails.training.plan import (
     BASE_LEARNING_RATE,
@@ -26,10 +27,8 @@ from sails.training.plan import (
 )
 from sails.ui import confirm, retention
 from sails.ui.frame import go, link, show_errors
+from sails.ui.settings import choice, number
 from sails.ui.text import code, plain
-
-PRESETS = {"quick": "Quick", "balanced": "Balanced", "thorough": "Thorough"}
-
 
 # --- what came of it ------------------------------------------------------------------------------
 
@@ -209,30 +208,17 @@ def _changed_run(workspace: Workspace, record: SessionRecord, spec: TrainSpec) -
     asked = spec.settings
     with st.form("changed", border=True):
         st.markdown("**Or with other settings**")
-        preset = st.selectbox(
-            "How thorough (preset)",
-            list(PRESETS),
-            key="again-preset",
-            index=list(PRESETS).index(asked.preset),
-            format_func=PRESETS.__getitem__,
-        )
-        epochs = st.number_input(
-            "Rounds (epochs)",
-            key="again-epochs",
-            value=asked.epochs,
-            min_value=1,
-            max_value=1000,
-            placeholder="As the preset says",
-            help="How often it goes through all examples. Empty: as the preset says.",
-        )
+        preset = choice("preset", key="again-preset", value=asked.preset)
+        epochs = number("epochs", key="again-epochs", value=asked.epochs, placeholder="As the preset says")
+        speed = option("learning_rate")
         rate = st.number_input(
-            "Learning speed (learning rate)",
+            speed.title,
             key="again-rate",
             value=asked.learning_rate,
             format="%.1e",
             step=1e-5,
             placeholder="Automatic",
-            help="Higher learns faster and forgets more. Empty: automatic.",
+            help=speed.hint,
         )
         st.caption(
             f"At most {HIGHEST_LEARNING_RATE:g}. Usual: {format_rate(BASE_LEARNING_RATE)} from base, "

@@ -8,13 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sails.sessions import Feed, Scores, SessionRecord, TrainSpec, describe_learning_rate, format_rate
-from sails.training.plan import choose_pace
+from sails.sessions import (
+    Feed,
+    Scores,
+    SessionRecord,
+    Settings,
+    TrainSpec,
+    describe_learning_rate,
+    format_rate,
+    option,
+)
+from sails.training.plan import resolve_schedule
 
 MOST = 5  # sessions that can be compared; more are hard to tell apart
 NOTHING = "–"
 BEST = "★"
-PUBLISHING = {"gate": "unless it forgot", "always": "always", "never": "only when a person decides so"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Line:
 
 def settings(records: Sequence[SessionRecord]) -> list[Line]:
     """What was asked of each session and with what it was carried out."""
-    return [Line(label, tuple(map(value, records))) for label, value in _SETTINGS.items()]
+    return [Line(label, tuple(map(value, records))) for label, value in _lines().items()]
 
 
 def _dataset(record: SessionRecord) -> str:
@@ -65,11 +73,12 @@ def _rounds(record: SessionRecord) -> str:
     asked = record.spec.settings
     rows = record.status.results.rows_taught or record.spec.rows
     chosen_by = "chosen" if asked.epochs else f"preset {asked.preset}"
-    return f"{choose_pace(asked, rows).epochs} ({chosen_by})"
+    return f"{resolve_schedule(asked, rows).epochs} ({chosen_by})"
 
 
-def _asked(name: str, unless: str = NOTHING) -> Callable[[SessionRecord], str]:
-    """One of the settings, as asked; `unless` stands for what was left to the program."""
+def _asked(name: str) -> Callable[[SessionRecord], str]:
+    """One of the settings, as asked, in the words that it is declared with."""
+    about = option(name)
 
     def value(record: SessionRecord) -> str:
         if not isinstance(record.spec, TrainSpec):
@@ -77,7 +86,9 @@ def _asked(name: str, unless: str = NOTHING) -> Callable[[SessionRecord], str]:
         asked = getattr(record.spec.settings, name)
         if isinstance(asked, bool):
             return "yes" if asked else "no"
-        return unless if asked is None else str(asked)
+        if asked is None:
+            return about.unset or NOTHING
+        return f"{asked:.0%}" if about.percent else about.outcomes.get(str(asked), str(asked))
 
     return value
 
@@ -94,14 +105,6 @@ def _advice(record: SessionRecord) -> str:
     return f"{format_rate(advice.learning_rate)} ({'followed' if followed else 'not followed'})"
 
 
-def _replay_share(record: SessionRecord) -> str:
-    return f"{record.spec.settings.replay_share:.0%}" if isinstance(record.spec, TrainSpec) else NOTHING
-
-
-def _publishing(record: SessionRecord) -> str:
-    return PUBLISHING[record.spec.settings.publish] if isinstance(record.spec, TrainSpec) else NOTHING
-
-
 def _lessons_before(record: SessionRecord) -> str:
     earlier = record.status.lessons
     return NOTHING if earlier is None else str(len(earlier))
@@ -114,30 +117,41 @@ def _rows(record: SessionRecord) -> str:
     return f"{results.rows_taught} ({results.rows_new} of them new to the model)"
 
 
-_SETTINGS: dict[str, Callable[[SessionRecord], str]] = {
-    "Examples (dataset)": _dataset,
-    "Examples taught": _rows,
-    "Examples kept back": lambda record: str(record.status.results.rows_held_out or NOTHING),
-    "Earlier lessons of its model": _lessons_before,
-    "Share of a round that repeats earlier lessons (replay)": _replay_share,
-    "Examples of earlier lessons repeated": lambda record: str(
-        record.status.results.rows_replayed or NOTHING
-    ),
-    "Teaches all earlier lessons again": _asked("teach_again"),
-    "Replaces the current model": _publishing,
-    "Started from": _start,
-    "Base model at its root": _base,
-    "Learning speed (learning rate)": _learning_rate,
-    "Learning speed that was measured to suit it": _advice,
-    "Rounds (epochs)": _rounds,
-    "Examples at a time (batch size)": _asked("batch_size", "automatic"),
-    "Steps at most": _asked("max_steps", "no limit"),
-    "Longest example, in word pieces (tokens)": _asked("max_length"),
-    "Stops early when it no longer helps": _asked("early_stop"),
-    "Number for chance (seed)": _asked("seed"),
-    "Computed on": lambda record: record.status.results.device or NOTHING,
-    "Precision": lambda record: record.status.results.precision or NOTHING,
+# Said in another way than as asked: by what came of it, or in another line.
+_OUTCOMES: dict[str, Callable[[SessionRecord], str] | None] = {
+    "learning_rate": _learning_rate,
+    "epochs": _rounds,
+    "device": lambda record: record.status.results.device or NOTHING,
+    "preset": None,
 }
+
+
+def _lines() -> dict[str, Callable[[SessionRecord], str]]:
+    """Each line of the table; a setting that has no place of its own in it stands at its end."""
+
+    def of_settings(*names: str) -> dict[str, Callable[[SessionRecord], str]]:
+        values = {name: _OUTCOMES.get(name, _asked(name)) for name in names}
+        return {option(name).label or option(name).title: value for name, value in values.items() if value}
+
+    return {
+        "Examples (dataset)": _dataset,
+        "Examples taught": _rows,
+        "Examples kept back": lambda record: str(record.status.results.rows_held_out or NOTHING),
+        "Earlier lessons of its model": _lessons_before,
+        **of_settings("replay_share"),
+        "Examples of earlier lessons repeated": lambda record: str(
+            record.status.results.rows_replayed or NOTHING
+        ),
+        **of_settings("teach_again", "publish"),
+        "Started from": _start,
+        "Base model at its root": _base,
+        **of_settings("learning_rate"),
+        "Learning speed that was measured to suit it": _advice,
+        **of_settings("epochs", "batch_size", "max_steps", "max_length", "early_stop", "seed", "device"),
+        "Precision": lambda record: record.status.results.precision or NOTHING,
+        **of_settings(*Settings.model_fields),
+    }
+
 
 # --- what was measured ----------------------------------------------------------------------------
 

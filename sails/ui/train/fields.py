@@ -11,11 +11,18 @@ from sails import models
 from sails.data import report_of, reports
 from sails.errors import RequestError
 from sails.models import Situation, Workspace
-from sails.sessions import Plan, Preset, Publishing, Settings, Start, format_rate
+from sails.sessions import MAX_ROWS_FEW, PRESETS, Plan, Settings, Start, format_rate, option
 from sails.training import plan
-from sails.training.plan import FEW, Offer, check_learning_rate, choose_pace, gigabytes, read_learning_rate
+from sails.training.plan import (
+    Offer,
+    check_learning_rate,
+    gigabytes,
+    read_learning_rate,
+    resolve_schedule,
+)
 from sails.ui import text
 from sails.ui.frame import show_errors
+from sails.ui.settings import choice, number
 from sails.ui.text import plain
 from sails.ui.train import lr_advice
 
@@ -23,28 +30,6 @@ OTHER = "Another one"
 
 
 CONTINUE, START_OVER = "continue", "over"
-
-
-PRESETS: dict[Preset, str] = {
-    "quick": "Quick: a first impression",
-    "balanced": "Balanced: right for most lessons",
-    "thorough": "Thorough: when it must know them well",
-}
-
-
-PUBLISHING: dict[Publishing, str] = {
-    "gate": "Publish it unless it forgot something (gate)",
-    "always": "Publish it in any case (always)",
-    "never": "Keep it aside until I decide (never)",
-}
-
-
-DEVICES = {
-    "auto": "The fastest that is here",
-    "cpu": "Processor",
-    "cuda": "NVIDIA graphics card",
-    "mps": "Apple graphics chip",
-}
 
 
 # --- what to teach --------------------------------------------------------------------------------
@@ -124,7 +109,7 @@ def _teach_again(workspace: Workspace, names: Sequence[str]) -> bool:
     earlier = plan.earlier_lessons(workspace, names) if names else plan.Earlier()
     if not earlier.rows:
         return False
-    again = st.checkbox("Teach the earlier lessons again", key="train_again")
+    again = st.checkbox(option("teach_again").title, key="train_again")
     st.caption(
         f"There are {lr_advice.earlier_examples(earlier)} beside those chosen above. Without them, "
         "the new model knows nothing of what the present one was taught."
@@ -183,19 +168,18 @@ def _other_base() -> str:
 # --- how long and how fast ------------------------------------------------------------------------
 
 
-def preset(taught: int) -> Preset:
+def preset(taught: int) -> str:
     """How thoroughly, in rounds for that many examples."""
-    rounds = {name: choose_pace(Settings(preset=name), taught).epochs for name in PRESETS}
-    chosen: Preset = st.radio(
+    chosen: str = st.radio(
         "How thoroughly?",
         list(PRESETS),
-        format_func=PRESETS.__getitem__,
-        captions=[_rounds(rounds[name]) for name in PRESETS],
-        index=1,
+        format_func=lambda name: f"{PRESETS[name].title}: {PRESETS[name].description}",
+        captions=[_rounds(preset.rounds_for(taught)) for preset in PRESETS.values()],
+        index=list(PRESETS).index(Settings().preset),
         key="train_preset",
         help="A round (epoch) goes once through all examples. More rounds take longer and stick better.",
     )
-    if 0 < taught <= FEW:
+    if 0 < taught <= MAX_ROWS_FEW:
         st.caption(
             "So few examples must be repeated often to stick, and that can change other answers, too. More "
             "at once are better. Afterwards, ask it something else as well, beside the model from before."
@@ -211,7 +195,7 @@ def learning_rate(plan: Plan) -> float | None:
     """The rate that was chosen, None for the automatic one of `plan`. Raises `RequestError` for nonsense."""
     automatic = format_rate(plan.automatic_learning_rate)
     text = st.text_input(
-        "Learning speed (learning rate)",
+        option("learning_rate").title,
         key="train_rate",
         placeholder=f"automatic: {automatic}",
         max_chars=40,
@@ -247,76 +231,31 @@ def _how_much(rate: float, plan: Plan) -> str:
     return f"{1 / times:.3g} times slower. It disturbs less, and learns less in the same rounds."
 
 
-def advanced(taught: int, chosen: Preset) -> dict[str, Any]:
+def advanced(taught: int, chosen: str) -> dict[str, Any]:
     """Settings that most people leave as they are, folded away; None where the preset chooses."""
-    usual = choose_pace(Settings(preset=chosen), taught)
+    usual = resolve_schedule(Settings(preset=chosen), taught)
     with st.expander("Advanced settings", icon=":material/tune:"):
         left, right = st.columns(2)
         with left:
-            epochs = _number("Rounds (epochs)", "epochs", f"automatic: {usual.epochs}", 1, 1000)
-            batch = _number(
-                "Examples at a time (batch size)",
-                "batch_size",
-                f"automatic: about {usual.token_budget} word pieces",
-                1,
-                4096,
-            )
-            steps = _number(
-                "At most so many steps",
-                "max_steps",
-                "no limit",
-                1,
-                plan.MOST_STEPS,
-                help="In each step it learns from a few examples. Empty: all rounds are gone through.",
-            )
-            early_stop = st.toggle(
-                "Stop early",
-                key="train_early_stop",
-                help="End when the examples that were kept back no longer get better. Needs 20 of them.",
-            )
+            automatic = {
+                "epochs": f"automatic: {usual.epochs}",
+                "batch_size": f"automatic: about {usual.token_budget} word pieces",
+                "max_steps": "no limit",
+            }
+            values: dict[str, Any] = {
+                name: number(name, key=f"train_{name}", placeholder=placeholder)
+                for name, placeholder in automatic.items()
+            }
+            stop = option("early_stop")
+            values["early_stop"] = st.toggle(stop.title, key="train_early_stop", help=stop.hint)
         with right:
-            length = _number(
-                "Longest conversation (max length)",
-                "max_length",
-                "",
-                16,
-                8192,
-                512,
-                "In word pieces (tokens), about four letters each. What is longer is cut off at its end.",
-            )
-            seed = _number(
-                "Seed", "seed", "", 0, 2**32 - 1, 42, "The same seed and examples give the same training."
-            )
-            device = st.selectbox(
-                "Compute on (device)", list(DEVICES), 0, DEVICES.__getitem__, key="train_device"
-            )
-        publish = st.selectbox(
-            "What happens with the new model",
-            list(PUBLISHING),
-            0,
-            PUBLISHING.__getitem__,
-            key="train_publish",
-            help="Published, it becomes the current model, and the one before is kept as a version. Held "
-            "back, it waits on the page Sessions for your decision.",
-        )
-    return {
-        "epochs": epochs,
-        "batch_size": batch,
-        "max_steps": steps,
-        "early_stop": early_stop,
-        "max_length": length if length is not None else 512,
-        "seed": seed if seed is not None else 42,
-        "device": device,
-        "publish": publish,
-    }
-
-
-def _number(
-    label: str, name: str, placeholder: str, low: int, high: int, value: int | None = None, help: str = ""
-) -> int | None:
-    return st.number_input(
-        label, low, high, value, 1, key=f"train_{name}", placeholder=placeholder or None, help=help or None
-    )
+            for name in ("max_length", "seed"):
+                default = Settings.model_fields[name].default
+                given = number(name, key=f"train_{name}", value=default)
+                values[name] = default if given is None else given
+            values["device"] = choice("device", key="train_device")
+        values["publish"] = choice("publish", key="train_publish")
+    return values
 
 
 def name(usual: str) -> str:

@@ -15,8 +15,7 @@ import streamlit as st
 from sails import jobs, sessions, system
 from sails.data import reports
 from sails.models import Workspace
-from sails.sessions import Settings, Start
-from sails.training import plan
+from sails.sessions import Settings, Start, checked_settings
 from sails.training.plan import Choices, Foresight, foresee
 from sails.ui.frame import go, show_errors
 from sails.ui.train import lr_advice
@@ -128,13 +127,12 @@ def _pace(
     share = lr_advice.revisit(first) if first is not None else None
     place = st.container()  # drawn last, when all is chosen that matters to it
     settings: Settings | None = None
-    more = advanced(taught, chosen)
+    more = advanced(taught, chosen) | ({} if share is None else {"replay_share": share})
     with show_errors() as failed:
-        settings = plan.settings_of(
+        settings = checked_settings(
             preset=chosen,
             learning_rate=rate,
             teach_again=again,
-            **({} if share is None else {"replay_share": share}),
             **more,
         )
     problems += failed

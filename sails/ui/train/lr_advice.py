@@ -14,7 +14,7 @@ import streamlit as st
 from sails import jobs, sessions, system
 from sails.models import Workspace
 from sails.retention import replayed
-from sails.sessions import Advice, Session, format_rate
+from sails.sessions import Advice, Session, format_rate, option
 from sails.training.plan import BASE_LEARNING_RATE, Choices, Earlier, Foresight
 from sails.ui import charts
 from sails.ui.charts import Line
@@ -44,7 +44,7 @@ def revisit(first: Foresight) -> float | None:
     percent: int = st.slider(
         "Revisit earlier lessons",
         0,
-        90,
+        round(100 * (option("replay_share").high or 1)),
         step=5,
         format="%d %%",
         key="train_replay",

@@ -12,12 +12,12 @@ from sails.errors import BadDataError, RequestError, ViewOnlyError, WorkspaceErr
 from sails.jobs import launcher, submit
 from sails.models import catalog, size
 from sails.models.workspace import Workspace
-from sails.sessions import Settings
+from sails.sessions import Settings, checked_settings
 from sails.training import mixture
-from sails.training.plan import forecast, presets
+from sails.training.plan import forecast, schedule
 from sails.training.plan.behavior import BASE_LEARNING_RATE
 from sails.training.plan.forecast import Earlier, foresee, offers
-from sails.training.plan.request import Choices, checked_name, read_learning_rate, settings_of
+from sails.training.plan.request import Choices, checked_name, read_learning_rate
 from tests.support.helpers import add_dataset, write_lesson
 from tests.support.situations import make_session, make_situation, published
 
@@ -83,12 +83,12 @@ def test_what_is_no_number_is_refused_with_a_remedy(text):
 )
 def test_a_setting_out_of_range_is_one_sentence_in_words(name, value, words):
     with pytest.raises(RequestError) as caught:
-        settings_of(**{name: value})
+        checked_settings(**{name: value})
     assert caught.value.sentence.startswith(words)
 
 
 def test_settings_in_range_are_settings():
-    assert settings_of(preset="quick", epochs=3) == Settings(preset="quick", epochs=3)
+    assert checked_settings(preset="quick", epochs=3) == Settings(preset="quick", epochs=3)
 
 
 def test_a_name_is_one_line_of_a_readable_length():
@@ -251,7 +251,7 @@ def test_starting_over_repeats_nothing_or_teaches_everything_again(workspace, se
     assert (over.repeated, over.earlier.rows) == (0, 23)
     again = foresee(workspace, Choices((second,), Settings(teach_again=True, replay_share=0), start="base"))
     assert again.repeated == 23
-    assert again.pace == presets.choose_pace(Settings(), 46)
+    assert again.pace == schedule.resolve_schedule(Settings(), 46)
 
 
 def test_rows_that_are_taught_anyway_are_not_counted_as_earlier_ones(workspace, lesson, second):

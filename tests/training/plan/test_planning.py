@@ -1,7 +1,6 @@
 """Before a session: what the presets choose, and whether it fits into this machine."""
 
 import dataclasses
-import itertools
 import shutil
 import socket
 from datetime import UTC, datetime, timedelta
@@ -14,16 +13,16 @@ from sails import sessions, system
 from sails.errors import DiskFullError, OutOfMemoryError
 from sails.models.size import count_parameters, training_memory
 from sails.models.workspace import Workspace
-from sails.sessions import Results, Settings, Status
+from sails.sessions import PRESETS, SIZES, Results, Settings, Status
 from sails.training.plan import duration, resources
 from sails.training.plan.duration import Lesson, TimeLeft, estimate_time, experience, time_left
-from sails.training.plan.presets import PRESETS, Pace, choose_pace
 from sails.training.plan.resources import Need, estimate, gigabytes, refuse_if_too_big
+from sails.training.plan.schedule import Schedule, resolve_schedule
 from tests.support.folders import make_model, make_sharded_model, tensors
 from tests.support.situations import BASE, make_session, published
 
 PARAMETERS = sum(tensor.size for tensor in tensors().values())
-PACE = Pace(epochs=1, token_budget=512, batch_size=None, max_steps=None)
+PACE = Schedule(epochs=1, token_budget=512, batch_size=None, max_steps=None)
 
 # --- presets --------------------------------------------------------------------------------------
 
@@ -46,27 +45,27 @@ PACE = Pace(epochs=1, token_budget=512, batch_size=None, max_steps=None)
     ],
 )
 def test_the_preset_chooses_rounds_and_tokens_by_the_rows(rows, quick, balanced, thorough, tokens):
-    chosen = [choose_pace(Settings(preset=name), rows) for name in ("quick", "balanced", "thorough")]
+    chosen = [resolve_schedule(Settings(preset=name), rows) for name in ("quick", "balanced", "thorough")]
     assert [pace.epochs for pace in chosen] == [quick, balanced, thorough]
     assert {(pace.token_budget, pace.batch_size, pace.max_steps) for pace in chosen} == {(tokens, None, None)}
 
 
 def test_more_rows_never_mean_more_rounds_and_thorough_never_fewer_than_quick():
-    for smaller, larger in itertools.pairwise(PRESETS):
-        assert smaller.rows < larger.rows
-        for name in ("quick", "balanced", "thorough"):
-            assert getattr(smaller, name) >= getattr(larger, name)
-    for size in PRESETS:
-        assert 1 <= size.quick <= size.balanced <= size.thorough
+    assert [size.rows for size in SIZES] == sorted({size.rows for size in SIZES})
+    for preset in PRESETS.values():
+        assert len(preset.rounds) == len(SIZES)
+        assert list(preset.rounds) == sorted(preset.rounds, reverse=True)
+    for quick, balanced, thorough in zip(*(preset.rounds for preset in PRESETS.values()), strict=True):
+        assert 1 <= quick <= balanced <= thorough
 
 
 def test_a_persons_own_values_win_over_the_preset():
-    pace = choose_pace(Settings(preset="quick", epochs=9, max_steps=7), 100)
-    assert pace == Pace(epochs=9, token_budget=256, batch_size=None, max_steps=7)
+    pace = resolve_schedule(Settings(preset="quick", epochs=9, max_steps=7), 100)
+    assert pace == Schedule(epochs=9, token_budget=256, batch_size=None, max_steps=7)
 
 
 def test_a_fixed_batch_size_takes_the_place_of_the_token_budget():
-    pace = choose_pace(Settings(batch_size=4), 100)
+    pace = resolve_schedule(Settings(batch_size=4), 100)
     assert (pace.batch_size, pace.token_budget) == (4, None)
 
 
@@ -113,7 +112,7 @@ def test_longer_and_larger_batches_need_more_memory(tmp_path):
 
     def memory(max_length=512, **pace):
         fields = {"token_budget": None, "batch_size": None} | pace
-        return estimate(model, Pace(epochs=1, max_steps=None, **fields), max_length, export=False).memory
+        return estimate(model, Schedule(epochs=1, max_steps=None, **fields), max_length, export=False).memory
 
     assert memory(token_budget=256) == memory(token_budget=512)  # one conversation may be that long
     assert memory(token_budget=1024) > memory(token_budget=512)
@@ -203,7 +202,7 @@ def test_an_estimate_rests_on_what_earlier_sessions_took(workspace):
     assert before is not None
     assert (before.sessions, before.tokens_per_second, before.bytes_a_token) == (1, (90.0, 120.0), 3.0)
     assert before.seconds == {"prepare": 20.0, "train": 100.0, "judge": 7.0}
-    pace = Pace(epochs=3, token_budget=256, batch_size=None, max_steps=None)
+    pace = Schedule(epochs=3, token_budget=256, batch_size=None, max_steps=None)
     time = estimate_time(LESSON, pace, 10**6, export=False, seen=before, speed=TINY_SPEED)
     assert time.sessions == 1
     assert time.low <= 300 + 27 <= time.high  # three rounds, and what came before and after
@@ -258,9 +257,9 @@ def test_without_earlier_sessions_the_measured_processor_decides():
 @pytest.mark.parametrize(
     ("pace", "share"),
     [
-        (Pace(epochs=2, token_budget=500, batch_size=None, max_steps=18), 0.5),
-        (Pace(epochs=2, token_budget=500, batch_size=None, max_steps=10_000), 1.0),
-        (Pace(epochs=2, token_budget=None, batch_size=9, max_steps=5), 0.25),
+        (Schedule(epochs=2, token_budget=500, batch_size=None, max_steps=18), 0.5),
+        (Schedule(epochs=2, token_budget=500, batch_size=None, max_steps=10_000), 1.0),
+        (Schedule(epochs=2, token_budget=None, batch_size=9, max_steps=5), 0.25),
     ],
 )
 def test_a_limit_of_steps_shortens_the_estimate(workspace, pace, share):
