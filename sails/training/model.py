@@ -1,4 +1,13 @@
-"""The model that is trained: device, precision, loading, saving, sample answers."""
+"""The model in training: where and how precisely it computes, its folder, its loss, its scores and answers.
+
+    precision = Precision.of(choose_device("auto"))
+    model = load_model(folder, precision.device)
+    scores = evaluate(model, examples, tokenizer.pad_token_id, precision)
+
+The loss is computed at label positions only: answers are a third of the tokens and the vocabulary head is a
+large part of the work. Does not cover the steps of a training (`sails.training.trainer`), or chatting with a
+finished model (`sails.chat.models`).
+"""
 
 from __future__ import annotations
 
@@ -36,6 +45,25 @@ def has_native_bf16(device: str) -> bool:
     return False
 
 
+@dataclass(frozen=True)
+class Precision:
+    """bf16 where it is native, else fp32; the weights themselves are fp32 in both."""
+
+    device: str
+    bf16: bool
+
+    @classmethod
+    def of(cls, device: str) -> Precision:
+        return cls(device, has_native_bf16(device))
+
+    @property
+    def name(self) -> str:
+        return "bf16" if self.bf16 else "fp32"
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device, torch.bfloat16) if self.bf16 else nullcontext()
+
+
 def load_model(folder: Path, device: str) -> Any:
     """The model in `folder`, in fp32. Raises `ModelLoadError`."""
     try:
@@ -61,10 +89,16 @@ def context_length(model: Any) -> int:
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Save fp32 weights with all that chat and export need; `folder` appears complete or not at all."""
+    """Save fp32 weights with all that chat and export need; `folder` appears complete or not at all.
+
+    Where its configuration and the tokenizer name other special tokens, those of the tokenizer hold.
+    """
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        setattr(model.config, name, getattr(tokenizer, name))
     ends = {tokenizer.eos_token_id, end_of_turn(tokenizer)}
+    model.generation_config.bos_token_id = tokenizer.bos_token_id
     model.generation_config.eos_token_id = sorted(ends) if len(ends) > 1 else ends.pop()
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(partial)
@@ -110,22 +144,3 @@ def sample_answers(model: Any, tokenizer: Any, prompts: Sequence[str], max_new_t
     model.train(was_training)
     answers = output[:, batch["input_ids"].shape[1] :]
     return [text.strip() for text in tokenizer.batch_decode(answers, skip_special_tokens=True)]
-
-
-@dataclass(frozen=True)
-class Precision:
-    """bf16 where it is native, else fp32; the weights themselves are fp32 in both."""
-
-    device: str
-    bf16: bool
-
-    @classmethod
-    def of(cls, device: str) -> Precision:
-        return cls(device, has_native_bf16(device))
-
-    @property
-    def name(self) -> str:
-        return "bf16" if self.bf16 else "fp32"
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device, torch.bfloat16) if self.bf16 else nullcontext()

@@ -1,44 +1,63 @@
-"""One training run: model + batches + settings ─► candidate model, metrics, checkpoints.
+"""One training run: model + batches + settings ─► trained model, metrics, checkpoints.
 
-    outcome = train(model, tokenizer, encoded, run, checkpoints, callbacks)
+    outcome = train(model, tokenizer, run, precision, session, watcher)
 
-The Hugging Face `Trainer` does the steps; this module decides what goes into them. The whole session is one
-schedule of batches, so a checkpoint's step number says exactly which batch comes next. The loss is computed
-at label positions only: answers are a third of the tokens and the vocabulary head is a large part of the
-work. The *last* weights are the result, unless a guard (`sails.training.divergence`) ended the run: then the
-last good ones are. Does not cover the choice of the starting model (`sails.training.plan.behavior`) and of
-the rows (`sails.training.mixture`), or what to do with the candidate (`sails.models.publish`).
+`train` is one plain loop on `accelerate` that reads from top to bottom: optimizer, schedule, and then what
+happens in every step, in that order. A worker (`python -m sails.jobs.train SESSION_DIR`) calls it. Started in
+several processes (`torchrun --nproc-per-node 2 …`, on GPUs also `accelerate launch`) it runs unchanged: each
+takes its rows of every batch, all take the same steps, and only the main one writes, evaluates and asks
+whether to stop.
+
+The whole session is one schedule of batches, so a checkpoint's step number says exactly which batch comes
+next. The *last* weights are the result, unless a guard (`sails.training.divergence`) ended the run: then the
+last good ones are. Does not cover the model, its loss and its scores (`sails.training.model`), the choice of
+the starting model (`sails.training.plan.behavior`) and of the rows (`sails.training.mixture`), or what to do
+with the candidate (`sails.models.publish`); nor processes on several machines, nor gradient accumulation: a
+batch fits in memory.
 """
 
 from __future__ import annotations
 
 import math
-import os
+import random
 import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import psutil
 import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import broadcast_object_list, load, set_seed
 from torch.nn import functional
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
+from transformers import get_cosine_with_min_lr_schedule_with_warmup
+from transformers.trainer_pt_utils import get_parameter_names
 
 from sails import system
 from sails.errors import DivergedError
 from sails.sessions import CHECKPOINT_COMPLETE, Session
-from sails.training.dataloader import Example, collate
+from sails.training.dataloader import IGNORED, Example, collate
 from sails.training.divergence import Guard
 from sails.training.loss import START_AGAIN, AnswerLogits, evaluate
-from sails.training.model import Precision, sample_answers
+from sails.training.model import Precision, load_model, sample_answers
 
+WARM_UP_STEPS = 10  # at most, and at most a tenth of all
+LOWEST_RATE = 0.1  # of the learning rate, at the last step
+WEIGHT_DECAY = 0.0
+MAX_GRADIENT_NORM = 1.0
 CHECKPOINT_SECONDS = 300
 EVALUATIONS = 5  # about how often a session looks at its held-out rows and samples answers
 SAMPLING_SHARE = 0.1  # of the time of the steps
 PATIENCE = 3  # evaluations without a better held-out loss, before an early stop
 MIN_HELD_OUT = 20  # fewer rows are too few to judge
+
+# --- what goes in and what comes out --------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -60,6 +79,14 @@ class Run:
     def flat(self) -> list[Sequence[int]]:
         return [batch for epoch in self.batches for batch in epoch][: self.max_steps]
 
+    def epochs_after(self, step: int) -> float:
+        """Return the epochs done after `step` steps, as a number with a fraction."""
+        for number, epoch in enumerate(self.batches):
+            if step < len(epoch):
+                return number + step / len(epoch)
+            step -= len(epoch)
+        return float(len(self.batches))
+
 
 class Watcher(Protocol):
     """What a run tells the outside, and the one thing that it asks."""
@@ -73,13 +100,18 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
+    """What became of a run; `tokens` and `seconds` count from its last start or resumption."""
+
     steps: int
     total_steps: int
     stopped: bool  # asked to end before its last step
     stopped_early: bool  # its held-out loss no longer improved
-    tokens: int  # without padding, this process only
-    seconds: float  # of steps, this process only
+    tokens: int  # without padding
+    seconds: float  # of steps
     guarded: str = ""  # why a guard ended it before its last step, in a sentence
+
+
+# --- the run --------------------------------------------------------------------------------------
 
 
 def train(
@@ -92,240 +124,304 @@ def train(
     Raises `DivergedError` when the loss is no longer finite.
     """
     flat = run.flat
-    story = _Story(model, tokenizer, run, precision, watcher)
-    trainer = _SailsTrainer(
-        model=model,
-        args=TrainingArguments(
-            output_dir=str(session.checkpoints),
-            num_train_epochs=1,
-            per_device_train_batch_size=1,
-            learning_rate=run.learning_rate,
-            lr_scheduler_type="cosine_with_min_lr",
-            lr_scheduler_kwargs={"min_lr_rate": 0.1},
-            warmup_steps=min(10, max(1, len(flat) // 10)),
-            optim="adamw_torch_fused" if precision.device != "mps" else "adamw_torch",
-            max_grad_norm=1.0,
-            bf16=precision.bf16,
-            use_cpu=precision.device == "cpu",
-            seed=run.seed,
-            logging_steps=1,
-            logging_nan_inf_filter=False,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            remove_unused_columns=False,
-            dataloader_pin_memory=False,
-        ),
-        callbacks=[story],
-        processing_class=tokenizer,
+    total = len(flat)
+    evaluate_every = max(1, math.ceil(total / EVALUATIONS))
+
+    # The optimizer, the schedule, and the loss that takes the gradients of all processes together.
+    accelerator = Accelerator(
+        cpu=precision.device == "cpu",
+        mixed_precision="no",  # `precision` says what is cast
+        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],  # no second copy
     )
-    trainer.prepare(run, tokenizer.pad_token_id, story)
+    set_seed(run.seed, device_specific=True)  # dropout differs from process to process
+    optimizer = torch.optim.AdamW(
+        parameter_groups(model), lr=run.learning_rate, fused=precision.device != "mps"
+    )
+    scheduler = get_cosine_with_min_lr_schedule_with_warmup(
+        optimizer,
+        num_warmup_steps=min(WARM_UP_STEPS, max(1, total // 10)),
+        num_training_steps=total,
+        min_lr_rate=LOWEST_RATE,
+    )
+    answer_loss = accelerator.prepare(AnswerLoss(model, precision))
+    answer_loss.train()
+
+    # Where it begins. A loader draws a random number, so it comes before the state of chance is put back.
     checkpoint = session.newest_checkpoint()
-    trainer.train(resume_from_checkpoint=os.fspath(checkpoint) if checkpoint else None)
+    done = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    batches = iter(
+        DataLoader(
+            run.examples,  # type: ignore[arg-type]
+            batch_sampler=flat[done:],  # type: ignore[arg-type]
+            collate_fn=partial(collate, padding=tokenizer.pad_token_id),
+        )
+    )
+    if checkpoint:
+        load_checkpoint(checkpoint, accelerator, model, optimizer, scheduler)
+
+    guard, good = Guard(run.earlier_steps), GoodWeights(model, done)
+    held_out_losses = list(run.earlier_losses)
+    tokens, seconds, sampling_seconds = 0, 0.0, 0.0
+    stopped, stopped_early, guarded = False, False, ""
+    process = psutil.Process()
+
+    if done == 0 and accelerator.is_main_process:
+        held_out_losses += record_evaluation(model, tokenizer, run, precision, done, watcher)
+        sampling_seconds += record_samples(model, tokenizer, run, done, watcher)
+    saved = time.monotonic()
+
+    step = done
+    for step, batch in enumerate(batches, done + 1):
+        began = time.monotonic()
+
+        # Loss: the mean over the answer tokens of the whole batch; each of n processes takes every n-th row.
+        # Gradients are averaged over the processes, hence the factor. A process without a row of its own
+        # takes part with one that counts for nothing, since the others wait for its gradients.
+        answer_tokens = int((batch["labels"][:, 1:] != IGNORED).sum())
+        batch_tokens = int(batch["attention_mask"].sum())
+        has_rows = accelerator.process_index < len(batch["labels"])
+        own = slice(accelerator.process_index, None, accelerator.num_processes) if has_rows else slice(1)
+        rows = {key: value[own].to(accelerator.device) for key, value in batch.items()}
+        share = answer_loss(rows) / answer_tokens * has_rows
+        accelerator.backward(share * accelerator.num_processes)
+        loss = accelerator.reduce(share.detach()).item()
+
+        # Clipping, a copy of the weights before the step where they are good, and the step.
+        norm = accelerator.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
+        if guard.is_good(loss):
+            good.keep(step - 1)
+        learning_rate = optimizer.param_groups[0]["lr"]
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+
+        # Metrics.
+        gradient_norm = norm.item()
+        step_seconds = time.monotonic() - began
+        tokens += batch_tokens
+        seconds += step_seconds
+        if accelerator.is_main_process:
+            watcher.metric(
+                "step",
+                step=step,
+                total_steps=total,
+                epoch=round(run.epochs_after(step), 4),
+                loss=loss,
+                learning_rate=learning_rate,
+                gradient_norm=gradient_norm,
+                tokens=tokens,
+                tokens_per_second=round(batch_tokens / step_seconds, 1),
+                memory=process.memory_info().rss,
+            )
+
+        # Guard: what all processes have seen is the same, so all of them decide the same.
+        if not math.isfinite(loss) or not math.isfinite(gradient_norm):
+            raise DivergedError(f"The loss is no longer a finite number (step {step}).", START_AGAIN)
+        trouble = guard.judge(loss, gradient_norm)
+        if trouble:
+            good.restore()
+            optimizer.state.clear()  # its averages hold what went wrong
+            if guard.alarms == 1:
+                scheduler.base_lrs = [rate / 2 for rate in scheduler.base_lrs]
+                for group in optimizer.param_groups:
+                    group["lr"] /= 2
+                note = (
+                    f"At step {step} {trouble}. It went back to its weights of step {good.step} "
+                    "and goes on at half the learning speed (learning rate)."
+                )
+            else:
+                note = guarded = (
+                    f"The training was ended at step {step} of {total}: for the second time {trouble}. "
+                    f"The result is its last good weights, those of step {good.step}."
+                )
+            if accelerator.is_main_process:
+                watcher.note(f"⚠️ {note}")
+                watcher.metric(
+                    "guard",
+                    step=step,
+                    action="stop" if guarded else "back",
+                    reason=trouble,
+                    back_to=good.step,
+                    learning_rate=scheduler.base_lrs[0],
+                )
+            if guarded:
+                break
+
+        # Evaluation and samples; writing answers is slow on a small machine, so it has its share of the time.
+        if accelerator.is_main_process and step % evaluate_every == 0 and step < total:
+            held_out_losses += record_evaluation(model, tokenizer, run, precision, step, watcher)
+            if sampling_seconds <= SAMPLING_SHARE * seconds:
+                sampling_seconds += record_samples(model, tokenizer, run, step, watcher)
+
+        # Early stop, stop and checkpoint: the main process decides for all.
+        if run.early_stop and len(run.held_out) >= MIN_HELD_OUT:
+            stopped_early = no_longer_improves(held_out_losses)
+        stopped = accelerator.is_main_process and step < total and watcher.should_stop()
+        save = stopped or time.monotonic() - saved > CHECKPOINT_SECONDS
+        stopped, stopped_early, save = broadcast_object_list([stopped, stopped_early, save])
+        if save:
+            folder = session.checkpoints / f"checkpoint-{step}"
+            save_checkpoint(folder, accelerator, model, tokenizer, optimizer, scheduler)
+            saved = time.monotonic()
+        if stopped or stopped_early:
+            break
+
     return Outcome(
-        steps=trainer.state.global_step,
-        total_steps=len(flat),
-        stopped=story.stopped,
-        stopped_early=story.stopped_early,
-        tokens=story.tokens,
-        seconds=story.seconds,
-        guarded=story.guarded,
+        steps=step,
+        total_steps=total,
+        stopped=stopped,
+        stopped_early=stopped_early,
+        tokens=tokens,
+        seconds=seconds,
+        guarded=guarded,
     )
 
 
-class _SailsTrainer(Trainer):
-    """The Trainer with our batches and our loss."""
-
-    def prepare(self, run: Run, padding: int, story: _Story) -> None:
-        self._run, self._padding, self._story = run, padding, story
-        self._answer_logits = AnswerLogits(self.model)
-        self.remove_callback(_printer())
-
-    def get_train_dataloader(self) -> Any:
-        return torch.utils.data.DataLoader(
-            self._run.examples,  # type: ignore[arg-type]
-            batch_sampler=self._run.flat,  # type: ignore[arg-type]
-            collate_fn=lambda examples: collate(examples, self._padding),
-        )
-
-    def compute_loss(
-        self,
-        model: Any,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,  # noqa: ARG002 (the Trainer's signature)
-        num_items_in_batch: Any = None,  # noqa: ARG002
-    ) -> torch.Tensor:
-        with self._story.precision.autocast():
-            logits, targets = self._answer_logits(model, inputs)
-        loss = functional.cross_entropy(logits, targets)
-        self._story.saw(loss.item(), int(inputs["attention_mask"].sum()))
-        return loss
+# --- optimizer and loss ---------------------------------------------------------------------------
 
 
-def _printer() -> type[TrainerCallback]:
-    from transformers import PrinterCallback
+def parameter_groups(model: Any) -> list[dict[str, Any]]:
+    """Return the parameters with weight decay, and those without: biases and norms.
 
-    return PrinterCallback
+    Weight decay is zero, but the order of the parameters is that of the optimizer's state in a checkpoint.
+    """
+    without = [r"bias", r"layernorm", r"rmsnorm", r"(?:^|\.)norm(?:$|\.)", r"_norm(?:$|\.)"]
+    decayed = set(get_parameter_names(model, [torch.nn.LayerNorm], without))
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for name, p in named if name in decayed], "weight_decay": WEIGHT_DECAY},
+        {"params": [p for name, p in named if name not in decayed], "weight_decay": 0.0},
+    ]
 
 
-class _Story(TrainerCallback):
-    """What happens beside the steps: metrics, guards, held-out evaluation, samples, checkpoints, stopping."""
+class AnswerLoss(torch.nn.Module):
+    """The loss of a batch as a module, for only a module's gradients are shared between processes."""
 
-    def __init__(self, model: Any, tokenizer: Any, run: Run, precision: Precision, watcher: Watcher) -> None:
-        self.model, self.tokenizer, self.run = model, tokenizer, run
-        self.precision, self.watcher = precision, watcher
-        self.tokens, self.seconds, self.loss = 0, 0.0, math.nan
-        self.stopped = self.stopped_early = False
-        self.guarded = ""
-        self._guard = Guard(run.earlier_steps)
-        self._good_step, self._good_weights = 0, list[torch.Tensor]()
-        self._evaluate_every = max(1, math.ceil(len(run.flat) / EVALUATIONS))
-        self._epoch_ends = [sum(len(e) for e in run.batches[: n + 1]) for n in range(len(run.batches))]
-        self._best, self._since_best = math.inf, 0
-        for earlier in run.earlier_losses:
-            self._consider_early_stop(earlier)
-        self._batch_tokens, self._sampling = 0, 0.0
-        self._step_began = self._saved = time.monotonic()
-        self._process = psutil.Process()
+    def __init__(self, model: Any, precision: Precision) -> None:
+        super().__init__()
+        self.model, self._precision = model, precision
+        self._answer_logits = AnswerLogits(model)
 
-    def saw(self, loss: float, tokens: int) -> None:
-        self.loss, self._batch_tokens = loss, tokens
+    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return the loss of all answer tokens in the batch, in nats, summed."""
+        with self._precision.autocast():
+            logits, targets = self._answer_logits(self.model, batch)
+        return functional.cross_entropy(logits, targets, reduction="sum")
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-        if state.global_step == 0:
-            self._look(0)
-        self._keep_weights(state.global_step)
-        self._saved = time.monotonic()
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-        self._step_began = time.monotonic()
+class GoodWeights:
+    """A copy of the model's last good weights, to go back to."""
 
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-        if self._guard.is_good(self.loss):  # which is that of the weights before this step
-            self._keep_weights(state.global_step)
+    def __init__(self, model: Any, step: int) -> None:
+        """Copy the weights after `step` steps."""
+        self.step = step
+        self._weights = list(model.parameters())
+        self._copies = [weight.detach().clone() for weight in self._weights]
 
-    def on_log(
-        self,
-        args: Any,  # noqa: ARG002
-        state: Any,
-        control: Any,
-        logs: dict[str, float],
-        optimizer: Any,
-        lr_scheduler: Any,
-        **_: Any,
-    ) -> None:
-        if "grad_norm" not in logs:  # the Trainer's closing summary
-            return
-        step, seconds = state.global_step, time.monotonic() - self._step_began
-        self.tokens += self._batch_tokens
-        self.seconds += seconds
-        self.watcher.metric(
-            "step",
-            step=step,
-            total_steps=state.max_steps,
-            epoch=round(self._epoch(step), 4),
-            loss=self.loss,
-            learning_rate=logs["learning_rate"],
-            gradient_norm=logs["grad_norm"],
-            tokens=self.tokens,
-            tokens_per_second=round(self._batch_tokens / seconds, 1),
-            memory=self._process.memory_info().rss,
-        )
-        if not math.isfinite(self.loss) or not math.isfinite(logs["grad_norm"]):
-            raise DivergedError(
-                f"The loss is no longer a finite number (step {step}).",
-                START_AGAIN,
-            )
-        trouble = self._guard.judge(self.loss, logs["grad_norm"])
-        if trouble:
-            self._go_back(step, state.max_steps, trouble, optimizer, lr_scheduler)
-        if self.guarded:
-            control.should_training_stop = True
-            return
-        if step % self._evaluate_every == 0 and step < state.max_steps:
-            self._look(step)
-        if self.stopped_early:
-            control.should_training_stop = True
-        if step < state.max_steps and self.watcher.should_stop():
-            self.stopped = control.should_training_stop = control.should_save = True
-        if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
-            control.should_save = True
+    @torch.no_grad()
+    def keep(self, step: int) -> None:
+        """Copy the weights after `step` steps, into the memory of the copy before."""
+        self.step = step
+        for copy, weight in zip(self._copies, self._weights, strict=True):
+            copy.copy_(weight)
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-        """Mark the checkpoint complete, then remove older ones: a crash in between leaves one to use."""
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put the copied weights back into the model."""
+        for copy, weight in zip(self._copies, self._weights, strict=True):
+            weight.copy_(copy)
+
+
+# --- evaluation and samples -----------------------------------------------------------------------
+
+
+def record_evaluation(
+    model: Any, tokenizer: Any, run: Run, precision: Precision, step: int, watcher: Watcher
+) -> list[float]:
+    """Write the held-out scores down, and return the loss; nothing of both without held-out rows."""
+    scores = evaluate(model, run.held_out, tokenizer.pad_token_id, precision)
+    if scores is None:
+        return []
+    values = {"loss": scores.loss, "accuracy": scores.accuracy, "rows": scores.rows}
+    watcher.metric("evaluation", step=step, epoch=round(run.epochs_after(step), 4), **values)
+    return [scores.loss]
+
+
+def record_samples(model: Any, tokenizer: Any, run: Run, step: int, watcher: Watcher) -> float:
+    """Write the model's answers to the run's prompts down, and return the seconds that they took."""
+    if not run.prompts:
+        return 0.0
+    began = time.monotonic()
+    answers = sample_answers(model, tokenizer, run.prompts)
+    watcher.metric("samples", step=step, prompts=list(run.prompts), answers=answers)
+    return time.monotonic() - began
+
+
+def no_longer_improves(losses: Sequence[float]) -> bool:
+    """Return whether none of the last `PATIENCE` losses is below the best one before them."""
+    return len(losses) > PATIENCE and min(losses[-PATIENCE:]) >= min(losses[:-PATIENCE])
+
+
+# --- checkpoints ----------------------------------------------------------------------------------
+# A model folder with the state of the optimizer, of the schedule and of chance; one file of that for each
+# process. The names and formats are those of the Hugging Face Trainer, which wrote them formerly.
+
+
+def save_checkpoint(
+    folder: Path,
+    accelerator: Accelerator,
+    model: Any,
+    tokenizer: Any,
+    optimizer: torch.optim.Optimizer,
+    scheduler: LRScheduler,
+) -> None:
+    """Write a checkpoint, mark it complete, then remove older ones: a crash in between leaves one to use."""
+    if accelerator.is_main_process:
+        shutil.rmtree(folder, ignore_errors=True)  # what a process that was killed left of it
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        torch.save(optimizer.state_dict(), folder / "optimizer.pt")
+        torch.save(scheduler.state_dict(), folder / "scheduler.pt")
+    accelerator.wait_for_everyone()
+    state = {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "cpu": torch.get_rng_state(),
+    }
+    if accelerator.device.type != "cpu":
+        state[accelerator.device.type] = torch.get_device_module(accelerator.device).get_rng_state()
+    torch.save(state, folder / _rng_file(accelerator))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
         system.fsync_tree(folder)
         (folder / CHECKPOINT_COMPLETE).touch()
         system.fsync_folder(folder)
         for other in folder.parent.glob("checkpoint-*"):
             if other != folder:
                 shutil.rmtree(other)
-        self._saved = time.monotonic()
 
-    @torch.no_grad()
-    def _keep_weights(self, step: int) -> None:
-        """Copy the weights after `step` steps, into the memory of the copy before."""
-        self._good_step = step
-        if not self._good_weights:
-            self._good_weights = [torch.empty_like(weight) for weight in self.model.parameters()]
-        for good, weight in zip(self._good_weights, self.model.parameters(), strict=True):
-            good.copy_(weight)
 
-    @torch.no_grad()
-    def _go_back(self, step: int, total: int, trouble: str, optimizer: Any, lr_scheduler: Any) -> None:
-        """Put the last good weights back: the first time to go on at half the learning rate, then to end."""
-        for good, weight in zip(self._good_weights, self.model.parameters(), strict=True):
-            weight.copy_(good)
-        optimizer.state.clear()  # its averages hold what went wrong
-        action = "back" if self._guard.alarms == 1 else "stop"
-        if action == "back":
-            lr_scheduler.base_lrs = [rate / 2 for rate in lr_scheduler.base_lrs]
-            lr_scheduler._last_lr = [rate / 2 for rate in lr_scheduler._last_lr]
-            for group in optimizer.param_groups:
-                group["lr"] /= 2
-            begun = f"At step {step} {trouble}. It went back to its weights of step {self._good_step}"
-            self.watcher.note(f"⚠️ {begun} and goes on at half the learning speed (learning rate).")
-        else:
-            self.guarded = (
-                f"The training was ended at step {step} of {total}: for the second time {trouble}. "
-                f"The result is its last good weights, those of step {self._good_step}."
-            )
-            self.watcher.note(f"⚠️ {self.guarded}")
-        self.watcher.metric(
-            "guard",
-            step=step,
-            action=action,
-            reason=trouble,
-            back_to=self._good_step,
-            learning_rate=lr_scheduler.base_lrs[0],
-        )
+def load_checkpoint(
+    folder: Path,
+    accelerator: Accelerator,
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    scheduler: LRScheduler,
+) -> None:
+    """Put everything back as it was; chance begins anew where another number of processes goes on."""
+    model.load_state_dict(load_model(folder, "cpu").state_dict())
+    optimizer.load_state_dict(load(folder / "optimizer.pt", map_location="cpu"))
+    scheduler.load_state_dict(load(folder / "scheduler.pt"))
+    if not (folder / _rng_file(accelerator)).exists():
+        return
+    state = load(folder / _rng_file(accelerator))
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["cpu"])
+    if accelerator.device.type in state.keys() - {"cpu"}:
+        torch.get_device_module(accelerator.device).set_rng_state(state[accelerator.device.type])
 
-    def _look(self, step: int) -> None:
-        """Held-out scores and sample answers, with the time of a step not counting it."""
-        scores = evaluate(self.model, self.run.held_out, self.tokenizer.pad_token_id, self.precision)
-        if scores:
-            values = {"loss": scores.loss, "accuracy": scores.accuracy, "rows": scores.rows}
-            self.watcher.metric("evaluation", step=step, epoch=round(self._epoch(step), 4), **values)
-            self._consider_early_stop(scores.loss)
-        # Writing answers is slow on a small machine: at most a tenth of the time goes there.
-        if self.run.prompts and (step == 0 or self._sampling <= SAMPLING_SHARE * self.seconds):
-            began = time.monotonic()
-            answers = sample_answers(self.model, self.tokenizer, self.run.prompts)
-            self.watcher.metric("samples", step=step, prompts=list(self.run.prompts), answers=answers)
-            self._sampling += time.monotonic() - began
 
-    def _consider_early_stop(self, loss: float) -> None:
-        if not self.run.early_stop or len(self.run.held_out) < MIN_HELD_OUT:
-            return
-        self._since_best = 0 if loss < self._best else self._since_best + 1
-        self._best = min(self._best, loss)
-        self.stopped_early = self._since_best >= PATIENCE
-
-    def _epoch(self, step: int) -> float:
-        """Rounds done after `step` steps, as a number with a fraction."""
-        begin = 0
-        for number, end in enumerate(self._epoch_ends):
-            if step < end:
-                return number + (step - begin) / (end - begin)
-            begin = end
-        return float(len(self._epoch_ends))
+def _rng_file(accelerator: Accelerator) -> str:
+    several = accelerator.num_processes > 1
+    return f"rng_state_{accelerator.process_index}.pth" if several else "rng_state.pth"

@@ -1,23 +1,29 @@
 """One run: it learns, it repeats itself exactly, it stops and resumes to the same weights."""
 
+import json
 import math
+import pickle
 import random
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
-from torch.nn import functional
+from torch.utils.data import DataLoader
 
-from sails.errors import DivergedError, ModelLoadError
+from sails.errors import DivergedError
 from sails.sessions import CHECKPOINT_COMPLETE, Session
-from sails.training import loss as training
-from sails.training import model, trainer
+from sails.training import trainer
 from sails.training.dataloader import IGNORED, collate, encode, load_tokenizer, schedule
-from sails.training.loss import AnswerLogits, evaluate, score_rows
+from sails.training.loss import evaluate
 from sails.training.model import Precision, load_model
-from sails.training.trainer import Run, train
+from sails.training.trainer import Run, no_longer_improves, train
 from tests.support.helpers import write_lesson
+from tests.support.launched import Heard, Job
 from tests.support.tiny import make_tiny_model
 
 RATE = 5e-3  # a two-layer model needs bigger steps than a real one
@@ -45,8 +51,16 @@ class Notebook:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    folder = make_tiny_model(tmp_path_factory.mktemp("tiny"), "gpt2")  # gpt2 has dropout, so chance matters
+    folder = with_dropout(make_tiny_model(tmp_path_factory.mktemp("tiny"), "gpt2"))  # so chance matters
     return folder, load_tokenizer(folder)
+
+
+def with_dropout(folder):
+    """The folder of a gpt2 whose activations are dropped now and then in training."""
+    config = json.loads((folder / "config.json").read_text())
+    config |= dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.1)
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -76,69 +90,6 @@ def weights(model):
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
-def test_logits_at_label_positions_give_the_loss_of_the_full_model(family, tmp_path):
-    folder = make_tiny_model(tmp_path, family)
-    tokenizer, model = load_tokenizer(folder), load_model(folder, "cpu").eval()
-    from sails.data import read
-
-    rows = read(write_lesson(tmp_path / "lesson.json", rows=6)).conversations
-    batch = collate(encode(rows, tokenizer, 128).examples, tokenizer.pad_token_id)
-    answer_logits = AnswerLogits(model)
-    logits, targets = answer_logits(model, batch)
-    assert len(targets) == int((batch["labels"][:, 1:] != IGNORED).sum())
-    full = model(**batch).loss
-    assert functional.cross_entropy(logits, targets).item() == pytest.approx(full.item(), rel=1e-5)
-    assert answer_logits._body is not None  # the short way was really taken
-
-
-def test_a_model_that_changes_its_logits_after_the_head_is_computed_in_full(tiny, examples):
-    model = load_model(tiny[0], "cpu").eval()
-    whole = model.forward
-    model.forward = lambda **inputs: _halved(whole(**inputs))
-    batch = collate(examples[:3], tiny[1].pad_token_id)
-    logits, _ = AnswerLogits(model)(model, batch)
-    full = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-    chosen = batch["labels"][:, 1:] != IGNORED
-    torch.testing.assert_close(logits, full[:, :-1][chosen], rtol=1e-4, atol=1e-4)
-
-
-def _halved(output):
-    output.logits = output.logits / 2
-    return output
-
-
-def test_each_row_is_scored_by_itself_in_the_order_given(tiny, examples, monkeypatch):
-    monkeypatch.setattr(training, "SCORING_TOKENS", 100)  # several rows in most batches, padded
-    model, padding = load_model(tiny[0], "cpu"), tiny[1].pad_token_id
-    mixed = sorted(examples[:9], key=lambda example: len(example) % 5)
-    model.train()
-    scored = score_rows(model, mixed, padding, FP32)
-    assert model.training
-    assert len(scored) == 9
-    model.eval()
-    for example, row in zip(mixed, scored, strict=True):
-        logits = model(input_ids=torch.tensor([example.tokens])).logits[0, :-1]
-        targets = torch.tensor(example.labels[1:])
-        kept = targets != IGNORED
-        assert row.tokens == int(kept.sum())
-        assert row.right == int((logits.argmax(-1) == targets)[kept].sum())
-        loss = functional.cross_entropy(logits[kept], targets[kept], reduction="sum")
-        assert row.loss == pytest.approx(loss.item(), rel=1e-4)
-    whole = evaluate(model, mixed, padding, FP32)
-    assert whole.rows == 9
-    assert whole.accuracy == sum(row.right for row in scored) / sum(row.tokens for row in scored)
-    assert evaluate(model, [], padding, FP32) is None
-
-
-def test_a_model_whose_weights_are_no_numbers_is_not_scored(tiny, examples):
-    model = load_model(tiny[0], "cpu")
-    with torch.no_grad():
-        next(model.parameters()).fill_(math.nan)
-    with pytest.raises(DivergedError, match="no use"):
-        score_rows(model, examples[:2], tiny[1].pad_token_id, FP32)
-
-
 def test_a_small_model_learns_its_lesson(tiny, examples, tmp_path):
     before = evaluate(load_model(tiny[0], "cpu"), examples, tiny[1].pad_token_id, FP32)
     model, outcome, _ = teach(tiny, run_of(examples, epochs=12), tmp_path)
@@ -156,6 +107,162 @@ def test_the_same_seed_gives_the_same_losses_and_another_seed_does_not(tiny, exa
         losses.append([metric["loss"] for metric in notes.of("step")])
     assert losses[0] == losses[1]
     assert losses[0] != losses[2]
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
+def test_the_steps_are_those_of_a_plain_loop_with_the_full_loss(family, tmp_path):
+    """An optimizer and a schedule of others, written out; with dropout, chance is the same as well."""
+    from transformers import get_cosine_with_min_lr_schedule_with_warmup
+
+    from sails.data import read
+
+    folder = make_tiny_model(tmp_path / "model", family)
+    if family == "gpt2":
+        with_dropout(folder)
+    tokenizer = load_tokenizer(folder)
+    rows = read(write_lesson(tmp_path / "lesson.json", rows=26)).conversations
+    run = run_of(encode(rows, tokenizer, 128).examples)
+    notes = teach((folder, tokenizer), run, tmp_path / "session")[2]
+
+    model = load_model(folder, "cpu").train()
+    torch.manual_seed(run.seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0, fused=True)
+    scheduler = get_cosine_with_min_lr_schedule_with_warmup(optimizer, 2, 21, min_lr_rate=0.1)
+    collator = partial(collate, padding=tokenizer.pad_token_id)
+    batches = DataLoader(run.examples, batch_sampler=run.flat, collate_fn=collator)
+    for batch, step in zip(batches, notes.of("step"), strict=True):
+        loss = model(**batch).loss
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        assert step["loss"] == pytest.approx(loss.item(), rel=1e-4)
+        assert step["gradient_norm"] == pytest.approx(norm.item(), rel=1e-3)
+        assert step["learning_rate"] == pytest.approx(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+
+
+def test_a_checkpoint_of_the_former_version_is_resumed_from(tiny, examples, tmp_path):
+    """It was the Trainer of transformers that wrote them, with the same optimizer, schedule and batches."""
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    run = run_of(examples)
+    whole = teach(tiny, run, tmp_path / "whole")[2]
+    folder = tmp_path / "former" / "checkpoints"
+
+    class Former(Trainer):
+        def get_train_dataloader(self):
+            collator = partial(collate, padding=tiny[1].pad_token_id)
+            return DataLoader(run.examples, batch_sampler=run.flat, collate_fn=collator)
+
+    class SaveAndStop(TrainerCallback):
+        def on_step_end(self, args, state, control, **_):  # noqa: ARG002
+            control.should_save = control.should_training_stop = state.global_step == 8
+
+    former = Former(
+        load_model(tiny[0], "cpu"),
+        TrainingArguments(
+            str(folder),
+            num_train_epochs=1,
+            learning_rate=run.learning_rate,
+            lr_scheduler_type="cosine_with_min_lr",
+            lr_scheduler_kwargs={"min_lr_rate": 0.1},
+            warmup_steps=1,
+            optim="adamw_torch_fused",
+            use_cpu=True,
+            seed=run.seed,
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+        ),
+        callbacks=[SaveAndStop()],
+        processing_class=tiny[1],
+    )
+    former.train()
+    (folder / "checkpoint-8" / CHECKPOINT_COMPLETE).touch()
+    _, outcome, notes = teach(tiny, run, tmp_path / "former")
+    assert outcome.steps == 18
+    losses = [metric["loss"] for metric in notes.of("step")]
+    assert losses == pytest.approx([metric["loss"] for metric in whole.of("step")][8:], rel=1e-3)
+
+
+def test_two_processes_train_as_one_does(tmp_path):
+    """On the same batches, one of a single row; a guard, a stop and a resumption are those of both."""
+    from sails.data import read
+
+    plain = make_tiny_model(tmp_path / "llama")
+    chancy = with_dropout(make_tiny_model(tmp_path / "gpt2", "gpt2"))
+    rows = read(write_lesson(tmp_path / "lesson.json", rows=25)).conversations
+    of_plain, of_chancy = (encode(rows, load_tokenizer(folder), 128).examples for folder in (plain, chancy))
+    run = run_of(of_plain, held_out=of_plain[:6], prompts=("Which mountain stands near Paris number 0?",))
+    assert min(len(batch) for batch in run.flat) == 1
+    jobs = [
+        Job("plain", plain, tmp_path / "plain", run),
+        Job("guarded", plain, tmp_path / "guarded", spoiled(of_plain[:24], at=[42, 75])),
+        Job("whole", chancy, tmp_path / "whole", run_of(of_chancy)),
+        Job("part", chancy, tmp_path / "parts", run_of(of_chancy), stop_after=8),
+        Job("rest", chancy, tmp_path / "parts", run_of(of_chancy)),
+    ]
+    (tmp_path / "jobs.pickle").write_bytes(pickle.dumps(jobs))
+    launch = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
+    launch += ["--nproc-per-node", "2", "-m", "tests.support.launched", str(tmp_path)]
+    subprocess.run([sys.executable, *launch], cwd=Path(__file__).parents[2], check=True)
+
+    heard = {}
+    for job in jobs:
+        main, other = (torch.load(tmp_path / f"{job.name}-{n}.pt", weights_only=False) for n in (0, 1))
+        assert main["processes"] == 2
+        assert other["metrics"] == other["notes"] == []
+        assert other["times_asked"] == 0
+        assert other["outcome"].steps == main["outcome"].steps
+        assert same(main["weights"], other["weights"])
+        heard[job.name] = main
+    for job in jobs[:2]:
+        alone, two = Heard(), heard[job.name]
+        outcome = train(
+            load_model(job.model, "cpu"),
+            load_tokenizer(job.model),
+            job.run,
+            FP32,
+            Session(tmp_path / f"{job.name} alone"),
+            alone,
+        )
+        assert replace(two["outcome"], seconds=0, guarded="") == replace(outcome, seconds=0, guarded="")
+        assert len(two["notes"]) == len(alone.notes)
+        assert events_of(two["metrics"]) == events_of(alone.metrics)
+        assert losses_of(two["metrics"]) == pytest.approx(losses_of(alone.metrics), rel=1e-3)
+    assert heard["guarded"]["outcome"].guarded
+    assert heard["part"]["outcome"].stopped
+    assert heard["part"]["outcome"].steps == 8
+    assert losses_of(heard["rest"]["metrics"]) == losses_of(heard["whole"]["metrics"])[8:]
+    assert same(heard["rest"]["weights"], heard["whole"]["weights"])
+
+
+def events_of(metrics):
+    """What happened at which step, without the samples, whose share is one of time."""
+    keys = ("kind", "step", "tokens", "learning_rate", "action", "back_to")
+    return [[metric.get(key) for key in keys] for metric in metrics if metric["kind"] != "samples"]
+
+
+def losses_of(metrics):
+    return [metric["loss"] for metric in metrics if metric["kind"] in ("step", "evaluation")]
+
+
+@pytest.mark.parametrize(
+    ("losses", "ended"),
+    [
+        ([], False),
+        ([1.0, 2.0, 2.0], False),
+        ([1.0, 2.0, 2.0, 2.0], True),
+        ([1.0, 1.0, 1.0, 1.0], True),
+        ([3.0, 2.0, 1.0, 2.0, 2.0], False),
+        ([3.0, 2.0, 1.0, 2.0, 0.9, 2.0, 2.0], False),
+        ([3.0, 0.9, 1.0, 2.0, 3.0], True),
+    ],
+)
+def test_losses_no_longer_improve_when_the_last_three_beat_none_before_them(losses, ended):
+    assert no_longer_improves(losses) == ended
 
 
 def test_every_step_is_measured(tiny, examples, tmp_path):
@@ -365,22 +472,3 @@ def test_early_stop_needs_to_be_asked_for_and_twenty_held_out_rows(
 def test_the_longest_run_can_be_cut_short_by_steps(tiny, examples, tmp_path):
     _, outcome, _ = teach(tiny, run_of(examples, epochs=5, max_steps=7), tmp_path)
     assert outcome.steps == outcome.total_steps == 7
-
-
-def test_a_saved_model_stops_at_the_end_of_a_turn(tmp_path):
-    from transformers import GenerationConfig
-
-    folder = make_tiny_model(tmp_path / "from", "llama")
-    tokenizer = load_tokenizer(folder)
-    model.save_model(load_model(folder, "cpu"), tokenizer, tmp_path / "to")
-    config = GenerationConfig.from_pretrained(tmp_path / "to")
-    ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
-    assert tokenizer.convert_tokens_to_ids("<|im_end|>") in ends
-
-
-def test_a_broken_model_is_refused_in_one_sentence(tmp_path):
-    make_tiny_model(tmp_path)
-    (tmp_path / "config.json").write_text('{"model_type": "no-such-model"}')
-    with pytest.raises(ModelLoadError) as caught:
-        load_model(tmp_path, "cpu")
-    assert "\n" not in caught.value.sentence

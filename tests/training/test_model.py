@@ -1,0 +1,114 @@
+"""A model in training: its loss at label positions, the scores of its rows, and its folder."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from sails.errors import DivergedError, ModelLoadError
+from sails.training import loss as training
+from sails.training import model
+from sails.training.dataloader import IGNORED, collate, encode, load_tokenizer
+from sails.training.loss import AnswerLogits, evaluate, score_rows
+from sails.training.model import Precision, load_model
+from tests.support.helpers import write_lesson
+from tests.support.tiny import make_tiny_model
+
+FP32 = Precision("cpu", bf16=False)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    folder = make_tiny_model(tmp_path_factory.mktemp("tiny"), "gpt2")  # gpt2 has dropout, so chance matters
+    return folder, load_tokenizer(folder)
+
+
+@pytest.fixture(scope="module")
+def examples(tiny, tmp_path_factory):
+    from sails.data import read
+
+    reading = read(write_lesson(tmp_path_factory.mktemp("data") / "lesson.json", rows=24))
+    return encode(reading.conversations, tiny[1], 128).examples
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
+def test_logits_at_label_positions_give_the_loss_of_the_full_model(family, tmp_path):
+    folder = make_tiny_model(tmp_path, family)
+    tokenizer, model = load_tokenizer(folder), load_model(folder, "cpu").eval()
+    from sails.data import read
+
+    rows = read(write_lesson(tmp_path / "lesson.json", rows=6)).conversations
+    batch = collate(encode(rows, tokenizer, 128).examples, tokenizer.pad_token_id)
+    answer_logits = AnswerLogits(model)
+    logits, targets = answer_logits(model, batch)
+    assert len(targets) == int((batch["labels"][:, 1:] != IGNORED).sum())
+    full = model(**batch).loss
+    assert functional.cross_entropy(logits, targets).item() == pytest.approx(full.item(), rel=1e-5)
+    assert answer_logits._body is not None  # the short way was really taken
+
+
+def test_a_model_that_changes_its_logits_after_the_head_is_computed_in_full(tiny, examples):
+    model = load_model(tiny[0], "cpu").eval()
+    whole = model.forward
+    model.forward = lambda **inputs: _halved(whole(**inputs))
+    batch = collate(examples[:3], tiny[1].pad_token_id)
+    logits, _ = AnswerLogits(model)(model, batch)
+    full = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    chosen = batch["labels"][:, 1:] != IGNORED
+    torch.testing.assert_close(logits, full[:, :-1][chosen], rtol=1e-4, atol=1e-4)
+
+
+def _halved(output):
+    output.logits = output.logits / 2
+    return output
+
+
+def test_each_row_is_scored_by_itself_in_the_order_given(tiny, examples, monkeypatch):
+    monkeypatch.setattr(training, "SCORING_TOKENS", 100)  # several rows in most batches, padded
+    model, padding = load_model(tiny[0], "cpu"), tiny[1].pad_token_id
+    mixed = sorted(examples[:9], key=lambda example: len(example) % 5)
+    model.train()
+    scored = score_rows(model, mixed, padding, FP32)
+    assert model.training
+    assert len(scored) == 9
+    model.eval()
+    for example, row in zip(mixed, scored, strict=True):
+        logits = model(input_ids=torch.tensor([example.tokens])).logits[0, :-1]
+        targets = torch.tensor(example.labels[1:])
+        kept = targets != IGNORED
+        assert row.tokens == int(kept.sum())
+        assert row.right == int((logits.argmax(-1) == targets)[kept].sum())
+        loss = functional.cross_entropy(logits[kept], targets[kept], reduction="sum")
+        assert row.loss == pytest.approx(loss.item(), rel=1e-4)
+    whole = evaluate(model, mixed, padding, FP32)
+    assert whole.rows == 9
+    assert whole.accuracy == sum(row.right for row in scored) / sum(row.tokens for row in scored)
+    assert evaluate(model, [], padding, FP32) is None
+
+
+def test_a_model_whose_weights_are_no_numbers_is_not_scored(tiny, examples):
+    model = load_model(tiny[0], "cpu")
+    with torch.no_grad():
+        next(model.parameters()).fill_(math.nan)
+    with pytest.raises(DivergedError, match="no use"):
+        score_rows(model, examples[:2], tiny[1].pad_token_id, FP32)
+
+
+def test_a_saved_model_stops_at_the_end_of_a_turn(tmp_path):
+    from transformers import GenerationConfig
+
+    folder = make_tiny_model(tmp_path / "from", "llama")
+    tokenizer = load_tokenizer(folder)
+    model.save_model(load_model(folder, "cpu"), tokenizer, tmp_path / "to")
+    config = GenerationConfig.from_pretrained(tmp_path / "to")
+    ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+    assert tokenizer.convert_tokens_to_ids("<|im_end|>") in ends
+
+
+def test_a_broken_model_is_refused_in_one_sentence(tmp_path):
+    make_tiny_model(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "no-such-model"}')
+    with pytest.raises(ModelLoadError) as caught:
+        load_model(tmp_path, "cpu")
+    assert "\n" not in caught.value.sentence
