@@ -13,10 +13,12 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from sails import models, retention, sessions, system, training
+from sails.data import Conversation
 from sails.errors import BusyError, WorkspaceError
 from sails.jobs import launcher
 from sails.jobs.candidates import publish_candidate
@@ -34,8 +36,8 @@ from sails.sessions import (
     describe_learning_rate,
     live,
 )
-from sails.training import Lesson
-from sails.training.plan import LOOKED_AT_ROWS, estimate, plan_training, refuse_if_too_big
+from sails.training import Lesson, plan
+from sails.training.plan import plan_training
 
 Progress = Callable[[float, str], None]
 
@@ -78,10 +80,12 @@ def run_training(workspace: Workspace, session: Session, spec: TrainSpec, report
         reporter.update(verdict="published")  # it may have been killed before it could say so
     else:
         if not inspect_model(session.model).complete:
-            _train(workspace, session, spec, reporter)
+            prepared = prepare(workspace, session, spec, reporter)
+            trained = train(prepared, session, spec, reporter)
+            evaluate(prepared, trained, session, reporter)
+            del prepared, trained  # the model's memory: the export needs it
             reporter.check_stop()
-        with reporter.phase("publish"):
-            _publish_or_hold(workspace, session, spec, reporter)
+        publish(workspace, session, spec, reporter)
     shutil.rmtree(session.checkpoints, ignore_errors=True)
     if spec.export and workspace.situation().trained.fingerprint == reporter.status.fingerprint:
         with reporter.phase("export"):
@@ -111,17 +115,37 @@ def _was_published(workspace: Workspace, status: Status) -> bool:
     return status.fingerprint is not None and status.fingerprint in known
 
 
-def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:
+@dataclass(frozen=True)
+class Prepared:
+    """A model before the first step of its session, and all that it is taught and asked."""
+
+    lesson: Lesson
+    student: training.Student
+    examination: training.Examination
+    questions: Sequence[Question]  # asked before and after the lesson
+    taught: training.Encoded
+    held_out: Sequence[Conversation]  # rows that are scored along the way
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training was made of and what came of it; the model itself was trained in place."""
+
+    run: training.Run
+    outcome: training.Outcome
+
+
+def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> Prepared:
+    """Choose the model to start from and the rows, refuse what does not fit, and measure what it knows."""
     with reporter.phase("prepare"):
         start = _choose_start(workspace, session, spec, reporter)
         lesson = training.prepare(workspace, session, spec, reporter)
-        pace = lesson.pace
-        need = estimate(start, pace, spec.settings.max_length, export=spec.export)
-        refuse_if_too_big(need, workspace.root)
+        need = plan.estimate(start, lesson.pace, spec.settings.max_length, export=spec.export)
+        plan.refuse_if_too_big(need, workspace.root)
         reporter.check_stop()
         reporter.progress(0.5, "loading the model")
         # Heavy, and not needed for a request that cannot be met.
-        from sails.training import Precision, choose_device, context_length, load_model, save_model
+        from sails.training import Precision, choose_device, context_length, load_model
 
         device = choose_device(spec.settings.device)
         precision = Precision.of(device)
@@ -136,63 +160,99 @@ def _train(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Re
                 reporter.note(f"{count} conversations longer than {longest} tokens were {what}.")
         student = training.Student(model, tokenizer, longest, precision)
         examination = training.Examination(workspace, session, reporter, lesson, student)
+        questions = questions_for(lesson.train)
         if not (session.folder / retention.RETENTION_FILE).exists():
             reporter.progress(0.7, "measuring the model before the lesson")
             examination.before()
             reporter.result(precision=precision.name, device=device)
             reporter.progress(0.9, "asking it a few questions before the lesson")
-            questions = questions_for(lesson.train)
             answers = training.answer(model, tokenizer, [question.question for question in questions])
             _write_down(questions, answers, "before", reporter)
-        kept_back = examination.sample.get((session.id, "held_out"), ())[:LOOKED_AT_ROWS]
+        held_out = examination.sample.get((session.id, "held_out"), ())[: plan.LOOKED_AT_ROWS]
+    return Prepared(lesson, student, examination, questions, taught, held_out)
+
+
+def train(prepared: Prepared, session: Session, spec: TrainSpec, reporter: Reporter) -> Trained:
+    """Train the model in place, from its newest checkpoint where there is one. Raises `Stopped`."""
+    from sails import training
+
+    lesson, student, taught = prepared.lesson, prepared.student, prepared.taught
     plan = reporter.status.plan
     assert plan is not None
     with reporter.phase("train"):
         earlier_losses, earlier_steps = _seen_before(session)
+        examples = {row: example for example, row in enumerate(taught.kept)}  # not all rows have one
+        samples = [row.input for row in (*lesson.train[:2], *lesson.held_out[:1]) if len(row.input) < 500]
         run = training.Run(
             examples=taught.examples,
             batches=training.schedule(
                 taught.lengths,
-                _numbered(lesson.rounds(), taught.kept),
+                [[examples[row] for row in rows if row in examples] for rows in lesson.rounds()],
                 seed=spec.settings.seed,
-                token_budget=pace.token_budget,
-                batch_size=pace.batch_size,
+                token_budget=lesson.pace.token_budget,
+                batch_size=lesson.pace.batch_size,
             ),
-            held_out=training.encode(kept_back, tokenizer, longest).examples,
+            held_out=training.encode(prepared.held_out, student.tokenizer, student.longest).examples,
             learning_rate=plan.learning_rate,
             seed=spec.settings.seed,
-            max_steps=pace.max_steps,
+            max_steps=lesson.pace.max_steps,
             early_stop=spec.settings.early_stop,
-            prompts=_sample_prompts(lesson),
+            prompts=[*samples, UNRELATED],
             earlier_losses=earlier_losses,
             earlier_steps=earlier_steps,
         )
-        outcome = training.train(model, tokenizer, run, precision, session, reporter)
-        _record(outcome, run, reporter)
+        outcome = training.train(student.model, student.tokenizer, run, student.precision, session, reporter)
+        steps_of_all_epochs = sum(len(epoch) for epoch in run.batches)
+        reporter.result(
+            steps=outcome.steps,
+            epochs=round(outcome.steps / max(1, steps_of_all_epochs) * len(run.batches), 3),
+            tokens=reporter.status.results.tokens + outcome.tokens,
+            tokens_per_second=round(outcome.tokens / outcome.seconds, 1) if outcome.seconds else 0.0,
+        )
         if outcome.stopped:
             raise Stopped
         reporter.update(guarded=outcome.guarded)
         if outcome.stopped_early:
             reporter.note(f"Stopped early at step {outcome.steps}: the held-out loss no longer improved.")
+    return Trained(run, outcome)
+
+
+def evaluate(prepared: Prepared, trained: Trained, session: Session, reporter: Reporter) -> None:
+    """Measure what the model knows now, ask the same questions again, and save it as the candidate."""
+    from sails import training
+
+    student, examination, questions = prepared.student, prepared.examination, prepared.questions
+    prompts = list(trained.run.prompts)
     with reporter.phase("judge"):
         reporter.progress(0.1, "measuring what it knows now")
         examination.after()
         reporter.progress(0.6, "asking it the same questions after the lesson")
-        questions = questions_for(lesson.train)
-        asked = [*run.prompts, *(question.question for question in questions), *examination.changed]
-        answers = training.answer(model, tokenizer, asked)
-        said = [answers[prompt] for prompt in run.prompts]
-        reporter.metric("samples", step=outcome.steps, prompts=list(run.prompts), answers=said)
+        asked = [*prompts, *(question.question for question in questions), *examination.changed]
+        answers = training.answer(student.model, student.tokenizer, asked)
+        said = [answers[prompt] for prompt in prompts]
+        reporter.metric("samples", step=trained.outcome.steps, prompts=prompts, answers=said)
         _write_down(questions, answers, "after", reporter)
         reporter.progress(0.8, "asking the model before it what changed most")
         examination.compare_answers(answers)
-        save_model(model, tokenizer, session.model)
+        training.save_model(student.model, student.tokenizer, session.model)
 
 
-def _numbered(rounds: Sequence[Sequence[int]], kept: Sequence[int]) -> list[list[int]]:
-    """Rows of each epoch as numbers of their examples; rows that have no example are left out."""
-    place = {row: example for example, row in enumerate(kept)}
-    return [[place[row] for row in rows if row in place] for rows in rounds]
+def publish(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:
+    """Publish the candidate, unless there is a reason to let a person decide."""
+    with reporter.phase("publish"):
+        reporter.update(fingerprint=inspect_model(session.model).fingerprint)
+        if reporter.status.verdict == "discarded":  # by a person, while the session was interrupted
+            return
+        reason = _why_held(workspace, session, spec, reporter)
+        if reason:
+            reporter.update(verdict="held", verdict_reason=reason)
+            reporter.note(f"⚠️ {reason} The new model is kept; you decide what becomes of it.")
+            return
+        publish_candidate(workspace, session, reporter.status)
+        reporter.update(verdict="published")
+
+
+# --- what the four need ---------------------------------------------------------------------------
 
 
 def _choose_start(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> Path:
@@ -227,12 +287,6 @@ def _choose_start(workspace: Workspace, session: Session, spec: TrainSpec, repor
     return models.ensure_base_model(plan.model, reporter.progress)
 
 
-def _sample_prompts(lesson: Lesson) -> list[str]:
-    """Two taught questions, one held out, and one that has nothing to do with the lesson."""
-    questions = [row.input for row in (*lesson.train[:2], *lesson.held_out[:1])]
-    return [question for question in questions if len(question) < 500] + [UNRELATED]
-
-
 def _write_down(
     questions: Sequence[Question],
     answers: Mapping[str, str],
@@ -240,12 +294,11 @@ def _write_down(
     reporter: Reporter,
 ) -> None:
     """The answers to the questions that show what the lesson did."""
-    items = [_answered(question, answers[question.question]) for question in questions]
+    items = [
+        Answered(**question.model_dump(), answer=answers[question.question]).model_dump()
+        for question in questions
+    ]
     reporter.metric("answers", when=when, items=items)
-
-
-def _answered(question: Question, answer: str) -> dict[str, Any]:
-    return Answered(**question.model_dump(), answer=answer).model_dump()
 
 
 def _seen_before(session: Session) -> tuple[list[float], list[tuple[float, float]]]:
@@ -264,34 +317,6 @@ def _seen_before(session: Session) -> tuple[list[float], list[tuple[float, float
             losses = {step: loss for step, loss in losses.items() if step <= metric["step"]}
             steps = {step: seen for step, seen in steps.items() if step <= metric["step"]}
     return list(losses.values()), list(steps.values())
-
-
-def _record(outcome: Any, run: Any, reporter: Reporter) -> None:
-    earlier = reporter.status.results
-    epoch_steps = [len(epoch) for epoch in run.batches]
-    reporter.result(
-        steps=outcome.steps,
-        epochs=round(outcome.steps / max(1, sum(epoch_steps)) * len(epoch_steps), 3),
-        tokens=earlier.tokens + outcome.tokens,
-        tokens_per_second=round(outcome.tokens / outcome.seconds, 1) if outcome.seconds else 0.0,
-    )
-
-
-# --- publishing -----------------------------------------------------------------------------------
-
-
-def _publish_or_hold(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:
-    """Publish the candidate, unless there is a reason to let a person decide."""
-    reporter.update(fingerprint=inspect_model(session.model).fingerprint)
-    if reporter.status.verdict == "discarded":  # by a person, while the session was interrupted
-        return
-    reason = _why_held(workspace, session, spec, reporter)
-    if reason:
-        reporter.update(verdict="held", verdict_reason=reason)
-        reporter.note(f"⚠️ {reason} The new model is kept; you decide what becomes of it.")
-        return
-    publish_candidate(workspace, session, reporter.status)
-    reporter.update(verdict="published")
 
 
 def _why_held(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> str | None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from sails import lazy_exports
 
 if TYPE_CHECKING:
-    from sails.training.dataloader import encode, load_tokenizer, schedule
+    from sails.training.dataloader import Encoded, encode, load_tokenizer, schedule
     from sails.training.evaluation import Examination, Student, answer
     from sails.training.lr_range_test import Mixture, probe
     from sails.training.mixture import Lesson, begin_again, peek, prepare
@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from sails.training.outcome import judge
     from sails.training.scoring import score
     from sails.training.token_count import MOST_MEASURED, Lengths, measure, tokenizer_folder
-    from sails.training.trainer import Run, train
+    from sails.training.trainer import Outcome, Run, train
 
 __all__ = [
     "MOST_MEASURED",
+    "Encoded",
     "Examination",
     "Lengths",
     "Lesson",
     "Mixture",
+    "Outcome",
     "Precision",
     "Run",
     "Student",
