@@ -167,7 +167,7 @@ def train(
 
     if done == 0 and accelerator.is_main_process:
         held_out_losses += record_evaluation(model, tokenizer, run, precision, done, watcher)
-        sampling_seconds += record_samples(model, tokenizer, run, done, watcher)
+        sampling_seconds += record_samples(model, tokenizer, run, precision, done, watcher)
     saved = time.monotonic()
 
     step = done
@@ -251,7 +251,7 @@ def train(
         if accelerator.is_main_process and step % evaluate_every == 0 and step < total:
             held_out_losses += record_evaluation(model, tokenizer, run, precision, step, watcher)
             if sampling_seconds <= SAMPLING_SHARE * seconds:
-                sampling_seconds += record_samples(model, tokenizer, run, step, watcher)
+                sampling_seconds += record_samples(model, tokenizer, run, precision, step, watcher)
 
         # Early stop, stop and checkpoint: the main process decides for all.
         if run.early_stop and len(run.held_out) >= MIN_HELD_OUT:
@@ -347,12 +347,15 @@ def record_evaluation(
     return [scores.loss]
 
 
-def record_samples(model: Any, tokenizer: Any, run: Run, step: int, watcher: Watcher) -> float:
+def record_samples(
+    model: Any, tokenizer: Any, run: Run, precision: Precision, step: int, watcher: Watcher
+) -> float:
     """Write the model's answers to the run's prompts down, and return the seconds that they took."""
     if not run.prompts:
         return 0.0
     began = time.monotonic()
-    answers = sample_answers(model, tokenizer, run.prompts)
+    with precision.autocast():
+        answers = sample_answers(model, tokenizer, run.prompts)
     watcher.metric("samples", step=step, prompts=list(run.prompts), answers=answers)
     return time.monotonic() - began
 
