@@ -297,7 +297,7 @@ def test_a_loss_that_is_not_finite_fails_the_session_and_nothing_is_published(pl
 def test_a_training_that_cannot_fit_is_refused_with_the_numbers(what, kind, teach, monkeypatch):
     need = resources.Need(memory=1, disk=1, parameters=1)
     too_much = resources.Need(**{**need.__dict__, what: 10**16})
-    monkeypatch.setattr("sails.jobs.train.estimate", lambda *_, **__: too_much)
+    monkeypatch.setattr("sails.training.plan.estimate", lambda *_, **__: too_much)
     _, status = teach()
     assert (status.state, status.failure.kind) == ("failed", kind)
     assert "10000000.0 GB" in status.failure.message
