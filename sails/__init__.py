@@ -14,11 +14,11 @@ for _name in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"):
     os.environ.setdefault(_name, "1")
 
 
-def lazy_exports(package: str) -> Callable[[str], object]:
-    """Return a package's `__getattr__`: names of its `if TYPE_CHECKING:` block are imported when first used.
+def lazy_exports(package: str) -> tuple[Callable[[str], object], list[str]]:
+    """Return `__getattr__` and `__all__` of a package: the names that its `if TYPE_CHECKING:` block imports.
 
-    So a door names everything, and loads only what somebody takes from it (PEP 562). Type checkers read the
-    very same lines.
+    Each is imported when somebody first asks for it (PEP 562), so a door names everything and loads only what
+    is taken from it. Type checkers read the very same lines.
     """
     home: dict[str, str] = {}
     source = Path(sys.modules[package].__file__ or "").read_text(encoding="utf-8")
@@ -30,8 +30,8 @@ def lazy_exports(package: str) -> Callable[[str], object]:
     def load(name: str) -> object:
         if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        found = getattr(importlib.import_module(home[name]), name)
-        setattr(sys.modules[package], name, found)
-        return found
+        loaded = getattr(importlib.import_module(home[name]), name)
+        setattr(sys.modules[package], name, loaded)
+        return loaded
 
-    return load
+    return load, sorted(home)

@@ -7,8 +7,4 @@ from sails import lazy_exports
 if TYPE_CHECKING:
     from sails.cli.app import main
 
-__all__ = [
-    "main",
-]
-
-__getattr__ = lazy_exports(__name__)
+__getattr__, __all__ = lazy_exports(__name__)

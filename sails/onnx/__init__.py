@@ -1,4 +1,4 @@
-"""The ONNX side: `export` and `verify` need torch; `generate` needs only onnxruntime and tokenizers."""
+"""ONNX models: `export`, `quantize` and `certify` make and prove them and need torch; `runtime` answers, without it."""
 
 from typing import TYPE_CHECKING
 
@@ -22,27 +22,4 @@ if TYPE_CHECKING:
     from sails.onnx.runtime.sampling import Sampling
     from sails.onnx.runtime.tokenizer import Reader, room_for_prompt
 
-__all__ = [
-    "DEFAULT_CHAT_TEMPLATE",
-    "LARGEST_OPSET",
-    "SMALLEST_OPSET",
-    "ChatTemplate",
-    "ConversionOrder",
-    "Generator",
-    "Reader",
-    "Sampling",
-    "Stream",
-    "about",
-    "check_room_for_sending",
-    "choose_for_bundle",
-    "convert_model",
-    "download_of",
-    "export_model",
-    "make_bundle",
-    "make_bundle_folder",
-    "make_download",
-    "quantize_model",
-    "room_for_prompt",
-]
-
-__getattr__ = lazy_exports(__name__)
+__getattr__, __all__ = lazy_exports(__name__)

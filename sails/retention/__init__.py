@@ -1,7 +1,7 @@
 """What a model still remembers: the R matrix, ACC, BWT and forgetting, replay, and the gate.
 
-`scores` is what was measured, `lessons` which lessons a model was taught and where their rows lie, `matrix`
-all of it together, `measures` the figures and the headline, `replay` which old rows an epoch repeats, `gate`
+`schema` is what was measured, `lessons` which lessons a model was taught and where their rows lie, `matrix`
+all of it together, `metrics` the figures and the headline, `replay` which old rows an epoch repeats, `gate`
 whether a candidate may be published. Reads files only; `sails.training.scoring` is what measures.
 """
 
@@ -12,7 +12,6 @@ from sails import lazy_exports
 if TYPE_CHECKING:
     from sails.retention.bootstrap import chance, difference, paired
     from sails.retention.gate import LOST, LOST_SLOWLY, decide
-    from sails.retention.general import PROMPTS
     from sails.retention.lessons import (
         ELSEWHERE,
         ROWS,
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
         of_current,
         sentences,
     )
-    from sails.retention.questions import UNRELATED, Answered, Question, questions_for
+    from sails.retention.questions import GENERAL_PROMPTS, UNRELATED, Answered, Question, questions_for
     from sails.retention.replay import draw, repeatable, replayed
     from sails.retention.schema import (
         RETENTION_FILE,
@@ -62,60 +61,4 @@ if TYPE_CHECKING:
         lost_words,
     )
 
-__all__ = [
-    "ELSEWHERE",
-    "GENERAL",
-    "LOST",
-    "LOST_SLOWLY",
-    "PROMPTS",
-    "RETENTION_FILE",
-    "ROWS",
-    "UNRELATED",
-    "Answered",
-    "Cell",
-    "Changed",
-    "Decision",
-    "Drift",
-    "Lesson",
-    "LessonRows",
-    "Map",
-    "Measured",
-    "Memory",
-    "Part",
-    "Question",
-    "Retention",
-    "Sample",
-    "all_lesson_rows",
-    "as_json",
-    "before_and_after",
-    "chance",
-    "decide",
-    "difference",
-    "draw",
-    "finding_words",
-    "findings",
-    "forgetting_sentences",
-    "gained_answers",
-    "good_or_not",
-    "in_order",
-    "lesson_rows",
-    "lessons_of",
-    "lost_answers",
-    "lost_words",
-    "map_of",
-    "matrix_of",
-    "measure",
-    "of_current",
-    "paired",
-    "questions_for",
-    "read_retention",
-    "repeatable",
-    "replayed",
-    "sample_rows",
-    "sentences",
-    "taught_before",
-    "taught_to",
-    "write_retention",
-]
-
-__getattr__ = lazy_exports(__name__)
+__getattr__, __all__ = lazy_exports(__name__)

@@ -54,3 +54,32 @@ def reword(question: str) -> str:
     first, *_ = question.split()
     begins = question if first.isupper() else question[:1].lower() + question[1:]
     return f"I have a question for you: {begins} Please explain it in your own words."
+
+
+# Prompts that no lesson is about: what a base model answers to them shows how far a model has drifted.
+GENERAL_PROMPTS = (
+    "What is the capital of France?",
+    "Name three colours of the rainbow.",
+    "How many minutes are there in two hours?",
+    "What is seven plus eight?",
+    "Why does ice float on water?",
+    "Write one sentence about the sea.",
+    "What do bees make?",
+    "Translate good morning into Spanish.",
+    "Which planet is closest to the sun?",
+    "What is the opposite of heavy?",
+    "Give me a short recipe for scrambled eggs.",
+    "How do I boil an egg?",
+    "What should I pack for a rainy day?",
+    "Explain in one sentence what a computer does.",
+    "List the four seasons.",
+    "Is a whale a fish?",
+    "What is a good way to learn a new word?",
+    "Write a polite reply to an invitation that I cannot accept.",
+    "How long does the earth take to go round the sun?",
+    "What is bread made of?",
+    "Complete the sentence: The cat sat on the",
+    "What is the largest ocean?",
+    "Give me two tips for sleeping well.",
+    "Which is longer, a mile or a kilometre?",
+)

@@ -1,6 +1,7 @@
 """Sessions: what was asked, where each stands, who waits, what became of all, and readers that read once.
 
-`session` is one of them, `queue` who waits, `index` the history, `metrics` the figures of one. Jobs (an
+`session` is one of them, `settings` how it trains, `queue` who waits, `history` all of them, `lineage` which
+model came from which, `metrics` and `monitor` the figures of one. Jobs (an
 export, say) have the same shapes in `jobs/ID`. Nothing here knows how a worker is started or what it does.
 """
 
@@ -46,83 +47,7 @@ if TYPE_CHECKING:
     from sails.sessions.reporter import Reporter, Stopped, live
     from sails.sessions.session import CHECKPOINT_COMPLETE, Session, create, free_id, this_worker
     from sails.sessions.settings import Settings, checked_settings, flag, option
-    from sails.sessions.spec import (
-        Advice,
-        AnySpec,
-        ExportSpec,
-        ProbeSpec,
-        ReplaySpec,
-        TrainSpec,
-        Trial,
-    )
+    from sails.sessions.spec import Advice, AnySpec, ExportSpec, ProbeSpec, ReplaySpec, TrainSpec, Trial
     from sails.sessions.status import Failure, Phase, Results, Scores, State, Status
 
-__all__ = [
-    "CHECKPOINT_COMPLETE",
-    "DEFAULT_PRESET",
-    "MAX_ROWS_FEW",
-    "PRESETS",
-    "RESUMABLE",
-    "SIZES",
-    "START_SECONDS",
-    "Advice",
-    "AnySpec",
-    "Branch",
-    "Chooser",
-    "ExportSpec",
-    "Failure",
-    "Feed",
-    "MetricsReader",
-    "Phase",
-    "Plan",
-    "ProbeSpec",
-    "ReplaySpec",
-    "Reporter",
-    "Results",
-    "Samples",
-    "Scores",
-    "Session",
-    "SessionRecord",
-    "Settings",
-    "Start",
-    "StartFrom",
-    "State",
-    "Status",
-    "Stopped",
-    "TrainSpec",
-    "Trial",
-    "active",
-    "ancestors",
-    "checked_settings",
-    "create",
-    "delete",
-    "dequeue",
-    "describe_learning_rate",
-    "enqueue",
-    "feed_of",
-    "find",
-    "flag",
-    "format_rate",
-    "free_id",
-    "is_demo",
-    "live",
-    "make_demo",
-    "maker_of",
-    "next_to_start",
-    "option",
-    "read_history",
-    "record",
-    "resume",
-    "running",
-    "running_jobs",
-    "size_for",
-    "stop",
-    "this_worker",
-    "tree",
-    "waiting",
-    "where",
-    "why_not_deletable",
-    "write_zip",
-]
-
-__getattr__ = lazy_exports(__name__)
+__getattr__, __all__ = lazy_exports(__name__)

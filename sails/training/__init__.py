@@ -15,34 +15,4 @@ if TYPE_CHECKING:
     from sails.training.token_count import MOST_MEASURED, Lengths, measure, tokenizer_folder
     from sails.training.trainer import Outcome, Run, train
 
-__all__ = [
-    "MOST_MEASURED",
-    "Encoded",
-    "Examination",
-    "Lengths",
-    "Lesson",
-    "Mixture",
-    "Outcome",
-    "Precision",
-    "Run",
-    "Student",
-    "answer",
-    "begin_again",
-    "choose_device",
-    "context_length",
-    "encode",
-    "judge",
-    "load_model",
-    "load_tokenizer",
-    "measure",
-    "peek",
-    "prepare",
-    "probe",
-    "save_model",
-    "schedule",
-    "score",
-    "tokenizer_folder",
-    "train",
-]
-
-__getattr__ = lazy_exports(__name__)
+__getattr__, __all__ = lazy_exports(__name__)

@@ -23,7 +23,7 @@ from sails import models, retention, sessions
 from sails.data import Conversation
 from sails.errors import SailsError, classify
 from sails.models import Workspace, inspect_model
-from sails.retention import PROMPTS, Cell, Changed, Decision, Drift, Measured, Retention, Sample
+from sails.retention import GENERAL_PROMPTS, Cell, Changed, Decision, Drift, Measured, Retention, Sample
 from sails.sessions import Reporter, Session, SessionRecord
 from sails.training import model, scoring
 from sails.training.mixture import Lesson
@@ -81,7 +81,9 @@ class Examination:
         cells = self._before_cells(stored)
         general = stored.general if stored else None
         if parent is None and self.reporter.status.plan and self._base_folder():
-            general = Drift(divergence=0.0, agreement=1.0, prompts=len(PROMPTS))  # it is the base model
+            general = Drift(
+                divergence=0.0, agreement=1.0, prompts=len(GENERAL_PROMPTS)
+            )  # it is the base model
         ids = (*self._earlier, self.session.id)
         found = Retention(
             lessons=retention.lessons_of(self.workspace, ids),

@@ -20,7 +20,7 @@ from sails import models, system
 from sails.data import Conversation, Turn
 from sails.errors import BadDataError
 from sails.models import inspect_model
-from sails.retention import PROMPTS, Cell, Drift, Part, Sample
+from sails.retention import GENERAL_PROMPTS, Cell, Drift, Part, Sample
 from sails.system import read_json
 from sails.training.dataloader import Example, collate, encode
 from sails.training.loss import AnswerLogits, score_rows
@@ -67,7 +67,7 @@ def general_drift(model: Any, base: Any, base_folder: Path, tokenizer: Any, prec
     """How far `model` is from `base`, which lies in `base_folder`, on prompts that no lesson is about."""
     rows = [
         Conversation((Turn("user", prompt), Turn("assistant", answer)))
-        for prompt, answer in zip(PROMPTS, own_answers(base, base_folder, tokenizer), strict=True)
+        for prompt, answer in zip(GENERAL_PROMPTS, own_answers(base, base_folder, tokenizer), strict=True)
     ]
     examples = sorted(encode(rows, tokenizer, 10_000).examples, key=len)
     models = [(some, AnswerLogits(some)) for some in (base, model)]
@@ -90,14 +90,14 @@ def general_drift(model: Any, base: Any, base_folder: Path, tokenizer: Any, prec
 
 
 def own_answers(base: Any, folder: Path, tokenizer: Any) -> list[str]:
-    """What a base model answers to `PROMPTS`; written once, then kept in the user's cache."""
+    """What a base model answers to `GENERAL_PROMPTS`; written once, then kept in the user's cache."""
     fingerprint = inspect_model(folder).fingerprint
     kept = models.cache_dir() / "general" / f"{fingerprint}.json"
     known = (read_json(kept) or {}) if fingerprint else {}
-    if list(known) == list(PROMPTS):
+    if list(known) == list(GENERAL_PROMPTS):
         return [str(answer) for answer in known.values()]
-    answers = sample_answers(base, tokenizer, PROMPTS, max_new_tokens=GENERAL_TOKENS)
+    answers = sample_answers(base, tokenizer, GENERAL_PROMPTS, max_new_tokens=GENERAL_TOKENS)
     if fingerprint:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        system.write_atomic(kept, json.dumps(dict(zip(PROMPTS, answers, strict=True)), indent=1))
+        system.write_atomic(kept, json.dumps(dict(zip(GENERAL_PROMPTS, answers, strict=True)), indent=1))
     return answers

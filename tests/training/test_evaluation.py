@@ -9,7 +9,7 @@ from sails import retention, sessions
 from sails.data import read_jsonl
 from sails.models.workspace import Workspace
 from sails.retention import lessons
-from sails.retention.general import PROMPTS
+from sails.retention.questions import GENERAL_PROMPTS
 from sails.training import divergence, model
 from tests.support.helpers import add_dataset, queue_training, run_worker, steps_of, write_lesson
 from tests.support.tiny import make_tiny_model
@@ -71,7 +71,7 @@ def test_the_first_lesson_is_measured_before_and_after_and_published(place):
     assert found.base is None  # what it started from is the base model
     assert (found.before.general.divergence, found.before.general.agreement) == (0.0, 1.0)
     assert found.after.general.divergence > 0.1
-    assert found.after.general.prompts == len(PROMPTS)
+    assert found.after.general.prompts == len(GENERAL_PROMPTS)
     before, after = found.before.cell(record.session.id), found.after.cell(record.session.id)
     assert before.rows == after.rows
     assert after.accuracy > before.accuracy + 0.3

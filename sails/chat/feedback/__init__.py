@@ -4,43 +4,28 @@
     approve(workspace, given.id)
     report = as_dataset(workspace)        # the approved ones that nothing has been taught from yet
 
-Whatever was given waits until a person approves it. `correction` is one of them, `log` what happened to all,
-`deciding` what people do with them, `taught` how they become a dataset, `files` how they come and go. Not
-here: what a reviewer should know about one (`sails.chat.feedback.review`).
+Whatever was given waits until a person approves it. `correction` is one of them, `events` what happened to
+all, `actions` what people do with them, `dataset` how they become one, `exchange` how they come and go,
+`review` what a reviewer should know about one.
 """
 
-from sails.chat.feedback.actions import approve, edit, give, reject, reopen, withdraw
-from sails.chat.feedback.correction import LONGEST_NAME, LONGEST_TEXT, REFUSAL, SOMEBODY, Correction, Kind
-from sails.chat.feedback.dataset import Standing, as_dataset, counts, sessions_by_dataset, standing, to_teach
-from sails.chat.feedback.events import corrections, find
-from sails.chat.feedback.exchange import as_json, import_file
-from sails.chat.feedback.review import Review, Trouble, as_lines, look
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "LONGEST_NAME",
-    "LONGEST_TEXT",
-    "REFUSAL",
-    "SOMEBODY",
-    "Correction",
-    "Kind",
-    "Review",
-    "Standing",
-    "Trouble",
-    "approve",
-    "as_dataset",
-    "as_json",
-    "as_lines",
-    "corrections",
-    "counts",
-    "edit",
-    "find",
-    "give",
-    "import_file",
-    "look",
-    "reject",
-    "reopen",
-    "sessions_by_dataset",
-    "standing",
-    "to_teach",
-    "withdraw",
-]
+from sails import lazy_exports
+
+if TYPE_CHECKING:
+    from sails.chat.feedback.actions import approve, edit, give, reject, reopen, withdraw
+    from sails.chat.feedback.correction import LONGEST_NAME, LONGEST_TEXT, REFUSAL, SOMEBODY, Correction, Kind
+    from sails.chat.feedback.dataset import (
+        Standing,
+        as_dataset,
+        counts,
+        sessions_by_dataset,
+        standing,
+        to_teach,
+    )
+    from sails.chat.feedback.events import corrections, find
+    from sails.chat.feedback.exchange import as_json, import_file
+    from sails.chat.feedback.review import Review, Trouble, as_lines, look
+
+__getattr__, __all__ = lazy_exports(__name__)

@@ -15,18 +15,4 @@ if TYPE_CHECKING:
     )
     from sails.onnx.certify.verify import FIXED_PROMPTS, verify_model
 
-__all__ = [
-    "CERTIFICATE_PAGE",
-    "FIXED_PROMPTS",
-    "Certificate",
-    "Check",
-    "Speed",
-    "certificate_checks",
-    "certificate_from",
-    "certificate_title",
-    "read_certificate",
-    "verify_model",
-    "write_certificate",
-]
-
-__getattr__ = lazy_exports(__name__)
+__getattr__, __all__ = lazy_exports(__name__)

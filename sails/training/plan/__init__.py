@@ -27,46 +27,8 @@ if TYPE_CHECKING:
         rows_fingerprint,
         usual_seconds,
     )
-    from sails.training.plan.request import (
-        LONGEST_NAME,
-        Choices,
-        checked_name,
-        read_learning_rate,
-    )
+    from sails.training.plan.request import LONGEST_NAME, Choices, checked_name, read_learning_rate
     from sails.training.plan.resources import estimate, gigabytes, refuse_if_too_big
     from sails.training.plan.schedule import Schedule, resolve_schedule
 
-__all__ = [
-    "BASE_LEARNING_RATE",
-    "CONTINUE_LEARNING_RATE",
-    "HIGHEST_LEARNING_RATE",
-    "LONGEST_NAME",
-    "LOOKED_AT_ROWS",
-    "MATRIX",
-    "Choices",
-    "Earlier",
-    "Foresight",
-    "MatrixRow",
-    "Offer",
-    "Schedule",
-    "TimeEstimate",
-    "TimeLeft",
-    "automatic_learning_rate",
-    "check_learning_rate",
-    "checked_name",
-    "earlier_lessons",
-    "estimate",
-    "foresee",
-    "gigabytes",
-    "offers",
-    "plan_from",
-    "plan_training",
-    "read_learning_rate",
-    "refuse_if_too_big",
-    "resolve_schedule",
-    "rows_fingerprint",
-    "time_left",
-    "usual_seconds",
-]
-
-__getattr__ = lazy_exports(__name__)
+__getattr__, __all__ = lazy_exports(__name__)

@@ -1,27 +1,20 @@
 """The page Bridge."""
 
-from sails.ui.bridge.next_step import NextStep, choose_next_step
-from sails.ui.bridge.panels import (
-    found_on_disk,
-    last_sessions,
-    main_button,
-    matrix,
-    next_training,
-    running_now,
-)
-from sails.ui.bridge.watch import panel
-from sails.ui.bridge.workspaces import choose_place, demo
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "NextStep",
-    "choose_next_step",
-    "choose_place",
-    "demo",
-    "found_on_disk",
-    "last_sessions",
-    "main_button",
-    "matrix",
-    "next_training",
-    "panel",
-    "running_now",
-]
+from sails import lazy_exports
+
+if TYPE_CHECKING:
+    from sails.ui.bridge.next_step import NextStep, choose_next_step
+    from sails.ui.bridge.panels import (
+        found_on_disk,
+        last_sessions,
+        main_button,
+        matrix,
+        next_training,
+        running_now,
+    )
+    from sails.ui.bridge.watch import panel
+    from sails.ui.bridge.workspaces import choose_place, demo
+
+__getattr__, __all__ = lazy_exports(__name__)

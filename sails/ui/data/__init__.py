@@ -1,31 +1,23 @@
 """The page Data."""
 
-from sails.ui.data.editor import rows, save, verdict
-from sails.ui.data.library import actions, contents, heading, housekeeping, lengths, measured, novelty, shelf
-from sails.ui.data.pending import desk, news, way_back
-from sails.ui.data.review import on_bridge, on_data_page, review_list
-from sails.ui.data.upload import ask_for_columns, bring, choose_waiting, how_many
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "actions",
-    "ask_for_columns",
-    "bring",
-    "choose_waiting",
-    "contents",
-    "desk",
-    "heading",
-    "housekeeping",
-    "how_many",
-    "lengths",
-    "measured",
-    "news",
-    "novelty",
-    "on_bridge",
-    "on_data_page",
-    "review_list",
-    "rows",
-    "save",
-    "shelf",
-    "verdict",
-    "way_back",
-]
+from sails import lazy_exports
+
+if TYPE_CHECKING:
+    from sails.ui.data.editor import rows, save, verdict
+    from sails.ui.data.library import (
+        actions,
+        contents,
+        heading,
+        housekeeping,
+        lengths,
+        measured,
+        novelty,
+        shelf,
+    )
+    from sails.ui.data.pending import desk, news, way_back
+    from sails.ui.data.review import on_bridge, on_data_page, review_list
+    from sails.ui.data.upload import ask_for_columns, bring, choose_waiting, how_many
+
+__getattr__, __all__ = lazy_exports(__name__)

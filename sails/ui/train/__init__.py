@@ -1,12 +1,12 @@
 """The page Train."""
 
-from sails.ui.train.form import started, training_form
-from sails.ui.train.live import view
-from sails.ui.train.queue import now
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "now",
-    "started",
-    "training_form",
-    "view",
-]
+from sails import lazy_exports
+
+if TYPE_CHECKING:
+    from sails.ui.train.form import started, training_form
+    from sails.ui.train.live import view
+    from sails.ui.train.queue import now
+
+__getattr__, __all__ = lazy_exports(__name__)
