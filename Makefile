@@ -10,7 +10,7 @@ CHOICES = $(if $(TORCH),--torch='$(TORCH)') $(if $(PORT),--port=$(PORT))
 EXTRA = $(if $(ARGS),-- $(ARGS))
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo setup test lint format types check demo-matrix clean
+.PHONY: help run demo setup test quick lint format types check demo-matrix clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ setup: ## the same without opening the dashboard
 
 test: ## everything that CI checks: lint, format, types, tests (ARGS='…for pytest…')
 	@$(START) test $(CHOICES) $(EXTRA)
+
+quick: ## lint, format, types and the fast tests, in about a minute
+	@$(START) quick
 
 lint: ## ruff check
 	@$(START) lint

@@ -50,12 +50,20 @@ ENVIRONMENT = {
 LINT = "ruff check ."
 FORMAT_CHECK = "ruff format --check ."
 TYPES = "mypy"
+BOTH_CORES = (
+    "pytest -n 2 --dist loadgroup --no-loadscope-reorder"  # tests/conftest.py says what stays together
+)
+QUICK = (
+    "tests/test_imports.py tests/test_docs.py tests/test_errors.py tests/system tests/sessions tests/data "
+    "tests/training/plan tests/retention tests/ui tests/pages/test_every_page.py"
+)
 TOOLS = {
     "lint": [LINT],
     "format": ["ruff format ."],
     "types": [TYPES],
     "check": [LINT, FORMAT_CHECK, TYPES],
-    "test": [LINT, FORMAT_CHECK, TYPES, "pytest"],
+    "quick": [LINT, FORMAT_CHECK, TYPES, f"{BOTH_CORES} {QUICK}"],
+    "test": [LINT, FORMAT_CHECK, TYPES, BOTH_CORES],
 }
 COMMANDS = ("run", "demo", "setup", *TOOLS, "demo-matrix", "clean")
 
@@ -83,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
             return run(PYTHON, "examples/demo_continuous_training.py", *extra)
         if options.command in TOOLS:
             set_up(options.torch, tools=True)
-            if options.command == "test":
+            if options.command == "test":  # the real one is taught in it
                 fetch_base_model()
             return check(TOOLS[options.command], extra)
         set_up(options.torch)
@@ -142,8 +150,9 @@ def check(commands: Sequence[str], extra: Sequence[str]) -> int:
     """Run every tool, also after one has failed; the first failure's exit code."""
     codes = {}
     for command in commands:
-        arguments = extra if command == "pytest" else ()
-        codes[command] = run(PYTHON, "-m", *command.split(), *arguments)
+        chosen = command.startswith("pytest") and extra  # in one process then, so that its output is plain
+        tool = "pytest" if chosen else command
+        codes[tool] = run(PYTHON, "-m", *tool.split(), *(extra if chosen else ()))
     for command, code in codes.items():
         if code:
             print(f"✗ {command} failed (exit code {code})")

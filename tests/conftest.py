@@ -14,6 +14,22 @@ for _name, _value in {**PATIENT_THREADS, "OMP_NUM_THREADS": "1"}.items():
 REPOSITORY = Path(__file__).parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run on two cores: a file stays together, and all browser tests are one after another.
+
+    The longest go first, so that both cores end at about the same time.
+    """
+    here = Path(__file__).parent
+
+    def group(item: pytest.Item) -> str:
+        inside = item.path.relative_to(here)
+        return "browser" if inside.parts[0] == "browser" else str(inside)
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: (group(item) != "browser", item.get_closest_marker("embedded") is None))
+
+
 @pytest.fixture(autouse=True)
 def _isolated(request, monkeypatch, tmp_path_factory):
     """The working directory, the workspace, caches and home are empty folders of this test alone.

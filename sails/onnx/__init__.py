@@ -1,4 +1,4 @@
-"""ONNX models: `export`, `quantize` and `certify` make and prove them and need torch; `runtime` answers, without it."""
+"""ONNX models: `export`, `quantize` and `certify` make and prove them, with torch; `runtime` answers without."""
 
 from typing import TYPE_CHECKING
 

@@ -49,7 +49,7 @@ def test_from_nothing_to_an_answer_while_the_dashboard_is_restarted(page, tmp_pa
         load_an_example(page, dashboard)
         choose_tiny(page, tiny)
         fill(page.get_by_role("textbox", name="Learning speed (learning rate)"), "3e-3")
-        settings(page, **{"Rounds (epochs)": "60"})
+        settings(page, **{"Rounds (epochs)": "30"})
         start(page)
         expect(page.get_by_text("Learn: now")).to_be_visible(timeout=PATIENT)
         query = page.url.partition("?")[2]

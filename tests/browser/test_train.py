@@ -90,7 +90,7 @@ def test_a_training_is_started_watched_stopped_and_resumed(page, dashboard, work
     expect(page.get_by_text("Automatic 5e-5, you chose 3e-3")).to_be_visible()
     expect(page.get_by_text("so high that the model may forget")).to_be_visible()
     page.get_by_text("Advanced settings").click()
-    fill(page.get_by_role("spinbutton", name="Rounds (epochs)"), "250")
+    fill(page.get_by_role("spinbutton", name="Rounds (epochs)"), "150")
     start(page)
 
     expect(page).to_have_title(re.compile(r"▶"), timeout=PATIENT)
@@ -142,7 +142,7 @@ def test_a_killed_worker_is_told_as_interrupted_and_resumed(page, dashboard, wor
     visit(page, dashboard)
     choose_tiny(page, tiny)
     page.get_by_text("Advanced settings").click()
-    fill(page.get_by_role("spinbutton", name="Rounds (epochs)"), "200")
+    fill(page.get_by_role("spinbutton", name="Rounds (epochs)"), "100")
     page.get_by_text("Make the ONNX model afterwards and verify it").click()
     start(page)
     session = the_session(workspace)
