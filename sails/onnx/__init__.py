@@ -1,4 +1,4 @@
-"""ONNX models: `export`, `quantize` and `certify` make and prove them, with torch; `runtime` answers without."""
+"""ONNX models: `export`, `quantize` and `certify` make and prove them with torch; `runtime` answers alone."""
 
 from typing import TYPE_CHECKING
 
