@@ -25,9 +25,9 @@ from sails import models
 from sails.chat.conversation import Origin
 from sails.errors import RequestError
 from sails.models import (
-    EXPORT_RECORD,
     VARIANT_TITLES,
     VARIANTS,
+    ExportRecord,
     ModelState,
     Variant,
     VariantState,
@@ -36,7 +36,6 @@ from sails.models import (
     resolve,
     variant_folder,
 )
-from sails.system import read_json
 
 CURRENT, BASE, VERSION, FOLDER = "current", "base", "version", "folder"
 Readiness = Literal["ready", "stale", "unmade", "impossible"]
@@ -190,9 +189,8 @@ def chat_model_in(folder: Path) -> ChatModel:
         makeable=False,
     )
     flat = found.variants.get("fp32")
-    if (
-        flat and (read_json(resolve(folder) / EXPORT_RECORD) or {}).get("variant") == "int8"
-    ):  # under another name
+    record = ExportRecord.read(resolve(folder))
+    if flat and record and record.variant == "int8":  # under another name
         return _judged(replace(found, variants={"int8": replace(flat, variant="int8")}))
     return found
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         to_refresh,
         verification_rows,
     )
-    from sails.jobs.launcher import PATIENT_THREADS, dispatch, start_worker
+    from sails.jobs.launcher import PATIENT_THREADS, dispatch
     from sails.jobs.lr_finder import (
         advice_for,
         latest_measurement,

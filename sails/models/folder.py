@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from sails.models.export_record import ExportRecord
 from sails.system import read_json
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -26,9 +27,6 @@ INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 
 
 PROVENANCE = "sails.json"
-
-
-EXPORT_RECORD = "export.json"
 
 
 MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors format itself
@@ -118,8 +116,8 @@ def inspect_onnx(folder: Path, trained_fingerprint: str | None) -> OnnxState:
     homes = {path.parent for path in models if path.is_file() and path.stat().st_size > 0}
     if not homes:
         return OnnxState(folder, "missing", files=files)
-    records = [read_json(home / EXPORT_RECORD) or {} for home in sorted(homes)]
-    known = [found for record in records if (found := _text(record.get("fingerprint")))]
+    records = [ExportRecord.read(home) for home in sorted(homes)]
+    known = [record.fingerprint for record in records if record and record.fingerprint]
     fingerprint = trained_fingerprint if trained_fingerprint in known else next(iter(known), None)
     return OnnxState(
         path=folder,

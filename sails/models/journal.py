@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 
 from sails import system
 from sails.errors import WorkspaceError
-from sails.models.folder import EXPORT_RECORD, inspect_onnx
+from sails.models.export_record import EXPORT_RECORD
+from sails.models.folder import inspect_onnx
 from sails.system import read_json
 
 Found = TypeVar("Found")

@@ -25,7 +25,8 @@ from pathlib import Path
 
 from sails import system
 from sails.errors import BusyError, DiskFullError, ModelLoadError, WorkspaceError
-from sails.models.folder import EXPORT_RECORD, PROVENANCE, ModelState, OnnxState, inspect_model
+from sails.models.export_record import EXPORT_RECORD
+from sails.models.folder import PROVENANCE, ModelState, OnnxState, inspect_model
 from sails.models.journal import (
     is_foreign,
     stage_path,

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from sails.models.folder import EXPORT_RECORD, FoundFile, found_files
+from sails.models.export_record import ExportRecord
+from sails.models.folder import FoundFile, found_files
 from sails.models.journal import resolve, steadily
 from sails.system import read_json
 
@@ -83,8 +84,8 @@ def inspect_variant(folder: Path, variant: Variant, trained_fingerprint: str | N
     files = found_files(place)
     if not any(file.name.endswith(".onnx") and file.size > 0 for file in files):
         return VariantState(variant, folder)
-    fingerprint = (read_json(place / EXPORT_RECORD) or {}).get("fingerprint")
-    fingerprint = fingerprint if isinstance(fingerprint, str) else None
+    record = ExportRecord.read(place)
+    fingerprint = record.fingerprint if record else None
     times = [(place / file.name).stat().st_mtime for file in files if (place / file.name).exists()]
     return VariantState(
         variant=variant,

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import sails
 from sails import system
@@ -31,6 +31,7 @@ from sails.models import (
     CERTIFICATE,
     EXPORT_RECORD,
     VARIANT_TITLES,
+    ExportRecord,
     Variant,
     VariantState,
     Workspace,
@@ -44,7 +45,6 @@ from sails.onnx import certify
 from sails.onnx.certify import Certificate, read_certificate
 from sails.onnx.export import digest
 from sails.onnx.model_card import About, about, card
-from sails.system import read_json
 
 Progress = Callable[[float, str], None]
 
@@ -52,6 +52,8 @@ Progress = Callable[[float, str], None]
 MODULES = (
     "__init__.py",
     "errors.py",
+    "models/__init__.py",
+    "models/export_record.py",
     "onnx/__init__.py",
     "onnx/runtime/__init__.py",
     "onnx/runtime/chat_template.py",
@@ -123,34 +125,34 @@ def choose_for_bundle(onnx: Path, variant: Variant, *, allow_failed: bool = Fals
 def _open(onnx: Path, variant: Variant, allow_failed: bool) -> _Model:
     state = choose_for_bundle(onnx, variant, allow_failed=allow_failed)
     folder = resolve(state.path)
-    record = read_json(folder / EXPORT_RECORD) or {}
+    record = ExportRecord.read(folder) or ExportRecord()
     found = read_certificate(folder) if state.certified is not None else None
     return _Model(state, _files(folder, record), found and _without_own_questions(found))
 
 
-def _files(folder: Path, record: dict[str, Any]) -> tuple[Path, ...]:
+def _files(folder: Path, record: ExportRecord) -> tuple[Path, ...]:
     """What the export wrote, as it was then; raises `ModelLoadError`. Without a record, all there is.
 
     So nothing leaves that somebody else put beside it.
     """
-    recorded = record.get("files")
-    if not isinstance(recorded, dict):
+    if record.files is None:
         ours = (CERTIFICATE, certify.CERTIFICATE_PAGE, CARD)
         return tuple(folder / file.name for file in found_files(folder) if file.name not in ours)
     sizes = {file.name: file.size for file in found_files(folder)}
-    for name, size in recorded.items():
+    for name, size in record.files.items():
+        if size is None:  # nobody can tell what was exported
+            raise ModelLoadError(f"{EXPORT_RECORD} is damaged.", "Make the ONNX model again.")
         if sizes.get(name) != size:
             raise ModelLoadError(
                 f"{name} is damaged: it has {sizes.get(name, 0):,} of {size:,} bytes.",
                 "Make the ONNX model again.",
             )
-    digests = record.get("sha256")  # exports of old have none
-    for name, expected in digests.items() if isinstance(digests, dict) else ():
-        if name in recorded and digest(folder / name) != expected:
+    for name, expected in record.sha256.items():  # exports of old have none
+        if name in record.files and digest(folder / name) != expected:
             raise ModelLoadError(
                 f"{name} is damaged: it does not hold what was exported.", "Make the ONNX model again."
             )
-    return tuple(folder / name for name in sorted({*recorded, EXPORT_RECORD}))
+    return tuple(folder / name for name in sorted({*record.files, EXPORT_RECORD}))
 
 
 def _identity(files: Sequence[Path]) -> tuple[tuple[int, int, int], ...]:

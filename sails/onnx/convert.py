@@ -23,9 +23,8 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from sails import models, system
 from sails.errors import ModelLoadError, VerificationError, WorkspaceError
-from sails.models import EXPORT_RECORD, VARIANT_TITLES, Variant, inspect_model, variant_folder
+from sails.models import VARIANT_TITLES, ExportRecord, Variant, inspect_model, variant_folder
 from sails.sessions import Reporter
-from sails.system import read_json
 
 if TYPE_CHECKING:
     from sails.onnx.certify import Certificate
@@ -140,7 +139,8 @@ def _lying_ready(work: _Work) -> Path | None:
     lying = models.inspect_variants(work.order.target, work.fingerprint)["fp32"]
     if not (lying.present and lying.stale is False and lying.certified):
         return None
-    made_with = (read_json(lying.path / EXPORT_RECORD) or {}).get("opset")
+    record = ExportRecord.read(lying.path)
+    made_with = record.opset if record else None
     return lying.path if work.order.opset in (None, made_with) else None
 
 

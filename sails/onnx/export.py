@@ -28,6 +28,7 @@ from typing import Any
 
 from sails import __version__
 from sails.errors import DiskFullError, ModelLoadError, SailsError, classify
+from sails.models import ExportRecord
 
 Progress = Callable[[float, str], None]
 
@@ -216,18 +217,16 @@ def write_record(
 ) -> tuple[tuple[str, int], ...]:
     """Writes `export.json`: what the folder holds and came from. Returns its files with their bytes."""
     files = tuple((file.name, file.stat().st_size) for file in sorted(output.iterdir()) if file.is_file())
-    record: dict[str, Any] = {
-        "fingerprint": fingerprint,
+    ExportRecord(
+        fingerprint=fingerprint,
         **facts,
-        "opset": opset,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"sails": __version__, **{name: version(name) for name in _PACKAGES}},
-        "files": dict(files),
-        "sha256": {name: digest(output / name) for name, _ in files},
-    }
-    if note:
-        record["note"] = note
-    (output / "export.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        opset=opset,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions={"sails": __version__, **{name: version(name) for name in _PACKAGES}},
+        files=dict(files),
+        sha256={name: digest(output / name) for name, _ in files},
+        note=note,
+    ).write(output)
     return files
 
 

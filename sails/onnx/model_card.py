@@ -16,9 +16,8 @@ from pathlib import Path
 
 from sails import models, sessions
 from sails.errors import RequestError
-from sails.models import EXPORT_RECORD, VARIANT_TITLES, VariantState, Workspace, inspect_model, resolve
+from sails.models import VARIANT_TITLES, ExportRecord, VariantState, Workspace, inspect_model, resolve
 from sails.onnx.certify import Certificate, certificate_checks, certificate_title
-from sails.system import read_json
 
 
 @dataclass(frozen=True)
@@ -167,10 +166,10 @@ def _origin(about: About, state: VariantState) -> str:
         lines.append(f"- Last training: {about.session}")
     else:
         lines.append("- Taught: not recorded")
-    record = read_json(resolve(state.path) / EXPORT_RECORD) or {}
-    if isinstance(record.get("created"), str):
+    record = ExportRecord.read(resolve(state.path))
+    if record and record.created is not None:
         lines.append(
-            f"- Made into an ONNX model: {_one_line(record['created'])}, {VARIANT_TITLES[state.variant]}"
+            f"- Made into an ONNX model: {_one_line(record.created)}, {VARIANT_TITLES[state.variant]}"
         )
     lines.append(f"- Fingerprint of the trained model: {_one_line(state.fingerprint or 'not recorded')}")
     return "\n".join(lines) + "\n"

@@ -25,6 +25,7 @@ import numpy as np
 import onnx
 
 from sails.errors import ModelLoadError, SailsError
+from sails.models import EXPORT_RECORD, ExportRecord
 from sails.onnx.export import Export, check_disk, explained, save_graph, write_record
 from sails.onnx.fuse import CONTRIBUTED, Graph, fuse
 from sails.onnx.smooth import smooth
@@ -38,7 +39,7 @@ DISK_SHARE = 1.3  # of the full-precision graph, which is written once more for 
 MODEL = "model.onnx"
 _EXPORT_AGAIN = "Export the model in full precision again."
 # Certificates of the full-precision graph, and what says how that one was made.
-_ITS_OWN = ("export.json", "certificate.json", "certificate.html")
+_ITS_OWN = (EXPORT_RECORD, "certificate.json", "certificate.html")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def quantize_model(full: Path, output: Path, *, progress: Progress | None = None
         if progress:
             progress(fraction, words)
 
-    record, config = _read(full / "export.json"), _read(full / "config.json")
+    record, config = ExportRecord.parse(_read(full / EXPORT_RECORD)), _read(full / "config.json")
     check_disk(full.glob("*.onnx*"), DISK_SHARE, output)
     try:
         report(0.0, "reading the full-precision model")
@@ -87,18 +88,18 @@ def quantize_model(full: Path, output: Path, *, progress: Progress | None = None
         raise
     except Exception as error:
         raise explained(error, str(config.get("model_type"))) from error
-    opset, fingerprint = int(record.get("opset") or 0), record.get("fingerprint")
+    opset = record.opset or 0
     files = write_record(
         output,
-        fingerprint,
+        record.fingerprint,
         opset,
         variant="int8",
-        fused_attentions=fused or record.get("fused_attentions", 0),
+        fused_attentions=fused or record.fused_attentions or 0,
         quantized_matrices=len(products),
         block=BLOCK,
     )
     report(1.0, "exported")
-    return Export(output, files, fingerprint, time.monotonic() - started, opset)
+    return Export(output, files, record.fingerprint, time.monotonic() - started, opset)
 
 
 def _products(graph: Graph) -> list[_Product]:

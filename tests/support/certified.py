@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from sails.models.folder import EXPORT_RECORD
+from sails.models.export_record import EXPORT_RECORD
 from sails.models.variants import Variant, failed_folder, variant_folder
 from sails.onnx.certify import report
 from sails.onnx.certify.certificate import Certificate, Example, Speed

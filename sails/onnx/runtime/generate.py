@@ -14,7 +14,7 @@ Not here: batches of several prompts, beam search, graphs exported without past 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Generator as Pieces
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,10 +24,11 @@ from typing import Any
 import numpy as np
 
 from sails.errors import ModelLoadError, RequestError
+from sails.models import ExportRecord
 from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, Messages, as_messages
 from sails.onnx.runtime.decoder import Decoder
 from sails.onnx.runtime.sampling import Sampling, choose, next_scores
-from sails.onnx.runtime.tokenizer import EXPORT_AGAIN, Reader, files_of, read_json, room_for_prompt
+from sails.onnx.runtime.tokenizer import EXPORT_AGAIN, Reader, read_record, room_for_prompt
 
 __all__ = ["DEFAULT_CHAT_TEMPLATE", "Answer", "Generator", "Messages", "Stream"]
 
@@ -71,15 +72,14 @@ class Generator:
 
         `threads` are those of one answer; None leaves the choice to onnxruntime (all cores).
         """
-        export = read_json(folder / "export.json")
+        export = read_record(folder)
         file = _onnx_file(folder, export)
         with ThreadPoolExecutor(1) as pool:  # both take their time, and neither needs the other
             loading = pool.submit(Decoder, file, threads)
             reader = Reader.open(folder)
             decoder = loading.result()
         _check_vocabulary(reader, decoder)
-        fingerprint = export.get("fingerprint")
-        return cls(decoder, reader, fingerprint=fingerprint if isinstance(fingerprint, str) else None)
+        return cls(decoder, reader, fingerprint=export.fingerprint)
 
     def render(self, messages: Messages) -> str:
         """The conversation as the model reads it, up to where its answer begins; a str is one message."""
@@ -266,7 +266,7 @@ class _Stops:
         return self._held
 
 
-def _onnx_file(folder: Path, export: Mapping[str, Any]) -> Path:
+def _onnx_file(folder: Path, export: ExportRecord) -> Path:
     """The graph; it and, for a large model, its `.onnx_data` must be as long as they were when exported."""
     files = sorted(folder.glob("*.onnx"))
     file = files[0] if len(files) == 1 else folder / "model.onnx"
@@ -274,8 +274,9 @@ def _onnx_file(folder: Path, export: Mapping[str, Any]) -> Path:
         raise ModelLoadError(f"There is no ONNX model in {folder.name}.", "Export the model first.")
     if file.stat().st_size == 0:
         raise ModelLoadError(f"{file.name} is empty.", EXPORT_AGAIN)
-    recorded = {name: size for name, size in files_of(export).items() if name.startswith(file.name)}
-    for name, expected in recorded.items():
+    for name, expected in (export.files or {}).items():
+        if expected is None or not name.startswith(file.name):
+            continue
         size = (folder / name).stat().st_size if (folder / name).is_file() else 0
         if size != expected:
             raise ModelLoadError(f"{name} is damaged: it has {size:,} of {expected:,} bytes.", EXPORT_AGAIN)

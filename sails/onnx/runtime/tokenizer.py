@@ -21,6 +21,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from sails.errors import ModelLoadError, RequestError
+from sails.models import EXPORT_RECORD, ExportRecord
 from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate, Messages
 
 EXPORT_AGAIN = "Export the model again."
@@ -60,8 +61,7 @@ class Reader:
     @classmethod
     def open(cls, folder: Path) -> Reader:
         """What `sails.onnx.export` wrote beside the model in `folder`; raises ModelLoadError."""
-        export = read_json(folder / "export.json")
-        tokenizer = _read_tokenizer(folder, export)
+        tokenizer = _read_tokenizer(folder, read_record(folder))
         tokenizer_config = read_json(folder / "special_tokens_map.json")
         tokenizer_config |= read_json(folder / "tokenizer_config.json")
         special_tokens = {name: _token_text(tokenizer_config.get(name)) for name in _SPECIAL_TOKENS}
@@ -149,11 +149,9 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def files_of(export: Mapping[str, Any]) -> dict[str, int]:
-    """The bytes of each file when the model was exported, as far as they were recorded."""
-    files = export.get("files")
-    recorded = files.items() if isinstance(files, dict) else ()
-    return {name: size for name, size in recorded if isinstance(size, int)}
+def read_record(folder: Path) -> ExportRecord:
+    """What `export.json` says, empty when there is none; raises ModelLoadError for one that is damaged."""
+    return ExportRecord.parse(read_json(folder / EXPORT_RECORD))
 
 
 def _read_text(file: Path) -> str | None:
@@ -165,18 +163,17 @@ def _read_text(file: Path) -> str | None:
         raise ModelLoadError(f"{file.name} cannot be read.", EXPORT_AGAIN) from error
 
 
-def _read_tokenizer(folder: Path, export: Mapping[str, Any]) -> Tokenizer:
+def _read_tokenizer(folder: Path, export: ExportRecord) -> Tokenizer:
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise ModelLoadError(f"{file.name} is missing in {folder.name}.", EXPORT_AGAIN)
-    recorded, size = files_of(export).get(file.name), file.stat().st_size
+    recorded, size = (export.files or {}).get(file.name), file.stat().st_size
     if recorded is not None and size != recorded:
         raise ModelLoadError(
             f"{file.name} is damaged, or that of another model: it has {size:,} of {recorded:,} bytes.",
             EXPORT_AGAIN,
         )
-    digests = export.get("sha256")
-    expected = digests.get(file.name) if isinstance(digests, dict) else None
+    expected = export.sha256.get(file.name)
     if expected is not None and hashlib.sha256(file.read_bytes()).hexdigest() != expected:
         raise ModelLoadError(f"{file.name} is damaged, or that of another model.", EXPORT_AGAIN)
     try:

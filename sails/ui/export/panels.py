@@ -10,9 +10,9 @@ import streamlit as st
 from sails import jobs, models, system
 from sails.jobs import Freshness, Job
 from sails.models import (
-    EXPORT_RECORD,
     VARIANT_TITLES,
     VARIANTS,
+    ExportRecord,
     Situation,
     Variant,
     VariantState,
@@ -20,7 +20,6 @@ from sails.models import (
     resolve,
 )
 from sails.sessions import Phase, Status
-from sails.system import read_json
 from sails.ui import onnx_status, text
 from sails.ui.export import certificates
 from sails.ui.frame import go, link, show_errors, stop_on_error
@@ -107,12 +106,12 @@ def _variant(
 
 def _made(one: VariantState) -> str:
     """When and how it was made, as far as it is known."""
-    record = read_json(resolve(one.path) / EXPORT_RECORD) or {}
+    record = ExportRecord.read(resolve(one.path))
     facts = []
     if one.modified:
         facts.append(f"Last changed {text.moment(one.modified, st.context.timezone)}")
-    if record.get("opset"):
-        facts.append(f"opset {plain(record['opset'])}")
+    if record and record.opset:
+        facts.append(f"opset {record.opset}")
     if one.fingerprint:
         facts.append(f"made from the model with the fingerprint {code(one.fingerprint)}")
     return ", ".join(facts)
