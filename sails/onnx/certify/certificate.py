@@ -1,12 +1,10 @@
-"""The certificate of an ONNX model: what was measured, what is needed, and how a person reads it.
+"""The certificate of an ONNX model: what was measured, and what is needed.
 
     certificate = read_certificate(Path("onnx_model/int8"))
-    for check in checks(certificate):
-        print(check.name, check.value, check.sentence)
+    certificate.passed, certificate.next_token_agreement
 
-`sails.onnx.certify.verify` measures. Here are the thresholds, the two files that a certificate lies in
-(`certificate.json` for programs, `certificate.html` for people), and the words that pages, commands and the
-readable page share.
+`sails.onnx.certify.verify` measures, `sails.onnx.certify.report` writes it down, for programs
+(`certificate.json`) and for people.
 """
 
 from __future__ import annotations

@@ -1,4 +1,12 @@
-"""A certificate in words, and as a page."""
+"""How a person reads a certificate, and the two files that it lies in.
+
+    for check in checks(certificate):
+        print(check.name, check.value, check.sentence)
+    write(Path("onnx_model/int8"), certificate)
+
+`certificate.json` is for programs, `certificate.html` for people. Pages, commands, model cards and
+the readable page share the words.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +25,12 @@ from sails.system import write_atomic
 CERTIFICATE_PAGE = "certificate.html"
 
 
-# --- its files ------------------------------------------------------------------------------------
-
-
 def write_certificate(folder: Path, certificate: Certificate) -> None:
     """Put the certificate into an ONNX folder, for programs and for people."""
     system.require_changes()
     content = json.dumps(asdict(certificate), indent=2, ensure_ascii=False) + "\n"
     write_atomic(folder / CERTIFICATE, content.encode("utf-8", "replace").decode("utf-8"))
     write_atomic(folder / CERTIFICATE_PAGE, as_page(certificate).encode("utf-8", "replace").decode("utf-8"))
-
-
-# --- as a person reads it -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -235,15 +237,11 @@ _SHOWN = (
     "Answers that are not the same come first, all cut off after a few word pieces. Where one word piece "
     "differs, each goes on from there in its own way."
 )
-
-
 _ABOUT: Mapping[Variant, str] = {
     "fp32": "This one keeps every number of the original as exact as it is (full precision).",
     "int8": "This one keeps the numbers in 8 bits instead of 32: it needs about a third of the space and "
     "answers several times as fast, and its numbers are rounded.",
 }
-
-
 _STYLE = """
 :root { color-scheme: light dark; --line: #d0d7de; --box: #f6f8fa; --faint: #57606a; }
 @media (prefers-color-scheme: dark) { :root { --line: #3d444d; --box: #151b23; --faint: #9198a1; } }

@@ -11,8 +11,8 @@ import streamlit as st
 
 from sails import jobs, system
 from sails.models import VARIANT_TITLES, Variant, VariantState, Workspace, resolve
-from sails.onnx import certify
 from sails.onnx.certify import (
+    CERTIFICATE_PAGE,
     Certificate,
     Check,
     Speed,
@@ -62,7 +62,7 @@ def _of_one(state: VariantState) -> None:
         )
         return
     show(found)
-    page = folder / certify.CERTIFICATE_PAGE
+    page = folder / CERTIFICATE_PAGE
     if page.is_file():
         st.download_button(
             "Download the certificate as a page",
