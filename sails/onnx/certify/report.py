@@ -14,23 +14,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from html import escape
+from importlib.resources import files
 from pathlib import Path
 
 from sails import system
 from sails.models import CERTIFICATE, VARIANT_TITLES, Variant
-from sails.onnx.certify.certificate import THRESHOLDS, Certificate, Example
+from sails.onnx.certify.certificate import THRESHOLDS, Certificate
 from sails.system import write_atomic
 
 CERTIFICATE_PAGE = "certificate.html"
-
-
-def write_certificate(folder: Path, certificate: Certificate) -> None:
-    """Put the certificate into an ONNX folder, for programs and for people."""
-    system.require_changes()
-    content = json.dumps(asdict(certificate), indent=2, ensure_ascii=False) + "\n"
-    write_atomic(folder / CERTIFICATE, content.encode("utf-8", "replace").decode("utf-8"))
-    write_atomic(folder / CERTIFICATE_PAGE, as_page(certificate).encode("utf-8", "replace").decode("utf-8"))
 
 
 @dataclass(frozen=True)
@@ -159,71 +151,42 @@ def _size(count: int) -> str:
     return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.0f} MB"
 
 
+def write_certificate(folder: Path, certificate: Certificate) -> None:
+    """Put the certificate into an ONNX folder, for programs and for people."""
+    system.require_changes()
+    content = json.dumps(asdict(certificate), indent=2, ensure_ascii=False) + "\n"
+    write_atomic(folder / CERTIFICATE, content.encode("utf-8", "replace").decode("utf-8"))
+    write_atomic(folder / CERTIFICATE_PAGE, as_page(certificate).encode("utf-8", "replace").decode("utf-8"))
+
+
 def as_page(certificate: Certificate) -> str:
     """`certificate.html`: complete in itself, readable without knowing any of the words."""
-    sign = "✅" if certificate.passed else "❌"
-    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in certificate.reasons)
-    rows = "".join(map(_row, certificate_checks(certificate)))
-    examples = "".join(map(_example, certificate.examples))
-    name = f"Certificate of the {VARIANT_TITLES[certificate.variant]} model"
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(name)}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<main>
-<h1>{escape(name)}</h1>
-<p class="verdict">{sign} {escape(certificate_title(certificate))}</p>
-{f"<ul>{reasons}</ul>" if reasons else ""}
-<p>An ONNX model is a copy of a trained model in another form, so that it runs without PyTorch.
-{_ABOUT[certificate.variant]} To find out whether the copy still answers like the original, both were asked
-the same {_asked(certificate)}, and what they answered was compared word piece by word piece. A word piece is
-a short word or a part of a long one.</p>
-<h2>What was measured</h2>
-<div class="wide"><table>
-<thead><tr><th scope="col">Figure</th><th scope="col">Value</th><th scope="col">Good?</th>
-<th scope="col">What it means</th></tr></thead>
-<tbody>{rows}</tbody>
-</table></div>
-{f"<h2>Answers side by side</h2><p>{_SHOWN}</p>{examples}" if examples else ""}
-<footer>Measured {escape(_moment(certificate.created))} in {certificate.seconds:.0f} seconds, on the model
-with the fingerprint <code>{escape(str(certificate.source_fingerprint or "unknown"))}</code>.</footer>
-</main>
-</body>
-</html>
-"""
+    import jinja2  # here, since whoever only reads certificates does not need it
 
-
-def _row(check: Check) -> str:
-    judged = {True: "✅ good", False: "❌ not good", None: ""}[check.good]
-    return (
-        f'<tr><th scope="row">{escape(check.name)}</th><td class="value">{escape(check.value)}</td>'
-        f'<td class="judged">{judged}</td><td>{escape(check.sentence)}</td></tr>'
+    # A question or an answer is text, whatever it looks like.
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    source = files(__package__).joinpath("certificate.html.jinja").read_text(encoding="utf-8")
+    return environment.from_string(source).render(
+        certificate=certificate,
+        variant=VARIANT_TITLES[certificate.variant],
+        verdict=certificate_title(certificate),
+        about=_ABOUT[certificate.variant],
+        checks=certificate_checks(certificate),
+        measured=_moment(certificate.created),
     )
 
 
-def _example(example: Example) -> str:
-    answers = (("Original", example.torch), ("This model", example.onnx))
-    sides = "".join(
-        f"<div><h3>{who}</h3><pre>{escape(answer) or '(nothing)'}</pre></div>" for who, answer in answers
-    )
-    same = "the same" if example.torch == example.onnx else "not the same"
-    return (
-        f'<section><p class="question">{escape(example.prompt)} <small>({same})</small></p>'
-        f'<div class="sides">{sides}</div></section>'
-    )
-
-
-def _asked(certificate: Certificate) -> str:
-    own = certificate.own_prompts
-    if not own:
-        return f"{certificate.prompts} questions"
-    fixed = certificate.prompts - own
-    return f"{certificate.prompts} questions ({own} of its lesson, {fixed} that never change)"
+_ABOUT: Mapping[Variant, str] = {
+    "fp32": "This one keeps every number of the original as exact as it is (full precision).",
+    "int8": "This one keeps the numbers in 8 bits instead of 32: it needs about a third of the space and "
+    "answers several times as fast, and its numbers are rounded.",
+}
 
 
 def _moment(created: str) -> str:
@@ -231,39 +194,3 @@ def _moment(created: str) -> str:
         return f"{datetime.fromisoformat(created).astimezone(UTC):%d %B %Y, %H:%M} UTC"
     except (ValueError, OverflowError):
         return created
-
-
-_SHOWN = (
-    "Answers that are not the same come first, all cut off after a few word pieces. Where one word piece "
-    "differs, each goes on from there in its own way."
-)
-_ABOUT: Mapping[Variant, str] = {
-    "fp32": "This one keeps every number of the original as exact as it is (full precision).",
-    "int8": "This one keeps the numbers in 8 bits instead of 32: it needs about a third of the space and "
-    "answers several times as fast, and its numbers are rounded.",
-}
-_STYLE = """
-:root { color-scheme: light dark; --line: #d0d7de; --box: #f6f8fa; --faint: #57606a; }
-@media (prefers-color-scheme: dark) { :root { --line: #3d444d; --box: #151b23; --faint: #9198a1; } }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0; }
-main { max-width: 56rem; margin: 0 auto; padding: 1rem; }
-.verdict { font-size: 1.25rem; font-weight: 600; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .4rem .6rem; border-bottom: 1px solid var(--line); }
-.value { white-space: nowrap; font-variant-numeric: tabular-nums; }
-td.judged { white-space: nowrap; }
-@media (max-width: 40rem) {
-  thead { display: none; }
-  tr { display: block; padding: .5rem 0; border-bottom: 1px solid var(--line); }
-  th, td { display: block; padding: .1rem 0; border: 0; }
-}
-section { border-top: 1px solid var(--line); margin-top: 1rem; }
-.question { font-weight: 600; overflow-wrap: anywhere; }
-.sides { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); }
-h3 { font-size: .9rem; margin: 0 0 .25rem; color: var(--faint); }
-pre { background: var(--box); border: 1px solid var(--line); border-radius: 6px; padding: .6rem; margin: 0;
-  white-space: pre-wrap; overflow-wrap: anywhere; font: inherit; }
-small, footer { color: var(--faint); font-weight: 400; }
-footer { margin: 2rem 0 1rem; overflow-wrap: anywhere; }
-"""
