@@ -12,11 +12,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from sails.models import CERTIFICATE, VARIANTS, Variant
+from pydantic import AfterValidator, Field, StrictBool
+from pydantic.dataclasses import dataclass
+
+from sails.models import CERTIFICATE, Variant
 
 # Stands for a difference that is not a number, so that every figure of a certificate is one, in JSON too.
 NOT_A_NUMBER = 1e9
@@ -74,6 +76,10 @@ THRESHOLDS: Mapping[Variant, Thresholds] = {
 
 # --- what was measured ----------------------------------------------------------------------------
 
+# One that is none would fail whoever shows it.
+Figure = Annotated[float, AfterValidator(lambda number: number if math.isfinite(number) else NOT_A_NUMBER)]
+Count = Annotated[int, Field(lt=2**63)]  # more is no figure that anything can be computed from
+
 
 @dataclass(frozen=True)
 class Example:
@@ -92,9 +98,9 @@ class Speed:
     libraries that it needs.
     """
 
-    first_token_seconds: float
-    tokens_per_second: float
-    memory_bytes: int
+    first_token_seconds: Figure
+    tokens_per_second: Figure
+    memory_bytes: Count
 
 
 @dataclass(frozen=True)
@@ -109,28 +115,28 @@ class Certificate:
     """
 
     variant: Variant
-    passed: bool
+    passed: StrictBool
     reasons: tuple[str, ...]
-    max_logit_difference: float
-    mean_logit_difference: float
-    next_token_agreement: float
-    identical_answers: int
-    prompts: int
-    positions: int
+    max_logit_difference: Figure
+    mean_logit_difference: Figure
+    next_token_agreement: Figure
+    identical_answers: Count
+    prompts: Count
+    positions: Count
     source_fingerprint: str | None
     created: str
     examples: tuple[Example, ...]
-    seconds: float
-    spread: float = 0.0
-    excused_answers: int = 0
-    own_prompts: int = 0
-    known_answers: int = 0
-    original_loss: float | None = None
-    loss: float | None = None
+    seconds: Figure
+    spread: Figure = 0.0
+    excused_answers: Count = 0
+    own_prompts: Count = 0
+    known_answers: Count = 0
+    original_loss: Figure | None = None
+    loss: Figure | None = None
     original_speed: Speed | None = None
     speed: Speed | None = None
-    original_bytes: int = 0
-    bytes: int = 0
+    original_bytes: Count = 0
+    bytes: Count = 0
 
     @property
     def mean_share(self) -> float:
@@ -152,52 +158,13 @@ def read_certificate(folder: Path) -> Certificate | None:
     """The certificate in an ONNX folder, or None when there is none that can be read."""
     try:
         return certificate_from(json.loads((folder / CERTIFICATE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 
 def certificate_from(content: Any) -> Certificate:
     """A certificate from its JSON form; one without a variant is of full precision.
 
-    Raises KeyError, TypeError or ValueError when it is none.
+    Raises TypeError or ValueError when it is none.
     """
-    content = {"variant": "fp32", **content}
-    known: dict[str, Any] = {}
-    for field in fields(Certificate):
-        if field.name not in content and field.default is not MISSING:
-            continue
-        value = content[field.name]
-        kind = str(field.type)
-        if value is None and "None" in kind:
-            known[field.name] = None
-        elif kind == "int":
-            known[field.name] = int(float(value))  # which refuses what no figure can be computed from
-        elif kind.startswith("float"):  # figures that are none would fail whoever shows them
-            known[field.name] = _finite(value)
-        elif kind.startswith("Speed"):
-            known[field.name] = Speed(
-                _finite(value["first_token_seconds"]),
-                _finite(value["tokens_per_second"]),
-                int(float(value["memory_bytes"])),
-            )
-        else:
-            known[field.name] = value
-    if known["variant"] not in VARIANTS:
-        raise ValueError(f"{known['variant']!r} is no variant of an ONNX model")
-    examples = tuple(
-        Example(**{key: str(text) for key, text in dict(one).items()}) for one in known["examples"]
-    )
-    return Certificate(
-        **known
-        | {
-            "passed": known["passed"] is True,
-            "reasons": tuple(str(reason) for reason in known["reasons"]),
-            "examples": examples,
-            "created": str(known["created"]),
-        }
-    )
-
-
-def _finite(value: Any) -> float:
-    number = float(value)
-    return number if math.isfinite(number) else NOT_A_NUMBER
+    return Certificate(**{"variant": "fp32", **content})
