@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from sails.retention.matrix import matrix_of
     from sails.retention.metrics import as_json, measure
     from sails.retention.model_report import (
-        GENERAL,
         Map,
         Memory,
         forgetting_sentences,

@@ -25,7 +25,7 @@ from sails.retention.metrics import Estimate, Measures, measure
 from sails.retention.schema import Cell, Drift, Lesson, Part, Retention
 from sails.retention.session_report import GOOD, NOTHING, numbered, points, spread
 
-GENERAL = "General knowledge"
+GENERAL, GENERAL_LINES = "General knowledge", ("General", "knowledge")
 HALF = 50.0  # points: share of the answers' word pieces right
 DRIFTED = 0.8  # agreement with the base model's own answers
 
@@ -93,11 +93,14 @@ class Square:
 class Map:
     """The R matrix for people: a row for each model, the base model first, and a column for each lesson.
 
-    The last column is general knowledge. `squares` has a tuple for each row.
+    The last column is general knowledge. `squares` has a tuple for each row. `row_lines` and
+    `column_lines` are what to call each where there is little room, in one line or two.
     """
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
+    row_lines: tuple[tuple[str, ...], ...]
+    column_lines: tuple[tuple[str, ...], ...]
     squares: tuple[tuple[Square, ...], ...]
 
 
@@ -106,9 +109,12 @@ def map_of(matrix: Matrix, part: Part) -> Map:
     names = numbered(matrix.lessons)
     cells = matrix.recall if part == "recall" else matrix.held_out
     after = {lesson.session: name for lesson, name in zip(matrix.lessons, names, strict=True)}
+    labels = [_row(model, after) for model in matrix.models]
     return Map(
-        rows=tuple(_row(model, after) for model in matrix.models),
+        rows=tuple(label for label, _ in labels),
         columns=(*names, GENERAL),
+        row_lines=tuple(lines for _, lines in labels),
+        column_lines=(*((name,) for name in names), GENERAL_LINES),
         squares=tuple(
             (
                 *(
@@ -122,12 +128,14 @@ def map_of(matrix: Matrix, part: Part) -> Map:
     )
 
 
-def _row(model: Model, after: Mapping[str, str]) -> str:
+def _row(model: Model, after: Mapping[str, str]) -> tuple[str, tuple[str, str]]:
+    """What to call a model, in full and in two lines."""
     if model.name == BASE and model.session is None:
-        return f"Before any lesson ({BASE})"
+        return f"Before any lesson ({BASE})", ("Before", "any lesson")
     if model.session is None:
-        return "At the start (a model from elsewhere)"
-    return f"After {after.get(model.session, model.name)}"
+        return "At the start (a model from elsewhere)", ("At", "the start")
+    lesson = after.get(model.session, model.name)
+    return f"After {lesson}", ("After", lesson)
 
 
 def _square(cell: Cell | None, lesson: Lesson, part: Part, *, taught_yet: bool) -> Square:

@@ -6,16 +6,25 @@ session taught and on rows that it never saw; what it did to earlier lessons is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from sails import retention
 from sails.data import ENOUGH_TO_JUDGE
 from sails.retention import Retention
-from sails.sessions import Status, format_rate
+from sails.sessions import Scores, Status, format_rate
 from sails.training.plan import BASE_LEARNING_RATE
 
-Outcome = Literal["well", "partly", "little", "nothing", "by heart", "forgot"]
+Learned = Literal["well", "partly", "little", "nothing", "by heart"]
+Outcome = Learned | Literal["forgot"]
+_VERDICTS: Mapping[Learned, str] = {
+    "well": "Learned well",
+    "partly": "Learned a part",
+    "little": "Learned little",
+    "nothing": "Nothing was learned",
+    "by heart": "Learned by heart",
+}
 
 LITTLE = 0.05  # gain of the share of answer tokens right
 WELL = 0.8  # share of answer tokens right after the lesson
@@ -38,45 +47,43 @@ def judge(status: Status, measured: Retention | None = None) -> Judgement | None
 
     `measured` is what the session measured of earlier lessons: who lost one is not praised.
     """
-    judged = _learned(status)
-    lost = retention.lost_words(measured) if measured else ""
-    if judged is None or not lost:
-        return judged
-    verdict, _, shares = judged.sentence.partition(":")
-    joined = "and it lost" if judged.outcome in ("nothing", "little") else "but lost"
-    sentence = f"{verdict}, {joined} {lost}:{shares}"
-    return Judgement("forgot", sentence, DECIDE if status.verdict != "published" else GO_BACK)
-
-
-def _learned(status: Status) -> Judgement | None:
-    """The judgement on the lesson alone."""
     before, after = status.results.taught_before, status.results.taught_after
     if before is None or after is None:
         return None
+    learned = _learned(status, before, after)
+    verdict = _VERDICTS[learned]
     shares = f"{before.accuracy:.0%} → {after.accuracy:.0%} of the answers' word pieces right"
+    if learned == "by heart":
+        shares += ", but it does worse on questions that it never saw"
+    lost = retention.lost_words(measured) if measured else ""
+    if not lost:
+        return Judgement(learned, f"{verdict}: {shares}.", _next_step(learned, status))
+    joined = "and it lost" if learned in ("nothing", "little") else "but lost"
+    next_step = DECIDE if status.verdict != "published" else GO_BACK
+    return Judgement("forgot", f"{verdict}, {joined} {lost}: {shares}.", next_step)
+
+
+def _learned(status: Status, before: Scores, after: Scores) -> Learned:
+    """What became of the lesson alone."""
     if after.loss >= before.loss:
-        return Judgement("nothing", f"Nothing was learned: {shares}.", _faster(status))
+        return "nothing"
     if after.accuracy - before.accuracy < LITTLE and after.accuracy < WELL:
-        return Judgement("little", f"Learned little: {shares}.", _faster(status))
+        return "little"
     if _only_by_heart(status):
-        return Judgement(
-            "by heart",
-            f"Learned by heart: {shares}, but it does worse on questions that it never saw.",
-            "Teach fewer rounds, or add more examples that ask the same in other words.",
-        )
-    if after.accuracy >= WELL:
-        return Judgement(
-            "well",
-            f"Learned well: {shares}.",
-            DECIDE if status.verdict == "held" else "Try it in the chat, then teach it the next lesson.",
-        )
-    return Judgement(
-        "partly",
-        f"Learned a part: {shares}.",
-        DECIDE
-        if status.verdict == "held"
-        else "Teach the same examples again with more rounds, or try it in the chat as it is.",
-    )
+        return "by heart"
+    return "well" if after.accuracy >= WELL else "partly"
+
+
+def _next_step(learned: Learned, status: Status) -> str:
+    if learned in ("nothing", "little"):
+        return _faster(status)
+    if learned == "by heart":
+        return "Teach fewer rounds, or add more examples that ask the same in other words."
+    if status.verdict == "held":
+        return DECIDE
+    if learned == "well":
+        return "Try it in the chat, then teach it the next lesson."
+    return "Teach the same examples again with more rounds, or try it in the chat as it is."
 
 
 def _faster(status: Status) -> str:

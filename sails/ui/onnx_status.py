@@ -41,8 +41,8 @@ def look(workspace: Workspace, situation: Situation) -> dict[Variant, VariantSta
 
 
 def name(several: Sequence[Variant]) -> str:
-    """What to call these variants in a sentence: the ONNX model, the 8-bit ONNX model."""
-    return "the ONNX model" if len(several) != 1 else f"the {VARIANT_TITLES[several[0]]} ONNX model"
+    """What to call these variants in a sentence, behind "the": ONNX model, 8-bit ONNX model."""
+    return "ONNX model" if len(several) != 1 else f"{VARIANT_TITLES[several[0]]} ONNX model"
 
 
 def each(workspace: Workspace, situation: Situation) -> list[str]:
@@ -64,8 +64,8 @@ def make_again(workspace: Workspace, key: str) -> None:
     found = look(workspace, situation)
     wanted = jobs.to_refresh(situation.trained, found)
     if wanted:
-        sentence = f"⚠️ {name(wanted)} is not made from the current model.".replace("the", "The", 1)
-        label = f"Make {name(wanted)} again"
+        sentence = f"⚠️ The {name(wanted)} is not made from the current model."
+        label = f"Make the {name(wanted)} again"
     elif situation.trained.complete and not any(state.present for state in found.values()):
         wanted, sentence, label = VARIANTS, "There is no ONNX model of it yet.", "Make the ONNX model"
     else:

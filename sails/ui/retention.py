@@ -98,6 +98,8 @@ def _newest(found: Map) -> Map:
     return Map(
         rows=found.rows[-SHOWN - 1 :],
         columns=found.columns[first:],
+        row_lines=found.row_lines[-SHOWN - 1 :],
+        column_lines=found.column_lines[first:],
         squares=tuple(line[first:] for line in found.squares[-SHOWN - 1 :]),
     )
 
@@ -110,22 +112,16 @@ def _figure(found: Map) -> Figure:
         ]
         for row, line in zip(found.rows, found.squares, strict=True)
     ]
-    lessons, general = found.columns[:-1], retention.GENERAL
+    *lessons, general = found.column_lines
     if len(lessons) > ROOMY:
-        general = general.partition(" ")[0]
-    return charts.heat_map(
-        [_short(row) for row in found.rows], [_short(name) for name in (*lessons, general)], tiles, apart=1
-    )
+        general = general[:1]
+    columns = [_label(lines) for lines in (*lessons, general)]
+    return charts.heat_map([_label(lines) for lines in found.row_lines], columns, tiles, apart=1)
 
 
-def _short(label: str) -> str:
-    """A label on two lines at most, cut where it is long."""
-    if label.startswith(("Before", "At")):  # of no lesson: what stands in brackets is said elsewhere
-        label = label.partition(" (")[0]
-    head, space, rest = label.partition(" ")
-    if not space or head[:-1].isdigit():
-        return charts.harmless(_cut(label))
-    return f"{charts.harmless(head)}<br>{charts.harmless(_cut(rest))}"
+def _label(lines: Sequence[str]) -> str:
+    """The lines of a label, each cut where it is long."""
+    return "<br>".join(charts.harmless(_cut(line)) for line in lines)
 
 
 def _cut(text: str) -> str:

@@ -7,6 +7,7 @@ Needs no machine-learning library and answers in microseconds.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,13 +25,19 @@ USUAL_LEARNING_RATES = (1e-6, 1e-3)
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """One row of the matrix; `headline` is what the person reads."""
+    """One row of the matrix. `begins` says what the training does, `afterwards` what is to do then."""
 
     number: int
     trained: Literal["missing", "complete", "incomplete"]
     onnx: Literal["missing", "present"]
     start_from: StartFrom
-    headline: str
+    begins: str
+    afterwards: str = ""
+
+    @property
+    def headline(self) -> str:
+        """What the person reads."""
+        return self.begins + self.afterwards
 
     @property
     def learning_rate(self) -> float:
@@ -38,16 +45,25 @@ class MatrixRow:
 
 
 _NEW = "🆕 Training a new model from base"
-_CONTINUE = "🔄 Continuing from the trained model, 📚 lower learning rate to keep what it knows"
-_CONTINUE_AS_CHOSEN = "🔄 Continuing from the trained model, at the learning rate that was chosen"
-_CONTINUE_AS_ADVISED = "🔄 Continuing from the trained model, at the learning rate that was measured"
+_CONTINUE: Mapping[Chooser, str] = {
+    "automatic": "🔄 Continuing from the trained model, 📚 lower learning rate to keep what it knows",
+    "person": "🔄 Continuing from the trained model, at the learning rate that was chosen",
+    "advice": "🔄 Continuing from the trained model, at the learning rate that was measured",
+}
 _ORPHAN = "⚠️ ONNX model found, but not the model it came from: training from base"
 _INCOMPLETE = "⚠️ The trained model is incomplete: training from base; its files are set aside, not deleted"
 
 MATRIX = (
     MatrixRow(1, "missing", "missing", "base", _NEW),
-    MatrixRow(2, "complete", "missing", "trained", _CONTINUE),
-    MatrixRow(3, "complete", "present", "trained", f"{_CONTINUE}; the ONNX model needs a refresh afterwards"),
+    MatrixRow(2, "complete", "missing", "trained", _CONTINUE["automatic"]),
+    MatrixRow(
+        3,
+        "complete",
+        "present",
+        "trained",
+        _CONTINUE["automatic"],
+        "; the ONNX model needs a refresh afterwards",
+    ),
     MatrixRow(4, "missing", "present", "base", _ORPHAN),
     MatrixRow(5, "incomplete", "missing", "base", _INCOMPLETE),
     MatrixRow(6, "incomplete", "present", "base", _INCOMPLETE),
@@ -114,7 +130,8 @@ def plan_from(
         warnings += check_learning_rate(learning_rate)
         follows = advised is not None and math.isclose(learning_rate, advised, rel_tol=1e-6)
         rate_chosen_by = "advice" if follows else "person"
-        reason = reason.replace(_CONTINUE, _CONTINUE_AS_ADVISED if follows else _CONTINUE_AS_CHOSEN)
+    if start_from == "trained":
+        reason = _CONTINUE[rate_chosen_by] + row.afterwards
     base = (model_name or default_base) if start_from == "base" else trained.base
     return Plan(
         row=row.number,

@@ -75,7 +75,7 @@ def _button(workspace: Workspace, now: WatchState, stands: str) -> None:
     }[stands]
     if st.button(label, icon=icon, key="watch-switch", disabled=system.view_only()):
         with show_errors() as failed:
-            if label == "Switch it off":
+            if stands in ("watching", "starting"):
                 watch.switch_off(workspace)
             else:
                 watch.switch_on(workspace, now.order)

@@ -63,11 +63,13 @@ def _what_it_means(first: Foresight, share: float) -> str:
     part, times = repeated / (new + repeated), (new + repeated) / new
     much = "Half" if abs(part - 0.5) < 0.02 else f"{part:.0%}".replace("%", " %")
     longer = "twice as long" if abs(times - 2) < 0.05 else f"{times:.2g} times as long"
-    meaning = f"{much} of what it goes through are examples of earlier lessons. "
+    every = ""
     if repeated == old and replayed(new, 10 * (old + 1), share) > old:
-        every = "the 1 there is" if old == 1 else f"all {old:,} there are"
-        meaning = meaning.removesuffix(". ") + f", {every}. "
-    return f"{meaning}It takes {longer}, and forgets less."
+        every = ", the 1 there is" if old == 1 else f", all {old:,} there are"
+    return (
+        f"{much} of what it goes through are examples of earlier lessons{every}. It takes {longer}, and "
+        "forgets less."
+    )
 
 
 def what_is_repeated(seen: Foresight) -> str:
