@@ -26,7 +26,8 @@ from sails.onnx.certify.certificate import THRESHOLDS
 from sails.onnx.certify.verify import FIXED_PROMPTS
 from sails.retention import gate, lessons
 from sails.sessions import PRESETS, SIZES, Phase, State, plan
-from sails.training.plan import behavior, resources
+from sails.system import format
+from sails.training.plan import behavior
 
 REPOSITORY = Path(__file__).parents[1]
 README, GUIDE = "README.md", "docs/CONTINUOUS_TRAINING.md"
@@ -169,7 +170,7 @@ def test_the_base_models_are_those_of_the_catalogue():
             model.name,
             f"{model.parameters / 1e6:.0f}M",
             f"{model.download_bytes / 1e6:,.0f} MB",
-            resources.gigabytes(model.training_memory_bytes),
+            format.gigabytes(model.training_memory_bytes),
             model.licence,
         ]
         for model in catalog.base_models()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sails import system
 from sails.errors import ModelLoadError, OutOfMemoryError
 from sails.models import resolve
+from sails.system import megabytes
 
 if TYPE_CHECKING:  # half a second to import, and not needed to show what was said
     from sails.onnx import Generator, Reader
@@ -112,7 +113,7 @@ class Models:
         system.give_back_memory()
         if needed > (free := system.available_memory()):
             raise OutOfMemoryError(
-                f"The model takes {needed / 1e6:,.0f} MB of memory, and {free / 1e6:,.0f} MB are free.",
+                f"The model takes {megabytes(needed)} of memory, and {megabytes(free)} are free.",
                 "Close other programs, or wait until a training has ended.",
             )
         model = Generator.open(place)

@@ -19,6 +19,7 @@ from typing import Any
 from sails import system
 from sails.errors import RequestError, WorkspaceError
 from sails.models import Workspace
+from sails.system import fit, one_line
 
 FILE = "prompts.json"
 AT_MOST = 200
@@ -37,8 +38,7 @@ class Prompt:
     @property
     def title(self) -> str:
         """Its name, else the beginning of the question on one line."""
-        line = " ".join((self.name or self.question).split())
-        return line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…"
+        return fit(one_line(self.name or self.question), LONGEST_NAME)
 
 
 def prompts(workspace: Workspace) -> list[Prompt]:

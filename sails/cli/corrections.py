@@ -18,6 +18,7 @@ from sails.cli.output import say, say_json, warn, write_file
 from sails.errors import RequestError
 from sails.models import Workspace
 from sails.sessions import Settings
+from sails.system import count, one_line, shorten
 from sails.training.plan import Choices, plan_training
 
 SHORTEST_ID = 4  # characters of an id that may stand for it
@@ -100,7 +101,7 @@ def corrections_approve(
     approvable = feedback.look(place).without_findings() if everything else ()
     wanted = [correction.id for correction in approvable] if everything else _found(place, ids)
     feedback.approve(place, *wanted, who=who)
-    say(f"{_count(len(wanted))} approved.")
+    say(f"{count(len(wanted), 'correction')} approved.")
 
 
 @corrections_app.command("reject")
@@ -109,7 +110,7 @@ def corrections_reject(ids: Ids = None, who: Who = "", workspace: options.Worksp
     place = Workspace.open(workspace)
     wanted = _found(place, ids)
     feedback.reject(place, *wanted, who=who)
-    say(f"{_count(len(wanted))} rejected.")
+    say(f"{count(len(wanted), 'correction')} rejected.")
 
 
 @corrections_app.command("edit")
@@ -137,8 +138,8 @@ def corrections_import(
     workspace: options.WorkspaceOption = None,
 ) -> None:
     """Bring the judged answers of a file, as `sails chat` writes them; they wait for a review."""
-    count = feedback.import_file(Workspace.open(workspace), file)
-    say(f"{_count(count)} came into the list." if count else "All of it was in the list already.")
+    new = feedback.import_file(Workspace.open(workspace), file)
+    say(f"{count(new, 'correction')} came into the list." if new else "All of it was in the list already.")
 
 
 @corrections_app.command("export")
@@ -157,7 +158,7 @@ def corrections_export(
         sys.stdout.write(lines)
     else:
         write_file(output, lines)
-        say(f"{_count(len(found))} written to {output}")
+        say(f"{count(len(found), 'correction')} written to {output}")
 
 
 @corrections_app.command("teach")
@@ -177,7 +178,7 @@ def corrections_teach(
     place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
     plan = plan_training(place, learning_rate=settings.learning_rate)
     report = feedback.as_dataset(place)
-    say(f"{_count(report.rows)} to teach, as the dataset {report.name}")
+    say(f"{count(report.rows, 'correction')} to teach, as the dataset {report.name}")
     announce(plan)
     session = jobs.start_training(place, Choices((report.name,), settings, name or "", export=export))
     if detach:
@@ -207,10 +208,5 @@ def _found(place: Workspace, ids: list[str] | None) -> list[str]:
     return found
 
 
-def _count(number: int) -> str:
-    return f"{number:,} correction" if number == 1 else f"{number:,} corrections"
-
-
 def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_CELL else f"{line[:LONGEST_CELL]}…"
+    return shorten(one_line(text), LONGEST_CELL)

@@ -26,6 +26,7 @@ from sails.models import (
 from sails.onnx import about, choose_for_bundle, make_bundle, make_bundle_folder
 from sails.retention import UNRELATED
 from sails.sessions import Session
+from sails.system import gigabytes, megabytes
 
 base_app = typer.Typer(help="The base models that training can start from.", no_args_is_help=True)
 
@@ -131,7 +132,7 @@ def bundle(
             progress=report,
         )
     proven = "certified" if made.certified else "⚠️ not certified"
-    say(f"✅ {made.path} ({made.size / 1e6:,.0f} MB): the {VARIANT_TITLES[wanted]} model, {proven}.")
+    say(f"✅ {made.path} ({megabytes(made.size)}): the {VARIANT_TITLES[wanted]} model, {proven}.")
     if shape == "zip":
         say("Whoever gets it unpacks it and reads README.md; it needs Python, and no part of MTN Sails.")
 
@@ -150,8 +151,8 @@ def base_list(as_json: options.AsJson = False) -> None:
         (
             model.name,
             f"{model.parameters / 1e6:.0f}M",
-            f"{model.download_bytes / 1e6:,.0f} MB",
-            f"{model.training_memory_bytes / 1e9:.1f} GB",
+            megabytes(model.download_bytes),
+            gigabytes(model.training_memory_bytes),
             model.licence,
             "yes" if path else "no",
             model.note,

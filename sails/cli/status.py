@@ -18,6 +18,7 @@ from sails.errors import RequestError
 from sails.jobs import Freshness
 from sails.models import VARIANT_TITLES, ModelState, VariantState, Workspace
 from sails.sessions import format_rate
+from sails.system import megabytes
 from sails.training.plan import plan_training
 
 
@@ -74,7 +75,7 @@ def status(
     for variant, state in found.items():
         if state.present:
             words = FRESHNESS[jobs.freshness_of(state, situation.trained)]
-            size = f"{state.size / 1e6:,.0f} MB"
+            size = megabytes(state.size)
             say(f"               {VARIANT_TITLES[variant]}: {words}, {CERTIFIED[state.certified]}, {size}")
     for variant, state in failed.items():
         title = VARIANT_TITLES[variant]

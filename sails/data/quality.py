@@ -16,6 +16,7 @@ from typing import Literal
 from sails.data.checks import CHECKS, Severity, findings
 from sails.data.conversation import Conversation
 from sails.data.formats.source import Refusal
+from sails.system import count
 
 Grade = Literal["good", "acceptable", "critical"]
 GOOD, ACCEPTABLE = 0.7, 0.5
@@ -116,7 +117,7 @@ def clean(conversations: Iterable[Conversation], report: QualityReport) -> tuple
 
 def _recommendations(report: QualityReport) -> Iterator[str]:
     if report.total > report.valid:
-        wrong = _rows(report.total - report.valid)
+        wrong = count(report.total - report.valid, "row")
         yield f"{wrong} should not be taught as they are: correct them, or use the clean file."
     if report.valid < ENOUGH_ROWS:
         yield (
@@ -124,7 +125,7 @@ def _recommendations(report: QualityReport) -> Iterator[str]:
             "to test the model with."
         )
     if report.duplicates:
-        yield f"{_rows(report.duplicates)} repeat an earlier one; the clean file holds each once."
+        yield f"{count(report.duplicates, 'row')} repeat an earlier one; the clean file holds each once."
     advice = {
         "too_short": "answer in a whole sentence where you can, a model learns more from it.",
         "cut_off": "see whether the end of the answer got lost.",
@@ -133,8 +134,4 @@ def _recommendations(report: QualityReport) -> Iterator[str]:
     warned = Counter(problem.check for problem in report.warnings)
     for check, what in advice.items():
         if warned[check] > report.total * MANY:
-            yield f"{_rows(warned[check])}: {what}"
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row" if count == 1 else f"{count:,} rows"
+            yield f"{count(warned[check], 'row')}: {what}"

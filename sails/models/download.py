@@ -24,6 +24,7 @@ from pathlib import Path
 import tenacity
 
 from sails.errors import DiskFullError, DownloadError, ModelLoadError
+from sails.system import megabytes
 
 Progress = Callable[[float, str], None]
 
@@ -47,10 +48,6 @@ _persistently = tenacity.retry(
     stop=tenacity.stop_after_attempt(ATTEMPTS),
     reraise=True,
 )
-
-
-def megabytes(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB"
 
 
 def require_space(folder: Path, needed: int) -> None:

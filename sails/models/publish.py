@@ -50,6 +50,7 @@ from sails.models.versions import (
     record_in,
 )
 from sails.models.workspace import Workspace, new_id
+from sails.system import megabytes
 
 _NAME = re.compile(r"\w[\w.-]{0,99}")  # what a session may be called that was recorded by somebody else
 
@@ -140,7 +141,7 @@ def _refuse_without_room(source: Path, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
         raise DiskFullError(
-            f"The model needs {size / 1e6:,.0f} MB in {folder}, and {free / 1e6:,.0f} MB are free.",
+            f"The model needs {megabytes(size)} in {folder}, and {megabytes(free)} are free.",
             "Free some space, then try again.",
         )
 

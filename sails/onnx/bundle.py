@@ -45,6 +45,7 @@ from sails.onnx import certify
 from sails.onnx.certify import Certificate, read_certificate
 from sails.onnx.export import digest
 from sails.onnx.model_card import About, about, card
+from sails.system import megabytes
 
 Progress = Callable[[float, str], None]
 
@@ -300,7 +301,7 @@ def check_room_for_sending(size: int, file: Path) -> None:
     needed, free = size * SENDING_MEMORY, system.available_memory()
     if needed > free:
         raise RequestError(
-            f"The download takes {needed / 1e6:,.0f} MB of memory, and {free / 1e6:,.0f} MB are free.",
+            f"The download takes {megabytes(needed)} of memory, and {megabytes(free)} are free.",
             f"Copy the file {file} instead.",
         )
 
@@ -381,7 +382,7 @@ def _built_beside(output: Path, content: _Content) -> Iterator[Path]:
         needed, free = _size(content) + MARGIN, shutil.disk_usage(output.parent).free
         if needed > free:
             raise DiskFullError(
-                f"This takes {needed / 1e6:,.0f} MB in {output.parent}, and {free / 1e6:,.0f} MB are free.",
+                f"This takes {megabytes(needed)} in {output.parent}, and {megabytes(free)} are free.",
                 "Free some space, or choose a place on another disk.",
             )
         yield part

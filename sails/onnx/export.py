@@ -29,6 +29,7 @@ from typing import Any
 from sails import __version__
 from sails.errors import DiskFullError, ModelLoadError, SailsError, classify
 from sails.models import ExportRecord
+from sails.system import gigabytes
 
 Progress = Callable[[float, str], None]
 
@@ -122,7 +123,7 @@ def check_disk(files: Iterable[Path], share: float, output: Path) -> None:
     free = shutil.disk_usage(output).free
     if needed > free:
         raise DiskFullError(
-            f"The export needs about {needed / 1e9:.1f} GB on the disk and {free / 1e9:.1f} GB are free.",
+            f"The export needs about {gigabytes(needed)} on the disk and {gigabytes(free)} are free.",
             "Free some space, then export again.",
         )
 

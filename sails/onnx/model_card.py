@@ -18,6 +18,7 @@ from sails import models, sessions
 from sails.errors import RequestError
 from sails.models import VARIANT_TITLES, ExportRecord, VariantState, Workspace, inspect_model, resolve
 from sails.onnx.certify import Certificate, certificate_checks, certificate_title
+from sails.system import count, one_line
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def _origin(about: About, state: VariantState) -> str:
     licence = f", licence {about.licence}" if about.licence else ", licence not recorded"
     lines.append(f"- Base model: {base}{licence if about.base else ''}")
     if about.lessons:
-        times = "1 training" if about.lessons == 1 else f"{about.lessons} trainings"
+        times = count(about.lessons, "training")
         kept = f"; {about.held_out:,} more were kept back to test it" if about.held_out else ""
         lines.append(f"- Taught: {about.rows:,} examples in {times}{kept}")
         lines.append(f"- Last training: {about.session}")
@@ -214,4 +215,4 @@ def _limits(about: About, state: VariantState) -> str:
 
 def _one_line(text: str) -> str:
     """Any text as one line that no Markdown or HTML is read from."""
-    return re.sub(r"([\\`*_\[\]<>|#&])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]<>|#&])", r"\\\1", one_line(text))

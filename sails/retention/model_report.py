@@ -24,6 +24,7 @@ from sails.retention.matrix import BASE, Matrix, Model, matrix_of
 from sails.retention.metrics import Estimate, Measures, measure
 from sails.retention.schema import Cell, Drift, Lesson, Part, Retention
 from sails.retention.session_report import GOOD, NOTHING, numbered, points, spread
+from sails.system import count
 
 GENERAL, GENERAL_LINES = "General knowledge", ("General", "knowledge")
 HALF = 50.0  # points: share of the answers' word pieces right
@@ -151,9 +152,8 @@ def _square(cell: Cell | None, lesson: Lesson, part: Part, *, taught_yet: bool) 
 
 
 def _examples(cell: Cell) -> str:
-    count = len(cell.rows)
-    said = "1 example" if count == 1 else f"{count} examples"
-    return f"{said}, too few to judge by" if count < ENOUGH_TO_JUDGE else said
+    said = count(len(cell.rows), "example")
+    return f"{said}, too few to judge by" if len(cell.rows) < ENOUGH_TO_JUDGE else said
 
 
 def _general(drift: Drift | None) -> Square:
@@ -214,8 +214,8 @@ def bwt_sentence(measures: Measures) -> str:
     if bwt is None:
         return "What became of earlier lessons (BWT) shows once two lessons are taught and measured."
     change = "lost" if bwt.value < 0 else "gained"
-    count = points(bwt.value, bwt.low, bwt.high)
-    said = f"Since each was taught, the earlier lessons {change} {count} on average (BWT)."
+    average = points(bwt.value, bwt.low, bwt.high)
+    said = f"Since each was taught, the earlier lessons {change} {average} on average (BWT)."
     if not math.isfinite(bwt.high - bwt.low):
         return f"{said} From so few examples nobody can tell whether that is good."
     if bwt.low <= 0 <= bwt.high:

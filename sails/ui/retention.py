@@ -11,6 +11,7 @@ from plotly.graph_objects import Figure
 from sails import retention
 from sails.models import Workspace
 from sails.retention import Changed, Map, Memory, Part, Retention
+from sails.system import fit
 from sails.ui import charts
 from sails.ui.frame import link
 from sails.ui.text import literal, plain
@@ -121,11 +122,7 @@ def _figure(found: Map) -> Figure:
 
 def _label(lines: Sequence[str]) -> str:
     """The lines of a label, each cut where it is long."""
-    return "<br>".join(charts.harmless(_cut(line)) for line in lines)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= NAME_LENGTH else f"{text[: NAME_LENGTH - 1].rstrip()}…"
+    return "<br>".join(charts.harmless(fit(line, NAME_LENGTH)) for line in lines)
 
 
 def _alt(found: Map, part: Part) -> str:

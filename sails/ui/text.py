@@ -1,4 +1,4 @@
-"""Words for pages: what a person wrote as harmless text, sizes, moments, and how a session ended.
+"""Words for pages: what a person wrote as harmless text, moments, and how a session ended.
 
 Needs no streamlit. Names, paths and answers come from people and files, so they never reach a page as
 Markdown: `code` and `plain` make of them exactly the text that they are.
@@ -10,6 +10,7 @@ import re
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from sails import system
 from sails.sessions import Phase, SessionRecord, Status, describe_learning_rate
 
 # --- text that is only text -----------------------------------------------------------------------
@@ -42,18 +43,7 @@ def _indentation(line: str) -> str:
     return "\u00a0" * (len(line.expandtabs(4)) - len(line.expandtabs(4).lstrip()))
 
 
-# --- figures --------------------------------------------------------------------------------------
-
-
-def size(count: int) -> str:
-    """Bytes as people say them: 538 MB."""
-    value, unit = float(count), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    digits = 1 if unit in ("GB", "TB") and value < 100 else 0
-    return f"{value:,.{digits}f} {unit}"
+# --- moments --------------------------------------------------------------------------------------
 
 
 def moment(time: datetime, zone: str | None = None) -> str:
@@ -63,16 +53,6 @@ def moment(time: datetime, zone: str | None = None) -> str:
     except (ZoneInfoNotFoundError, ValueError):
         local = time.astimezone()
     return f"{local:%d %b %Y, %H:%M}".lstrip("0")
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 48 s, 12 min, 3 h 20 min."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    if not hours:
-        return f"{minutes} min"
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
 # --- sessions -------------------------------------------------------------------------------------
@@ -138,5 +118,5 @@ def learned(record: SessionRecord) -> str:
         direction = "fell" if after < before else "did not fall"
         parts.append(f"loss on the taught examples {direction}: {before:.2f} → {after:.2f}")
     if record.seconds is not None and record.status.ended:
-        parts.append(f"took {duration(record.seconds)}")
+        parts.append(f"took {system.duration(record.seconds)}")
     return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""Text that people wrote, and figures, as pages show them."""
+"""Text that people wrote, and moments, as pages show them."""
 
 from datetime import UTC, datetime
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from sails.ui.text import code, duration, moment, plain, size
+from sails.ui.text import code, moment, plain
 
 SIGNS = st.sampled_from("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ 1a")
 OTHERS = st.characters(codec="utf-8", exclude_categories=("C", "Z"))
@@ -38,19 +38,6 @@ def test_plain_shows_exactly_the_text_and_no_markup(text):
 @pytest.mark.parametrize("text", [":smile:", ":material/warning:", ":red[x]"])
 def test_plain_breaks_streamlit_shortcodes(text):
     assert text not in plain(text).replace("\\", "")
-
-
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [(0, "0 bytes"), (999, "999 bytes"), (1_000, "1 kB"), (538_090_408, "538 MB"), (2_300_000_000, "2.3 GB")],
-)
-def test_sizes_read_as_people_say_them(count, words):
-    assert size(count) == words
-
-
-@pytest.mark.parametrize(("seconds", "words"), [(4.2, "4 s"), (74, "1 min"), (12_000, "3 h 20 min")])
-def test_durations_read_as_people_say_them(seconds, words):
-    assert duration(seconds) == words
 
 
 def test_moments_are_told_in_the_persons_own_time_zone():

@@ -22,6 +22,7 @@ from sails.chat.feedback.events import alone, find, now, write
 from sails.data import Register, printable
 from sails.errors import RequestError
 from sails.models import Workspace
+from sails.system import one_line, shorten
 
 
 def give(
@@ -186,5 +187,4 @@ def _open(workspace: Workspace, identity: str) -> Correction:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 60 else f"{line[:60]}…"
+    return shorten(one_line(text), 60)

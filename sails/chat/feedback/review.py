@@ -26,6 +26,7 @@ from sails.data import Conversation, Register, problems_of, read_jsonl
 from sails.errors import SailsError
 from sails.models import Workspace
 from sails.sessions import SessionRecord
+from sails.system import one_line, shorten
 
 Finding = Literal["unanswered", "confirm", "conflict", "duplicate", "replaces", "known", "quality"]
 
@@ -143,8 +144,7 @@ class Review:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 120 else f"{line[:120]}…"
+    return shorten(one_line(text), 120)
 
 
 def look(workspace: Workspace) -> Review:

@@ -14,11 +14,12 @@ from sails.chat import feedback
 from sails.data import Conversation, Register
 from sails.errors import SailsError, WorkspaceError, classify
 from sails.jobs import launcher, submit
-from sails.jobs.watch.messages import GO_ON, examples, how_many, minutes, notes_on, what_became
+from sails.jobs.watch.messages import GO_ON, how_many, minutes, notes_on, what_became
 from sails.jobs.watch.source import approved
 from sails.jobs.watch.state import Batch, Outcome, WatchState, change, watch_state
 from sails.models import Workspace
 from sails.sessions import Session, SessionRecord
+from sails.system import count
 from sails.training.plan import Choices
 
 MOST_FAILURES = 5  # in a row
@@ -151,7 +152,7 @@ class Watch:
 
     def _queued(self, batch: Batch, session: str) -> Look:
         self._update(batch, session=session)
-        self.say(f"▶️ {examples(len(batch.rows))} will be taught: session {session} is queued.")
+        self.say(f"▶️ {count(len(batch.rows), 'example')} will be taught: session {session} is queued.")
         return "did something"
 
     def _keep_going(self, record: SessionRecord) -> None:

@@ -9,14 +9,11 @@ from typing import Literal
 from sails.jobs.watch.source import ACCEPTED, Approved
 from sails.jobs.watch.state import Batch, Order, WatchState
 from sails.sessions import SessionRecord
+from sails.system import count
 
 HELD = "The new model was held back."
 DECIDE = "You decide what becomes of it; the watch goes on."
 GO_ON = "Its examples are taught when you resume the session; delete it, and they are free for the next one."
-
-
-def examples(count: int) -> str:
-    return f"{count:,} example" if count == 1 else f"{count:,} examples"
 
 
 def source_words(order: Order) -> str:
@@ -36,7 +33,7 @@ def standing(now: WatchState, *, alive: bool, starting: bool) -> tuple[Standing,
         return "ended", "It was switched on, but its process has ended. Nothing is lost: start it again."
     if now.stopped:
         return "stopped", now.stopped
-    waits = f"Switched on, it waits for {examples(now.order.at_least)} in {source_words(now.order)}."
+    waits = f"Switched on, it waits for {count(now.order.at_least, 'example')} in {source_words(now.order)}."
     return "off", f"It is switched off. {waits}"
 
 
@@ -53,15 +50,15 @@ def how_many(now: WatchState) -> str:
 def notes_on(found: Approved, held: int) -> Iterator[str]:
     if found.not_accepted:
         are = "is" if found.not_accepted == 1 else "are"
-        yield f"{examples(found.not_accepted)} {are} not marked as {ACCEPTED}, and never taught."
+        yield f"{count(found.not_accepted, 'example')} {are} not marked as {ACCEPTED}, and never taught."
     if found.unfit:
         many = len(found.unfit)
         are = "is not" if many == 1 else "are not"
         first = "" if many == 1 else "the first is "
-        yield f"{examples(many)} {are} fit to be taught: {first}{found.unfit[0]}."
+        yield f"{count(many, 'example')} {are} fit to be taught: {first}{found.unfit[0]}."
     if held:
         asks = "asks a question" if held == 1 else "ask questions"
-        yield f"{examples(held)} {asks} kept back to test the model with, and cannot be taught."
+        yield f"{count(held, 'example')} {asks} kept back to test the model with, and cannot be taught."
 
 
 def what_became(batch: Batch, record: SessionRecord | None = None) -> tuple[str, str]:
@@ -69,7 +66,7 @@ def what_became(batch: Batch, record: SessionRecord | None = None) -> tuple[str,
     outcome = batch.outcome
     if record and record.status.verdict and record.status.state != "running":  # it may still be exported
         outcome = record.status.verdict
-    taught = examples(len(batch.rows))
+    taught = count(len(batch.rows), "example")
     match outcome:
         case None:
             if record and record.status.state == "running":
@@ -91,5 +88,5 @@ def what_became(batch: Batch, record: SessionRecord | None = None) -> tuple[str,
 
 
 def minutes(pause: timedelta) -> str:
-    count = round(pause.total_seconds() / 60)
-    return "a minute" if count == 1 else f"{count} minutes"
+    number = round(pause.total_seconds() / 60)
+    return "a minute" if number == 1 else f"{number} minutes"

@@ -20,7 +20,7 @@ from pathlib import Path
 from sails import system
 from sails.models import CERTIFICATE, VARIANT_TITLES, Variant
 from sails.onnx.certify.certificate import THRESHOLDS, Certificate
-from sails.system import write_atomic
+from sails.system import size, write_atomic
 
 CERTIFICATE_PAGE = "certificate.html"
 
@@ -135,20 +135,14 @@ def _told(certificate: Certificate) -> list[Check]:
                 f"{times:.1f} times as fast."
             )
         found.append(Check("Speed", f"{ours.tokens_per_second:,.1f} a second", None, beside))
-        beside = f"A program with PyTorch takes {_size(theirs.memory_bytes)}." if theirs else ""
+        beside = f"A program with PyTorch takes {size(theirs.memory_bytes)}." if theirs else ""
         found.append(
-            Check("Memory", _size(ours.memory_bytes), None, f"With the libraries it needs. {beside}".strip())
+            Check("Memory", size(ours.memory_bytes), None, f"With the libraries it needs. {beside}".strip())
         )
     if certificate.bytes:
-        beside = (
-            f"The original has {_size(certificate.original_bytes)}." if certificate.original_bytes else ""
-        )
-        found.append(Check("Size", _size(certificate.bytes), None, beside))
+        beside = f"The original has {size(certificate.original_bytes)}." if certificate.original_bytes else ""
+        found.append(Check("Size", size(certificate.bytes), None, beside))
     return found
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.0f} MB"
 
 
 def write_certificate(folder: Path, certificate: Certificate) -> None:

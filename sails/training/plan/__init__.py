@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         usual_seconds,
     )
     from sails.training.plan.request import LONGEST_NAME, Choices, checked_name, read_learning_rate
-    from sails.training.plan.resources import estimate, gigabytes, refuse_if_too_big
+    from sails.training.plan.resources import estimate, refuse_if_too_big
     from sails.training.plan.schedule import Schedule, resolve_schedule
 
 __getattr__, __all__ = lazy_exports(__name__)

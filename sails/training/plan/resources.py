@@ -9,6 +9,7 @@ from pathlib import Path
 from sails import system
 from sails.errors import DiskFullError, OutOfMemoryError
 from sails.models import count_parameters, export_memory, training_memory
+from sails.system import gigabytes
 from sails.training.plan.schedule import Schedule
 
 
@@ -52,7 +53,3 @@ def refuse_if_too_big(need: Need, folder: Path) -> None:
             f"and {gigabytes(free_disk)} are free.",
             "Free some space, or choose a workspace on another disk.",
         )
-
-
-def gigabytes(count: int) -> str:
-    return f"{count / 1e9:.1f} GB"

@@ -177,10 +177,10 @@ def _facts(facts: Sequence[tuple[str, str]], fingerprint: str | None, modified: 
 
 def _files(files: Sequence[FoundFile], what: str) -> None:
     if files:
-        total = text.size(sum(file.size for file in files))
+        total = system.size(sum(file.size for file in files))
         count = f"{len(files)} files" if len(files) > 1 else "1 file"
         with st.expander(f"{count}, {total}", icon=":material/folder_open:"):
-            rows = [(code(file.name), text.size(file.size)) for file in files]
+            rows = [(code(file.name), system.size(file.size)) for file in files]
             st.table(
                 pd.DataFrame(rows, columns=["File", "Size"]),
                 border="horizontal",

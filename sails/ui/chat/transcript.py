@@ -8,6 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 from sails import chat
 from sails.chat import Conversation, Reply, Turn
 from sails.models import Workspace
+from sails.system import shorten
 from sails.ui.chat import feedback
 from sails.ui.text import literal, plain
 
@@ -38,7 +39,7 @@ def question(turn: Turn) -> None:
         if len(turn.question) <= LONG_QUESTION:
             st.markdown(literal(turn.question))
         else:
-            st.markdown(literal(f"{turn.question[:LONG_QUESTION]}…"))
+            st.markdown(literal(shorten(turn.question, LONG_QUESTION)))
             with st.expander(f"All {len(turn.question):,} characters"):
                 st.markdown(literal(turn.question))
 

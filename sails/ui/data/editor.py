@@ -12,10 +12,10 @@ import streamlit as st
 from sails import data, system
 from sails.data import DatasetReport, Draft
 from sails.models import Workspace
+from sails.system import count, shorten
 from sails.training import Lengths
 from sails.ui.data import text
 from sails.ui.data.pending import Desk, show_dataset, throw_away
-from sails.ui.data.text import examples, shortened
 from sails.ui.data.upload import ROW_COLUMN, TEXT_COLUMNS, choose_columns
 from sails.ui.frame import show_errors, stop_on_error
 from sails.ui.text import code, plain
@@ -48,7 +48,7 @@ def verdict(desk: Desk) -> None:
 
 
 def _drop(desk: Desk, what: str, rows: Collection[int]) -> None:
-    label = f"Drop the {text.rows(len(rows))} with {what}"
+    label = f"Drop the {count(len(rows), 'row')} with {what}"
     if rows and st.button(label, icon=":material/delete_sweep:", key=f"data-drop-{what}"):
         desk.put(desk.draft.dropped(rows))
         st.rerun()
@@ -56,14 +56,14 @@ def _drop(desk: Desk, what: str, rows: Collection[int]) -> None:
 
 def _restore(desk: Desk) -> None:
     dropped = desk.draft.left_out
-    label = f"Put {text.rows(len(dropped))} back"
+    label = f"Put {count(len(dropped), 'row')} back"
     if dropped and st.button(label, icon=":material/undo:", key="data-restore"):
         desk.put(desk.draft.restored())
         st.rerun()
 
 
 def _refused(draft: Draft) -> None:
-    label = f"Cannot be read: {text.rows(len(draft.refused))}"
+    label = f"Cannot be read: {count(len(draft.refused), 'row')}"
     with st.expander(label, icon=":material/error:", key="data-refused"):
         if len(draft.refused) > REFUSED:
             st.caption(f"The first {REFUSED} of {len(draft.refused):,}:")
@@ -111,7 +111,7 @@ def save(workspace: Workspace, desk: Desk, lengths: Lengths) -> None:
     )
     with st.container(horizontal=True):
         if st.button(
-            f"Save {examples(len(draft.savable))}",
+            f"Save {count(len(draft.savable), 'example')}",
             type="primary",
             icon=":material/save:",
             key="data-save",
@@ -130,7 +130,7 @@ def save(workspace: Workspace, desk: Desk, lengths: Lengths) -> None:
 
 def _saved(desk: Desk, report: DatasetReport, wanted: str) -> None:
     other = f" The name {code(wanted)} was taken." if report.name != wanted else ""
-    desk.say("done", f"{code(report.name)} is in your library: {examples(report.rows)}.{other}")
+    desk.say("done", f"{code(report.name)} is in your library: {count(report.rows, 'example')}.{other}")
     desk.remove()
     show_dataset(None if desk.waiting else report.name)
 
@@ -170,12 +170,12 @@ def _asked_rows(desk: Desk, which: str, search: str) -> list[int]:
     return desk.grid[1]
 
 
-def _part(desk: Desk, count: int) -> int:
+def _part(desk: Desk, rows: int) -> int:
     """Which part of many rows to show, from 0."""
-    parts = -(-count // PART)
+    parts = -(-rows // PART)
     if parts == 1:
         return 0
-    label = f"{count:,} rows in {parts:,} parts; show part"
+    label = f"{rows:,} rows in {parts:,} parts; show part"
     number = st.number_input(label, 1, parts, key=desk.key("part"), width=320)
     return min(max(int(number), 1), parts) - 1
 
@@ -215,8 +215,8 @@ def _line(draft: Draft, number: int) -> dict[str, Any]:
         "Row": number,
         "Keep": not dropped,
         "What the check says": "– left out" if dropped else "; ".join(said) or "✅ fine",
-        "Question": shortened(row.input, LONGEST_CELL),
-        "Answer": shortened(row.output, LONGEST_CELL),
+        "Question": shorten(row.input, LONGEST_CELL, " …"),
+        "Answer": shorten(row.output, LONGEST_CELL, " …"),
         "Before it": f"{len(row.turns) - 2} turns" if len(row.turns) > 2 else "",
     }
 

@@ -10,10 +10,11 @@ import streamlit as st
 from sails import data, retention, system, training
 from sails.data import Conversation, DatasetReport
 from sails.models import Workspace
+from sails.system import count, shorten
 from sails.training import Lengths
 from sails.ui.data import text as data_words
 from sails.ui.data.pending import Desk, show_dataset
-from sails.ui.data.text import examples, facts, histogram, how_measured, quality, shortened
+from sails.ui.data.text import facts, histogram, how_measured, quality
 from sails.ui.data.upload import ROW_COLUMN, TEXT_COLUMNS
 from sails.ui.frame import go, link, show_error, show_errors
 from sails.ui.text import code, moment, plain
@@ -97,7 +98,7 @@ def contents(workspace: Workspace, report: DatasetReport) -> None:
     else:
         st.markdown("Its check is not here any more. **Correct a copy** checks the rows anew.")
     if gone := report.left_out + report.refused:
-        st.caption(f"{data_words.rows(gone)} of the source {'was' if gone == 1 else 'were'} left out.")
+        st.caption(f"{count(gone, 'row')} of the source {'was' if gone == 1 else 'were'} left out.")
     lengths(measured(workspace, rows))
     st.header("The rows", anchor=False)
     _preview(rows)
@@ -124,7 +125,7 @@ def _preview(rows: Sequence[Conversation]) -> None:
     if len(found) > PREVIEW:
         st.caption(f"The first {PREVIEW} of {len(found):,} rows:")
     table = [
-        (row.row, shortened(row.input, LONGEST_CELL), shortened(row.output, LONGEST_CELL))
+        (row.row, *(shorten(text, LONGEST_CELL, " …") for text in (row.input, row.output)))
         for row in found[:PREVIEW]
     ]
     st.dataframe(
@@ -162,7 +163,7 @@ def _rename(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
 
 def _delete(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
     st.markdown(
-        f"This removes {examples(report.rows)} and the file that they came from, for good. "
+        f"This removes {count(report.rows, 'example')} and the file that they came from, for good. "
         "Models that were taught with them stay as they are."
     )
     typed = st.text_input(

@@ -20,6 +20,7 @@ from sails.chat.feedback import SOMEBODY, Correction, Review, Standing, Trouble
 from sails.errors import SailsError
 from sails.models import VARIANTS, Workspace
 from sails.sessions import MAX_ROWS_FEW
+from sails.system import shorten
 from sails.ui import text
 from sails.ui.chat import WHO
 from sails.ui.frame import go, link, show_errors
@@ -192,7 +193,7 @@ def _card(workspace: Workspace, review: Review, one: Correction, standing: Stand
     st.markdown(f"**{KINDS[one.kind]}** :small[{_whence(one)}]")
     _context(one)
     if one.kind != "good":
-        said = one.answer[:LONGEST_ANSWER] + ("…" if len(one.answer) > LONGEST_ANSWER else "")
+        said = shorten(one.answer, LONGEST_ANSWER)
         st.markdown(f"The model said: {literal(said) if said else '(nothing)'}")
     keys = _texts(workspace, one, open_)
     for trouble in review.troubles(one):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sails.data import ENOUGH_ROWS, ENOUGH_TO_JUDGE, DatasetReport, Novelty, QualityReport
+from sails.system import count
 from sails.training import Lengths
 from sails.ui.text import plain
 
@@ -26,35 +27,31 @@ CHECKED = {  # what each check found
 }
 
 
-def rows(count: int) -> str:
-    return f"{count:,} row" if count == 1 else f"{count:,} rows"
-
-
-def examples(count: int) -> str:
-    return f"{count:,} example" if count == 1 else f"{count:,} examples"
-
-
 # --- quality --------------------------------------------------------------------------------------
 
 
 def quality(report: QualityReport) -> str:
     """How good the rows are, in a sentence, and below it what was found how often."""
     sign, grade = GRADES[report.grade]
-    lines = [f"{sign} **{grade}: {report.valid:,} of {rows(report.total)} can be taught as they are.**"]
+    lines = [
+        f"{sign} **{grade}: {report.valid:,} of {count(report.total, 'row')} can be taught as they are.**"
+    ]
     if report.grade == "critical":
         lines.append("A model takes over the faults of its examples: correct these rows, or leave them out.")
-    found = [f"- {rows(count)}: {CHECKED[check]}" for check, count in report.counts.items() if count]
+    found = [
+        f"- {count(number, 'row')}: {CHECKED[check]}" for check, number in report.counts.items() if number
+    ]
     if unread := sum(problem.check == "refused" for problem in report.problems):
-        found.append(f"- {rows(unread)}: cannot be read")
+        found.append(f"- {count(unread, 'row')}: cannot be read")
     if report.duplicates:
-        found.append(f"- {rows(report.duplicates)}: the same as an earlier one; each is kept once")
+        found.append(f"- {count(report.duplicates, 'row')}: the same as an earlier one; each is kept once")
     return "\n\n".join([*lines, "\n".join(found)])
 
 
 def facts(report: DatasetReport, moment: Callable[..., str]) -> str:
     """A dataset in one line: examples, quality, tokens, and when it was saved."""
     sign, grade = GRADES.get(str(report.quality.get("grade", "")), ("–", "not checked"))
-    parts = [examples(report.rows), f"{sign} quality: {grade.lower()}"]
+    parts = [count(report.rows, "example"), f"{sign} quality: {grade.lower()}"]
     if report.tokens_counted:
         parts.append(f"{report.tokens:,} word pieces")
     elif report.tokens:
@@ -64,9 +61,9 @@ def facts(report: DatasetReport, moment: Callable[..., str]) -> str:
     return " · ".join(parts)
 
 
-def _rounded(count: int) -> int:
+def _rounded(number: int) -> int:
     """Two figures are all that an estimate is good for: 8,988,799 becomes 9,000,000."""
-    return int(float(f"{count:.1e}"))
+    return int(float(f"{number:.1e}"))
 
 
 # --- novelty --------------------------------------------------------------------------------------
@@ -105,7 +102,7 @@ def lengths(measured: Lengths) -> str:
     longer = measured.longer_than(USUAL_LIMIT)
     if not longer:
         return f"{first} ✅ None is longer than {USUAL_LIMIT}, so none is shortened."
-    what = f"⚠️ {about.capitalize()}{examples(longer)}"
+    what = f"⚠️ {about.capitalize()}{count(longer, 'example')}"
     cut = "is longer {}, and its end" if longer == 1 else "are longer {}, and their ends"
     where = cut.format(f"than {USUAL_LIMIT}")
     return f"{first} {what} {where} will be cut off, unless the training is told to read more."
@@ -132,10 +129,6 @@ def histogram(measured: Lengths) -> tuple[list[str], list[int]]:
 
 def _round_numbers() -> list[int]:
     return [step * 10**power for power in range(12) for step in (1, 2, 5)]
-
-
-def shortened(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most]} …"
 
 
 def file_label(number: int, file: str) -> str:

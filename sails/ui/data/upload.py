@@ -23,8 +23,9 @@ from sails.data import (
 )
 from sails.models import Workspace
 from sails.sessions import DEFAULT_PRESET, PRESETS, SIZES
+from sails.system import count
 from sails.ui.data.pending import Desk, show_dataset, throw_away
-from sails.ui.data.text import JUDGED, examples, file_label
+from sails.ui.data.text import JUDGED, file_label
 from sails.ui.frame import show_errors
 from sails.ui.text import code, plain
 
@@ -114,7 +115,7 @@ def _type(desk: Desk) -> None:
     )
     st.session_state["data-typed"] = grid
     pairs = [(_cell(question), _cell(answer)) for question, answer in grid.to_numpy().tolist()]
-    whole = examples(sum(bool(question and answer) for question, answer in pairs))
+    whole = count(sum(bool(question and answer) for question, answer in pairs), "example")
     st.caption(f"Click a cell and type. The last line of the grid adds another row. So far: {whole}.")
     if st.button("Check the examples", type="primary", key="data-check-typed", disabled=system.view_only()):
         if _lay_down(desk, data.from_pairs, pairs):

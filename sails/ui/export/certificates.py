@@ -96,7 +96,7 @@ def show(found: Certificate) -> None:
     own = found.own_prompts
     asked = f": {own} of your own examples, the rest never change" if own else ""
     st.caption(
-        f"Measured {plain(_moment(found.created))} in {text.duration(found.seconds)}, on "
+        f"Measured {plain(_moment(found.created))} in {system.duration(found.seconds)}, on "
         f"{found.prompts} questions{asked}."
     )
     with st.expander("Answers side by side", icon=":material/compare_arrows:"):
@@ -178,8 +178,8 @@ def _line(name: str, speed: Speed, times: float | None, size: int) -> tuple[str,
         f"{speed.first_token_seconds:.2f} s",
         f"{speed.tokens_per_second:,.1f}",
         f"{times:.1f}" if times else "",
-        text.size(speed.memory_bytes) if speed.memory_bytes else "not measured",
-        text.size(size) if size else "",
+        system.size(speed.memory_bytes) if speed.memory_bytes else "not measured",
+        system.size(size) if size else "",
     )
 
 

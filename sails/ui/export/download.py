@@ -14,7 +14,6 @@ import streamlit as st
 
 from sails import models, onnx, system
 from sails.models import VARIANT_TITLES, VARIANTS, Variant, VariantState, Workspace
-from sails.ui import text
 from sails.ui.frame import show_errors
 from sails.ui.text import code, plain
 
@@ -71,7 +70,7 @@ def _choice(found: Mapping[Variant, VariantState]) -> VariantState:
 
 def _facts(state: VariantState) -> str:
     proven = {True: "certified", False: "its certificate failed", None: "not verified"}[state.certified]
-    return f"{text.size(state.size)}, {proven}" + (", out of date" if state.stale else "")
+    return f"{system.size(state.size)}, {proven}" + (", out of date" if state.stale else "")
 
 
 def _insists(state: VariantState) -> bool:
@@ -104,7 +103,7 @@ def _download(file: Path, variant: Variant) -> None:
     with show_errors():
         onnx.check_room_for_sending(size, file)
         st.download_button(
-            f"Download the zip file ({text.size(size)})",
+            f"Download the zip file ({system.size(size)})",
             data=lambda: _Mapped(file),
             file_name=f"model-{variant}.zip",
             mime="application/zip",
@@ -150,7 +149,7 @@ def files(workspace: Workspace, found: Mapping[Variant, VariantState]) -> None:
     with st.expander("The files as they lie here", icon=":material/folder_open:"):
         st.markdown(f"They lie in the folder {code(workspace.onnx_model)}.")
         rows = [
-            (code(file.name), VARIANT_TITLES[state.variant], text.size(file.size))
+            (code(file.name), VARIANT_TITLES[state.variant], system.size(file.size))
             for state in found.values()
             for file in state.files
         ]

@@ -95,7 +95,7 @@ def _variant(
     lines = [onnx_status.SIGNS[way]]
     if one.present:
         lines.append(onnx_status.CERTIFIED[one.certified])
-        lines.append(f"{text.size(one.size)}{', the chat uses this one' if chatting else ''}")
+        lines.append(f"{system.size(one.size)}{', the chat uses this one' if chatting else ''}")
     st.markdown("  \n".join(lines))
     if one.present:
         st.caption(_made(one))
@@ -232,7 +232,7 @@ def _at_work(workspace: Workspace, job: Job) -> None:
             args=(workspace, job),
             disabled=stopping or system.view_only(),
         )
-        spent = f"For {text.duration(job.seconds)} now. " if job.seconds is not None else ""
+        spent = f"For {system.duration(job.seconds)} now. " if job.seconds is not None else ""
         st.caption(f"{spent}It goes on when you leave this page.")
     if stopping:
         st.markdown("⏹️ It stops after the piece of work that it is in.")
@@ -246,7 +246,7 @@ def _stop(workspace: Workspace, job: Job) -> None:
 def _ended(job: Job) -> None:
     status = job.status
     if status.state == "succeeded":
-        took = f" in {text.duration(job.seconds)}" if job.seconds is not None else ""
+        took = f" in {system.duration(job.seconds)}" if job.seconds is not None else ""
         st.markdown(f"✅ {_what(job)} was made{took}.")
     elif status.failure:
         failure = f"{status.failure.message} {status.failure.remedy}".strip()
@@ -291,7 +291,7 @@ def earlier(jobs: Sequence[Job]) -> None:
     for job in ended[:LISTED]:
         status = job.status
         when = text.moment(job.spec.created, st.context.timezone)
-        details = [when, *([text.duration(job.seconds)] if job.seconds is not None else [])]
+        details = [when, *([system.duration(job.seconds)] if job.seconds is not None else [])]
         st.markdown(f"{_one_line(job)}  \n:small[{plain(', '.join(details))}, {code(job.spec.onnx_output)}]")
         if status.state != "succeeded":
             link("ONNX export", "See why", icon=":material/info:", job=job.session.id)

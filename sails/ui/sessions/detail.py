@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from sails import sessions
+from sails import sessions, system
 from sails.data import read_jsonl
 from sails.errors import WorkspaceError
 from sails.models import Workspace
@@ -89,7 +89,7 @@ def _head(record: SessionRecord) -> None:
         facts.append(f"Started from: {start(record.status.plan)}")
         facts.append(f"Learning speed (learning rate): {plain(describe_learning_rate(record.status.plan))}")
     if record.seconds is not None:
-        facts.append(f"{'Took' if record.status.ended else 'So far'}: {text.duration(record.seconds)}")
+        facts.append(f"{'Took' if record.status.ended else 'So far'}: {system.duration(record.seconds)}")
     facts.append(f"Folder: {code(record.session.id)}")
     st.markdown("  \n".join(facts))
     reason = record.status.verdict_reason
@@ -239,6 +239,6 @@ def _everything_asked(record: SessionRecord) -> None:
     )
     if record.status.results.seconds:
         took = record.status.results.seconds.items()
-        st.markdown("Time: " + ", ".join(f"{plain(phase)} {text.duration(s)}" for phase, s in took))
+        st.markdown("Time: " + ", ".join(f"{plain(phase)} {system.duration(s)}" for phase, s in took))
     with st.expander("As the program keeps it"):
         st.json(record.full(), expanded=1)

@@ -163,7 +163,7 @@ def _what_happens(workspace: Workspace, records: Sequence[SessionRecord], versio
     prospect = models.prospect(workspace, version.id)
     title = plain(_title(version, records))
     return [
-        f"**{title} becomes the current model again** ({text.size(prospect.size)} are copied).",
+        f"**{title} becomes the current model again** ({system.size(prospect.size)} are copied).",
         _what_becomes_of_the_current(prospect),
         _what_becomes_of_the_onnx(prospect),
         "The next training continues from it. Afterwards you can undo this.",

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from sails import models
+from sails import models, system
 from sails.data import report_of, reports
 from sails.errors import RequestError
 from sails.models import Situation, Workspace
@@ -16,11 +16,9 @@ from sails.training import plan
 from sails.training.plan import (
     Offer,
     check_learning_rate,
-    gigabytes,
     read_learning_rate,
     resolve_schedule,
 )
-from sails.ui import text
 from sails.ui.frame import show_errors
 from sails.ui.settings import choice, number
 from sails.ui.text import plain
@@ -146,8 +144,8 @@ def _offer_facts(offer: Offer) -> str:
     model = offer.model
     where = "It is on this machine." if offer.here else "It is downloaded first"
     if not offer.here:
-        where += f": {text.size(model.download_bytes)}." if model.download_bytes else "."
-    need = f"Training it needs about {gigabytes(model.training_memory_bytes)} of memory."
+        where += f": {system.size(model.download_bytes)}." if model.download_bytes else "."
+    need = f"Training it needs about {system.gigabytes(model.training_memory_bytes)} of memory."
     return f"{plain(model.note)} {plain(need)} {plain(where)}"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from sails.training.plan import Foresight, TimeEstimate, gigabytes
-from sails.ui import text
+from sails import system
+from sails.training.plan import Foresight, TimeEstimate
 from sails.ui.text import plain
 from sails.ui.train import lr_advice
 
@@ -19,8 +19,8 @@ def forecast(seen: Foresight) -> None:
         return
     with st.container(horizontal=True, gap="large"):
         st.metric("Time", _range(seen.time), width="content")
-        st.metric("Memory", gigabytes(seen.need.memory), width="content")
-        st.metric("Disk, for a while", gigabytes(seen.need.disk), width="content")
+        st.metric("Memory", system.gigabytes(seen.need.memory), width="content")
+        st.metric("Disk, for a while", system.gigabytes(seen.need.disk), width="content")
     st.caption(_source(seen.time))
     if not seen.warnings:
         st.markdown("✅ This machine has room for it, in memory and on the disk.")
@@ -43,7 +43,7 @@ def _what_is_taught(seen: Foresight) -> str:
 
 
 def _range(time: TimeEstimate) -> str:
-    low, high = (text.duration(_rounded(seconds)) for seconds in (time.low, time.high))
+    low, high = (system.duration(_rounded(seconds)) for seconds in (time.low, time.high))
     return low if low == high else f"{low} to {high}"
 
 

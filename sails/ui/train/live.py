@@ -20,8 +20,9 @@ from sails import jobs, sessions, system
 from sails.errors import SailsError
 from sails.models import Workspace
 from sails.sessions import ExportSpec, Feed, ProbeSpec, ReplaySpec, Session, Status, TrainSpec, feed_of
+from sails.system import duration
 from sails.training import plan
-from sails.training.plan import TimeLeft
+from sails.training.plan import TimeLeft, time_left
 from sails.ui import onnx_status, text
 from sails.ui.frame import go, lazy_expander, link, show_errors, stop_on_error, tab_title
 from sails.ui.outcome import did_it_work
@@ -130,7 +131,7 @@ def _steps(workspace: Workspace, spec: sessions.AnySpec, status: Status) -> None
     for number, phase in enumerate(phases):
         seconds = status.results.seconds.get(phase)
         if number < place:
-            took = f" in {text.duration(seconds)}" if seconds is not None else ""
+            took = f" in {duration(seconds)}" if seconds is not None else ""
             parts.append(f"✅ {STEPS[phase]}: done{took}")
         elif number == place:
             parts.append(f"▶️ **{STEPS[phase]}: now**")
@@ -150,11 +151,11 @@ def _progress(
     now = datetime.now(UTC)
     running = (now - status.started).total_seconds() if status.started else 0.0
     st.markdown(
-        f"**{_left(workspace, session, spec, status, feed, now)}** It has run for {text.duration(running)}."
+        f"**{_left(workspace, session, spec, status, feed, now)}** It has run for {duration(running)}."
     )
     if status.heartbeat and (silent := (now - status.heartbeat).total_seconds()) > SILENT_SECONDS:
         st.warning(
-            f"Nothing was heard from it for {text.duration(silent)}. It may be waiting for a busy machine.",
+            f"Nothing was heard from it for {duration(silent)}. It may be waiting for a busy machine.",
             icon=":material/hourglass_top:",
         )
 
@@ -167,15 +168,13 @@ def _left(
         left = TimeLeft(max(spec.seconds - gone, 0.0))
     else:
         seen = _usual_seconds(workspace, session, status.phase)
-        left = plan.time_left(
-            status, _phases(workspace, spec), steps=feed.steps_since_resume, seen=seen, now=now
-        )
+        left = time_left(status, _phases(workspace, spec), steps=feed.steps_since_resume, seen=seen, now=now)
     if left.seconds is None:
         return "How long it still takes is not known yet."
     if not left.unknown:
-        return f"About {text.duration(left.seconds)} left."
+        return f"About {duration(left.seconds)} left."
     later = ", ".join(STEPS[phase].lower() for phase in left.unknown)
-    known = text.duration(left.seconds)
+    known = duration(left.seconds)
     return f"About {known} left for this step. How long the rest takes ({later}) shows after the first time."
 
 

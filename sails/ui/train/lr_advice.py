@@ -15,11 +15,12 @@ from sails import jobs, sessions, system
 from sails.models import Workspace
 from sails.retention import replayed
 from sails.sessions import Advice, Session, format_rate, option
+from sails.system import count, duration
 from sails.training.plan import BASE_LEARNING_RATE, Choices, Earlier, Foresight
 from sails.ui import charts
 from sails.ui.charts import Line
 from sails.ui.frame import show_errors, stop_on_error
-from sails.ui.text import duration, plain
+from sails.ui.text import plain
 
 USUAL_SHARE = 50  # percent
 REFRESH_SECONDS = 1.0
@@ -31,9 +32,7 @@ LEARNED_AUTOMATICALLY, LEARNED_FASTER = 13, 23
 
 def earlier_examples(earlier: Earlier) -> str:
     """How many there are: 46 examples of 2 earlier lessons."""
-    lessons = "1 earlier lesson" if earlier.lessons == 1 else f"{earlier.lessons} earlier lessons"
-    examples = "1 example" if earlier.rows == 1 else f"{earlier.rows:,} examples"
-    return f"{examples} of {lessons}"
+    return f"{count(earlier.rows, 'example')} of {count(earlier.lessons, 'earlier lesson')}"
 
 
 def revisit(first: Foresight) -> float | None:
@@ -78,7 +77,7 @@ def what_is_repeated(seen: Foresight) -> str:
     if seen.repeated and seen.plan.start_from == "base":
         return f"Each round also teaches {earlier_examples(earlier)} again.{_gone(earlier)}"
     if seen.repeated:
-        examples = "1 example" if seen.repeated == 1 else f"{seen.repeated:,} examples"
+        examples = count(seen.repeated, "example")
         return f"In each round it also repeats {examples} of earlier lessons.{_gone(earlier)}"
     if seen.plan.start_from == "base":
         if earlier.lessons:
@@ -96,8 +95,7 @@ def what_is_repeated(seen: Foresight) -> str:
 def _gone(earlier: Earlier) -> str:
     if not earlier.gone:
         return ""
-    which = "1 earlier lesson" if earlier.gone == 1 else f"{earlier.gone} earlier lessons"
-    return f" The examples of {which} were deleted and cannot be repeated."
+    return f" The examples of {count(earlier.gone, 'earlier lesson')} were deleted and cannot be repeated."
 
 
 # --- the learning speed ---------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from sails.models.workspace import Workspace
 from sails.sessions import PRESETS, SIZES, Results, Settings, Status
 from sails.training.plan import duration, resources
 from sails.training.plan.duration import Lesson, TimeLeft, estimate_time, experience, time_left
-from sails.training.plan.resources import Need, estimate, gigabytes, refuse_if_too_big
+from sails.training.plan.resources import Need, estimate, refuse_if_too_big
 from sails.training.plan.schedule import Schedule, resolve_schedule
 from tests.support.folders import make_model, make_sharded_model, tensors
 from tests.support.situations import BASE, make_session, published
@@ -160,10 +160,6 @@ def test_exactly_what_is_free_is_enough(tmp_path, monkeypatch):
         refuse_if_too_big(Need(memory=1_001, disk=free.free, parameters=1), tmp_path)
     with pytest.raises(DiskFullError):
         refuse_if_too_big(Need(memory=1_000, disk=free.free + 1, parameters=1), tmp_path)
-
-
-def test_sizes_are_told_in_gigabytes():
-    assert (gigabytes(0), gigabytes(1_550_000_000), gigabytes(12)) == ("0.0 GB", "1.6 GB", "0.0 GB")
 
 
 # --- how long it takes ----------------------------------------------------------------------------

@@ -1,0 +1,59 @@
+"""Figures and texts as people read them: bytes, durations, counts, and the beginning of a long text.
+
+    size(538_000_000), duration(12_000), count(3, "example"), shorten("What is a variable?", 8)
+
+Needs nothing but the language, so that everybody may use it.
+"""
+
+from __future__ import annotations
+
+
+def size(number: int) -> str:
+    """Bytes in the unit that suits them: 538 MB, 1.2 GB."""
+    value, unit = float(number), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    digits = 1 if unit in ("GB", "TB") and value < 100 else 0
+    return f"{value:,.{digits}f} {unit}"
+
+
+def megabytes(number: float) -> str:
+    """Bytes in megabytes, where several stand beside each other: 1,538 MB."""
+    return f"{number / 1e6:,.0f} MB"
+
+
+def gigabytes(number: float) -> str:
+    """Bytes in gigabytes, where several stand beside each other: 0.5 GB."""
+    return f"{number / 1e9:.1f} GB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits them: 48 s, 12 min, 3 h 20 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if not hours:
+        return f"{minutes} min"
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def count(number: int, noun: str) -> str:
+    """How many there are of something whose plural ends in s: 1 row, 12,300 rows."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def one_line(text: str) -> str:
+    """The text with single spaces in place of its line breaks, tabs and runs of spaces."""
+    return " ".join(text.split())
+
+
+def shorten(text: str, most: int, ellipsis: str = "…") -> str:
+    """The first `most` characters and an ellipsis; a text that is no longer stays as it is."""
+    return text if len(text) <= most else f"{text[:most]}{ellipsis}"
+
+
+def fit(text: str, width: int) -> str:
+    """The text in `width` characters at most, an ellipsis included where it is cut."""
+    return text if len(text) <= width else f"{text[: width - 1].rstrip()}…"
