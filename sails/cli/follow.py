@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +23,7 @@ from sails.errors import JobError
 from sails.models import VARIANT_TITLES, Workspace
 from sails.onnx.certify import certificate_checks, certificate_from, certificate_title
 from sails.sessions import Plan, Session, Status, describe_learning_rate
+from sails.system import Progress
 from sails.training import judge
 
 POLL_SECONDS = 0.25
@@ -55,7 +57,7 @@ def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]])
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[float, str], None]]:
+def progress_bar() -> Iterator[Progress]:
     """A bar with the time left on a terminal, elsewhere a line at every tenth.
 
     Gives `report(fraction, words)`.
@@ -64,7 +66,7 @@ def progress_bar() -> Iterator[Callable[[float, str], None]]:
         yield _quiet_progress()
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=screen, transient=True) as bar:
+    with ProgressBar(*columns, console=screen, transient=True) as bar:
         task = bar.add_task("", total=1.0)
         last = 0.0
 
@@ -78,7 +80,7 @@ def progress_bar() -> Iterator[Callable[[float, str], None]]:
         yield report
 
 
-def _quiet_progress() -> Callable[[float, str], None]:
+def _quiet_progress() -> Progress:
     said: tuple[str, float] = ("", -1.0)
 
     def report(fraction: float, words: str) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -38,8 +38,6 @@ from sails.sessions import (
 )
 from sails.training import Lesson, plan
 from sails.training.plan import plan_training
-
-Progress = Callable[[float, str], None]
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from sails.models.catalog import (
     kind_problem,
     problem_with,
 )
-from sails.models.download import Progress
+from sails.system import Progress, silent
 
 # --- what is here ---------------------------------------------------------------------------------
 
@@ -46,7 +46,7 @@ def ensure_base_model(name: str, progress: Progress | None = None) -> Path:
 
     Raises `RequestError` (no such model), `DownloadError`, `DiskFullError` or `ModelLoadError`.
     """
-    report = progress or (lambda _fraction, _words: None)
+    report = progress or silent
     model = find_base_model(name)
     if here := base_model_path(model):
         if model.embedded:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,7 @@ from pathlib import Path
 import tenacity
 
 from sails.errors import DiskFullError, DownloadError, ModelLoadError
-from sails.system import megabytes
-
-Progress = Callable[[float, str], None]
+from sails.system import Progress, megabytes
 
 REACH_SECONDS = 4.0  # how long somebody without a network waits for us to notice
 SILENT_SECONDS = 300.0  # a download that grows by nothing for so long is ended

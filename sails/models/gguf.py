@@ -12,11 +12,11 @@ byte-level BPE tokenizer of the `smollm` kind; anything else is refused.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sails.errors import ModelLoadError
+from sails.system import Progress
 
 if TYPE_CHECKING:
     import numpy
@@ -43,7 +43,7 @@ TENSORS_IN_A_LAYER = 9
 PROBE = " Don't  split , please:\n\tnaïve 日本語 👩‍🚀 costs 1234.50 € !\n\n"
 
 
-def convert(file: Path, folder: Path, progress: Callable[[float, str], None]) -> None:
+def convert(file: Path, folder: Path, progress: Progress) -> None:
     """Write config, weights (fp32), tokenizer, chat template and generation config into an empty folder.
 
     Raises `ModelLoadError` when the file is not what this module covers.

@@ -17,7 +17,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -45,9 +45,7 @@ from sails.onnx import certify
 from sails.onnx.certify import Certificate, read_certificate
 from sails.onnx.export import digest
 from sails.onnx.model_card import About, about, card
-from sails.system import megabytes
-
-Progress = Callable[[float, str], None]
+from sails.system import Progress, megabytes, silent
 
 # Of this package, all that a chat needs; tests hold both lists against what is truly imported.
 MODULES = (
@@ -226,7 +224,7 @@ def make_bundle(
     content = _zip_content(model, known or About())
     with _built_beside(output, content) as part:
         with _unchanged(model), open(part, "wb") as file:
-            _write_zip(content, f"model-{variant}", file, progress or _silent)
+            _write_zip(content, f"model-{variant}", file, progress or silent)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, output)
@@ -336,7 +334,7 @@ def make_bundle_folder(
     with _built_beside(output, content) as part:
         part.mkdir()
         with _unchanged(model):
-            _fill(part, content, progress or _silent)
+            _fill(part, content, progress or silent)
         system.fsync_tree(part)
         if output.exists():
             output.rmdir()
@@ -352,10 +350,6 @@ def _fill(folder: Path, content: _Content, progress: Progress) -> None:
 
 
 # --- small things ---------------------------------------------------------------------------------
-
-
-def _silent(_fraction: float, _words: str) -> None:
-    pass
 
 
 def _opened(source: Path | bytes) -> BinaryIO:

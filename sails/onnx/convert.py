@@ -16,7 +16,7 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -25,11 +25,11 @@ from sails import models, system
 from sails.errors import ModelLoadError, VerificationError, WorkspaceError
 from sails.models import VARIANT_TITLES, ExportRecord, Variant, inspect_model, variant_folder
 from sails.sessions import Reporter
+from sails.system import Progress
 
 if TYPE_CHECKING:
     from sails.onnx.certify import Certificate
 
-Progress = Callable[[float, str], None]
 
 # How long the parts take against each other; with 135 million parameters on two cores these are seconds.
 Part = Literal["fp32", "int8", "verify"]

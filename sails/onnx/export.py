@@ -18,7 +18,7 @@ import logging
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,9 +29,7 @@ from typing import Any
 from sails import __version__
 from sails.errors import DiskFullError, ModelLoadError, SailsError, classify
 from sails.models import ExportRecord
-from sails.system import gigabytes
-
-Progress = Callable[[float, str], None]
+from sails.system import Progress, gigabytes, silent
 
 TASK = "text-generation-with-past"
 # Below 14 there is no way to write attention; above 20 the exporter writes no newer operators anyway.
@@ -77,11 +75,7 @@ def export_model(
     can, and `note` says so. Raises ModelLoadError, DiskFullError or OutOfMemoryError.
     """
     started = time.monotonic()
-
-    def report(fraction: float, words: str) -> None:
-        if progress:
-            progress(fraction, words)
-
+    report = progress or silent
     config = _read_config(model)
     architecture = str(config["model_type"])
     halved = "16" in str(config.get("dtype") or config.get("torch_dtype"))

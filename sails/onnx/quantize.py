@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,7 @@ from sails.models import EXPORT_RECORD, ExportRecord
 from sails.onnx.export import Export, check_disk, explained, save_graph, write_record
 from sails.onnx.fuse import CONTRIBUTED, Graph, fuse
 from sails.onnx.smooth import smooth
-
-Progress = Callable[[float, str], None]
+from sails.system import Progress, silent
 
 BITS, BLOCK = 8, 16
 ACCURACY_LEVEL = 4  # of MatMulNBits: products of 8-bit numbers
@@ -57,11 +55,7 @@ def quantize_model(full: Path, output: Path, *, progress: Progress | None = None
     Raises ModelLoadError when a matrix cannot be written so, DiskFullError or OutOfMemoryError.
     """
     started = time.monotonic()
-
-    def report(fraction: float, words: str) -> None:
-        if progress:
-            progress(fraction, words)
-
+    report = progress or silent
     record, config = ExportRecord.parse(_read(full / EXPORT_RECORD)), _read(full / "config.json")
     check_disk(full.glob("*.onnx*"), DISK_SHARE, output)
     try:

@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from sails.errors import DivergedError
 from sails.sessions import Advice, Trial, format_rate
+from sails.system import Progress
 from sails.training.dataloader import Example, collate
 from sails.training.loss import AnswerLogits, evaluate
 from sails.training.model import Precision
@@ -60,7 +61,7 @@ def probe(
     mixture: Mixture,
     precision: Precision,
     seconds: float,
-    report: Callable[[float, str], None],
+    report: Progress,
     check: Callable[[], None],
 ) -> Advice:
     """Try each rate for the same few steps, and advise one; the model's weights are as before afterwards.

@@ -21,7 +21,7 @@ import contextlib
 import copy
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,8 +37,7 @@ from sails.onnx.certify.reference import Original, Reading, until_end
 from sails.onnx.certify.report import write_certificate
 from sails.onnx.runtime.chat_template import Messages, as_messages
 from sails.onnx.runtime.generate import Generator
-
-Progress = Callable[[float, str], None]
+from sails.system import Progress, silent
 
 MOST_OWN_PROMPTS = 64
 NEW_TOKENS, OWN_NEW_TOKENS = 24, 12  # of an answer to one of our questions, to one of the person's own
@@ -87,7 +86,7 @@ def verify_model(
     """
     if not folders:
         return {}
-    report = progress or (lambda _fraction, _words: None)
+    report = progress or silent
     report(0.0, "loading the models to compare")
     rivals = {variant: _Rival(variant, Generator.open(folder)) for variant, folder in folders.items()}
     ends = next(iter(rivals.values())).generator.eos_token_ids

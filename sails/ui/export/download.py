@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import mmap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import streamlit as st
 
 from sails import models, onnx, system
 from sails.models import VARIANT_TITLES, VARIANTS, Variant, VariantState, Workspace
+from sails.system import Progress
 from sails.ui.frame import show_errors
 from sails.ui.text import code, plain
 
@@ -82,7 +83,7 @@ def _insists(state: VariantState) -> bool:
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[float, str], None]]:
+def _bar() -> Iterator[Progress]:
     """A progress bar that is sent to the browser only when it moves."""
     bar, shown = st.progress(0.0, "Packing"), -1
 
