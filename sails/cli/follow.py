@@ -123,7 +123,7 @@ def follow(session: Session, workspace: Workspace | None = None) -> Status:
                 report(status.progress, _words(session, status, workspace))
                 if workspace is not None:
                     jobs.dispatch(workspace)
-                elif status.state == "queued" and not _comes_up(session):
+                elif status.state == "queued" and not sessions.comes_up(session, status):
                     raise JobError(f"{session.id} could not be started.", "\n".join(session.log_tail()))
                 time.sleep(POLL_SECONDS)
             except KeyboardInterrupt:
@@ -144,13 +144,6 @@ def _words(session: Session, status: Status, workspace: Workspace | None) -> str
         return f"waiting: {ahead + 1 if busy else ahead} before it" if ahead or busy else "starting"
     words = PHASES[status.phase]
     return f"{words}: {status.message}" if status.message else words
-
-
-def _comes_up(session: Session) -> bool:
-    """Whether a job's worker is still on its way."""
-    status = session.written_status()
-    age = time.time() - status.queued.timestamp() if status.queued else 0.0
-    return age < sessions.START_SECONDS or system.is_held(session.lock)
 
 
 def conclude(session: Session, status: Status) -> None:

@@ -7,7 +7,6 @@ part.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -180,14 +179,9 @@ def read_job(session: Session) -> Job:
     spec, status = session.spec(), session.status()
     if not isinstance(spec, ExportSpec):
         raise RequestError(f"{session.id} is no export.", "Choose one from the list of exports.")
-    if status.state == "queued" and not _comes_up(session, status):
+    if status.state == "queued" and not sessions.comes_up(session, status):
         status = status.model_copy(update={"state": "interrupted"})
     return Job(session, spec, status)
-
-
-def _comes_up(session: Session, status: Status) -> bool:
-    age = time.time() - status.queued.timestamp() if status.queued else 0.0
-    return age < sessions.START_SECONDS or system.is_held(session.lock)
 
 
 def export_jobs(workspace: Workspace) -> list[Job]:

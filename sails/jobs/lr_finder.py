@@ -109,13 +109,7 @@ def _refuse_if_busy(workspace: Workspace) -> None:
 def running_measurement(workspace: Workspace) -> Session | None:
     """The measurement that runs or is just starting."""
     jobs = (record for record in sessions.running_jobs(workspace) if isinstance(record.spec, ProbeSpec))
-    return next((job.session for job in jobs if _comes_up(job)), None)
-
-
-def _comes_up(record: SessionRecord) -> bool:
-    queued = record.status.queued
-    age = (datetime.now(UTC) - queued).total_seconds() if queued else 0.0
-    return age < sessions.START_SECONDS or system.is_held(record.session.lock)
+    return next((job.session for job in jobs if sessions.comes_up(job.session, job.status)), None)
 
 
 def latest_measurement(workspace: Workspace, choices: Choices) -> SessionRecord | None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sails.sessions.presets import DEFAULT_PRESET, MAX_ROWS_FEW, PRESETS, SIZES, size_for
     from sails.sessions.queue import (
         RESUMABLE,
-        START_SECONDS,
+        comes_up,
         dequeue,
         enqueue,
         next_to_start,

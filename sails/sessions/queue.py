@@ -13,7 +13,7 @@ from sails import system
 from sails.errors import RequestError, WorkspaceError
 from sails.models import Workspace
 from sails.sessions.session import Session
-from sails.sessions.status import Failure
+from sails.sessions.status import Failure, Status
 from sails.system import read_json
 
 RESUMABLE = ("stopped", "interrupted")
@@ -93,6 +93,12 @@ def next_to_start(workspace: Workspace) -> Session | None:
                     _fail_to_start(session)
             _write_queue(workspace, entries)
     return None
+
+
+def comes_up(session: Session, status: Status) -> bool:
+    """Whether the worker of a job that says "queued" is there, or may still be on its way."""
+    age = time.time() - status.queued.timestamp() if status.queued else 0.0
+    return age < START_SECONDS or system.is_held(session.lock)
 
 
 def _fail_to_start(session: Session) -> None:

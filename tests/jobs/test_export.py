@@ -20,6 +20,7 @@ from sails.models.variants import inspect_variants
 from sails.models.workspace import Workspace
 from sails.onnx import convert
 from sails.onnx.convert import ConversionOrder, convert_model
+from sails.sessions import queue
 from sails.sessions.reporter import Reporter
 from sails.system import access, locks
 from tests.support.exported import VERSION, add_version, copy_talking, make_talking
@@ -117,7 +118,7 @@ def test_a_second_export_is_refused_while_the_first_starts_or_runs(place):
 
 def test_a_job_whose_worker_never_came_up_blocks_nobody(place):
     job = export_current(place)
-    long_ago = datetime.now(UTC) - timedelta(seconds=sessions.START_SECONDS + 1)
+    long_ago = datetime.now(UTC) - timedelta(seconds=queue.START_SECONDS + 1)
     job.write_status(job.written_status().model_copy(update={"queued": long_ago}))
     assert read_job(job).status.state == "interrupted"
     assert export_current(place).id != job.id

@@ -23,7 +23,6 @@ from sails import sessions
 from sails.errors import RequestError, WorkspaceError
 from sails.models.workspace import Workspace
 from sails.sessions import (
-    START_SECONDS,
     ExportSpec,
     Failure,
     MetricsReader,
@@ -51,7 +50,7 @@ from sails.sessions import (
 )
 from sails.sessions.metrics import LineReader, MetricsWriter
 from sails.sessions.plan import Plan
-from sails.sessions.queue import MAX_STARTS, Waiting
+from sails.sessions.queue import MAX_STARTS, START_SECONDS, Waiting
 from sails.system.locks import LifeLock
 from sails.system.processes import this_process
 from tests.support.killing import for_every_line
