@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sails import system
 from sails.errors import ModelLoadError, OutOfMemoryError
 from sails.models import resolve
-from sails.system import megabytes
+from sails.system import Stamp, megabytes, stamp
 
 if TYPE_CHECKING:  # half a second to import, and not needed to show what was said
     from sails.onnx import Generator, Reader
@@ -25,7 +25,7 @@ IN_MEMORY = 4  # models at most: as many as can answer side by side
 LOADED_MEMORY = 2.0  # times the size of its file, while a model is being loaded
 READERS = 8
 ATTEMPTS, PAUSE = 20, 0.05  # seconds; a model may be replaced while it is loaded
-_Identity = tuple[tuple[str, int, int, int], ...]  # name, inode, bytes and time of change in ns of each file
+_Identity = tuple[tuple[str, Stamp], ...]  # how each file looks
 _Key = tuple[Path, _Identity]
 Loaded = TypeVar("Loaded")
 
@@ -145,9 +145,9 @@ def _identity(folder: Path) -> _Identity:
     found = []
     try:
         for path in sorted(placed(folder).iterdir()):
-            state = path.stat()
+            now = stamp(path)
             if path.is_file() and not path.name.startswith("certificate"):  # another variant may lie inside
-                found.append((path.name, state.st_ino, state.st_size, state.st_mtime_ns))
+                found.append((path.name, now))
     except OSError:
         return ()
     return tuple(found)

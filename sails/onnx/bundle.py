@@ -17,7 +17,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -45,7 +45,7 @@ from sails.onnx import certify
 from sails.onnx.certify import Certificate, read_certificate
 from sails.onnx.export import digest
 from sails.onnx.model_card import About, about, card
-from sails.system import Progress, megabytes, silent
+from sails.system import Progress, megabytes, silent, stamp
 
 # Of this package, all that a chat needs; tests hold both lists against what is truly imported.
 MODULES = (
@@ -154,20 +154,14 @@ def _files(folder: Path, record: ExportRecord) -> tuple[Path, ...]:
     return tuple(folder / name for name in sorted({*record.files, EXPORT_RECORD}))
 
 
-def _identity(files: Sequence[Path]) -> tuple[tuple[int, int, int], ...]:
-    """Which files these are now; another answer later means that they were replaced."""
-    found = (path.stat() for path in files)
-    return tuple((state.st_ino, state.st_size, state.st_mtime_ns) for state in found)
-
-
 @contextmanager
 def _unchanged(model: _Model) -> Iterator[None]:
     """Raises `BusyError` when the model is replaced meanwhile."""
     busy = BusyError("The ONNX model was replaced while it was packed.", "Do it again.")
     try:
-        before = _identity(model.files)
+        before = [stamp(path) for path in model.files]
         yield
-        after = _identity(model.files)
+        after = [stamp(path) for path in model.files]
     except FileNotFoundError as error:
         raise busy from error
     if before != after:

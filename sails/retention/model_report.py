@@ -24,7 +24,7 @@ from sails.retention.matrix import BASE, Matrix, Model, matrix_of
 from sails.retention.metrics import Estimate, Measures, measure
 from sails.retention.schema import Cell, Drift, Lesson, Part, Retention
 from sails.retention.session_report import GOOD, NOTHING, numbered, points, spread
-from sails.system import count
+from sails.system import count, stamp_or_none
 
 GENERAL, GENERAL_LINES = "General knowledge", ("General", "knowledge")
 HALF = 50.0  # points: share of the answers' word pieces right
@@ -60,8 +60,7 @@ def _stamp(workspace: Workspace, fingerprint: str | None) -> tuple[object, ...]:
     for identity in lessons.taught_to(workspace, fingerprint):
         folder = workspace.sessions / identity
         for path in (folder / schema.RETENTION_FILE, folder / "data" / "train.jsonl"):
-            with contextlib.suppress(OSError):
-                found.append((path, path.stat().st_mtime_ns, path.stat().st_size))
+            found.append((path, stamp_or_none(path)))
     return tuple(found)
 
 

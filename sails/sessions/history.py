@@ -24,6 +24,7 @@ from sails.sessions.queue import waiting
 from sails.sessions.session import Session
 from sails.sessions.spec import SPEC, AnySpec
 from sails.sessions.status import Status
+from sails.system import Stamp, stamp_or_none
 
 _ID = re.compile(r"\w[\w.-]{0,99}")  # what a folder of a session may be called
 
@@ -92,14 +93,13 @@ def read_history(workspace: Workspace) -> list[SessionRecord]:
 
 
 SETTLED_SECONDS = 2.0  # a file changed more recently may change again without its time or size telling
-_FileState = tuple[int, int, int]  # when it was written in ns, how long it is in bytes, and its inode
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     """What was read of one session, and how its status file looked just before."""
 
-    file: _FileState | None
+    file: Stamp | None
     settled: bool
     record: SessionRecord | None  # with the state as it was written; None: damaged
 
@@ -136,14 +136,14 @@ class _Index:
 
     def _entry(self, name: str) -> _Entry | None:
         """What is known of a session, read again if need be; None where there is no spec (any more)."""
-        file = _look(f"{self.folder}{os.sep}{name}/status.json")
+        file = stamp_or_none(f"{self.folder}{os.sep}{name}/status.json")
         known = self._entries.get(name)
         # The spec never changes, so the status alone tells; without one, the session may have been deleted.
         if known is not None and known.settled and file is not None and known.file == file:
             return known
         return self._read(name, file)
 
-    def _read(self, name: str, file: _FileState | None) -> _Entry | None:
+    def _read(self, name: str, file: Stamp | None) -> _Entry | None:
         """The session as its files say now; None where there is no spec, or none any more."""
         folder = f"{self.folder}{os.sep}{name}"  # not a Path: of those, thousands cost more than the reading
         now = time.time_ns()
@@ -153,7 +153,7 @@ class _Index:
                 spec = SPEC.validate_json(opened.read())
             status = Status()
             if file is not None:
-                settled = settled and _is_settled(file[0], now)
+                settled = settled and _is_settled(file.modified_ns, now)
                 with open(f"{folder}/status.json", "rb") as opened:
                     status = Status.model_validate_json(opened.read())
         except (FileNotFoundError, NotADirectoryError):
@@ -186,14 +186,6 @@ def _names(folder: Path) -> list[str]:
         return sorted(name for name in os.listdir(folder) if not name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def _look(path: str) -> _FileState | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _as_it_is_now(written: SessionRecord) -> SessionRecord | None:

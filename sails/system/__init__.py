@@ -20,5 +20,6 @@ if TYPE_CHECKING:
     from sails.system.memory import available_memory, give_back_memory, peak_memory
     from sails.system.processes import ProcessIdentity, is_alive, on_termination, start_detached, this_process
     from sails.system.progress import Progress, silent
+    from sails.system.stamps import Stamp, stamp, stamp_or_none
 
 __getattr__, __all__ = lazy_exports(__name__)

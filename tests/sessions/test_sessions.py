@@ -717,7 +717,7 @@ def test_who_looks_at_what_runs_reads_one_session_of_a_hundred(workspace, reads)
     assert running(workspace).session == session
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(history, "_look", lambda path: seen.append(path))
+        patch.setattr(history, "stamp_or_none", lambda path: seen.append(path))
         assert running(workspace).session == session
     assert seen == []
     for lock in locks:

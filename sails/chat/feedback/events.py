@@ -21,6 +21,7 @@ from sails import system
 from sails.chat.feedback.correction import SOMEBODY, Correction, Kind
 from sails.errors import RequestError
 from sails.models import Workspace
+from sails.system import Stamp, stamp_or_none
 
 
 def corrections(workspace: Workspace) -> list[Correction]:
@@ -88,16 +89,12 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 def known(workspace: Workspace) -> Mapping[str, Correction]:
     """All that were given and not taken back by their ids, the oldest first."""
-    path = log_file(workspace)
-    try:
-        state = path.stat()
-    except OSError:
-        return {}
-    return _folded(workspace, (state.st_ino, state.st_size, state.st_mtime_ns))
+    now = stamp_or_none(log_file(workspace))
+    return _folded(workspace, now) if now else {}
 
 
 @lru_cache(maxsize=8)  # a log that did not grow is not read again
-def _folded(workspace: Workspace, file: tuple[int, int, int]) -> Mapping[str, Correction]:  # noqa: ARG001
+def _folded(workspace: Workspace, file: Stamp) -> Mapping[str, Correction]:  # noqa: ARG001
     """What the events add up to; one that makes no sense is passed over."""
     found: dict[str, Correction] = {}
     for event in events(workspace):

@@ -26,7 +26,7 @@ from sails.data import Conversation, Register, problems_of, read_jsonl
 from sails.errors import SailsError
 from sails.models import Workspace
 from sails.sessions import SessionRecord
-from sails.system import one_line, shorten
+from sails.system import Stamp, one_line, shorten, stamp_or_none
 
 Finding = Literal["unanswered", "confirm", "conflict", "duplicate", "replaces", "known", "quality"]
 
@@ -173,7 +173,7 @@ def as_lines(review: Review, chosen: Iterable[Correction]) -> str:
 
 # --- what was taught before -----------------------------------------------------------------------
 
-_File = tuple[Path, int, int, str]  # a lesson's rows, when they were written in ns, their bytes, its name
+_File = tuple[Path, Stamp, str]  # a lesson's rows, and its name
 
 
 def _taught_files(workspace: Workspace) -> tuple[_File, ...]:
@@ -182,11 +182,8 @@ def _taught_files(workspace: Workspace) -> tuple[_File, ...]:
     found = []
     for lesson in retention.lessons_of(workspace, made_by):
         path = sessions.Session(workspace.sessions / lesson.session).data / "train.jsonl"
-        try:
-            state = path.stat()
-        except OSError:  # its examples were deleted
-            continue
-        found.append((path, state.st_mtime_ns, state.st_size, lesson.name))
+        if now := stamp_or_none(path):  # else its examples were deleted
+            found.append((path, now, lesson.name))
     return tuple(found)
 
 
@@ -194,7 +191,7 @@ def _taught_files(workspace: Workspace) -> tuple[_File, ...]:
 def _taught(files: tuple[_File, ...]) -> Mapping[str, Taught]:
     """The latest answer that was taught to each question."""
     found = {}
-    for path, _, _, name in files:
+    for path, _, name in files:
         try:
             rows = read_jsonl(path)
         except SailsError:

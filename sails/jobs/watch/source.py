@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sails.data import Conversation, Reading, assess, clean, read
 from sails.errors import ConversationFileError
+from sails.system import Stamp, stamp
 
 ACCEPTED = "accepted"
 QUIET_SECONDS = 10.0  # a table's last line without an end is whole when nobody wrote for so long
@@ -43,9 +44,9 @@ def approved(path: Path, now: float) -> Approved:
     rows, and that is no error.
     """
     try:
-        found = path.stat()
-        if now - found.st_mtime >= QUIET_SECONDS:
-            return _at_rest(path, found.st_mtime_ns, found.st_size, found.st_ino)
+        seen = stamp(path)
+        if now - seen.modified_ns / 1e9 >= QUIET_SECONDS:
+            return _at_rest(path, seen)
         return _read(path, quiet=False)
     except OSError as error:
         raise ConversationFileError(
@@ -55,7 +56,7 @@ def approved(path: Path, now: float) -> Approved:
 
 
 @lru_cache(maxsize=1)
-def _at_rest(path: Path, *_changed: int) -> Approved:
+def _at_rest(path: Path, _seen: Stamp) -> Approved:
     return _read(path, quiet=True)
 
 

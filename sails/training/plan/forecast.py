@@ -22,6 +22,7 @@ from sails.errors import DiskFullError, OutOfMemoryError, RequestError, SailsErr
 from sails.models import DEFAULT_BASE_MODEL, BaseModelEntry, Workspace, base_model_path, base_models
 from sails.retention import LessonRows, replayed
 from sails.sessions import Plan, Settings, Status
+from sails.system import Stamp, stamp_or_none
 from sails.training.plan import behavior, duration, resources
 from sails.training.plan.duration import Lesson, TimeEstimate
 from sails.training.plan.request import Choices, checked_name
@@ -189,7 +190,7 @@ class _Counts:
     earlier: Earlier
 
 
-_File = tuple[Path, int, int]  # a file, when it was written in ns, and its bytes
+_File = tuple[Path, Stamp | None]  # None: it is not there
 
 
 def _count(workspace: Workspace, names: Sequence[str]) -> _Counts:
@@ -219,18 +220,14 @@ def _earlier_files(workspace: Workspace) -> tuple[_File, ...]:
 
 def _look(path: Path) -> _File:
     """A file as it is now, so that what was counted before is counted anew when it has changed."""
-    try:
-        found = path.stat()
-    except OSError:
-        return path, 0, 0
-    return path, found.st_mtime_ns, found.st_size
+    return path, stamp_or_none(path)
 
 
 @lru_cache(maxsize=32)
 def _count_rows(files: tuple[_File, ...], register: _File, earlier: tuple[_File, ...]) -> _Counts:
     """Rows taught, held out and repeated if a training started now."""
-    size = sum(bytes_ for _, _, bytes_ in files)
-    rows = {row.fingerprint: row for path, _, _ in files for row in read_jsonl(path)}
+    size = sum(now.size for _, now in files if now)
+    rows = {row.fingerprint: row for path, _ in files for row in read_jsonl(path)}
     parts = split_rows(tuple(rows.values()), Register.load(register[0]))
     share = len(parts.train) / len(rows) if rows else 0.0
     old = _count_earlier(earlier, parts.train)
@@ -240,10 +237,10 @@ def _count_rows(files: tuple[_File, ...], register: _File, earlier: tuple[_File,
 def _count_earlier(files: tuple[_File, ...], train: Sequence[Conversation]) -> Earlier:
     read: dict[str, LessonRows] = {}
     size = 0
-    for path, _, bytes_ in files:
+    for path, now in files:
         with contextlib.suppress(SailsError):
             read[str(path)] = LessonRows(tuple(read_jsonl(path)))
-            size += bytes_
+            size += now.size if now else 0
     kept = sum(map(len, retention.repeatable(read, train).values()))
     total = sum(len(rows.taught) for rows in read.values())
     return Earlier(len(files), len(files) - len(read), kept, round(size * kept / max(total, 1)))
@@ -251,5 +248,5 @@ def _count_earlier(files: tuple[_File, ...], train: Sequence[Conversation]) -> E
 
 @lru_cache(maxsize=32)
 def _fingerprint(files: tuple[_File, ...]) -> str:
-    found = {row.fingerprint for path, _, _ in files for row in read_jsonl(path)}
+    found = {row.fingerprint for path, _ in files for row in read_jsonl(path)}
     return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()[:16]
