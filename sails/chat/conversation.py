@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from sails.chat.model_cache import MODEL_CACHE, Models
 from sails.errors import RequestError, SailsError
-from sails.models import VARIANT_TITLES, Variant
+from sails.models import CERTIFIED, VARIANT_TITLES, Variant
 
 if TYPE_CHECKING:  # half a second to import, and not needed to show what was said
     from sails.onnx import Stream
@@ -150,10 +150,9 @@ def describe(origin: Origin) -> str:
 
 def details(origin: Origin) -> str:
     """What is known of a model besides its title."""
-    proof = {True: "", None: "not proven", False: "failed its certificate"}[origin.certified]
     facts = [
         VARIANT_TITLES[origin.variant] if origin.variant else "",
-        proof if origin.variant else "",
+        CERTIFIED[origin.certified].doubt if origin.variant else "",
         f"session {origin.session}" if origin.session else "",
         f"fingerprint {origin.fingerprint}" if origin.fingerprint else "",
         {True: "out of date", None: "unknown whether up to date", False: ""}[origin.stale],

@@ -25,6 +25,7 @@ from sails import models
 from sails.chat.conversation import Origin
 from sails.errors import RequestError
 from sails.models import (
+    CERTIFIED,
     VARIANT_TITLES,
     VARIANTS,
     ExportRecord,
@@ -248,8 +249,7 @@ def marks(speaker: ChatModel) -> str:
         return ""
     if not speaker.answers:
         return f"{VARIANT_TITLES[variant]}, {'kept apart' if variant in speaker.apart else 'not made yet'}"
-    proof = {True: "", None: ", not proven", False: ", failed its certificate"}[speaker.certified]
-    return VARIANT_TITLES[variant] + proof
+    return ", ".join(filter(None, (VARIANT_TITLES[variant], CERTIFIED[speaker.certified].doubt)))
 
 
 # --- the base model -------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated
 
@@ -15,8 +14,7 @@ from sails.cli import options
 from sails.cli.follow import to_refresh
 from sails.cli.output import say, say_json
 from sails.errors import RequestError
-from sails.jobs import Freshness
-from sails.models import VARIANT_TITLES, ModelState, VariantState, Workspace
+from sails.models import CERTIFIED, FRESHNESS, VARIANT_TITLES, ModelState, VariantState, Workspace
 from sails.sessions import format_rate
 from sails.system import megabytes
 from sails.training.plan import plan_training
@@ -71,12 +69,14 @@ def status(
         return
     say(f"Workspace      {place.root}")
     say(f"Trained model  {_trained_words(situation.trained.state, situation.trained.reason)}")
-    say(f"ONNX model     {FRESHNESS[jobs.freshness(situation)]}")
+    say(f"ONNX model     {FRESHNESS[jobs.freshness(situation)].phrase}")
     for variant, state in found.items():
         if state.present:
-            words = FRESHNESS[jobs.freshness_of(state, situation.trained)]
+            words = FRESHNESS[jobs.freshness_of(state, situation.trained)].phrase
             size = megabytes(state.size)
-            say(f"               {VARIANT_TITLES[variant]}: {words}, {CERTIFIED[state.certified]}, {size}")
+            say(
+                f"               {VARIANT_TITLES[variant]}: {words}, {CERTIFIED[state.certified].phrase}, {size}"
+            )
     for variant, state in failed.items():
         title = VARIANT_TITLES[variant]
         say(f"               {title}: ❌ kept apart because its certificate failed: {state.path}")
@@ -94,22 +94,6 @@ def status(
 
 def _trained_words(state: str, reason: str | None) -> str:
     return f"{state}: {reason}" if reason else state
-
-
-FRESHNESS: Mapping[Freshness, str] = {
-    "missing": "missing",
-    "fresh": "up to date",
-    "stale": "made from an earlier model",
-    "unknown": "from an unknown model",
-    "orphaned": "not made from the trained model that is here",
-}
-
-
-CERTIFIED: Mapping[bool | None, str] = {
-    True: "certified",
-    False: "its certificate failed",
-    None: "not verified",
-}
 
 
 def _variant(state: VariantState, trained: ModelState) -> dict[str, object]:

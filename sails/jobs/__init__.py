@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     )
     from sails.jobs.export import (
         OPSETS,
-        Freshness,
         Job,
         discard_failed,
         export_base,

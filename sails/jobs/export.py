@@ -18,7 +18,16 @@ from sails.chat import BASE, CURRENT, ChatModel
 from sails.data import Conversation, read_jsonl
 from sails.errors import BusyError, RequestError, SailsError
 from sails.jobs import export, submit
-from sails.models import VARIANTS, ModelState, Situation, Variant, VariantState, Workspace, inspect_model
+from sails.models import (
+    VARIANTS,
+    Freshness,
+    ModelState,
+    Situation,
+    Variant,
+    VariantState,
+    Workspace,
+    inspect_model,
+)
 from sails.onnx import LARGEST_OPSET, SMALLEST_OPSET, ConversionOrder, convert_model
 from sails.sessions import ExportSpec, Reporter, Session, SessionRecord, Status
 
@@ -208,8 +217,6 @@ def stop_export(workspace: Workspace, job: Session) -> None:
 
 
 # --- what there is --------------------------------------------------------------------------------
-
-Freshness = Literal["missing", "fresh", "stale", "unknown", "orphaned"]
 
 
 def freshness(situation: Situation) -> Freshness:

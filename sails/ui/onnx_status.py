@@ -5,34 +5,23 @@ The bridge, the versions, a session and the ONNX export page say it alike, all f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import streamlit as st
 
 from sails import jobs, models, system
-from sails.jobs import Freshness
-from sails.models import VARIANT_TITLES, VARIANTS, Situation, Variant, VariantState, Workspace
+from sails.models import (
+    CERTIFIED,
+    FRESHNESS,
+    VARIANT_TITLES,
+    VARIANTS,
+    Freshness,
+    Situation,
+    Variant,
+    VariantState,
+    Workspace,
+)
 from sails.ui.frame import go, show_errors
-
-SIGNS: Mapping[Freshness, str] = {
-    "missing": "◻️ Not made",
-    "fresh": "✅ Fresh",
-    "stale": "⚠️ Out of date",
-    "unknown": "❔ Unknown whether fresh",
-    "orphaned": "⚠️ Orphaned",
-}
-SENTENCES: Mapping[Freshness, str] = {
-    "missing": "There is none yet.",
-    "fresh": "It was made from the trained model that is here now, so it knows all that was taught.",
-    "stale": "It was made from an earlier model. It answers, but without what was taught since.",
-    "unknown": "Nobody noted which model it was made from. One made anew is sure to be fresh.",
-    "orphaned": "It answers, but the trained model behind it is no longer here, so it cannot be made again.",
-}
-CERTIFIED: Mapping[bool | None, str] = {
-    True: "✅ Certified: it answers like the original",
-    False: "❌ Its certificate failed",
-    None: "❔ Not verified",
-}
 
 
 def look(workspace: Workspace, situation: Situation) -> dict[Variant, VariantState]:
@@ -49,10 +38,20 @@ def each(workspace: Workspace, situation: Situation) -> list[str]:
     """A line for each variant that is there: whether it is fresh, whether it is certified."""
     return [
         f"**{VARIANT_TITLES[variant].capitalize()}:** "
-        f"{SIGNS[jobs.freshness_of(state, situation.trained)]}. {CERTIFIED[state.certified]}."
+        f"{sign_of(jobs.freshness_of(state, situation.trained))}. {proof_of(state.certified)}."
         for variant, state in look(workspace, situation).items()
         if state.present
     ]
+
+
+def sign_of(way: Freshness) -> str:
+    """How it stands to the trained model, in a sign and a word or two."""
+    return f"{FRESHNESS[way].sign} {FRESHNESS[way].title}"
+
+
+def proof_of(certified: bool | None) -> str:
+    """Whether it is proven, in a sign and a few words."""
+    return f"{CERTIFIED[certified].sign} {CERTIFIED[certified].title}"
 
 
 def make_again(workspace: Workspace, key: str) -> None:

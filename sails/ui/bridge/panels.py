@@ -9,8 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from sails import sessions, system
-from sails.jobs import Freshness, freshness, to_refresh
-from sails.models import FoundFile, ModelState, Situation, Workspace
+from sails.jobs import freshness, to_refresh
+from sails.models import FRESHNESS, FoundFile, ModelState, Situation, Workspace
 from sails.sessions import Plan, SessionRecord, describe_learning_rate
 from sails.training.plan import BASE_LEARNING_RATE, CONTINUE_LEARNING_RATE, MATRIX, MatrixRow
 from sails.ui import onnx_status, text
@@ -24,13 +24,6 @@ STATES = {
     "present": "✅ present",
     "missing": "◻️ missing",
     "incomplete": "⚠️ incomplete",
-}
-FRESHNESS: dict[Freshness, str] = {
-    "missing": "Nothing to chat with yet; it is made from the trained model.",
-    "unknown": "**Unknown whether fresh:** nobody noted which trained model it was made from.",
-    "fresh": "**Fresh:** it was made from the trained model beside it.",
-    "stale": "**Out of date:** it was made from an earlier model.",
-    "orphaned": "**Orphaned:** it was made from a trained model that is no longer here.",
 }
 MARK = ":primary-badge[◀\u00a0this\u00a0one]"
 
@@ -163,7 +156,9 @@ def _how_fresh(workspace: Workspace, situation: Situation) -> str:
     found = onnx_status.look(workspace, situation)
     if freshness(situation) == "fresh" and to_refresh(situation.trained, found):
         return "**Partly fresh:** one of its two sizes was made from the trained model beside it."
-    return FRESHNESS[freshness(situation)]
+    way = freshness(situation)
+    origin = FRESHNESS[way].origin
+    return origin if way == "missing" else f"**{FRESHNESS[way].title}:** {origin}"
 
 
 def _facts(facts: Sequence[tuple[str, str]], fingerprint: str | None, modified: datetime | None) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 import streamlit as st
 
 from sails import models, onnx, system
-from sails.models import VARIANT_TITLES, VARIANTS, Variant, VariantState, Workspace
+from sails.models import CERTIFIED, VARIANT_TITLES, VARIANTS, Variant, VariantState, Workspace
 from sails.system import Progress
 from sails.ui.frame import show_errors
 from sails.ui.text import code, plain
@@ -70,7 +70,7 @@ def _choice(found: Mapping[Variant, VariantState]) -> VariantState:
 
 
 def _facts(state: VariantState) -> str:
-    proven = {True: "certified", False: "its certificate failed", None: "not verified"}[state.certified]
+    proven = CERTIFIED[state.certified].phrase
     return f"{system.size(state.size)}, {proven}" + (", out of date" if state.stale else "")
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import streamlit as st
 
 from sails import jobs, models, system
-from sails.jobs import Freshness, Job
+from sails.jobs import Job
 from sails.models import (
+    FRESHNESS,
     VARIANT_TITLES,
     VARIANTS,
     ExportRecord,
@@ -33,14 +34,6 @@ ABOUT: Mapping[Variant, str] = {
 }
 
 # --- how it stands --------------------------------------------------------------------------------
-
-_STATES: dict[Freshness, tuple[str, str]] = {
-    "missing": ("◻️", "There is no ONNX model yet"),
-    "fresh": ("✅", "The ONNX model is fresh"),
-    "stale": ("⚠️", "The ONNX model is out of date"),
-    "unknown": ("❔", "Nobody knows whether the ONNX model is fresh"),
-    "orphaned": ("⚠️", "The ONNX model is orphaned"),
-}
 
 
 def state(
@@ -77,9 +70,14 @@ def _as_a_whole(situation: Situation, found: Mapping[Variant, VariantState]) -> 
             f"The {title} model is out of date",
             f"It was not made from the trained model that is here now, and the {_other(old[0])} one was.",
         )
+    said = FRESHNESS[whole]
     if whole == "missing":
-        return (*_STATES[whole], "It is what you talk with on the page Chat, and what you can hand on.")
-    return (*_STATES[whole], onnx_status.SENTENCES[whole])
+        return (
+            said.sign,
+            said.headline,
+            "It is what you talk with on the page Chat, and what you can hand on.",
+        )
+    return said.sign, said.headline, said.sentence
 
 
 def _other(variant: Variant) -> str:
@@ -92,9 +90,9 @@ def _variant(
     st.subheader(VARIANT_TITLES[one.variant].capitalize(), anchor=False)
     st.markdown(ABOUT[one.variant])
     way = jobs.freshness_of(one, situation.trained)
-    lines = [onnx_status.SIGNS[way]]
+    lines = [onnx_status.sign_of(way)]
     if one.present:
-        lines.append(onnx_status.CERTIFIED[one.certified])
+        lines.append(onnx_status.proof_of(one.certified))
         lines.append(f"{system.size(one.size)}{', the chat uses this one' if chatting else ''}")
     st.markdown("  \n".join(lines))
     if one.present:
