@@ -112,7 +112,7 @@ def datasets_list(workspace: options.WorkspaceOption = None, as_json: options.As
             report.name,
             f"{report.rows:,}",
             f"{report.tokens:,}" if report.tokens else "",
-            str(report.quality.get("grade", "")),
+            report.grade,
             f"{report.created:%Y-%m-%d %H:%M}" if report.created else "",
             report.source,
         )

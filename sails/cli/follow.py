@@ -21,7 +21,7 @@ from sails import jobs, models, retention, sessions, system
 from sails.cli.output import say, warn
 from sails.errors import JobError
 from sails.models import VARIANT_TITLES, Workspace
-from sails.onnx.certify import certificate_checks, certificate_from, certificate_title
+from sails.onnx.certify import certificate_checks, certificate_title, read_content
 from sails.sessions import Plan, Session, Status, describe_learning_rate
 from sails.system import Progress
 from sails.training import judge
@@ -180,9 +180,8 @@ def conclude(session: Session, status: Status) -> None:
 def say_certificates(certificates: Mapping[str, dict[str, Any]]) -> None:
     """What was measured of each variant of an ONNX model, in words and figures."""
     for content in certificates.values():
-        try:
-            certificate = certificate_from(content)
-        except (KeyError, TypeError, ValueError, OverflowError):  # what another release wrote
+        certificate = read_content(content)
+        if certificate is None:
             say("❔ There is a certificate that cannot be read.")
             continue
         say(f"{'✅' if certificate.passed else '❌'} {certificate_title(certificate)}")

@@ -30,29 +30,27 @@ SessionName = Annotated[str, typer.Argument(help="The session's full name, its s
 def sessions_list(workspace: options.WorkspaceOption = None, as_json: options.AsJson = False) -> None:
     """All training sessions, oldest first."""
     place = Workspace.open(workspace)
-    records = [record.brief() for record in sessions.read_history(place)]
+    records = sessions.read_history(place)
     if as_json:
-        say_json(records)
+        say_json([record.brief() for record in records])
         return
-    rows = [
-        (
-            r["id"],
-            r["state"],
-            r["verdict"] or "",
-            r["start_from"] or "",
-            format_rate(r["learning_rate"]) if r["learning_rate"] else "",
-            r["learning_rate_chosen_by"] or "",
-            _arrow(r["loss_before"], r["loss_after"]),
-            f"{r['seconds']:.0f} s" if r["seconds"] else "",
-        )
-        for r in records
-    ]
     columns = ("session", "state", "verdict", "from", "learning rate", "chosen by", "loss", "time")
-    table(f"Sessions in {place.root}", columns, rows)
+    table(f"Sessions in {place.root}", columns, [_line(record) for record in records])
 
 
-def _arrow(before: float | None, after: float | None) -> str:
-    return f"{before:.2f} → {after:.2f}" if before is not None and after is not None else ""
+def _line(record: sessions.SessionRecord) -> tuple[str, ...]:
+    plan, results = record.status.plan, record.status.results
+    before, after = results.taught_before, results.taught_after
+    return (
+        record.spec.id,
+        record.status.state,
+        record.status.verdict or "",
+        plan.start_from if plan else "",
+        format_rate(plan.learning_rate) if plan else "",
+        plan.learning_rate_chosen_by if plan else "",
+        f"{before.loss:.2f} → {after.loss:.2f}" if before and after else "",
+        f"{record.seconds:.0f} s" if record.seconds else "",
+    )
 
 
 @sessions_app.command("show")

@@ -60,6 +60,11 @@ class DatasetReport(BaseModel):
     formerly: tuple[str, ...] = ()  # names that it had before
     combined: tuple[str, ...] = ()  # the datasets that it was made of
 
+    @property
+    def grade(self) -> str:
+        """How good its rows are, in a word; empty when nobody checked them."""
+        return str(self.quality.get("grade", ""))
+
     def assessment(self) -> QualityReport | None:
         """The quality check of its source, as it was made when it was added; None when it is damaged."""
         try:

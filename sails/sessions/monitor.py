@@ -41,6 +41,28 @@ HELD_OUT_CURVES = {"held_out_loss": "loss", "held_out_accuracy": "accuracy"}
 
 
 @dataclass(frozen=True)
+class LastStep:
+    """The figures of the last step; none before the first."""
+
+    step: int = 0
+    learning_rate: float | None = None
+    tokens_per_second: float | None = None
+
+
+@dataclass(frozen=True)
+class AnsweredQuestion:
+    """A question that shows what a lesson did, what it is about, and what the model answered.
+
+    `expected` is the answer that was taught, where there is one.
+    """
+
+    about: str
+    question: str
+    answer: str
+    expected: str | None = None
+
+
+@dataclass(frozen=True)
 class Samples:
     """What the model answered to the session's sample questions after `step` steps."""
 
@@ -117,8 +139,8 @@ class Feed:
         self._steps = Table(STEP_CURVES)
         self._held_out = Table(tuple(HELD_OUT_CURVES))
         self._samples: list[Samples] = []
-        self._answers: dict[str, tuple[dict[str, Any], ...]] = {}
-        self._last: dict[str, Any] = {}
+        self._answers: dict[str, tuple[AnsweredQuestion, ...]] = {}
+        self._last = LastStep()
         self._resumed_at = 0
 
     # --- what it knows ----------------------------------------------------------------------------
@@ -134,14 +156,14 @@ class Feed:
         return self._metrics.share if self._reading_on else 1.0
 
     @property
-    def last(self) -> dict[str, Any]:
-        """The last step's metrics, since a resume where there was one; empty before the first."""
+    def last(self) -> LastStep:
+        """The last step, since a resume where there was one."""
         return self._last
 
     @property
     def steps_since_resume(self) -> int:
         """Steps since the session was resumed last, or since its start when it never was."""
-        return max(0, self._last.get("step", 0) - self._resumed_at)
+        return max(0, self._last.step - self._resumed_at)
 
     @property
     def samples(self) -> tuple[Samples, ...]:
@@ -149,7 +171,7 @@ class Feed:
             return tuple(self._samples)
 
     @property
-    def answers(self) -> dict[str, tuple[dict[str, Any], ...]]:
+    def answers(self) -> dict[str, tuple[AnsweredQuestion, ...]]:
         """The questions and answers `before` and `after` the lesson, as far as they are there."""
         with self._guard:
             return dict(self._answers)
@@ -255,7 +277,8 @@ class Feed:
         if metrics:
             columns = {name: [_number(metric.get(name)) for metric in metrics] for name in STEP_CURVES}
             self._steps.extend([metric["step"] for metric in metrics], columns)
-            self._last = metrics[-1]
+            rate, speed = (metrics[-1].get(name) for name in ("learning_rate", "tokens_per_second"))
+            self._last = LastStep(metrics[-1]["step"], _known(rate), _known(speed))
 
     def _take_other(self, kind: Any, step: int, metric: dict[str, Any]) -> None:
         if kind == "evaluation":
@@ -267,7 +290,7 @@ class Feed:
             if len(self._samples) > KEPT_SAMPLES:  # the first stays: it is how the model answered before
                 del self._samples[1]
         elif kind == "resume":
-            self._resumed_at, self._last = step, {}
+            self._resumed_at, self._last = step, LastStep()
             self._steps.cut_after(step)
             self._held_out.cut_after(step)
             self._samples = [sample for sample in self._samples if sample.step <= step]
@@ -275,7 +298,7 @@ class Feed:
     def _take_answers(self, metric: dict[str, Any]) -> None:
         when, items = metric.get("when"), metric.get("items")
         if isinstance(when, str) and isinstance(items, list):
-            self._answers[when] = tuple(filter(_is_answer, items))
+            self._answers[when] = tuple(filter(None, map(_answered, items)))
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
@@ -286,11 +309,18 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _is_answer(item: Any) -> bool:
-    """Whether it has the shape that a worker writes, so that whoever shows it need not ask."""
+def _answered(item: Any) -> AnsweredQuestion | None:
+    """What a worker wrote; None for anything of another shape."""
     if not isinstance(item, dict) or not isinstance(item.get("expected"), str | None):
-        return False
-    return all(isinstance(item.get(name), str) for name in ("about", "question", "answer"))
+        return None
+    about, question, answer = (item.get(name) for name in ("about", "question", "answer"))
+    if not (isinstance(about, str) and isinstance(question, str) and isinstance(answer, str)):
+        return None
+    return AnsweredQuestion(about, question, answer, item.get("expected"))
+
+
+def _known(value: Any) -> float | None:
+    return value if isinstance(value, int | float) else None
 
 
 def _number(value: Any) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import streamlit as st
 
@@ -12,7 +11,8 @@ from sails import retention
 from sails.data import ENOUGH_TO_JUDGE
 from sails.errors import SailsError
 from sails.retention import Retention
-from sails.sessions import SessionRecord, feed_of
+from sails.sessions import AnsweredQuestion, SessionRecord, feed_of
+from sails.system import one_line
 from sails.training import judge
 from sails.ui.text import literal, plain
 
@@ -70,22 +70,22 @@ def _unseen(record: SessionRecord) -> None:
         )
 
 
-def _other_things_changed(answers: Mapping[str, Sequence[dict[str, Any]]]) -> bool:
+def _other_things_changed(answers: Mapping[str, Sequence[AnsweredQuestion]]) -> bool:
     """Whether the question that has nothing to do with the lesson is answered in other words now."""
     said = [
-        [" ".join(item["answer"].split()) for item in answers.get(when, ()) if item["about"] == "unrelated"]
+        [one_line(item.answer) for item in answers.get(when, ()) if item.about == "unrelated"]
         for when in WHEN
     ]
     return all(said) and said[0] != said[1]
 
 
-def _question(before: dict[str, Any], after: dict[str, Any]) -> None:
+def _question(before: AnsweredQuestion, after: AnsweredQuestion) -> None:
     with st.container(border=True, gap="xsmall"):
-        st.caption(ABOUT.get(before["about"], ""))
-        st.markdown(f"**{plain(before['question'])}**")
-        texts = [(WHEN["before"], before["answer"]), (WHEN["after"], after["answer"])]
-        if before.get("expected"):
-            texts.append(("The answer that was taught", before["expected"]))
+        st.caption(ABOUT.get(before.about, ""))
+        st.markdown(f"**{plain(before.question)}**")
+        texts = [(WHEN["before"], before.answer), (WHEN["after"], after.answer)]
+        if before.expected:
+            texts.append(("The answer that was taught", before.expected))
         _side_by_side(texts)
 
 

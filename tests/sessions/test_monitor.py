@@ -11,7 +11,7 @@ import pytest
 from sails.sessions import Session, monitor
 from sails.sessions.downsample import POINTS
 from sails.sessions.metrics import MetricsWriter
-from sails.sessions.monitor import Feed, feed_of
+from sails.sessions.monitor import AnsweredQuestion, Feed, feed_of
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_held_out_scores_samples_and_answers_are_there(session):
     assert feed.curve("held_out_loss").y.tolist() == [2.5]
     assert feed.curve("held_out_accuracy").y.tolist() == [0.25]
     assert [(sample.step, *sample.answers) for sample in feed.samples] == [(0, "Hm."), (5, "A language.")]
-    assert feed.answers == {"before": (item,)}
+    assert feed.answers == {"before": (AnsweredQuestion(**item),)}
 
 
 def test_after_a_resume_the_steps_behind_the_checkpoint_count_no_more(session):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from sails import lazy_exports
 
 if TYPE_CHECKING:
-    from sails.onnx.certify.certificate import Certificate, Speed, certificate_from, read_certificate
+    from sails.onnx.certify.certificate import Certificate, Speed, read_certificate, read_content
     from sails.onnx.certify.report import (
         CERTIFICATE_PAGE,
         Check,

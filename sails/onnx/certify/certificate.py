@@ -157,8 +157,17 @@ class Certificate:
 def read_certificate(folder: Path) -> Certificate | None:
     """The certificate in an ONNX folder, or None when there is none that can be read."""
     try:
-        return certificate_from(json.loads((folder / CERTIFICATE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError):
+        content = json.loads((folder / CERTIFICATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return read_content(content)
+
+
+def read_content(content: Any) -> Certificate | None:
+    """The certificate in a job's or session's status; None for what is none, or of another release."""
+    try:
+        return certificate_from(content)
+    except (TypeError, ValueError):
         return None
 
 

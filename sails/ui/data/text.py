@@ -50,7 +50,7 @@ def quality(report: QualityReport) -> str:
 
 def facts(report: DatasetReport, moment: Callable[..., str]) -> str:
     """A dataset in one line: examples, quality, tokens, and when it was saved."""
-    sign, grade = GRADES.get(str(report.quality.get("grade", "")), ("–", "not checked"))
+    sign, grade = GRADES.get(report.grade, ("–", "not checked"))
     parts = [count(report.rows, "example"), f"{sign} quality: {grade.lower()}"]
     if report.tokens_counted:
         parts.append(f"{report.tokens:,} word pieces")

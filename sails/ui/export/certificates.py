@@ -17,7 +17,6 @@ from sails.onnx.certify import (
     Check,
     Speed,
     certificate_checks,
-    certificate_from,
     certificate_title,
     read_certificate,
 )
@@ -73,14 +72,6 @@ def _of_one(state: VariantState) -> None:
             icon=":material/verified:",
             key=f"certificate-{state.variant}",
         )
-
-
-def parsed(measured: Mapping[str, Any]) -> Certificate | None:
-    """A certificate as a job's or session's status holds it; None when it cannot be read."""
-    try:
-        return certificate_from(measured)
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
 
 
 def show(found: Certificate) -> None:

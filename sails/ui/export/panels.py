@@ -20,6 +20,7 @@ from sails.models import (
     Workspace,
     resolve,
 )
+from sails.onnx.certify import Certificate, read_content
 from sails.sessions import Phase, Status
 from sails.ui import onnx_status, text
 from sails.ui.export import certificates
@@ -257,18 +258,22 @@ def _ended(job: Job) -> None:
         st.markdown(f"{sign} {_what(job)} was {_ENDS.get(status.state, 'ended.')}")
     for note in status.notes:
         st.caption(plain(note))
-    failed = [found for found in map(certificates.parsed, status.results.certificates.values()) if found]
-    for found in failed:
-        if not found.passed:
+    for found in _measured(status).values():
+        if found and not found.passed:
             with st.expander(
                 f"What was compared: {VARIANT_TITLES[found.variant]}", icon=":material/compare_arrows:"
             ):
                 certificates.show(found)
 
 
+def _measured(status: Status) -> dict[str, Certificate | None]:
+    """The certificates of what a job made, by variant; None for one that cannot be read."""
+    return {variant: read_content(one) for variant, one in status.results.certificates.items()}
+
+
 def _not_made(status: Status) -> str:
     """How to say that it failed: where one variant passed, that one is there."""
-    passed = any(one.get("passed") is True for one in status.results.certificates.values())
+    passed = any(found and found.passed for found in _measured(status).values())
     return "was made in part" if passed else "was not made"
 
 
@@ -302,13 +307,13 @@ def _one_line(job: Job) -> str:
         "stopped": ("⏹️", "was stopped"),
         "interrupted": ("⚠️", "was interrupted"),
     }[job.status.state]
-    measured = job.status.results.certificates
+    measured = _measured(job.status)
     proven = ""
     for passed, said in ((True, "proven to answer like the original"), (False, "failed the proof")):
         names = [
             VARIANT_TITLES[v]
             for v in VARIANTS
-            if v in measured and (measured[v].get("passed") is True) is passed
+            if v in measured and ((found := measured[v]) is not None and found.passed) is passed
         ]
         if names:
             proven += f"; {' and '.join(names)}: {said}"

@@ -209,11 +209,7 @@ def last_answers(feed: Feed) -> dict[str, str]:
     found: dict[str, str] = {}
     for samples in feed.samples[-1:]:
         found.update(zip(samples.prompts, samples.answers, strict=False))
-    for item in feed.answers.get("after", ()):
-        question, answer = item.get("question"), item.get("answer")
-        if isinstance(question, str) and isinstance(answer, str):
-            found[question] = answer
-    return found
+    return found | {item.question: item.answer for item in feed.answers.get("after", ())}
 
 
 def same_questions(answered: Sequence[Mapping[str, str]]) -> list[Question]:

@@ -91,7 +91,7 @@ def curves(feed: Feed, at_once: bool) -> None:
     folded = lazy_expander("Learning rate and speed", ":material/speed:", "live_rates")
     if folded.open:
         left, right = folded.columns(2)
-        rate, speed = (feed.last.get(name) for name in ("learning_rate", "tokens_per_second"))
+        rate, speed = feed.last.learning_rate, feed.last.tokens_per_second
         with left:
             st.caption("The learning rate rises at first, then falls to a tenth.")
             charts.draw(figures.rate, "live_rate", f"Learning rate by step, {rate} at the last one.")
