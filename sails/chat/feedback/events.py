@@ -15,13 +15,98 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter
 
 from sails import system
-from sails.chat.feedback.correction import SOMEBODY, Correction, Kind
+from sails.chat.feedback.correction import SOMEBODY, Correction, Kind, State
 from sails.errors import RequestError
 from sails.models import Workspace
 from sails.system import Stamp, stamp_or_none
+
+# --- what is read of an event ---------------------------------------------------------------------
+
+_UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)  # of what does not say when
+
+
+def _moment(text: Any) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return _UNKNOWN
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _messages(value: Any) -> tuple[Mapping[str, str], ...]:
+    """The turns of a context: an optional system turn, then whole pairs; anything else counts as none."""
+    if not isinstance(value, list):
+        return ()
+    turns = [m for m in value if isinstance(m, dict) and isinstance(m.get("content"), str)]
+    roles = [m.get("role") for m in turns]
+    spoken = roles[1:] if roles[:1] == ["system"] else roles
+    if len(turns) != len(value) or spoken != ["user", "assistant"] * (len(spoken) // 2):
+        return ()
+    return tuple({"role": m["role"], "content": m["content"]} for m in turns)
+
+
+# What is not needed to understand an event counts as not said where it is not what it should be.
+Word = Annotated[str | None, BeforeValidator(lambda value: value if isinstance(value, str) else None)]
+
+
+class AnsweredBy(BaseModel):
+    """Which model it was."""
+
+    title: Word = None
+    fingerprint: Word = None
+    session: Word = None
+    variant: Word = None
+
+
+class Given(BaseModel):
+    """Somebody judged an answer; `input` and `output` are the question and the answer of the model."""
+
+    event: Literal["given"]
+    id: str = Field(min_length=1)
+    input: str = ""
+    output: str = ""
+    kind: Kind
+    correction: str = ""
+    who: str = ""
+    timestamp: Annotated[datetime, BeforeValidator(_moment)] = _UNKNOWN
+    version: Annotated[
+        AnsweredBy, BeforeValidator(lambda value: value if isinstance(value, dict) else {})
+    ] = AnsweredBy()
+    context: Annotated[tuple[Mapping[str, str], ...], BeforeValidator(_messages)] = ()
+    confirmed: Annotated[bool, BeforeValidator(bool)] = False
+
+
+class Decided(BaseModel):
+    event: Literal["withdrawn", "approved", "rejected", "reopened"]
+    id: str
+    who: Word = None
+
+
+class Edited(BaseModel):
+    """`input` and `correction` are the question and the answer to teach as they are from then on."""
+
+    event: Literal["edited"]
+    id: str
+    input: str
+    correction: str
+    who: Word = None
+
+
+class IntoDataset(BaseModel):
+    event: Literal["dataset"]
+    ids: list[Any]
+    dataset: str
+
+
+Event = Annotated[Given | Decided | Edited | IntoDataset, Field(discriminator="event")]
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+# --- what there is --------------------------------------------------------------------------------
 
 
 def corrections(workspace: Workspace) -> list[Correction]:
@@ -70,8 +155,8 @@ def write(workspace: Workspace, events: Sequence[Mapping[str, Any]]) -> None:
         os.fsync(file.fileno())
 
 
-def events(workspace: Workspace) -> list[dict[str, Any]]:
-    """All lines that can be read, in their order; empty where nobody gave anything yet."""
+def events(workspace: Workspace) -> list[Event]:
+    """All that can be read, in their order; empty where nobody gave anything yet."""
     try:
         content = log_file(workspace).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -79,12 +164,12 @@ def events(workspace: Workspace) -> list[dict[str, Any]]:
     return [event for line in content.split(b"\n") if line.strip() and (event := _parsed(line))]
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
+def _parsed(line: bytes) -> Event | None:
+    """The event in a line; None for a damaged one, and for one that does not say enough."""
     try:
-        event = json.loads(line.decode("utf-8", "replace"))
+        return EVENT.validate_python(json.loads(line.decode("utf-8", "replace")))
     except (ValueError, RecursionError):
         return None
-    return event if isinstance(event, dict) else None
 
 
 def known(workspace: Workspace) -> Mapping[str, Correction]:
@@ -95,112 +180,67 @@ def known(workspace: Workspace) -> Mapping[str, Correction]:
 
 @lru_cache(maxsize=8)  # a log that did not grow is not read again
 def _folded(workspace: Workspace, file: Stamp) -> Mapping[str, Correction]:  # noqa: ARG001
-    """What the events add up to; one that makes no sense is passed over."""
+    """What the events add up to; one about a correction that is not there is passed over."""
     found: dict[str, Correction] = {}
     for event in events(workspace):
-        kind = event.get("event")
-        if kind == "given":
-            given = correction_of(event)
-            if given is not None:
-                found.setdefault(given.id, given)
-        elif kind == "dataset":
-            ids, name = event.get("ids"), event.get("dataset")
-            for identity in ids if isinstance(ids, list) and isinstance(name, str) else ():
-                if isinstance(identity, str) and identity in found:
-                    found[identity] = replace(found[identity], dataset=name)
-        elif isinstance(identity := event.get("id"), str) and identity in found:
-            changed = _changed(found[identity], event)
-            if changed is None:
-                del found[identity]
-            else:
-                found[identity] = changed
+        match event:
+            case Given():
+                found.setdefault(event.id, given_by(event))
+            case IntoDataset():
+                for identity in event.ids:
+                    if isinstance(identity, str) and identity in found:
+                        found[identity] = replace(found[identity], dataset=event.dataset)
+            case Decided(event="withdrawn"):
+                found.pop(event.id, None)
+            case Decided() | Edited() if event.id in found:
+                found[event.id] = _changed(found[event.id], event)
     return found
 
 
 # --- what the events add up to --------------------------------------------------------------------
 
 
-def correction_of(event: Mapping[str, Any]) -> Correction | None:
-    """What was given; None when the event does not say enough."""
-    version = event.get("version")
-    version = version if isinstance(version, dict) else {}
-    texts = [event.get(name, "") for name in ("id", "input", "output", "kind", "correction", "who")]
-    if not all(isinstance(text, str) for text in texts) or not texts[0] or texts[3] not in get_args(Kind):
-        return None
-    identity, question, answer, kind, correction, who = texts
+def given_by(event: Given) -> Correction:
+    """The correction as it was given, which nobody has decided about."""
+    version = event.version
     return Correction(
-        id=identity,
-        question=question,
-        answer=answer,
-        kind=kind,
-        correction=correction,
-        who=who or SOMEBODY,
-        when=_moment(event.get("timestamp")),
-        title=_word(version, "title") or "",
-        fingerprint=_word(version, "fingerprint"),
-        session=_word(version, "session"),
-        variant=_word(version, "variant"),
-        context=_messages(event.get("context")),
-        confirmed=bool(event.get("confirmed")),
+        id=event.id,
+        question=event.input,
+        answer=event.output,
+        kind=event.kind,
+        correction=event.correction,
+        who=event.who or SOMEBODY,
+        when=event.timestamp,
+        title=version.title or "",
+        fingerprint=version.fingerprint,
+        session=version.session,
+        variant=version.variant,
+        context=event.context,
+        confirmed=event.confirmed,
     )
 
 
-def _changed(known: Correction, event: Mapping[str, Any]) -> Correction | None:
-    """A correction after one more event; None when it was taken back."""
-    who = event.get("who")
-    who = who if isinstance(who, str) else ""
-    match event.get("event"):
-        case "withdrawn":
-            return None
-        case "approved":
-            return replace(known, state="approved", reviewer=who, confirmed=True)
-        case "rejected":
-            return replace(known, state="rejected", reviewer=who)
-        case "reopened":
-            return replace(known, state="waiting", reviewer=who)
-        case "edited":
-            question, answer = event.get("input"), event.get("correction")
-            if not isinstance(question, str) or not isinstance(answer, str):
-                return known
-            kind = known.kind
-            if kind == "good" and answer != known.answer:
-                kind = "corrected"
-            return replace(
-                known,
-                question=question,
-                correction="" if kind == "good" else answer,
-                kind=kind,
-                state="waiting",
-                reviewer=who,
-                confirmed=True,
-                dataset=None,
-            )
-    return known
+def _changed(known: Correction, event: Decided | Edited) -> Correction:
+    """A correction after one more event."""
+    if isinstance(event, Decided):
+        state, confirmed = _STATES[event.event], known.confirmed or event.event == "approved"
+        return replace(known, state=state, reviewer=event.who or "", confirmed=confirmed)
+    kind = known.kind
+    if kind == "good" and event.correction != known.answer:
+        kind = "corrected"
+    return replace(
+        known,
+        question=event.input,
+        correction="" if kind == "good" else event.correction,
+        kind=kind,
+        state="waiting",
+        reviewer=event.who or "",
+        confirmed=True,
+        dataset=None,
+    )
 
 
-def _messages(value: Any) -> tuple[Mapping[str, str], ...]:
-    """The turns of a context: an optional system turn, then whole pairs; anything else counts as none."""
-    if not isinstance(value, list):
-        return ()
-    turns = [m for m in value if isinstance(m, dict) and isinstance(m.get("content"), str)]
-    roles = [m.get("role") for m in turns]
-    spoken = roles[1:] if roles[:1] == ["system"] else roles
-    if len(turns) != len(value) or spoken != ["user", "assistant"] * (len(spoken) // 2):
-        return ()
-    return tuple({"role": m["role"], "content": m["content"]} for m in turns)
-
-
-def _word(version: Mapping[str, Any], name: str) -> str | None:
-    value = version.get(name)
-    return value if isinstance(value, str) else None
-
-
-def _moment(text: Any) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return datetime(1970, 1, 1, tzinfo=UTC)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+_STATES: Mapping[str, State] = {"approved": "approved", "rejected": "rejected", "reopened": "waiting"}
 
 
 def now() -> str:

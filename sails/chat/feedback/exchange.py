@@ -9,7 +9,7 @@ from typing import Any
 
 from sails import system
 from sails.chat.feedback.correction import REFUSAL, Correction, checked_name, checked_text
-from sails.chat.feedback.events import alone, events, write
+from sails.chat.feedback.events import Given, alone, events, write
 from sails.data import Conversation, read
 from sails.errors import ConversationFileError
 from sails.models import Workspace
@@ -30,7 +30,7 @@ def import_file(workspace: Workspace, path: Path) -> int:
             "Each row needs “accepted”: true for a good answer, false for one that is not.",
         )
     with alone(workspace):
-        known = {str(event.get("id")) for event in events(workspace) if event.get("event") == "given"}
+        known = {event.id for event in events(workspace) if isinstance(event, Given)}
         fresh = {event["id"]: event for event in found if event["id"] not in known}
         write(workspace, list(fresh.values()))
     return len(fresh)
