@@ -74,9 +74,8 @@ def status(
         if state.present:
             words = FRESHNESS[jobs.freshness_of(state, situation.trained)].phrase
             size = megabytes(state.size)
-            say(
-                f"               {VARIANT_TITLES[variant]}: {words}, {CERTIFIED[state.certified].phrase}, {size}"
-            )
+            proven = CERTIFIED[state.certified].phrase
+            say(f"               {VARIANT_TITLES[variant]}: {words}, {proven}, {size}")
     for variant, state in failed.items():
         title = VARIANT_TITLES[variant]
         say(f"               {title}: ❌ kept apart because its certificate failed: {state.path}")
