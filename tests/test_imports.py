@@ -4,6 +4,7 @@ import ast
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -79,6 +80,16 @@ def housed() -> dict[str, frozenset[str]]:
 def test_there_are_twelve_rooms():
     at_top = {path.stem for path in REPOSITORY.glob("sails/*") if path.stem[:2] != "__"}
     assert at_top - {name.partition(".")[2] for name in FORMER} == {r for rooms in ROOMS[:-1] for r in rooms}
+
+
+def test_the_architecture_page_draws_this_order_and_names_what_is_there():
+    page = (REPOSITORY / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    (drawn,) = re.findall(r"^    (errors ◄ .*)$", page, re.MULTILINE)
+    assert tuple(tuple(floor.split(" | ")) for floor in drawn.split(" ◄ ")) == ROOMS
+    described = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert described == [room for rooms in ROOMS[:-1] for room in rooms]
+    for path in re.findall(r"`((?:sails|tests|docs)/[\w/.]*)`", page):
+        assert (REPOSITORY / path).exists(), path
 
 
 def test_every_room_imports_downwards_only():
