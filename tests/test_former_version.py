@@ -1,4 +1,4 @@
-"""A workspace that version 0.1.0 made, before the package moved into rooms: it opens, continues, exports, chats.
+"""A workspace of version 0.1.0, from before the move into rooms: it opens, continues, exports and chats.
 
 `support/former_workspace.zip` is that workspace, with `@HERE@` in place of the folder that it was made in:
 one lesson of 28 rows, taught to the tiny model of `support/tiny.py` and exported in both variants.

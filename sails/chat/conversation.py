@@ -3,7 +3,7 @@
     conversation = Conversation()
     conversation.ask("What is a variable?", [Origin("Current model")])
     with closing(answers(conversation, [Path("workspace/onnx_model")])) as growing:
-        for place in growing:
+        for index in growing:
             ...
 
 Needs no torch and knows nothing of pages. Whoever stops reading ends the answers; what was said so far stays.
@@ -101,21 +101,21 @@ class Conversation:
         self.turns.append(turn)
         return turn
 
-    def messages(self, place: int) -> Messages:
-        """The conversation as the answerer at `place` (0 is the first) sees it, up to the newest question.
+    def messages(self, index: int) -> Messages:
+        """The conversation as the answerer at `index` (0 is the first) sees it, up to the newest question.
 
         Where only one model had been asked, its answer is what both remember. A question that got no answer
         is left out: models expect question and answer to take turns.
         """
         newest = self.turns[-1]
-        system = "" if newest.replies[place].system_left_out else newest.settings.system
+        system = "" if newest.replies[index].system_left_out else newest.settings.system
         messages = [{"role": "system", "content": system}] if system.strip() else []
-        spoken = _spoken(self.turns[:-1], place)
+        spoken = _spoken(self.turns[:-1], index)
         return [*messages, *spoken, {"role": "user", "content": newest.question}]
 
-    def remembered(self, place: int) -> Messages:
-        """What the answerer at `place` would be given before the next question."""
-        return _spoken(self.turns, place)
+    def remembered(self, index: int) -> Messages:
+        """What the answerer at `index` would be given before the next question."""
+        return _spoken(self.turns, index)
 
     def as_json(self) -> str:
         """The whole conversation with how and by which model each answer was made, for programs."""
@@ -132,10 +132,10 @@ class Conversation:
         return "\n".join(lines)
 
 
-def _spoken(turns: Sequence[Turn], place: int) -> Messages:
+def _spoken(turns: Sequence[Turn], index: int) -> Messages:
     messages = []
     for turn in turns:
-        reply = turn.replies[min(place, len(turn.replies) - 1)]
+        reply = turn.replies[min(index, len(turn.replies) - 1)]
         if reply.text:
             messages.append({"role": "user", "content": turn.question})
             messages.append({"role": "assistant", "content": reply.text})
@@ -204,9 +204,9 @@ class ContextUsage:
 
 
 def context_usage(
-    conversation: Conversation, place: int, folder: Path, settings: Settings, models: Models = MODEL_CACHE
+    conversation: Conversation, index: int, folder: Path, settings: Settings, models: Models = MODEL_CACHE
 ) -> ContextUsage | None:
-    """What the answerer at `place` has in mind before the next question; None when nobody can tell.
+    """What the answerer at `index` has in mind before the next question; None when nobody can tell.
 
     Reads only its small files, not the model.
     """
@@ -214,7 +214,7 @@ def context_usage(
 
     try:
         reader = models.reader(folder)
-        messages = conversation.remembered(place)
+        messages = conversation.remembered(index)
         if not messages:
             return ContextUsage(reader.context_length, 0, 0)
         if settings.system.strip() and reader.takes_system:
@@ -246,29 +246,29 @@ def answers(
     turn = conversation.turns[-1]
     streams: dict[int, Stream] = {}
     try:
-        for place, folder in enumerate(onnx):
+        for index, folder in enumerate(onnx):
             try:
-                streams[place] = _begin(conversation, place, folder, models, max_length)
+                streams[index] = _begin(conversation, index, folder, models, max_length)
             except SailsError as error:
-                turn.replies[place].problem = error.sentence
-            yield place
+                turn.replies[index].problem = error.sentence
+            yield index
         going_on = dict(streams)
         while going_on:
-            for place, stream in list(going_on.items())[: None if together else 1]:
-                if not _continue(stream, turn.replies[place]):
-                    del going_on[place]
-                yield place
+            for index, stream in list(going_on.items())[: None if together else 1]:
+                if not _continue(stream, turn.replies[index]):
+                    del going_on[index]
+                yield index
     finally:
-        for place, stream in streams.items():
+        for index, stream in streams.items():
             stream.close()
-            _take(stream, turn.replies[place])
+            _take(stream, turn.replies[index])
 
 
 def _begin(
-    conversation: Conversation, place: int, folder: Path, models: Models, max_length: int | None
+    conversation: Conversation, index: int, folder: Path, models: Models, max_length: int | None
 ) -> Stream:
     turn = conversation.turns[-1]
-    reply, messages = turn.replies[place], conversation.messages(place)
+    reply, messages = turn.replies[index], conversation.messages(index)
     model = models.get(folder)
     if model.fingerprint != reply.origin.fingerprint:  # another one than was seen a moment ago
         reply.origin = replace(reply.origin, fingerprint=model.fingerprint, session=None)

@@ -75,14 +75,14 @@ class Models:
             if found := self._known(known, key):
                 return found
             with self._loading:
-                place = placed(folder)
+                resolved = placed(folder)
                 if found := self._known(known, key):  # somebody else was faster
                     return found
                 try:
                     loaded = load(folder)
                 except (ModelLoadError, FileNotFoundError) as error:
                     failures += 1
-                    if failures > 1 and (placed(folder), _identity(folder)) == (place, key[1]):
+                    if failures > 1 and (placed(folder), _identity(folder)) == (resolved, key[1]):
                         raise _gone(error) from error
                     loaded = None
                 if loaded is not None and _identity(folder) == key[1]:
@@ -101,8 +101,8 @@ class Models:
     def _load(self, folder: Path) -> Generator:
         from sails.onnx import Generator
 
-        place = placed(folder)
-        needed = sum(file.stat().st_size for file in place.glob("*.onnx*")) * LOADED_MEMORY
+        resolved = placed(folder)
+        needed = sum(file.stat().st_size for file in resolved.glob("*.onnx*")) * LOADED_MEMORY
         with self._guard:
             for key in [key for key in self._loaded if key[0] == folder]:  # what lay there before
                 del self._loaded[key]
@@ -116,7 +116,7 @@ class Models:
                 f"The model takes {megabytes(needed)} of memory, and {megabytes(free)} are free.",
                 "Close other programs, or wait until a training has ended.",
             )
-        model = Generator.open(place)
+        model = Generator.open(resolved)
         system.give_back_memory()
         return model
 

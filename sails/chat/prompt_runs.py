@@ -62,8 +62,8 @@ def names(origins: Sequence[Origin]) -> list[str]:
             title = describe(Origin(title, variant=origin.variant, certified=True))
         found.append(title)
     return [
-        name if found.count(name) == 1 else f"{name}, {found[:place].count(name) + 1}"
-        for place, name in enumerate(found)
+        name if found.count(name) == 1 else f"{name}, {found[:index].count(name) + 1}"
+        for index, name in enumerate(found)
     ]
 
 
@@ -82,16 +82,16 @@ def ask_all(
                 yield row
 
 
-def said(row: PromptRow, place: int) -> str:
+def said(row: PromptRow, index: int) -> str:
     """The answer at a place of a row, or why there is none."""
-    reply = row.turn.replies[place]
+    reply = row.turn.replies[index]
     return reply.text or reply.problem
 
 
-def likeness_in_words(row: PromptRow, place: int) -> str:
+def likeness_in_words(row: PromptRow, index: int) -> str:
     """How an answer stands to the first one, in a sentence; empty for the first and where one is lacking."""
-    first, other = row.turn.replies[0], row.turn.replies[place]
-    if place == 0 or first.problem or other.problem or not (first.text and other.text):
+    first, other = row.turn.replies[0], row.turn.replies[index]
+    if index == 0 or first.problem or other.problem or not (first.text and other.text):
         return ""
     return diff.SENTENCES[diff.likeness(first.text, other.text)]
 
@@ -104,14 +104,14 @@ def as_csv(table: PromptTable) -> str:
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\r\n")
     headings = ["name", "question"]
-    for place, name in enumerate(table.names):
-        headings += [name] + ([f"{name}: against {table.names[0]}"] if place else [])
+    for index, name in enumerate(table.names):
+        headings += [name] + ([f"{name}: against {table.names[0]}"] if index else [])
         headings += [f"{name}: notes", f"{name}: model"]
     writer.writerow(map(_harmless, headings))
     for row in table.rows:
         cells = [row.prompt.name, row.prompt.question]
-        for place, reply in enumerate(row.turn.replies):
-            cells += [said(row, place)] + ([likeness_in_words(row, place)] if place else [])
+        for index, reply in enumerate(row.turn.replies):
+            cells += [said(row, index)] + ([likeness_in_words(row, index)] if index else [])
             cells += [" ".join(notes(reply)), describe(reply.origin)]
         writer.writerow(map(_harmless, cells))
     return "\ufeff" + written.getvalue()  # by this mark a spreadsheet knows UTF-8
@@ -130,8 +130,8 @@ def as_json(table: PromptTable) -> str:
             "question": row.prompt.question,
             "asked": row.turn.asked,
             "replies": [
-                {**asdict(reply), "against_first": likeness_in_words(row, place)}
-                for place, reply in enumerate(row.turn.replies)
+                {**asdict(reply), "against_first": likeness_in_words(row, index)}
+                for index, reply in enumerate(row.turn.replies)
             ],
         }
         for row in table.rows

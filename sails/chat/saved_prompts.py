@@ -74,10 +74,10 @@ def change(workspace: Workspace, identity: str, *, question: str, name: str = ""
     system.require_changes()
     written = {"question": _question(question), "name": _name(name)}
     with _changing(workspace) as listed:
-        place = _place(listed, identity)
+        index = _place(listed, identity)
         if any(one.question == written["question"] and one.id != identity for one in listed):
             raise RequestError("This question is in the list already.", "Ask it from there.")
-        listed[place] = replace(listed[place], **written)
+        listed[index] = replace(listed[index], **written)
 
 
 def delete(workspace: Workspace, identity: str) -> None:
@@ -91,14 +91,14 @@ def move(workspace: Workspace, identity: str, places: int) -> None:
     """Move a question up (negative) or down in the list; it stops at the ends."""
     system.require_changes()
     with _changing(workspace) as listed:
-        prompt = listed.pop(place := _place(listed, identity))
-        listed.insert(max(0, min(len(listed), place + places)), prompt)
+        prompt = listed.pop(index := _place(listed, identity))
+        listed.insert(max(0, min(len(listed), index + places)), prompt)
 
 
 def _place(listed: list[Prompt], identity: str) -> int:
-    for place, prompt in enumerate(listed):
+    for index, prompt in enumerate(listed):
         if prompt.id == identity:
-            return place
+            return index
     raise RequestError("This question is no longer in the list.", "Somebody else took it out.")
 
 

@@ -39,7 +39,7 @@ WorkspaceOption = Annotated[
 
 def chat(
     model_path: Annotated[Path | None, typer.Option(help="The ONNX model. Default: the workspace's.")] = None,
-    workspace: WorkspaceOption = None,
+    folder: WorkspaceOption = None,
     prompt: Annotated[str | None, typer.Option(help="Ask one question, print the answer and end.")] = None,
     variant: Annotated[
         Variant | None,
@@ -92,14 +92,14 @@ def chat(
     device: Annotated[Literal["cpu"], typer.Option(help="Chat runs on the processor.")] = "cpu",  # noqa: ARG001
 ) -> None:
     """Talk with the ONNX model. Needs neither torch nor a GPU; `exit` ends it, /help lists what it knows."""
-    place = Workspace.open(workspace)
+    workspace = Workspace.open(folder)
     if prompts:
-        list_prompts(place, as_json)
+        list_prompts(workspace, as_json)
         return
     how = Settings(max_tokens, temperature, top_p, repetition_penalty, seed, system or "")
-    chosen = _who(place, model_path, version, variant, compare or [], make_ready)
-    log = log_file or place.root / LOG if log_conversations or log_file else None
-    talk = Talk(place, chosen, how, max_length, log, feedback_file)
+    chosen = _who(workspace, model_path, version, variant, compare or [], make_ready)
+    log = log_file or workspace.root / LOG if log_conversations or log_file else None
+    talk = Talk(workspace, chosen, how, max_length, log, feedback_file)
     talk.begin()
     if ask_all:
         _ask_all(talk, output)
@@ -124,7 +124,7 @@ def answer_once(onnx: Path, prompt: str, max_tokens: int) -> None:
 
 
 def _who(
-    place: Workspace,
+    workspace: Workspace,
     model_path: Path | None,
     version: str,
     variant: Variant | None,
@@ -138,13 +138,13 @@ def _who(
     if len(keys) > AT_MOST:
         raise RequestError(f"{len(keys)} models cannot answer side by side.", f"Name up to {AT_MOST}.")
     if all(key.partition("@")[0] == CURRENT for key in keys):
-        everybody = [current_chat_model(place)]  # the others take longer to find
+        everybody = [current_chat_model(workspace)]  # the others take longer to find
     else:
-        everybody = chat_models(place)
+        everybody = chat_models(workspace)
     chosen = [find_chat_model(everybody, key) for key in keys]
     if variant:
         chosen = [one if one.wanted else one.sized(variant) for one in chosen]
-    return [_ready(place, one, make_ready) for one in chosen]
+    return [_ready(workspace, one, make_ready) for one in chosen]
 
 
 def _in_folder(folder: Path) -> ChatModel:
@@ -154,7 +154,7 @@ def _in_folder(folder: Path) -> ChatModel:
     return found
 
 
-def _ready(place: Workspace, speaker: ChatModel, make_ready: bool) -> ChatModel:
+def _ready(workspace: Workspace, speaker: ChatModel, make_ready: bool) -> ChatModel:
     """The speaker, made ready where that was asked for; raises `RequestError` when it cannot answer."""
     if speaker.answers:
         return speaker
@@ -170,8 +170,8 @@ def _ready(place: Workspace, speaker: ChatModel, make_ready: bool) -> ChatModel:
         from sails import jobs
         from sails.cli.follow import follow
 
-        follow(jobs.export_for(place, speaker.sized(None)))
-        found = find_chat_model(chat_models(place), speaker.key)
+        follow(jobs.export_for(workspace, speaker.sized(None)))
+        found = find_chat_model(chat_models(workspace), speaker.key)
         if found.answers:
             return found
     if speaker.key.startswith(CURRENT):
@@ -188,7 +188,7 @@ def _ask_all(talk: Talk, output: Path | None) -> None:
     """Ask all saved questions of all who answer; ended early, what was answered so far is kept."""
     from sails.chat import PromptTable, as_csv, as_json, ask_all, prompts
 
-    listed = prompts(talk.place)
+    listed = prompts(talk.workspace)
     if not listed:
         raise RequestError("There are no saved questions.", "Add some on the page Chat, or with /save.")
     ways: dict[str, Callable[[Any], str]] = {".csv": as_csv, ".json": as_json}
@@ -219,8 +219,8 @@ def _print_table(table: Any) -> None:
 
     for number, row in enumerate(table.rows, 1):
         say(f"=== {number}. {' '.join(row.prompt.question.split())}")
-        for place, name in enumerate(table.names):
-            likeness = likeness_in_words(row, place)
+        for index, name in enumerate(table.names):
+            likeness = likeness_in_words(row, index)
             say(f"--- {name}" + (f" ({likeness})" if likeness else ""))
-            say(said(row, place))
+            say(said(row, index))
         say()

@@ -40,17 +40,17 @@ Wanted = Literal["waiting", "approved", "rejected", "taught", "all"]
 @corrections_app.command("list")
 def corrections_list(
     which: Annotated[Wanted, typer.Option("--state", help="Which of them.")] = "waiting",
-    workspace: options.WorkspaceOption = None,
+    folder: options.WorkspaceOption = None,
     as_json: options.AsJson = False,
 ) -> None:
     """What waits for a review, with what there is to know about each; or what was decided already."""
-    place = Workspace.open(workspace)
-    review = look(place)
+    workspace = Workspace.open(folder)
+    review = look(workspace)
     found = [one for one in review.corrections if which in ("all", review.standing(one))]
     if as_json:
         say_json([_full(review, one) for one in found])
         return
-    counts = feedback.counts(place)
+    counts = feedback.counts(workspace)
     rows = [
         (
             one.id[:SHOWN_ID],
@@ -64,7 +64,7 @@ def corrections_list(
     ]
     if rows:
         table(
-            f"Corrections in {place.root}",
+            f"Corrections in {workspace.root}",
             ("id", "state", "kind", "who", "question", "answer that is taught"),
             rows,
         )
@@ -92,24 +92,24 @@ def corrections_approve(
         bool, typer.Option("--all", help="All that wait and have no finding, instead of ids.")
     ] = False,
     who: Who = "",
-    workspace: options.WorkspaceOption = None,
+    folder: options.WorkspaceOption = None,
 ) -> None:
     """Let these be taught with the next training on corrections."""
-    place = Workspace.open(workspace)
+    workspace = Workspace.open(folder)
     if everything and ids:
         raise RequestError("Ids and --all exclude each other.", "Leave out one of the two.")
-    approvable = feedback.look(place).without_findings() if everything else ()
-    wanted = [correction.id for correction in approvable] if everything else _found(place, ids)
-    feedback.approve(place, *wanted, who=who)
+    approvable = feedback.look(workspace).without_findings() if everything else ()
+    wanted = [correction.id for correction in approvable] if everything else _found(workspace, ids)
+    feedback.approve(workspace, *wanted, who=who)
     say(f"{count(len(wanted), 'correction')} approved.")
 
 
 @corrections_app.command("reject")
-def corrections_reject(ids: Ids = None, who: Who = "", workspace: options.WorkspaceOption = None) -> None:
+def corrections_reject(ids: Ids = None, who: Who = "", folder: options.WorkspaceOption = None) -> None:
     """Never teach these; they stay in the list."""
-    place = Workspace.open(workspace)
-    wanted = _found(place, ids)
-    feedback.reject(place, *wanted, who=who)
+    workspace = Workspace.open(folder)
+    wanted = _found(workspace, ids)
+    feedback.reject(workspace, *wanted, who=who)
     say(f"{count(len(wanted), 'correction')} rejected.")
 
 
@@ -119,14 +119,14 @@ def corrections_edit(
     question: Annotated[str | None, typer.Option(help="Other words for the question.")] = None,
     answer: Annotated[str | None, typer.Option(help="Other words for the answer that is taught.")] = None,
     who: Who = "",
-    workspace: options.WorkspaceOption = None,
+    folder: options.WorkspaceOption = None,
 ) -> None:
     """Write another question or answer; an approved one waits for a review again."""
-    place = Workspace.open(workspace)
+    workspace = Workspace.open(folder)
     if question is None and answer is None:
         raise RequestError("There is nothing to change.", "Add --question, --answer or both.")
-    (identity,) = _found(place, [correction])
-    edited = feedback.edit(place, identity, question=question, answer=answer, who=who)
+    (identity,) = _found(workspace, [correction])
+    edited = feedback.edit(workspace, identity, question=question, answer=answer, who=who)
     say(f"{edited.id[:SHOWN_ID]} waits for a review: {_short(edited.question)} → {_short(edited.taught)}")
 
 
@@ -165,7 +165,7 @@ def corrections_export(
 @with_options("preset", "epochs", "learning_rate", "replay_share", "publish")
 def corrections_teach(
     settings: Settings,
-    workspace: options.WorkspaceOption = None,
+    folder: options.WorkspaceOption = None,
     output_dir: options.OutputDir = None,
     onnx_output: options.OnnxOutput = None,
     name: options.Name = None,
@@ -175,27 +175,27 @@ def corrections_teach(
     detach: options.Detach = False,
 ) -> None:
     """Teach the model all approved corrections that it was not taught yet."""
-    place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
-    plan = plan_training(place, learning_rate=settings.learning_rate)
-    report = feedback.as_dataset(place)
+    workspace = Workspace.open(folder, output_dir=output_dir, onnx_output=onnx_output)
+    plan = plan_training(workspace, learning_rate=settings.learning_rate)
+    report = feedback.as_dataset(workspace)
     say(f"{count(report.rows, 'correction')} to teach, as the dataset {report.name}")
     announce(plan)
-    session = jobs.start_training(place, Choices((report.name,), settings, name or "", export=export))
+    session = jobs.start_training(workspace, Choices((report.name,), settings, name or "", export=export))
     if detach:
         say(session.id)
         return
     warn(f"Session {session.id}")
-    conclude(session, follow(session, place))
+    conclude(session, follow(session, workspace))
 
 
 # --- small parts ----------------------------------------------------------------------------------
 
 
-def _found(place: Workspace, ids: list[str] | None) -> list[str]:
+def _found(workspace: Workspace, ids: list[str] | None) -> list[str]:
     """Whole ids for their beginnings; raises `RequestError` unless each is exactly one."""
     if not ids:
         raise RequestError("No correction was named.", "See `sails corrections list`.")
-    known = [one.id for one in feedback.corrections(place)]
+    known = [one.id for one in feedback.corrections(workspace)]
     found = []
     for wanted in ids:
         matches = [

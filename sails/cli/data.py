@@ -100,10 +100,10 @@ DatasetName = Annotated[str, typer.Argument(help="A dataset, as `sails datasets 
 
 
 @datasets_app.command("list")
-def datasets_list(workspace: options.WorkspaceOption = None, as_json: options.AsJson = False) -> None:
+def datasets_list(folder: options.WorkspaceOption = None, as_json: options.AsJson = False) -> None:
     """All datasets, the newest first."""
-    place = Workspace.open(workspace)
-    reports = data.reports(place)
+    workspace = Workspace.open(folder)
+    reports = data.reports(workspace)
     if as_json:
         say_json([report.model_dump(mode="json", exclude={"quality"}) for report in reports])
         return
@@ -119,7 +119,7 @@ def datasets_list(workspace: options.WorkspaceOption = None, as_json: options.As
         for report in reports
     ]
     columns = ("dataset", "rows", "tokens, about", "quality", "added (UTC)", "from")
-    table(f"Datasets in {place.root}", columns, rows)
+    table(f"Datasets in {workspace.root}", columns, rows)
 
 
 @datasets_app.command("rename")
@@ -136,17 +136,17 @@ def datasets_rename(
 @datasets_app.command("delete")
 def datasets_delete(
     dataset: DatasetName,
-    workspace: options.WorkspaceOption = None,
+    folder: options.WorkspaceOption = None,
     force: Annotated[bool, typer.Option("--force", help="Do not ask.")] = False,
 ) -> None:
     """Delete a dataset for good; models that were taught with it stay as they are."""
-    place = Workspace.open(workspace)
-    report = data.report_of(place, dataset)
+    workspace = Workspace.open(folder)
+    report = data.report_of(workspace, dataset)
     if not force:
         if not sys.stdin.isatty():
             raise RequestError("Deleting a dataset must be confirmed.", "Add --force.")
         say(f"{report.name} has {report.rows:,} rows. They and their source are deleted for good.")
         if typer.prompt("To confirm, type its name") != report.name:
             raise RequestError("The name does not match, so nothing was deleted.")
-    data.delete(place, report.name)
+    data.delete(workspace, report.name)
     say(f"{report.name} is deleted.")

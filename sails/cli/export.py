@@ -35,7 +35,7 @@ def convert(
     model_path: Annotated[
         Path | None, typer.Option(help="The trained model. Default: the workspace's.")
     ] = None,
-    workspace: options.WorkspaceOption = None,
+    folder: options.WorkspaceOption = None,
     onnx_output: options.OnnxOutput = None,
     opset_version: options.Opset = None,
     variant: options.VariantOption = "all",
@@ -46,16 +46,16 @@ def convert(
     ] = None,
 ) -> None:
     """Export the trained model to ONNX, and with --verify prove that it answers the same."""
-    place = Workspace.open(workspace, output_dir=model_path, onnx_output=onnx_output)
+    workspace = Workspace.open(folder, output_dir=model_path, onnx_output=onnx_output)
     if keep_failed is not None:
-        jobs.keep_failed(place, keep_failed)
-        folder = variant_folder(place.onnx_model, keep_failed)
+        jobs.keep_failed(workspace, keep_failed)
+        folder = variant_folder(workspace.onnx_model, keep_failed)
         say(f"⚠️ The {VARIANT_TITLES[keep_failed]} model lies in {folder} now.")
         say("   It does not answer like the original; its certificate says so.")
         return
     variants = options.variants_of(variant)
-    follow_export(jobs.export_current(place, verify=verify, opset=opset_version, variants=variants))
-    say(f"✅ ONNX model written to {variant_folder(place.onnx_model, variants[0])}")
+    follow_export(jobs.export_current(workspace, verify=verify, opset=opset_version, variants=variants))
+    say(f"✅ ONNX model written to {variant_folder(workspace.onnx_model, variants[0])}")
 
 
 def baseline(
@@ -63,7 +63,7 @@ def baseline(
         str, typer.Option(help="The base model to export (see `sails base list`).")
     ] = models.DEFAULT_BASE_MODEL,
     baseline_output: Annotated[Path, typer.Option(help="Where to write it.")] = Path("baseline_onnx"),
-    workspace: options.WorkspaceOption = None,
+    folder: options.WorkspaceOption = None,
     variant: options.VariantOption = "all",
     verify: options.VerifyUnlessNot = True,
     test: Annotated[bool, typer.Option("--test", help="Ask it one question afterwards.")] = False,
@@ -71,8 +71,8 @@ def baseline(
     """Export a base model untrained, to compare the trained one with."""
     target = baseline_output.expanduser().resolve()
     variants = options.variants_of(variant)
-    place = Workspace.open(workspace)
-    follow_export(jobs.export_base(place, model_name, target, verify=verify, variants=variants))
+    workspace = Workspace.open(folder)
+    follow_export(jobs.export_base(workspace, model_name, target, verify=verify, variants=variants))
     say(f"✅ The untrained {model_name} lies in {target}")
     if test:
         answer_once(target, UNRELATED, 64)
@@ -106,12 +106,12 @@ def bundle(
         bool, typer.Option("--allow-uncertified", help="Also a model whose certificate failed or is missing.")
     ] = False,
     model_path: Annotated[Path | None, typer.Option(help="The ONNX model. Default: the workspace's.")] = None,
-    workspace: options.WorkspaceOption = None,
+    folder: options.WorkspaceOption = None,
 ) -> None:
     """Pack a model to hand over, with all that answering needs and a card that says what it is."""
-    place = Workspace.open(workspace)
-    onnx = model_path.expanduser().resolve() if model_path else place.onnx_model
-    trained = place.situation().trained.fingerprint
+    workspace = Workspace.open(folder)
+    onnx = model_path.expanduser().resolve() if model_path else workspace.onnx_model
+    trained = workspace.situation().trained.fingerprint
     found = models.preferred_variant(models.inspect_variants(onnx, trained))
     wanted = variant or found or next(iter(models.inspect_failed_variants(onnx, trained)), None)
     if wanted is None:
@@ -127,7 +127,7 @@ def bundle(
             onnx,
             wanted,
             target,
-            known=about(place, chosen.fingerprint),
+            known=about(workspace, chosen.fingerprint),
             allow_failed=allow_uncertified,
             progress=report,
         )

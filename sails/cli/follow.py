@@ -192,10 +192,10 @@ def say_certificates(certificates: Mapping[str, dict[str, Any]]) -> None:
             say(f"   {sign} {check.name}: {check.value}. {check.sentence}".rstrip())
 
 
-def to_refresh(place: Workspace) -> list[str]:
+def to_refresh(workspace: Workspace) -> list[str]:
     """A line that says which command makes the ONNX model fit the trained model again; none when it does."""
-    trained = place.situation().trained
-    again = jobs.to_refresh(trained, models.inspect_variants(place.onnx_model, trained.fingerprint))
+    trained = workspace.situation().trained
+    again = jobs.to_refresh(trained, models.inspect_variants(workspace.onnx_model, trained.fingerprint))
     if not again:
         return []
     which = f" --variant {again[0]}" if len(again) == 1 else ""

@@ -36,7 +36,7 @@ With several models, say whose answer you judge: /good 2, /bad 2 CORRECTION, /ne
 class Talk:
     """A conversation in a terminal or a pipe with one model, or with several side by side."""
 
-    place: Workspace
+    workspace: Workspace
     chosen: list[ChatModel]
     how: Settings
     max_length: int | None = None
@@ -74,16 +74,16 @@ class Talk:
         growing = chat.answers(self.conversation, folders, together=False, max_length=self.max_length)
         try:
             with closing(growing):
-                for place in growing:
-                    reply = turn.replies[place]
-                    if len(reply.text) > shown[place] or reply.problem:
-                        self._heading(place, reply, begun)
-                        _print(reply.text[shown[place] :])
-                        shown[place] = len(reply.text)
+                for index in growing:
+                    reply = turn.replies[index]
+                    if len(reply.text) > shown[index] or reply.problem:
+                        self._heading(index, reply, begun)
+                        _print(reply.text[shown[index] :])
+                        shown[index] = len(reply.text)
         except KeyboardInterrupt:
             self.interrupted = True
-        for place, reply in enumerate(turn.replies):
-            self._end(place, reply, begun)
+        for index, reply in enumerate(turn.replies):
+            self._end(index, reply, begun)
         if not self.alone:
             self._differences(turn.replies)
         if self.log:
@@ -91,21 +91,21 @@ class Talk:
                 if reply.text:
                     chat.append(self.log, question, reply.text)
 
-    def _heading(self, place: int, reply: Reply, begun: set[int]) -> None:
-        if place in begun:
+    def _heading(self, index: int, reply: Reply, begun: set[int]) -> None:
+        if index in begun:
             return
         if begun:
             say()
-        begun.add(place)
+        begun.add(index)
         if not self.alone:
-            say(f"--- {place + 1}. {chat.describe(reply.origin)}")
+            say(f"--- {index + 1}. {chat.describe(reply.origin)}")
 
-    def _end(self, place: int, reply: Reply, begun: set[int]) -> None:
+    def _end(self, index: int, reply: Reply, begun: set[int]) -> None:
         """Close the last line of the last answer, and say what else there is to know."""
-        if place == max(begun, default=place):
+        if index == max(begun, default=index):
             say()
         for note in [reply.problem] * (not self.alone and bool(reply.problem)) + chat.notes(reply):
-            warn(f"({note})" if self.alone else f"({place + 1}: {note})")
+            warn(f"({note})" if self.alone else f"({index + 1}: {note})")
 
     def _differences(self, replies: Sequence[Reply]) -> None:
         """How each answer stands to the first one, with the words that differ."""
@@ -147,7 +147,7 @@ class Talk:
             "bad": lambda rest: self._judge("corrected", rest),
             "never": lambda rest: self._judge("never", rest),
             "new": self._new,
-            "prompts": lambda _: list_prompts(self.place, as_json=False),
+            "prompts": lambda _: list_prompts(self.workspace, as_json=False),
             "ask": self._ask_saved,
             "save": self._save,
             "help": lambda _: warn(HELP),
@@ -163,7 +163,7 @@ class Talk:
     def _ask_saved(self, rest: str) -> None:
         from sails.chat import prompts
 
-        listed = prompts(self.place)
+        listed = prompts(self.workspace)
         if not rest.isdecimal() or not 1 <= int(rest) <= len(listed):
             raise RequestError(f"There are {len(listed)} saved questions.", "Name one: /ask 1")
         warn(listed[int(rest) - 1].question)
@@ -174,27 +174,27 @@ class Talk:
 
         if not self.conversation.turns:
             raise RequestError("There is no question yet.", "Ask something first.")
-        add(self.place, self.conversation.turns[-1].question, name)
+        add(self.workspace, self.conversation.turns[-1].question, name)
         warn("It is saved. /prompts lists all saved questions.")
 
     def _judge(self, kind: Literal["good", "corrected", "never"], rest: str) -> None:
         """Note what a person thinks of the last answer, for review and, where wanted, in a file."""
-        place, rest = self._whose(rest)
-        if not self.conversation.turns or not self.conversation.turns[-1].replies[place].text:
+        index, rest = self._whose(rest)
+        if not self.conversation.turns or not self.conversation.turns[-1].replies[index].text:
             raise RequestError("There is no answer to judge yet.", "Ask something first.")
         from sails.chat import feedback
 
         turn = self.conversation.turns[-1]
-        reply = turn.replies[place]
+        reply = turn.replies[index]
         text = "" if kind == "good" else rest
         feedback.give(
-            self.place,
+            self.workspace,
             question=turn.question,
             answer=reply.text,
             kind=kind,
             correction=text,
             origin=reply.origin,
-            context=self.conversation.messages(place)[:-1],
+            context=self.conversation.messages(index)[:-1],
         )
         if self.feedback:
             more = {} if kind == "good" else {"kind": kind, "correction": text}
@@ -269,11 +269,11 @@ def _with_line_editing() -> None:
         import readline  # noqa: F401  arrow keys, from here on
 
 
-def list_prompts(place: Workspace, as_json: bool) -> None:
+def list_prompts(workspace: Workspace, as_json: bool) -> None:
     """The saved questions, numbered, or as JSON."""
     from sails.chat import prompts
 
-    listed = prompts(place)
+    listed = prompts(workspace)
     if as_json:
         say_json([asdict(prompt) for prompt in listed])
     elif not listed:

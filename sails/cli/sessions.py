@@ -27,15 +27,15 @@ SessionName = Annotated[str, typer.Argument(help="The session's full name, its s
 
 
 @sessions_app.command("list")
-def sessions_list(workspace: options.WorkspaceOption = None, as_json: options.AsJson = False) -> None:
+def sessions_list(folder: options.WorkspaceOption = None, as_json: options.AsJson = False) -> None:
     """All training sessions, oldest first."""
-    place = Workspace.open(workspace)
-    records = sessions.read_history(place)
+    workspace = Workspace.open(folder)
+    records = sessions.read_history(workspace)
     if as_json:
         say_json([record.brief() for record in records])
         return
     columns = ("session", "state", "verdict", "from", "learning rate", "chosen by", "loss", "time")
-    table(f"Sessions in {place.root}", columns, [_line(record) for record in records])
+    table(f"Sessions in {workspace.root}", columns, [_line(record) for record in records])
 
 
 def _line(record: sessions.SessionRecord) -> tuple[str, ...]:
@@ -88,38 +88,38 @@ def sessions_log(
 
 
 @sessions_app.command("stop")
-def sessions_stop(session: SessionName, workspace: options.WorkspaceOption = None) -> None:
+def sessions_stop(session: SessionName, folder: options.WorkspaceOption = None) -> None:
     """End a running session at its next step, or cancel one that waits."""
-    place = Workspace.open(workspace)
-    found = sessions.find(place, session)
-    sessions.stop(place, found)
+    workspace = Workspace.open(folder)
+    found = sessions.find(workspace, session)
+    sessions.stop(workspace, found)
     say(f"{found.id} was asked to stop.")
 
 
 @sessions_app.command("resume")
 def sessions_resume(
-    session: SessionName, workspace: options.WorkspaceOption = None, detach: options.Detach = False
+    session: SessionName, folder: options.WorkspaceOption = None, detach: options.Detach = False
 ) -> None:
     """Go on with a session that was stopped or interrupted."""
-    place = _workspace_of(Workspace.open(workspace), session)
-    found = sessions.find(place, session)
-    sessions.resume(place, found)
-    jobs.dispatch(place)
+    workspace = _workspace_of(Workspace.open(folder), session)
+    found = sessions.find(workspace, session)
+    sessions.resume(workspace, found)
+    jobs.dispatch(workspace)
     if detach:
         say(found.id)
         return
-    conclude(found, follow(found, place))
+    conclude(found, follow(found, workspace))
 
 
 @sessions_app.command("replay")
 def sessions_replay(
     session: SessionName,
-    workspace: options.WorkspaceOption = None,
+    folder: options.WorkspaceOption = None,
     seconds: Annotated[float, typer.Option(help="How long the replay takes.")] = 60.0,
 ) -> None:
     """Play a recorded session again for an audience, in the dashboard; nothing is trained."""
-    place = Workspace.open(workspace)
-    say(jobs.start_replay(place, sessions.find(place, session), seconds).id)
+    workspace = Workspace.open(folder)
+    say(jobs.start_replay(workspace, sessions.find(workspace, session), seconds).id)
 
 
 @sessions_app.command("save")
@@ -141,39 +141,39 @@ def sessions_save(
 @sessions_app.command("delete")
 def sessions_delete(
     session: SessionName,
-    workspace: options.WorkspaceOption = None,
+    folder: options.WorkspaceOption = None,
     force: Annotated[bool, typer.Option("--force", help="Do not ask.")] = False,
 ) -> None:
     """Delete a session for good; never one that a model which is still here goes back to."""
-    place = Workspace.open(workspace)
-    found = sessions.find(place, session)
+    workspace = Workspace.open(folder)
+    found = sessions.find(workspace, session)
     if not force:
         if not sys.stdin.isatty():
             raise RequestError("Deleting a session must be confirmed.", "Add --force.")
         if not typer.confirm(f"Delete {found.id} with all its files?"):
             return
-    sessions.delete(place, found)
+    sessions.delete(workspace, found)
     say(f"✅ {found.id} is deleted.")
 
 
 @sessions_app.command("publish")
-def sessions_publish(session: SessionName, workspace: options.WorkspaceOption = None) -> None:
+def sessions_publish(session: SessionName, folder: options.WorkspaceOption = None) -> None:
     """Make the candidate of a held session the current model; the current one becomes a version."""
-    place = _workspace_of(Workspace.open(workspace), session)
-    found = sessions.find(place, session)
-    since = jobs.taught_since(place, sessions.record(found))
-    jobs.publish_held(place, found)
+    workspace = _workspace_of(Workspace.open(folder), session)
+    found = sessions.find(workspace, session)
+    since = jobs.taught_since(workspace, sessions.record(found))
+    jobs.publish_held(workspace, found)
     say(f"✅ {found.id} is published.")
     if since:
         say(f"⚠️ The model before was taught more, and this one was not: {', '.join(since)}.")
 
 
 @sessions_app.command("discard")
-def sessions_discard(session: SessionName, workspace: options.WorkspaceOption = None) -> None:
+def sessions_discard(session: SessionName, folder: options.WorkspaceOption = None) -> None:
     """Leave the current model in place of a held session's candidate, which can still be published later."""
-    place = _workspace_of(Workspace.open(workspace), session)
-    found = sessions.find(place, session)
-    jobs.discard(place, found)
+    workspace = _workspace_of(Workspace.open(folder), session)
+    found = sessions.find(workspace, session)
+    jobs.discard(workspace, found)
     say(f"✅ {found.id} is discarded; the current model stays.")
 
 
@@ -185,13 +185,13 @@ PARTS: dict[Part, str] = {
 
 @sessions_app.command("retention")
 def sessions_retention(
-    workspace: options.WorkspaceOption = None,
+    folder: options.WorkspaceOption = None,
     output_dir: options.OutputDir = None,
     as_json: options.AsJson = False,
 ) -> None:
     """What the current model still remembers of each lesson."""
-    place = Workspace.open(workspace, output_dir=output_dir)
-    memory = retention.of_current(place)
+    workspace = Workspace.open(folder, output_dir=output_dir)
+    memory = retention.of_current(workspace)
     if as_json:
         say_json(retention.as_json(memory.matrix, memory.measures))
         return
@@ -214,10 +214,10 @@ def sessions_retention(
 
 
 @sessions_app.command("versions")
-def sessions_versions(workspace: options.WorkspaceOption = None, as_json: options.AsJson = False) -> None:
+def sessions_versions(folder: options.WorkspaceOption = None, as_json: options.AsJson = False) -> None:
     """Earlier models that can be rolled back to."""
-    place = Workspace.open(workspace)
-    found = models.list_versions(place)
+    workspace = Workspace.open(folder)
+    found = models.list_versions(workspace)
     if as_json:
         say_json([version.model_dump(mode="json") for version in found])
         return
@@ -225,7 +225,7 @@ def sessions_versions(workspace: options.WorkspaceOption = None, as_json: option
         (v.id, v.name, f"{v.retired:%Y-%m-%d %H:%M}", v.fingerprint or "", "kept" if v.pinned else "")
         for v in found
     ]
-    table(f"Versions in {place.root}", ("version", "name", "replaced", "fingerprint", ""), rows)
+    table(f"Versions in {workspace.root}", ("version", "name", "replaced", "fingerprint", ""), rows)
 
 
 @sessions_app.command("keep")
@@ -253,18 +253,18 @@ def sessions_name(
 @sessions_app.command("rollback")
 def sessions_rollback(
     version: Annotated[str, typer.Argument(help="A version, as `sails sessions versions` lists it.")],
-    workspace: options.WorkspaceOption = None,
+    folder: options.WorkspaceOption = None,
     output_dir: options.OutputDir = None,
 ) -> None:
     """Make an earlier model the current one again; the current one becomes a version."""
-    place = Workspace.open(workspace, output_dir=output_dir)
-    models.roll_back(place, version)
+    workspace = Workspace.open(folder, output_dir=output_dir)
+    models.roll_back(workspace, version)
     say(f"✅ {version} is the current model again. Refresh the ONNX model with: sails convert")
 
 
-def _workspace_of(place: Workspace, session: str) -> Workspace:
+def _workspace_of(workspace: Workspace, session: str) -> Workspace:
     """The workspace with the model folders that the session was asked to use."""
-    spec = sessions.find(place, session).spec()
+    spec = sessions.find(workspace, session).spec()
     if spec.kind != "train":
         raise RequestError(f"{spec.id} is no training session.")
-    return Workspace(place.root, spec.trained_model, spec.onnx_model)
+    return Workspace(workspace.root, spec.trained_model, spec.onnx_model)

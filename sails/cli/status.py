@@ -21,27 +21,27 @@ from sails.training.plan import plan_training
 
 
 def status(
-    workspace: options.WorkspaceOption = None,
+    folder: options.WorkspaceOption = None,
     output_dir: options.OutputDir = None,
     onnx_output: options.OnnxOutput = None,
     as_json: options.AsJson = False,
 ) -> None:
     """What the workspace holds, and what the next training will do."""
-    place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
-    if place.root.exists():
-        jobs.dispatch(place)
-    situation = place.situation()
-    found = models.inspect_variants(place.onnx_model, situation.trained.fingerprint)
-    failed = models.inspect_failed_variants(place.onnx_model, situation.trained.fingerprint)
-    plan = plan_training(place)
-    running = sessions.running(place)
-    queue = [entry.id for entry in sessions.waiting(place)]
-    given = feedback.counts(place)
+    workspace = Workspace.open(folder, output_dir=output_dir, onnx_output=onnx_output)
+    if workspace.root.exists():
+        jobs.dispatch(workspace)
+    situation = workspace.situation()
+    found = models.inspect_variants(workspace.onnx_model, situation.trained.fingerprint)
+    failed = models.inspect_failed_variants(workspace.onnx_model, situation.trained.fingerprint)
+    plan = plan_training(workspace)
+    running = sessions.running(workspace)
+    queue = [entry.id for entry in sessions.waiting(workspace)]
+    given = feedback.counts(workspace)
     if as_json:
         trained, onnx = situation.trained, situation.onnx
         say_json(
             {
-                "workspace": place.root,
+                "workspace": workspace.root,
                 "trained": {
                     "path": trained.path,
                     "state": trained.state,
@@ -67,7 +67,7 @@ def status(
             }
         )
         return
-    say(f"Workspace      {place.root}")
+    say(f"Workspace      {workspace.root}")
     say(f"Trained model  {_trained_words(situation.trained.state, situation.trained.reason)}")
     say(f"ONNX model     {FRESHNESS[jobs.freshness(situation)].phrase}")
     for variant, state in found.items():
@@ -79,7 +79,7 @@ def status(
     for variant, state in failed.items():
         title = VARIANT_TITLES[variant]
         say(f"               {title}: ❌ kept apart because its certificate failed: {state.path}")
-    for line in to_refresh(place):
+    for line in to_refresh(workspace):
         say(f"               {line}")
     say(f"Next training  {plan.reason}")
     say(f"               from {plan.model}, learning rate {format_rate(plan.learning_rate)}")
@@ -107,24 +107,24 @@ def _variant(state: VariantState, trained: ModelState) -> dict[str, object]:
 
 
 def reset(
-    workspace: options.WorkspaceOption = None,
+    folder: options.WorkspaceOption = None,
     output_dir: options.OutputDir = None,
     onnx_output: options.OnnxOutput = None,
     force: Annotated[bool, typer.Option("--force", help="Do not ask.")] = False,
 ) -> None:
     """Start afresh: the trained model becomes a version that can be rolled back to; its ONNX export goes."""
-    place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
-    situation = place.situation()
+    workspace = Workspace.open(folder, output_dir=output_dir, onnx_output=onnx_output)
+    situation = workspace.situation()
     if situation.trained.state == "missing" and not situation.onnx.present:
         say("There is nothing to reset.")
         return
     if not force:
         if not sys.stdin.isatty():
             raise RequestError("A reset must be confirmed.", "Add --force.")
-        say(f"{place.trained_model} is put away as a version, and {place.onnx_model} is deleted.")
+        say(f"{workspace.trained_model} is put away as a version, and {workspace.onnx_model} is deleted.")
         if not typer.confirm("Go on?"):
             return
-    kept = models.unpublish(place)
+    kept = models.unpublish(workspace)
     say(
         f"✅ Ready to train from base. The model was kept as {kept.name}."
         if kept

@@ -51,7 +51,7 @@ def watch(
     stop: Annotated[
         bool, typer.Option("--stop", help="End the watch of this workspace, wherever it runs.")
     ] = False,
-    workspace: options.WorkspaceOption = None,
+    folder: options.WorkspaceOption = None,
     output_dir: options.OutputDir = None,
     onnx_output: options.OnnxOutput = None,
     as_json: options.AsJson = False,
@@ -61,51 +61,51 @@ def watch(
     Each example is taught in one session only. What the gate holds back is never published: you decide.
     Five failures in a row end the watch. Ctrl-C ends it, too; a session that runs goes on by itself.
     """
-    place = Workspace.open(workspace, output_dir=output_dir, onnx_output=onnx_output)
+    workspace = Workspace.open(folder, output_dir=output_dir, onnx_output=onnx_output)
     if show_status:
-        _say_status(place, as_json)
+        _say_status(workspace, as_json)
     elif stop:
-        _stop(place)
+        _stop(workspace)
     elif corrections and data_file:
         raise RequestError("--corrections and --data-file exclude each other.", "Leave out one of the two.")
     elif once and data_file and not data_file.exists():
         raise RequestError(f"There is no file {data_file}.", "Check the name and the folder.")
     else:
         order = order_of(file=data_file, at_least=at_least, every=every, settings=settings)
-        _watch(place, order, once)
+        _watch(workspace, order, once)
 
 
-def _watch(place: Workspace, order: Order, once: bool) -> None:
+def _watch(workspace: Workspace, order: Order, once: bool) -> None:
     try:
-        end = run_watch(place, order, once=once, say=say, wait=time.sleep)
+        end = run_watch(workspace, order, once=once, say=say, wait=time.sleep)
     except KeyboardInterrupt:
-        switch_off(place)
-        say(f"⏹️ The watch has ended. {_goes_on(place)}".rstrip())
+        switch_off(workspace)
+        say(f"⏹️ The watch has ended. {_goes_on(workspace)}".rstrip())
         return
     if end.stopped or end.failures:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _stop(place: Workspace) -> None:
-    if not watch_state(place).on:
+def _stop(workspace: Workspace) -> None:
+    if not watch_state(workspace).on:
         say("The watch is not switched on.")
         return
-    switch_off(place)
-    say(f"⏹️ The watch is switched off. {_goes_on(place)}".rstrip())
+    switch_off(workspace)
+    say(f"⏹️ The watch is switched off. {_goes_on(workspace)}".rstrip())
 
 
-def _goes_on(place: Workspace) -> str:
-    batch = watch_state(place).open_batch
+def _goes_on(workspace: Workspace) -> str:
+    batch = watch_state(workspace).open_batch
     if batch is None or batch.session is None:
         return ""
     return f"Session {batch.session} goes on by itself: see it with `sails status`."
 
 
-def _say_status(place: Workspace, as_json: bool) -> None:
-    now = watch_state(place)
-    alive, starting = is_alive(place), is_starting(place)
+def _say_status(workspace: Workspace, as_json: bool) -> None:
+    now = watch_state(workspace)
+    alive, starting = is_alive(workspace), is_starting(workspace)
     stands, sentence = standing(now, alive=alive, starting=starting)
-    latest = latest_lesson(place)
+    latest = latest_lesson(workspace)
     if as_json:
         said = {"standing": stands, "sentence": sentence, "alive": alive}
         say_json({**said, **now.model_dump(mode="json")})

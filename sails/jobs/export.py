@@ -117,24 +117,24 @@ def export_for(workspace: Workspace, speaker: ChatModel) -> Session:
     )
 
 
-def keep_failed(place: Workspace | Path, variant: Variant) -> None:
+def keep_failed(where: Workspace | Path, variant: Variant) -> None:
     """Put a variant that is kept apart, because its certificate failed, in its place all the same.
 
-    A person's deliberate choice. `place` is a workspace, or an ONNX folder. The failed certificate goes with
+    A person's deliberate choice. `where` is a workspace, or an ONNX folder. The failed certificate goes with
     it. Raises `RequestError` when none is kept apart.
     """
     system.require_changes()
-    models.keep_failed(_onnx_of(place), variant)
+    models.keep_failed(_onnx_of(where), variant)
 
 
-def discard_failed(place: Workspace | Path, variant: Variant) -> None:
+def discard_failed(where: Workspace | Path, variant: Variant) -> None:
     """Delete a variant that is kept apart; raises `RequestError` when there is none."""
     system.require_changes()
-    models.discard_failed(_onnx_of(place), variant)
+    models.discard_failed(_onnx_of(where), variant)
 
 
-def _onnx_of(place: Workspace | Path) -> Path:
-    return place.onnx_model if isinstance(place, Workspace) else place
+def _onnx_of(where: Workspace | Path) -> Path:
+    return where.onnx_model if isinstance(where, Workspace) else where
 
 
 def _own_questions(workspace: Workspace, fingerprint: str | None, verify: bool) -> dict[str, Any]:

@@ -50,11 +50,12 @@ _persistently = tenacity.retry(
 
 def require_space(folder: Path, needed: int) -> None:
     """Raise `DiskFullError` when the disk of `folder` (which may not exist yet) has too little room."""
-    place = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    free = shutil.disk_usage(place).free
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
     if free < needed + SPARE_BYTES:
         raise DiskFullError(
-            f"The disk of {place} has {megabytes(free)} free; {megabytes(needed + SPARE_BYTES)} are needed.",
+            f"The disk of {existing} has {megabytes(free)} free; "
+            f"{megabytes(needed + SPARE_BYTES)} are needed.",
             FREE_SPACE,
         )
 

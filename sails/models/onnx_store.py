@@ -119,7 +119,7 @@ def _writing(onnx: Path) -> Iterator[None]:
 def _places(onnx: Path) -> list[Path]:
     """Where a variant may be in the middle of a change, but for the ONNX folder itself."""
     inside = [variant_folder(onnx, variant) for variant in VARIANTS]
-    return [*(place for place in inside if place != onnx), *(failed_folder(onnx, v) for v in VARIANTS)]
+    return [*(folder for folder in inside if folder != onnx), *(failed_folder(onnx, v) for v in VARIANTS)]
 
 
 def _failed(onnx: Path, variant: Variant) -> Path:

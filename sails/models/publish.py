@@ -197,14 +197,14 @@ def _place_for_current(workspace: Workspace) -> Path | None:
         holds_any = visible_entries(workspace.trained_model)
         return unused_path(workspace.set_aside / new_id("incomplete")) if holds_any else None
     recorded = current.session if current.session and _NAME.fullmatch(current.session) else None
-    place = unused_path(workspace.versions / (recorded or new_id("imported")))
+    folder = unused_path(workspace.versions / (recorded or new_id("imported")))
     earlier = record_in(workspace.trained_model)  # from when it was a version before
     record = Version(
-        id=place.name,
+        id=folder.name,
         fingerprint=current.fingerprint,
         retired=datetime.now(UTC),
         pinned=earlier is not None and earlier.pinned,
         name=earlier.name if earlier else "",
     )
     system.write_atomic(workspace.trained_model / VERSION_RECORD, record.model_dump_json(indent=1))
-    return place
+    return folder

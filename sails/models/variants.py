@@ -62,8 +62,8 @@ def failed_folder(onnx: Path, variant: Variant) -> Path:
 def inspect_variants(onnx: Path, trained_fingerprint: str | None) -> dict[Variant, VariantState]:
     """Both variants of the ONNX model in a folder, present or not; a change that runs is never seen half."""
 
-    def inspect_all(place: Path) -> dict[Variant, VariantState]:
-        found = {v: inspect_variant(variant_folder(place, v), v, trained_fingerprint) for v in VARIANTS}
+    def inspect_all(folder: Path) -> dict[Variant, VariantState]:
+        found = {v: inspect_variant(variant_folder(folder, v), v, trained_fingerprint) for v in VARIANTS}
         return {v: replace(state, path=variant_folder(onnx, v)) for v, state in found.items()}
 
     return steadily(onnx, inspect_all)
@@ -80,20 +80,20 @@ def inspect_failed_variants(onnx: Path, trained_fingerprint: str | None) -> dict
 
 def inspect_variant(folder: Path, variant: Variant, trained_fingerprint: str | None) -> VariantState:
     """Judge the folder of one variant by its files; never raises for what it finds inside."""
-    place = resolve(folder)
-    files = found_files(place)
+    resolved = resolve(folder)
+    files = found_files(resolved)
     if not any(file.name.endswith(".onnx") and file.size > 0 for file in files):
         return VariantState(variant, folder)
-    record = ExportRecord.read(place)
+    record = ExportRecord.read(resolved)
     fingerprint = record.fingerprint if record else None
-    times = [(place / file.name).stat().st_mtime for file in files if (place / file.name).exists()]
+    times = [(resolved / file.name).stat().st_mtime for file in files if (resolved / file.name).exists()]
     return VariantState(
         variant=variant,
         path=folder,
         present=True,
         fingerprint=fingerprint,
         stale=None if fingerprint is None else fingerprint != trained_fingerprint,
-        certified=_certified(place, variant, fingerprint),
+        certified=_certified(resolved, variant, fingerprint),
         files=files,
         modified=datetime.fromtimestamp(max(times), UTC) if times else None,
     )

@@ -75,9 +75,9 @@ class Graph:
     def read_instead(self, old: str, new: str) -> None:
         """Whoever reads `old` reads `new`."""
         for node in self.proto.node:
-            for place, name in enumerate(node.input):
+            for index, name in enumerate(node.input):
                 if name == old:
-                    node.input[place] = new
+                    node.input[index] = new
 
     def within(self, scope: str) -> Iterator[onnx.NodeProto]:
         return (node for node in self.proto.node if node.name.startswith(f"{scope}/"))
@@ -101,9 +101,9 @@ class Graph:
         read = {name for node in ordered.values() for name in node.input}
         del self.proto.node[:]
         self.proto.node.extend(ordered.values())
-        for place in reversed(range(len(self.proto.initializer))):
-            if self.proto.initializer[place].name not in read:
-                del self.proto.initializer[place]
+        for index in reversed(range(len(self.proto.initializer))):
+            if self.proto.initializer[index].name not in read:
+                del self.proto.initializer[index]
         del self.proto.value_info[:]
         self._look()
 

@@ -121,15 +121,15 @@ def sample_rows(lessons_: Mapping[str, LessonRows]) -> Sample:
     if sum(kept) < ROWS - sum(used):  # nobody needs what is left, so recall may have it
         used = share_out([len(rows) for rows in taught], ROWS - sum(kept))
     found: Sample = {}
-    for place, lesson in enumerate(lessons_):
-        found[lesson, "recall"] = taught[place][: used[place]]
-        found[lesson, "held_out"] = held_out[place][: kept[place]]
+    for index, lesson in enumerate(lessons_):
+        found[lesson, "recall"] = taught[index][: used[index]]
+        found[lesson, "held_out"] = held_out[index][: kept[index]]
     return {key: rows for key, rows in found.items() if rows}
 
 
 def share_out(sizes: Sequence[int], total: int) -> list[int]:
     """At most `total`, shared as evenly as the sizes allow: what one does not need, the others get."""
     shares = [0] * len(sizes)
-    for left, place in enumerate(sorted(range(len(sizes)), key=lambda n: sizes[n])):
-        shares[place] = min(sizes[place], (total - sum(shares)) // (len(sizes) - left))
+    for left, index in enumerate(sorted(range(len(sizes)), key=lambda n: sizes[n])):
+        shares[index] = min(sizes[index], (total - sum(shares)) // (len(sizes) - left))
     return shares

@@ -38,7 +38,7 @@ def questions_for(lesson: Sequence[Conversation]) -> list[Question]:
     """The questions for the rows of a lesson; with fewer than five short rows, as many as there are."""
     short = [row for row in lesson if 0 < len(row.input) <= LONGEST]
     count = min(TAUGHT, len(short))
-    chosen = [short[place * len(short) // count] for place in range(count)]
+    chosen = [short[index * len(short) // count] for index in range(count)]
     taught = [Question(about="taught", question=row.input, expected=row.output) for row in chosen]
     reworded = [
         Question(about="reworded", question=reword(row.input), expected=row.output) for row in chosen[:1]

@@ -56,8 +56,8 @@ class Cell(BaseModel):
 
     def only(self, rows: Sequence[str]) -> Cell:
         """The cell on those of its rows alone that are in `rows`, in the order of `rows`."""
-        place = {row: n for n, row in enumerate(self.rows)}
-        kept = [place[row] for row in rows if row in place]
+        numbers = {row: n for n, row in enumerate(self.rows)}
+        kept = [numbers[row] for row in rows if row in numbers]
         return self.model_copy(
             update={
                 "rows": tuple(self.rows[n] for n in kept),

@@ -88,7 +88,7 @@ def _header() -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         st.markdown("⛵ **MTN Sails**", width="content")
         for page in PAGES:
-            st.page_link(page.script, label=page.title, icon=page.icon, query_params=place())
+            st.page_link(page.script, label=page.title, icon=page.icon, query_params=workspace_query())
 
 
 # --- where a person is ----------------------------------------------------------------------------
@@ -103,11 +103,11 @@ def chosen_workspace() -> Workspace:
     """The workspace and model folder that the address names; `RequestError` outside the allowed root."""
     usual = usual_workspace()
     root = system.allowed_root(usual.root)
-    named = {name: system.inside(root, value) for name, value in place().items()}
+    named = {name: system.inside(root, value) for name, value in workspace_query().items()}
     return Workspace.open(named.get("workspace", usual.root), output_dir=named.get("model"))
 
 
-def place() -> dict[str, str]:
+def workspace_query() -> dict[str, str]:
     """What the address says of the workspace; empty for the usual one. Every link and switch passes it on."""
     return {name: st.query_params[name] for name in PLACE if st.query_params.get(name)}
 
@@ -119,12 +119,14 @@ def _page(title: str) -> Page:
 def link(title: str, label: str, *, icon: str | None = None, **parameters: str) -> None:
     """A link to another page in the same workspace; `parameters` stand in the address as well."""
     page = _page(title)
-    st.page_link(page.script, label=label, icon=icon or page.icon, query_params={**place(), **parameters})
+    st.page_link(
+        page.script, label=label, icon=icon or page.icon, query_params={**workspace_query(), **parameters}
+    )
 
 
 def go(title: str, **parameters: str) -> NoReturn:
     """Go to another page in the same workspace now; `parameters` stand in the address as well."""
-    st.switch_page(_page(title).script, query_params={**place(), **parameters})
+    st.switch_page(_page(title).script, query_params={**workspace_query(), **parameters})
 
 
 # --- errors ---------------------------------------------------------------------------------------

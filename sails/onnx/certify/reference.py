@@ -147,8 +147,8 @@ class Original:
     def _step(self, ids: Any, mask: Any, past: Any) -> tuple[Any, Any]:
         """Logits [texts, tokens, vocabulary] of `ids`, which follow what `past` holds; `mask` covers both."""
         positions = (mask.cumsum(dim=-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        place = {"position_ids": positions} if self._takes_positions else {}
-        output = self._model(ids, attention_mask=mask, past_key_values=past, use_cache=True, **place)
+        extra = {"position_ids": positions} if self._takes_positions else {}
+        output = self._model(ids, attention_mask=mask, past_key_values=past, use_cache=True, **extra)
         return output.logits.float(), output.past_key_values
 
     def timed(self, prompt: Sequence[int], new_tokens: int) -> list[float]:
@@ -185,7 +185,7 @@ class _Watch:
 
 def until_end(tokens: Sequence[int], ends: frozenset[int]) -> list[int]:
     """The tokens up to the first that ends a turn, and that one."""
-    end = next((place + 1 for place, token in enumerate(tokens) if token in ends), len(tokens))
+    end = next((index + 1 for index, token in enumerate(tokens) if token in ends), len(tokens))
     return list(tokens[:end])
 
 

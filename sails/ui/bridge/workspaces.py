@@ -9,7 +9,7 @@ import streamlit as st
 from sails import jobs, system
 from sails.models import Workspace, create_workspace, workspaces_in
 from sails.sessions import SessionRecord
-from sails.ui.frame import go, place, show_errors, usual_workspace
+from sails.ui.frame import go, show_errors, usual_workspace, workspace_query
 from sails.ui.text import code
 
 # --- the demo -------------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ def choose_place(workspace: Workspace) -> None:
         with st.form("choose_model_folder", border=False):
             model = st.text_input(
                 "Folder of the trained model",
-                value=place().get("model", ""),
+                value=workspace_query().get("model", ""),
                 placeholder="trained_model in the workspace",
                 help="Only when it lies elsewhere. Empty: the workspace's own.",
                 key=f"model_folder {here}",
@@ -80,7 +80,7 @@ def choose_place(workspace: Workspace) -> None:
                 if model.strip():
                     Workspace.open(workspace.root, output_dir=system.inside(root, model))
             if not failed:
-                _open_place(workspace=place().get("workspace", ""), model=model.strip())
+                _open_place(workspace=workspace_query().get("workspace", ""), model=model.strip())
 
 
 def _open_place(**parts: str) -> None:

@@ -34,24 +34,24 @@ BECOMES = {
 }
 
 
-def under(workspace: Workspace, conversation: Conversation, turn: int, place: int) -> None:
+def under(workspace: Workspace, conversation: Conversation, turn: int, index: int) -> None:
     """The two buttons below one answer, the form behind 👎, or what became of what was sent.
 
-    `turn` is the number of the question in the conversation, `place` that of the answer, both from 0.
+    `turn` is the number of the question in the conversation, `index` that of the answer, both from 0.
     """
     asked = conversation.turns[turn]
-    reply = asked.replies[place]
+    reply = asked.replies[index]
     if reply.problem or (not reply.text and reply.stopped_by == "interrupted"):
         return  # there is no answer to judge
-    key = f"feedback-{asked.asked}-{turn}-{place}"
+    key = f"feedback-{asked.asked}-{turn}-{index}"
     with show_errors():
         sent = _sent(workspace, st.session_state.get(key))
         if sent is not None:
             _what_became(workspace, sent, key)
         elif st.session_state.get(_opened(key)):
-            _form(workspace, conversation, turn, place, key)
+            _form(workspace, conversation, turn, index, key)
         else:
-            _thumbs(workspace, conversation, turn, place, key)
+            _thumbs(workspace, conversation, turn, index, key)
         if problem := st.session_state.pop(f"{key}-problem", ""):
             st.error(plain(problem), icon=":material/error:")
 
@@ -69,7 +69,7 @@ def _sent(workspace: Workspace, identity: str | None) -> Correction | None:
 # --- the buttons ----------------------------------------------------------------------------------
 
 
-def _thumbs(workspace: Workspace, conversation: Conversation, turn: int, place: int, key: str) -> None:
+def _thumbs(workspace: Workspace, conversation: Conversation, turn: int, index: int, key: str) -> None:
     with st.container(horizontal=True, gap="small"):
         st.button(
             "Good",
@@ -77,9 +77,9 @@ def _thumbs(workspace: Workspace, conversation: Conversation, turn: int, place: 
             icon=":material/thumb_up:",
             type="tertiary",
             help="The answer is right as it is. Teaching it again makes it stick.",
-            disabled=system.view_only() or not conversation.turns[turn].replies[place].text,
+            disabled=system.view_only() or not conversation.turns[turn].replies[index].text,
             on_click=_send,
-            args=(workspace, conversation, turn, place, key, "good", ""),
+            args=(workspace, conversation, turn, index, key, "good", ""),
         )
         st.button(
             "Correct it",
@@ -104,8 +104,8 @@ def _close(key: str) -> None:
 # --- the form -------------------------------------------------------------------------------------
 
 
-def _form(workspace: Workspace, conversation: Conversation, turn: int, place: int, key: str) -> None:
-    reply = conversation.turns[turn].replies[place]
+def _form(workspace: Workspace, conversation: Conversation, turn: int, index: int, key: str) -> None:
+    reply = conversation.turns[turn].replies[index]
     with st.container(border=True):
         kind = st.radio(
             "What do you want to teach it?",
@@ -141,7 +141,7 @@ def _form(workspace: Workspace, conversation: Conversation, turn: int, place: in
                 st.session_state[WHO] = who
                 if never and text.strip() == REFUSAL:
                     text = ""  # nobody wrote it, so that a reviewer still has to confirm it
-                _send(workspace, conversation, turn, place, key, cast(Kind, kind), text)
+                _send(workspace, conversation, turn, index, key, cast(Kind, kind), text)
                 st.rerun()
             st.button("Cancel", key=f"{key}-cancel", on_click=_close, args=(key,))
 
@@ -150,14 +150,14 @@ def _send(
     workspace: Workspace,
     conversation: Conversation,
     turn: int,
-    place: int,
+    index: int,
     key: str,
     kind: Kind,
     correction: str,
 ) -> None:
     """Take it down; what goes wrong is shown below the answer."""
     asked = conversation.turns[turn]
-    reply: Reply = asked.replies[place]
+    reply: Reply = asked.replies[index]
     so_far = Conversation(conversation.turns[: turn + 1])
     try:
         if kind == "corrected" and not correction.strip():
@@ -171,7 +171,7 @@ def _send(
             correction=correction,
             who=st.session_state.get(WHO, ""),
             origin=reply.origin,
-            context=so_far.messages(place)[:-1],
+            context=so_far.messages(index)[:-1],
         )
     except SailsError as error:
         st.session_state[f"{key}-problem"] = error.sentence

@@ -77,18 +77,18 @@ def _own(here: Room, everybody: Sequence[ChatModel]) -> list[ChatModel]:
     )
     here.chosen["chat_count"] = count
     chosen = []
-    for place, column in enumerate(st.columns(min(max(int(count), 2), AT_MOST))):
-        number = place + 1
+    for index, column in enumerate(st.columns(min(max(int(count), 2), AT_MOST))):
+        number = index + 1
         labels = (f"Model {number}", f"Size of model {number}")
         with column:
-            chosen.append(_pick(here, everybody, number, *labels, USUAL[place], (column, column)))
+            chosen.append(_pick(here, everybody, number, *labels, USUAL[index], (column, column)))
     return chosen
 
 
 def _pick(
     here: Room,
     everybody: Sequence[ChatModel],
-    place: int,
+    index: int,
     label: str,
     size_label: str,
     usual: str,
@@ -96,7 +96,7 @@ def _pick(
 ) -> ChatModel:
     """A model and its size; `usual` may name both."""
     keys = [speaker.key for speaker in everybody]
-    who, size = f"chat_who_{place}", f"chat_size_{place}"
+    who, size = f"chat_who_{index}", f"chat_size_{index}"
     usual_key, _, usual_size = usual.partition("@")
     kept(here, who, usual_key)
     if st.session_state[who] not in keys:

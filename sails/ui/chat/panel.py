@@ -58,18 +58,18 @@ def _answer(conversation: Conversation, folders: list[Path]) -> None:
     """Draws the newest turn as it grows. Left early, by Stop or another page, what was said stays."""
     turn = conversation.turns[-1]
     transcript.question(turn)
-    places = [place.empty() for place in transcript.places(turn)]
+    places = [index.empty() for index in transcript.places(turn)]
     st.button("Stop", key="chat_stop", icon=":material/stop_circle:")  # whatever is pressed ends the answer
     waiting = "Thinking" if all(map(MODEL_CACHE.holds, folders)) else "Loading the model"
     drawn = [0.0] * len(places)
     with ExitStack() as spinner, closing(chat.answers(conversation, folders)) as growing:
         spinner.enter_context(st.spinner(f"{waiting}…"))
-        for place in growing:
-            reply = turn.replies[place]
-            if reply.text and time.monotonic() - drawn[place] > REDRAWN_SECONDS:
+        for index in growing:
+            reply = turn.replies[index]
+            if reply.text and time.monotonic() - drawn[index] > REDRAWN_SECONDS:
                 spinner.close()
-                places[place].markdown(literal(reply.text))
-                drawn[place] = time.monotonic()
+                places[index].markdown(literal(reply.text))
+                drawn[index] = time.monotonic()
 
 
 def keep(here: Room) -> None:

@@ -40,8 +40,8 @@ def section(
             else "There are none yet. Keep the questions that you ask again and again here."
         )
         with st.expander("The list", icon=":material/format_list_bulleted:"):
-            for place, prompt in enumerate(listed):
-                _entry(workspace, here, prompt, possible, first=place == 0, last=place == len(listed) - 1)
+            for index, prompt in enumerate(listed):
+                _entry(workspace, here, prompt, possible, first=index == 0, last=index == len(listed) - 1)
             _add(workspace, here, listed)
         if listed:
             _ask_all(here, listed, chosen, how, possible)
@@ -180,14 +180,14 @@ def _fill(table: PromptTable, listed: Sequence[Prompt], chosen: Sequence[ChatMod
     """Draws the table as it grows. Left early, by Stop or another page, what was answered stays."""
     bar = st.progress(0.0)
     st.button("Stop", key="prompt-stop", icon=":material/stop_circle:")  # whatever is pressed ends it
-    place = st.empty()
+    slot = st.empty()
     drawn = 0.0
     with closing(chat.ask_all(table, listed, [one.answering for one in chosen])) as growing:
         for row in growing:
             if time.monotonic() - drawn > REDRAWN_SECONDS:
                 done = len(table.rows)
                 bar.progress((done - 1) / len(listed), f"Question {done} of {len(listed)}")
-                with place.container():
+                with slot.container():
                     _row(table, row, marking=False)
                 drawn = time.monotonic()
 
@@ -230,7 +230,7 @@ def _row(table: PromptTable, row: PromptRow, marking: bool) -> None:
         named = f"**{plain(row.prompt.name)}:** " if row.prompt.name else ""
         st.markdown(named + literal(row.turn.question))
         columns = st.columns(len(row.turn.replies))
-        for place, (column, name, reply) in enumerate(
+        for index, (column, name, reply) in enumerate(
             zip(columns, table.names, row.turn.replies, strict=True)
         ):
             with column:
@@ -239,8 +239,8 @@ def _row(table: PromptTable, row: PromptRow, marking: bool) -> None:
                     st.error(plain(reply.problem), icon=":material/error:")
                 elif reply.text:
                     first = row.turn.replies[0].text
-                    mark = marking and place and first
+                    mark = marking and index and first
                     st.markdown(transcript.marked(first, reply.text) if mark else literal(reply.text))
-                notes = [*filter(None, [chat.likeness_in_words(row, place)]), *chat.notes(reply)]
+                notes = [*filter(None, [chat.likeness_in_words(row, index)]), *chat.notes(reply)]
                 if notes:
                     st.caption(plain(" ".join(notes)))

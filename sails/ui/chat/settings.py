@@ -96,8 +96,8 @@ def _listed(found: Sequence[ChatModel]) -> str:
 def in_mind(conversation: Conversation, chosen: Sequence[ChatModel], how: Settings) -> None:
     """How much of the conversation each model keeps in mind, before the next question."""
     found = [
-        (speaker, chat.context_usage(conversation, place, speaker.answering, how))
-        for place, speaker in enumerate(chosen)
+        (speaker, chat.context_usage(conversation, index, speaker.answering, how))
+        for index, speaker in enumerate(chosen)
         if speaker.answers
     ]
     known = [(speaker, state) for speaker, state in found if state]

@@ -24,8 +24,8 @@ def said(workspace: Workspace, conversation: Conversation, marking: bool) -> Non
     """
     for number, turn in enumerate(conversation.turns):
         question(turn)
-        for side, (place, reply) in enumerate(zip(places(turn), turn.replies, strict=True)):
-            with place:
+        for side, (index, reply) in enumerate(zip(places(turn), turn.replies, strict=True)):
+            with index:
                 if reply.text:
                     st.markdown(_marked(turn, side) if marking else literal(reply.text))
                 if marking:
@@ -71,9 +71,9 @@ def _about(reply: Reply, alone: bool) -> None:
 # --- differences ----------------------------------------------------------------------------------
 
 
-def _marked(turn: Turn, place: int) -> str:
-    first, reply = turn.replies[0], turn.replies[place]
-    return marked(first.text, reply.text) if place and first.text else literal(reply.text)
+def _marked(turn: Turn, index: int) -> str:
+    first, reply = turn.replies[0], turn.replies[index]
+    return marked(first.text, reply.text) if index and first.text else literal(reply.text)
 
 
 def marked(first: str, other: str) -> str:
@@ -106,10 +106,10 @@ def _bold(text: str, bold: bool) -> str:
     return f"**{text}**" if bold and text else text
 
 
-def _against_first(turn: Turn, place: int) -> None:
+def _against_first(turn: Turn, index: int) -> None:
     """In a sentence, how an answer stands to the first one."""
-    first, reply = turn.replies[0], turn.replies[place]
-    if place and first.text and reply.text:
+    first, reply = turn.replies[0], turn.replies[index]
+    if index and first.text and reply.text:
         likeness = chat.likeness(first.text, reply.text)
         legend = f" {LEGEND}" if likeness == "similar" else ""
         st.caption(f"{SIGNS[likeness]} {chat.SENTENCES[likeness]}{legend}")

@@ -202,14 +202,14 @@ def measured(workspace: Workspace, rows: Sequence[Conversation], draft: str = ""
 
     While one row after another of a large `draft` is corrected, its sample is not drawn anew each time.
     """
-    place = st.empty()  # always: what stands below must not move when there is nothing left to count
+    slot = st.empty()  # always: what stands below must not move when there is nothing left to count
     folder = training.tokenizer_folder(workspace)
     large = draft if len(rows) > training.MOST_MEASURED else ""
     known = st.session_state.get("data-lengths")
     if known is None or known[0] != folder or not (known[1] is rows or (large and known[2] == large)):
         counting = "Counting word pieces …"
-        found = training.measure(rows, folder, lambda part: place.progress(part, counting))
-        place.empty()
+        found = training.measure(rows, folder, lambda part: slot.progress(part, counting))
+        slot.empty()
         known = st.session_state["data-lengths"] = (folder, rows, large, found)
     return known[3]
 

@@ -160,7 +160,7 @@ def _spread(samples: Sequence[Samples], most: int = 4) -> list[Samples]:
     if len(samples) <= most:
         return list(samples)
     places = {round(n * (len(samples) - 1) / (most - 1)) for n in range(most)}
-    return [samples[place] for place in sorted(places)]
+    return [samples[index] for index in sorted(places)]
 
 
 FILES = {

@@ -147,8 +147,8 @@ def matching(rows: Sequence[Row], text: str, states: Sequence[str]) -> list[int]
     """The places of the rows that hold every word of the text and are in one of the states (none: in any)."""
     wanted = text.casefold().split()
     return [
-        place
-        for place, row in enumerate(rows)
+        index
+        for index, row in enumerate(rows)
         if (not states or STATES[row.record.status.state] in states)
         and all(word in row.searched for word in wanted)
     ]
@@ -169,10 +169,10 @@ def history_table(workspace: Workspace, records: Sequence[SessionRecord]) -> Non
     places = matching(rows, text, states)
     if len(places) < len(rows):
         data = data.iloc[places]
-    shown = [rows[place] for place in places]
+    shown = [rows[index] for index in places]
     st.caption(_how_many(len(shown), len(rows)))
     if shown:
-        _choose([shown[place] for place in _draw(data, shown)], shown)
+        _choose([shown[index] for index in _draw(data, shown)], shown)
 
 
 def _filters() -> tuple[str, list[str]]:
@@ -216,7 +216,7 @@ def _draw(data: pd.DataFrame, shown: Sequence[Row]) -> list[int]:
         height="auto" if len(data) <= 10 else TALL,
         alt=f"{len(data)} sessions, newest first: state, verdict, examples, learning rate, loss and time",
     )
-    return [place for place in event.selection.rows if place < len(shown)]
+    return [index for index in event.selection.rows if index < len(shown)]
 
 
 def _begun() -> Any:

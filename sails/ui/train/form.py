@@ -125,7 +125,7 @@ def _pace(
             problems += failed
         title = name(" and ".join(names) or "the dataset's name")
     share = lr_advice.revisit(first) if first is not None else None
-    place = st.container()  # drawn last, when all is chosen that matters to it
+    slot = st.container()  # drawn last, when all is chosen that matters to it
     settings: Settings | None = None
     more = advanced(taught, chosen) | ({} if share is None else {"replay_share": share})
     with show_errors() as failed:
@@ -140,7 +140,7 @@ def _pace(
     if settings is None or first is None:
         return None
     choices = Choices(tuple(names), settings, title, start, base, exported)
-    with place, show_errors() as failed:
+    with slot, show_errors() as failed:
         choices = replace(choices, advice=lr_advice.best_speed(workspace, choices, first))
     problems += failed
     return choices

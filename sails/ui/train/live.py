@@ -78,23 +78,23 @@ def _tick(workspace: Workspace, session: Session, spec: sessions.AnySpec, state:
         feed = feed_of(session)
         feed.update()
         # Each part has its place, so that one which appears moves no other and takes nothing typed with it.
-        place = [st.container() for _ in range(7)]
+        slot = [st.container() for _ in range(7)]
         if state in ACTIVE:
             tab_title("Train", _tab(status))
-            with place[0]:
+            with slot[0]:
                 _steps(workspace, spec, status)
                 _progress(workspace, session, spec, status, feed)
-            with place[1]:
+            with slot[1]:
                 _stopping(workspace, session, spec, state)
-            with place[6]:
+            with slot[6]:
                 queue(workspace, but=session.id)
-        with place[2]:
+        with slot[2]:
             _notes(status)
-        with place[3]:
+        with slot[3]:
             curves(feed, at_once=state not in ACTIVE)
-        with place[4]:
+        with slot[4]:
             answers(feed, ended=state not in ACTIVE)
-        with place[5]:
+        with slot[5]:
             _log(session, feed)
 
 
@@ -126,17 +126,17 @@ def _phases(workspace: Workspace, spec: sessions.AnySpec) -> tuple[str, ...]:
 def _steps(workspace: Workspace, spec: sessions.AnySpec, status: Status) -> None:
     """The pipeline in one line: what is done, what happens now, what comes next."""
     phases = _phases(workspace, spec)
-    place = phases.index(status.phase) if status.phase in phases else -1
+    current = phases.index(status.phase) if status.phase in phases else -1
     parts = []
     for number, phase in enumerate(phases):
         seconds = status.results.seconds.get(phase)
-        if number < place:
+        if number < current:
             took = f" in {duration(seconds)}" if seconds is not None else ""
             parts.append(f"✅ {STEPS[phase]}: done{took}")
-        elif number == place:
+        elif number == current:
             parts.append(f"▶️ **{STEPS[phase]}: now**")
         else:
-            parts.append(f"◻️ {STEPS[phase]}: {'next' if number == place + 1 else 'later'}")
+            parts.append(f"◻️ {STEPS[phase]}: {'next' if number == current + 1 else 'later'}")
     st.markdown(" \u2003 ".join(part.replace(" ", "\u00a0") for part in parts))
 
 
