@@ -3,7 +3,7 @@
 Such a file is a zip of XML: a workbook lists the sheets, cells point to texts in a list of shared
 strings, styles say which numbers are dates. No more of it is read than a table of conversations
 needs: of a formula its last value, and nothing of how a cell looks. openpyxl reads it all, and takes
-four times as long for 100,000 rows; python-calamine 0.9 is short and fast, but a damaged sheet (a row numbered
+four times as long for 100,000 rows; python-calamine 0.9 is short and fast, but a damaged sheet (row number
 99999999999) ends the whole process, which would be the dashboard.
 
 Damaged files raise whatever they happen to raise; `files` turns it into a sentence.
