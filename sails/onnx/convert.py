@@ -15,7 +15,6 @@ import errno
 import json
 import logging
 import shutil
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 Part = Literal["fp32", "int8", "verify"]
 WEIGHTS: Mapping[Part, float] = {"fp32": 20.0, "int8": 6.0, "verify": 40.0}
 MEASURES_MEMORY = True  # in processes of their own, which take some seconds
-CREEP_SECONDS, CREEP = 1.0, 0.03  # where a part says nothing for so long, so much of what is left is added
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +72,8 @@ def convert_model(order: ConversionOrder, reporter: Reporter, progress: Progress
             "Choose another model.",
         )
     models.recover_onnx(order.target)
-    with _Stages(order.target, reporter.session.id) as stages, _Steps(reporter, progress) as steps:
-        work = _Work(order, state.fingerprint, reporter, stages, steps)
+    with _Stages(order.target, reporter.session.id) as stages:
+        work = _Work(order, state.fingerprint, reporter, stages, _Steps(progress or reporter.progress))
         built, certificates = _build(work)
         if inspect_model(order.model).fingerprint != state.fingerprint:
             raise ModelLoadError(
@@ -283,27 +281,11 @@ class _Stages:
 
 @dataclass
 class _Steps:
-    """Progress through all parts, which also moves while a library says nothing."""
+    """Progress through all parts, as far as it is measured: it stands still while a library says nothing."""
 
-    reporter: Reporter
-    progress: Progress | None
+    progress: Progress
     _bounds: list[tuple[float, float]] = field(default_factory=list)
     _at: float = 0.0
-    _end: float = 0.0
-    _words: str = ""
-
-    def __enter__(self) -> Self:
-        self._guard = threading.Lock()
-        self._told = threading.Event()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._creep, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._told.set()
-        self._thread.join()
 
     def plan(self, parts: Sequence[Part]) -> None:
         """What is to come, in place of what was planned before."""
@@ -321,22 +303,7 @@ class _Steps:
         start, end = self._bounds.pop(0)
 
         def report(fraction: float, words: str) -> None:
-            with self._guard:
-                self._at = max(self._at, start + (end - start) * fraction)
-                self._end, self._words = end, words
-                at = self._at
-            self._told.set()
-            (self.progress or self.reporter.progress)(at, words)
+            self._at = max(self._at, start + (end - start) * fraction)
+            self.progress(self._at, words)
 
         yield report
-
-    def _creep(self) -> None:
-        while not self._over.is_set():
-            if self._told.wait(CREEP_SECONDS):
-                self._told.clear()
-                continue
-            with self._guard:
-                self._at += (self._end - self._at) * CREEP
-                at, words = self._at, self._words
-            if words:
-                self.reporter.progress(at, words)
