@@ -109,6 +109,7 @@ def follow(session: Session, workspace: Workspace | None = None) -> Status:
 
     With a `workspace`, the queue is kept moving meanwhile. A second Ctrl-C no longer waits for the end.
     """
+    launcher = jobs.launcher_for(session)
     notes = 0
     interrupts = 0
     with progress_bar() as report:
@@ -123,8 +124,8 @@ def follow(session: Session, workspace: Workspace | None = None) -> Status:
                 report(status.progress, _words(session, status, workspace))
                 if workspace is not None:
                     jobs.dispatch(workspace)
-                elif status.state == "queued" and not sessions.comes_up(session, status):
-                    raise JobError(f"{session.id} could not be started.", "\n".join(session.log_tail()))
+                elif status.state == "queued" and launcher.state(session) == "absent":
+                    raise JobError(f"{session.id} could not be started.", "\n".join(launcher.logs(session)))
                 time.sleep(POLL_SECONDS)
             except KeyboardInterrupt:
                 interrupts += 1
@@ -133,7 +134,7 @@ def follow(session: Session, workspace: Workspace | None = None) -> Status:
                 screen.print("Stopping at the next step… (Ctrl-C again does not wait for it)")
                 session.request_stop()
                 if workspace is not None and session.status().state == "queued":
-                    sessions.stop(workspace, session)
+                    launcher.stop(workspace, session)
 
 
 def _words(session: Session, status: Status, workspace: Workspace | None) -> str:

@@ -83,7 +83,8 @@ def sessions_log(
     lines: Annotated[int, typer.Option(min=1, help="How many of the last lines.")] = 40,
 ) -> None:
     """The last lines of a session's log."""
-    for line in sessions.find(Workspace.open(workspace), session).log_tail(lines):
+    found = sessions.find(Workspace.open(workspace), session)
+    for line in jobs.launcher_for(found).logs(found, lines):
         say(line)
 
 
@@ -92,7 +93,7 @@ def sessions_stop(session: SessionName, folder: options.WorkspaceOption = None) 
     """End a running session at its next step, or cancel one that waits."""
     workspace = Workspace.open(folder)
     found = sessions.find(workspace, session)
-    sessions.stop(workspace, found)
+    jobs.launcher_for(found).stop(workspace, found)
     say(f"{found.id} was asked to stop.")
 
 

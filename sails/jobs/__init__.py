@@ -1,8 +1,8 @@
 """Work in processes of its own, one module a kind: a training, an export, a measured learning rate, a replay.
 
 `submit` and the `start_…` functions are the caller's side and light; `worker` is the process itself, which
-runs
-the `run_…` function of its kind. `launcher` starts it, `candidates` decides about the model that it made."""
+runs the `run_…` function of its kind. A `launcher` starts it, `candidates` decides about the model it made.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -30,11 +30,10 @@ if TYPE_CHECKING:
         keep_failed,
         read_job,
         running_export,
-        stop_export,
         to_refresh,
         verification_rows,
     )
-    from sails.jobs.launcher import PATIENT_THREADS, dispatch
+    from sails.jobs.launcher import PATIENT_THREADS, Launcher, dispatch, launcher_for
     from sails.jobs.lr_finder import (
         advice_for,
         latest_measurement,

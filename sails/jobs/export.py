@@ -17,7 +17,7 @@ from sails import models, sessions, system
 from sails.chat import BASE, CURRENT, ChatModel
 from sails.data import Conversation, read_jsonl
 from sails.errors import BusyError, RequestError, SailsError
-from sails.jobs import export, submit
+from sails.jobs.launcher import launcher_for
 from sails.models import (
     VARIANTS,
     Freshness,
@@ -139,7 +139,7 @@ def _onnx_of(where: Workspace | Path) -> Path:
 
 def _own_questions(workspace: Workspace, fingerprint: str | None, verify: bool) -> dict[str, Any]:
     """The person's own questions with their answers, for the spec of an export that is verified."""
-    rows = export.verification_rows(workspace, fingerprint) if verify else []
+    rows = verification_rows(workspace, fingerprint) if verify else []
     return {"prompts": tuple(row.input for row in rows), "answers": tuple(row.output for row in rows)}
 
 
@@ -160,7 +160,9 @@ def _start(
             created=datetime.now(UTC),
             **fields,
         )
-        return submit.submit_export(workspace, spec)
+        session = sessions.create(workspace.jobs, spec)
+    launcher_for(session).submit(session)  # it does not wait for the queue
+    return session
 
 
 # --- following ------------------------------------------------------------------------------------
@@ -188,7 +190,7 @@ def read_job(session: Session) -> Job:
     spec, status = session.spec(), session.status()
     if not isinstance(spec, ExportSpec):
         raise RequestError(f"{session.id} is no export.", "Choose one from the list of exports.")
-    if status.state == "queued" and not sessions.comes_up(session, status):
+    if status.state == "queued" and launcher_for(session).state(session) == "absent":
         status = status.model_copy(update={"state": "interrupted"})
     return Job(session, spec, status)
 
@@ -209,11 +211,6 @@ def running_export(workspace: Workspace, target: Path) -> Job | None:
     return next(
         (job for job in export_jobs(workspace) if job.at_work and job.spec.onnx_output == target), None
     )
-
-
-def stop_export(workspace: Workspace, job: Session) -> None:
-    """Ask a job to end after the piece of work that it is in; raises `RequestError` when it has ended."""
-    sessions.stop(workspace, job)
 
 
 # --- what there is --------------------------------------------------------------------------------

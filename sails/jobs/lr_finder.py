@@ -89,7 +89,7 @@ def start_measurement(workspace: Workspace, choices: Choices) -> Session:
         job = sessions.create(workspace.jobs, spec)
         parent = workspace.situation().trained.fingerprint
         job.write_status(job.written_status().model_copy(update={"parent": parent}))
-    launcher.start_worker(job)
+    launcher.launcher_for(job).submit(job)
     return job
 
 
@@ -108,8 +108,9 @@ def _refuse_if_busy(workspace: Workspace) -> None:
 
 def running_measurement(workspace: Workspace) -> Session | None:
     """The measurement that runs or is just starting."""
-    jobs = (record for record in sessions.running_jobs(workspace) if isinstance(record.spec, ProbeSpec))
-    return next((job.session for job in jobs if sessions.comes_up(job.session, job.status)), None)
+    jobs = [job for job in sessions.running_jobs(workspace) if isinstance(job.spec, ProbeSpec)]
+    states = {job.session: launcher.launcher_for(job.session).state(job.session) for job in jobs}
+    return next((job for job, state in states.items() if state in ("starting", "running")), None)
 
 
 def latest_measurement(workspace: Workspace, choices: Choices) -> SessionRecord | None:

@@ -41,7 +41,7 @@ def start_replay(workspace: Workspace, recorded: Session, seconds: float = 60.0)
             seconds=seconds,
         ),
     )
-    launcher.start_worker(job)
+    launcher.launcher_for(job).submit(job)
     return job
 
 

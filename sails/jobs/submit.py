@@ -1,4 +1,4 @@
-"""Queue a training or start an export."""
+"""Queue a training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from sails import data, sessions, system
 from sails.jobs import launcher
 from sails.models import VARIANTS, Variant, Workspace
-from sails.sessions import Advice, ExportSpec, Session, Settings, Start, TrainSpec
+from sails.sessions import Advice, Session, Settings, Start, TrainSpec
 from sails.training.plan import Choices, checked_name, plan_training
 
 
@@ -55,13 +55,6 @@ def submit_training(
         session = sessions.create(workspace.sessions, spec)
     sessions.enqueue(workspace, session)
     launcher.dispatch(workspace)
-    return session
-
-
-def submit_export(workspace: Workspace, spec_fields: ExportSpec) -> Session:
-    """Start an export job; it does not wait for the queue."""
-    session = sessions.create(workspace.jobs, spec_fields)
-    launcher.start_worker(session)
     return session
 
 

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from sails.sessions.presets import DEFAULT_PRESET, MAX_ROWS_FEW, PRESETS, SIZES, size_for
     from sails.sessions.queue import (
         RESUMABLE,
-        comes_up,
         dequeue,
         enqueue,
+        may_be_starting,
         next_to_start,
         resume,
         stop,

@@ -13,12 +13,21 @@ from sails import system
 from sails.errors import RequestError, WorkspaceError
 from sails.models import Workspace
 from sails.sessions.session import Session
-from sails.sessions.status import Failure, Status
+from sails.sessions.status import Failure
 from sails.system import read_json
 
 RESUMABLE = ("stopped", "interrupted")
 MAX_STARTS = 3  # a worker that dies this often before it says "running" will not come up
-START_SECONDS = 15  # how long a worker may take to say so
+START_SECONDS = 15  # how long a worker, or a watch, may take to say so
+
+
+def may_be_starting(since: datetime | float) -> bool:
+    """Tell whether a process that was started then (or at these seconds since 1970) may not be up yet.
+
+    A clock that was set back must not hold up anybody: a start in the future counts as long ago.
+    """
+    moment = since.timestamp() if isinstance(since, datetime) else since
+    return 0 <= time.time() - moment < START_SECONDS
 
 
 class Waiting(BaseModel):
@@ -80,8 +89,7 @@ def next_to_start(workspace: Workspace) -> Session | None:
         while entries:
             first = entries[0]
             session = Session(workspace.sessions / first.id)
-            # A clock that was set back must not hold up the queue, hence the 0.
-            if session.folder.exists() and 0 <= time.time() - first.last_start < START_SECONDS:
+            if session.folder.exists() and may_be_starting(first.last_start):
                 return None
             if session.folder.exists() and first.starts < MAX_STARTS:
                 first.starts, first.last_start = first.starts + 1, time.time()
@@ -93,12 +101,6 @@ def next_to_start(workspace: Workspace) -> Session | None:
                     _fail_to_start(session)
             _write_queue(workspace, entries)
     return None
-
-
-def comes_up(session: Session, status: Status) -> bool:
-    """Whether the worker of a job that says "queued" is there, or may still be on its way."""
-    age = time.time() - status.queued.timestamp() if status.queued else 0.0
-    return age < START_SECONDS or system.is_held(session.lock)
 
 
 def _fail_to_start(session: Session) -> None:

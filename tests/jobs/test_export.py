@@ -149,7 +149,7 @@ def test_who_may_only_look_starts_and_stops_nothing(place, monkeypatch):
         lambda: export_current(place),
         lambda: export_base(place, "gpt2", place.root / "base"),
         lambda: export_for(place, base),
-        lambda: export.stop_export(place, job),
+        lambda: launcher.launcher_for(job).stop(place, job),
     ):
         with pytest.raises(ViewOnlyError):
             attempt()
@@ -214,7 +214,7 @@ def _stop_when_exporting(place, job):
     deadline = time.monotonic() + 120
     while job.written_status().phase != "export" and time.monotonic() < deadline:
         time.sleep(0.005)
-    export.stop_export(place, job)
+    launcher.launcher_for(job).stop(place, job)
 
 
 def test_a_model_that_changes_meanwhile_fails_the_job_and_keeps_the_old_export(place):

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from sails import data, retention, sessions, system
+from sails import data, retention, sessions
 from sails.chat import feedback
 from sails.data import Conversation, Register
 from sails.errors import SailsError, WorkspaceError, classify
@@ -159,7 +159,7 @@ class Watch:
         """Put it back into the queue if its submitter died between the two, and keep the queue moving."""
         session = record.session
         queue = [entry.id for entry in sessions.waiting(self.workspace)]
-        lost = session.id not in queue and not system.is_held(session.lock)
+        lost = session.id not in queue and launcher.launcher_for(session).state(session) != "running"
         if record.status.state == "queued" and lost and session.written_status().state == "queued":
             sessions.enqueue(self.workspace, session)
         if record.status.state == "queued" and queue and queue[0] != session.id and session.id in queue:

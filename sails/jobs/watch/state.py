@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,10 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sails import system
 from sails.errors import RequestError, WorkspaceError
 from sails.models import Workspace
-from sails.sessions import Settings
+from sails.sessions import Settings, may_be_starting
 
 CORRECTIONS = "corrections"
-START_SECONDS = 15.0  # how long a watch's process may take to come up
 
 Outcome = Literal["published", "held", "discarded", "failed", "stopped", "gone"]
 
@@ -114,11 +113,10 @@ def is_alive(workspace: Workspace) -> bool:
     return system.is_held(lock_of(workspace))
 
 
-def is_starting(workspace: Workspace, now: datetime | None = None) -> bool:
+def is_starting(workspace: Workspace) -> bool:
     """Whether it was switched on a moment ago, and its process may still be on its way."""
     since = watch_state(workspace).since
-    age = ((now or datetime.now(UTC)) - since).total_seconds() if since else START_SECONDS
-    return 0 <= age < START_SECONDS and not is_alive(workspace)
+    return since is not None and may_be_starting(since) and not is_alive(workspace)
 
 
 def path_of(workspace: Workspace) -> Path:

@@ -239,7 +239,7 @@ def _at_work(workspace: Workspace, job: Job) -> None:
 
 def _stop(workspace: Workspace, job: Job) -> None:
     with show_errors():
-        jobs.stop_export(workspace, job.session)
+        jobs.launcher_for(job.session).stop(workspace, job.session)
 
 
 def _ended(job: Job) -> None:

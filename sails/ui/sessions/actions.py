@@ -104,7 +104,7 @@ def actions(workspace: Workspace, record: SessionRecord) -> None:
         if state in ("running", "queued"):
             link("Train", "Watch it", session=key)
             if st.button("Stop", key="stop", icon=":material/stop:", disabled=looking_only):
-                sessions.stop(workspace, record.session)
+                jobs.launcher_for(record.session).stop(workspace, record.session)
                 st.rerun()
         if state in RESUMABLE and st.button(
             "Resume", key="resume", type="primary", icon=":material/play_arrow:", disabled=looking_only

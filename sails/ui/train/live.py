@@ -206,7 +206,7 @@ def _stopping(workspace: Workspace, session: Session, spec: sessions.AnySpec, st
         with st.container(horizontal=True):
             if st.button(f"Yes, {verb.lower()} it", key=f"yes_{session.id}", type="primary"):
                 with show_errors():
-                    sessions.stop(workspace, session)
+                    jobs.launcher_for(session).stop(workspace, session)
                 st.session_state[asked] = False
                 st.rerun()
             if st.button("No, go on", key=f"no_{session.id}"):

@@ -178,7 +178,7 @@ def _measuring(workspace: Workspace, job: Session) -> None:
             "Stop measuring", key="train_stop", icon=":material/stop_circle:", disabled=system.view_only()
         ):
             with show_errors():
-                sessions.stop(workspace, job)
+                jobs.launcher_for(job).stop(workspace, job)
             st.rerun()
 
 

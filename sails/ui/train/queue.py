@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from sails import sessions, system
+from sails import jobs, sessions, system
 from sails.errors import SailsError
 from sails.models import Workspace
 from sails.sessions import Session
@@ -65,7 +65,7 @@ def queue(workspace: Workspace, but: str = "") -> None:
             st.markdown(f"{waiting.index(one) + 1}. ⏳ {code(_name(session))}", width="stretch")
             if st.button("Cancel", key=f"cancel_{one}", disabled=system.view_only()):
                 with show_errors():
-                    sessions.stop(workspace, session)
+                    jobs.launcher_for(session).stop(workspace, session)
                 st.rerun()
 
 
