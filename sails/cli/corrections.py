@@ -12,7 +12,7 @@ from sails import jobs
 from sails.chat import feedback
 from sails.chat.feedback import Correction, Review, as_lines, look
 from sails.cli import options
-from sails.cli.follow import announce, conclude, follow, table
+from sails.cli.follow import announce, conclude, follow, planned, table
 from sails.cli.options import with_options
 from sails.cli.output import say, say_json, warn, write_file
 from sails.errors import RequestError
@@ -176,11 +176,11 @@ def corrections_teach(
 ) -> None:
     """Teach the model all approved corrections that it was not taught yet."""
     workspace = Workspace.open(folder, output_dir=output_dir, onnx_output=onnx_output)
-    plan = plan_training(workspace, learning_rate=settings.learning_rate)
+    plan_training(workspace, learning_rate=settings.learning_rate)  # what cannot be is refused before it begins
     report = feedback.as_dataset(workspace)
     say(f"{count(report.rows, 'correction')} to teach, as the dataset {report.name}")
-    announce(plan)
     session = jobs.start_training(workspace, Choices((report.name,), settings, name or "", export=export))
+    announce(planned(session))
     if detach:
         say(session.id)
         return

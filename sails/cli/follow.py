@@ -22,7 +22,7 @@ from sails.cli.output import say, warn
 from sails.errors import JobError
 from sails.models import VARIANT_TITLES, Workspace
 from sails.onnx.certify import certificate_checks, certificate_title, read_content
-from sails.sessions import Plan, Session, Status, describe_learning_rate
+from sails.sessions import Plan, Session, Status, TrainSpec, describe_learning_rate
 from sails.system import Progress
 from sails.training import judge
 
@@ -102,6 +102,14 @@ def announce(plan: Plan) -> None:
     say(f"Learning rate: {describe_learning_rate(plan)}")
     for warning in plan.warnings:
         say(warning)
+
+
+def planned(session: Session) -> Plan:
+    """Return the plan that a training session was queued with."""
+    spec = session.spec()
+    assert isinstance(spec, TrainSpec)
+    assert spec.plan is not None
+    return spec.plan
 
 
 def follow(session: Session, workspace: Workspace | None = None) -> Status:

@@ -11,7 +11,7 @@ from sails import data, jobs, retention
 from sails.cli import options
 from sails.cli.chat import answer_once
 from sails.cli.data import column_mapping, say_problems, say_reading
-from sails.cli.follow import announce, conclude, follow, say_certificates, table, to_refresh
+from sails.cli.follow import announce, conclude, follow, planned, say_certificates, table, to_refresh
 from sails.cli.options import TrainRequest, with_options
 from sails.cli.output import say, warn
 from sails.data import assess, read
@@ -67,10 +67,10 @@ def _train(
         raise RequestError(
             "--advise measures the learning rate that --learning-rate says.", "Leave out one of the two."
         )
-    plan = plan_training(
+    first = plan_training(
         workspace, start=request.start, model_name=request.model_name, learning_rate=settings.learning_rate
     )
-    _refuse_to_teach_again(workspace, plan, settings)
+    _refuse_to_teach_again(workspace, first, settings)
     reading = read(request.data_file, column_mapping(request.question_column, request.answer_column))
     report = assess(reading.conversations, reading.refused)
     say_reading(reading, report)
@@ -88,15 +88,6 @@ def _train(
     choices = Choices((dataset.name,), settings, start=request.start, model_name=request.model_name)
     if request.advise:
         settings = _measured(workspace, choices)
-    advice = jobs.advice_for(workspace, choices)
-    plan = plan_training(
-        workspace,
-        start=request.start,
-        model_name=request.model_name,
-        learning_rate=settings.learning_rate,
-        advice=advice,
-    )
-    announce(plan)
     session = jobs.submit_training(
         workspace,
         dataset.name,
@@ -104,9 +95,11 @@ def _train(
         name=request.name,
         start=request.start,
         model_name=request.model_name,
-        advice=advice,
+        advice=jobs.advice_for(workspace, choices),
         **export,
     )
+    plan = planned(session)
+    announce(plan)
     if detach:
         say(session.id)
         return False

@@ -31,7 +31,10 @@ def submit_training(
     """
     system.require_changes()
     workspace.check_publishable()
-    plan_training(workspace, start=start, model_name=model_name, learning_rate=settings.learning_rate)
+    planned_for = workspace.situation().trained.fingerprint  # looked at first: what changes then is seen
+    plan = plan_training(
+        workspace, start=start, model_name=model_name, learning_rate=settings.learning_rate, advice=advice
+    )
     report = data.report_of(workspace, dataset)
     title = name or dataset
     with system.short_lock(workspace.root / "sessions.lock"):
@@ -45,6 +48,8 @@ def submit_training(
             model_name=model_name,
             settings=settings,
             advice=advice,
+            plan=plan,
+            planned_for=planned_for,
             export=export,
             verify=verify,
             opset=opset,

@@ -37,7 +37,7 @@ from sails.sessions import (
     live,
 )
 from sails.training import Lesson, plan
-from sails.training.plan import plan_training
+from sails.training.plan import current_plan
 
 log = logging.getLogger(__name__)
 
@@ -264,13 +264,7 @@ def _choose_start(workspace: Workspace, session: Session, spec: TrainSpec, repor
         reporter.metric("resume", step=int(checkpoint.name.rpartition("-")[2]))
         log.info("Resuming from %s.", checkpoint.name)
         return checkpoint
-    plan = plan_training(
-        workspace,
-        start=spec.start,
-        model_name=spec.model_name,
-        learning_rate=spec.settings.learning_rate,
-        advice=spec.advice,
-    )
+    plan = current_plan(workspace, spec)
     if reporter.status.plan is not None:  # resumed before its first checkpoint: nothing measured so far holds
         reporter.metric("resume", step=0)
         reporter.result(taught_before=None, held_out_before=None, tokens=0)

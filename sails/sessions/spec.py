@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from sails.models import Variant
-from sails.sessions.plan import Start
+from sails.sessions.plan import Plan, Start
 from sails.sessions.settings import Settings
 
 
@@ -55,6 +55,8 @@ class TrainSpec(BaseModel):
     model_name: str | None = None  # a base model that the person named
     settings: Settings = Settings()
     advice: Advice | None = None  # measured before, whether or not it was followed
+    plan: Plan | None = None  # as it was queued; earlier releases wrote none
+    planned_for: str | None = None  # fingerprint of the trained model then; None without a complete one
     export: bool = False
     verify: bool = False
     opset: int | None = None

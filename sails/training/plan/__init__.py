@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         MatrixRow,
         automatic_learning_rate,
         check_learning_rate,
+        current_plan,
         plan_from,
         plan_training,
     )
