@@ -10,7 +10,7 @@ from sails.jobs import candidates, submit
 from sails.sessions import Session, Settings, record
 from sails.training.plan import current_plan, plan_training
 from tests.support.folders import make_model, make_onnx
-from tests.support.helpers import add_dataset, queue_training, write_lesson
+from tests.support.helpers import add_dataset, queue_training, run_worker, write_lesson
 from tests.support.situations import make_situation
 
 
@@ -41,6 +41,13 @@ def test_the_plan_is_handed_on_while_what_it_was_made_for_holds(workspace, monke
         queue_training(workspace, "lesson", None, monkeypatch=monkeypatch), "As it was queued."
     )
     assert current_plan(workspace, session.spec()).reason == "As it was queued."
+
+
+def test_the_worker_carries_out_the_plan_that_was_queued(workspace, monkeypatch):
+    session = with_reason(queue_training(workspace, "lesson", None, monkeypatch=monkeypatch), "As queued.")
+    shutil.rmtree(workspace.datasets / "lesson")  # it ends behind its plan, and before anything is loaded
+    status = run_worker(session)
+    assert (status.failure.kind, status.plan) == ("bad_data", session.spec().plan)
 
 
 def other_model(workspace):
