@@ -212,6 +212,14 @@ def test_a_chat_in_the_terminal_starts_without_what_it_does_not_need():
     assert loaded & (HEAVY | {"pydantic", "pandas", "rich"}) == set()
 
 
+def test_pages_and_commands_start_workers_and_never_load_one():
+    above = sorted(name for name in imports() if room_of(name) in ("cli", "ui"))
+    command = [sys.executable, "-c", f"import {', '.join(above)}, sys; print(*sys.modules)"]
+    loaded = {*subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout.split()}
+    assert "sails.jobs.launcher" in loaded
+    assert {"sails.jobs.worker", "sails.jobs.train"} & loaded == set()
+
+
 def test_no_library_gives_this_computer_a_number(tmp_path):
     """onnxruntime would, on being imported, in a file of the user's."""
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}

@@ -1,20 +1,21 @@
-"""What a person decides about a candidate that was held back, and a session run once more.
+"""What becomes of a candidate: published, held back or discarded; and a session run once more.
 
-Keeping it is `sails.jobs.candidates.publish_held`. Nothing is lost by any of these: a discarded candidate
-stays with its session and can still become the current model.
+A person decides about one that was held back. Nothing is lost by any of these: a discarded candidate stays
+with its session and can still become the current model.
 """
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from typing import Any
 
 from sails import models, retention, system
-from sails.errors import RequestError
+from sails.errors import RequestError, WorkspaceError
 from sails.jobs.submit import submit_training
 from sails.models import VARIANTS, Workspace, inspect_model
 from sails.retention import replayed
-from sails.sessions import Session, SessionRecord, Status, TrainSpec, checked_settings, option
+from sails.sessions import Reporter, Session, SessionRecord, Status, TrainSpec, checked_settings, option
 
 FIRST_SHARE = 0.5
 HIGHEST_SHARE = option("replay_share").high or 1.0
@@ -77,6 +78,37 @@ def train_again(workspace: Workspace, record: SessionRecord) -> Session:
             "Choose a lower learning rate instead.",
         )
     return run_again(workspace, record, replay_share=share)
+
+
+def was_published(workspace: Workspace, status: Status) -> bool:
+    """Tell whether a resumed session's candidate is, or was, the current model already."""
+    if status.verdict == "published":
+        return True
+    current = workspace.situation().trained.fingerprint
+    known = {current, *(version.fingerprint for version in models.list_versions(workspace))}
+    return status.fingerprint is not None and status.fingerprint in known
+
+
+def why_held(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> str | None:
+    """Return why a candidate must not become the current model by itself; None when it may."""
+    status, settings = reporter.status, spec.settings
+    decision = None
+    with contextlib.suppress(WorkspaceError):
+        measured = retention.read_retention(session)
+        decision = measured.decision if measured else None
+    lost = f" {decision.reason}" if decision and decision.held else ""
+    if workspace.situation().trained.fingerprint != status.replaces:
+        return f"The current model changed while this session was interrupted.{lost}"
+    if status.guarded:
+        return f"{status.guarded}{lost}"
+    if settings.publish == "never":
+        return f"It was asked not to replace the current model by itself.{lost}"
+    if decision is None:
+        return "What it remembers could not be read." if settings.publish == "gate" else None
+    if decision.held and settings.publish == "always":
+        reporter.note(f"⚠️ {decision.reason} It was published all the same, as asked.")
+        return None
+    return decision.reason if decision.held else None
 
 
 def publish_held(workspace: Workspace, session: Session) -> None:

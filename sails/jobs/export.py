@@ -255,7 +255,7 @@ VERIFIED_PROMPTS = 64
 # --- export ---------------------------------------------------------------------------------------
 
 
-def run_export(spec: ExportSpec, reporter: Reporter) -> None:
+def run_export(_: Session, spec: ExportSpec, reporter: Reporter) -> None:
     """An export job: one model folder, or a base model, to one ONNX folder."""
 
     def progress(fraction: float, words: str) -> None:

@@ -155,8 +155,8 @@ def _what_matters(settings: Settings) -> tuple[Any, ...]:
 # --- measuring ------------------------------------------------------------------------------------
 
 
-def run_probe(job: Session, spec: ProbeSpec, reporter: Reporter) -> None:
-    """What the worker of such a job does. Raises `SailsError` or `Stopped`."""
+def run_measurement(job: Session, spec: ProbeSpec, reporter: Reporter) -> None:
+    """Measure for the training to come, which waits meanwhile. Raises `SailsError` or `Stopped`."""
     workspace = Workspace(job.folder.parent.parent, spec.trained_model, spec.onnx_model)
     training = system.LifeLock(workspace.training_lock)
     try:

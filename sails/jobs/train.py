@@ -9,7 +9,6 @@ goes into the session's folder. Killed anywhere, it leaves the former model in p
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -19,9 +18,9 @@ from typing import Literal
 
 from sails import models, retention, sessions, system, training
 from sails.data import Conversation
-from sails.errors import BusyError, WorkspaceError
+from sails.errors import BusyError
 from sails.jobs import launcher
-from sails.jobs.candidates import publish_candidate
+from sails.jobs.candidates import publish_candidate, was_published, why_held
 from sails.jobs.export import verification_rows
 from sails.models import Workspace, inspect_model
 from sails.onnx import ConversionOrder, convert_model
@@ -30,7 +29,6 @@ from sails.sessions import (
     MetricsReader,
     Reporter,
     Session,
-    Status,
     Stopped,
     TrainSpec,
     describe_learning_rate,
@@ -74,7 +72,7 @@ def run_training(workspace: Workspace, session: Session, spec: TrainSpec, report
     sessions.dequeue(workspace, session.id)
     models.recover_folder(workspace.trained_model)
     models.recover_onnx(workspace.onnx_model)
-    if _was_published(workspace, reporter.status):
+    if was_published(workspace, reporter.status):
         reporter.update(verdict="published")  # it may have been killed before it could say so
     else:
         if not inspect_model(session.model).complete:
@@ -102,15 +100,6 @@ def run_training(workspace: Workspace, session: Session, spec: TrainSpec, report
                 forgiving=True,
             )
             convert_model(order, reporter)
-
-
-def _was_published(workspace: Workspace, status: Status) -> bool:
-    """Whether a resumed session's candidate is, or was, the current model already."""
-    if status.verdict == "published":
-        return True
-    current = workspace.situation().trained.fingerprint
-    known = {current, *(version.fingerprint for version in models.list_versions(workspace))}
-    return status.fingerprint is not None and status.fingerprint in known
 
 
 @dataclass(frozen=True)
@@ -242,7 +231,7 @@ def publish(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
         reporter.update(fingerprint=inspect_model(session.model).fingerprint)
         if reporter.status.verdict == "discarded":  # by a person, while the session was interrupted
             return
-        reason = _why_held(workspace, session, spec, reporter)
+        reason = why_held(workspace, session, spec, reporter)
         if reason:
             reporter.update(verdict="held", verdict_reason=reason)
             reporter.note(f"⚠️ {reason} The new model is kept; you decide what becomes of it.")
@@ -310,25 +299,3 @@ def _seen_before(session: Session) -> tuple[list[float], list[tuple[float, float
             losses = {step: loss for step, loss in losses.items() if step <= metric["step"]}
             steps = {step: seen for step, seen in steps.items() if step <= metric["step"]}
     return list(losses.values()), list(steps.values())
-
-
-def _why_held(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> str | None:
-    """Why a candidate must not become the current model by itself; None when it may."""
-    status, settings = reporter.status, spec.settings
-    decision = None
-    with contextlib.suppress(WorkspaceError):
-        measured = retention.read_retention(session)
-        decision = measured.decision if measured else None
-    lost = f" {decision.reason}" if decision and decision.held else ""
-    if workspace.situation().trained.fingerprint != status.replaces:
-        return f"The current model changed while this session was interrupted.{lost}"
-    if status.guarded:
-        return f"{status.guarded}{lost}"
-    if settings.publish == "never":
-        return f"It was asked not to replace the current model by itself.{lost}"
-    if decision is None:
-        return "What it remembers could not be read." if settings.publish == "gate" else None
-    if decision.held and settings.publish == "always":
-        reporter.note(f"⚠️ {decision.reason} It was published all the same, as asked.")
-        return None
-    return decision.reason if decision.held else None

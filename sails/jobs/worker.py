@@ -1,30 +1,50 @@
 """The process behind one session or job: `python -m sails.jobs.worker SESSION_DIR`.
 
 It takes the session's lock before anything heavy is imported, and holds it for its whole life. All it says
-goes into the session's folder. What is done lies in the module of its kind: `train`, `export`, `lr_finder`,
-`replay`.
+goes into the session's folder. What is done lies in the module of its kind.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from sails import system
 from sails.errors import BusyError
 from sails.jobs.export import run_export
+from sails.jobs.lr_finder import run_measurement
 from sails.jobs.replay import run_replay
 from sails.jobs.train import train_in_turn
-from sails.sessions import ExportSpec, ProbeSpec, ReplaySpec, Session, live
+from sails.sessions import Reporter, Session, live
 
 log = logging.getLogger(__name__)
+
+
+def _at_once(run: Callable[[Session, Any, Reporter], None]) -> Callable[[Session, Any], int]:
+    """A job that waits for nobody's turn."""
+    return lambda session, spec: live(session, lambda reporter: run(session, spec, reporter))
+
+
+# What is done for each kind of spec; each returns the exit code.
+RUN: dict[str, Callable[[Session, Any], int]] = {
+    "train": train_in_turn,
+    "export": _at_once(run_export),
+    "baseline": _at_once(run_export),
+    "probe": _at_once(run_measurement),
+    "replay": _at_once(run_replay),
+}
 
 
 def run_worker(folder: str) -> int:
     """Run the session in `folder` to its end; returns the exit code."""
     session = Session(Path(folder).resolve())
-    _set_up_log()
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout, force=True
+    )
+    logging.captureWarnings(True)
     own = system.LifeLock(session.lock)
     try:
         own.acquire()
@@ -33,24 +53,9 @@ def run_worker(folder: str) -> int:
         return 0
     try:
         spec = session.spec()
-        if isinstance(spec, ExportSpec):
-            return live(session, lambda reporter: run_export(spec, reporter))
-        if isinstance(spec, ReplaySpec):
-            return live(session, lambda reporter: run_replay(session, spec, reporter))
-        if isinstance(spec, ProbeSpec):
-            from sails.jobs import lr_finder
-
-            return live(session, lambda reporter: lr_finder.run_probe(session, spec, reporter))
-        return train_in_turn(session, spec)
+        return RUN[spec.kind](session, spec)
     finally:
         own.release()
-
-
-def _set_up_log() -> None:
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout, force=True
-    )
-    logging.captureWarnings(True)
 
 
 if __name__ == "__main__":
