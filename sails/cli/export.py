@@ -48,9 +48,9 @@ def convert(
     """Export the trained model to ONNX, and with --verify prove that it answers the same."""
     workspace = Workspace.open(folder, output_dir=model_path, onnx_output=onnx_output)
     if keep_failed is not None:
-        jobs.keep_failed(workspace, keep_failed)
-        folder = variant_folder(workspace.onnx_model, keep_failed)
-        say(f"⚠️ The {VARIANT_TITLES[keep_failed]} model lies in {folder} now.")
+        models.keep_failed(workspace.onnx_model, keep_failed)
+        where = variant_folder(workspace.onnx_model, keep_failed)
+        say(f"⚠️ The {VARIANT_TITLES[keep_failed]} model lies in {where} now.")
         say("   It does not answer like the original; its certificate says so.")
         return
     variants = options.variants_of(variant)

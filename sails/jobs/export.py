@@ -7,6 +7,7 @@ part.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ from sails.onnx import LARGEST_OPSET, SMALLEST_OPSET, ConversionOrder, convert_m
 from sails.sessions import ExportSpec, Reporter, Session, SessionRecord, Status
 
 OPSETS = range(SMALLEST_OPSET, LARGEST_OPSET + 1)
+VERIFIED_PROMPTS = 64
 
 # --- starting -------------------------------------------------------------------------------------
 
@@ -96,45 +98,25 @@ def export_base(
     )
 
 
-def export_for(workspace: Workspace, speaker: ChatModel) -> Session:
-    """Start the job that lets this speaker answer, in both variants, verified; raises as `export_current`."""
+def export_for(workspace: Workspace, model: ChatModel) -> Session:
+    """Start the job that lets this model answer, in both variants, verified; raises as `export_current`."""
     system.require_changes()
-    if speaker.key == CURRENT:
+    if model.key == CURRENT:
         return export_current(workspace)
-    if speaker.readiness == "impossible":
-        raise RequestError(f"{speaker.title} is not complete, so it cannot answer.", "Choose another one.")
-    if speaker.key == BASE:
-        return export_base(workspace, speaker.model, speaker.onnx)
-    fingerprint = inspect_model(Path(speaker.model)).fingerprint
+    if model.readiness == "impossible":
+        raise RequestError(f"{model.title} is not complete, so it cannot answer.", "Choose another one.")
+    if model.key == BASE:
+        return export_base(workspace, model.model, model.onnx)
+    fingerprint = inspect_model(Path(model.model)).fingerprint
     return _start(
         workspace,
         name="export",
-        model=speaker.model,
-        onnx_output=speaker.onnx,
+        model=model.model,
+        onnx_output=model.onnx,
         verify=True,
         variants=VARIANTS,
         **_own_questions(workspace, fingerprint, verify=True),
     )
-
-
-def keep_failed(where: Workspace | Path, variant: Variant) -> None:
-    """Put a variant that is kept apart, because its certificate failed, in its place all the same.
-
-    A person's deliberate choice. `where` is a workspace, or an ONNX folder. The failed certificate goes with
-    it. Raises `RequestError` when none is kept apart.
-    """
-    system.require_changes()
-    models.keep_failed(_onnx_of(where), variant)
-
-
-def discard_failed(where: Workspace | Path, variant: Variant) -> None:
-    """Delete a variant that is kept apart; raises `RequestError` when there is none."""
-    system.require_changes()
-    models.discard_failed(_onnx_of(where), variant)
-
-
-def _onnx_of(where: Workspace | Path) -> Path:
-    return where.onnx_model if isinstance(where, Workspace) else where
 
 
 def _own_questions(workspace: Workspace, fingerprint: str | None, verify: bool) -> dict[str, Any]:
@@ -186,7 +168,7 @@ class Job:
 
 
 def read_job(session: Session) -> Job:
-    """Raises `RequestError` when it is no export job, `WorkspaceError` when it is none at all."""
+    """Read an export job. Raises `RequestError` when it is another one, `WorkspaceError` when it is none."""
     spec, status = session.spec(), session.status()
     if not isinstance(spec, ExportSpec):
         raise RequestError(f"{session.id} is no export.", "Choose one from the list of exports.")
@@ -197,13 +179,11 @@ def read_job(session: Session) -> Job:
 
 def export_jobs(workspace: Workspace) -> list[Job]:
     """All export jobs, newest first; a damaged one is left out."""
-    found = []
+    jobs = []
     for path in sorted(workspace.jobs.glob("*/spec.json"), reverse=True):
-        try:
-            found.append(read_job(Session(path.parent)))
-        except SailsError:
-            continue
-    return found
+        with contextlib.suppress(SailsError):
+            jobs.append(read_job(Session(path.parent)))
+    return jobs
 
 
 def running_export(workspace: Workspace, target: Path) -> Job | None:
@@ -249,14 +229,11 @@ def to_refresh(trained: ModelState, found: Mapping[Variant, VariantState]) -> tu
     return old if "fresh" in ways.values() else VARIANTS
 
 
-VERIFIED_PROMPTS = 64
-
-
 # --- export ---------------------------------------------------------------------------------------
 
 
 def run_export(_: Session, spec: ExportSpec, reporter: Reporter) -> None:
-    """An export job: one model folder, or a base model, to one ONNX folder."""
+    """Make the ONNX models that a spec asks for, of one model folder or a base model."""
 
     def progress(fraction: float, words: str) -> None:
         reporter.check_stop()
@@ -282,14 +259,14 @@ def run_export(_: Session, spec: ExportSpec, reporter: Reporter) -> None:
 
 
 def verification_rows(workspace: Workspace, fingerprint: str | None) -> list[Conversation]:
-    """Questions with their answers for verifying the model with this fingerprint.
+    """Return questions with their answers for verifying the model with this fingerprint.
 
     Those that its lessons held out, the newest lesson first; where none were, what that one taught.
     """
     line = [record.session for record in reversed(sessions.ancestors(workspace, fingerprint))]
-    found = [row for session in line for row in _rows(session.data / "heldout.jsonl")]
-    found = found or [row for session in line[:1] for row in _rows(session.data / "train.jsonl")]
-    return list({row.fingerprint: row for row in found}.values())[:VERIFIED_PROMPTS]
+    rows = [row for session in line for row in _rows(session.data / "heldout.jsonl")]
+    rows = rows or [row for session in line[:1] for row in _rows(session.data / "train.jsonl")]
+    return list({row.fingerprint: row for row in rows}.values())[:VERIFIED_PROMPTS]
 
 
 def _rows(path: Path) -> list[Conversation]:

@@ -1,7 +1,7 @@
 """Which learning rate suits the next lesson, measured as a background job: start it, follow it, read it.
 
-    session = start(workspace, choices)            # about a minute; a training does not run beside it
-    advice  = advice_for(workspace, choices)       # of the newest measurement for the same lesson
+    session = start_measurement(workspace, choices)  # about a minute; a training does not run beside it
+    advice  = advice_for(workspace, choices)         # of the newest measurement for the same lesson
 
 It measures for a model that continues and has earlier lessons to lose. What it measures is
 `sails.training.lr_range_test`'s part. An advice holds for one model, one set of rows and the settings in
@@ -30,9 +30,9 @@ from sails.training import plan
 from sails.training.plan import Choices, Foresight
 
 MATTERS = ("replay_share", "batch_size", "max_length", "seed")  # of the settings
-LEAST_SECONDS, SHARE = 60.0, 0.1  # it may take so long, or this share of the training, whichever is longer
+MIN_SECONDS, MAX_SHARE = 60.0, 0.1  # it may take so long, or this share of the training, whichever is longer
 NAME = "probe"
-MOST_OLD = 200  # old rows that are tokenized
+MAX_OLD_ROWS = 200  # old rows that are tokenized
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 def why_not(seen: Foresight) -> RequestError | None:
-    """Why nothing can be measured for a training, None when something can."""
+    """Return why nothing can be measured for a training, None when something can."""
     earlier = seen.earlier
     if seen.plan.start_from == "base":
         why = "It starts over from a base model" if earlier.lessons else "There are no earlier lessons yet"
@@ -59,8 +59,8 @@ def why_not(seen: Foresight) -> RequestError | None:
 
 
 def seconds_for(seen: Foresight) -> float:
-    """How long measuring may take at most, in seconds: a tenth of the training, or a minute."""
-    return max(LEAST_SECONDS, SHARE * (seen.time.low + seen.time.high) / 2 if seen.time else 0.0)
+    """Return how many seconds measuring may take at most: a tenth of the training, or a minute."""
+    return max(MIN_SECONDS, MAX_SHARE * (seen.time.low + seen.time.high) / 2 if seen.time else 0.0)
 
 
 def start_measurement(workspace: Workspace, choices: Choices) -> Session:
@@ -121,7 +121,7 @@ def latest_measurement(workspace: Workspace, choices: Choices) -> SessionRecord 
 
 
 def advice_for(workspace: Workspace, choices: Choices) -> Advice | None:
-    """What was measured last for the same rows, the same model and the same settings in `MATTERS`."""
+    """Return what was measured last for the same rows, model and settings in `MATTERS`."""
     with contextlib.suppress(SailsError):
         found = (record.status for record in _matching(workspace, choices))
         done = (status.results.advice for status in found if status.state == "succeeded")
@@ -137,15 +137,14 @@ def _matching(workspace: Workspace, choices: Choices) -> Iterator[SessionRecord]
     for path in sorted(workspace.jobs.glob(f"*-{NAME}*/spec.json"), reverse=True):
         with contextlib.suppress(SailsError, OSError):
             record = sessions.record(Session(path.parent))
-            if current and record.status.parent == current and _same(workspace, record.spec, choices):
+            spec = record.spec
+            if not isinstance(spec, ProbeSpec) or not current or record.status.parent != current:
+                continue
+            if _what_matters(spec.settings) == _what_matters(choices.settings) and (
+                plan.rows_fingerprint(workspace, (spec.dataset,))
+                == plan.rows_fingerprint(workspace, choices.datasets)
+            ):
                 yield record
-
-
-def _same(workspace: Workspace, spec: sessions.AnySpec, choices: Choices) -> bool:
-    if not isinstance(spec, ProbeSpec) or _what_matters(spec.settings) != _what_matters(choices.settings):
-        return False
-    measured = plan.rows_fingerprint(workspace, (spec.dataset,))
-    return measured == plan.rows_fingerprint(workspace, choices.datasets)
 
 
 def _what_matters(settings: Settings) -> tuple[Any, ...]:
@@ -174,7 +173,7 @@ def run_measurement(job: Session, spec: ProbeSpec, reporter: Reporter) -> None:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _NextLesson:
     """The rows of the session to come; how many old ones a round repeats for each new one, and of all."""
 
     train: Sequence[Conversation]
@@ -222,7 +221,7 @@ def _measure(workspace: Workspace, spec: ProbeSpec, reporter: Reporter) -> None:
     log.info("%s", advice.reason)
 
 
-def _rows(workspace: Workspace, spec: ProbeSpec) -> _Rows:
+def _rows(workspace: Workspace, spec: ProbeSpec) -> _NextLesson:
     """As a session would choose them; nothing is recorded."""
     train = training.peek(workspace, spec.dataset).train
     ids = retention.taught_to(workspace, workspace.situation().trained.fingerprint)
@@ -230,7 +229,9 @@ def _rows(workspace: Workspace, spec: ProbeSpec) -> _Rows:
     total = sum(map(len, earlier.values()))
     count = replayed(len(train), total, spec.settings.replay_share)
     pace = plan.resolve_schedule(spec.settings, len(train), count)
-    return _Rows(train, _in_turn(list(earlier.values())), pace, count / len(train), count / max(1, total))
+    return _NextLesson(
+        train, _in_turn(list(earlier.values())), pace, count / len(train), count / max(1, total)
+    )
 
 
 def _in_turn(earlier: Sequence[Sequence[Conversation]]) -> list[Conversation]:
@@ -240,4 +241,4 @@ def _in_turn(earlier: Sequence[Sequence[Conversation]]) -> list[Conversation]:
         shuffled = sorted(rows, key=lambda row: row.fingerprint)
         random.Random(number).shuffle(shuffled)
         mixed.append(shuffled)
-    return [row for turn in zip_longest(*mixed) for row in turn if row is not None][:MOST_OLD]
+    return [row for turn in zip_longest(*mixed) for row in turn if row is not None][:MAX_OLD_ROWS]

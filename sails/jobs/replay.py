@@ -17,7 +17,9 @@ from sails import sessions, system
 from sails.errors import RequestError
 from sails.jobs import launcher
 from sails.models import Workspace
-from sails.sessions import MetricsReader, Phase, ReplaySpec, Reporter, Session, Status, TrainSpec
+from sails.sessions import MetricsReader, Phase, ReplaySpec, Reporter, Session, TrainSpec
+
+log = logging.getLogger(__name__)
 
 # Wall-clock shares of the phases where nobody measured them.
 UNKNOWN_SHARES = {"prepare": 0.1, "train": 0.7, "judge": 0.15, "publish": 0.05}
@@ -48,29 +50,20 @@ def start_replay(workspace: Workspace, recorded: Session, seconds: float = 60.0)
 def play(recorded: Session, seconds: float, reporter: Reporter) -> None:
     """Write a recorded session's phases, metrics and results again, spread over `seconds`."""
     status = recorded.status()
-    shares = _shares(status)
-    reporter.update(plan=status.plan, notes=status.notes)
-    for phase, share in shares.items():
-        with reporter.phase(phase):
-            if phase == "train":
-                _play_metrics(recorded, seconds * share, reporter)
-            else:
-                _play_phase(seconds * share, reporter)
-    keep = {"verdict": status.verdict, "verdict_reason": status.verdict_reason, "results": status.results}
-    reporter.update(**keep, step=status.step, total_steps=status.total_steps)
-
-
-def _shares(status: Status) -> dict[str, float]:
     measured = {phase: time for phase, time in status.results.seconds.items() if phase in get_args(Phase)}
     times = measured if measured.get("train") else UNKNOWN_SHARES
-    total = sum(times.values())
-    return {phase: time / total for phase, time in times.items()}
-
-
-def _play_phase(seconds: float, reporter: Reporter) -> None:
-    for part in range(10):
-        reporter.progress(part / 10, "")
-        reporter.wait(seconds / 10)
+    reporter.update(plan=status.plan, notes=status.notes)
+    for phase, time in times.items():
+        share = seconds * time / sum(times.values())
+        with reporter.phase(phase):
+            if phase == "train":
+                _play_metrics(recorded, share, reporter)
+                continue
+            for part in range(10):
+                reporter.progress(part / 10, "")
+                reporter.wait(share / 10)
+    keep = {"verdict": status.verdict, "verdict_reason": status.verdict_reason, "results": status.results}
+    reporter.update(**keep, step=status.step, total_steps=status.total_steps)
 
 
 def _play_metrics(recorded: Session, seconds: float, reporter: Reporter) -> None:
@@ -99,11 +92,8 @@ def _step_seconds(metrics: list[dict[str, Any]]) -> Iterator[float]:
             before = tokens
 
 
-log = logging.getLogger(__name__)
-
-
 def run_replay(job: Session, spec: ReplaySpec, reporter: Reporter) -> None:
-    """A recorded session of the same workspace, played again; raises `WorkspaceError` when it is gone."""
+    """Play a recorded session of the same workspace again; raises `WorkspaceError` when it is gone."""
     recorded = Session(job.folder.parent.parent / "sessions" / spec.session)
     log.info("This is a replay of %s: nothing is trained.", recorded.spec().id)
     play(recorded, spec.seconds, reporter)

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 def train_in_turn(session: Session, spec: TrainSpec) -> int:
     """Run a training session, unless another one trains or it is not waiting any more."""
-    workspace = _workspace_of(session, spec)
+    workspace = Workspace(session.folder.parent.parent, spec.trained_model, spec.onnx_model)
     training = system.LifeLock(workspace.training_lock)
     try:
         training.acquire(timeout=1.0)
@@ -59,16 +59,11 @@ def train_in_turn(session: Session, spec: TrainSpec) -> int:
         launcher.dispatch(workspace)
 
 
-def _workspace_of(session: Session, spec: TrainSpec) -> Workspace:
-    root = session.folder.parent.parent
-    return Workspace(root, spec.trained_model, spec.onnx_model)
-
-
 # --- a training session ---------------------------------------------------------------------------
 
 
 def run_training(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:
-    """Everything between the start of a session and its end. Raises `SailsError` or `Stopped`."""
+    """Take a session from its start to its end. Raises `SailsError` or `Stopped`."""
     sessions.dequeue(workspace, session.id)
     models.recover_folder(workspace.trained_model)
     models.recover_onnx(workspace.onnx_model)

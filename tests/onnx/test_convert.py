@@ -14,7 +14,8 @@ from sails import sessions
 from sails.cli.export import follow_export
 from sails.errors import JobError, ModelLoadError, VerificationError
 from sails.jobs import launcher
-from sails.jobs.export import export_base, export_current, keep_failed
+from sails.jobs.export import export_base, export_current
+from sails.models import onnx_store
 from sails.models.variants import (
     VARIANTS,
     failed_folder,
@@ -219,7 +220,7 @@ def test_a_failed_one_goes_when_a_good_one_is_made_and_can_be_used_deliberately_
         for _ in range(2):
             with pytest.raises(VerificationError):
                 convert_model(order(place), reporter)
-    keep_failed(place, "int8")
+    onnx_store.keep_failed(place.onnx_model, "int8")
     assert inspect_variants(place.onnx_model, fingerprint(place))["int8"].certified is False
     assert inspect_failed_variants(place.onnx_model, None) == {}
 

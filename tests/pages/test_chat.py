@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from sails.chat import saved_prompts
 from sails.jobs import export
+from sails.models import onnx_store
 from sails.models.workspace import Workspace
 from sails.ui.chat.state import room_key
 from tests.conftest import REPOSITORY
@@ -300,7 +301,7 @@ def test_a_size_that_failed_is_kept_apart_and_one_put_in_place_is_marked(place):
     page = visit().selectbox(key="chat_size_0").set_value("int8").run()
     assert "Current model in 8-bit failed its certificate" in text(page)
     assert page.chat_input[0].disabled
-    export.keep_failed(place, "int8")
+    onnx_store.keep_failed(place.onnx_model, "int8")
     page = page.run()
     assert "⚠️ 8-bit, failed its certificate" in text(page)
     assert "(8-bit, failed its certificate, session" in text(ask(short(page), "one"))

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from sails import jobs, system
+from sails import models, system
 from sails.models import VARIANT_TITLES, Variant, VariantState, Workspace, resolve
 from sails.onnx.certify import (
     CERTIFICATE_PAGE,
@@ -219,10 +219,10 @@ def _decide(workspace: Workspace, variant: Variant) -> None:
         "chat and download then. Its certificate goes with it and keeps saying that it failed."
     ]
     if confirm.agreed(use, sentences, "Yes, use it"):
-        jobs.keep_failed(workspace, variant)
+        models.keep_failed(workspace.onnx_model, variant)
         st.rerun()
     if confirm.agreed(
         delete, ["**It is deleted.** The model can be made again at any time."], "Yes, delete it"
     ):
-        jobs.discard_failed(workspace, variant)
+        models.discard_failed(workspace.onnx_model, variant)
         st.rerun()
