@@ -10,7 +10,7 @@ from typing import Any
 
 from sails import sessions
 from sails.jobs import watch
-from sails.jobs.watch import Order, watch_state
+from sails.jobs.watch import Order, switch, watch_state
 from sails.jobs.watch.loop import Watch
 from sails.models.workspace import Workspace
 from sails.sessions import Failure, Session, Settings, Status
@@ -50,7 +50,7 @@ def order(file: Path | None, at_least: int = 3, **settings: Any) -> Order:
 
 def begin(workspace: Workspace, wanted: Order, clock: Clock, said: list[str]) -> Watch:
     """Switched on, and nothing done yet; no process is started."""
-    watch.switch.begin(workspace, wanted)
+    switch.begin(workspace, wanted)
     return Watch(workspace, said.append, clock)
 
 
