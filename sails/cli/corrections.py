@@ -176,7 +176,9 @@ def corrections_teach(
 ) -> None:
     """Teach the model all approved corrections that it was not taught yet."""
     workspace = Workspace.open(folder, output_dir=output_dir, onnx_output=onnx_output)
-    plan_training(workspace, learning_rate=settings.learning_rate)  # what cannot be is refused before it begins
+    plan_training(
+        workspace, learning_rate=settings.learning_rate
+    )  # what cannot be is refused before it begins
     report = feedback.as_dataset(workspace)
     say(f"{count(report.rows, 'correction')} to teach, as the dataset {report.name}")
     session = jobs.start_training(workspace, Choices((report.name,), settings, name or "", export=export))

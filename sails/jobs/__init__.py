@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         to_refresh,
         verification_rows,
     )
-    from sails.jobs.launcher import PATIENT_THREADS, Launcher, dispatch, launcher_for
+    from sails.jobs.launcher import PATIENT_THREADS, dispatch, launcher_for
     from sails.jobs.lr_finder import (
         advice_for,
         latest_measurement,

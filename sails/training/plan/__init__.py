@@ -13,7 +13,6 @@ if TYPE_CHECKING:
         MatrixRow,
         automatic_learning_rate,
         check_learning_rate,
-        current_plan,
         plan_from,
         plan_training,
     )
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
         Earlier,
         Foresight,
         Offer,
+        current_plan,
         earlier_lessons,
         foresee,
         offers,

@@ -14,7 +14,7 @@ from typing import Literal
 from sails import models
 from sails.errors import RequestError
 from sails.models import Situation, Workspace
-from sails.sessions import Advice, Chooser, Plan, Start, StartFrom, TrainSpec, format_rate
+from sails.sessions import Advice, Chooser, Plan, Start, StartFrom, format_rate
 
 BASE_LEARNING_RATE = 5e-5
 CONTINUE_LEARNING_RATE = 1e-5
@@ -188,22 +188,4 @@ def plan_training(
         start=start,
         learning_rate=learning_rate,
         advised=advice.learning_rate if advice else None,
-    )
-
-
-def current_plan(workspace: Workspace, spec: TrainSpec) -> Plan:
-    """Return the plan that a session was queued with, or a new one when the models are others by now.
-
-    Raises `RequestError` for choices that cannot be any more.
-    """
-    now = workspace.situation()
-    row = row_for(now.trained.state, now.onnx.state).number
-    if spec.plan and (spec.plan.row, spec.planned_for) == (row, now.trained.fingerprint):
-        return spec.plan
-    return plan_training(
-        workspace,
-        start=spec.start,
-        model_name=spec.model_name,
-        learning_rate=spec.settings.learning_rate,
-        advice=spec.advice,
     )

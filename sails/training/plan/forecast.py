@@ -21,7 +21,7 @@ from sails.data import Conversation, Register, read_jsonl, split_rows
 from sails.errors import DiskFullError, OutOfMemoryError, RequestError, SailsError
 from sails.models import DEFAULT_BASE_MODEL, BaseModelEntry, Workspace, base_model_path, base_models
 from sails.retention import LessonRows, replayed
-from sails.sessions import Plan, Settings, Status
+from sails.sessions import Plan, Settings, Status, TrainSpec
 from sails.system import Stamp, stamp_or_none
 from sails.training.plan import behavior, duration, resources
 from sails.training.plan.duration import Lesson, TimeEstimate
@@ -136,13 +136,25 @@ def earlier_lessons(workspace: Workspace, names: Sequence[str]) -> Earlier:
     return _count(workspace, names).earlier
 
 
-def _plan(workspace: Workspace, choices: Choices) -> Plan:
+def current_plan(workspace: Workspace, spec: TrainSpec) -> Plan:
+    """Return the plan that a session was queued with, or a new one when the models are others by now.
+
+    Raises `RequestError` for choices that cannot be any more.
+    """
+    now = workspace.situation()
+    row = behavior.row_for(now.trained.state, now.onnx.state).number
+    if spec.plan and (spec.plan.row, spec.planned_for) == (row, now.trained.fingerprint):
+        return spec.plan
+    return _plan(workspace, spec)
+
+
+def _plan(workspace: Workspace, asked: Choices | TrainSpec) -> Plan:
     return behavior.plan_training(
         workspace,
-        start=choices.start,
-        model_name=choices.model_name,
-        learning_rate=choices.settings.learning_rate,
-        advice=choices.advice,
+        start=asked.start,
+        model_name=asked.model_name,
+        learning_rate=asked.settings.learning_rate,
+        advice=asked.advice,
     )
 
 
