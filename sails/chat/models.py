@@ -2,7 +2,7 @@
 
 A speaker answers through an ONNX folder. That of the current model is the workspace's; a version's lies in
 `versions/ID/onnx`; a base model's in the user's cache (`onnx/NAME` there), because all workspaces share it.
-The last two are made on demand (`sails.jobs.export`). Each folder holds up to two variants
+The last two are made on demand (`sails.jobs.export`). Each folder holds one or more variants
 (`sails.models.variants`); unless a person names one, the preferred one answers. A variant counts as a
 speaker's only when the fingerprint in its `export.json` is that of the speaker's model, so that a folder
 whose model changed is made anew; only the current model may answer through an older export, which is then
@@ -26,6 +26,7 @@ from sails.chat.conversation import Origin
 from sails.errors import RequestError
 from sails.models import (
     CERTIFIED,
+    FULL_PRECISION,
     VARIANT_TITLES,
     VARIANTS,
     ExportRecord,
@@ -53,7 +54,7 @@ class ChatModel:
     key: str  # what an address and a widget call it: current, base, version/ID, maybe with @VARIANT
     title: str
     model: str  # the model's folder; for the base its name
-    onnx: Path  # the ONNX folder, where an export puts both variants
+    onnx: Path  # the ONNX folder, where an export puts all variants
     readiness: Readiness
     fingerprint: str | None  # of the model whose export answers, else of the one it would be made from
     session: str | None = None  # that made this model, when recorded
@@ -76,14 +77,14 @@ class ChatModel:
     @property
     def answering(self) -> Path:
         """The folder of the variant that answers."""
-        variant = self.variant or "fp32"
+        variant = self.variant or FULL_PRECISION
         state = self.variants.get(variant)
         return state.path if state else variant_folder(self.onnx, variant)
 
     @property
     def certified(self) -> bool | None:
         """Whether the variant that answers passed its certificate; None when it has none."""
-        state = self.variants.get(self.variant or "fp32")
+        state = self.variants.get(self.variant or FULL_PRECISION)
         return state.certified if state else None
 
     @property
@@ -102,7 +103,7 @@ class ChatModel:
 
 def _judged(speaker: ChatModel) -> ChatModel:
     """With the readiness of the variant that is to answer."""
-    state = speaker.variants.get(speaker.variant or "fp32")
+    state = speaker.variants.get(speaker.variant or FULL_PRECISION)
     if state is None or not state.present:
         readiness: Readiness = "unmade" if speaker.makeable else "impossible"
         return replace(
@@ -189,10 +190,11 @@ def chat_model_in(folder: Path) -> ChatModel:
         trained=None,
         makeable=False,
     )
-    flat = found.variants.get("fp32")
+    flat = found.variants.get(FULL_PRECISION)
     record = ExportRecord.read(resolve(folder))
-    if flat and record and record.variant == "int8":  # under another name
-        return _judged(replace(found, variants={"int8": replace(flat, variant="int8")}))
+    made = record.variant if record else None
+    if flat and made in VARIANTS and made != FULL_PRECISION:  # under another name
+        return _judged(replace(found, variants={made: replace(flat, variant=made)}))
     return found
 
 

@@ -27,7 +27,7 @@ from sails.chat import (
 from sails.cli.output import EXIT_FAILED, say, warn, write_file
 from sails.cli.repl import Talk, list_prompts
 from sails.errors import RequestError
-from sails.models import VARIANT_TITLES, Variant, Workspace
+from sails.models import FULL_PRECISION, PREFERRED_TITLES, VARIANT_TITLES, VARIANTS, Variant, Workspace
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -44,8 +44,8 @@ def chat(
     variant: Annotated[
         Variant | None,
         typer.Option(
-            help="fp32 (full precision) or int8 (8-bit). Default: 8-bit once it is certified, else full "
-            "precision."
+            help=f"{' or '.join(f'{name} ({title})' for name, title in VARIANT_TITLES.items())}. "
+            f"Default: {PREFERRED_TITLES} once it is certified, else {VARIANT_TITLES[FULL_PRECISION]}."
         ),
     ] = None,
     version: Annotated[
@@ -55,7 +55,7 @@ def chat(
         list[str] | None,
         typer.Option(
             help="Answer side by side; once for each model, up to four: current, base, a version's id, "
-            "each maybe with @fp32 or @int8 behind it."
+            f"each maybe with {' or '.join(f'@{name}' for name in VARIANTS)} behind it."
         ),
     ] = None,
     ask_all: Annotated[bool, typer.Option("--ask-all", help="Ask all saved questions and end.")] = False,

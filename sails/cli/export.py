@@ -16,6 +16,7 @@ from sails.cli.output import say, say_json, warn
 from sails.errors import JobError, ModelLoadError, RequestError
 from sails.models import (
     VARIANT_TITLES,
+    VARIANTS,
     Variant,
     Workspace,
     base_model_path,
@@ -93,7 +94,7 @@ def follow_export(job: Session) -> None:
 
 def bundle(
     variant: Annotated[
-        Variant | None, typer.Option(help="fp32 or int8. Default: the one that the chat prefers.")
+        Variant | None, typer.Option(help=f"{' or '.join(VARIANTS)}. Default: the one that the chat prefers.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="The file or folder to write. Default: model-VARIANT.zip here.")

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from sails.models import VARIANTS, Variant
+from sails.models import VARIANT_TABLE, VARIANTS, Variant
 from sails.sessions import Settings, Start, checked_settings, flag, option
 
 WorkspaceOption = Annotated[
@@ -73,11 +73,12 @@ Verify = Annotated[
 VerifyUnlessNot = Annotated[
     bool, typer.Option("--verify/--no-verify", help="Compare the ONNX model's answers with the original's.")
 ]
-Chosen = Literal["fp32", "int8", "all"]
-VariantOption = Annotated[
-    Chosen,
-    typer.Option("--variant", help="fp32 is full precision, int8 the small and fast 8-bit model."),
-]
+_NAMED = ", ".join(f"{name} {about.option_help}" for name, about in VARIANT_TABLE.items())
+if TYPE_CHECKING:
+    Chosen = str
+else:
+    Chosen = Literal[(*VARIANTS, "all")]
+VariantOption = Annotated[Chosen, typer.Option("--variant", help=f"{_NAMED.replace(' ', ' is ', 1)}.")]
 Prompt = Annotated[str | None, typer.Option(help="Ask one question, print the answer and end.")]
 MaxTokens = Annotated[int, typer.Option(help="Longest answer, in tokens.")]
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from sails.models.size import count_parameters, export_memory, training_memory
     from sails.models.variants import (
         CERTIFICATE,
+        FULL_PRECISION,
+        PREFERRED_TITLES,
+        VARIANT_TABLE,
         VARIANT_TITLES,
         VARIANTS,
         Variant,

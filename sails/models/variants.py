@@ -1,10 +1,11 @@
-"""The two sizes of an ONNX model: where each lies, how fresh and how certain it is, and which one answers.
+"""The sizes of an ONNX model: where each lies, how fresh and how certain it is, and which one answers.
 
     onnx_model/            fp32: full precision, flat, where `from_pretrained` finds it
     onnx_model/int8/       int8: 8-bit weights, a third of the size and several times as fast
     onnx_model_failed/     one folder for each variant whose certificate failed: kept apart, not offered
 
-Reads only small files, in milliseconds.
+Another variant is one more entry in `VARIANT_TABLE`, its builder in `sails.onnx.convert`, and what its
+certificate needs and says in `sails.onnx.certify`. Reads only small files, in milliseconds.
 """
 
 from __future__ import annotations
@@ -13,17 +14,68 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sails.models.export_record import ExportRecord
 from sails.models.folder import FoundFile, found_files
 from sails.models.journal import resolve, steadily
 from sails.system import read_json
 
-Variant = Literal["fp32", "int8"]
-VARIANTS: tuple[Variant, ...] = ("fp32", "int8")
-VARIANT_TITLES: Mapping[Variant, str] = {"fp32": "full precision", "int8": "8-bit"}  # as a person reads it
 CERTIFICATE = "certificate.json"
+
+
+@dataclass(frozen=True)
+class VariantDeclaration:
+    """What there is to say of a variant.
+
+    `title` is what a person reads, `option_help` stands behind its name in `--help`, `description` beside it
+    on the page, `tags` and `limits` in its model card. It is built from the variant `built_from`, which
+    stands before it in the table, or from the trained model when that is None; `build_seconds` is how long
+    that takes for 135 million parameters on two cores. Of those that are certified the chat takes the
+    highest `preference`, where none is the lowest.
+    """
+
+    title: str
+    option_help: str
+    description: str
+    build_seconds: float
+    preference: int
+    built_from: str | None = None
+    tags: tuple[str, ...] = ()
+    limits: str = ""
+
+
+# By the name on disk and on the command line. The first is that of files which name none.
+VARIANT_TABLE: Mapping[str, VariantDeclaration] = {
+    "fp32": VariantDeclaration(
+        title="full precision",
+        option_help="full precision",
+        description="Every number as exact as in the trained model.",
+        build_seconds=20.0,
+        preference=0,
+    ),
+    "int8": VariantDeclaration(
+        title="8-bit",
+        option_help="the small and fast 8-bit model",
+        description="A third of the size, several times as fast. Answers as well, but not always word for "
+        "word.",
+        build_seconds=6.0,
+        preference=1,
+        built_from="fp32",
+        tags=("int8", "quantized"),
+        limits="Its numbers are rounded to 8 bits. It needs about a third of the space, and now and then it "
+        "answers in other words than the original.",
+    ),
+}
+VARIANTS = tuple(VARIANT_TABLE)
+FULL_PRECISION = VARIANTS[0]
+VARIANT_TITLES: Mapping[str, str] = {name: about.title for name, about in VARIANT_TABLE.items()}
+PREFERRED_TITLES = " or ".join(title for name, title in VARIANT_TITLES.items() if name != FULL_PRECISION)
+
+if TYPE_CHECKING:
+    Variant = str
+else:  # so that pydantic and typer refuse any other
+    Variant = Literal[VARIANTS]
 
 
 @dataclass(frozen=True)
@@ -50,50 +102,47 @@ class VariantState:
 
 
 def variant_folder(onnx: Path, variant: Variant) -> Path:
-    """Where a variant of the ONNX model in the folder `onnx` lies."""
-    return onnx if variant == "fp32" else onnx / variant
+    """Return where a variant of the ONNX model in the folder `onnx` lies."""
+    return onnx if variant == FULL_PRECISION else onnx / variant
 
 
 def failed_folder(onnx: Path, variant: Variant) -> Path:
-    """Where a variant whose certificate failed is kept, beside the folder `onnx`."""
+    """Return where a variant whose certificate failed is kept, beside the folder `onnx`."""
     return onnx.with_name(f"{onnx.name}_failed") / variant
 
 
 def inspect_variants(onnx: Path, trained_fingerprint: str | None) -> dict[Variant, VariantState]:
-    """Both variants of the ONNX model in a folder, present or not; a change that runs is never seen half."""
+    """Judge all variants of the ONNX model in a folder, present or not; never see a change half done."""
 
     def inspect_all(folder: Path) -> dict[Variant, VariantState]:
-        found = {v: inspect_variant(variant_folder(folder, v), v, trained_fingerprint) for v in VARIANTS}
-        return {v: replace(state, path=variant_folder(onnx, v)) for v, state in found.items()}
+        states = {v: inspect_variant(variant_folder(folder, v), v, trained_fingerprint) for v in VARIANTS}
+        return {v: replace(state, path=variant_folder(onnx, v)) for v, state in states.items()}
 
     return steadily(onnx, inspect_all)
 
 
 def inspect_failed_variants(onnx: Path, trained_fingerprint: str | None) -> dict[Variant, VariantState]:
-    """Those that are kept apart, which may be none."""
-    found = {
-        variant: inspect_variant(failed_folder(onnx, variant), variant, trained_fingerprint)
-        for variant in VARIANTS
-    }
-    return {variant: state for variant, state in found.items() if state.present}
+    """Judge those that are kept apart, which may be none."""
+    states = {v: inspect_variant(failed_folder(onnx, v), v, trained_fingerprint) for v in VARIANTS}
+    return {variant: state for variant, state in states.items() if state.present}
 
 
 def inspect_variant(folder: Path, variant: Variant, trained_fingerprint: str | None) -> VariantState:
     """Judge the folder of one variant by its files; never raises for what it finds inside."""
-    resolved = resolve(folder)
-    files = found_files(resolved)
+    real = resolve(folder)
+    files = found_files(real)
     if not any(file.name.endswith(".onnx") and file.size > 0 for file in files):
         return VariantState(variant, folder)
-    record = ExportRecord.read(resolved)
+    record = ExportRecord.read(real)
     fingerprint = record.fingerprint if record else None
-    times = [(resolved / file.name).stat().st_mtime for file in files if (resolved / file.name).exists()]
+    times = [(real / file.name).stat().st_mtime for file in files if (real / file.name).exists()]
     return VariantState(
         variant=variant,
         path=folder,
         present=True,
         fingerprint=fingerprint,
         stale=None if fingerprint is None else fingerprint != trained_fingerprint,
-        certified=_certified(resolved, variant, fingerprint),
+        certified=_certified(real, variant, fingerprint),
         files=files,
         modified=datetime.fromtimestamp(max(times), UTC) if times else None,
     )
@@ -101,26 +150,25 @@ def inspect_variant(folder: Path, variant: Variant, trained_fingerprint: str | N
 
 def _certified(folder: Path, variant: Variant, fingerprint: str | None) -> bool | None:
     certificate = read_json(folder / CERTIFICATE) or {}
-    passed, measured = certificate.get("passed"), certificate.get("variant", "fp32")  # old ones name none
+    passed, measured = (
+        certificate.get("passed"),
+        certificate.get("variant", FULL_PRECISION),
+    )  # old ones name none
     belongs = measured == variant and certificate.get("source_fingerprint") == fingerprint
     return passed if belongs and isinstance(passed, bool) else None
 
 
 def preferred_variant(states: Mapping[Variant, VariantState]) -> Variant | None:
-    """The variant to chat with and to hand over, of those that were found; None when there is none.
+    """Return the variant to chat with and to hand over, of those that were found; None when there is none.
 
-    What is fresh comes before what is not, what did not fail before what did, and then 8-bit when it is
-    certified, full precision when nothing is.
+    What is fresh comes before what is not, what did not fail before what did, and then of what is certified
+    the highest preference (8-bit), where nothing is the lowest (full precision).
     """
 
-    def worth(state: VariantState) -> tuple[bool, bool, bool, bool]:
-        small = state.variant == "int8"
-        return (
-            state.stale is False,
-            state.certified is not False,
-            small and state.certified is True,
-            not small,
-        )
+    def worth(state: VariantState) -> tuple[bool, bool, int, int]:
+        preference = VARIANT_TABLE[state.variant].preference
+        certified = preference if state.certified is True else 0
+        return (state.stale is False, state.certified is not False, certified, -preference)
 
     present = [state for state in states.values() if state.present]
     return max(present, key=worth).variant if present else None

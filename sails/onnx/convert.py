@@ -15,14 +15,23 @@ import errno
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 from sails import models, system
 from sails.errors import ModelLoadError, VerificationError, WorkspaceError
-from sails.models import VARIANT_TITLES, ExportRecord, Variant, inspect_model, variant_folder
+from sails.models import (
+    FULL_PRECISION,
+    VARIANT_TABLE,
+    VARIANT_TITLES,
+    VARIANTS,
+    ExportRecord,
+    Variant,
+    inspect_model,
+    variant_folder,
+)
 from sails.sessions import Reporter
 from sails.system import Progress
 
@@ -30,9 +39,7 @@ if TYPE_CHECKING:
     from sails.onnx.certify import Certificate
 
 
-# How long the parts take against each other; with 135 million parameters on two cores these are seconds.
-Part = Literal["fp32", "int8", "verify"]
-WEIGHTS: Mapping[Part, float] = {"fp32": 20.0, "int8": 6.0, "verify": 40.0}
+VERIFY_SECONDS = 40.0  # against which `build_seconds` of the variants are; only how they compare counts
 MEASURES_MEMORY = True  # in processes of their own, which take some seconds
 
 log = logging.getLogger(__name__)
@@ -43,13 +50,13 @@ class ConversionOrder:
     """What is to be made.
 
     `answers` are the right ones to the `prompts` that it is verified on, or none. The ONNX model that was
-    there is deleted afterwards, or goes to `keep`. With `forgiving`, an 8-bit model that fails its
-    certificate is only noted.
+    there is deleted afterwards, or goes to `keep`. With `forgiving`, a variant built from another
+    one that fails its certificate is only noted.
     """
 
     model: Path
     target: Path
-    variants: tuple[Variant, ...] = ("fp32",)
+    variants: tuple[Variant, ...] = (FULL_PRECISION,)
     verify: bool = False
     opset: int | None = None
     prompts: tuple[str, ...] = ()
@@ -102,83 +109,84 @@ Built = dict[Variant, Path]
 def _build(work: _Work) -> tuple[Built, dict[Variant, Certificate]]:
     """The variants, and their certificates where they are asked for."""
     lying = _lying_ready(work)
-    if lying is not None:
+    if lying:
         with contextlib.suppress(ModelLoadError):
             built, certificates = _build_from(work, lying)
             if all(certificate.passed for certificate in certificates.values()):
                 return built, certificates
-        log.info("The full precision model that lies there is of no use; it is made anew.")
-    return _build_from(work, None)
+        names = " and ".join(VARIANT_TITLES[variant] for variant in lying)
+        log.info("The %s model that lies there is of no use; it is made anew.", names)
+    return _build_from(work, {})
 
 
-def _build_from(work: _Work, full: Path | None) -> tuple[Built, dict[Variant, Certificate]]:
-    """The same from a full-precision model that lies ready, else from one that is made first."""
+def _build_from(work: _Work, lying: Built) -> tuple[Built, dict[Variant, Certificate]]:
+    """The same, where these variants to build others from lie ready; what else is needed is made first."""
     order = work.order
-    wanted: dict[Part, bool] = {
-        "fp32": full is None,
-        "int8": "int8" in order.variants,
-        "verify": order.verify,
-    }
-    work.steps.plan([part for part, is_wanted in wanted.items() if is_wanted])
-    built: Built = {}
-    if full is None:
-        full = _export(work)
-        if "fp32" in order.variants:
-            built["fp32"] = full
-    if "int8" in order.variants:
-        _quantize(work, full, built)
+    needed = set(order.variants)
+    for variant in reversed(VARIANTS):
+        source = VARIANT_TABLE[variant].built_from
+        if source and variant in needed and variant not in lying:
+            needed.add(source)
+    parts = [variant for variant in VARIANTS if variant in needed and variant not in lying]
+    seconds = [VARIANT_TABLE[variant].build_seconds for variant in parts]
+    work.steps.plan([*seconds, VERIFY_SECONDS] if order.verify else seconds)
+    available, built = dict(lying), Built()
+    for variant in parts:
+        source = VARIANT_TABLE[variant].built_from
+        try:
+            with work.steps.next() as report:
+                staged = work.stages.empty(variant)
+                if source and source not in available:
+                    raise ModelLoadError(f"There is no {VARIANT_TITLES[source]} model to make it from.")
+                BUILDERS[variant](work, available[source] if source else order.model, staged, report)
+        except ModelLoadError as error:  # its family has none
+            if not built:
+                raise
+            work.reporter.note(f"There is no {VARIANT_TITLES[variant]} model: {error}")
+            continue
+        system.give_back_memory()
+        available[variant] = staged
+        if variant in order.variants:
+            built[variant] = staged
     return built, _verify(work, built) if order.verify else {}
 
 
-def _lying_ready(work: _Work) -> Path | None:
-    """The full-precision model to make the 8-bit one from, where it lies in its place and is proven."""
-    if "fp32" in work.order.variants:
-        return None
-    lying = models.inspect_variants(work.order.target, work.fingerprint)["fp32"]
-    if not (lying.present and lying.stale is False and lying.certified):
-        return None
-    record = ExportRecord.read(lying.path)
-    made_with = record.opset if record else None
-    return lying.path if work.order.opset in (None, made_with) else None
+def _lying_ready(work: _Work) -> Built:
+    """What the ordered variants are built from, without being ordered, where it lies there and is proven."""
+    sources = {VARIANT_TABLE[variant].built_from for variant in work.order.variants} - {*work.order.variants}
+    lying = Built()
+    for variant, state in models.inspect_variants(work.order.target, work.fingerprint).items():
+        if variant in sources and state.present and state.stale is False and state.certified:
+            record = ExportRecord.read(state.path)
+            if work.order.opset in (None, record.opset if record else None):
+                lying[variant] = state.path
+    return lying
 
 
-def _export(work: _Work) -> Path:
+def _build_full_precision(work: _Work, source: Path, staged: Path, report: Progress) -> None:
     from sails.onnx.export import export_model
 
-    staged = work.stages.empty("fp32")
-    with work.steps.next() as report:
-        done = export_model(
-            work.order.model,
-            staged,
-            source_fingerprint=work.fingerprint,
-            opset=work.order.opset,
-            progress=report,
-        )
-    system.give_back_memory()
+    fingerprint, opset = work.fingerprint, work.order.opset
+    done = export_model(source, staged, source_fingerprint=fingerprint, opset=opset, progress=report)
     log.info("Exported with opset %s in %.1f s.", done.opset, done.seconds)
     if done.note:
         work.reporter.note(done.note)
-    return staged
 
 
-def _quantize(work: _Work, full: Path, built: Built) -> None:
-    """Adds the 8-bit model; where its family has none and full precision was made, only says so."""
+def _build_8_bit(_: _Work, source: Path, staged: Path, report: Progress) -> None:
     from sails.onnx.quantize import quantize_model
     from sails.onnx.runtime.generate import Generator
 
-    try:
-        with work.steps.next() as report:
-            staged = work.stages.empty("int8")
-            done = quantize_model(full, staged, progress=report)
-            Generator.open(staged)
-    except ModelLoadError as error:
-        if not built:
-            raise
-        work.reporter.note(f"There is no 8-bit model: {error}")
-        return
-    system.give_back_memory()
+    done = quantize_model(source, staged, progress=report)
+    Generator.open(staged)
     log.info("Made 8-bit in %.1f s.", done.seconds)
-    built["int8"] = staged
+
+
+# What builds a variant in an empty folder, from the folder that its declaration names.
+BUILDERS: Mapping[Variant, Callable[[_Work, Path, Path, Progress], None]] = {
+    "fp32": _build_full_precision,
+    "int8": _build_8_bit,
+}
 
 
 # --- judging and placing --------------------------------------------------------------------------
@@ -197,14 +205,11 @@ def _verify(work: _Work, built: Built) -> dict[Variant, Certificate]:
             write=True,
             progress=report,
         )
-    work.reporter.result(certificates={variant: _jsonable(one) for variant, one in made.items()})
-    for variant, one in made.items():
-        log.info("%s: largest logit difference %.2g.", VARIANT_TITLES[variant], one.max_logit_difference)
+    work.reporter.result(certificates=json.loads(json.dumps({v: asdict(one) for v, one in made.items()})))
+    for variant, certificate in made.items():
+        difference = certificate.max_logit_difference
+        log.info("%s: largest logit difference %.2g.", VARIANT_TITLES[variant], difference)
     return made
-
-
-def _jsonable(certificate: Certificate) -> dict[str, object]:
-    return json.loads(json.dumps(asdict(certificate), default=str))
 
 
 def _place(
@@ -218,12 +223,13 @@ def _place(
     for variant, staged in built.items():
         certificate = certificates.get(variant)
         if certificate is None or certificate.passed:
-            models.install(staged, order.target, variant, _keep(order, variant))
+            keep = order.keep and variant_folder(order.keep, variant)
+            models.install(staged, order.target, variant, keep)
             continue
         where = models.quarantine(staged, order.target, variant)
         model = f"The {VARIANT_TITLES[variant]} ONNX model"
         sentence = f"{model} does not answer like the original: {' '.join(certificate.reasons)}"
-        if variant == "int8" and order.forgiving:
+        if VARIANT_TABLE[variant].built_from and order.forgiving:
             reporter.note(f"⚠️ {sentence} It is kept apart in {where}, and not used.")
         else:
             failures.append((sentence, str(where)))
@@ -231,10 +237,6 @@ def _place(
         places = " and ".join(where for _, where in failures)
         remedy = f"It is kept apart in {places}; what was in its place is untouched. Make it again."
         raise VerificationError(" ".join(sentence for sentence, _ in failures), remedy)
-
-
-def _keep(order: ConversionOrder, variant: Variant) -> Path | None:
-    return order.keep and variant_folder(order.keep, variant)
 
 
 class _Stages:
@@ -287,13 +289,12 @@ class _Steps:
     _bounds: list[tuple[float, float]] = field(default_factory=list)
     _at: float = 0.0
 
-    def plan(self, parts: Sequence[Part]) -> None:
-        """What is to come, in place of what was planned before."""
+    def plan(self, seconds: Sequence[float]) -> None:
+        """Say how long each part to come takes, in place of what was planned before."""
         left, start = 1 - self._at, self._at
-        total = sum(WEIGHTS[part] for part in parts)
         self._bounds = []
-        for part in parts:
-            end = start + left * WEIGHTS[part] / total
+        for part in seconds:
+            end = start + left * part / sum(seconds)
             self._bounds.append((start, end))
             start = end
 

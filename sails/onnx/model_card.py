@@ -16,7 +16,15 @@ from pathlib import Path
 
 from sails import models, sessions
 from sails.errors import RequestError
-from sails.models import VARIANT_TITLES, ExportRecord, VariantState, Workspace, inspect_model, resolve
+from sails.models import (
+    VARIANT_TABLE,
+    VARIANT_TITLES,
+    ExportRecord,
+    VariantState,
+    Workspace,
+    inspect_model,
+    resolve,
+)
 from sails.onnx.certify import Certificate, certificate_checks, certificate_title
 from sails.system import count, one_line
 
@@ -109,10 +117,6 @@ _PAPERS = """\
 | `certificate.html` | how the model was tested; open it in a browser |
 | `certificate.json` | the same for programs |
 """
-_ROUNDED = (
-    "Its numbers are rounded to 8 bits. It needs about a third of the space, and now and then it answers "
-    "in other words than the original."
-)
 
 
 def card(about: About, state: VariantState, certificate: Certificate | None, *, runs_by_itself: bool) -> str:
@@ -135,12 +139,7 @@ def _front_matter(about: About, state: VariantState) -> str:
     """What Hugging Face reads; what is not known is left out."""
     fields = [f"license: {about.licence.lower()}"] if about.licence else []
     fields += [f"base_model: {json.dumps(about.hub_id)}"] if about.hub_id else []
-    tags = [
-        "onnx",
-        "text-generation",
-        "mtn-sails",
-        *(["int8", "quantized"] if state.variant == "int8" else []),
-    ]
+    tags = ["onnx", "text-generation", "mtn-sails", *VARIANT_TABLE[state.variant].tags]
     return "\n".join(
         ["---", *fields, "pipeline_tag: text-generation", "tags:", *(f"- {tag}" for tag in tags), "---", ""]
     )
@@ -208,8 +207,8 @@ def _limits(about: About, state: VariantState) -> str:
     ]
     if not about.licence:
         lines.append("The licence of its base model was not recorded: ask before you pass it on.")
-    if state.variant == "int8":
-        lines.append(_ROUNDED)
+    if limits := VARIANT_TABLE[state.variant].limits:
+        lines.append(limits)
     return "\n".join(["## Limits\n", *(f"- {line}" for line in lines), ""])
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from sails.models import Variant
+from sails.models import FULL_PRECISION, Variant
 from sails.sessions.plan import Plan, Start
 from sails.sessions.settings import Settings
 
@@ -60,7 +60,7 @@ class TrainSpec(BaseModel):
     export: bool = False
     verify: bool = False
     opset: int | None = None
-    variants: tuple[Variant, ...] = ("fp32",)  # of the ONNX model; as before there were two
+    variants: tuple[Variant, ...] = (FULL_PRECISION,)  # of the ONNX model; as before there were two
     trained_model: Path
     onnx_model: Path
 
@@ -78,7 +78,7 @@ class ExportSpec(BaseModel):
     onnx_output: Path
     verify: bool = False
     opset: int | None = None
-    variants: tuple[Variant, ...] = ("fp32",)
+    variants: tuple[Variant, ...] = (FULL_PRECISION,)
     prompts: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()  # of the prompts, in their order; empty when nobody knows them
 

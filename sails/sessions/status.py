@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, model_validator
 
+from sails.models import FULL_PRECISION
 from sails.sessions.plan import Plan
 from sails.sessions.spec import Advice
 
@@ -64,7 +65,7 @@ class Results(BaseModel):
         """Before there were two variants, there was one `certificate`."""
         if isinstance(content, dict) and isinstance(content.get("certificate"), dict):
             certificates = content.get("certificates") or {}
-            return {**content, "certificates": {"fp32": content["certificate"], **certificates}}
+            return {**content, "certificates": {FULL_PRECISION: content["certificate"], **certificates}}
         return content
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from sails import chat, jobs, system
 from sails.chat import AT_MOST, BASE, CURRENT, ChatModel
-from sails.models import VARIANT_TITLES, Variant, Workspace
+from sails.models import FULL_PRECISION, PREFERRED_TITLES, VARIANT_TITLES, VARIANTS, Workspace
 from sails.sessions import Session
 from sails.ui import export
 from sails.ui.chat.state import Room, kept
@@ -22,7 +22,7 @@ LABELS = {
     ONE: "One model",
     LESSON: "Before and after the last lesson",
     GROWN: "Base and current",
-    SIZES: "Full precision and 8-bit",
+    SIZES: " and ".join(VARIANT_TITLES.values()).capitalize(),
     ALL: "All side by side",
     OWN: "My own choice",
 }
@@ -30,8 +30,8 @@ AUTOMATIC = "automatic"
 SIZE_LABELS: dict[str, str] = {AUTOMATIC: "Automatic"}
 SIZE_LABELS |= {variant: title.capitalize() for variant, title in VARIANT_TITLES.items()}
 SIZE_HELP = (
-    "Automatic takes the 8-bit model once its certificate says that it answers like the original, and full "
-    "precision until then."
+    f"Automatic takes the {PREFERRED_TITLES} model once its certificate says that it answers like the "
+    f"original, and {VARIANT_TITLES[FULL_PRECISION]} until then."
 )
 USUAL = (BASE, CURRENT, CURRENT, CURRENT)
 
@@ -64,11 +64,11 @@ def choose(here: Room, workspace: Workspace, everybody: Sequence[ChatModel]) -> 
 
 def _ready_made(earlier: ChatModel | None) -> dict[str, list[str]]:
     """Who answers in each choice that is ready made."""
-    both = [f"{CURRENT}@fp32", f"{CURRENT}@int8"]
-    found = {GROWN: [BASE, CURRENT], SIZES: both, ALL: [BASE, *both]}
+    sizes = [f"{CURRENT}@{variant}" for variant in VARIANTS]
+    keys = {GROWN: [BASE, CURRENT], SIZES: sizes[:AT_MOST], ALL: [BASE, *sizes][:AT_MOST]}
     if earlier:
-        found |= {LESSON: [earlier.key, CURRENT], ALL: [BASE, earlier.key, *both]}
-    return found
+        keys |= {LESSON: [earlier.key, CURRENT], ALL: [BASE, earlier.key, *sizes][:AT_MOST]}
+    return keys
 
 
 def _own(here: Room, everybody: Sequence[ChatModel]) -> list[ChatModel]:
@@ -117,14 +117,10 @@ def _pick(
         here.chosen[f"{who}_gone"] = False
     if here.chosen.get(f"{who}_gone"):
         places[0].caption("⚠️ The model that was chosen is no longer here, so the current one answers.")
-    speaker = chat.find_chat_model(everybody, chosen).sized(_variant(wanted))
+    speaker = chat.find_chat_model(everybody, chosen).sized(wanted if wanted in VARIANTS else None)
     if marks := _marks(speaker):
         places[1].caption(plain(marks))
     return speaker
-
-
-def _variant(wanted: str) -> Variant | None:
-    return next((variant for variant in VARIANT_TITLES if variant == wanted), None)
 
 
 def _marks(speaker: ChatModel) -> str:

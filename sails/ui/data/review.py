@@ -207,7 +207,7 @@ def _card(workspace: Workspace, review: Review, one: Correction, standing: Stand
 
 
 def _whence(one: Correction) -> str:
-    variant = next((name for name in VARIANTS if name == one.variant), None)
+    variant = one.variant if one.variant in VARIANTS else None
     title = one.title or "an unknown model"
     # Whether it was proven stands where it is chosen; here it is said which one it was.
     model = chat.describe(

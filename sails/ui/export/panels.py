@@ -11,6 +11,7 @@ from sails import jobs, models, system
 from sails.jobs import Job
 from sails.models import (
     FRESHNESS,
+    VARIANT_TABLE,
     VARIANT_TITLES,
     VARIANTS,
     ExportRecord,
@@ -29,10 +30,6 @@ from sails.ui.text import code, plain
 
 REFRESH_SECONDS = 1
 LISTED = 10  # earlier exports
-ABOUT: Mapping[Variant, str] = {
-    "fp32": "Every number as exact as in the trained model.",
-    "int8": "A third of the size, several times as fast. Answers as well, but not always word for word.",
-}
 
 # --- how it stands --------------------------------------------------------------------------------
 
@@ -65,11 +62,12 @@ def _as_a_whole(situation: Situation, found: Mapping[Variant, VariantState]) -> 
     whole = jobs.freshness(situation)
     old = [v for v in jobs.to_refresh(situation.trained, found) if found[v].present]
     if whole == "fresh" and old:
-        title = VARIANT_TITLES[old[0]]
+        fresh = [v for v in found if jobs.freshness_of(found[v], situation.trained) == "fresh"]
+        these, others = (" and ".join(VARIANT_TITLES[v] for v in several) for several in (old, fresh))
         return (
             "⚠️",
-            f"The {title} model is out of date",
-            f"It was not made from the trained model that is here now, and the {_other(old[0])} one was.",
+            f"The {these} model is out of date",
+            f"It was not made from the trained model that is here now, and the {others} one was.",
         )
     said = FRESHNESS[whole]
     if whole == "missing":
@@ -81,15 +79,11 @@ def _as_a_whole(situation: Situation, found: Mapping[Variant, VariantState]) -> 
     return said.sign, said.headline, said.sentence
 
 
-def _other(variant: Variant) -> str:
-    return next(VARIANT_TITLES[one] for one in VARIANTS if one != variant)
-
-
 def _variant(
     workspace: Workspace, situation: Situation, one: VariantState, busy: bool, chatting: bool
 ) -> None:
     st.subheader(VARIANT_TITLES[one.variant].capitalize(), anchor=False)
-    st.markdown(ABOUT[one.variant])
+    st.markdown(VARIANT_TABLE[one.variant].description)
     way = jobs.freshness_of(one, situation.trained)
     lines = [onnx_status.sign_of(way)]
     if one.present:
@@ -163,7 +157,7 @@ def _options() -> tuple[tuple[Variant, ...], bool, int | None]:
                 VARIANT_TITLES[variant].capitalize(),
                 value=True,
                 key=f"onnx_make_{variant}",
-                help=ABOUT[variant],
+                help=VARIANT_TABLE[variant].description,
             )
         )
     with st.expander("Options", icon=":material/tune:"):
