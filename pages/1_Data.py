@@ -15,24 +15,24 @@ from sails.ui.data import (
     bring,
     choose_waiting,
     contents,
-    desk,
     heading,
     housekeeping,
     how_many,
     measured,
     news,
     novelty,
+    offer_undo,
     on_data_page,
+    pending_uploads,
     review_list,
     rows,
     save,
     shelf,
     verdict,
-    way_back,
 )
 
 with page_frame("Data") as workspace:
-    brought = desk()
+    brought = pending_uploads()
     news(brought)
 
     if name := st.query_params.get("dataset"):
@@ -64,7 +64,7 @@ with page_frame("Data") as workspace:
                 data.lengths(lengths)
 
     else:
-        way_back(brought)
+        offer_undo(brought)
         st.markdown(
             "A model learns from examples: a question, and the answer that you would like to read. "
             "Bring them in whatever way is easiest."

@@ -7,11 +7,11 @@ from sails import lazy_exports
 if TYPE_CHECKING:
     from sails.chat.conversation import (
         AT_MOST,
-        Conversation,
+        ChatHistory,
+        ChatTurn,
+        GenerationSettings,
         Origin,
         Reply,
-        Settings,
-        Turn,
         answers,
         context_usage,
         describe,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from sails.chat.saved_prompts import (
         LONGEST_NAME,
         LONGEST_QUESTION,
-        Prompt,
+        SavedPrompt,
         add,
         change,
         delete,

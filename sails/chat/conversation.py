@@ -61,7 +61,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Settings:
+class GenerationSettings:
     """How to answer, as `sails.onnx.runtime.sampling.Sampling` means it."""
 
     max_new_tokens: int = 256
@@ -77,27 +77,31 @@ class Settings:
 
 
 @dataclass
-class Turn:
+class ChatTurn:
     """A question, how it was to be answered, and the answers; `asked` is UTC in ISO form."""
 
     question: str
-    settings: Settings
+    settings: GenerationSettings
     replies: list[Reply]
     asked: str
 
 
 @dataclass
-class Conversation:
+class ChatHistory:
     """What a person asked and the models answered, each answerer with a conversation of its own."""
 
-    turns: list[Turn] = field(default_factory=list)
+    turns: list[ChatTurn] = field(default_factory=list)
 
-    def ask(self, question: str, origins: list[Origin], settings: Settings | None = None) -> Turn:
+    def ask(
+        self, question: str, origins: list[Origin], settings: GenerationSettings | None = None
+    ) -> ChatTurn:
         """A new turn with answers still to come. Raises `RequestError` for an empty question."""
         if not question.strip():
             raise RequestError("There is nothing to answer: the question is empty.", "Write a question.")
         asked = datetime.now(UTC).isoformat(timespec="seconds")
-        turn = Turn(question, settings or Settings(), [Reply(origin) for origin in origins], asked)
+        turn = ChatTurn(
+            question, settings or GenerationSettings(), [Reply(origin) for origin in origins], asked
+        )
         self.turns.append(turn)
         return turn
 
@@ -132,7 +136,7 @@ class Conversation:
         return "\n".join(lines)
 
 
-def _spoken(turns: Sequence[Turn], index: int) -> Messages:
+def _spoken(turns: Sequence[ChatTurn], index: int) -> Messages:
     messages = []
     for turn in turns:
         reply = turn.replies[min(index, len(turn.replies) - 1)]
@@ -204,7 +208,11 @@ class ContextUsage:
 
 
 def context_usage(
-    conversation: Conversation, index: int, folder: Path, settings: Settings, models: Models = MODEL_CACHE
+    conversation: ChatHistory,
+    index: int,
+    folder: Path,
+    settings: GenerationSettings,
+    models: Models = MODEL_CACHE,
 ) -> ContextUsage | None:
     """What the answerer at `index` has in mind before the next question; None when nobody can tell.
 
@@ -230,7 +238,7 @@ def context_usage(
 
 
 def answers(
-    conversation: Conversation,
+    conversation: ChatHistory,
     onnx: Sequence[Path],
     models: Models = MODEL_CACHE,
     *,
@@ -265,7 +273,7 @@ def answers(
 
 
 def _begin(
-    conversation: Conversation, index: int, folder: Path, models: Models, max_length: int | None
+    conversation: ChatHistory, index: int, folder: Path, models: Models, max_length: int | None
 ) -> Stream:
     turn = conversation.turns[-1]
     reply, messages = turn.replies[index], conversation.messages(index)

@@ -59,11 +59,11 @@ class ChatModel:
     fingerprint: str | None  # of the model whose export answers, else of the one it would be made from
     session: str | None = None  # that made this model, when recorded
     variants: Mapping[Variant, VariantState] = field(default_factory=dict, hash=False)  # those it can use
-    apart: tuple[Variant, ...] = ()  # kept apart, because their certificates failed
+    quarantined: tuple[Variant, ...] = ()  # kept apart, because their certificates failed
     wanted: Variant | None = None  # that a person named; None: the preferred one
     trained: str | None = None  # fingerprint of the model itself
     trained_session: str | None = None
-    makeable: bool = True  # whether there is a model to make an ONNX model from
+    exportable: bool = True  # whether there is a model to make an ONNX model from
 
     @property
     def answers(self) -> bool:
@@ -95,7 +95,7 @@ class ChatModel:
         variant = self.variant if self.answers else None
         return Origin(self.title, self.fingerprint, self.session, stale, variant, self.certified)
 
-    def sized(self, variant: Variant | None) -> ChatModel:
+    def with_variant(self, variant: Variant | None) -> ChatModel:
         """The same speaker with a variant of one's own choice; None leaves it to the certificates."""
         key = self.key.partition("@")[0] + (f"@{variant}" if variant else "")
         return _judged(replace(self, key=key, wanted=variant))
@@ -105,7 +105,7 @@ def _judged(speaker: ChatModel) -> ChatModel:
     """With the readiness of the variant that is to answer."""
     state = speaker.variants.get(speaker.variant or FULL_PRECISION)
     if state is None or not state.present:
-        readiness: Readiness = "unmade" if speaker.makeable else "impossible"
+        readiness: Readiness = "unmade" if speaker.exportable else "impossible"
         return replace(
             speaker, readiness=readiness, fingerprint=speaker.trained, session=speaker.trained_session
         )
@@ -140,7 +140,7 @@ def find_chat_model(everybody: Sequence[ChatModel], key: str) -> ChatModel:
     name, _, variant = key.partition("@")
     for speaker in everybody:
         if name in (speaker.key, speaker.key.removeprefix(f"{VERSION}/")):
-            return speaker.sized(_variant(variant)) if variant else speaker
+            return speaker.with_variant(_variant(variant)) if variant else speaker
     raise RequestError("The model that was chosen is no longer here.", "Choose another one.")
 
 
@@ -173,7 +173,7 @@ def current_chat_model(workspace: Workspace, trained: ModelState | None = None) 
         onnx=workspace.onnx_model,
         trained=trained.fingerprint,
         trained_session=trained.session,
-        makeable=trained.complete,
+        exportable=trained.complete,
         older_too=True,
     )
 
@@ -181,14 +181,14 @@ def current_chat_model(workspace: Workspace, trained: ModelState | None = None) 
 def chat_model_in(folder: Path) -> ChatModel:
     """Whatever lies in an ONNX folder from anywhere, or in that of one variant."""
     if folder.name in VARIANTS:
-        return chat_model_in(folder.parent).sized(_variant(folder.name))
+        return chat_model_in(folder.parent).with_variant(_variant(folder.name))
     found = _speaker(
         key=FOLDER,
         title=f"ONNX model in {folder.name}",
         model=str(folder),
         onnx=folder,
         trained=None,
-        makeable=False,
+        exportable=False,
     )
     flat = found.variants.get(FULL_PRECISION)
     record = ExportRecord.read(resolve(folder))
@@ -210,7 +210,7 @@ def _version(workspace: Workspace, version: Any) -> ChatModel:
         onnx=folder / VERSION_ONNX,
         trained=model.fingerprint,
         trained_session=model.session,
-        makeable=model.complete,
+        exportable=model.complete,
         answers=model.complete,
     )
 
@@ -219,7 +219,7 @@ def _speaker(
     *,
     onnx: Path,
     trained: str | None,
-    makeable: bool,
+    exportable: bool,
     older_too: bool = False,
     answers: bool = True,
     **fields: Any,
@@ -236,9 +236,9 @@ def _speaker(
         readiness="unmade",
         fingerprint=trained,
         variants=found,
-        apart=apart,
+        quarantined=apart,
         trained=trained,
-        makeable=makeable,
+        exportable=exportable,
         **fields,
     )
     return _judged(speaker)
@@ -250,7 +250,9 @@ def marks(speaker: ChatModel) -> str:
     if variant is None:
         return ""
     if not speaker.answers:
-        return f"{VARIANT_TITLES[variant]}, {'kept apart' if variant in speaker.apart else 'not made yet'}"
+        return (
+            f"{VARIANT_TITLES[variant]}, {'kept apart' if variant in speaker.quarantined else 'not made yet'}"
+        )
     return ", ".join(filter(None, (VARIANT_TITLES[variant], CERTIFIED[speaker.certified].doubt)))
 
 
@@ -267,7 +269,7 @@ def _base(trained: ModelState) -> ChatModel:
         local = models.base_model_path(model)
     except RequestError:  # a folder that is gone
         title = f"Base model {Path(name).name}"
-        return ChatModel(BASE, title, name, base_onnx(name), "impossible", None, makeable=False)
+        return ChatModel(BASE, title, name, base_onnx(name), "impossible", None, exportable=False)
     # A base model that is not on this machine has no fingerprint; its ONNX model may still be here.
     return _speaker(
         key=BASE,
@@ -275,7 +277,7 @@ def _base(trained: ModelState) -> ChatModel:
         model=model.name,
         onnx=base_onnx(model.name),
         trained=inspect_model(local).fingerprint if local else None,
-        makeable=True,
+        exportable=True,
     )
 
 

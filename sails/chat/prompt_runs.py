@@ -22,9 +22,17 @@ from pathlib import Path
 from typing import Any
 
 from sails.chat import diff
-from sails.chat.conversation import Conversation, Origin, Settings, Turn, answers, describe, notes
+from sails.chat.conversation import (
+    ChatHistory,
+    ChatTurn,
+    GenerationSettings,
+    Origin,
+    answers,
+    describe,
+    notes,
+)
 from sails.chat.model_cache import MODEL_CACHE, Models
-from sails.chat.saved_prompts import Prompt
+from sails.chat.saved_prompts import SavedPrompt
 
 _FORMULA = ("=", "+", "-", "@")  # with one of them, also behind white space, a cell would compute
 
@@ -33,8 +41,8 @@ _FORMULA = ("=", "+", "-", "@")  # with one of them, also behind white space, a 
 class PromptRow:
     """One question and what each model answered, as a turn of a conversation of its own."""
 
-    prompt: Prompt
-    turn: Turn
+    prompt: SavedPrompt
+    turn: ChatTurn
 
 
 @dataclass
@@ -42,7 +50,7 @@ class PromptTable:
     """Who is asked, how, and what was answered so far; `wanted`: how many questions there are to be."""
 
     origins: list[Origin]
-    settings: Settings
+    settings: GenerationSettings
     rows: list[PromptRow] = field(default_factory=list)
     wanted: int = 0
 
@@ -68,12 +76,12 @@ def names(origins: Sequence[Origin]) -> list[str]:
 
 
 def ask_all(
-    table: PromptTable, asked: Sequence[Prompt], onnx: Sequence[Path], models: Models = MODEL_CACHE
+    table: PromptTable, asked: Sequence[SavedPrompt], onnx: Sequence[Path], models: Models = MODEL_CACHE
 ) -> Generator[PromptRow, None, None]:
     """Ask every question of the models in these folders; yields the row in which something came."""
     table.wanted = len(asked)
     for prompt in asked:
-        conversation = Conversation()
+        conversation = ChatHistory()
         turn = conversation.ask(prompt.question, list(table.origins), table.settings)
         row = PromptRow(prompt, turn)
         table.rows.append(row)

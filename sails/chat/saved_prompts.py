@@ -28,7 +28,7 @@ LONGEST_QUESTION = 4000  # characters
 
 
 @dataclass(frozen=True)
-class Prompt:
+class SavedPrompt:
     """A question and what a person calls it; `name` may be empty."""
 
     id: str
@@ -41,12 +41,14 @@ class Prompt:
         return fit(one_line(self.name or self.question), LONGEST_NAME)
 
 
-def prompts(workspace: Workspace) -> list[Prompt]:
+def prompts(workspace: Workspace) -> list[SavedPrompt]:
     """The list in its order. Raises `WorkspaceError` when the file cannot be read."""
     path = _file(workspace)
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["prompts"]
-        found = [Prompt(str(row["id"]), str(row["question"]), str(row.get("name") or "")) for row in rows]
+        found = [
+            SavedPrompt(str(row["id"]), str(row["question"]), str(row.get("name") or "")) for row in rows
+        ]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -56,10 +58,10 @@ def prompts(workspace: Workspace) -> list[Prompt]:
     return list({prompt.id: prompt for prompt in found}.values())
 
 
-def add(workspace: Workspace, question: str, name: str = "") -> Prompt:
+def add(workspace: Workspace, question: str, name: str = "") -> SavedPrompt:
     """Put a question at the end. Raises `RequestError` when it is empty, too long, or there already."""
     system.require_changes()
-    prompt = Prompt(secrets.token_hex(6), _question(question), _name(name))
+    prompt = SavedPrompt(secrets.token_hex(6), _question(question), _name(name))
     with _changing(workspace) as listed:
         if any(one.question == prompt.question for one in listed):
             raise RequestError("This question is in the list already.", "Ask it from there.")
@@ -95,7 +97,7 @@ def move(workspace: Workspace, identity: str, places: int) -> None:
         listed.insert(max(0, min(len(listed), index + places)), prompt)
 
 
-def _place(listed: list[Prompt], identity: str) -> int:
+def _place(listed: list[SavedPrompt], identity: str) -> int:
     for index, prompt in enumerate(listed):
         if prompt.id == identity:
             return index
@@ -103,7 +105,7 @@ def _place(listed: list[Prompt], identity: str) -> int:
 
 
 @contextmanager
-def _changing(workspace: Workspace) -> Iterator[list[Prompt]]:
+def _changing(workspace: Workspace) -> Iterator[list[SavedPrompt]]:
     """The list to change; written when the block ends well. One at a time."""
     workspace.root.mkdir(parents=True, exist_ok=True)
     path = _file(workspace)

@@ -18,7 +18,7 @@ from sails.chat import (
     CURRENT,
     LOG,
     ChatModel,
-    Settings,
+    GenerationSettings,
     chat_model_in,
     chat_models,
     current_chat_model,
@@ -96,7 +96,7 @@ def chat(
     if prompts:
         list_prompts(workspace, as_json)
         return
-    how = Settings(max_tokens, temperature, top_p, repetition_penalty, seed, system or "")
+    how = GenerationSettings(max_tokens, temperature, top_p, repetition_penalty, seed, system or "")
     chosen = _who(workspace, model_path, version, variant, compare or [], make_ready)
     log = log_file or workspace.root / LOG if log_conversations or log_file else None
     talk = Talk(workspace, chosen, how, max_length, log, feedback_file)
@@ -115,7 +115,7 @@ def chat(
 def answer_once(onnx: Path, prompt: str, max_tokens: int) -> None:
     """Ask the best variant in an ONNX folder one question."""
     say(f"You: {prompt}")
-    talk = Talk(Workspace.open(None), [_in_folder(onnx)], Settings(max_new_tokens=max_tokens))
+    talk = Talk(Workspace.open(None), [_in_folder(onnx)], GenerationSettings(max_new_tokens=max_tokens))
     talk.ask(prompt)
     talk.raise_problem()
 
@@ -133,7 +133,7 @@ def _who(
 ) -> list[ChatModel]:
     if model_path is not None:
         found = _in_folder(model_path.expanduser().resolve())
-        return [found.sized(variant) if variant else found]
+        return [found.with_variant(variant) if variant else found]
     keys = [key.strip() for text in compare for key in text.split(",") if key.strip()] or [version]
     if len(keys) > AT_MOST:
         raise RequestError(f"{len(keys)} models cannot answer side by side.", f"Name up to {AT_MOST}.")
@@ -143,7 +143,7 @@ def _who(
         everybody = chat_models(workspace)
     chosen = [find_chat_model(everybody, key) for key in keys]
     if variant:
-        chosen = [one if one.wanted else one.sized(variant) for one in chosen]
+        chosen = [one if one.wanted else one.with_variant(variant) for one in chosen]
     return [_ready(workspace, one, make_ready) for one in chosen]
 
 
@@ -159,7 +159,7 @@ def _ready(workspace: Workspace, speaker: ChatModel, make_ready: bool) -> ChatMo
     if speaker.answers:
         return speaker
     size = f" in {VARIANT_TITLES[speaker.wanted]}" if speaker.wanted else ""
-    if speaker.wanted in speaker.apart:
+    if speaker.wanted in speaker.quarantined:
         raise RequestError(
             f"{speaker.title}{size} failed its certificate, so it is kept apart.",
             "Leave out --variant, or decide about it on the page ONNX export.",
@@ -170,7 +170,7 @@ def _ready(workspace: Workspace, speaker: ChatModel, make_ready: bool) -> ChatMo
         from sails import jobs
         from sails.cli.follow import follow
 
-        follow(jobs.export_for(workspace, speaker.sized(None)))
+        follow(jobs.export_for(workspace, speaker.with_variant(None)))
         found = find_chat_model(chat_models(workspace), speaker.key)
         if found.answers:
             return found

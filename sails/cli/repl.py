@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from sails import chat
-from sails.chat import MODEL_CACHE, ChatModel, Conversation, Reply, Settings
+from sails.chat import MODEL_CACHE, ChatHistory, ChatModel, GenerationSettings, Reply
 from sails.cli.output import say, say_json, warn
 from sails.errors import RequestError, SailsError
 from sails.models import Workspace
@@ -38,11 +38,11 @@ class Talk:
 
     workspace: Workspace
     chosen: list[ChatModel]
-    how: Settings
+    how: GenerationSettings
     max_length: int | None = None
     log: Path | None = None
     feedback: Path | None = None
-    conversation: Conversation = field(default_factory=Conversation)
+    conversation: ChatHistory = field(default_factory=ChatHistory)
     interrupted: bool = False
 
     @property
@@ -157,7 +157,7 @@ class Talk:
         commands[name](rest)
 
     def _new(self, _: str) -> None:
-        self.conversation = Conversation()
+        self.conversation = ChatHistory()
         warn("A new conversation begins.")
 
     def _ask_saved(self, rest: str) -> None:

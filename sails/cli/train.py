@@ -129,7 +129,7 @@ def _refuse_to_teach_again(workspace: Workspace, plan: Plan, settings: Settings)
 
 def _measured(workspace: Workspace, choices: Choices) -> Settings:
     """The settings with the learning rate that is measured now; unchanged where there is none to advise."""
-    if refusal := jobs.why_not(plan.foresee(workspace, choices)):
+    if refusal := jobs.why_not(plan.forecast_training(workspace, choices)):
         say(refusal.sentence)
         return choices.settings
     say("Measuring which learning rate suits this lesson …")

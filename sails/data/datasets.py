@@ -358,7 +358,7 @@ def used_by(workspace: Workspace, report: DatasetReport) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Example:
+class ExampleDataset:
     """A small lesson that comes with the program."""
 
     file: str
@@ -367,17 +367,17 @@ class Example:
 
 
 EXAMPLES = (
-    Example(
+    ExampleDataset(
         "programming_basics.json",
         "Programming basics",
         "Teaches the words of programming: variables, types, loops, functions, testing and Git.",
     ),
-    Example(
+    ExampleDataset(
         "web_development.json",
         "Web development",
         "Teaches how web pages work: HTML, CSS, JavaScript, HTTP, security and accessibility.",
     ),
-    Example(
+    ExampleDataset(
         "databases.json",
         "Databases",
         "Teaches how data is kept: SQL, keys, indexes, transactions, replication and backups.",
@@ -385,7 +385,7 @@ EXAMPLES = (
 )
 
 
-def add_example(workspace: Workspace, example: Example) -> DatasetReport:
+def add_example(workspace: Workspace, example: ExampleDataset) -> DatasetReport:
     """Put one of the examples into the library; the one that is there already is given back."""
     path = EXAMPLE_FILES / example.file
     reading = read(path)

@@ -27,7 +27,7 @@ from sails.models import Workspace
 from sails.retention import replayed
 from sails.sessions import Advice, ProbeSpec, Reporter, Session, SessionRecord, Settings
 from sails.training import plan
-from sails.training.plan import Choices, Foresight
+from sails.training.plan import Choices, TrainingForecast
 
 MATTERS = ("replay_share", "batch_size", "max_length", "seed")  # of the settings
 MIN_SECONDS, MAX_SHARE = 60.0, 0.1  # it may take so long, or this share of the training, whichever is longer
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 # --- asking ---------------------------------------------------------------------------------------
 
 
-def why_not(seen: Foresight) -> RequestError | None:
+def why_not(seen: TrainingForecast) -> RequestError | None:
     """Return why nothing can be measured for a training, None when something can."""
     earlier = seen.earlier
     if seen.plan.start_from == "base":
@@ -58,7 +58,7 @@ def why_not(seen: Foresight) -> RequestError | None:
     return None
 
 
-def seconds_for(seen: Foresight) -> float:
+def seconds_for(seen: TrainingForecast) -> float:
     """Return how many seconds measuring may take at most: a tenth of the training, or a minute."""
     return max(MIN_SECONDS, MAX_SHARE * (seen.time.low + seen.time.high) / 2 if seen.time else 0.0)
 
@@ -70,7 +70,7 @@ def start_measurement(workspace: Workspace, choices: Choices) -> Session:
     waits for training or is measured.
     """
     system.require_changes()
-    seen = plan.foresee(workspace, choices)
+    seen = plan.forecast_training(workspace, choices)
     if refusal := why_not(seen):
         raise refusal
     dataset = data.combine(workspace, choices.datasets)

@@ -34,7 +34,7 @@ from sails.sessions import (
     describe_learning_rate,
     live,
 )
-from sails.training import Lesson, plan
+from sails.training import TrainingMixture, plan
 from sails.training.plan import current_plan
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def run_training(workspace: Workspace, session: Session, spec: TrainSpec, report
 class Prepared:
     """A model before the first step of its session, and all that it is taught and asked."""
 
-    lesson: Lesson
+    lesson: TrainingMixture
     student: training.Student
     examination: training.Examination
     questions: Sequence[Question]  # asked before and after the lesson

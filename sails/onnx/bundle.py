@@ -86,7 +86,7 @@ class Bundle:
 
 
 @dataclass(frozen=True)
-class _Model:
+class _BundledModel:
     """A variant that may be handed over: its files, and its certificate where there is one of its own."""
 
     state: VariantState
@@ -121,12 +121,12 @@ def choose_for_bundle(onnx: Path, variant: Variant, *, allow_failed: bool = Fals
     raise RequestError(f"The {title} model failed its certificate. {reasons}".strip(), remedy)
 
 
-def _open(onnx: Path, variant: Variant, allow_failed: bool) -> _Model:
+def _open(onnx: Path, variant: Variant, allow_failed: bool) -> _BundledModel:
     state = choose_for_bundle(onnx, variant, allow_failed=allow_failed)
     folder = resolve(state.path)
     record = ExportRecord.read(folder) or ExportRecord()
     found = read_certificate(folder) if state.certified is not None else None
-    return _Model(state, _files(folder, record), found and _without_own_questions(found))
+    return _BundledModel(state, _files(folder, record), found and _without_own_questions(found))
 
 
 def _files(folder: Path, record: ExportRecord) -> tuple[Path, ...]:
@@ -155,7 +155,7 @@ def _files(folder: Path, record: ExportRecord) -> tuple[Path, ...]:
 
 
 @contextmanager
-def _unchanged(model: _Model) -> Iterator[None]:
+def _unchanged(model: _BundledModel) -> Iterator[None]:
     """Raises `BusyError` when the model is replaced meanwhile."""
     busy = BusyError("The ONNX model was replaced while it was packed.", "Do it again.")
     try:
@@ -184,7 +184,7 @@ def _without_own_questions(found: Certificate) -> Certificate:
 _Content = dict[str, Path | bytes]  # name in the bundle ► a file, or what is to be written
 
 
-def _papers(model: _Model) -> _Content:
+def _papers(model: _BundledModel) -> _Content:
     """The certificate for programs and for people; none where there is none."""
     if model.certificate is None:
         return {}
@@ -226,7 +226,7 @@ def make_bundle(
     return Bundle(output, variant, output.stat().st_size, model.state.certified is True)
 
 
-def _zip_content(model: _Model, known: About) -> _Content:
+def _zip_content(model: _BundledModel, known: About) -> _Content:
     package = Path(sails.__file__).parent
     return {
         CARD: card(known, model.state, model.certificate, runs_by_itself=True).encode(),

@@ -13,7 +13,7 @@ import numpy as np
 
 from sails.retention.bootstrap import chance, difference, lowest, paired, pooled
 from sails.retention.lessons import LEAST
-from sails.retention.schema import Cell, Decision, Finding, Lesson, Measured
+from sails.retention.schema import Cell, Decision, GateFinding, Lesson, Measured
 
 LOST = 5.0  # points below the published model
 LOST_SLOWLY = 10.0  # points below the best model that was ever published
@@ -88,7 +88,7 @@ def _pair(before: Cell | None, after: Cell | None) -> tuple[Cell, Cell] | None:
 
 def _finding(
     group: Compared, published: Sequence[Measured], confidence: float, generator: np.random.Generator
-) -> Finding:
+) -> GateFinding:
     old, now = pooled(group.before), pooled(group.after)
     change = difference(old, now, generator)
     low, high = change.interval(confidence)
@@ -98,7 +98,7 @@ def _finding(
         # A generator for each, so that models that were scored on the same rows get the same resamples.
         lowest([difference(then, now, chance()) for then, now in earlier], confidence) < 0
     )
-    return Finding(
+    return GateFinding(
         lessons=group.lessons,
         rows=group.rows,
         before=100 * old.accuracy,
@@ -132,7 +132,7 @@ def _earlier(group: Compared, published: Sequence[Measured]) -> list[tuple[Cell,
 # --- in words -------------------------------------------------------------------------------------
 
 
-def _reason(findings: Sequence[Finding], names: dict[str, str]) -> list[str]:
+def _reason(findings: Sequence[GateFinding], names: dict[str, str]) -> list[str]:
     """What was found, in one or two sentences; none when nothing was compared."""
     if not findings:
         return ["Nothing of the earlier lessons could be compared, so what it lost is not known."]
@@ -157,7 +157,7 @@ def _reason(findings: Sequence[Finding], names: dict[str, str]) -> list[str]:
     return [f"It kept the earlier lessons; the most that it lost is {words}."]
 
 
-def _words(finding: Finding, reference: float, names: dict[str, str], *, full: bool) -> str:
+def _words(finding: GateFinding, reference: float, names: dict[str, str], *, full: bool) -> str:
     """Such as "23 points on databases (81% → 58% of the answers' word pieces right)"."""
     lost = _points(reference, finding.after)
     unit = "point" if lost == 1 else "points"

@@ -119,7 +119,7 @@ class Changed(BaseModel):
     share_after: float
 
 
-class Finding(BaseModel):
+class GateFinding(BaseModel):
     """What the gate found on one lesson, or on several small ones together; in points, 0 to 100."""
 
     model_config = ConfigDict(frozen=True)
@@ -141,7 +141,7 @@ class Decision(BaseModel):
 
     held: bool
     reason: str
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[GateFinding, ...] = ()
 
 
 class Retention(BaseModel):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from sails.data import ENOUGH_TO_JUDGE
 from sails.retention.gate import LOST
-from sails.retention.schema import Changed, Finding, Lesson, Part, Retention
+from sails.retention.schema import Changed, GateFinding, Lesson, Part, Retention
 
 NOTHING = "–"
 GOOD = 80.0  # points: share of the answers' word pieces right
@@ -51,11 +51,11 @@ def lost_words(found: Retention) -> str:
     return " and ".join(f"{_lost_points(finding)} points on {_names(found, finding)}" for finding in lost)
 
 
-def findings(found: Retention) -> tuple[Finding, ...]:
+def findings(found: Retention) -> tuple[GateFinding, ...]:
     return found.decision.findings if found.decision else ()
 
 
-def finding_words(found: Retention, finding: Finding) -> str:
+def finding_words(found: Retention, finding: GateFinding) -> str:
     """One finding of the gate as a sentence: what was, what is, how sure, and whether it lets that pass."""
     change = finding.after - finding.before
     what = "gained" if change > 0 else "lost"
@@ -74,18 +74,18 @@ def finding_words(found: Retention, finding: Finding) -> str:
     return f"{said} That is little enough to let pass."
 
 
-def _reference(finding: Finding) -> float:
+def _reference(finding: GateFinding) -> float:
     """The score that the loss is counted from: the published model's, or the best one of a slow loss."""
     at_once = finding.before - finding.after > LOST and finding.high < 0
     return finding.before if at_once or finding.best is None else finding.best
 
 
-def _lost_points(finding: Finding) -> int:
+def _lost_points(finding: GateFinding) -> int:
     """Points lost, as a person reckons them from the two rounded shares."""
     return round(_reference(finding)) - round(finding.after)
 
 
-def _names(found: Retention, finding: Finding) -> str:
+def _names(found: Retention, finding: GateFinding) -> str:
     names = {lesson.session: lesson.name for lesson in found.lessons}
     return ", ".join(names.get(identity, identity) for identity in finding.lessons)
 

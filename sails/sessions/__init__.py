@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     )
     from sails.sessions.lineage import Branch, ancestors, maker_of, tree
     from sails.sessions.metrics import MetricsReader
-    from sails.sessions.monitor import AnsweredQuestion, Feed, Samples, feed_of
+    from sails.sessions.monitor import AnsweredQuestion, Samples, SessionMonitor, monitor_of
     from sails.sessions.plan import (
         Chooser,
         Plan,

@@ -118,14 +118,14 @@ def _fate(record: SessionRecord) -> Fate:
 
 
 @dataclass(frozen=True)
-class Need:
+class NeededFor:
     """Why a session must stay: the model that is still here and goes back to it."""
 
     model: str  # as a sentence names it: the current model, the version "before summer"
     itself: bool  # whether the session made that very model, or one that it grew from
 
 
-def needed(workspace: Workspace, records: Sequence[SessionRecord]) -> dict[str, Need]:
+def needed(workspace: Workspace, records: Sequence[SessionRecord]) -> dict[str, NeededFor]:
     """For the id of each session that must not be deleted, why.
 
     What a model was taught lies in the sessions of its whole line: which rows are new to it, what it is asked
@@ -133,23 +133,23 @@ def needed(workspace: Workspace, records: Sequence[SessionRecord]) -> dict[str, 
     the current one.
     """
     by_fingerprint = {r.status.fingerprint: r for r in records if r.status.fingerprint}
-    needs: dict[str, Need] = {}
+    needs: dict[str, NeededFor] = {}
     walked: set[str | None] = set()
     for model in _models(workspace, records):
         if model.session is not None:
-            needs.setdefault(model.session, Need(model.name, itself=True))
+            needs.setdefault(model.session, NeededFor(model.name, itself=True))
         fingerprint = model.fingerprint
         while fingerprint is not None and fingerprint in by_fingerprint and fingerprint not in walked:
             walked.add(fingerprint)
             record = by_fingerprint[fingerprint]
             itself = model.here and fingerprint == model.fingerprint
-            needs.setdefault(record.session.id, Need(model.name, itself))
+            needs.setdefault(record.session.id, NeededFor(model.name, itself))
             for lesson in record.status.lessons or ():  # some may have been taught again from base
-                needs.setdefault(lesson, Need(model.name, itself=False))
+                needs.setdefault(lesson, NeededFor(model.name, itself=False))
             fingerprint = record.status.parent
     for record in filter(_can_come, records):
         for lesson in record.status.lessons or ():
-            needs.setdefault(lesson, Need(f"the session {record.session.id}", itself=False))
+            needs.setdefault(lesson, NeededFor(f"the session {record.session.id}", itself=False))
     return needs
 
 
@@ -160,7 +160,7 @@ def _can_come(record: SessionRecord) -> bool:
 
 
 @dataclass(frozen=True)
-class _Model:
+class _KnownModel:
     """A model that is the current one or can become it; not `here`: the one that it will have grown from."""
 
     name: str
@@ -169,21 +169,21 @@ class _Model:
     here: bool = True
 
 
-def _models(workspace: Workspace, records: Sequence[SessionRecord]) -> Iterator[_Model]:
+def _models(workspace: Workspace, records: Sequence[SessionRecord]) -> Iterator[_KnownModel]:
     folders = {r.spec.trained_model for r in records if isinstance(r.spec, TrainSpec)}
     for folder in (workspace.trained_model, *sorted(folders - {workspace.trained_model})):
         model = inspect_model(resolve(folder))
         name = "the current model" if folder == workspace.trained_model else f"the model in {folder}"
-        yield _Model(name, model.fingerprint, model.session)
+        yield _KnownModel(name, model.fingerprint, model.session)
     for version in models.list_versions(workspace):
         made = models.provenance_of(workspace.versions / version.id)
         name = f"the version {version.name or version.id}"
-        yield _Model(name, version.fingerprint, made.session if made else None)
+        yield _KnownModel(name, version.fingerprint, made.session if made else None)
     for record in filter(_can_come, records):  # its candidate goes with it, so only its parents count
-        yield _Model(f"the session {record.session.id}", record.status.parent, here=False)
+        yield _KnownModel(f"the session {record.session.id}", record.status.parent, here=False)
 
 
-def why_needed(need: Need) -> str:
+def why_needed(need: NeededFor) -> str:
     """One sentence on why a session cannot be deleted."""
     if need.itself:
         return f"This session made {need.model}."

@@ -80,7 +80,7 @@ class _Blocks(LineReader):
         self.size = 0
 
     @property
-    def begun_anew(self) -> bool:
+    def was_truncated(self) -> bool:
         """Whether the file is shorter than what was read of it. Takes note of its size."""
         try:
             self.size = self.path.stat().st_size
@@ -121,7 +121,7 @@ class _Blocks(LineReader):
         return max(0, size - self._keep) if self._keep is not None else 0
 
 
-class Feed:
+class SessionMonitor:
     """The metrics and the log of one session, growing. Any number of threads may use it at once."""
 
     def __init__(self, session: Session) -> None:
@@ -227,7 +227,7 @@ class Feed:
 
     def _read_metrics(self, deadline: float) -> bool:
         """Whether everything was read before the deadline."""
-        if self._metrics.begun_anew:
+        if self._metrics.was_truncated:
             self._metrics.restart()
             with self._guard:
                 self._forget()
@@ -245,7 +245,7 @@ class Feed:
         return True
 
     def _read_log(self) -> None:
-        if self._log.begun_anew:
+        if self._log.was_truncated:
             self._log.restart()
             with self._guard:
                 self._log_lines.clear()
@@ -336,11 +336,11 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 # --- all sessions ---------------------------------------------------------------------------------
 
-_feeds: OrderedDict[tuple[str, int], Feed] = OrderedDict()
+_feeds: OrderedDict[tuple[str, int], SessionMonitor] = OrderedDict()
 _feeds_guard = threading.Lock()
 
 
-def feed_of(session: Session) -> Feed:
+def monitor_of(session: Session) -> SessionMonitor:
     """The one feed of this session in this process; it is forgotten when the session's folder is gone."""
     with _feeds_guard:
         key = (str(session.folder), _identity(session.folder))
@@ -350,7 +350,7 @@ def feed_of(session: Session) -> Feed:
                 del _feeds[known]
             while len(_feeds) >= KEPT_FEEDS:
                 _feeds.popitem(last=False)
-            feed = Feed(session)
+            feed = SessionMonitor(session)
         _feeds[key] = feed
         return feed
 

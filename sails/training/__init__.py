@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from sails.training.dataloader import Encoded, encode, load_tokenizer, schedule
     from sails.training.evaluation import Examination, Student, answer
     from sails.training.lr_range_test import Mixture, probe
-    from sails.training.mixture import Lesson, begin_again, peek, prepare
+    from sails.training.mixture import TrainingMixture, begin_again, peek, prepare
     from sails.training.model import Precision, choose_device, context_length, load_model, save_model
     from sails.training.outcome import judge
     from sails.training.scoring import score

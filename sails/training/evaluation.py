@@ -26,7 +26,7 @@ from sails.models import Workspace, inspect_model
 from sails.retention import GENERAL_PROMPTS, Cell, Changed, Decision, Drift, Measured, Retention, Sample
 from sails.sessions import Reporter, Session, SessionRecord
 from sails.training import model, scoring
-from sails.training.mixture import Lesson
+from sails.training.mixture import TrainingMixture
 from sails.training.model import Precision, load_model, sample_answers
 
 SHOWN = 3  # answers that got worse, and as many that got better
@@ -56,7 +56,7 @@ class Examination:
     workspace: Workspace
     session: Session
     reporter: Reporter
-    lesson: Lesson
+    lesson: TrainingMixture
     student: Student
 
     @cached_property

@@ -21,7 +21,7 @@ LESSON, ROUNDS = "lesson", "rounds"  # fields of a row in replay.jsonl: who taug
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingMixture:
     """The rows of a session, as they lie in its data/ folder; `repeated` knows the epochs of each old row."""
 
     train: tuple[Conversation, ...]
@@ -40,7 +40,7 @@ class Lesson:
         return epochs
 
 
-def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> Lesson:
+def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> TrainingMixture:
     """The session's rows. Raises `BadDataError` when none is left to teach.
 
     The status tells by now which lessons the model was taught before (`Status.lessons`).
@@ -72,7 +72,7 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
             reporter.note(text)
     old_rows = read_jsonl(repeated)
     pace = resolve_schedule(spec.settings, len(taught), len(old_rows))
-    return Lesson(tuple(taught), tuple(read_jsonl(held_out)), tuple(old_rows), pace)
+    return TrainingMixture(tuple(taught), tuple(read_jsonl(held_out)), tuple(old_rows), pace)
 
 
 def begin_again(session: Session) -> None:

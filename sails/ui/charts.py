@@ -33,7 +33,7 @@ CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": "reset"}
 
 
 @dataclass(frozen=True)
-class Line:
+class Series:
     """One curve: `x` and `y` of one length; `points` marks each point, for curves of few."""
 
     name: str
@@ -44,7 +44,7 @@ class Line:
     dash: str = ""  # Plotly's word for it; empty: another one for each curve
 
 
-def lines(curves: Sequence[Line], x_label: str, y_label: str, *, height: int = HEIGHT) -> go.Figure:
+def lines(curves: Sequence[Series], x_label: str, y_label: str, *, height: int = HEIGHT) -> go.Figure:
     """Curves on one pair of axes; each has a line of its own kind, named in the legend when there are two."""
     traces = [_trace(curve, number) for number, curve in enumerate(curves)]
     layout = _layout(x_label, y_label, height)
@@ -198,7 +198,7 @@ def packed(values: Any) -> dict[str, str]:
     return {"dtype": kind, "bdata": base64.b64encode(little.tobytes()).decode()}
 
 
-def _trace(curve: Line, number: int) -> dict[str, Any]:
+def _trace(curve: Series, number: int) -> dict[str, Any]:
     return {
         "type": "scatter",
         "name": curve.name,

@@ -11,7 +11,7 @@ from sails import retention
 from sails.data import ENOUGH_TO_JUDGE
 from sails.errors import SailsError
 from sails.retention import Retention
-from sails.sessions import AnsweredQuestion, SessionRecord, feed_of
+from sails.sessions import AnsweredQuestion, SessionRecord, monitor_of
 from sails.system import one_line
 from sails.training import judge
 from sails.ui.text import literal, plain
@@ -30,7 +30,7 @@ def did_it_work(record: SessionRecord, found: Retention | None = None) -> None:
 
     `found` is what the session measured of earlier lessons, read here where it is not given.
     """
-    feed = feed_of(record.session)
+    feed = monitor_of(record.session)
     feed.wait()
     answers = feed.answers
     judged = judge(record.status, found or _measured(record))

@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 
 from sails.chat.conversation import (
-    Conversation,
+    ChatHistory,
+    GenerationSettings,
     Origin,
     Reply,
-    Settings,
     answers,
     context_usage,
     describe,
@@ -47,8 +47,8 @@ def other(tmp_path_factory):
 
 
 def asked(question="What is a variable?", count=1, **settings):
-    conversation = Conversation()
-    conversation.ask(question, [ORIGIN] * count, Settings(**settings))
+    conversation = ChatHistory()
+    conversation.ask(question, [ORIGIN] * count, GenerationSettings(**settings))
     return conversation
 
 
@@ -63,14 +63,14 @@ def finish(conversation, *folders, models=None):
 
 @pytest.mark.parametrize("question", ["", "  \n\t "])
 def test_an_empty_question_is_refused_and_leaves_no_trace(question):
-    conversation = Conversation()
+    conversation = ChatHistory()
     with pytest.raises(RequestError, match="the question is empty"):
         conversation.ask(question, [ORIGIN])
     assert conversation.turns == []
 
 
 def test_each_answerer_remembers_its_own_answers_and_none_that_failed():
-    conversation = Conversation()
+    conversation = ChatHistory()
     first = conversation.ask("one", [ORIGIN])
     first.replies[0].text = "both know this"
     second = conversation.ask("two", [ORIGIN, ORIGIN])
@@ -78,7 +78,7 @@ def test_each_answerer_remembers_its_own_answers_and_none_that_failed():
     failed = conversation.ask("three", [ORIGIN, ORIGIN])
     failed.replies[0].problem = "It failed."
     failed.replies[1].text = "only right"
-    conversation.ask("four", [ORIGIN, ORIGIN], Settings(system="Be short."))
+    conversation.ask("four", [ORIGIN, ORIGIN], GenerationSettings(system="Be short."))
     left = [message["content"] for message in conversation.messages(0)]
     right = [message["content"] for message in conversation.messages(1)]
     assert left == ["Be short.", "one", "both know this", "two", "left", "four"]
@@ -200,9 +200,11 @@ def test_any_text_gets_an_answer(template, question):
 
 
 def test_older_messages_that_gave_way_are_counted(template):
-    conversation = Conversation()
+    conversation = ChatHistory()
     for number in range(8):
-        turn = conversation.ask(f"Question {number}: " + "why " * 60, [ORIGIN], Settings(max_new_tokens=4))
+        turn = conversation.ask(
+            f"Question {number}: " + "why " * 60, [ORIGIN], GenerationSettings(max_new_tokens=4)
+        )
         turn.replies[0].text = "Because."
     (reply,) = finish(conversation, template.onnx_model)
     assert reply.dropped_messages > 0
@@ -316,7 +318,7 @@ def test_while_a_model_is_replaced_again_and_again_every_question_gets_an_answer
 
 
 def test_how_much_is_kept_in_mind_is_known_before_and_after_without_the_model(template):
-    models, conversation, how = Models(), Conversation(), Settings(max_new_tokens=4)
+    models, conversation, how = Models(), ChatHistory(), GenerationSettings(max_new_tokens=4)
     empty = context_usage(conversation, 0, template.onnx_model, how, models)
     assert empty is not None
     assert empty.told() == "This model keeps about 512 word pieces in mind; none is used yet."

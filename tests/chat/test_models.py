@@ -116,7 +116,7 @@ def test_full_precision_answers_until_8_bit_is_certified(tmp_path):
     place = with_both(tmp_path)
     one = chat_models(place)[0]
     assert (one.variant, one.answering, one.certified) == ("fp32", place.onnx_model, None)
-    assert marks(one.sized("int8")) == "8-bit, not proven"
+    assert marks(one.with_variant("int8")) == "8-bit, not proven"
     certify(place.onnx_model, "int8")
     one = chat_models(place)[0]
     assert (one.variant, one.answering, one.certified) == ("int8", place.onnx_model / "int8", True)
@@ -128,7 +128,7 @@ def test_the_certificate_of_full_precision_is_none_of_8_bit(tmp_path):
     certify(place.onnx_model)
     shutil.copyfile(place.onnx_model / "certificate.json", place.onnx_model / "int8" / "certificate.json")
     one = chat_models(place)[0]
-    assert (one.variant, one.certified, one.sized("int8").certified) == ("fp32", True, None)
+    assert (one.variant, one.certified, one.with_variant("int8").certified) == ("fp32", True, None)
 
 
 def test_a_key_may_name_a_size_and_a_version_its_id_alone(tmp_path):
@@ -144,12 +144,12 @@ def test_a_key_may_name_a_size_and_a_version_its_id_alone(tmp_path):
 
 def test_a_size_that_is_not_made_is_unmade_and_one_kept_apart_is_not_offered(tmp_path):
     place = make_situation(tmp_path / "w", 3)
-    assert chat_models(place)[0].sized("int8").readiness == "unmade"
+    assert chat_models(place)[0].with_variant("int8").readiness == "unmade"
     add_variant(place.onnx_model, "int8", apart=True)
     certify(place.onnx_model, "int8", apart=True)
     one = chat_models(place)[0]
-    assert (one.variant, one.apart) == ("fp32", ("int8",))
-    small = one.sized("int8")
+    assert (one.variant, one.quarantined) == ("fp32", ("int8",))
+    small = one.with_variant("int8")
     assert (small.answers, marks(small)) == (False, "8-bit, kept apart")
 
 
@@ -158,8 +158,8 @@ def test_one_that_failed_and_was_put_in_place_is_marked_and_never_automatic(tmp_
     certify(place.onnx_model, "int8", passed=False)
     one = chat_models(place)[0]
     assert one.variant == "fp32"
-    assert marks(one.sized("int8")) == "8-bit, failed its certificate"
-    assert one.sized("int8").origin.certified is False
+    assert marks(one.with_variant("int8")) == "8-bit, failed its certificate"
+    assert one.with_variant("int8").origin.certified is False
 
 
 def test_a_fresh_size_answers_before_one_that_is_out_of_date(tmp_path):
@@ -169,8 +169,8 @@ def test_a_fresh_size_answers_before_one_that_is_out_of_date(tmp_path):
     record.write_text(json.dumps({**json.loads(record.read_text()), "fingerprint": "older"}))
     one = chat_models(place)[0]
     assert (one.variant, one.readiness) == ("fp32", "ready")
-    assert (one.sized("int8").readiness, one.sized("int8").fingerprint) == ("stale", "older")
-    assert one.sized("int8").session is None
+    assert (one.with_variant("int8").readiness, one.with_variant("int8").fingerprint) == ("stale", "older")
+    assert one.with_variant("int8").session is None
 
 
 def test_a_version_answers_only_through_what_was_made_from_it(tmp_path):

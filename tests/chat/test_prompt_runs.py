@@ -7,10 +7,10 @@ from contextlib import closing
 
 import pytest
 
-from sails.chat.conversation import Origin, Reply, Settings, Turn
+from sails.chat.conversation import ChatTurn, GenerationSettings, Origin, Reply
 from sails.chat.model_cache import Models
 from sails.chat.prompt_runs import PromptRow, PromptTable, as_csv, as_json, ask_all, names
-from sails.chat.saved_prompts import Prompt
+from sails.chat.saved_prompts import SavedPrompt
 from tests.support.exported import make_talking
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -24,11 +24,11 @@ def place(tmp_path_factory):
 
 
 def asked(*questions):
-    return [Prompt(str(n), question) for n, question in enumerate(questions)]
+    return [SavedPrompt(str(n), question) for n, question in enumerate(questions)]
 
 
 def test_every_question_is_asked_of_all_and_by_itself(place):
-    table = PromptTable([FULL, SMALL], Settings(max_new_tokens=4))
+    table = PromptTable([FULL, SMALL], GenerationSettings(max_new_tokens=4))
     for _ in ask_all(table, asked("one", "two", "one"), [place.onnx_model] * 2, Models()):
         pass
     texts = [[reply.text for reply in row.turn.replies] for row in table.rows]
@@ -37,7 +37,7 @@ def test_every_question_is_asked_of_all_and_by_itself(place):
 
 
 def test_who_stops_keeps_what_was_answered(place):
-    table = PromptTable([FULL], Settings(max_new_tokens=4))
+    table = PromptTable([FULL], GenerationSettings(max_new_tokens=4))
     with closing(ask_all(table, asked("one", "two", "three"), [place.onnx_model], Models())) as growing:
         for _ in growing:
             if len(table.rows) == 2:
@@ -60,8 +60,12 @@ HOSTILE = ["=1+1", "+1", "-1", "@x", "\t=1", " =1", '"quoted", and\nlines', "pla
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_cell_is_taken_for_a_formula(text):
-    turn = Turn(text, Settings(), [Reply(FULL, text, "end"), Reply(SMALL, "other", "end")], "2026")
-    table = PromptTable([FULL, SMALL], Settings(), [PromptRow(Prompt("1", text, text), turn)], 1)
+    turn = ChatTurn(
+        text, GenerationSettings(), [Reply(FULL, text, "end"), Reply(SMALL, "other", "end")], "2026"
+    )
+    table = PromptTable(
+        [FULL, SMALL], GenerationSettings(), [PromptRow(SavedPrompt("1", text, text), turn)], 1
+    )
     heading, row = csv.reader(io.StringIO(as_csv(table).removeprefix("\ufeff")))
     assert "Current model (8-bit): against Current model (full precision)" in heading
     assert "Quite another answer." in row

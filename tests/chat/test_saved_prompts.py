@@ -28,7 +28,7 @@ def test_questions_are_added_changed_moved_and_deleted(place):
     one, two, three = (saved_prompts.add(place, text) for text in ("one", "  two\nlines ", "three"))
     assert questions(place) == ["one", "two\nlines", "three"]
     saved_prompts.change(place, two.id, question="2", name="  a   name ")
-    assert saved_prompts.prompts(place)[1] == saved_prompts.Prompt(two.id, "2", "a name")
+    assert saved_prompts.prompts(place)[1] == saved_prompts.SavedPrompt(two.id, "2", "a name")
     saved_prompts.move(place, three.id, -1)
     assert questions(place) == ["one", "three", "2"]
     saved_prompts.move(place, one.id, -1)
@@ -117,5 +117,5 @@ def test_the_list_has_an_end(place, monkeypatch):
 
 
 def test_a_long_question_without_a_name_is_called_by_its_beginning():
-    assert saved_prompts.Prompt("1", "why?\n" * 40).title == ("why? " * 40)[:59] + "…"
-    assert saved_prompts.Prompt("1", "x", "Name").title == "Name"
+    assert saved_prompts.SavedPrompt("1", "why?\n" * 40).title == ("why? " * 40)[:59] + "…"
+    assert saved_prompts.SavedPrompt("1", "x", "Name").title == "Name"

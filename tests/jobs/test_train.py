@@ -295,8 +295,8 @@ def test_a_loss_that_is_not_finite_fails_the_session_and_nothing_is_published(pl
 
 @pytest.mark.parametrize(("what", "kind"), [("memory", "out_of_memory"), ("disk", "disk_full")])
 def test_a_training_that_cannot_fit_is_refused_with_the_numbers(what, kind, teach, monkeypatch):
-    need = resources.Need(memory=1, disk=1, parameters=1)
-    too_much = resources.Need(**{**need.__dict__, what: 10**16})
+    need = resources.ResourceNeed(memory=1, disk=1, parameters=1)
+    too_much = resources.ResourceNeed(**{**need.__dict__, what: 10**16})
     monkeypatch.setattr("sails.training.plan.estimate", lambda *_, **__: too_much)
     _, status = teach()
     assert (status.state, status.failure.kind) == ("failed", kind)

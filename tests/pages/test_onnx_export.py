@@ -14,7 +14,7 @@ from sails import sessions
 from sails.jobs import export
 from sails.models import variants
 from sails.onnx import bundle
-from sails.onnx.certify.certificate import Example
+from sails.onnx.certify.certificate import AnswerPair
 from sails.sessions import Failure
 from sails.system import locks
 from tests.conftest import REPOSITORY
@@ -335,7 +335,7 @@ def test_without_measured_speed_there_is_no_such_part(place):
 
 
 def test_both_answers_stand_side_by_side_as_they_are(place):
-    certify(place.onnx_model, examples=(Example(HOSTILE, "A value.", HOSTILE),))
+    certify(place.onnx_model, examples=(AnswerPair(HOSTILE, "A value.", HOSTILE),))
     page = visit()
     raw = "\n".join(element.value for element in page.markdown)
     assert "![x](" not in raw

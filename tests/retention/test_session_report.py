@@ -7,7 +7,7 @@ import pytest
 from sails import retention
 from sails.models.workspace import Workspace
 from sails.retention import session_report
-from sails.retention.schema import Decision, Finding
+from sails.retention.schema import Decision, GateFinding
 from tests.support.situations import make_line, make_session, remembered
 
 
@@ -28,7 +28,7 @@ def found_in(workspace, *findings):
 
 
 def finding(before, after, low, high, *, best=None, lost=False, lessons="0"):
-    return Finding(
+    return GateFinding(
         lessons=tuple(lessons), rows=40, before=before, after=after, low=low, high=high, best=best, lost=lost
     )
 

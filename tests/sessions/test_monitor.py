@@ -11,7 +11,7 @@ import pytest
 from sails.sessions import Session, monitor
 from sails.sessions.downsample import POINTS
 from sails.sessions.metrics import MetricsWriter
-from sails.sessions.monitor import AnsweredQuestion, Feed, feed_of
+from sails.sessions.monitor import AnsweredQuestion, SessionMonitor, monitor_of
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def write(session: Session, *lines: str) -> None:
         file.write("".join(lines))
 
 
-def read(session: Session) -> Feed:
-    feed = Feed(session)
+def read(session: Session) -> SessionMonitor:
+    feed = SessionMonitor(session)
     feed.wait()
     return feed
 
@@ -58,7 +58,7 @@ def test_a_curve_that_grew_in_pieces_is_the_one_that_was_read_at_once(session, c
     chance = random.Random(chunk)
     lines = [step(n + 1, chance.gauss(0, 1)) for n in range(6000)]
     write(session, *lines[:500])
-    feed = Feed(session)
+    feed = SessionMonitor(session)
     feed.update()
     for begin in range(500, len(lines), chunk):
         write(session, *lines[begin : begin + chunk])
@@ -91,7 +91,7 @@ def test_the_average_is_the_mean_of_each_stretch_without_what_is_missing(session
     assert curve.x.tolist() == [2, 6, 10]
     assert curve.y.tolist() == [pytest.approx((1 + 3 + 4) / 3), 6.5, 10.5]
     assert len(read(session).average("gradient_norm", parts=3)) == 0
-    assert len(Feed(Session(session.folder.with_name("none"))).average("loss")) == 0
+    assert len(SessionMonitor(Session(session.folder.with_name("none"))).average("loss")) == 0
 
 
 # --- what else is written -------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def test_a_long_log_is_read_from_near_its_end(session):
 def test_a_long_file_is_read_in_the_background_and_shown_as_far_as_it_is(session, monkeypatch):
     monkeypatch.setattr(monitor, "PATIENCE", 0.0)
     write(session, *(step(n, 1.0, filler="x" * 1000) for n in range(1, 4001)))
-    feed = Feed(session)
+    feed = SessionMonitor(session)
     feed.update()  # returns at once, whatever is left
     feed.update()
     assert 0 <= feed.share_read <= 1
@@ -235,14 +235,14 @@ def test_a_long_file_is_read_in_the_background_and_shown_as_far_as_it_is(session
 
 
 def test_many_readers_at_once_see_every_step_once(session):
-    feed = feed_of(session)
+    feed = monitor_of(session)
     begun, problems = threading.Barrier(5), []
 
     def look() -> None:
         begun.wait()
         try:
             for _ in range(200):
-                feed_of(session).update()
+                monitor_of(session).update()
                 curve = feed.curve("loss")
                 assert np.all(np.diff(curve.x) > 0)
         except Exception as error:  # noqa: BLE001 (told below, in the thread of the test)
@@ -267,19 +267,19 @@ def test_many_readers_at_once_see_every_step_once(session):
 
 def test_all_viewers_share_one_feed_until_the_folder_is_gone(session):
     write(session, step(1, 1.0))
-    feed = feed_of(session)
-    assert feed_of(Session(Path(str(session.folder)))) is feed
+    feed = monitor_of(session)
+    assert monitor_of(Session(Path(str(session.folder)))) is feed
     session.metrics.unlink()
     session.folder.rename(session.folder.with_name("away"))
     session.folder.mkdir()
-    assert feed_of(session) is not feed
+    assert monitor_of(session) is not feed
 
 
 def test_no_more_feeds_are_kept_than_fit(tmp_path):
     kept = []
     for n in range(monitor.KEPT_FEEDS + 5):
         (tmp_path / str(n)).mkdir()
-        kept.append(feed_of(Session(tmp_path / str(n))))
+        kept.append(monitor_of(Session(tmp_path / str(n))))
     assert len(monitor._feeds) <= monitor.KEPT_FEEDS
-    assert feed_of(kept[-1].session) is kept[-1]
-    assert feed_of(kept[0].session) is not kept[0]
+    assert monitor_of(kept[-1].session) is kept[-1]
+    assert monitor_of(kept[0].session) is not kept[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 from sails.models.export_record import EXPORT_RECORD
 from sails.models.variants import Variant, failed_folder, variant_folder
 from sails.onnx.certify import report
-from sails.onnx.certify.certificate import Certificate, Example, Speed
+from sails.onnx.certify.certificate import AnswerPair, Certificate, Speed
 from sails.system.files import read_json
 
 OWN_QUESTION = "Where does Aunt Ottilie hide the key?"
@@ -41,8 +41,8 @@ def certify(onnx: Path, variant: Variant = "fp32", *, apart: bool = False, **cha
         "source_fingerprint": record.get("fingerprint"),
         "created": "2026-01-05T09:15:00+00:00",
         "examples": (
-            Example(OWN_QUESTION, "Under the blue pot.", "Under the blue pot."),
-            Example("What is the capital of France?", "Paris.", "Paris."),
+            AnswerPair(OWN_QUESTION, "Under the blue pot.", "Under the blue pot."),
+            AnswerPair("What is the capital of France?", "Paris.", "Paris."),
         ),
         "seconds": 12.5,
         **changes,

@@ -31,7 +31,9 @@ OLD = {"first": some("tide", 40), "second": some("mast", 40)}
 def test_an_epoch_is_each_new_row_once_and_as_many_old_ones_as_the_share_says():
     new = some("anchor", 20)
     chosen = mixture.choose_repeated(OLD, len(new), Settings(epochs=3, replay_share=0.5))
-    lesson = mixture.Lesson(new, (), tuple(chosen), schedule.resolve_schedule(Settings(epochs=3), 20, 80))
+    lesson = mixture.TrainingMixture(
+        new, (), tuple(chosen), schedule.resolve_schedule(Settings(epochs=3), 20, 80)
+    )
     rounds = lesson.rounds()
     for numbers in rounds:
         assert numbers[:20] == list(range(20))

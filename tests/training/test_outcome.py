@@ -2,7 +2,7 @@
 
 import pytest
 
-from sails.retention.schema import Decision, Finding, Lesson, Measured, Retention
+from sails.retention.schema import Decision, GateFinding, Lesson, Measured, Retention
 from sails.sessions import Results, Scores, Status
 from sails.sessions.plan import Plan
 from sails.training.outcome import judge
@@ -87,7 +87,7 @@ LOST = Retention(
     decision=Decision(
         held=True,
         reason="",
-        findings=(Finding(lessons=("a",), rows=40, before=81, after=58, low=-28, high=-18, lost=True),),
+        findings=(GateFinding(lessons=("a",), rows=40, before=81, after=58, low=-28, high=-18, lost=True),),
     ),
 )
 

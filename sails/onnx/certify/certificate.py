@@ -82,7 +82,7 @@ Count = Annotated[int, Field(lt=2**63)]  # more is no figure that anything can b
 
 
 @dataclass(frozen=True)
-class Example:
+class AnswerPair:
     """One prompt and what both models answered."""
 
     prompt: str
@@ -125,7 +125,7 @@ class Certificate:
     positions: Count
     source_fingerprint: str | None
     created: str
-    examples: tuple[Example, ...]
+    examples: tuple[AnswerPair, ...]
     seconds: Figure
     spread: Figure = 0.0
     excused_answers: Count = 0

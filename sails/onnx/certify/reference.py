@@ -19,7 +19,7 @@ from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReferenceRun:
     """What PyTorch made of one prompt; logits are [tokens, vocabulary].
 
     `prompt`: logits at each token of the prompt. `answer`: its own greedy answer, up to the token that ends
@@ -85,7 +85,7 @@ class Original:
         known: Sequence[Sequence[int]],
         new_tokens: int,
         progress: Callable[[float], None] = lambda _: None,
-    ) -> list[Reading]:
+    ) -> list[ReferenceRun]:
         """Reads these prompts together, answers each of them greedily, and reads the right answers."""
         import torch
 
@@ -106,7 +106,7 @@ class Original:
             own = logits[row, longest - len(prompt) :].numpy()
             answer = until_end(answers[row], self.ends)
             readings.append(
-                Reading(
+                ReferenceRun(
                     prompt=own,
                     answer=answer,
                     answered=np.concatenate([own[-1:], answer_logits[row, : len(answer) - 1].numpy()]),

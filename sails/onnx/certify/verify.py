@@ -31,9 +31,16 @@ import numpy as np
 
 from sails.errors import ModelLoadError, RequestError
 from sails.models import Variant, found_files
-from sails.onnx.certify.certificate import NOT_A_NUMBER, THRESHOLDS, Certificate, Example, Speed, Thresholds
+from sails.onnx.certify.certificate import (
+    NOT_A_NUMBER,
+    THRESHOLDS,
+    AnswerPair,
+    Certificate,
+    Speed,
+    Thresholds,
+)
 from sails.onnx.certify.memory import Kind, Probes
-from sails.onnx.certify.reference import Original, Reading, until_end
+from sails.onnx.certify.reference import Original, ReferenceRun, until_end
 from sails.onnx.certify.report import write_certificate
 from sails.onnx.runtime.chat_template import Messages, as_messages
 from sails.onnx.runtime.generate import Generator
@@ -88,12 +95,14 @@ def verify_model(
         return {}
     report = progress or silent
     report(0.0, "loading the models to compare")
-    rivals = {variant: _Rival(variant, Generator.open(folder)) for variant, folder in folders.items()}
+    rivals = {
+        variant: _VariantComparison(variant, Generator.open(folder)) for variant, folder in folders.items()
+    }
     ends = next(iter(rivals.values())).generator.eos_token_ids
     original = Original(model, ends)
     for rival in rivals.values():
         _check_vocabulary(original, rival.generator)
-    trial = _Trial(original, list(rivals.values()), report)
+    trial = _Verification(original, list(rivals.values()), report)
     questions = _questions(original, prompts, answers, new_tokens, own_new_tokens)
     trial.time(questions)
     measured: dict[str, tuple[Kind, Path]] = {"torch": ("torch", model)}
@@ -177,7 +186,7 @@ class _Clock:
         return Speed(statistics.median(self._first), statistics.median(self._rates), memory)
 
 
-class _Rival:
+class _VariantComparison:
     """One variant, and what the comparisons showed so far."""
 
     def __init__(self, variant: Variant, generator: Generator) -> None:
@@ -188,7 +197,7 @@ class _Rival:
         self._began = time.monotonic()
         self._endless = copy.copy(generator)
         self._endless.eos_token_ids = frozenset()
-        self._examples: list[tuple[bool, Example]] = []
+        self._examples: list[tuple[bool, AnswerPair]] = []
         self._foreign = self._identical = self._excused = self._own = self._known = 0
         self._prompts = self._positions = self._chosen = self._agreeing = self._values = 0
         self._numbers = True
@@ -212,7 +221,7 @@ class _Rival:
             self.clock.add(answer.seconds_to_first_token, answer.seconds, len(answer.token_ids))
             self._timed[question.text] = until_end(answer.token_ids, self.generator.eos_token_ids)
 
-    def compare(self, question: _Question, original: Original, theirs: Reading) -> None:
+    def compare(self, question: _Question, original: Original, theirs: ReferenceRun) -> None:
         """Add one question, and what PyTorch made of it."""
         self._prompts += 1
         self._own += question.own
@@ -235,7 +244,7 @@ class _Rival:
         except RequestError:
             return False
 
-    def _read(self, question: _Question, theirs: Reading) -> Reading:
+    def _read(self, question: _Question, theirs: ReferenceRun) -> ReferenceRun:
         """The same texts; `answer` is what it puts first behind the prompt and each part of PyTorch's."""
         decoder, length = self.generator.decoder, len(question.prompt)
         try:
@@ -249,7 +258,7 @@ class _Rival:
                 np.full_like(logits, np.nan) for logits in (theirs.prompt, theirs.known, theirs.answered)
             ]
         prompt, known, answered = (logits.astype(np.float32) for logits in found)
-        return Reading(prompt, np.nan_to_num(answered).argmax(axis=-1).tolist(), answered, known)
+        return ReferenceRun(prompt, np.nan_to_num(answered).argmax(axis=-1).tolist(), answered, known)
 
     def _add(self, ours: np.ndarray, theirs: np.ndarray) -> None:
         if not theirs.size:
@@ -270,7 +279,9 @@ class _Rival:
         if np.isfinite(ours).all() and np.isfinite(theirs).all():
             self._agreeing += int((_lost(theirs, ours.argmax(axis=-1)) < self._needed.margin).sum())
 
-    def _add_answer(self, question: _Question, original: Original, theirs: Reading, ours: Reading) -> None:
+    def _add_answer(
+        self, question: _Question, original: Original, theirs: ReferenceRun, ours: ReferenceRun
+    ) -> None:
         """Whether its greedy answer is PyTorch's, or parts from it where two tokens are as good as equal."""
         expected, answer = theirs.answer, ours.answer
         if not question.own:
@@ -290,7 +301,7 @@ class _Rival:
                 answer = self.answer(question)
             said = self.generator.decode(answer).strip()
             self._examples.append(
-                (identical, Example(question.text, original.decode(expected).strip(), said))
+                (identical, AnswerPair(question.text, original.decode(expected).strip(), said))
             )
 
     def certificate(
@@ -382,10 +393,10 @@ def _nats(logits: np.ndarray, text: Sequence[int]) -> list[float]:
 # --- the trial ------------------------------------------------------------------------------------
 
 
-class _Trial:
+class _Verification:
     """All questions to all models, with progress at every step."""
 
-    def __init__(self, original: Original, rivals: Sequence[_Rival], report: Progress) -> None:
+    def __init__(self, original: Original, rivals: Sequence[_VariantComparison], report: Progress) -> None:
         self.clock = _Clock()
         self._original = original
         self._rivals = rivals

@@ -34,7 +34,7 @@ _CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_le
 
 
 @dataclass(frozen=True)
-class Prompt:
+class TokenizedPrompt:
     """What the model is given: its text and tokens, and how many of the oldest messages gave way."""
 
     text: str
@@ -107,7 +107,7 @@ class Reader:
         words = self._tokenizer.get_vocab_size(with_added_tokens=False) - 1
         return max([words, *self._tokenizer.get_added_tokens_decoder()]) + 1
 
-    def fit(self, messages: Sequence[Mapping[str, str]], room: int) -> Prompt:
+    def fit(self, messages: Sequence[Mapping[str, str]], room: int) -> TokenizedPrompt:
         """The prompt of at most `room` tokens where that is possible, without the oldest messages if need be.
 
         A leading system message and the last message always stay, so that what comes out may be longer.
@@ -126,7 +126,7 @@ class Reader:
         starts = [i for i in range(system + 1, last) if messages[i]["role"] == "user"]
         start = system if fits(system) else [*starts, last][bisect_left(starts, True, key=fits)]
         text = prompt(start)
-        return Prompt(text, self.encode(text), start - system)
+        return TokenizedPrompt(text, self.encode(text), start - system)
 
 
 def room_for_prompt(context: int, max_new_tokens: int) -> int:

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from sails.training.plan.duration import LOOKED_AT_ROWS, TimeEstimate, TimeLeft, time_left
     from sails.training.plan.forecast import (
         Earlier,
-        Foresight,
         Offer,
+        TrainingForecast,
         current_plan,
         earlier_lessons,
-        foresee,
+        forecast_training,
         offers,
         rows_fingerprint,
         usual_seconds,

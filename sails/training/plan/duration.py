@@ -34,7 +34,7 @@ LOOKED_AT_ROWS = 64  # at most so many of those kept back are scored while it le
 
 
 @dataclass(frozen=True)
-class Lesson:
+class LessonSize:
     """What is to be taught, as far as it tells how long that takes."""
 
     rows: int
@@ -109,7 +109,13 @@ def _size(path: Path) -> int:
 
 
 def estimate_time(
-    lesson: Lesson, pace: Schedule, parameters: int, *, export: bool, seen: Experience | None, speed: float
+    lesson: LessonSize,
+    pace: Schedule,
+    parameters: int,
+    *,
+    export: bool,
+    seen: Experience | None,
+    speed: float,
 ) -> TimeEstimate:
     """How long a session will take: from what earlier ones took, else from `speed` (see `processor_speed`).
 
@@ -132,7 +138,7 @@ def estimate_time(
     )
 
 
-def _tokens(lesson: Lesson, pace: Schedule, bytes_a_token: float) -> float:
+def _tokens(lesson: LessonSize, pace: Schedule, bytes_a_token: float) -> float:
     """Tokens that a session goes through, rounds counted; fewer when `max_steps` ends it before."""
     tokens = lesson.size / bytes_a_token * pace.epochs
     steps = (
@@ -141,7 +147,7 @@ def _tokens(lesson: Lesson, pace: Schedule, bytes_a_token: float) -> float:
     return tokens * min(1.0, pace.max_steps / max(steps, 1.0)) if pace.max_steps else tokens
 
 
-def _guessed_seconds(lesson: Lesson, parameters: int, rate: float) -> dict[str, float]:
+def _guessed_seconds(lesson: LessonSize, parameters: int, rate: float) -> dict[str, float]:
     """What surrounds the learning, as it was measured with 135 million parameters on two cores."""
     millions = parameters / 1e6
     judged = min(lesson.rows, ROWS) * lesson.size / max(lesson.rows, 1) / BYTES_A_TOKEN

@@ -1,6 +1,6 @@
 """What a training would do and need, before it is started; and starting exactly that.
 
-    seen = foresee(workspace, choices)       # plan, rounds, seconds, memory, disk: nothing is written
+    seen = forecast_training(workspace, choices)  # plan, rounds, seconds, memory, disk: nothing is written
     session = start(workspace, choices)
 
 `Choices` are what a person chose in words and numbers, checked here and not only in a browser: whatever is
@@ -24,9 +24,9 @@ from sails.retention import LessonRows, replayed
 from sails.sessions import Plan, Settings, Status, TrainSpec
 from sails.system import Stamp, stamp_or_none
 from sails.training.plan import behavior, duration, resources
-from sails.training.plan.duration import Lesson, TimeEstimate
+from sails.training.plan.duration import LessonSize, TimeEstimate
 from sails.training.plan.request import Choices, checked_name
-from sails.training.plan.resources import Need
+from sails.training.plan.resources import ResourceNeed
 from sails.training.plan.schedule import Schedule, resolve_schedule
 
 # --- which base model -----------------------------------------------------------------------------
@@ -78,7 +78,7 @@ class Earlier:
 
 
 @dataclass(frozen=True)
-class Foresight:
+class TrainingForecast:
     """What a training would do now. Without a known size of the model, `need` and `time` are None."""
 
     plan: Plan
@@ -88,12 +88,12 @@ class Foresight:
     earlier: Earlier
     repeated: int  # rows of earlier lessons that each round goes through
     pace: Schedule
-    need: Need | None
+    need: ResourceNeed | None
     time: TimeEstimate | None
     warnings: tuple[str, ...]  # why it may not fit
 
 
-def foresee(workspace: Workspace, choices: Choices) -> Foresight:
+def forecast_training(workspace: Workspace, choices: Choices) -> TrainingForecast:
     """The plan, its rounds, and what it takes; raises `RequestError` for choices that cannot be."""
     checked_name(choices.name)
     plan = _plan(workspace, choices)
@@ -110,14 +110,14 @@ def foresee(workspace: Workspace, choices: Choices) -> Foresight:
         seen = duration.experience(sessions.read_history(workspace), plan.base)
         old_size = round(earlier.size * repeated / max(earlier.rows, 1))
         time = duration.estimate_time(
-            Lesson(counts.taught + repeated, counts.size + old_size),
+            LessonSize(counts.taught + repeated, counts.size + old_size),
             pace,
             parameters,
             export=choices.export,
             seen=seen,
             speed=0.0 if seen else duration.processor_speed(),
         )
-    return Foresight(
+    return TrainingForecast(
         plan,
         counts.rows,
         counts.taught,
@@ -132,7 +132,7 @@ def foresee(workspace: Workspace, choices: Choices) -> Foresight:
 
 
 def earlier_lessons(workspace: Workspace, names: Sequence[str]) -> Earlier:
-    """What the current model was taught before, but for what these datasets teach; raises as `foresee`."""
+    """What the current model was taught before, but for what these datasets teach; raises as that."""
     return _count(workspace, names).earlier
 
 
@@ -184,7 +184,7 @@ def _parameters(workspace: Workspace, plan: Plan) -> int:
     return models.find_base_model(plan.model).parameters
 
 
-def _too_big(need: Need, workspace: Workspace) -> tuple[str, ...]:
+def _too_big(need: ResourceNeed, workspace: Workspace) -> tuple[str, ...]:
     folder = next(folder for folder in (workspace.root, *workspace.root.parents) if folder.exists())
     try:
         resources.refuse_if_too_big(need, folder)

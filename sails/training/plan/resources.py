@@ -14,18 +14,18 @@ from sails.training.plan.schedule import Schedule
 
 
 @dataclass(frozen=True)
-class Need:
+class ResourceNeed:
     memory: int  # bytes
     disk: int  # bytes
     parameters: int
 
 
-def estimate(model: Path, pace: Schedule, max_length: int, *, export: bool) -> Need:
+def estimate(model: Path, pace: Schedule, max_length: int, *, export: bool) -> ResourceNeed:
     """What a session on the model in `model` needs at its peak, from its files alone."""
     return need_of(count_parameters(model), pace, max_length, export=export)
 
 
-def need_of(parameters: int, pace: Schedule, max_length: int, *, export: bool) -> Need:
+def need_of(parameters: int, pace: Schedule, max_length: int, *, export: bool) -> ResourceNeed:
     """The same for a model of so many parameters, which may not be on this machine yet."""
     tokens = max_length * pace.batch_size if pace.batch_size else max(pace.token_budget or 0, max_length)
     memory = training_memory(parameters, tokens)
@@ -35,10 +35,10 @@ def need_of(parameters: int, pace: Schedule, max_length: int, *, export: bool) -
     # For a moment two checkpoints of weights and moments; then one, the candidate and an export's copies: in
     # full precision (for a moment 1.3 times the weights) and in 8 bits (0.3 times).
     disk = max(2 * 3 * weights, 3 * weights + weights + (2 * weights if export else 0))
-    return Need(memory, disk, parameters)
+    return ResourceNeed(memory, disk, parameters)
 
 
-def refuse_if_too_big(need: Need, folder: Path) -> None:
+def refuse_if_too_big(need: ResourceNeed, folder: Path) -> None:
     """Raise `OutOfMemoryError` or `DiskFullError`, with the numbers, when a session cannot fit."""
     free_memory, free_disk = system.available_memory(), shutil.disk_usage(folder).free
     if need.memory > free_memory:

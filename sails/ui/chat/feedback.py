@@ -11,7 +11,7 @@ from typing import cast
 import streamlit as st
 
 from sails import system
-from sails.chat import Conversation, Reply, feedback
+from sails.chat import ChatHistory, Reply, feedback
 from sails.chat.feedback import REFUSAL, SOMEBODY, Correction, Kind
 from sails.errors import SailsError
 from sails.models import Workspace
@@ -34,7 +34,7 @@ BECOMES = {
 }
 
 
-def under(workspace: Workspace, conversation: Conversation, turn: int, index: int) -> None:
+def under(workspace: Workspace, conversation: ChatHistory, turn: int, index: int) -> None:
     """The two buttons below one answer, the form behind 👎, or what became of what was sent.
 
     `turn` is the number of the question in the conversation, `index` that of the answer, both from 0.
@@ -69,7 +69,7 @@ def _sent(workspace: Workspace, identity: str | None) -> Correction | None:
 # --- the buttons ----------------------------------------------------------------------------------
 
 
-def _thumbs(workspace: Workspace, conversation: Conversation, turn: int, index: int, key: str) -> None:
+def _thumbs(workspace: Workspace, conversation: ChatHistory, turn: int, index: int, key: str) -> None:
     with st.container(horizontal=True, gap="small"):
         st.button(
             "Good",
@@ -104,7 +104,7 @@ def _close(key: str) -> None:
 # --- the form -------------------------------------------------------------------------------------
 
 
-def _form(workspace: Workspace, conversation: Conversation, turn: int, index: int, key: str) -> None:
+def _form(workspace: Workspace, conversation: ChatHistory, turn: int, index: int, key: str) -> None:
     reply = conversation.turns[turn].replies[index]
     with st.container(border=True):
         kind = st.radio(
@@ -148,7 +148,7 @@ def _form(workspace: Workspace, conversation: Conversation, turn: int, index: in
 
 def _send(
     workspace: Workspace,
-    conversation: Conversation,
+    conversation: ChatHistory,
     turn: int,
     index: int,
     key: str,
@@ -158,7 +158,7 @@ def _send(
     """Take it down; what goes wrong is shown below the answer."""
     asked = conversation.turns[turn]
     reply: Reply = asked.replies[index]
-    so_far = Conversation(conversation.turns[: turn + 1])
+    so_far = ChatHistory(conversation.turns[: turn + 1])
     try:
         if kind == "corrected" and not correction.strip():
             st.session_state[f"{key}-problem"] = "The right answer is empty. Write what it should have said."

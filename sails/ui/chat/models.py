@@ -117,7 +117,7 @@ def _pick(
         here.chosen[f"{who}_gone"] = False
     if here.chosen.get(f"{who}_gone"):
         places[0].caption("⚠️ The model that was chosen is no longer here, so the current one answers.")
-    speaker = chat.find_chat_model(everybody, chosen).sized(wanted if wanted in VARIANTS else None)
+    speaker = chat.find_chat_model(everybody, chosen).with_variant(wanted if wanted in VARIANTS else None)
     if marks := _marks(speaker):
         places[1].caption(plain(marks))
     return speaker
@@ -167,7 +167,7 @@ def _way_on(workspace: Workspace, speaker: ChatModel) -> None:
         if st.button("Train a model", type="primary", icon=":material/school:"):
             go("Train")
         st.caption("Or choose the base model above, and hear how it answers untaught.")
-    elif speaker.wanted in speaker.apart:
+    elif speaker.wanted in speaker.quarantined:
         st.markdown(
             f"❌ {plain(speaker.title)}{size} failed its certificate: it does not answer like the original. "
             "It is kept apart and does not chat. Choose another size."
@@ -191,7 +191,7 @@ def _way_on(workspace: Workspace, speaker: ChatModel) -> None:
             key=f"ready_{speaker.key}",
             disabled=system.view_only(),
         ):
-            job_folder = jobs.export_for(workspace, speaker.sized(None)).folder
+            job_folder = jobs.export_for(workspace, speaker.with_variant(None)).folder
             st.session_state[f"tried_{speaker.key}"] = job_folder
             st.rerun()
 

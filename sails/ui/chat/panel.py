@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from sails import chat
-from sails.chat import MODEL_CACHE, ChatModel, Conversation, Settings
+from sails.chat import MODEL_CACHE, ChatHistory, ChatModel, GenerationSettings
 from sails.ui.chat import transcript
 from sails.ui.chat.settings import in_mind
 from sails.ui.chat.state import Room, kept
@@ -35,7 +35,7 @@ def marking(here: Room, count: int) -> bool:
     return wanted
 
 
-def ask(here: Room, chosen: list[ChatModel], how: Settings, possible: bool) -> None:
+def ask(here: Room, chosen: list[ChatModel], how: GenerationSettings, possible: bool) -> None:
     """The field for a question; the answers grow above it, and Stop ends them where they are."""
     growing = st.container()
     in_mind(here.conversation, chosen, how)
@@ -54,7 +54,7 @@ def ask(here: Room, chosen: list[ChatModel], how: Settings, possible: bool) -> N
             st.rerun()  # draws the answers in their final form
 
 
-def _answer(conversation: Conversation, folders: list[Path]) -> None:
+def _answer(conversation: ChatHistory, folders: list[Path]) -> None:
     """Draws the newest turn as it grows. Left early, by Stop or another page, what was said stays."""
     turn = conversation.turns[-1]
     transcript.question(turn)
@@ -101,7 +101,7 @@ def keep(here: Room) -> None:
 
 
 def _begin(here: Room) -> None:
-    here.before, here.conversation = here.conversation, Conversation()
+    here.before, here.conversation = here.conversation, ChatHistory()
 
 
 def _back(here: Room) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 import streamlit as st
 
 from sails import chat, system
-from sails.chat import ChatModel, Prompt, PromptRow, PromptTable, Settings
+from sails.chat import ChatModel, GenerationSettings, PromptRow, PromptTable, SavedPrompt
 from sails.errors import SailsError
 from sails.models import Workspace
 from sails.ui.chat import transcript
@@ -25,7 +25,7 @@ def section(
     workspace: Workspace,
     here: Room,
     chosen: Sequence[ChatModel],
-    how: Settings,
+    how: GenerationSettings,
     possible: bool,
     marking: bool,
 ) -> None:
@@ -53,7 +53,7 @@ def section(
 
 
 def _entry(
-    workspace: Workspace, here: Room, prompt: Prompt, possible: bool, *, first: bool, last: bool
+    workspace: Workspace, here: Room, prompt: SavedPrompt, possible: bool, *, first: bool, last: bool
 ) -> None:
     editing = f"prompt-editing-{prompt.id}"
     if st.session_state.get(editing):
@@ -89,7 +89,7 @@ def _set(key: str, value: bool) -> None:
     st.session_state[key] = value
 
 
-def _edit(workspace: Workspace, prompt: Prompt, editing: str, *, first: bool, last: bool) -> None:
+def _edit(workspace: Workspace, prompt: SavedPrompt, editing: str, *, first: bool, last: bool) -> None:
     with st.container(border=True):
         name, question = _fields(f"prompt-{prompt.id}", prompt.name, prompt.question)
         with st.container(horizontal=True):
@@ -137,7 +137,7 @@ def _quietly(change: Callable[[], None]) -> None:
         st.session_state["prompt-problem"] = error.sentence
 
 
-def _add(workspace: Workspace, here: Room, listed: Sequence[Prompt]) -> None:
+def _add(workspace: Workspace, here: Room, listed: Sequence[SavedPrompt]) -> None:
     asked = [turn.question.strip() for turn in here.conversation.turns]
     known = {prompt.question for prompt in listed}
     if asked and asked[-1] not in known:
@@ -164,7 +164,11 @@ def _add(workspace: Workspace, here: Room, listed: Sequence[Prompt]) -> None:
 
 
 def _ask_all(
-    here: Room, listed: Sequence[Prompt], chosen: Sequence[ChatModel], how: Settings, possible: bool
+    here: Room,
+    listed: Sequence[SavedPrompt],
+    chosen: Sequence[ChatModel],
+    how: GenerationSettings,
+    possible: bool,
 ) -> None:
     whom = {1: "", 2: "both models "}.get(len(chosen), f"all {len(chosen)} models ")
     label = f"Ask {whom}all of these"
@@ -176,7 +180,7 @@ def _ask_all(
             st.rerun()
 
 
-def _fill(table: PromptTable, listed: Sequence[Prompt], chosen: Sequence[ChatModel]) -> None:
+def _fill(table: PromptTable, listed: Sequence[SavedPrompt], chosen: Sequence[ChatModel]) -> None:
     """Draws the table as it grows. Left early, by Stop or another page, what was answered stays."""
     bar = st.progress(0.0)
     st.button("Stop", key="prompt-stop", icon=":material/stop_circle:")  # whatever is pressed ends it

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from sails import chat
-from sails.chat import MODEL_CACHE, ChatModel, Conversation, Settings
+from sails.chat import MODEL_CACHE, ChatHistory, ChatModel, GenerationSettings
 from sails.errors import SailsError
 from sails.ui.chat.state import Room, kept
 from sails.ui.text import plain
@@ -17,9 +17,9 @@ from sails.ui.text import plain
 LONGEST_ANSWER = 4096  # tokens that the field offers
 
 
-def chat_settings(here: Room, chosen: Sequence[ChatModel]) -> Settings:
+def chat_settings(here: Room, chosen: Sequence[ChatModel]) -> GenerationSettings:
     """How to answer; what is out of bounds is told when a question is asked."""
-    usual = Settings()
+    usual = GenerationSettings()
     deaf = [speaker for speaker in chosen if not _takes_system(speaker)]
     with st.expander("Settings", icon=":material/tune:"):
         values: dict[str, Any] = {
@@ -77,7 +77,7 @@ def chat_settings(here: Room, chosen: Sequence[ChatModel]) -> Settings:
         here.chosen[f"chat_{name}"] = value
     if deaf and len(deaf) == len(chosen):
         values["system"] = ""
-    return Settings(**{one.name: values[one.name] for one in fields(Settings)})
+    return GenerationSettings(**{one.name: values[one.name] for one in fields(GenerationSettings)})
 
 
 def _takes_system(speaker: ChatModel) -> bool:
@@ -93,7 +93,7 @@ def _listed(found: Sequence[ChatModel]) -> str:
     return titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
 
 
-def in_mind(conversation: Conversation, chosen: Sequence[ChatModel], how: Settings) -> None:
+def in_mind(conversation: ChatHistory, chosen: Sequence[ChatModel], how: GenerationSettings) -> None:
     """How much of the conversation each model keeps in mind, before the next question."""
     found = [
         (speaker, chat.context_usage(conversation, index, speaker.answering, how))

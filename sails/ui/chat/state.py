@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from sails.chat import Conversation, PromptTable
+from sails.chat import ChatHistory, PromptTable
 from sails.models import Workspace
 
 
@@ -15,8 +15,8 @@ from sails.models import Workspace
 class Room:
     """What this browser keeps of its chat in one workspace, also while another page is open."""
 
-    conversation: Conversation = field(default_factory=Conversation)
-    before: Conversation | None = None  # the one that "New conversation" put away
+    conversation: ChatHistory = field(default_factory=ChatHistory)
+    before: ChatHistory | None = None  # the one that "New conversation" put away
     chosen: dict[str, Any] = field(default_factory=dict)  # what the fields said last, by key
     table: PromptTable | None = None  # all saved questions, asked of all
     next_question: str = ""  # a saved question that is to be asked as if it had been typed

@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from sails import chat
-from sails.chat import Conversation, Reply, Turn
+from sails.chat import ChatHistory, ChatTurn, Reply
 from sails.models import Workspace
 from sails.system import shorten
 from sails.ui.chat import feedback
@@ -17,7 +17,7 @@ SIGNS = {"same": "=", "similar": "≈", "other": "≠"}
 LEGEND = "**Bold** stands only here, ~~struck through~~ only in the first answer."
 
 
-def said(workspace: Workspace, conversation: Conversation, marking: bool) -> None:
+def said(workspace: Workspace, conversation: ChatHistory, marking: bool) -> None:
     """All questions and answers, exactly as they were written, each answer to be judged.
 
     With `marking`, words in which an answer differs from the first one beside it are marked.
@@ -34,7 +34,7 @@ def said(workspace: Workspace, conversation: Conversation, marking: bool) -> Non
                 feedback.under(workspace, conversation, number, side)
 
 
-def question(turn: Turn) -> None:
+def question(turn: ChatTurn) -> None:
     with st.chat_message("user", avatar=":material/person:"):
         if len(turn.question) <= LONG_QUESTION:
             st.markdown(literal(turn.question))
@@ -44,7 +44,7 @@ def question(turn: Turn) -> None:
                 st.markdown(literal(turn.question))
 
 
-def places(turn: Turn) -> list[DeltaGenerator]:
+def places(turn: ChatTurn) -> list[DeltaGenerator]:
     """Where each answer of a turn goes: one below the question, two side by side under their names."""
     if len(turn.replies) == 1:
         return [st.chat_message("assistant", avatar=":material/sailing:")]
@@ -71,7 +71,7 @@ def _about(reply: Reply, alone: bool) -> None:
 # --- differences ----------------------------------------------------------------------------------
 
 
-def _marked(turn: Turn, index: int) -> str:
+def _marked(turn: ChatTurn, index: int) -> str:
     first, reply = turn.replies[0], turn.replies[index]
     return marked(first.text, reply.text) if index and first.text else literal(reply.text)
 
@@ -106,7 +106,7 @@ def _bold(text: str, bold: bool) -> str:
     return f"**{text}**" if bold and text else text
 
 
-def _against_first(turn: Turn, index: int) -> None:
+def _against_first(turn: ChatTurn, index: int) -> None:
     """In a sentence, how an answer stands to the first one."""
     first, reply = turn.replies[0], turn.replies[index]
     if index and first.text and reply.text:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         novelty,
         shelf,
     )
-    from sails.ui.data.pending import desk, news, way_back
+    from sails.ui.data.pending import news, offer_undo, pending_uploads
     from sails.ui.data.review import on_bridge, on_data_page, review_list
     from sails.ui.data.upload import ask_for_columns, bring, choose_waiting, how_many
 

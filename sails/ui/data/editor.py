@@ -15,7 +15,7 @@ from sails.models import Workspace
 from sails.system import count, shorten
 from sails.training import Lengths
 from sails.ui.data import text
-from sails.ui.data.pending import Desk, show_dataset, throw_away
+from sails.ui.data.pending import PendingUploads, show_dataset, throw_away
 from sails.ui.data.upload import ROW_COLUMN, TEXT_COLUMNS, choose_columns
 from sails.ui.frame import show_errors, stop_on_error
 from sails.ui.text import code, plain
@@ -29,7 +29,7 @@ WHICH = {"problems": "Rows to look at", "all": "All rows"}
 # --- quality --------------------------------------------------------------------------------------
 
 
-def verdict(desk: Desk) -> None:
+def verdict(desk: PendingUploads) -> None:
     """The quality of a draft in words, and one click to drop what is wrong."""
     draft = desk.draft
     for note in draft.reading.notes:
@@ -47,14 +47,14 @@ def verdict(desk: Desk) -> None:
     _columns_used(desk)
 
 
-def _drop(desk: Desk, what: str, rows: Collection[int]) -> None:
+def _drop(desk: PendingUploads, what: str, rows: Collection[int]) -> None:
     label = f"Drop the {count(len(rows), 'row')} with {what}"
     if rows and st.button(label, icon=":material/delete_sweep:", key=f"data-drop-{what}"):
         desk.put(desk.draft.dropped(rows))
         st.rerun()
 
 
-def _restore(desk: Desk) -> None:
+def _restore(desk: PendingUploads) -> None:
     dropped = desk.draft.left_out
     label = f"Put {count(len(dropped), 'row')} back"
     if dropped and st.button(label, icon=":material/undo:", key="data-restore"):
@@ -77,7 +77,7 @@ def _refused(draft: Draft) -> None:
         st.markdown("Correct them in the file and bring it again, or go on without them.")
 
 
-def _columns_used(desk: Desk) -> None:
+def _columns_used(desk: PendingUploads) -> None:
     """Which columns were taken for question and answer, and a way to choose others."""
     draft = desk.draft
     mapping = draft.reading.mapping
@@ -99,7 +99,7 @@ def _columns_used(desk: Desk) -> None:
 # --- saving ---------------------------------------------------------------------------------------
 
 
-def save(workspace: Workspace, desk: Desk, lengths: Lengths) -> None:
+def save(workspace: Workspace, desk: PendingUploads, lengths: Lengths) -> None:
     """Its name, and the buttons that keep it or throw it away."""
     draft = desk.draft
     typed = st.text_input(
@@ -128,7 +128,7 @@ def save(workspace: Workspace, desk: Desk, lengths: Lengths) -> None:
         st.markdown("There is no row that can be saved yet: correct one in the grid.")
 
 
-def _saved(desk: Desk, report: DatasetReport, wanted: str) -> None:
+def _saved(desk: PendingUploads, report: DatasetReport, wanted: str) -> None:
     other = f" The name {code(wanted)} was taken." if report.name != wanted else ""
     desk.say("done", f"{code(report.name)} is in your library: {count(report.rows, 'example')}.{other}")
     desk.remove()
@@ -138,7 +138,7 @@ def _saved(desk: Desk, report: DatasetReport, wanted: str) -> None:
 # --- the rows -------------------------------------------------------------------------------------
 
 
-def rows(desk: Desk) -> None:
+def rows(desk: PendingUploads) -> None:
     """The rows in a grid, to be read, corrected in place, and left out; those with problems first."""
     draft = desk.draft
     st.header("The rows", anchor=False)
@@ -161,7 +161,7 @@ def rows(desk: Desk) -> None:
     _grid(desk, found[part * PART : (part + 1) * PART], key=desk.key(f"grid-{which}-{search}-{part}"))
 
 
-def _asked_rows(desk: Desk, which: str, search: str) -> list[int]:
+def _asked_rows(desk: PendingUploads, which: str, search: str) -> list[int]:
     """The rows that the grid shows. They stay while it is worked in, also those that are right by now."""
     if desk.grid is None or desk.grid[0] != (which, search):
         draft = desk.draft
@@ -170,7 +170,7 @@ def _asked_rows(desk: Desk, which: str, search: str) -> list[int]:
     return desk.grid[1]
 
 
-def _part(desk: Desk, rows: int) -> int:
+def _part(desk: PendingUploads, rows: int) -> int:
     """Which part of many rows to show, from 0."""
     parts = -(-rows // PART)
     if parts == 1:
@@ -180,7 +180,7 @@ def _part(desk: Desk, rows: int) -> int:
     return min(max(int(number), 1), parts) - 1
 
 
-def _grid(desk: Desk, shown: Sequence[int], key: str) -> None:
+def _grid(desk: PendingUploads, shown: Sequence[int], key: str) -> None:
     table = pd.DataFrame([_line(desk.draft, number) for number in shown])
     if not table["Before it"].any():
         table = table.drop(columns="Before it")
@@ -221,7 +221,7 @@ def _line(draft: Draft, number: int) -> dict[str, Any]:
     }
 
 
-def _edited(desk: Desk, generation: int, shown: Sequence[int], key: str) -> None:
+def _edited(desk: PendingUploads, generation: int, shown: Sequence[int], key: str) -> None:
     """Take over what was changed in the grid, which gives all changes since it was drawn first."""
     with stop_on_error():
         if generation != desk.generation:  # a late word of a grid that is gone, after saving for example

@@ -13,7 +13,7 @@ from sails.models import Workspace
 from sails.system import count, shorten
 from sails.training import Lengths
 from sails.ui.data import text as data_words
-from sails.ui.data.pending import Desk, show_dataset
+from sails.ui.data.pending import PendingUploads, show_dataset
 from sails.ui.data.text import facts, histogram, how_measured, quality
 from sails.ui.data.upload import ROW_COLUMN, TEXT_COLUMNS
 from sails.ui.frame import go, link, show_error, show_errors
@@ -60,7 +60,7 @@ def heading(report: DatasetReport) -> None:
     st.markdown(f"{_facts(report)}  \n{f'Made of {parts}' if parts else f'From {code(report.source)}'}")
 
 
-def actions(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
+def actions(workspace: Workspace, desk: PendingUploads, report: DatasetReport) -> None:
     """What most people want to do with a dataset; the first is the next step."""
     with st.container(horizontal=True):
         if st.button(
@@ -136,7 +136,7 @@ def _preview(rows: Sequence[Conversation]) -> None:
     )
 
 
-def housekeeping(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
+def housekeeping(workspace: Workspace, desk: PendingUploads, report: DatasetReport) -> None:
     """Another name, and deleting, which is asked twice."""
     st.header("Name and removal", anchor=False)
     with st.expander("Rename this dataset", icon=":material/edit_note:", key="data-renaming"):
@@ -145,7 +145,7 @@ def housekeeping(workspace: Workspace, desk: Desk, report: DatasetReport) -> Non
         _delete(workspace, desk, report)
 
 
-def _rename(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
+def _rename(workspace: Workspace, desk: PendingUploads, report: DatasetReport) -> None:
     name = st.text_input(
         "New name",
         value=report.name,
@@ -161,7 +161,7 @@ def _rename(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
             show_dataset(renamed.name)
 
 
-def _delete(workspace: Workspace, desk: Desk, report: DatasetReport) -> None:
+def _delete(workspace: Workspace, desk: PendingUploads, report: DatasetReport) -> None:
     st.markdown(
         f"This removes {count(report.rows, 'example')} and the file that they came from, for good. "
         "Models that were taught with them stay as they are."

@@ -15,7 +15,7 @@ from sails.ui.text import plain
 
 
 @dataclass
-class Desk:
+class PendingUploads:
     """What waits to be saved, and what there is to tell."""
 
     waiting: list[Draft | Unmapped] = field(default_factory=list)
@@ -64,12 +64,12 @@ class Desk:
         return f"data-{name}-{self.generation}"
 
 
-def desk() -> Desk:
+def pending_uploads() -> PendingUploads:
     """The desk of this browser tab."""
-    return st.session_state.setdefault("data-desk", Desk())
+    return st.session_state.setdefault("data-desk", PendingUploads())
 
 
-def news(desk: Desk) -> None:
+def news(desk: PendingUploads) -> None:
     """What the last action did, once."""
     for kind, sentence in desk.sentences:
         if kind == "done":
@@ -79,7 +79,7 @@ def news(desk: Desk) -> None:
     desk.sentences = []
 
 
-def way_back(desk: Desk) -> None:
+def offer_undo(desk: PendingUploads) -> None:
     """Bring back what was thrown away last."""
     if desk.thrown_away:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -91,7 +91,7 @@ def way_back(desk: Desk) -> None:
                 st.rerun()
 
 
-def throw_away(desk: Desk) -> None:
+def throw_away(desk: PendingUploads) -> None:
     """The button that takes the current file off the desk."""
     if st.button("Throw away", icon=":material/close:", key="data-throw-away"):
         desk.thrown_away = desk.remove()

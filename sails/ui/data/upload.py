@@ -24,7 +24,7 @@ from sails.data import (
 from sails.models import Workspace
 from sails.sessions import DEFAULT_PRESET, PRESETS, SIZES
 from sails.system import count
-from sails.ui.data.pending import Desk, show_dataset, throw_away
+from sails.ui.data.pending import PendingUploads, show_dataset, throw_away
 from sails.ui.data.text import JUDGED, file_label
 from sails.ui.frame import show_errors
 from sails.ui.text import code, plain
@@ -42,7 +42,7 @@ TEXT_COLUMNS = {
 ROW_COLUMN = {"Row": st.column_config.NumberColumn("Row", width=60)}
 
 
-def bring(workspace: Workspace, desk: Desk) -> None:
+def bring(workspace: Workspace, desk: PendingUploads) -> None:
     """Four ways to bring conversations."""
     way = st.segmented_control(
         "How would you like to bring them?",
@@ -64,7 +64,7 @@ def bring(workspace: Workspace, desk: Desk) -> None:
                 _upload(desk)
 
 
-def _upload(desk: Desk) -> None:
+def _upload(desk: PendingUploads) -> None:
     files = st.file_uploader(
         "Drop your files here: Excel (.xlsx), CSV, JSON, JSON Lines or Parquet",
         accept_multiple_files=True,
@@ -85,7 +85,7 @@ def _upload(desk: Desk) -> None:
         st.rerun()
 
 
-def _paste(desk: Desk) -> None:
+def _paste(desk: PendingUploads) -> None:
     text = st.text_area(
         "Paste a table here, with the names of its columns in the first line",
         height=200,
@@ -100,7 +100,7 @@ def _paste(desk: Desk) -> None:
         st.rerun()
 
 
-def _type(desk: Desk) -> None:
+def _type(desk: PendingUploads) -> None:
     # Streamlit forgets a grid when another page is visited: it begins with what was typed before.
     if desk.key("typed") not in st.session_state:
         st.session_state["data-typed-first"] = st.session_state.get("data-typed", _nothing_typed())
@@ -143,7 +143,7 @@ def _example(workspace: Workspace) -> None:
             show_dataset(data.add_example(workspace, example).name)
 
 
-def _lay_down(desk: Desk, make: Callable[..., Draft | Unmapped], *arguments: Any) -> bool:
+def _lay_down(desk: PendingUploads, make: Callable[..., Draft | Unmapped], *arguments: Any) -> bool:
     """Put what `make` gives on the desk, or else the sentence of why it cannot be used."""
     desk.thrown_away = None
     with show_errors() as failed:
@@ -184,7 +184,7 @@ through {rounds[0]} times, more than {SIZES[-2].rows:,} {repeated}.
 # --- the files on the desk ------------------------------------------------------------------------
 
 
-def choose_waiting(desk: Desk) -> None:
+def choose_waiting(desk: PendingUploads) -> None:
     """Which of the files on the desk is looked at; they are saved one after another."""
     labels = [file_label(number, waiting.file) for number, waiting in enumerate(desk.waiting, 1)]
     if len(labels) > 1:
@@ -200,7 +200,7 @@ def choose_waiting(desk: Desk) -> None:
     st.header(plain(desk.current.file), anchor=False)
 
 
-def _choose(desk: Desk, generation: int, key: str) -> None:
+def _choose(desk: PendingUploads, generation: int, key: str) -> None:
     if generation == desk.generation:  # else a late word of a list that is gone
         desk.chosen = st.session_state[key]
         desk.begin_afresh()
@@ -209,7 +209,7 @@ def _choose(desk: Desk, generation: int, key: str) -> None:
 # --- its columns ----------------------------------------------------------------------------------
 
 
-def ask_for_columns(desk: Desk, unmapped: Unmapped) -> None:
+def ask_for_columns(desk: PendingUploads, unmapped: Unmapped) -> None:
     """Ask which column asks and which one answers, beside the first rows of the file."""
     st.markdown(
         "The columns of this file have names that I do not know. **Which one holds the questions, "
@@ -239,7 +239,7 @@ def ask_for_columns(desk: Desk, unmapped: Unmapped) -> None:
         throw_away(desk)
 
 
-def choose_columns(desk: Desk, columns: Sequence[str], chosen: ColumnMapping) -> ColumnMapping:
+def choose_columns(desk: PendingUploads, columns: Sequence[str], chosen: ColumnMapping) -> ColumnMapping:
     """The columns of the question, the answer and, if any, of what belongs to the question."""
     nothing = "(none)"
     asks, answers, belongs = st.columns(3)

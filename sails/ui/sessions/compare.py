@@ -10,11 +10,11 @@ import streamlit as st
 
 from sails.errors import RequestError
 from sails.models import Workspace
-from sails.sessions import Feed, SessionRecord, feed_of
+from sails.sessions import SessionMonitor, SessionRecord, monitor_of
 from sails.ui import charts, text
 from sails.ui.frame import link
 from sails.ui.sessions import comparison
-from sails.ui.sessions.comparison import Line, Question
+from sails.ui.sessions.comparison import ComparedLine, ComparedQuestion
 from sails.ui.sessions.detail import named
 from sails.ui.text import literal, plain
 
@@ -46,7 +46,7 @@ def side_by_side(records: Sequence[SessionRecord]) -> None:
             when = text.moment(record.spec.created, st.context.timezone)
             link("Sessions", f"{plain(record.spec.name)}, {when}", session=record.session.id)
     with st.spinner("Reading what was measured …"):
-        feeds = [feed_of(record.session) for record in records]
+        feeds = [monitor_of(record.session) for record in records]
         for feed in feeds:
             feed.wait()
     _curves(letters, feeds)
@@ -61,12 +61,12 @@ def side_by_side(records: Sequence[SessionRecord]) -> None:
     _answers(letters, comparison.same_questions([comparison.last_answers(feed) for feed in feeds]))
 
 
-def _curves(letters: str, feeds: Sequence[Feed]) -> None:
+def _curves(letters: str, feeds: Sequence[SessionMonitor]) -> None:
     st.header("How each learned", anchor=False)
     drawn = False
     for name, title in CURVES.items():
         lines = [
-            charts.Line(letter, curve.x, curve.y, points=name == "held_out_loss")
+            charts.Series(letter, curve.x, curve.y, points=name == "held_out_loss")
             for letter, feed in zip(letters, feeds, strict=True)
             if len(curve := feed.curve(name))
         ]
@@ -79,7 +79,7 @@ def _curves(letters: str, feeds: Sequence[Feed]) -> None:
         st.markdown("None of them was measured.")
 
 
-def _settings(letters: str, lines: Sequence[Line]) -> None:
+def _settings(letters: str, lines: Sequence[ComparedLine]) -> None:
     different = [line for line in lines if line.differs]
     same = [line for line in lines if not line.differs]
     if different:
@@ -92,13 +92,13 @@ def _settings(letters: str, lines: Sequence[Line]) -> None:
             _table(letters, same, "The settings that are the same in all sessions")
 
 
-def _table(letters: str, lines: Sequence[Line], alt: str) -> None:
+def _table(letters: str, lines: Sequence[ComparedLine], alt: str) -> None:
     rows = [[plain(text) for text in (line.label, *line.values)] for line in lines]
     columns = ["", *letters]
     st.table(pd.DataFrame(rows, columns=columns), border="horizontal", hide_index=True, alt=alt)
 
 
-def _answers(letters: str, questions: Sequence[Question]) -> None:
+def _answers(letters: str, questions: Sequence[ComparedQuestion]) -> None:
     if not questions:
         st.markdown("No question was asked in all of them.")
         return

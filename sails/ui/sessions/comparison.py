@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sails.sessions import (
-    Feed,
     Scores,
+    SessionMonitor,
     SessionRecord,
     Settings,
     TrainSpec,
@@ -26,7 +26,7 @@ BEST = "★"
 
 
 @dataclass(frozen=True)
-class Line:
+class ComparedLine:
     """One thing of which sessions may differ, with one value for each."""
 
     label: str
@@ -40,9 +40,9 @@ class Line:
 # --- what was asked -------------------------------------------------------------------------------
 
 
-def settings(records: Sequence[SessionRecord]) -> list[Line]:
+def settings(records: Sequence[SessionRecord]) -> list[ComparedLine]:
     """What was asked of each session and with what it was carried out."""
-    return [Line(label, tuple(map(value, records))) for label, value in _lines().items()]
+    return [ComparedLine(label, tuple(map(value, records))) for label, value in _lines().items()]
 
 
 def _dataset(record: SessionRecord) -> str:
@@ -156,7 +156,7 @@ def _lines() -> dict[str, Callable[[SessionRecord], str]]:
 # --- what was measured ----------------------------------------------------------------------------
 
 
-def scores(records: Sequence[SessionRecord]) -> list[Line]:
+def scores(records: Sequence[SessionRecord]) -> list[ComparedLine]:
     """What each session measured; the best after the lesson is marked where they can be told apart."""
     results = [record.status.results for record in records]
     before_taught, after_taught = [r.taught_before for r in results], [r.taught_after for r in results]
@@ -168,43 +168,43 @@ def scores(records: Sequence[SessionRecord]) -> list[Line]:
         _losses("Loss on examples kept back, before", before_unseen),
         _losses("Loss on examples kept back, after", after_unseen, mark=True),
         _shares("Word pieces right on examples kept back, after", after_unseen),
-        Line("Steps", tuple(str(r.steps or NOTHING) for r in results)),
+        ComparedLine("Steps", tuple(str(r.steps or NOTHING) for r in results)),
     ]
 
 
-def _losses(label: str, found: Sequence[Scores | None], *, mark: bool = False) -> Line:
+def _losses(label: str, found: Sequence[Scores | None], *, mark: bool = False) -> ComparedLine:
     """Losses, of which the lowest is the best."""
     values = [score.loss if score else None for score in found]
     return _line(label, values, "{:.2f}", min if mark else None)
 
 
-def _shares(label: str, found: Sequence[Scores | None]) -> Line:
+def _shares(label: str, found: Sequence[Scores | None]) -> ComparedLine:
     return _line(label, [score.accuracy if score else None for score in found], "{:.0%}", max)
 
 
 def _line(
     label: str, values: Sequence[float | None], form: str, best: Callable[[list[float]], float] | None
-) -> Line:
+) -> ComparedLine:
     known = [value for value in values if value is not None]
     texts = [NOTHING if value is None else form.format(value) for value in values]
     if best and len(known) > 1 and len({text for text in texts if text != NOTHING}) > 1:
         winner = form.format(best(known))
         texts = [f"{text} {BEST} best" if text == winner else text for text in texts]
-    return Line(label, tuple(texts))
+    return ComparedLine(label, tuple(texts))
 
 
 # --- what was answered ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Question:
+class ComparedQuestion:
     """One question, and what each session's model answered after its lesson; None: it was not asked."""
 
     text: str
     answers: tuple[str | None, ...]
 
 
-def last_answers(feed: Feed) -> dict[str, str]:
+def last_answers(feed: SessionMonitor) -> dict[str, str]:
     """What the model answered after the lesson, by question; samples while it learned count as well."""
     found: dict[str, str] = {}
     for samples in feed.samples[-1:]:
@@ -212,11 +212,11 @@ def last_answers(feed: Feed) -> dict[str, str]:
     return found | {item.question: item.answer for item in feed.answers.get("after", ())}
 
 
-def same_questions(answered: Sequence[Mapping[str, str]]) -> list[Question]:
+def same_questions(answered: Sequence[Mapping[str, str]]) -> list[ComparedQuestion]:
     """The questions that at least two were asked, those that most were asked first."""
     counts: dict[str, int] = {}
     for answers in answered:
         for question in answers:
             counts[question] = counts.get(question, 0) + 1
     common = sorted((q for q, count in counts.items() if count > 1), key=lambda q: -counts[q])
-    return [Question(q, tuple(answers.get(q) for answers in answered)) for q in common]
+    return [ComparedQuestion(q, tuple(answers.get(q) for answers in answered)) for q in common]

@@ -14,7 +14,14 @@ from sails.data import read_jsonl
 from sails.errors import WorkspaceError
 from sails.models import Workspace
 from sails.retention import Retention, read_retention
-from sails.sessions import Feed, Samples, SessionRecord, TrainSpec, describe_learning_rate, feed_of
+from sails.sessions import (
+    Samples,
+    SessionMonitor,
+    SessionRecord,
+    TrainSpec,
+    describe_learning_rate,
+    monitor_of,
+)
 from sails.ui import charts, onnx_status, text
 from sails.ui.frame import show_errors
 from sails.ui.outcome import did_it_work
@@ -53,7 +60,7 @@ def everything(workspace: Workspace, record: SessionRecord) -> None:
     with show_errors():
         _onnx(own_workspace(workspace, record), record)
     with st.spinner("Reading what was measured …"):
-        feed = feed_of(record.session)
+        feed = monitor_of(record.session)
         feed.wait()
     with show_errors():
         did_it_work(record, found)
@@ -123,14 +130,14 @@ CURVES = (
 )
 
 
-def _curves(feed: Feed) -> None:
+def _curves(feed: SessionMonitor) -> None:
     if not feed.rows:
         st.markdown("Nothing was measured: the session ended before its first step.")
         return
     st.markdown("The loss should fall. Where it rises on the examples kept back, it learns by heart.")
     for title, axis, names in CURVES:
         lines = [
-            charts.Line(label, curve.x, curve.y, points=name.startswith("held_out"))
+            charts.Series(label, curve.x, curve.y, points=name.startswith("held_out"))
             for name, label in names.items()
             if len(curve := feed.curve(name))
         ]
@@ -140,7 +147,7 @@ def _curves(feed: Feed) -> None:
             charts.draw(charts.lines(lines, "Step", axis), f"curve-{axis}", f"{title}. {said}.")
 
 
-def _samples(feed: Feed) -> None:
+def _samples(feed: SessionMonitor) -> None:
     samples = _spread(feed.samples)
     if not samples:
         st.markdown("No sample answers were written down.")
@@ -194,7 +201,7 @@ def _rows(path: Path) -> list[tuple[str, str]]:
     return [(row.input, row.output) for row in read_jsonl(path)] if path.exists() else []
 
 
-def _log(feed: Feed) -> None:
+def _log(feed: SessionMonitor) -> None:
     if not feed.log:
         st.markdown("Nothing was written to the log.")
         return

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from sails.sessions import Feed, Samples
+from sails.sessions import Samples, SessionMonitor
 from sails.ui.frame import lazy_expander
 from sails.ui.text import literal, plain
 
 
-def answers(feed: Feed, ended: bool) -> None:
+def answers(feed: SessionMonitor, ended: bool) -> None:
     """What it answers to a few questions: at first and now, and folded away all in between."""
     samples = feed.samples
     if not samples:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 import streamlit as st
 
-from sails.sessions import Feed
+from sails.sessions import SessionMonitor
 from sails.ui import charts
-from sails.ui.charts import Line
+from sails.ui.charts import Series
 from sails.ui.frame import lazy_expander
 
 CHART_SECONDS = 3.0
@@ -33,10 +33,10 @@ class _Figures:
     speed: go.Figure
 
 
-_made: weakref.WeakKeyDictionary[Feed, _Figures] = weakref.WeakKeyDictionary()
+_made: weakref.WeakKeyDictionary[SessionMonitor, _Figures] = weakref.WeakKeyDictionary()
 
 
-def _figures(feed: Feed, at_once: bool) -> _Figures:
+def _figures(feed: SessionMonitor, at_once: bool) -> _Figures:
     """The charts of a feed as it is now, made once for all who look.
 
     While a session runs they may be a few seconds old: a chart that changes forgets where the mouse was.
@@ -50,15 +50,15 @@ def _figures(feed: Feed, at_once: bool) -> _Figures:
     return made
 
 
-def _loss(feed: Feed) -> tuple[go.Figure, str]:
+def _loss(feed: SessionMonitor) -> tuple[go.Figure, str]:
     steps, held_out = feed.curve("loss", LOSS_POINTS), feed.curve("held_out_loss", SMALL_POINTS)
     lines = []
     if feed.rows >= AVERAGE_FROM:
         average = feed.average("loss", parts=min(60, feed.rows // 5))
-        lines.append(Line("average", average.x, average.y, width=4))
-    lines.append(Line("each step", steps.x, steps.y, width=1, dash="solid"))
+        lines.append(Series("average", average.x, average.y, width=4))
+    lines.append(Series("each step", steps.x, steps.y, width=1, dash="solid"))
     if len(held_out):
-        lines.append(Line("examples kept back", held_out.x, held_out.y, points=True, dash="dot"))
+        lines.append(Series("examples kept back", held_out.x, held_out.y, points=True, dash="dot"))
     alt = "No step has been made yet."
     if len(steps):
         alt = (
@@ -70,13 +70,13 @@ def _loss(feed: Feed) -> tuple[go.Figure, str]:
     return charts.lines(lines, "Step", "Loss"), alt
 
 
-def _small(feed: Feed, name: str) -> go.Figure:
+def _small(feed: SessionMonitor, name: str) -> go.Figure:
     curve = feed.curve(name, SMALL_POINTS)
     label = {"learning_rate": "Learning rate", "tokens_per_second": "Word pieces a second"}[name]
-    return charts.lines([Line(label, curve.x, curve.y)], "Step", label, height=220)
+    return charts.lines([Series(label, curve.x, curve.y)], "Step", label, height=220)
 
 
-def curves(feed: Feed, at_once: bool) -> None:
+def curves(feed: SessionMonitor, at_once: bool) -> None:
     if not feed.rows:
         return
     st.subheader("How wrong it still is (loss)", anchor=False)

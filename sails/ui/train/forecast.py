@@ -5,12 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from sails import system
-from sails.training.plan import Foresight, TimeEstimate
+from sails.training.plan import TimeEstimate, TrainingForecast
 from sails.ui.text import plain
 from sails.ui.train import lr_advice
 
 
-def forecast(seen: Foresight) -> None:
+def forecast(seen: TrainingForecast) -> None:
     """What will happen and what it takes, with the source of each figure."""
     st.markdown(f"**{plain(seen.plan.reason)}.**")
     st.markdown(plain(_what_is_taught(seen)))
@@ -30,7 +30,7 @@ def forecast(seen: Foresight) -> None:
         )
 
 
-def _what_is_taught(seen: Foresight) -> str:
+def _what_is_taught(seen: TrainingForecast) -> str:
     rounds = "once" if seen.pace.epochs == 1 else f"{seen.pace.epochs} times"
     taught = f"{seen.taught:,} of the {seen.rows:,} examples are taught, each {rounds}"
     if seen.pace.max_steps:

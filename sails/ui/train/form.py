@@ -16,7 +16,7 @@ from sails import jobs, sessions, system
 from sails.data import reports
 from sails.models import Workspace
 from sails.sessions import Settings, Start, checked_settings
-from sails.training.plan import Choices, Foresight, foresee
+from sails.training.plan import Choices, TrainingForecast, forecast_training
 from sails.ui.frame import go, show_errors
 from sails.ui.train import lr_advice
 from sails.ui.train.fields import advanced, datasets, export, learning_rate, name, preset, starting_point
@@ -89,17 +89,17 @@ def training_form(workspace: Workspace, dataset: str | None) -> None:
     st.header("Before you start", anchor=False)
     if choices is not None:
         with show_errors() as failed, st.spinner("Looking at the examples …"):
-            forecast(foresee(workspace, choices))
+            forecast(forecast_training(workspace, choices))
         problems += failed
     elif not names:
         st.markdown("Choose a dataset above; then you see here how long it takes.")
     start_button(workspace, None if problems else choices)
 
 
-def _first_look(workspace: Workspace, choices: Choices, problems: list[str]) -> Foresight | None:
+def _first_look(workspace: Workspace, choices: Choices, problems: list[str]) -> TrainingForecast | None:
     """The plan before anything else is chosen, which says the automatic learning rate and the rows."""
     with show_errors() as failed:
-        return foresee(workspace, choices)
+        return forecast_training(workspace, choices)
     problems += failed
     return None
 
@@ -110,7 +110,7 @@ def _pace(
     start: Start,
     base: str | None,
     again: bool,
-    first: Foresight | None,
+    first: TrainingForecast | None,
     problems: list[str],
 ) -> Choices | None:
     taught = first.taught + (first.repeated if again else 0) if first else 0

@@ -19,7 +19,16 @@ import streamlit as st
 from sails import jobs, sessions, system
 from sails.errors import SailsError
 from sails.models import Workspace
-from sails.sessions import ExportSpec, Feed, ProbeSpec, ReplaySpec, Session, Status, TrainSpec, feed_of
+from sails.sessions import (
+    ExportSpec,
+    ProbeSpec,
+    ReplaySpec,
+    Session,
+    SessionMonitor,
+    Status,
+    TrainSpec,
+    monitor_of,
+)
 from sails.system import duration
 from sails.training import plan
 from sails.training.plan import TimeLeft, time_left
@@ -64,7 +73,7 @@ def view(workspace: Workspace, session: Session) -> None:
     tab_title("Train", _tab(status))
     if status.state not in ACTIVE:
         with st.spinner("Reading what it wrote …"):  # of a long session, a few seconds the first time
-            feed_of(session).wait()
+            monitor_of(session).wait()
         _ended(workspace, record)
     refresh = REFRESH_SECONDS if status.state in ACTIVE else None
     st.fragment(_tick, run_every=refresh)(workspace, session, record.spec, status.state)
@@ -75,7 +84,7 @@ def _tick(workspace: Workspace, session: Session, spec: sessions.AnySpec, state:
         status = session.status()
         if status.state != state or not session.folder.exists():
             st.rerun()  # everything else on the page is different now
-        feed = feed_of(session)
+        feed = monitor_of(session)
         feed.update()
         # Each part has its place, so that one which appears moves no other and takes nothing typed with it.
         slot = [st.container() for _ in range(7)]
@@ -141,7 +150,7 @@ def _steps(workspace: Workspace, spec: sessions.AnySpec, status: Status) -> None
 
 
 def _progress(
-    workspace: Workspace, session: Session, spec: sessions.AnySpec, status: Status, feed: Feed
+    workspace: Workspace, session: Session, spec: sessions.AnySpec, status: Status, feed: SessionMonitor
 ) -> None:
     if status.state == "queued":
         st.markdown(f"⏳ {place_in_queue(workspace, session)}")
@@ -161,7 +170,12 @@ def _progress(
 
 
 def _left(
-    workspace: Workspace, session: Session, spec: sessions.AnySpec, status: Status, feed: Feed, now: datetime
+    workspace: Workspace,
+    session: Session,
+    spec: sessions.AnySpec,
+    status: Status,
+    feed: SessionMonitor,
+    now: datetime,
 ) -> str:
     if isinstance(spec, ReplaySpec):
         gone = (now - status.started).total_seconds() if status.started else 0.0
@@ -248,7 +262,7 @@ def _notes(status: Status) -> None:
         st.markdown(f"ℹ️ {plain(note)}")
 
 
-def _log(session: Session, feed: Feed) -> None:
+def _log(session: Session, feed: SessionMonitor) -> None:
     folded = lazy_expander("Log", ":material/article:", "live_log")
     if not folded.open:
         return

@@ -16,9 +16,9 @@ from sails.models import Workspace
 from sails.retention import replayed
 from sails.sessions import Advice, Session, format_rate, option
 from sails.system import count, duration
-from sails.training.plan import BASE_LEARNING_RATE, Choices, Earlier, Foresight
+from sails.training.plan import BASE_LEARNING_RATE, Choices, Earlier, TrainingForecast
 from sails.ui import charts
-from sails.ui.charts import Line
+from sails.ui.charts import Series
 from sails.ui.frame import show_errors, stop_on_error
 from sails.ui.text import plain
 
@@ -35,7 +35,7 @@ def earlier_examples(earlier: Earlier) -> str:
     return f"{count(earlier.rows, 'example')} of {count(earlier.lessons, 'earlier lesson')}"
 
 
-def revisit(first: Foresight) -> float | None:
+def revisit(first: TrainingForecast) -> float | None:
     """The share of earlier examples, None where there are none to repeat; says what it does."""
     if first.plan.start_from == "base" or not first.earlier.rows:
         return None
@@ -54,7 +54,7 @@ def revisit(first: Foresight) -> float | None:
     return percent / 100
 
 
-def _what_it_means(first: Foresight, share: float) -> str:
+def _what_it_means(first: TrainingForecast, share: float) -> str:
     old, new = first.earlier.rows, first.taught
     repeated = replayed(new, old, share)
     if not repeated:
@@ -71,7 +71,7 @@ def _what_it_means(first: Foresight, share: float) -> str:
     )
 
 
-def what_is_repeated(seen: Foresight) -> str:
+def what_is_repeated(seen: TrainingForecast) -> str:
     """What the training repeats of earlier lessons, or why it repeats nothing."""
     earlier = seen.earlier
     if seen.repeated and seen.plan.start_from == "base":
@@ -101,7 +101,7 @@ def _gone(earlier: Earlier) -> str:
 # --- the learning speed ---------------------------------------------------------------------------
 
 
-def best_speed(workspace: Workspace, choices: Choices, first: Foresight) -> Advice | None:
+def best_speed(workspace: Workspace, choices: Choices, first: TrainingForecast) -> Advice | None:
     """What the automatic speed costs, the better setting, and what was measured; gives what was measured."""
     if jobs.why_not(first):
         return None
@@ -116,7 +116,7 @@ def best_speed(workspace: Workspace, choices: Choices, first: Foresight) -> Advi
     return advice
 
 
-def _not_measured(workspace: Workspace, choices: Choices, first: Foresight) -> None:
+def _not_measured(workspace: Workspace, choices: Choices, first: TrainingForecast) -> None:
     automatic, faster = format_rate(first.plan.automatic_learning_rate), format_rate(BASE_LEARNING_RATE)
     if choices.settings.learning_rate is None:
         st.markdown(
@@ -182,7 +182,7 @@ def _measuring(workspace: Workspace, job: Session) -> None:
             st.rerun()
 
 
-def _measured(choices: Choices, first: Foresight, advice: Advice) -> None:
+def _measured(choices: Choices, first: TrainingForecast, advice: Advice) -> None:
     used, advised = choices.settings.learning_rate, advice.learning_rate
     automatic = first.plan.automatic_learning_rate
     best = f"**advised {format_rate(advised)}** (measured)" if advised else "advised: none (measured)"
@@ -211,8 +211,8 @@ def chart(advice: Advice) -> go.Figure:
     rates = [trial.learning_rate for trial in advice.trials]
     figure = charts.lines(
         [
-            Line("new examples", rates, [new for new, _ in _changes(advice)], points=True),
-            Line("earlier examples", rates, [old for _, old in _changes(advice)], points=True),
+            Series("new examples", rates, [new for new, _ in _changes(advice)], points=True),
+            Series("earlier examples", rates, [old for _, old in _changes(advice)], points=True),
         ],
         "Learning speed (learning rate)",
         "Change of its error, %",

@@ -14,8 +14,8 @@ from sails.models.variants import CERTIFICATE, VARIANTS
 from sails.onnx.certify.certificate import (
     NOT_A_NUMBER,
     THRESHOLDS,
+    AnswerPair,
     Certificate,
-    Example,
     Speed,
     certificate_from,
     read_certificate,
@@ -42,7 +42,7 @@ GOOD = Certificate(
     positions=4321,
     source_fingerprint="0123456789abcdef",
     created="2026-01-05T09:15:00+00:00",
-    examples=(Example("What is a variable?", "A name.", "A name."),),
+    examples=(AnswerPair("What is a variable?", "A name.", "A name."),),
     seconds=41.5,
     spread=3.0,
     excused_answers=8,
@@ -180,7 +180,7 @@ def test_the_page_is_complete_in_itself_and_escapes_everything() -> None:
             reasons=(HOSTILE,),
             source_fingerprint=HOSTILE,
             created=HOSTILE,
-            examples=(Example(HOSTILE, HOSTILE, ""),),
+            examples=(AnswerPair(HOSTILE, HOSTILE, ""),),
         )
     )
     assert "<script" not in page

@@ -16,7 +16,7 @@ from sails.sessions import Settings, checked_settings
 from sails.training import mixture
 from sails.training.plan import forecast, schedule
 from sails.training.plan.behavior import BASE_LEARNING_RATE
-from sails.training.plan.forecast import Earlier, foresee, offers
+from sails.training.plan.forecast import Earlier, forecast_training, offers
 from sails.training.plan.request import Choices, checked_name, read_learning_rate
 from tests.support.helpers import add_dataset, write_lesson
 from tests.support.situations import make_session, make_situation, published
@@ -125,7 +125,7 @@ def test_the_recommended_base_model_comes_first_and_those_that_do_not_fit_last(
 
 def test_the_forecast_counts_what_the_worker_would_teach_and_writes_nothing(workspace, lesson):
     before = sorted(workspace.root.rglob("*"))
-    seen = foresee(workspace, Choices((lesson,)))
+    seen = forecast_training(workspace, Choices((lesson,)))
     assert (seen.rows, seen.taught, seen.held_out) == (28, 23, 5)
     assert seen.plan.learning_rate == BASE_LEARNING_RATE
     assert seen.pace.epochs == 8
@@ -138,34 +138,34 @@ def test_the_forecast_counts_what_the_worker_would_teach_and_writes_nothing(work
 
 def test_rows_that_stand_in_two_datasets_count_once(workspace, lesson, tmp_path):
     again = add_dataset(workspace, write_lesson(tmp_path / "more.json", rows=40))
-    assert foresee(workspace, Choices((lesson, again))).rows == 40
+    assert forecast_training(workspace, Choices((lesson, again))).rows == 40
 
 
 def test_continuing_counts_the_parameters_of_the_trained_model(workspace, lesson):
     make_situation(workspace.root, 2)
-    seen = foresee(workspace, Choices((lesson,)))
+    seen = forecast_training(workspace, Choices((lesson,)))
     assert seen.need is not None
     assert seen.need.parameters == size.count_parameters(workspace.trained_model)
     assert seen.plan.start_from == "trained"
 
 
 def test_a_model_of_unknown_size_has_no_forecast(workspace, lesson):
-    seen = foresee(workspace, Choices((lesson,), model_name="somebody/something"))
+    seen = forecast_training(workspace, Choices((lesson,), model_name="somebody/something"))
     assert (seen.need, seen.time, seen.warnings) == (None, None, ())
 
 
 def test_what_does_not_fit_is_a_warning_with_numbers(workspace, lesson, monkeypatch):
     monkeypatch.setattr(system, "available_memory", lambda: 10**9)
-    (warning,) = foresee(workspace, Choices((lesson,))).warnings
+    (warning,) = forecast_training(workspace, Choices((lesson,))).warnings
     assert "1.0 GB are free" in warning
 
 
 def test_rows_added_meanwhile_are_counted(workspace, lesson):
     choices = Choices((lesson,))
-    assert foresee(workspace, choices).rows == 28
+    assert forecast_training(workspace, choices).rows == 28
     with open(datasets.rows_file(workspace, lesson), "a") as file:
         file.write('{"input": "One more?", "output": "Yes, one more."}\n')
-    assert foresee(workspace, choices).rows == 29
+    assert forecast_training(workspace, choices).rows == 29
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_rows_added_meanwhile_are_counted(workspace, lesson):
 )
 def test_what_cannot_be_is_refused_before_anything_starts(workspace, lesson, change, error):
     choices = dataclasses.replace(Choices((lesson,)), **change)
-    for action in (foresee, submit.start_training):
+    for action in (forecast_training, submit.start_training):
         with pytest.raises(error):
             action(workspace, choices)
     assert sessions.read_history(workspace) == []
@@ -210,7 +210,7 @@ def test_nothing_is_started_where_one_may_only_look(workspace, lesson, monkeypat
 def test_a_dataset_whose_rows_are_gone_is_a_sentence(workspace, lesson):
     datasets.rows_file(workspace, lesson).unlink()
     with pytest.raises(BadDataError, match="are gone"):
-        foresee(workspace, Choices((lesson,)))
+        forecast_training(workspace, Choices((lesson,)))
 
 
 # --- earlier lessons ------------------------------------------------------------------------------
@@ -235,43 +235,49 @@ def second(workspace, lesson, tmp_path) -> str:
 
 @pytest.mark.parametrize(("share", "repeated"), [(0.5, 23), (0.2, 6), (0.0, 0), (0.9, 23)])
 def test_the_forecast_says_how_many_earlier_rows_each_round_repeats(workspace, second, share, repeated):
-    seen = foresee(workspace, Choices((second,), Settings(replay_share=share)))
+    seen = forecast_training(workspace, Choices((second,), Settings(replay_share=share)))
     assert (seen.taught, seen.earlier.lessons, seen.earlier.rows, seen.repeated) == (23, 1, 23, repeated)
 
 
 def test_what_is_repeated_takes_its_time(workspace, second):
-    none, half = (foresee(workspace, Choices((second,), Settings(replay_share=share))) for share in (0, 0.5))
+    none, half = (
+        forecast_training(workspace, Choices((second,), Settings(replay_share=share))) for share in (0, 0.5)
+    )
     assert none.time is not None
     assert half.time is not None
     assert half.time.high > none.time.high
 
 
 def test_starting_over_repeats_nothing_or_teaches_everything_again(workspace, second):
-    over = foresee(workspace, Choices((second,), start="base"))
+    over = forecast_training(workspace, Choices((second,), start="base"))
     assert (over.repeated, over.earlier.rows) == (0, 23)
-    again = foresee(workspace, Choices((second,), Settings(teach_again=True, replay_share=0), start="base"))
+    again = forecast_training(
+        workspace, Choices((second,), Settings(teach_again=True, replay_share=0), start="base")
+    )
     assert again.repeated == 23
     assert again.pace == schedule.resolve_schedule(Settings(), 46)
 
 
 def test_rows_that_are_taught_anyway_are_not_counted_as_earlier_ones(workspace, lesson, second):
-    assert foresee(workspace, Choices((lesson,))).earlier == Earlier(lessons=1, gone=0, rows=0, size=0)
-    assert foresee(workspace, Choices((lesson, second))).earlier.rows == 0
+    assert forecast_training(workspace, Choices((lesson,))).earlier == Earlier(
+        lessons=1, gone=0, rows=0, size=0
+    )
+    assert forecast_training(workspace, Choices((lesson, second))).earlier.rows == 0
 
 
 def test_deleted_rows_of_earlier_lessons_are_counted_as_gone(workspace, second):
     first = sessions.read_history(workspace)[0].session
     choices = Choices((second,))
-    assert foresee(workspace, choices).repeated == 23
+    assert forecast_training(workspace, choices).repeated == 23
     (first.data / "train.jsonl").unlink()
-    seen = foresee(workspace, choices)
+    seen = forecast_training(workspace, choices)
     assert (seen.earlier, seen.repeated) == (Earlier(lessons=1, gone=1, rows=0, size=0), 0)
 
 
 def test_a_first_lesson_and_a_model_from_elsewhere_have_no_earlier_ones(workspace, lesson):
-    assert foresee(workspace, Choices((lesson,))).earlier == Earlier()
+    assert forecast_training(workspace, Choices((lesson,))).earlier == Earlier()
     make_situation(workspace.root, 2)
-    assert foresee(workspace, Choices((lesson,))).earlier == Earlier()
+    assert forecast_training(workspace, Choices((lesson,))).earlier == Earlier()
 
 
 def test_datasets_with_the_same_rows_have_one_fingerprint(workspace, lesson, tmp_path):

@@ -15,8 +15,8 @@ from sails.models.size import count_parameters, training_memory
 from sails.models.workspace import Workspace
 from sails.sessions import PRESETS, SIZES, Results, Settings, Status
 from sails.training.plan import duration, resources
-from sails.training.plan.duration import Lesson, TimeLeft, estimate_time, experience, time_left
-from sails.training.plan.resources import Need, estimate, refuse_if_too_big
+from sails.training.plan.duration import LessonSize, TimeLeft, estimate_time, experience, time_left
+from sails.training.plan.resources import ResourceNeed, estimate, refuse_if_too_big
 from sails.training.plan.schedule import Schedule, resolve_schedule
 from tests.support.folders import make_model, make_sharded_model, tensors
 from tests.support.situations import BASE, make_session, published
@@ -133,19 +133,19 @@ def test_the_disk_holds_two_checkpoints_at_once_and_an_export_never_needs_less(t
 
 
 def test_what_fits_is_not_refused(tmp_path):
-    refuse_if_too_big(Need(memory=1, disk=1, parameters=1), tmp_path)
+    refuse_if_too_big(ResourceNeed(memory=1, disk=1, parameters=1), tmp_path)
 
 
 def test_too_little_memory_is_refused_with_both_numbers_and_a_remedy(tmp_path):
     with pytest.raises(OutOfMemoryError, match=r"needs about 99000000\.0 GB of memory") as refusal:
-        refuse_if_too_big(Need(memory=99 * 10**15, disk=1, parameters=1), tmp_path)
+        refuse_if_too_big(ResourceNeed(memory=99 * 10**15, disk=1, parameters=1), tmp_path)
     assert "are free" in str(refusal.value)
     assert "smaller" in refusal.value.remedy
 
 
 def test_too_little_disk_is_refused_with_both_numbers_and_the_folder(tmp_path):
     with pytest.raises(DiskFullError, match=r"needs about 99000000\.0 GB of disk space") as refusal:
-        refuse_if_too_big(Need(memory=1, disk=99 * 10**15, parameters=1), tmp_path)
+        refuse_if_too_big(ResourceNeed(memory=1, disk=99 * 10**15, parameters=1), tmp_path)
     assert str(tmp_path) in str(refusal.value)
     assert "are free" in str(refusal.value)
     assert "Free some space" in refusal.value.remedy
@@ -155,16 +155,16 @@ def test_exactly_what_is_free_is_enough(tmp_path, monkeypatch):
     free = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(resources.shutil, "disk_usage", lambda _: free)
     monkeypatch.setattr(system, "available_memory", lambda: 1_000)
-    refuse_if_too_big(Need(memory=1_000, disk=free.free, parameters=1), tmp_path)
+    refuse_if_too_big(ResourceNeed(memory=1_000, disk=free.free, parameters=1), tmp_path)
     with pytest.raises(OutOfMemoryError):
-        refuse_if_too_big(Need(memory=1_001, disk=free.free, parameters=1), tmp_path)
+        refuse_if_too_big(ResourceNeed(memory=1_001, disk=free.free, parameters=1), tmp_path)
     with pytest.raises(DiskFullError):
-        refuse_if_too_big(Need(memory=1_000, disk=free.free + 1, parameters=1), tmp_path)
+        refuse_if_too_big(ResourceNeed(memory=1_000, disk=free.free + 1, parameters=1), tmp_path)
 
 
 # --- how long it takes ----------------------------------------------------------------------------
 
-LESSON = Lesson(rows=90, size=27_000)  # 9,000 tokens
+LESSON = LessonSize(rows=90, size=27_000)  # 9,000 tokens
 TINY_SPEED = 1e11  # operations a second
 
 

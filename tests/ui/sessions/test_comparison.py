@@ -8,7 +8,7 @@ from sails import sessions
 from sails.models.workspace import Workspace
 from sails.sessions import Advice, Results, Scores
 from sails.sessions.metrics import MetricsWriter
-from sails.sessions.monitor import Feed
+from sails.sessions.monitor import SessionMonitor
 from sails.ui.sessions.comparison import NOTHING, last_answers, same_questions, scores, settings
 from tests.support.situations import make_session, published
 
@@ -87,7 +87,7 @@ def test_the_last_answers_are_those_after_the_lesson(workspace):
     writer.write("answers", when="before", items=[{**why, "answer": "no"}])
     writer.write("answers", when="after", items=[{**why, "answer": "So."}, {"question": 5}])
     writer.close()
-    feed = Feed(session)
+    feed = SessionMonitor(session)
     feed.wait()
     assert last_answers(feed) == {"What?": "That.", "Why?": "So."}
 
