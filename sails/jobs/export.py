@@ -29,10 +29,10 @@ from sails.models import (
     Workspace,
     inspect_model,
 )
-from sails.onnx import LARGEST_OPSET, SMALLEST_OPSET, ConversionOrder, convert_model
+from sails.onnx import MAX_OPSET, MIN_OPSET, ConversionOrder, convert_model
 from sails.sessions import ExportSpec, Reporter, Session, SessionRecord, Status
 
-OPSETS = range(SMALLEST_OPSET, LARGEST_OPSET + 1)
+OPSETS = range(MIN_OPSET, MAX_OPSET + 1)
 VERIFIED_PROMPTS = 64
 
 # --- starting -------------------------------------------------------------------------------------

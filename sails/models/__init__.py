@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         variant_folder,
     )
     from sails.models.versions import (
-        NAME_LENGTH,
+        MAX_NAME_LENGTH,
         VERSION_ONNX,
         VERSIONS_KEPT,
         Provenance,

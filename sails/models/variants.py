@@ -135,6 +135,9 @@ def inspect_variant(folder: Path, variant: Variant, trained_fingerprint: str | N
         return VariantState(variant, folder)
     record = ExportRecord.read(real)
     fingerprint = record.fingerprint if record else None
+    certificate = read_json(real / CERTIFICATE) or {}
+    passed, measured = certificate.get("passed"), certificate.get("variant", FULL_PRECISION)
+    belongs = measured == variant and certificate.get("source_fingerprint") == fingerprint
     times = [(real / file.name).stat().st_mtime for file in files if (real / file.name).exists()]
     return VariantState(
         variant=variant,
@@ -142,20 +145,10 @@ def inspect_variant(folder: Path, variant: Variant, trained_fingerprint: str | N
         present=True,
         fingerprint=fingerprint,
         stale=None if fingerprint is None else fingerprint != trained_fingerprint,
-        certified=_certified(real, variant, fingerprint),
+        certified=passed if belongs and isinstance(passed, bool) else None,
         files=files,
         modified=datetime.fromtimestamp(max(times), UTC) if times else None,
     )
-
-
-def _certified(folder: Path, variant: Variant, fingerprint: str | None) -> bool | None:
-    certificate = read_json(folder / CERTIFICATE) or {}
-    passed, measured = (
-        certificate.get("passed"),
-        certificate.get("variant", FULL_PRECISION),
-    )  # old ones name none
-    belongs = measured == variant and certificate.get("source_fingerprint") == fingerprint
-    return passed if belongs and isinstance(passed, bool) else None
 
 
 def preferred_variant(states: Mapping[Variant, VariantState]) -> Variant | None:

@@ -26,7 +26,7 @@ VERSION_ONNX = "onnx"  # a version's own ONNX model, made on demand; it stays be
 VERSIONS_KEPT = 5
 
 
-NAME_LENGTH = 60  # characters that a person may call a version
+MAX_NAME_LENGTH = 60  # characters that a person may call a version
 
 
 class Provenance(BaseModel):
@@ -88,12 +88,12 @@ def pin(workspace: Workspace, version: str, *, pinned: bool) -> None:
 def name_version(workspace: Workspace, version: str, name: str) -> None:
     """Give a version a name, an empty one for none; raises `WorkspaceError` when there is no such version.
 
-    A name has at most `NAME_LENGTH` characters on one line; `RequestError` otherwise.
+    A name has at most `MAX_NAME_LENGTH` characters on one line; `RequestError` otherwise.
     """
     line = " ".join(name.split())
-    if len(line) > NAME_LENGTH or not all(character.isprintable() for character in line):
+    if len(line) > MAX_NAME_LENGTH or not all(character.isprintable() for character in line):
         raise RequestError(
-            f"The name of a version has at most {NAME_LENGTH} letters, figures and signs.",
+            f"The name of a version has at most {MAX_NAME_LENGTH} letters, figures and signs.",
             "Choose a shorter one.",
         )
     _change(workspace, version, name=line)

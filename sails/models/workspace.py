@@ -50,7 +50,7 @@ class Workspace:
         return cls(folder, trained, onnx)
 
     def check_publishable(self) -> None:
-        """Raises `WorkspaceError` when publishing would replace more than the trained model."""
+        """Raise `WorkspaceError` when publishing would replace more than the trained model."""
         _refuse_overlap(self.trained_model, (self.root, self.onnx_model))
 
     @property

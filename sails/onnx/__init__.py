@@ -14,7 +14,7 @@ if TYPE_CHECKING:
         make_download,
     )
     from sails.onnx.convert import ConversionOrder, convert_model
-    from sails.onnx.export import LARGEST_OPSET, SMALLEST_OPSET, export_model
+    from sails.onnx.export import MAX_OPSET, MIN_OPSET, export_model
     from sails.onnx.model_card import about
     from sails.onnx.quantize import quantize_model
     from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate

@@ -95,7 +95,7 @@ class _BundledModel:
 
 
 def choose_for_bundle(onnx: Path, variant: Variant, *, allow_failed: bool = False) -> VariantState:
-    """The variant of the ONNX model in `onnx` to hand over, which may be one that is kept apart.
+    """Choose the variant of the ONNX model in `onnx` to hand over, which may be one that is kept apart.
 
     Raises `RequestError` when there is none, and without `allow_failed` when it is not certified.
     """
@@ -258,7 +258,7 @@ def _write_zip(content: _Content, folder: str, stream: BinaryIO, progress: Progr
 
 
 def download_of(workspace: Workspace, state: VariantState) -> Path:
-    """Where the zip file of exactly this model is kept for who downloads it, made or not."""
+    """Return where the zip file of exactly this model is kept for who downloads it, made or not."""
     folder = resolve(state.path)
     seen = [(file.name, file.size, (folder / file.name).stat().st_mtime_ns) for file in found_files(folder)]
     key = hashlib.sha256(repr((sails.__version__, seen)).encode()).hexdigest()[:8]
@@ -289,7 +289,7 @@ def make_download(
 
 
 def check_room_for_sending(size: int, file: Path) -> None:
-    """Raises `RequestError` when a zip file of that many bytes does not fit into memory for a browser."""
+    """Raise `RequestError` when a zip file of that many bytes does not fit into memory for a browser."""
     needed, free = size * SENDING_MEMORY, system.available_memory()
     if needed > free:
         raise RequestError(
@@ -310,7 +310,7 @@ def make_bundle_folder(
     allow_failed: bool = False,
     progress: Progress | None = None,
 ) -> Bundle:
-    """The same model as a flat folder that `ORTModelForCausalLM.from_pretrained` loads.
+    """Write the same model as a flat folder that `ORTModelForCausalLM.from_pretrained` loads.
 
     `output` must not be there yet, or be empty. Raises as `make_bundle`.
     """
@@ -328,19 +328,15 @@ def make_bundle_folder(
     with _built_beside(output, content) as part:
         part.mkdir()
         with _unchanged(model):
-            _fill(part, content, progress or silent)
+            for number, (name, source) in enumerate(content.items()):
+                (progress or silent)(number / len(content), f"copying: {name}")
+                with _opened(source) as file, open(part / name, "wb") as copy:
+                    shutil.copyfileobj(file, copy, PIECE)
         system.fsync_tree(part)
         if output.exists():
             output.rmdir()
         system.rename(part, output)
     return Bundle(output, variant, _size(content), model.state.certified is True)
-
-
-def _fill(folder: Path, content: _Content, progress: Progress) -> None:
-    for number, (name, source) in enumerate(content.items()):
-        progress(number / len(content), f"copying: {name}")
-        with _opened(source) as file, open(folder / name, "wb") as copy:
-            shutil.copyfileobj(file, copy, PIECE)
 
 
 # --- small things ---------------------------------------------------------------------------------

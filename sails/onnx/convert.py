@@ -256,7 +256,7 @@ class _Stages:
             shutil.rmtree(folder, ignore_errors=True)
 
     def empty(self, variant: Variant) -> Path:
-        """An empty folder to build a variant in."""
+        """Make an empty folder to build a variant in."""
         staged = models.stage_path(self._target, f"{self._tag}-{variant}")
         with self._refusals():
             shutil.rmtree(staged, ignore_errors=True)
@@ -300,7 +300,7 @@ class _Steps:
 
     @contextlib.contextmanager
     def next(self) -> Iterator[Progress]:
-        """The next part; its progress is told as part of the whole. It never goes back."""
+        """Begin the next part; its progress is told as part of the whole. It never goes back."""
         start, end = self._bounds.pop(0)
 
         def report(fraction: float, words: str) -> None:

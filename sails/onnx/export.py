@@ -33,10 +33,10 @@ from sails.system import Progress, gigabytes, silent
 
 TASK = "text-generation-with-past"
 # Below 14 there is no way to write attention; above 20 the exporter writes no newer operators anyway.
-SMALLEST_OPSET, LARGEST_OPSET = 14, 20
+MIN_OPSET, MAX_OPSET = 14, 20
 # The graph is written once, then once more with the shared embedding stored a single time.
 DISK_SHARE = 1.3
-LARGEST_FILE = 1_900_000_000  # bytes; protobuf ends at 2 GiB
+MAX_FILE_BYTES = 1_900_000_000  # bytes; protobuf ends at 2 GiB
 
 _PACKAGES = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime")
 # What the libraries are known to say while tracing; anything new is passed on.
@@ -69,7 +69,7 @@ def export_model(
     opset: int | None = None,
     progress: Progress | None = None,
 ) -> Export:
-    """Writes `model` as fp32 ONNX into `output`.
+    """Write `model` as fp32 ONNX into `output`.
 
     `opset` None is the exporter's own choice; one that cannot be written is replaced by the nearest that
     can, and `note` says so. Raises ModelLoadError, DiskFullError or OutOfMemoryError.
@@ -111,7 +111,7 @@ def _read_config(model: Path) -> dict[str, Any]:
 
 
 def check_disk(files: Iterable[Path], share: float, output: Path) -> None:
-    """Makes `output`; raises DiskFullError when `share` times the size of these files does not fit there."""
+    """Make `output`; raises DiskFullError when `share` times the size of these files does not fit there."""
     output.mkdir(parents=True, exist_ok=True)
     needed = sum(file.stat().st_size for file in files) * share
     free = shutil.disk_usage(output).free
@@ -139,7 +139,7 @@ def _supported_opset(architecture: str, wanted: int | None) -> tuple[int, str]:
         ) from error
     if wanted is None:
         return int(config.func.DEFAULT_ONNX_OPSET), ""
-    opset = min(max(wanted, SMALLEST_OPSET), LARGEST_OPSET)
+    opset = min(max(wanted, MIN_OPSET), MAX_OPSET)
     if opset == wanted:
         return opset, ""
     return opset, f"Opset {wanted} cannot be written for this model; the export uses {opset}."
@@ -196,12 +196,12 @@ def _fuse(file: Path, config: dict[str, Any]) -> int:
 
 
 def save_graph(model: Any, file: Path) -> None:
-    """Writes a graph in the place of an old one; its weights lie beside it if they did, or are too large."""
+    """Write a graph in the place of an old one; its weights lie beside it if they did, or are too large."""
     import onnx
 
     beside = file.with_name(f"{file.name}_data")
     size = sum(tensor.ByteSize() for tensor in model.graph.initializer)
-    apart = beside.exists() or size > LARGEST_FILE
+    apart = beside.exists() or size > MAX_FILE_BYTES
     for old in (file, beside):
         old.unlink(missing_ok=True)
     onnx.save(model, file, save_as_external_data=apart, location=beside.name if apart else None)
@@ -210,7 +210,7 @@ def save_graph(model: Any, file: Path) -> None:
 def write_record(
     output: Path, fingerprint: str | None, opset: int, note: str = "", **facts: Any
 ) -> tuple[tuple[str, int], ...]:
-    """Writes `export.json`: what the folder holds and came from. Returns its files with their bytes."""
+    """Write `export.json`: what the folder holds and came from. Returns its files with their bytes."""
     files = tuple((file.name, file.stat().st_size) for file in sorted(output.iterdir()) if file.is_file())
     ExportRecord(
         fingerprint=fingerprint,
@@ -232,7 +232,7 @@ def digest(file: Path) -> str:
 
 
 def explained(error: Exception, architecture: str) -> SailsError:
-    """What a library raised, as one sentence."""
+    """Say in one sentence what a library raised."""
     known = classify(error)
     if known.kind != "unknown":
         return known

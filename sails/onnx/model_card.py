@@ -47,10 +47,15 @@ class About:
 
 
 def about(workspace: Workspace, fingerprint: str | None) -> About:
-    """What the workspace knows of the model with this fingerprint."""
+    """Tell what the workspace knows of the model with this fingerprint."""
     line = sessions.ancestors(workspace, fingerprint)
     plan = line[-1].status.plan if line else None
-    base = plan.base if plan else _recorded_base(workspace, fingerprint)
+    if plan:
+        base = plan.base
+    else:  # no session here made it; a note may lie in the model's own folder
+        versions = (workspace.versions / version.id for version in models.list_versions(workspace))
+        states = (inspect_model(resolve(folder)) for folder in (workspace.trained_model, *versions))
+        base = next((one.base for one in states if fingerprint and one.fingerprint == fingerprint), None)
     results = [record.status.results for record in line]
     return replace(
         _base(base),
@@ -59,13 +64,6 @@ def about(workspace: Workspace, fingerprint: str | None) -> About:
         rows=sum(found.rows_new or found.rows_taught for found in results),
         held_out=sum(found.rows_held_out for found in results),
     )
-
-
-def _recorded_base(workspace: Workspace, fingerprint: str | None) -> str | None:
-    """The base model that lies in the model's own folder as a note, when no session here made it."""
-    versions = (workspace.versions / version.id for version in models.list_versions(workspace))
-    known = (inspect_model(resolve(folder)) for folder in (workspace.trained_model, *versions))
-    return next((model.base for model in known if fingerprint and model.fingerprint == fingerprint), None)
 
 
 def _base(name: str | None) -> About:

@@ -32,7 +32,7 @@ from sails.system import Progress, silent
 
 BITS, BLOCK = 8, 16
 ACCURACY_LEVEL = 4  # of MatMulNBits: products of 8-bit numbers
-LARGEST, ZERO_POINT = 127, 128  # numbers are 1 to 255, and 128 stands for 0
+MAX_NUMBER, ZERO_POINT = 127, 128  # numbers are 1 to 255, and 128 stands for 0
 DISK_SHARE = 1.3  # of the full-precision graph, which is written once more for a moment
 MODEL = "model.onnx"
 _EXPORT_AGAIN = "Export the model in full precision again."
@@ -50,7 +50,7 @@ class _Product:
 
 
 def quantize_model(full: Path, output: Path, *, progress: Progress | None = None) -> Export:
-    """Writes the ONNX folder `full` into `output` with 8-bit weights; everything else is the same.
+    """Write the ONNX folder `full` into `output` with 8-bit weights; everything else is the same.
 
     Raises ModelLoadError when a matrix cannot be written so, DiskFullError or OutOfMemoryError.
     """
@@ -178,7 +178,7 @@ def blocks(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     padded = np.zeros((outputs, count * BLOCK), dtype=np.float32)
     padded[:, :inputs] = weights
     padded = padded.reshape(outputs, count, BLOCK)
-    scales = np.abs(padded).max(axis=-1) / np.float32(LARGEST)
+    scales = np.abs(padded).max(axis=-1) / np.float32(MAX_NUMBER)
     scales[scales == 0] = 1
     padded /= scales[..., np.newaxis]
     return (np.rint(padded, out=padded) + ZERO_POINT).astype(np.uint8), scales

@@ -26,7 +26,7 @@ from sails.onnx.export import save_graph
 from sails.onnx.fuse import Graph
 from sails.onnx.runtime.generate import Generator
 
-SMALLEST = 1e-6  # what a size counts as that is next to nothing
+MIN_SIZE = 1e-6  # what a size counts as that is next to nothing
 
 # Of many kinds, because what matters is which channels are large at all.
 CALIBRATION = (
@@ -52,7 +52,7 @@ class _Group:
 
 
 def smooth(graph: Graph, folder: Path) -> int:
-    """Evens out a graph; returns how many normalisations.
+    """Even out a graph; returns how many normalisations.
 
     `folder` holds the tokenizer that belongs to it; the graph lies there as well for a moment.
     """
@@ -63,8 +63,8 @@ def smooth(graph: Graph, folder: Path) -> int:
     for group in groups:
         matrices = [graph.values(name) for name in group.matrices]
         largest = np.max([np.abs(matrix).max(axis=1) for matrix in matrices], axis=0)
-        channels = np.maximum(sizes[group.activation], SMALLEST)
-        scale = np.sqrt(channels / np.maximum(largest, SMALLEST)).astype(np.float32)
+        channels = np.maximum(sizes[group.activation], MIN_SIZE)
+        scale = np.sqrt(channels / np.maximum(largest, MIN_SIZE)).astype(np.float32)
         for name in group.scales:
             graph.change_weight(name, graph.values(name) / scale)
         for name, matrix in zip(group.matrices, matrices, strict=True):

@@ -120,7 +120,7 @@ def test_a_full_disk_is_told_beforehand(exported, tmp_path, monkeypatch):
 
 
 def test_weights_too_large_for_one_file_lie_beside_it(exported, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "LARGEST_FILE", 10_000)
+    monkeypatch.setattr(export, "MAX_FILE_BYTES", 10_000)
     done = quantize_model(exported("llama").onnx, tmp_path / "int8")
     assert "model.onnx_data" in dict(done.files)
     assert Generator.open(tmp_path / "int8").answer("What is a variable?", max_new_tokens=3).token_ids

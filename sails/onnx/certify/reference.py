@@ -86,7 +86,7 @@ class Original:
         new_tokens: int,
         progress: Callable[[float], None] = lambda _: None,
     ) -> list[ReferenceRun]:
-        """Reads these prompts together, answers each of them greedily, and reads the right answers."""
+        """Read these prompts together, answer each of them greedily, and read the right answers."""
         import torch
 
         longest = max(map(len, prompts))

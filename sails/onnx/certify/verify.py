@@ -46,15 +46,15 @@ from sails.onnx.runtime.chat_template import Messages, as_messages
 from sails.onnx.runtime.generate import Generator
 from sails.system import Progress, silent
 
-MOST_OWN_PROMPTS = 64
+MAX_OWN_PROMPTS = 64
 NEW_TOKENS, OWN_NEW_TOKENS = 24, 12  # of an answer to one of our questions, to one of the person's own
 KNOWN_TOKENS = 48  # of a right answer; more would tell little more
-OWN_SECONDS, FEWEST_OWN_PROMPTS = 20.0, 16
+OWN_SECONDS, MIN_OWN_PROMPTS = 20.0, 16
 BATCH, BATCH_TOKENS = 16, 1024  # questions that PyTorch answers at once, and their tokens with padding
 # Longer prompts are left out: the logits of 512 positions over 150,000 tokens are 0.3 GB, twice.
-LONGEST_PROMPT = 512
+MAX_PROMPT_TOKENS = 512
 TIMED = 3  # questions that are answered with a watch
-MOST_EXAMPLES = 5
+MAX_EXAMPLES = 5
 
 FIXED_PROMPTS: tuple[Messages, ...] = (
     "What is the capital of France?",
@@ -84,7 +84,7 @@ def verify_model(
     write: bool = False,
     progress: Progress | None = None,
 ) -> dict[Variant, Certificate]:
-    """Compares ONNX folders with their original on FIXED_PROMPTS and `prompts`, the person's own.
+    """Compare ONNX folders with their original on FIXED_PROMPTS and `prompts`, the person's own.
 
     `answers` are the right ones, in the order of the prompts; empty when nobody knows them. With `write`,
     each certificate is also put into its ONNX folder. A model that answers differently gives a certificate
@@ -95,28 +95,28 @@ def verify_model(
         return {}
     report = progress or silent
     report(0.0, "loading the models to compare")
-    rivals = {
-        variant: _VariantComparison(variant, Generator.open(folder)) for variant, folder in folders.items()
+    comparisons = {
+        variant: VariantComparison(variant, Generator.open(folder)) for variant, folder in folders.items()
     }
-    ends = next(iter(rivals.values())).generator.eos_token_ids
+    ends = next(iter(comparisons.values())).generator.eos_token_ids
     original = Original(model, ends)
-    for rival in rivals.values():
-        _check_vocabulary(original, rival.generator)
-    trial = _Verification(original, list(rivals.values()), report)
+    for comparison in comparisons.values():
+        _check_vocabulary(original, comparison.generator)
+    verification = Verification(original, list(comparisons.values()), report)
     questions = _questions(original, prompts, answers, new_tokens, own_new_tokens)
-    trial.time(questions)
+    verification.time(questions)
     measured: dict[str, tuple[Kind, Path]] = {"torch": ("torch", model)}
     measured |= {variant: ("onnx", folder) for variant, folder in folders.items()}
     with Probes(measured if memory else {}) as probes:
-        trial.compare(questions)
+        verification.compare(questions)
         report(0.98, "measuring the memory that they take")
         used = probes.bytes()
     made: dict[Variant, Certificate] = {}
     for variant, folder in folders.items():
-        made[variant] = rivals[variant].certificate(
+        made[variant] = comparisons[variant].certificate(
             original_bytes=_size(model),
             size=_size(folder),
-            original_speed=trial.clock.speed(used.get("torch", 0)),
+            original_speed=verification.clock.speed(used.get("torch", 0)),
             memory=used.get(variant, 0),
         )
         if write:
@@ -151,7 +151,7 @@ def _questions(
     asked = [(prompt, "", False, new_tokens) for prompt in FIXED_PROMPTS]
     asked += [
         (prompt, answer, True, own_tokens)
-        for prompt, answer in zip(prompts[:MOST_OWN_PROMPTS], right, strict=False)
+        for prompt, answer in zip(prompts[:MAX_OWN_PROMPTS], right, strict=False)
     ]
     found = []
     for content, answer, own, wanted in asked:
@@ -160,7 +160,7 @@ def _questions(
             prompt, known = original.encode(messages, answer)
             left = original.context_length - len(prompt)
             room = min(wanted, original.context_length // 2, left)
-            if 0 < len(prompt) <= LONGEST_PROMPT and room > 0:
+            if 0 < len(prompt) <= MAX_PROMPT_TOKENS and room > 0:
                 found.append(_Question(messages, prompt, known[: min(KNOWN_TOKENS, left)], room, own))
     return found
 
@@ -186,8 +186,8 @@ class _Clock:
         return Speed(statistics.median(self._first), statistics.median(self._rates), memory)
 
 
-class _VariantComparison:
-    """One variant, and what the comparisons showed so far."""
+class VariantComparison:
+    """One variant beside the original, and what the questions showed so far."""
 
     def __init__(self, variant: Variant, generator: Generator) -> None:
         self.generator = generator
@@ -207,7 +207,7 @@ class _VariantComparison:
         self._different = ""  # the first question that was answered differently
 
     def answer(self, question: _Question) -> list[int]:
-        """What it answers, token by token as people chat with it; empty when it breaks down."""
+        """Answer token by token, as people chat with it; empty when it breaks down."""
         try:
             answer = self.generator.answer(question.messages, max_new_tokens=question.room)
         except (ModelLoadError, RequestError):  # this is what is being looked for
@@ -215,14 +215,14 @@ class _VariantComparison:
         return list(answer.token_ids)
 
     def time(self, question: _Question) -> None:
-        """The same with a watch, so that no token ends it."""
+        """Answer with a watch, so that no token ends it."""
         with contextlib.suppress(ModelLoadError, RequestError):
             answer = self._endless.answer(question.messages, max_new_tokens=question.room)
             self.clock.add(answer.seconds_to_first_token, answer.seconds, len(answer.token_ids))
             self._timed[question.text] = until_end(answer.token_ids, self.generator.eos_token_ids)
 
     def compare(self, question: _Question, original: Original, theirs: ReferenceRun) -> None:
-        """Add one question, and what PyTorch made of it."""
+        """Count one question, and what PyTorch made of it."""
         self._prompts += 1
         self._own += question.own
         self._known += bool(question.known)
@@ -296,7 +296,7 @@ class _VariantComparison:
         self._excused += excused
         if not identical and not excused and not self._different:
             self._different = question.text
-        if identical or sum(not same for same, _ in self._examples) < MOST_EXAMPLES:
+        if identical or sum(not same for same, _ in self._examples) < MAX_EXAMPLES:
             if not identical and question.own:  # what was read was PyTorch's answer, not its own
                 answer = self.answer(question)
             said = self.generator.decode(answer).strip()
@@ -322,7 +322,7 @@ class _VariantComparison:
             source_fingerprint=self.generator.fingerprint,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             examples=tuple(example for _, example in sorted(self._examples, key=lambda one: one[0]))[
-                :MOST_EXAMPLES
+                :MAX_EXAMPLES
             ],
             seconds=time.monotonic() - self._began,
             spread=self._spread / max(self._positions, 1),
@@ -390,43 +390,45 @@ def _nats(logits: np.ndarray, text: Sequence[int]) -> list[float]:
         return (total - np.take_along_axis(logits, np.array(text)[:, None], axis=-1)[:, 0]).tolist()
 
 
-# --- the trial ------------------------------------------------------------------------------------
+# --- the verification -----------------------------------------------------------------------------
 
 
-class _Verification:
+class Verification:
     """All questions to all models, with progress at every step."""
 
-    def __init__(self, original: Original, rivals: Sequence[_VariantComparison], report: Progress) -> None:
+    def __init__(
+        self, original: Original, comparisons: Sequence[VariantComparison], report: Progress
+    ) -> None:
         self.clock = _Clock()
         self._original = original
-        self._rivals = rivals
+        self._comparisons = comparisons
         self._report = report
 
     def time(self, questions: Sequence[_Question]) -> None:
-        """Some questions to PyTorch and to every variant by turns, once all are warm."""
+        """Put some questions to PyTorch and to every variant by turns, once all are warm."""
         timed = [question for question in questions if not question.own][:TIMED]
         for question in timed[:1]:
             self._report(0.05, "warming up")
             self._original.timed(question.prompt, 2)
-            for rival in self._rivals:
-                rival.answer(replace(question, room=2))
+            for comparison in self._comparisons:
+                comparison.answer(replace(question, room=2))
         for number, question in enumerate(timed):
             self._report(0.05 + 0.15 * number / len(timed), f"timing answer {number + 1} of {len(timed)}")
             times = self._original.timed(question.prompt, question.room)
             if times:
                 self.clock.add(times[0], times[-1], len(times))
-            for rival in self._rivals:
-                rival.time(question)
+            for comparison in self._comparisons:
+                comparison.time(question)
 
     def compare(self, questions: Sequence[_Question]) -> None:
-        """Our questions, and the person's own as long as there is time."""
+        """Put our questions to all, and the person's own as long as there is time."""
         ours = [question for question in questions if not question.own]
         own = [question for question in questions if question.own]
         self._compare_some(ours, 0.2, 0.4 if own else 0.98)
         began, done = time.monotonic(), 0
         for batch in _batches(own):
             spent = time.monotonic() - began
-            if done >= FEWEST_OWN_PROMPTS and spent * (1 + len(batch) / done) > OWN_SECONDS:
+            if done >= MIN_OWN_PROMPTS and spent * (1 + len(batch) / done) > OWN_SECONDS:
                 break
             end = done + len(batch)
             self._compare_some(batch, *(0.4 + 0.58 * count / len(own) for count in (done, end)))
@@ -445,8 +447,8 @@ class _Verification:
         for number, (question, reading) in enumerate(zip(questions, readings, strict=True)):
             words = f"comparing answer {number + 1} of {len(questions)}"
             self._report(middle + (end - middle) * number / len(questions), words)
-            for rival in self._rivals:
-                rival.compare(question, self._original, reading)
+            for comparison in self._comparisons:
+                comparison.compare(question, self._original, reading)
 
 
 def _batches(questions: Sequence[_Question]) -> Iterator[list[_Question]]:

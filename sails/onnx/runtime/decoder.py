@@ -74,7 +74,7 @@ class Decoder:
         return logits[0], dict(zip(self._past, presents, strict=True))
 
     def look(self, outputs: list[str], token_ids: Sequence[int]) -> list[np.ndarray]:
-        """What the graph makes of these tokens at its outputs of these names, each [tokens, …]."""
+        """Compute what the graph makes of these tokens at its outputs of these names, each [tokens, …]."""
         return [values[0] for values in self._run(outputs, token_ids, self.empty_past(), 0)]
 
     def _run(self, outputs: list[str], token_ids: Sequence[int], past: Past, position: int) -> Any:

@@ -36,7 +36,7 @@ __all__ = ["DEFAULT_CHAT_TEMPLATE", "Answer", "Generator", "Messages", "Stream"]
 # 100 MB.
 PREFILL_TOKENS = 512
 HALF_CHARACTER = "\ufffd"
-LEAST_SHARE = 0.5  # of the model's vocabulary that its own tokenizer knows; the rest may be padding
+MIN_VOCABULARY_SHARE = 0.5  # of the model's vocabulary that its own tokenizer knows; the rest may be padding
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Generator:
 
     @classmethod
     def open(cls, folder: Path, *, threads: int | None = None) -> Generator:
-        """Loads what `sails.onnx.export` wrote into `folder`; raises ModelLoadError or OutOfMemoryError.
+        """Load what `sails.onnx.export` wrote into `folder`; raises ModelLoadError or OutOfMemoryError.
 
         `threads` are those of one answer; None leaves the choice to onnxruntime (all cores).
         """
@@ -155,7 +155,7 @@ class Stream(Iterator[str]):
         return next(self._pieces)
 
     def close(self) -> None:
-        """Ends the answer here; nothing more is computed."""
+        """End the answer here; nothing more is computed."""
         self._pieces.close()
 
     @property
@@ -237,7 +237,7 @@ class _Words:
         return text
 
     def end(self) -> str:
-        """What was held back, without the half character at its end."""
+        """Return what was held back, without the half character at its end."""
         return self._new_text().rstrip(HALF_CHARACTER)
 
     def _new_text(self) -> str:
@@ -252,7 +252,7 @@ class _Stops:
         self._held = ""
 
     def add(self, piece: str) -> tuple[str, bool]:
-        """The text that may be shown now, and whether a stop string was found."""
+        """Return the text that may be shown now, and whether a stop string was found."""
         text = self._held + piece
         found = [text.index(stop) for stop in self._stops if stop in text]
         if found:
@@ -286,7 +286,7 @@ def _onnx_file(folder: Path, export: ExportRecord) -> Path:
 def _check_vocabulary(reader: Reader, decoder: Decoder) -> None:
     """A token without a row in the graph would end a chat; many rows without a token are wrong as well."""
     size = reader.vocabulary_size
-    if size > decoder.vocabulary_size or size < decoder.vocabulary_size * LEAST_SHARE:
+    if size > decoder.vocabulary_size or size < decoder.vocabulary_size * MIN_VOCABULARY_SHARE:
         raise ModelLoadError(
             f"The tokenizer has {size:,} tokens and the ONNX model {decoder.vocabulary_size:,}:"
             " they do not belong together.",

@@ -60,14 +60,16 @@ class Reader:
 
     @classmethod
     def open(cls, folder: Path) -> Reader:
-        """What `sails.onnx.export` wrote beside the model in `folder`; raises ModelLoadError."""
+        """Read what `sails.onnx.export` wrote beside the model in `folder`; raises ModelLoadError."""
         tokenizer = _read_tokenizer(folder, read_record(folder))
         tokenizer_config = read_json(folder / "special_tokens_map.json")
         tokenizer_config |= read_json(folder / "tokenizer_config.json")
-        special_tokens = {name: _token_text(tokenizer_config.get(name)) for name in _SPECIAL_TOKENS}
-        special_tokens = {
-            name: text for name, text in special_tokens.items() if isinstance(text, str) and text
-        }
+        special_tokens: dict[str, str] = {}
+        for name in _SPECIAL_TOKENS:
+            token = tokenizer_config.get(name)
+            text = token.get("content") if isinstance(token, dict) else token
+            if isinstance(text, str) and text:
+                special_tokens[name] = text
         template = _read_template(folder, tokenizer_config) or DEFAULT_CHAT_TEMPLATE
         config = read_json(folder / "config.json")
         generation_config = read_json(folder / "generation_config.json")
@@ -138,7 +140,7 @@ def room_for_prompt(context: int, max_new_tokens: int) -> int:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """What the file holds; empty when there is none."""
+    """Read what the file holds; empty when there is none."""
     text = _read_text(file)
     try:
         content = {} if text is None else json.loads(text)
@@ -150,7 +152,7 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def read_record(folder: Path) -> ExportRecord:
-    """What `export.json` says, empty when there is none; raises ModelLoadError for one that is damaged."""
+    """Read `export.json`, empty when there is none; raises ModelLoadError for one that is damaged."""
     return ExportRecord.parse(read_json(folder / EXPORT_RECORD))
 
 
@@ -193,10 +195,6 @@ def _read_template(folder: Path, tokenizer_config: Mapping[str, Any]) -> str | N
     if template is not None and not isinstance(template, str):
         raise ModelLoadError("The model's chat template cannot be read.", EXPORT_AGAIN)
     return template
-
-
-def _token_text(token: Any) -> Any:
-    return token.get("content") if isinstance(token, dict) else token
 
 
 def _integers(value: Any) -> frozenset[int]:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from sails import models, sessions, system
 from sails.models import (
-    NAME_LENGTH,
+    MAX_NAME_LENGTH,
     VERSIONS_KEPT,
     Prospect,
     Version,
@@ -147,7 +147,7 @@ def _version(workspace: Workspace, records: Sequence[SessionRecord], version: Ve
 def _name(workspace: Workspace, version: Version) -> None:
     with st.form(f"name-{version.id}", border=False):
         name = st.text_input(
-            "Name of this version", value=version.name, max_chars=NAME_LENGTH, key=f"name-of-{version.id}"
+            "Name of this version", value=version.name, max_chars=MAX_NAME_LENGTH, key=f"name-of-{version.id}"
         )
         if st.form_submit_button("Save", key=f"save-{version.id}", disabled=system.view_only()):
             name_version(workspace, version.id, name)

@@ -21,7 +21,7 @@ from sails.errors import ModelLoadError
 from sails.models.variants import CERTIFICATE, VARIANTS, Variant
 from sails.onnx.certify import verify as verification
 from sails.onnx.certify.certificate import Certificate, read_certificate
-from sails.onnx.certify.verify import FIXED_PROMPTS, MOST_OWN_PROMPTS, verify_model
+from sails.onnx.certify.verify import FIXED_PROMPTS, MAX_OWN_PROMPTS, verify_model
 from sails.onnx.export import export_model
 from sails.onnx.quantize import quantize_model
 from sails.onnx.runtime.generate import Generator
@@ -301,7 +301,7 @@ def test_at_most_64_own_prompts_are_compared_and_long_ones_left_out(exported: Ca
     pair = exported("gpt2")
     long = "word " * 700
     certificate = verify(pair.model, pair.onnx, [long, *["Hi"] * 100], new_tokens=2, own_new_tokens=1)
-    assert certificate.own_prompts == MOST_OWN_PROMPTS - 1
+    assert certificate.own_prompts == MAX_OWN_PROMPTS - 1
     assert certificate.prompts == len(FIXED_PROMPTS) + certificate.own_prompts
     assert certificate.passed
 
@@ -309,7 +309,7 @@ def test_at_most_64_own_prompts_are_compared_and_long_ones_left_out(exported: Ca
 def test_where_nothing_could_be_compared_nothing_is_certified(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verification, "LONGEST_PROMPT", 1)
+    monkeypatch.setattr(verification, "MAX_PROMPT_TOKENS", 1)
     certificate = verify(pair.model, pair.onnx, [])
     assert (certificate.passed, certificate.prompts) == (False, 0)
     assert "nothing was compared" in certificate.reasons[0]
