@@ -64,8 +64,8 @@ def version_with(workspace: Workspace, fingerprint: str | None) -> Version | Non
 def list_versions(workspace: Workspace) -> list[Version]:
     """Earlier models, the one that was current last first."""
     folders = workspace.versions.glob(f"[!.]*/{VERSION_RECORD}")
-    found = [record for path in folders if (record := record_in(path.parent))]
-    return sorted(found, key=lambda version: version.retired, reverse=True)
+    versions = [record for path in folders if (record := record_in(path.parent))]
+    return sorted(versions, key=lambda version: version.retired, reverse=True)
 
 
 def record_in(folder: Path) -> Version | None:

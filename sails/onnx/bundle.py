@@ -116,8 +116,8 @@ def choose_for_bundle(onnx: Path, variant: Variant, *, allow_failed: bool = Fals
     )
     if chosen.certified is None:
         raise RequestError(f"Nobody has proven that the {title} model answers like the original.", remedy)
-    found = read_certificate(resolve(chosen.path))
-    reasons = " ".join(found.reasons) if found else ""
+    certificate = read_certificate(resolve(chosen.path))
+    reasons = " ".join(certificate.reasons) if certificate else ""
     raise RequestError(f"The {title} model failed its certificate. {reasons}".strip(), remedy)
 
 
@@ -125,8 +125,8 @@ def _open(onnx: Path, variant: Variant, allow_failed: bool) -> _BundledModel:
     state = choose_for_bundle(onnx, variant, allow_failed=allow_failed)
     folder = resolve(state.path)
     record = ExportRecord.read(folder) or ExportRecord()
-    found = read_certificate(folder) if state.certified is not None else None
-    return _BundledModel(state, _files(folder, record), found and _without_own_questions(found))
+    certificate = read_certificate(folder) if state.certified is not None else None
+    return _BundledModel(state, _files(folder, record), certificate and _without_own_questions(certificate))
 
 
 def _files(folder: Path, record: ExportRecord) -> tuple[Path, ...]:
@@ -168,16 +168,18 @@ def _unchanged(model: _BundledModel) -> Iterator[None]:
         raise busy
 
 
-def _without_own_questions(found: Certificate) -> Certificate:
+def _without_own_questions(certificate: Certificate) -> Certificate:
     """The certificate without the person's own questions: those are examples of what was taught."""
     from sails.onnx.certify import FIXED_PROMPTS
     from sails.onnx.runtime.chat_template import as_messages
 
     ours = {as_messages(prompt)[-1]["content"] for prompt in FIXED_PROMPTS}
     return replace(
-        found,
-        examples=tuple(example for example in found.examples if example.prompt in ours),
-        reasons=tuple(re.sub("“.*”", "a question", reason, flags=re.DOTALL) for reason in found.reasons),
+        certificate,
+        examples=tuple(example for example in certificate.examples if example.prompt in ours),
+        reasons=tuple(
+            re.sub("“.*”", "a question", reason, flags=re.DOTALL) for reason in certificate.reasons
+        ),
     )
 
 

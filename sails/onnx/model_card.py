@@ -71,9 +71,9 @@ def _base(name: str | None) -> About:
     if not name:
         return About()
     with contextlib.suppress(RequestError):
-        found = models.find_base_model(name)
-        licence = "" if found.licence == "unknown" else found.licence
-        return About(found.folder.name if found.folder else found.name, found.hub_id, licence)
+        entry = models.find_base_model(name)
+        licence = "" if entry.licence == "unknown" else entry.licence
+        return About(entry.folder.name if entry.folder else entry.name, entry.hub_id, licence)
     return About(Path(name).name)
 
 

@@ -98,15 +98,15 @@ def quantize_model(full: Path, output: Path, *, progress: Progress | None = None
 
 def _products(graph: Graph) -> list[_Product]:
     makers = graph.makers()
-    found = []
+    products = []
     for node in graph.proto.node:
         if node.op_type == "MatMul":
             turn = makers.get(node.input[1])
             if node.input[1] in graph.weights:
-                found.append(_Product(node, node.input[1], turned=False))
+                products.append(_Product(node, node.input[1], turned=False))
             elif turn is not None and turn.op_type == "Transpose" and turn.input[0] in graph.weights:
-                found.append(_Product(node, turn.input[0], turned=True))
-    return found
+                products.append(_Product(node, turn.input[0], turned=True))
+    return products
 
 
 def _replace(graph: Graph, product: _Product) -> None:

@@ -153,7 +153,7 @@ def _questions(
         (prompt, answer, True, own_tokens)
         for prompt, answer in zip(prompts[:MAX_OWN_PROMPTS], right, strict=False)
     ]
-    found = []
+    questions = []
     for content, answer, own, wanted in asked:
         with contextlib.suppress(jinja2.TemplateError):
             messages = as_messages(content)
@@ -161,8 +161,8 @@ def _questions(
             left = original.context_length - len(prompt)
             room = min(wanted, original.context_length // 2, left)
             if 0 < len(prompt) <= MAX_PROMPT_TOKENS and room > 0:
-                found.append(_Question(messages, prompt, known[: min(KNOWN_TOKENS, left)], room, own))
-    return found
+                questions.append(_Question(messages, prompt, known[: min(KNOWN_TOKENS, left)], room, own))
+    return questions
 
 
 # --- what was found about a variant ---------------------------------------------------------------
@@ -339,9 +339,9 @@ class VariantComparison:
         reasons = tuple(self._reasons(certificate, self._needed))
         return replace(certificate, passed=not reasons, reasons=reasons)
 
-    def _reasons(self, found: Certificate, needed: Thresholds) -> Iterator[str]:
+    def _reasons(self, certificate: Certificate, needed: Thresholds) -> Iterator[str]:
         """Why it is not passed, in words."""
-        count = found.prompts
+        count = certificate.prompts
         if not count:
             yield "No prompt was short enough for this model, so nothing was compared."
             return
@@ -352,28 +352,30 @@ class VariantComparison:
             )
         if not self._numbers:
             yield "A model computes values that are not numbers."
-        elif needed.logit_difference is not None and found.max_logit_difference > needed.logit_difference:
+        elif (
+            needed.logit_difference is not None and certificate.max_logit_difference > needed.logit_difference
+        ):
             yield (
-                f"The models' scores differ by up to {found.max_logit_difference:.2g}; at most "
+                f"The models' scores differ by up to {certificate.max_logit_difference:.2g}; at most "
                 f"{needed.logit_difference:g} is allowed."
             )
-        elif needed.mean_difference is not None and found.mean_share > needed.mean_difference:
+        elif needed.mean_difference is not None and certificate.mean_share > needed.mean_difference:
             yield (
-                f"The models' scores differ by {found.mean_share:.1%} of how far they lie apart; at most "
-                f"{needed.mean_difference:.0%} is allowed."
+                f"The models' scores differ by {certificate.mean_share:.1%} of how far they lie apart; at "
+                f"most {needed.mean_difference:.0%} is allowed."
             )
-        if found.next_token_agreement < needed.next_token_agreement:
+        if certificate.next_token_agreement < needed.next_token_agreement:
             yield (
-                f"They agree on {found.next_token_agreement:.1%} of the next words; "
+                f"They agree on {certificate.next_token_agreement:.1%} of the next words; "
                 f"{needed.next_token_agreement:.1%} are needed."
             )
-        if found.identical_answers + found.excused_answers < needed.identical_answers * count:
-            different = count - found.identical_answers - found.excused_answers
+        if certificate.identical_answers + certificate.excused_answers < needed.identical_answers * count:
+            different = count - certificate.identical_answers - certificate.excused_answers
             yield f"{different} of {count} answers differ, the first to “{self._different}”."
-        if found.loss_difference is not None and not found.loss_difference <= needed.loss:
+        if certificate.loss_difference is not None and not certificate.loss_difference <= needed.loss:
             yield (
-                f"It finds the answers less likely than the original, by {found.loss_difference:.3g} nats a "
-                f"word piece; at most {needed.loss:g} is allowed."
+                f"It finds the answers less likely than the original, by {certificate.loss_difference:.3g} "
+                f"nats a word piece; at most {needed.loss:g} is allowed."
             )
 
 
