@@ -19,10 +19,9 @@ from sails.errors import JobError, SailsError
 from sails.jobs import export
 from sails.jobs.watch.state import path_of
 from sails.models import catalog, versions
-from sails.models.variants import failed_folder
+from sails.models.variants import VARIANT_TABLE, failed_folder
 from sails.models.workspace import Workspace
 from sails.onnx import quantize
-from sails.onnx.certify.certificate import THRESHOLDS
 from sails.onnx.certify.verify import FIXED_PROMPTS
 from sails.retention import gate, lessons
 from sails.sessions import PRESETS, SIZES, Phase, State, plan
@@ -198,7 +197,7 @@ def test_every_kind_of_failure_is_in_the_table_with_its_exit_code_and_a_remedy()
 # --- figures and names ----------------------------------------------------------------------------
 
 IN_WORDS = {5: "five", 8: "eight"}
-FULL, SMALL = THRESHOLDS["fp32"], THRESHOLDS["int8"]
+FULL, SMALL = VARIANT_TABLE["fp32"].thresholds, VARIANT_TABLE["int8"].thresholds
 
 
 @pytest.mark.parametrize(

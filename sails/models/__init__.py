@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         VARIANT_TABLE,
         VARIANT_TITLES,
         VARIANTS,
+        Thresholds,
         Variant,
         VariantState,
         failed_folder,

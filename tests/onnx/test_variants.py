@@ -11,7 +11,6 @@ import pytest
 
 import sails
 from sails.models import VARIANT_TABLE, VARIANTS
-from sails.onnx.certify.certificate import THRESHOLDS
 from sails.onnx.convert import BUILDERS
 from tests.support.exported import make_talking
 
@@ -24,6 +23,8 @@ DECLARATION = """\
         description="The same once more.",
         build_seconds=1.0,
         preference=2,
+        thresholds=Thresholds(1e-3, None, 0.999, 1.0, 1e-3, 1e-3),
+        certificate="This one is the same once more.",
         built_from="fp32",
         limits="It is nobody's only one.",
     ),
@@ -44,8 +45,8 @@ def _build_twin(work: _Work, source: Path, staged: Path, report: Progress) -> No
 # What builds a variant"""
 
 
-def test_every_variant_has_a_builder_and_what_its_certificate_needs():
-    assert list(BUILDERS) == list(THRESHOLDS) == list(VARIANTS)
+def test_every_variant_has_a_builder():
+    assert list(BUILDERS) == list(VARIANTS)
 
 
 def test_what_a_variant_is_built_from_is_declared_before_it():
@@ -90,14 +91,16 @@ def test_a_third_variant_is_exported_listed_handed_over_and_chatted_with(code, t
     here = ("--workspace", str(workspace.root))
     for command, choices in (("convert", "<fp32|int8|twin|all>"), ("chat", "<fp32|int8|twin>")):
         assert choices in "".join(run(command, "--help").split())
-    run("convert", *here, "--variant", "twin")
+    run("convert", *here, "--variant", "twin", "--verify")
     assert json.loads((workspace.onnx_model / "twin" / "export.json").read_text())["variant"] == "twin"
     listed = json.loads(run("status", *here, "--json"))["onnx"]
     assert list(listed["variants"]) == ["fp32", "int8", "twin"]
     assert listed["variants"]["twin"]["freshness"] == "fresh"
+    assert listed["variants"]["twin"]["certified"] is True
+    assert listed["preferred"] == "twin"
     asked = ("--prompt", "Which river is the longest?", "--max-tokens", "8", "--temperature", "0")
     assert run("chat", *here, "--variant", "twin", *asked) == run("chat", *here, "--variant", "fp32", *asked)
     made = tmp_path / "twin"
-    chosen = ("--variant", "twin", "--format", "folder", "--output", str(made), "--allow-uncertified")
+    chosen = ("--variant", "twin", "--format", "folder", "--output", str(made))
     run("bundle", *here, *chosen)
     assert "It is nobody's only one." in (made / "README.md").read_text(encoding="utf-8")

@@ -11,68 +11,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StrictBool
 from pydantic.dataclasses import dataclass
 
-from sails.models import CERTIFICATE, Variant
+from sails.models import CERTIFICATE, FULL_PRECISION, Variant
 
 # Stands for a difference that is not a number, so that every figure of a certificate is one, in JSON too.
 NOT_A_NUMBER = 1e9
-
-# --- what is needed -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """What a certificate needs. None: not judged.
-
-    `logit_difference`: the largest absolute difference of any logit. `mean_difference`: the mean absolute
-    difference, as a share of the standard deviation of a position's logits. `next_token_agreement`: the share
-    of places in answers at which both models put the same token first. `identical_answers`: the share of
-    greedy answers that are the same token for token. `loss`: by how many nats a token the ONNX model may be
-    worse on the text that both read. In the agreement and in the answers another token is excused where
-    PyTorch itself scores it less than `margin` below its own best: there rounding decides.
-    """
-
-    logit_difference: float | None
-    mean_difference: float | None
-    next_token_agreement: float
-    identical_answers: float
-    loss: float
-    margin: float
-
-
-THRESHOLDS: Mapping[Variant, Thresholds] = {
-    # The same numbers computed in another order: rounding alone reaches about 1e-4 on a model of 30 layers, a
-    # single wrong weight matrix whole numbers.
-    "fp32": Thresholds(
-        logit_difference=1e-3,
-        mean_difference=None,
-        next_token_agreement=0.999,
-        identical_answers=1.0,
-        loss=1e-3,
-        margin=1e-3,
-    ),
-    # Rounded numbers move every score a little. On sound models the mean difference was 1 to 8 % of the
-    # spread, the agreement at least 99.0 %, the loss at most 0.013 higher, and nine of ten answers the same
-    # or parting at a token that PyTorch finds nearly as likely (0.3 nats: at most 1.35 times less). PyTorch
-    # itself, computing in bf16 instead of fp32, agrees with itself on 98.0 to 99.6 % by the same measure. One
-    # matrix out of order costs 16 % of the spread and more; one weight that is a hundred times too large is
-    # seen in the agreement or the loss. Fewer answers are asked for because the eight that never change are
-    # few.
-    "int8": Thresholds(
-        logit_difference=None,
-        mean_difference=0.15,
-        next_token_agreement=0.98,
-        identical_answers=0.6,
-        loss=0.03,
-        margin=0.3,
-    ),
-}
 
 # --- what was measured ----------------------------------------------------------------------------
 
@@ -176,4 +124,4 @@ def certificate_from(content: Any) -> Certificate:
 
     Raises TypeError or ValueError when it is none.
     """
-    return Certificate(**{"variant": "fp32", **content})
+    return Certificate(**{"variant": FULL_PRECISION, **content})

@@ -11,15 +11,14 @@ the readable page share the words.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
 from sails import system
-from sails.models import CERTIFICATE, VARIANT_TITLES, Variant
-from sails.onnx.certify.certificate import THRESHOLDS, Certificate
+from sails.models import CERTIFICATE, VARIANT_TABLE, VARIANT_TITLES
+from sails.onnx.certify.certificate import Certificate
 from sails.system import size, write_atomic
 
 CERTIFICATE_PAGE = "certificate.html"
@@ -47,7 +46,7 @@ def certificate_checks(certificate: Certificate) -> list[Check]:
 
 
 def _judged(certificate: Certificate) -> list[Check]:
-    needed = THRESHOLDS[certificate.variant]
+    needed = VARIANT_TABLE[certificate.variant].thresholds
     same, excused, asked = certificate.identical_answers, certificate.excused_answers, certificate.prompts
     found = [
         Check(
@@ -108,7 +107,7 @@ def _judged(certificate: Certificate) -> list[Check]:
 
 def _how_many(certificate: Certificate) -> str:
     """How many answers are the same, which of them are not to the word, and how many are needed."""
-    needed = THRESHOLDS[certificate.variant].identical_answers
+    needed = VARIANT_TABLE[certificate.variant].thresholds.identical_answers
     rule = "All must be the same." if needed == 1.0 else f"At least {needed:.0%} are needed."
     same, excused = certificate.identical_answers, certificate.excused_answers
     if not excused:
@@ -170,17 +169,10 @@ def as_page(certificate: Certificate) -> str:
         certificate=certificate,
         variant=VARIANT_TITLES[certificate.variant],
         verdict=certificate_title(certificate),
-        about=_ABOUT[certificate.variant],
+        about=VARIANT_TABLE[certificate.variant].certificate,
         checks=certificate_checks(certificate),
         measured=_moment(certificate.created),
     )
-
-
-_ABOUT: Mapping[Variant, str] = {
-    "fp32": "This one keeps every number of the original as exact as it is (full precision).",
-    "int8": "This one keeps the numbers in 8 bits instead of 32: it needs about a third of the space and "
-    "answers several times as fast, and its numbers are rounded.",
-}
 
 
 def _moment(created: str) -> str:

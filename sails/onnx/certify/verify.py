@@ -30,15 +30,8 @@ import jinja2
 import numpy as np
 
 from sails.errors import ModelLoadError, RequestError
-from sails.models import Variant, found_files
-from sails.onnx.certify.certificate import (
-    NOT_A_NUMBER,
-    THRESHOLDS,
-    AnswerPair,
-    Certificate,
-    Speed,
-    Thresholds,
-)
+from sails.models import VARIANT_TABLE, Thresholds, Variant, found_files
+from sails.onnx.certify.certificate import NOT_A_NUMBER, AnswerPair, Certificate, Speed
 from sails.onnx.certify.memory import Kind, Probes
 from sails.onnx.certify.reference import Original, ReferenceRun, until_end
 from sails.onnx.certify.report import write_certificate
@@ -193,7 +186,7 @@ class VariantComparison:
         self.generator = generator
         self.clock = _Clock()
         self._variant: Variant = variant
-        self._needed = THRESHOLDS[variant]
+        self._needed = VARIANT_TABLE[variant].thresholds
         self._began = time.monotonic()
         self._endless = copy.copy(generator)
         self._endless.eos_token_ids = frozenset()

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from sails.errors import ViewOnlyError
-from sails.models.variants import CERTIFICATE, VARIANTS
+from sails.models.variants import CERTIFICATE, VARIANT_TABLE, VARIANTS
 from sails.onnx.certify.certificate import (
     NOT_A_NUMBER,
-    THRESHOLDS,
     AnswerPair,
     Certificate,
     Speed,
@@ -144,7 +143,7 @@ def test_a_figure_that_is_no_number_becomes_one_that_can_be_shown() -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_thresholds_of_each_variant_judge_its_figures(variant: Any) -> None:
-    needed = THRESHOLDS[variant]
+    needed = VARIANT_TABLE[variant].thresholds
     good = replace(GOOD, variant=variant, identical_answers=60, excused_answers=0, next_token_agreement=1.0)
     good = replace(good, max_logit_difference=1e-5, mean_logit_difference=1e-6, loss=1.25)
     assert {check.good for check in certificate_checks(good)} == {True, None}
