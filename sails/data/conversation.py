@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,10 +85,16 @@ class Conversation:
 
 def write_jsonl(path: Path | str, conversations: Iterable[Conversation]) -> None:
     """Write the clean form; `read_jsonl` gives back equal conversations."""
-    # A lone half of a surrogate pair cannot be UTF-8; `\udXXX` is how JSON writes it.
-    with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-        for conversation in conversations:
-            file.write(json.dumps(conversation.to_json(), ensure_ascii=False) + "\n")
+    with open(path, "wb") as file:
+        file.writelines(jsonl_lines(conversations))
+
+
+def jsonl_lines(conversations: Iterable[Conversation]) -> Iterator[bytes]:
+    """The lines of the file that `write_jsonl` writes."""
+    for conversation in conversations:
+        line = json.dumps(conversation.to_json(), ensure_ascii=False) + "\n"
+        # A lone half of a surrogate pair cannot be UTF-8; `\udXXX` is how JSON writes it.
+        yield line.encode("utf-8", "backslashreplace")
 
 
 def read_jsonl(path: Path | str) -> list[Conversation]:

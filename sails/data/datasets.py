@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +21,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from sails import sessions, system
-from sails.data.conversation import Conversation, read_jsonl, write_jsonl
+from sails.data.conversation import Conversation, jsonl_lines, read_jsonl, write_jsonl
 from sails.data.quality import QualityReport, assess, clean
 from sails.data.reading import Reading, read
 from sails.data.split import Register, ledger, split_rows
@@ -82,6 +81,7 @@ def add(
     reading: Reading,
     report: QualityReport,
     *,
+    content: bytes | None = None,
     keep_all: bool = False,
     name: str | None = None,
     tokens: int | None = None,
@@ -90,7 +90,8 @@ def add(
 
     `keep_all` keeps rows that the quality check calls unfit, too. The name is made from `name`, else from
     the file's; the same rows under the same name are the dataset that is there already. `tokens` is their
-    number where they were counted. Raises `BadDataError` when no row is left.
+    number where they were counted. With `content`, the file's bytes, nothing needs to lie at `source`. Raises
+    `BadDataError` when no row is left.
     """
     system.require_changes()
     rows = _distinct(reading.conversations) if keep_all else clean(reading.conversations, report)
@@ -107,13 +108,15 @@ def add(
         quality=asdict(report),
         tokens=tokens,
     )
-    return _store(
-        workspace,
-        name_from(name or source.stem),
-        entry,
-        rows,
-        lambda folder: shutil.copyfile(source, folder / f"source{source.suffix}"),
-    )
+
+    def keep_source(folder: Path) -> None:
+        kept = folder / f"source{source.suffix}"
+        if content is None:
+            shutil.copyfile(source, kept)
+        else:
+            kept.write_bytes(content)
+
+    return _store(workspace, name_from(name or source.stem), entry, rows, keep_source)
 
 
 def add_rows(
@@ -130,10 +133,8 @@ def add_rows(
         mapping=None,
         notes=(),
     )
-    with tempfile.TemporaryDirectory(prefix="sails-") as folder:
-        source = Path(folder) / file
-        write_jsonl(source, rows)
-        return add(workspace, source, reading, assess(rows), keep_all=keep_all, name=name)
+    content = b"".join(jsonl_lines(rows))
+    return add(workspace, Path(file), reading, assess(rows), content=content, keep_all=keep_all, name=name)
 
 
 def combine(workspace: Workspace, names: Sequence[str]) -> DatasetReport:

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -134,8 +132,15 @@ class Draft:
             refused=self.refused,
             duplicates=self.report.duplicates,
         )
-        with _on_disk(self.file, self.content) as path:
-            return datasets.add(workspace, path, reading, self.report, name=self.name, tokens=tokens)
+        return datasets.add(
+            workspace,
+            Path(self.file),
+            reading,
+            self.report,
+            content=self.content,
+            name=self.name,
+            tokens=tokens,
+        )
 
 
 @dataclass(frozen=True)
@@ -160,14 +165,13 @@ class Unmapped:
 def from_file(file: str, content: bytes) -> Draft | Unmapped:
     """Read a file, whatever its name says. Raises `ConversationFileError` when it is of no use."""
     file = file_name(file)
-    with _on_disk(file, content) as path:
-        try:
-            return _draft(file, content, read(path))
-        except ConversationFileError as error:
-            unmapped = _look(path, file, content, str(error))
-            if unmapped is None:
-                raise
-            return unmapped
+    try:
+        return _draft(file, content, read(file, content=content))
+    except ConversationFileError as error:
+        unmapped = _look(file, content, str(error))
+        if unmapped is None:
+            raise
+        return unmapped
 
 
 def mapped(file: str, content: bytes, mapping: ColumnMapping, *, first_row_taught: bool = False) -> Draft:
@@ -180,8 +184,7 @@ def mapped(file: str, content: bytes, mapping: ColumnMapping, *, first_row_taugh
             "The same column is chosen twice.", "Choose one column for questions and another for answers."
         )
     file = file_name(file)
-    with _on_disk(file, content) as path:
-        reading = read(path, mapping)
+    reading = read(file, mapping, content=content)
     if first_row_taught:
         asked = f"{mapping.input}\n\n{mapping.context}" if mapping.context else mapping.input
         first = Conversation((Turn("user", asked), Turn("assistant", mapping.output)), row=0)
@@ -228,12 +231,12 @@ def _draft(file: str, content: bytes, reading: Reading) -> Draft:
     return Draft(file, content, reading, datasets.name_from(Path(file).stem), problems=problems)
 
 
-def _look(path: Path, file: str, content: bytes, message: str) -> Unmapped | None:
+def _look(file: str, content: bytes, message: str) -> Unmapped | None:
     """The columns of a file that `read` refused; None when they are not the reason."""
     columns: dict[str, None] = {}
     rows: list[dict[str, str]] = []
     try:
-        source = open_source(path)
+        source = open_source(Path(file), content)
         columns.update(dict.fromkeys(source.columns))
         records = (record[1] for record in source.records if not isinstance(record, Refusal))
         for fields in islice(records, LOOKED_AT):
@@ -262,15 +265,6 @@ def file_name(name: str) -> str:
             f"{stem[: LONGEST_FILE_NAME - 10]}{dot}{suffix[:9]}" if stem else visible[:LONGEST_FILE_NAME]
         )
     return visible if visible.strip(".") else "file"
-
-
-@contextmanager
-def _on_disk(file: str, content: bytes) -> Iterator[Path]:
-    """The content as a file of that name, for those who read paths; gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="sails-") as folder:
-        path = Path(folder) / file
-        path.write_bytes(content)
-        yield path
 
 
 def _with_words(row: Conversation, question: str, answer: str) -> Conversation:

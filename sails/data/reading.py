@@ -43,17 +43,18 @@ class Reading:
     """What a person should know about how the file was read, a sentence each."""
 
 
-def read(path: Path | str, mapping: ColumnMapping | None = None) -> Reading:
+def read(path: Path | str, mapping: ColumnMapping | None = None, *, content: bytes | None = None) -> Reading:
     """Read JSON, JSON Lines, CSV, TSV, Excel (.xlsx) or Parquet.
 
     `mapping` names the columns of a file whose names are not recognised by themselves. A row's
     number is the line in JSON Lines, the position from 1 in a JSON list, and in a table the data
-    row, the column names not counted.
+    row, the column names not counted. `content` is what the file holds where that is in memory already;
+    nothing needs to lie at `path` then, which names it.
 
     Raises ConversationFileError when the file cannot be read or no row of it can be used.
     """
     path = Path(path)
-    source = open_source(path)
+    source = open_source(path, content)
     rows = _Rows(source.columns, mapping)
     conversations: list[Conversation] = []
     refused: list[Refusal] = []

@@ -103,6 +103,13 @@ def test_every_format_gives_the_same_conversations(reading, name):
     assert (result.format, numbers(result), result.refused) == (kind, [1, 2], ())
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_content_in_memory_is_read_as_the_file_would_be(reading, tmp_path, name):
+    content = FILES[name][0]
+    raw = content.encode() if isinstance(content, str) else content
+    assert read(tmp_path / "nowhere" / name, content=raw) == reading(content, name)
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "json", "csv"])
 @pytest.mark.parametrize(
     ("encoding", "said"),

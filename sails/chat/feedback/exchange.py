@@ -15,14 +15,15 @@ from sails.errors import ConversationFileError
 from sails.models import Workspace
 
 
-def import_file(workspace: Workspace, path: Path) -> int:
+def import_file(workspace: Workspace, path: Path, content: bytes | None = None) -> int:
     """Take the judged answers of a file into the list, where they wait; returns how many had not been there.
 
     The file is what `sails chat` writes: `input`, `output`, `timestamp`, `accepted`, maybe `correction`,
-    `kind` and `who`. Rows that nobody judged are passed over. Raises `ConversationFileError` when all are.
+    `kind` and `who`; with `content`, its bytes, nothing needs to lie at `path`. Rows that nobody judged are
+    passed over. Raises `ConversationFileError` when all are.
     """
     system.require_changes()
-    reading = read(path)
+    reading = read(path, content=content)
     found = [event for row in reading.conversations if (event := _imported(row))]
     if not found:
         raise ConversationFileError(

@@ -31,12 +31,12 @@ _OTHER_KINDS = (  # what people choose by mistake, by its first bytes
 )
 
 
-def open_source(path: Path) -> Source:
-    """Open any supported file.
+def open_source(path: Path, content: bytes | None = None) -> Source:
+    """Open any supported file, or `content` as the file of that name.
 
     Raises ConversationFileError when it cannot be read; going through `records` may raise it too.
     """
-    raw = _bytes(path)
+    raw = _bytes(path) if content is None else content
     if raw.startswith(b"PK\x03\x04"):
         return read_excel(raw, path.name)
     if raw.startswith(b"PAR1"):
@@ -69,6 +69,3 @@ def _bytes(path: Path) -> bytes:
         raise ConversationFileError(
             f"{path} cannot be opened: {error.strerror or error}.", "Check that you may read it."
         ) from error
-
-
-"""A row of a table, or the reason why it cannot be told apart into cells."""

@@ -51,6 +51,7 @@ def text_lines(text: str) -> Iterator[str]:
 
 
 Cells = Sequence[Any] | str
+"""A row of a table, or the reason why it cannot be told apart into cells."""
 
 
 def source_of_table(kind: str, rows: Iterable[Cells], name: str) -> Source:

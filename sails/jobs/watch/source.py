@@ -9,7 +9,6 @@ The file may grow while it is read: a last line that is only half there waits fo
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -64,10 +63,7 @@ def _read(path: Path, quiet: bool) -> Approved:
     content = _whole(path.read_bytes(), path.suffix.lower(), quiet)
     if not content.strip():
         return Approved()
-    with tempfile.TemporaryDirectory(prefix="sails-") as folder:
-        copy = Path(folder) / path.name
-        copy.write_bytes(content)
-        reading = read(copy)
+    reading = read(path, content=content)
     rows = [row for row in reading.conversations if _is_accepted(row, reading)]
     report = assess(rows)
     wrong = {problem.row: problem.reason for problem in report.errors}

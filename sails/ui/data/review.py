@@ -6,7 +6,6 @@ Also what the bridge and the page Data say of it. What there is to find is decid
 
 from __future__ import annotations
 
-import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -349,10 +348,9 @@ def _files(workspace: Workspace, review: Review) -> None:
             disabled=system.view_only(),
         )
         if brought is not None and st.button("Bring it", key="review-bring", icon=":material/upload:"):
-            with show_errors() as failed, tempfile.TemporaryDirectory(prefix="sails-") as folder:
-                path = Path(folder) / data.file_name(brought.name)
-                path.write_bytes(brought.getvalue())
-                count = feedback.import_file(workspace, path)
+            with show_errors() as failed:
+                file = Path(data.file_name(brought.name))
+                count = feedback.import_file(workspace, file, brought.getvalue())
             if not failed:
                 st.session_state["review-brought"] = st.session_state.get("review-brought", 0) + 1
                 _say("done", f"{count:,} came into the list.")
