@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from sails.data import FORMAT_TITLES
 from sails.models import VARIANT_TABLE, VARIANTS, Variant
 from sails.sessions import Settings, Start, checked_settings, flag, option
 
@@ -30,7 +31,7 @@ OutputDir = Annotated[
 OnnxOutput = Annotated[
     Path | None, typer.Option(help="Where the ONNX model lies. Default: onnx_model in the workspace.")
 ]
-DataFile = Annotated[Path, typer.Option(help="Conversations: JSON, JSON Lines, CSV, TSV, Excel or Parquet.")]
+DataFile = Annotated[Path, typer.Option(help=f"Conversations: {FORMAT_TITLES}.")]
 QuestionColumn = Annotated[
     str | None, typer.Option(help="The column that holds the questions, when it is not recognised by itself.")
 ]

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         from_text,
         mapped,
     )
+    from sails.data.formats.detect import FORMAT_TITLES
     from sails.data.formats.text_encoding import printable
     from sails.data.quality import QualityReport, assess, clean, problems_of
     from sails.data.reading import Reading, read

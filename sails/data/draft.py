@@ -248,8 +248,7 @@ def _look(file: str, content: bytes, message: str) -> Unmapped | None:
     names = tuple(columns)
     if len(names) < 2 or recognise(names) or chat_column(names) or not (rows or source.columns):
         return None
-    table = source.format in ("csv", "tsv", "xlsx")
-    return Unmapped(file, content, names, tuple(rows[:SHOWN]), table, message)
+    return Unmapped(file, content, names, tuple(rows[:SHOWN]), source.named_in_file, message)
 
 
 # --- small parts ----------------------------------------------------------------------------------

@@ -41,10 +41,12 @@ class Reading:
     """The columns that were used; None where the rows are chats."""
     notes: tuple[str, ...]
     """What a person should know about how the file was read, a sentence each."""
+    is_table: bool = False
+    """Every row has every column; an empty cell is left out of its conversation."""
 
 
 def read(path: Path | str, mapping: ColumnMapping | None = None, *, content: bytes | None = None) -> Reading:
-    """Read JSON, JSON Lines, CSV, TSV, Excel (.xlsx) or Parquet.
+    """Read a file in any of the formats that `formats.detect` lists.
 
     `mapping` names the columns of a file whose names are not recognised by themselves. A row's
     number is the line in JSON Lines, the position from 1 in a JSON list, and in a table the data
@@ -78,6 +80,7 @@ def read(path: Path | str, mapping: ColumnMapping | None = None, *, content: byt
         format=source.format,
         mapping=rows.mapping,
         notes=source.notes + rows.notes(),
+        is_table=bool(source.columns),
     )
 
 

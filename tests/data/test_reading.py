@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sails.data import ColumnMapping, Reading, read
+from sails.data.formats.detect import FORMATS
 from sails.data.formats.source import Refusal
 from sails.errors import ConversationFileError
 
@@ -101,6 +102,13 @@ def test_every_format_gives_the_same_conversations(reading, name):
     result = reading(content, name)
     assert pairs(result) == PAIRS
     assert (result.format, numbers(result), result.refused) == (kind, [1, 2], ())
+
+
+def test_every_known_format_is_tried_and_in_the_manual():
+    manual = (Path(__file__).parents[2] / "docs" / "CONTINUOUS_TRAINING.md").read_text(encoding="utf-8")
+    for known in FORMATS:
+        assert any(name.endswith(known.suffixes) for name in FILES), known
+        assert all(title.partition(" (")[0] in manual for title in known.titles), known
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -10,8 +10,10 @@ counted.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from sails.data.formats.csv_file import read_csv
 from sails.data.formats.json_file import read_json_text
@@ -21,6 +23,36 @@ from sails.data.formats.text_encoding import decode
 from sails.data.formats.xlsx import read_excel
 from sails.errors import ConversationFileError
 
+
+class Format(NamedTuple):
+    """A kind of file that can be read."""
+
+    titles: tuple[str, ...]
+    suffixes: tuple[str, ...]
+    """The first one is the one to save under."""
+    read: Callable[..., Source]
+    """From the file's bytes, or its text where it is text, and its name, which is for sentences."""
+    signature: bytes = b""
+    """The first bytes of every such file; empty where it is text."""
+    opening: str = ""
+    """Such a text begins with one of these characters."""
+
+
+# A new format is a module with its reader, and a line here. Text like none of them is read as CSV.
+FORMATS = (
+    Format(("JSON", "JSON Lines"), (".jsonl", ".json", ".ndjson"), read_json_text, opening="[{"),
+    Format(("CSV", "TSV"), (".csv", ".tsv"), read_csv),
+    Format(("Excel (.xlsx)",), (".xlsx",), read_excel, signature=b"PK\x03\x04"),
+    Format(("Parquet",), (".parquet",), read_parquet, signature=b"PAR1"),
+)
+
+
+def _one_of(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+FORMAT_TITLES = _one_of([title for known in FORMATS for title in known.titles])
+"""Every format that can be read, as a sentence names them."""
 _OTHER_KINDS = (  # what people choose by mistake, by its first bytes
     (b"\xd0\xcf\x11\xe0", "an old Excel file (.xls) or one with a password"),
     (b"%PDF", "a PDF"),
@@ -37,24 +69,23 @@ def open_source(path: Path, content: bytes | None = None) -> Source:
     Raises ConversationFileError when it cannot be read; going through `records` may raise it too.
     """
     raw = _bytes(path) if content is None else content
-    if raw.startswith(b"PK\x03\x04"):
-        return read_excel(raw, path.name)
-    if raw.startswith(b"PAR1"):
-        return read_parquet(raw, path.name)
+    for known in FORMATS:
+        if known.signature and raw.startswith(known.signature):
+            return known.read(raw, path.name)
     for signature, kind in _OTHER_KINDS:
         if raw.startswith(signature):
-            raise ConversationFileError(
-                f"{path.name} is {kind}.", "Save the conversations as .jsonl, .csv, .xlsx or .parquet."
-            )
+            usual = _one_of([known.suffixes[0] for known in FORMATS])
+            raise ConversationFileError(f"{path.name} is {kind}.", f"Save the conversations as {usual}.")
     text, encoding, notes = decode(raw, path.name)
     del raw
     first, suffix = text.lstrip()[:1], path.suffix.lower()
     if not first:
         raise ConversationFileError(f"{path.name} is empty.", "Choose a file that holds conversations.")
-    if suffix in (".json", ".jsonl", ".ndjson") or (first in "[{" and suffix not in (".csv", ".tsv")):
-        source = read_json_text(text, path.name)
-    else:
-        source = read_csv(text, path.name)
+    texts = [known for known in FORMATS if not known.signature]
+    readers = [known.read for known in texts if suffix in known.suffixes]
+    readers += [known.read for known in texts if first in known.opening]
+    read = readers[0] if readers else read_csv
+    source = read(text, path.name)
     return replace(source, encoding=encoding, notes=notes + source.notes)
 
 

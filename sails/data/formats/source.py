@@ -30,6 +30,8 @@ class Source:
     records: Iterable[Record | Refusal]
     columns: tuple[str, ...] = ()
     """Empty for JSON, where each record names its own."""
+    named_in_file: bool = False
+    """The columns' names are the file's first row, which may be an example by mistake."""
     encoding: str = ""
     """Empty for Excel and Parquet."""
     notes: tuple[str, ...] = ()
@@ -62,7 +64,7 @@ def source_of_table(kind: str, rows: Iterable[Cells], name: str) -> Source:
             f"The first row of {name} cannot be read as column names.",
             "Let the first row name the columns, for example input and output.",
         )
-    return Source(kind, _records(columns, rows), columns)
+    return Source(kind, _records(columns, rows), columns, named_in_file=True)
 
 
 def column_names(rows: Iterator[Cells]) -> tuple[str, ...]:

@@ -20,7 +20,6 @@ from sails.system import Stamp, stamp
 ACCEPTED = "accepted"
 QUIET_SECONDS = 10.0  # a table's last line without an end is whole when nobody wrote for so long
 _WORDS_FOR_YES = ("true", "yes", "1")  # as tables write it
-_TABLES = ("csv", "tsv", "xlsx", "parquet")
 _OF_LINES = (".jsonl", ".ndjson", ".csv", ".tsv", ".txt")
 _SIXTEEN_BITS = (b"\xff\xfe", b"\xfe\xff")  # a line end is two bytes there, and anything may be half of one
 
@@ -78,7 +77,7 @@ def _read(path: Path, quiet: bool) -> Approved:
 def _is_accepted(row: Conversation, reading: Reading) -> bool:
     values = [value for name, value in row.extra.items() if _is_mark(name)]
     if not values:  # an empty cell of a table is not there at all, its column is
-        return not (reading.format in _TABLES and any(map(_is_mark, reading.columns)))
+        return not (reading.is_table and any(map(_is_mark, reading.columns)))
     value = values[0]
     return value.strip().casefold() in _WORDS_FOR_YES if isinstance(value, str) else value in (True, 1)
 

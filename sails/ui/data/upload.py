@@ -66,7 +66,7 @@ def bring(workspace: Workspace, desk: PendingUploads) -> None:
 
 def _upload(desk: PendingUploads) -> None:
     files = st.file_uploader(
-        "Drop your files here: Excel (.xlsx), CSV, JSON, JSON Lines or Parquet",
+        f"Drop your files here: {data.FORMAT_TITLES}",
         accept_multiple_files=True,
         key=desk.key("upload"),
         disabled=system.view_only(),
