@@ -29,7 +29,17 @@ from rich.table import Table
 
 from sails import retention
 from sails.data import Conversation, Turn
-from sails.retention import LOST, LOST_SLOWLY, Cell, Lesson, Measured, chance, decide, difference, paired
+from sails.retention import (
+    MAX_GRADUAL_LOSS_POINTS,
+    MAX_LOSS_POINTS,
+    Cell,
+    Lesson,
+    Measured,
+    bootstrap_generator,
+    decide,
+    difference,
+    paired,
+)
 
 ROWS = 60  # that each lesson taught
 KEPT_BACK = 6
@@ -111,9 +121,9 @@ def held(earlier: list[Lesson], models: list[Measured]) -> tuple[bool, ...]:
     """Whether the last model is held, by each of `COLUMNS`."""
     before, after = models[-2:]
     decision = decide(before, after, models[:-1], earlier)
-    at_once = any(f.before - f.after > LOST and f.high < 0 for f in decision.findings)
-    below_best = any((f.best or 0) - f.after > LOST_SLOWLY for f in decision.findings)
-    plain, generator = [], chance()
+    at_once = any(f.before - f.after > MAX_LOSS_POINTS and f.high < 0 for f in decision.findings)
+    below_best = any((f.best or 0) - f.after > MAX_GRADUAL_LOSS_POINTS for f in decision.findings)
+    plain, generator = [], bootstrap_generator()
     for lesson in earlier:
         old, now = before.cell(lesson.session), after.cell(lesson.session)
         pair = paired(old, now) if old and now else None
@@ -121,7 +131,7 @@ def held(earlier: list[Lesson], models: list[Measured]) -> tuple[bool, ...]:
             change = difference(*pair, generator)
             if np.quantile(change.draws, 0.975) < 0:
                 plain.append(change.value)
-    return decision.held, at_once, any(p < -LOST for p in plain), bool(plain), below_best
+    return decision.held, at_once, any(p < -MAX_LOSS_POINTS for p in plain), bool(plain), below_best
 
 
 def changed(models: list[Measured]) -> float:

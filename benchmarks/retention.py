@@ -40,7 +40,7 @@ from benchmarks.facts import lessons
 from sails import data, jobs, models, retention, sessions
 from sails.data import Register, assess, read, split_rows
 from sails.models import Workspace
-from sails.retention import Cell, Measured, in_order, matrix_of, measure, sample_rows
+from sails.retention import Cell, Measured, in_sample_order, measure, retention_matrix, sample_rows
 from sails.sessions import SessionRecord, Settings, format_rate
 from sails.training.plan import Choices
 
@@ -237,7 +237,7 @@ def in_turn(task: Task, seed: int, way: Way, first: First, root: Path) -> dict[s
             rate = advice.learning_rate if advice else None
             settings = settings.model_copy(update={"learning_rate": rate})
         teach(workspace, name, settings, bill, advice=advice)
-    matrix = matrix_of(workspace, workspace.situation().trained.fingerprint)
+    matrix = retention_matrix(workspace, workspace.situation().trained.fingerprint)
     figures, drift = measure(matrix), matrix.general[-1]
     return {
         "acc": figures.acc.value if figures.acc else None,
@@ -267,7 +267,7 @@ def at_once(task: Task, seed: int, first: First, root: Path) -> dict[str, Any]:
     bill = Bill()
     dataset = data.combine(workspace, names).name
     record = teach(workspace, dataset, settings, bill, model_name=task.model)
-    rows = sample_rows({name: in_order(part.train, part.held_out) for name, part in parts.items()})
+    rows = sample_rows({name: in_sample_order(part.train, part.held_out) for name, part in parts.items()})
     base = models.ensure_base_model(task.model or models.DEFAULT_BASE_MODEL, lambda *_: None)
     before, after = (scored(folder, rows, root) for folder in (base, workspace.trained_model))
     recall = [mean_accuracy([model.cell(name) for name in names]) for model in (before, after)]

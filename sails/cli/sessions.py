@@ -73,7 +73,7 @@ def sessions_show(
         say(f"· {note}")
     if measured := retention.read_retention(record.session):
         for finding in retention.findings(measured):
-            say(f"{'earlier lesson':24} {retention.finding_words(measured, finding)}")
+            say(f"{'earlier lesson':24} {retention.describe_finding(measured, finding)}")
 
 
 @sessions_app.command("log")
@@ -192,15 +192,15 @@ def sessions_retention(
 ) -> None:
     """What the current model still remembers of each lesson."""
     workspace = Workspace.open(folder, output_dir=output_dir)
-    memory = retention.of_current(workspace)
+    memory = retention.current_memory(workspace)
     if as_json:
         say_json(retention.as_json(memory.matrix, memory.measures))
         return
     say(memory.measures.headline)
-    say(retention.good_or_not(memory))
+    say(retention.describe_headline(memory))
     if memory.matrix.lessons:
         for part, title in PARTS.items():
-            found = retention.map_of(memory.matrix, part)
+            found = retention.retention_map(memory.matrix, part)
             rows = [
                 (row, *(square.text for square in line))
                 for row, line in zip(found.rows, found.squares, strict=True)
@@ -208,7 +208,7 @@ def sessions_retention(
             say()
             table(title, ("", *found.columns), rows)
         say()
-        for sentence in (*retention.sentences(memory), *retention.forgetting_sentences(memory)):
+        for sentence in (*retention.figure_sentences(memory), *retention.forgetting_sentences(memory)):
             say(sentence)
     for note in memory.matrix.notes:
         say(f"· {note}")

@@ -14,7 +14,7 @@ from sails import models, retention, system
 from sails.errors import RequestError, WorkspaceError
 from sails.jobs.submit import submit_training
 from sails.models import VARIANTS, Workspace, inspect_model
-from sails.retention import replayed
+from sails.retention import replay_count
 from sails.sessions import Reporter, Session, SessionRecord, Status, TrainSpec, checked_settings, option
 
 FIRST_SHARE = 0.5
@@ -51,9 +51,9 @@ def share_to_try(workspace: Workspace, record: SessionRecord) -> float | None:
         return None
     now, ids = record.spec.settings.replay_share, record.status.lessons or ()
     train = retention.lesson_rows(workspace, record.session.id).taught
-    old = retention.repeatable(retention.all_lesson_rows(workspace, ids, train), train)
+    old = retention.replayable_rows(retention.all_lesson_rows(workspace, ids, train), train)
     total, more = sum(map(len, old.values())), more_replay(now)
-    if more is None or replayed(len(train), total, more) <= replayed(len(train), total, now):
+    if more is None or replay_count(len(train), total, more) <= replay_count(len(train), total, now):
         return None
     return more
 

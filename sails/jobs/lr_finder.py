@@ -24,7 +24,7 @@ from sails.data import Conversation
 from sails.errors import BusyError, RequestError, SailsError, WorkspaceError
 from sails.jobs import launcher
 from sails.models import Workspace
-from sails.retention import replayed
+from sails.retention import replay_count
 from sails.sessions import Advice, ProbeSpec, Reporter, Session, SessionRecord, Settings
 from sails.training import plan
 from sails.training.plan import Choices, TrainingForecast
@@ -225,9 +225,9 @@ def _rows(workspace: Workspace, spec: ProbeSpec) -> _NextLesson:
     """As a session would choose them; nothing is recorded."""
     train = training.peek(workspace, spec.dataset).train
     ids = retention.taught_to(workspace, workspace.situation().trained.fingerprint)
-    earlier = retention.repeatable(retention.all_lesson_rows(workspace, ids, train), train)
+    earlier = retention.replayable_rows(retention.all_lesson_rows(workspace, ids, train), train)
     total = sum(map(len, earlier.values()))
-    count = replayed(len(train), total, spec.settings.replay_share)
+    count = replay_count(len(train), total, spec.settings.replay_share)
     pace = plan.resolve_schedule(spec.settings, len(train), count)
     return _NextLesson(
         train, _in_turn(list(earlier.values())), pace, count / len(train), count / max(1, total)

@@ -24,7 +24,7 @@ from sails.jobs.candidates import publish_candidate, was_published, why_held
 from sails.jobs.export import verification_rows
 from sails.models import Workspace, inspect_model
 from sails.onnx import ConversionOrder, convert_model
-from sails.retention import UNRELATED, Answered, Question, questions_for
+from sails.retention import UNRELATED, ProbeAnswer, ProbeQuestion, questions_for
 from sails.sessions import (
     MetricsReader,
     Reporter,
@@ -104,7 +104,7 @@ class Prepared:
     lesson: TrainingMixture
     student: training.Student
     examination: training.Examination
-    questions: Sequence[Question]  # asked before and after the lesson
+    questions: Sequence[ProbeQuestion]  # asked before and after the lesson
     taught: training.Encoded
     held_out: Sequence[Conversation]  # rows that are scored along the way
 
@@ -265,14 +265,14 @@ def _choose_start(workspace: Workspace, session: Session, spec: TrainSpec, repor
 
 
 def _write_down(
-    questions: Sequence[Question],
+    questions: Sequence[ProbeQuestion],
     answers: Mapping[str, str],
     when: Literal["before", "after"],
     reporter: Reporter,
 ) -> None:
     """The answers to the questions that show what the lesson did."""
     items = [
-        Answered(**question.model_dump(), answer=answers[question.question]).model_dump()
+        ProbeAnswer(**question.model_dump(), answer=answers[question.question]).model_dump()
         for question in questions
     ]
     reporter.metric("answers", when=when, items=items)

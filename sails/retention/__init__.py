@@ -10,34 +10,40 @@ from typing import TYPE_CHECKING
 from sails import lazy_exports
 
 if TYPE_CHECKING:
-    from sails.retention.bootstrap import chance, difference, paired
-    from sails.retention.gate import LOST, LOST_SLOWLY, decide
+    from sails.retention.bootstrap import bootstrap_generator, difference, paired
+    from sails.retention.gate import MAX_GRADUAL_LOSS_POINTS, MAX_LOSS_POINTS, decide
     from sails.retention.lessons import (
         ELSEWHERE,
         ROWS,
         LessonRows,
         Sample,
         all_lesson_rows,
-        in_order,
+        in_sample_order,
         lesson_rows,
         lessons_of,
         sample_rows,
         taught_before,
         taught_to,
     )
-    from sails.retention.matrix import matrix_of
+    from sails.retention.matrix import retention_matrix
     from sails.retention.metrics import as_json, measure
     from sails.retention.model_report import (
-        Map,
         Memory,
+        RetentionMap,
+        current_memory,
+        describe_headline,
+        figure_sentences,
         forgetting_sentences,
-        good_or_not,
-        map_of,
-        of_current,
-        sentences,
+        retention_map,
     )
-    from sails.retention.questions import GENERAL_PROMPTS, UNRELATED, Answered, Question, questions_for
-    from sails.retention.replay import draw, repeatable, replayed
+    from sails.retention.questions import (
+        GENERAL_PROMPTS,
+        UNRELATED,
+        ProbeAnswer,
+        ProbeQuestion,
+        questions_for,
+    )
+    from sails.retention.replay import draw, replay_count, replayable_rows
     from sails.retention.schema import (
         RETENTION_FILE,
         Cell,
@@ -53,11 +59,11 @@ if TYPE_CHECKING:
     )
     from sails.retention.session_report import (
         before_and_after,
-        finding_words,
+        describe_finding,
+        describe_losses,
         findings,
         gained_answers,
         lost_answers,
-        lost_words,
     )
 
 __getattr__, __all__ = lazy_exports(__name__)

@@ -31,13 +31,13 @@ Floats = NDArray[np.float64]
 Places = NDArray[np.uint32]
 
 
-def chance() -> np.random.Generator:
-    """Where resamples come from: the same figures give the same interval, always."""
+def bootstrap_generator() -> np.random.Generator:
+    """Return the source of resamples; always seeded alike, so the same figures give the same interval."""
     return np.random.default_rng(SEED)
 
 
 @dataclass(frozen=True)
-class Sampled:
+class BootstrapEstimate:
     """A figure in points, what it was in each resample, and the degrees of freedom of its spread."""
 
     value: float
@@ -45,7 +45,7 @@ class Sampled:
     degrees: float
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        """Where the true figure lies with this confidence, as far as the rows are a fair sample."""
+        """Return where the true figure lies with this confidence, as far as the rows are a fair sample."""
         if self.degrees < 1:
             return -math.inf, math.inf
         tail = (1 - confidence) / 2
@@ -54,14 +54,14 @@ class Sampled:
         return self.value + stretch * float(low), self.value + stretch * float(high)
 
 
-def accuracy(cell: Cell, generator: np.random.Generator) -> Sampled:
-    """The share of answer tokens right, in points."""
+def accuracy(cell: Cell, generator: np.random.Generator) -> BootstrapEstimate:
+    """Return the share of answer tokens right, in points."""
     drawn = _resamples(len(cell.rows), generator)
     return _sampled(100 * cell.accuracy, _points(cell, drawn), len(cell.rows))
 
 
-def difference(before: Cell, after: Cell, generator: np.random.Generator) -> Sampled:
-    """after − before, in points; both cells have the same rows in the same order."""
+def difference(before: Cell, after: Cell, generator: np.random.Generator) -> BootstrapEstimate:
+    """Return after − before, in points; both cells have the same rows in the same order."""
     if before.rows != after.rows:
         raise ValueError("Two models are compared on the same rows only.")
     drawn = _resamples(len(after.rows), generator)
@@ -69,34 +69,34 @@ def difference(before: Cell, after: Cell, generator: np.random.Generator) -> Sam
     return _sampled(100 * (after.accuracy - before.accuracy), draws, len(after.rows))
 
 
-def mean(figures: Sequence[Sampled]) -> Sampled:
+def mean(figures: Sequence[BootstrapEstimate]) -> BootstrapEstimate:
     """The mean of figures that were resampled independently; its degrees of freedom after Satterthwaite."""
     spreads = [float(figure.draws.var()) for figure in figures]
     unsure = sum(v**2 / figure.degrees for v, figure in zip(spreads, figures, strict=True) if figure.degrees)
-    known = sum(figure.degrees for figure in figures)
-    return Sampled(
+    degrees = sum(figure.degrees for figure in figures)
+    return BootstrapEstimate(
         value=math.fsum(figure.value for figure in figures) / len(figures),
         draws=np.mean([figure.draws for figure in figures], axis=0),
-        degrees=min(sum(spreads) ** 2 / unsure, known) if unsure else known,
+        degrees=min(sum(spreads) ** 2 / unsure, degrees) if unsure else degrees,
     )
 
 
-def lowest(figures: Sequence[Sampled], confidence: float) -> float:
+def lowest(figures: Sequence[BootstrapEstimate], confidence: float) -> float:
     """The end above the lowest of several figures that share their resamples, as `Sampled.interval` has one.
 
     The lowest of many is partly the unluckiest, so its end is where the lowest would be in a resample if all
     were the same (after White, "A Reality Check for Data Snooping", 2000).
     """
-    least = min(figures, key=lambda figure: figure.value)
-    if least.degrees < 1:
+    lowest_figure = min(figures, key=lambda figure: figure.value)
+    if lowest_figure.degrees < 1:
         return math.inf
     tail = (1 - confidence) / 2
     unluckiest = np.min([figure.draws - figure.value for figure in figures], axis=0)
-    return least.value - _wider(tail, least.degrees) * float(np.quantile(unluckiest, tail))
+    return lowest_figure.value - _wider(tail, lowest_figure.degrees) * float(np.quantile(unluckiest, tail))
 
 
 def _wider(tail: float, degrees: float) -> float:
-    return student(tail, math.floor(degrees)) / -NormalDist().inv_cdf(tail)
+    return student_t_quantile(tail, math.floor(degrees)) / -NormalDist().inv_cdf(tail)
 
 
 def _resamples(rows: int, generator: np.random.Generator) -> Places:
@@ -110,26 +110,28 @@ def _points(cell: Cell, drawn: Places) -> Floats:
     return points
 
 
-def _sampled(value: float, draws: Floats, rows: int) -> Sampled:
+def _sampled(value: float, draws: Floats, rows: int) -> BootstrapEstimate:
     stretch = math.sqrt(rows / (rows - 1)) if rows > 1 else 1.0
-    return Sampled(value, value + stretch * (draws - value), rows - 1)
+    return BootstrapEstimate(value, value + stretch * (draws - value), rows - 1)
 
 
 # --- rows that two cells share --------------------------------------------------------------------
 
 
 def paired(before: Cell, after: Cell) -> tuple[Cell, Cell] | None:
-    """Both cells on the rows that both have, in the order of `after`; None when there are none.
+    """Return both cells on the rows that both have, in the order of `after`; None when there are none.
 
     A row whose answer was cut at another length for one of them is not the same row.
     """
-    known = dict(zip(before.rows, before.tokens, strict=True))
-    common = [row for row, n in zip(after.rows, after.tokens, strict=True) if n and known.get(row) == n]
+    tokens_before = dict(zip(before.rows, before.tokens, strict=True))
+    common = [
+        row for row, n in zip(after.rows, after.tokens, strict=True) if n and tokens_before.get(row) == n
+    ]
     return (before.only(common), after.only(common)) if common else None
 
 
 def pooled(cells: Sequence[Cell]) -> Cell:
-    """The rows of several cells as those of one."""
+    """Join the rows of several cells into one cell."""
     return cells[0].model_copy(
         update={
             "rows": tuple(row for cell in cells for row in cell.rows),
@@ -144,8 +146,8 @@ def pooled(cells: Sequence[Cell]) -> Cell:
 
 
 @lru_cache(maxsize=1024)
-def student(tail: float, degrees: int) -> float:
-    """The value that Student's t exceeds with probability `tail`, below one half; found by halving."""
+def student_t_quantile(tail: float, degrees: int) -> float:
+    """Return the value that Student's t exceeds with probability `tail`, below one half; found by halving."""
     low, high = 0.0, 1.0
     while _beyond(high, degrees) > tail:
         high *= 2

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sails.retention.bootstrap import chance, difference, lowest, paired, pooled
-from sails.retention.lessons import LEAST
+from sails.retention.bootstrap import bootstrap_generator, difference, lowest, paired, pooled
+from sails.retention.lessons import MIN_ROWS
 from sails.retention.schema import Cell, Decision, GateFinding, Lesson, Measured
 
-LOST = 5.0  # points below the published model
-LOST_SLOWLY = 10.0  # points below the best model that was ever published
+MAX_LOSS_POINTS = 5.0  # points below the published model
+MAX_GRADUAL_LOSS_POINTS = 10.0  # points below the best model that was ever published
 RISK = 0.05  # that all intervals together miss a true value
 
 FIRST_LESSON = "It is the first lesson, so there was nothing yet that it could have lost."
@@ -25,13 +25,13 @@ FIRST_LESSON = "It is the first lesson, so there was nothing yet that it could h
 def decide(
     before: Measured, after: Measured, published: Sequence[Measured], lessons: Sequence[Lesson]
 ) -> Decision:
-    """Whether the candidate `after` may replace the published model `before`.
+    """Decide whether the candidate `after` may replace the published model `before`.
 
     `published` are the scores of the published ancestors, `lessons` the earlier lessons without the new one.
     The candidate is held when on a lesson (or on the small ones together)
-    - it has more than `LOST` points less than the published model, or
-    - it has more than `LOST_SLOWLY` points less than the best published model, so that what is lost little
-      by little does not slip through,
+    - it has more than `MAX_LOSS_POINTS` points less than the published model, or
+    - it has more than `MAX_GRADUAL_LOSS_POINTS` points less than the best published model, so that what is
+      lost little by little does not slip through,
     and the paired-bootstrap interval of that difference excludes zero, at confidence 1 − RISK/K for K
     comparisons. For the best one this interval allows for its luck (`bootstrap.lowest`), because the best of
     many scores is partly the luckiest: with ten earlier lessons of twenty rows, ten points alone would hold
@@ -43,7 +43,7 @@ def decide(
     compared = _compared(before, after, lessons)
     names = {lesson.session: lesson.name for lesson in lessons}
     confidence = 1 - RISK / max(1, len(compared))
-    generator = chance()
+    generator = bootstrap_generator()
     findings = tuple(_finding(group, published, confidence, generator) for group in compared)
     return Decision(
         held=any(finding.lost for finding in findings),
@@ -69,17 +69,17 @@ class Compared:
 
 
 def _compared(before: Measured, after: Measured, lessons: Sequence[Lesson]) -> list[Compared]:
-    found, small = [], []
+    compared, small = [], []
     for lesson in lessons:
         pair = _pair(before.cell(lesson.session), after.cell(lesson.session))
-        if pair and len(pair[1].rows) >= LEAST:
-            found.append(Compared((lesson.session,), pair[:1], pair[1:]))
+        if pair and len(pair[1].rows) >= MIN_ROWS:
+            compared.append(Compared((lesson.session,), pair[:1], pair[1:]))
         elif pair:
             small.append((lesson.session, *pair))
     if small:
         identities, olds, news = zip(*small, strict=True)
-        found.append(Compared(identities, olds, news))
-    return found
+        compared.append(Compared(identities, olds, news))
+    return compared
 
 
 def _pair(before: Cell | None, after: Cell | None) -> tuple[Cell, Cell] | None:
@@ -94,9 +94,9 @@ def _finding(
     low, high = change.interval(confidence)
     earlier = [(old, now), *_earlier(group, published)]
     best = max(earlier, key=_lost)
-    slowly = _lost(best) > LOST_SLOWLY and (
+    slowly = _lost(best) > MAX_GRADUAL_LOSS_POINTS and (
         # A generator for each, so that models that were scored on the same rows get the same resamples.
-        lowest([difference(then, now, chance()) for then, now in earlier], confidence) < 0
+        lowest([difference(then, now, bootstrap_generator()) for then, now in earlier], confidence) < 0
     )
     return GateFinding(
         lessons=group.lessons,
@@ -106,7 +106,7 @@ def _finding(
         low=max(low, -100.0),
         high=min(high, 100.0),
         best=100 * best[0].accuracy,
-        lost=slowly or (change.value < -LOST and high < 0),
+        lost=slowly or (change.value < -MAX_LOSS_POINTS and high < 0),
     )
 
 
@@ -120,13 +120,13 @@ def _earlier(group: Compared, published: Sequence[Measured]) -> list[tuple[Cell,
 
     Left out are models that were scored on fewer than `LEAST` of the rows, or not on all of still fewer.
     """
-    found = []
+    earlier = []
     for model in published:
         pairs = [_pair(model.cell(now.lesson), now) for now in group.after]
-        known = [pair for pair in pairs if pair]
-        if sum(len(now.rows) for _, now in known) >= min(LEAST, group.rows):
-            found.append((pooled([old for old, _ in known]), pooled([now for _, now in known])))
-    return found
+        measured = [pair for pair in pairs if pair]
+        if sum(len(now.rows) for _, now in measured) >= min(MIN_ROWS, group.rows):
+            earlier.append((pooled([old for old, _ in measured]), pooled([now for _, now in measured])))
+    return earlier
 
 
 # --- in words -------------------------------------------------------------------------------------
@@ -137,7 +137,9 @@ def _reason(findings: Sequence[GateFinding], names: dict[str, str]) -> list[str]
     if not findings:
         return ["Nothing of the earlier lessons could be compared, so what it lost is not known."]
     lost = [finding for finding in findings if finding.lost]
-    at_once = [finding for finding in lost if finding.before - finding.after > LOST and finding.high < 0]
+    at_once = [
+        finding for finding in lost if finding.before - finding.after > MAX_LOSS_POINTS and finding.high < 0
+    ]
     slowly = [finding for finding in lost if finding not in at_once]
     reasons = []
     if at_once:
@@ -152,7 +154,7 @@ def _reason(findings: Sequence[GateFinding], names: dict[str, str]) -> list[str]
     if _points(worst.before, worst.after) <= 0:
         return ["It lost nothing of the earlier lessons."]
     words = _words(worst, worst.before, names, full=True)
-    if worst.before - worst.after > LOST:
+    if worst.before - worst.after > MAX_LOSS_POINTS:
         return [f"It lost {words}, which may well be chance."]
     return [f"It kept the earlier lessons; the most that it lost is {words}."]
 

@@ -33,7 +33,7 @@ def taught_to(workspace: Workspace, fingerprint: str | None) -> tuple[str, ...]:
 
 
 def lessons_of(workspace: Workspace, ids: Sequence[str]) -> tuple[Lesson, ...]:
-    """Each lesson with its name, and why it cannot be measured where that is so."""
+    """Return each lesson with its name, and why it cannot be measured where that is so."""
     return tuple(_lesson(Session(workspace.sessions / identity)) for identity in ids)
 
 
@@ -47,7 +47,7 @@ def _lesson(session: Session) -> Lesson:
 
 
 def taught_before(workspace: Workspace, fingerprint: str | None) -> set[str]:
-    """Fingerprints of all rows that the model with this fingerprint was ever taught."""
+    """Return the fingerprints of all rows that the model with this fingerprint was ever taught."""
     ids = taught_to(workspace, fingerprint)
     return {row.fingerprint for identity in ids for row in lesson_rows(workspace, identity).taught}
 
@@ -61,13 +61,13 @@ class LessonRows:
 
 
 def lesson_rows(workspace: Workspace, identity: str) -> LessonRows:
-    """The rows of a lesson, empty where they are gone or damaged."""
+    """Return the rows of a lesson, empty where they are gone or damaged."""
     data = Session(workspace.sessions / identity).data
-    return in_order(_read(data / "train.jsonl"), _read(data / "heldout.jsonl"))
+    return in_sample_order(_read(data / "train.jsonl"), _read(data / "heldout.jsonl"))
 
 
-def in_order(taught: Sequence[Conversation], held_out: Sequence[Conversation]) -> LessonRows:
-    """The rows sorted by fingerprint, so that the first so many are a fair sample, always the same."""
+def in_sample_order(taught: Sequence[Conversation], held_out: Sequence[Conversation]) -> LessonRows:
+    """Sort the rows by fingerprint, so that the first so many are a fair sample, always the same."""
     return LessonRows(_sorted(taught), _sorted(held_out))
 
 
@@ -87,7 +87,7 @@ def all_lesson_rows(
 ) -> dict[str, LessonRows]:
     """The rows of the lessons `ids`, without those that a later lesson, or `newest`, answers otherwise."""
     answers = {row.input_fingerprint: row.fingerprint for row in newest}
-    found = {}
+    rows_by_lesson = {}
     for identity in reversed(ids):
         rows = lesson_rows(workspace, identity)
         valid = tuple(
@@ -95,40 +95,40 @@ def all_lesson_rows(
             for row in rows.taught
             if answers.setdefault(row.input_fingerprint, row.fingerprint) == row.fingerprint
         )
-        found[identity] = LessonRows(valid, rows.held_out)
-    return {identity: found[identity] for identity in ids}
+        rows_by_lesson[identity] = LessonRows(valid, rows.held_out)
+    return {identity: rows_by_lesson[identity] for identity in ids}
 
 
 # --- the rows that are measured -------------------------------------------------------------------
 
 ROWS = 256  # shared by all cells of one model
-LEAST = 20  # of a cell's rows, as long as there are enough for all: fewer say too little
+MIN_ROWS = 20  # of a cell's rows, as long as there are enough for all: fewer say too little
 RECALL_SHARE = 0.6  # of the rows go to what was taught, the others to what was kept back
 
 Sample = dict[tuple[str, Part], tuple[Conversation, ...]]
 
 
 def sample_rows(lessons_: Mapping[str, LessonRows]) -> Sample:
-    """The rows that one model is measured on: of each lesson the first ones, `ROWS` at most in all.
+    """Choose the rows that one model is measured on: of each lesson the first ones, `ROWS` at most in all.
 
     More lessons leave fewer rows for each, so a later sample of a lesson is the beginning of an earlier one.
     """
-    recall = max(round(ROWS * RECALL_SHARE), min(ROWS, LEAST * len(lessons_)))
+    recall = max(round(ROWS * RECALL_SHARE), min(ROWS, MIN_ROWS * len(lessons_)))
     taught = [rows.taught for rows in lessons_.values()]
     held_out = [rows.held_out for rows in lessons_.values()]
     used = share_out([len(rows) for rows in taught], recall)
     kept = share_out([len(rows) for rows in held_out], ROWS - sum(used))
     if sum(kept) < ROWS - sum(used):  # nobody needs what is left, so recall may have it
         used = share_out([len(rows) for rows in taught], ROWS - sum(kept))
-    found: Sample = {}
+    sample: Sample = {}
     for index, lesson in enumerate(lessons_):
-        found[lesson, "recall"] = taught[index][: used[index]]
-        found[lesson, "held_out"] = held_out[index][: kept[index]]
-    return {key: rows for key, rows in found.items() if rows}
+        sample[lesson, "recall"] = taught[index][: used[index]]
+        sample[lesson, "held_out"] = held_out[index][: kept[index]]
+    return {key: rows for key, rows in sample.items() if rows}
 
 
 def share_out(sizes: Sequence[int], total: int) -> list[int]:
-    """At most `total`, shared as evenly as the sizes allow: what one does not need, the others get."""
+    """Share at most `total` as evenly as the sizes allow: what one does not need, the others get."""
     shares = [0] * len(sizes)
     for left, index in enumerate(sorted(range(len(sizes)), key=lambda n: sizes[n])):
         shares[index] = min(sizes[index], (total - sum(shares)) // (len(sizes) - left))

@@ -48,12 +48,12 @@ class Matrix:
     notes: tuple[str, ...] = ()
 
 
-def matrix_of(workspace: Workspace, fingerprint: str | None) -> Matrix:
-    """What was measured of the model with this fingerprint and of its ancestors; never raises."""
+def retention_matrix(workspace: Workspace, fingerprint: str | None) -> Matrix:
+    """Return what was measured of the model with this fingerprint and of its ancestors; never raises."""
     made_by = sessions.ancestors(workspace, fingerprint)
-    known = lessons.lessons_of(workspace, lessons.taught_to(workspace, fingerprint))
+    taught_lessons = lessons.lessons_of(workspace, lessons.taught_to(workspace, fingerprint))
     notes = [] if made_by else ([lessons.ELSEWHERE] if fingerprint else [])
-    found = [_read(record, notes) for record in made_by]
+    retentions = [_read(record, notes) for record in made_by]
     from_elsewhere = bool(made_by) and made_by[0].status.parent is not None
     if from_elsewhere:
         notes.append(lessons.ELSEWHERE)
@@ -63,20 +63,25 @@ def matrix_of(workspace: Workspace, fingerprint: str | None) -> Matrix:
 
     # What a session measured before it began are the scores of the model that it started from.
     measured: list[list[Measured]] = [[] for _ in models]
-    for row, retention in enumerate(found, first):
+    for row, retention in enumerate(retentions, first):
         if retention and retention.after:
             measured[row].append(retention.after)
         if retention and (row > first or from_elsewhere or retention.before.fingerprint is None):
             measured[row - 1].append(retention.before)
-    measured[0] += _base(workspace, made_by, found, known)
-    notes += [f"{lesson.name}: {lesson.missing}" for lesson in known if lesson.missing]
+    measured[0] += _base(workspace, made_by, retentions, taught_lessons)
+    notes += [f"{lesson.name}: {lesson.missing}" for lesson in taught_lessons if lesson.missing]
+    makers = [model.session for model in models]
+    line_begins = first - 1 if from_elsewhere else first  # the row of a lesson that no model here was made by
     return Matrix(
         fingerprint=fingerprint,
-        lessons=known,
+        lessons=taught_lessons,
         models=tuple(models),
-        taught=tuple(_taught(lesson, models, first - 1 if from_elsewhere else first) for lesson in known),
-        recall=_squares(measured, known, "recall"),
-        held_out=_squares(measured, known, "held_out"),
+        taught=tuple(
+            makers.index(lesson.session) if lesson.session in makers else line_begins
+            for lesson in taught_lessons
+        ),
+        recall=_squares(measured, taught_lessons, "recall"),
+        held_out=_squares(measured, taught_lessons, "held_out"),
         general=tuple(next((m.general for m in row if m.general), None) for row in measured),
         notes=tuple(notes),
     )
@@ -84,26 +89,26 @@ def matrix_of(workspace: Workspace, fingerprint: str | None) -> Matrix:
 
 def _read(record: SessionRecord, notes: list[str]) -> Retention | None:
     try:
-        found = schema.read_retention(record.session)
+        retention = schema.read_retention(record.session)
     except SailsError as error:
         notes.append(str(error))
         return None
-    if found is None:
+    if retention is None:
         notes.append(f"{record.spec.name}: Its session measured nothing of what the model remembers.")
-    return found
+    return retention
 
 
 def _base(
     workspace: Workspace,
     made_by: Sequence[SessionRecord],
-    found: Sequence[Retention | None],
-    known: Sequence[Lesson],
+    retentions: Sequence[Retention | None],
+    taught_lessons: Sequence[Lesson],
 ) -> list[Measured]:
     """The base model's scores, each from the session that taught the lesson, if it had the same base."""
-    here = {record.session.id: retention for record, retention in zip(made_by, found, strict=True)}
+    here = {record.session.id: retention for record, retention in zip(made_by, retentions, strict=True)}
     bases = {record.status.plan.base for record in made_by[:1] if record.status.plan}
     scored = []
-    for lesson in known:
+    for lesson in taught_lessons:
         if lesson.session in here:
             retention = here[lesson.session]
         else:
@@ -124,19 +129,14 @@ def _before_the_start_over(session: Session, bases: set[str | None]) -> Retentio
         return None
 
 
-def _taught(lesson: Lesson, models: Sequence[Model], otherwise: int) -> int:
-    """The row of the model that the lesson made; of one from before, the row where this line begins."""
-    made = (row for row, model in enumerate(models) if model.session == lesson.session)
-    return next(made, otherwise)
-
-
 def _squares(
-    measured: Sequence[Sequence[Measured]], known: Sequence[Lesson], part: Part
+    measured: Sequence[Sequence[Measured]], taught_lessons: Sequence[Lesson], part: Part
 ) -> tuple[tuple[Cell | None, ...], ...]:
     """For each model and each lesson the first cell that was measured."""
     return tuple(
         tuple(
-            next((cell for one in row if (cell := one.cell(lesson.session, part))), None) for lesson in known
+            next((cell for scores in row if (cell := scores.cell(lesson.session, part))), None)
+            for lesson in taught_lessons
         )
         for row in measured
     )

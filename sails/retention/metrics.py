@@ -20,7 +20,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sails.retention.bootstrap import Sampled, accuracy, chance, difference, mean, paired
+from sails.retention.bootstrap import (
+    BootstrapEstimate,
+    accuracy,
+    bootstrap_generator,
+    difference,
+    mean,
+    paired,
+)
 from sails.retention.matrix import Matrix
 from sails.retention.schema import Cell
 
@@ -58,13 +65,13 @@ class Measures:
 
 
 def measure(matrix: Matrix) -> Measures:
-    """All figures of the model in the last row of the matrix."""
+    """Return all figures of the model in the last row of the matrix."""
     last = len(matrix.models) - 1
     columns = range(len(matrix.lessons))
     earlier = [j for j in columns if matrix.taught[j] < last]
     newest = [j for j in columns if matrix.taught[j] == last]
 
-    generator = chance()
+    generator = bootstrap_generator()
     now = [cell for j in columns if (cell := matrix.recall[last][j])]
     acc = _mean([accuracy(cell, generator) for cell in now], 0.0)
     kept = _pairs(matrix, [(matrix.taught[j], last, j) for j in earlier])
@@ -88,13 +95,13 @@ def measure(matrix: Matrix) -> Measures:
 
 def _pairs(matrix: Matrix, wanted: Sequence[tuple[int, int, int]]) -> list[tuple[Cell, Cell]]:
     """For each (old model, new model, lesson) that was measured: both cells on the rows they share."""
-    found = []
+    pairs = []
     for old, new, lesson in wanted:
         before, after = matrix.recall[old][lesson], matrix.recall[new][lesson]
         pair = paired(before, after) if before and after else None
         if pair:
-            found.append(pair)
-    return found
+            pairs.append(pair)
+    return pairs
 
 
 def _forgetting(matrix: Matrix, lesson: int) -> Estimate | None:
@@ -104,10 +111,10 @@ def _forgetting(matrix: Matrix, lesson: int) -> Estimate | None:
     if not pairs:
         return None
     best, now = max(pairs, key=lambda pair: pair[0].accuracy - pair[1].accuracy)
-    return _mean([difference(now, best, chance())], -100.0)
+    return _mean([difference(now, best, bootstrap_generator())], -100.0)
 
 
-def _mean(figures: Sequence[Sampled], least: float) -> Estimate | None:
+def _mean(figures: Sequence[BootstrapEstimate], least: float) -> Estimate | None:
     """The mean of what was resampled; its interval does not go below `least` or above 100."""
     if not figures:
         return None
@@ -139,7 +146,16 @@ def _headline(
     """One sentence. What is remembered never stands alone: who learns nothing forgets nothing."""
     before, after = newest
     if bwt is not None and remembered is not None:
-        return f"Remembers {remembered:.0%} of what it was taught ({_change(bwt)}); {_new(before, after)}."
+        points = f"{round(bwt.value):+d}".replace("-", "−") if round(bwt.value) else "0"
+        if math.isinf(bwt.high):
+            change = f"{points} points, from too few examples to be sure"
+        else:
+            change = f"{points} ± {(bwt.high - bwt.low) / 2:.0f} points"
+        if after is None:
+            new = "the new lesson was not measured"
+        else:
+            new = f"new lesson {after:.0f}%" if before is None else f"new lesson {before:.0f} → {after:.0f}%"
+        return f"Remembers {remembered:.0%} of what it was taught ({change}); {new}."
     if after is None:
         return NOTHING
     which = "newest" if earlier else "first"
@@ -149,24 +165,11 @@ def _headline(
     return f"Knows {after:.0f}% of {what}{was}{unknown}."
 
 
-def _change(bwt: Estimate) -> str:
-    value = f"{round(bwt.value):+d}".replace("-", "−") if round(bwt.value) else "0"
-    if math.isinf(bwt.high):
-        return f"{value} points, from too few examples to be sure"
-    return f"{value} ± {(bwt.high - bwt.low) / 2:.0f} points"
-
-
-def _new(before: float | None, after: float | None) -> str:
-    if after is None:
-        return "the new lesson was not measured"
-    return f"new lesson {after:.0f}%" if before is None else f"new lesson {before:.0f} → {after:.0f}%"
-
-
 # --- for programs ---------------------------------------------------------------------------------
 
 
 def as_json(matrix: Matrix, measures: Measures) -> dict[str, Any]:
-    """What `sails sessions retention --json` prints: all of it, null where nothing was measured.
+    """Return what `sails sessions retention --json` prints: all of it, null where nothing was measured.
 
     The squares have one list for each of `models` with one entry for each of `lessons`: shares of answer
     tokens right, 0 to 1, and losses in nats a token. `acc`, `bwt`, `forgetting` and `learned` are in points,

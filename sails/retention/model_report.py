@@ -19,8 +19,8 @@ from sails.data import ENOUGH_TO_JUDGE
 from sails.errors import SailsError
 from sails.models import Workspace
 from sails.retention import lessons, schema
-from sails.retention.gate import LOST
-from sails.retention.matrix import BASE, Matrix, Model, matrix_of
+from sails.retention.gate import MAX_LOSS_POINTS
+from sails.retention.matrix import BASE, Matrix, Model, retention_matrix
 from sails.retention.metrics import Estimate, Measures, measure
 from sails.retention.schema import Cell, Drift, Lesson, Part, Retention
 from sails.retention.session_report import GOOD, NOTHING, numbered, points, spread
@@ -40,8 +40,8 @@ class Memory:
     newest: Retention | None
 
 
-def of_current(workspace: Workspace) -> Memory:
-    """Of the current model; in a demo, which holds no models, of the one that was published last."""
+def current_memory(workspace: Workspace) -> Memory:
+    """Return the memory of the current model; in a demo, which holds no models, of the last published one."""
     fingerprint = workspace.situation().trained.fingerprint
     if fingerprint is None and sessions.is_demo(workspace):
         verdicts = {r.status.verdict: r.status.fingerprint for r in sessions.read_history(workspace)}
@@ -50,23 +50,23 @@ def of_current(workspace: Workspace) -> Memory:
 
 
 def memory_of(workspace: Workspace, fingerprint: str | None) -> Memory:
-    """What the model with this fingerprint was measured to know; kept until one of its files changes."""
+    """What the model with this fingerprint was measured to know; cached until a file of it changes."""
     return _memory_of(workspace, fingerprint, _stamp(workspace, fingerprint))
 
 
 def _stamp(workspace: Workspace, fingerprint: str | None) -> tuple[object, ...]:
     """How the files look that a memory is made of."""
-    found: list[object] = []
+    stamps: list[object] = []
     for identity in lessons.taught_to(workspace, fingerprint):
         folder = workspace.sessions / identity
         for path in (folder / schema.RETENTION_FILE, folder / "data" / "train.jsonl"):
-            found.append((path, stamp_or_none(path)))
-    return tuple(found)
+            stamps.append((path, stamp_or_none(path)))
+    return tuple(stamps)
 
 
 @lru_cache(maxsize=8)
 def _memory_of(workspace: Workspace, fingerprint: str | None, _: tuple[object, ...]) -> Memory:
-    matrix = matrix_of(workspace, fingerprint)
+    matrix = retention_matrix(workspace, fingerprint)
     newest = None
     for record in sessions.ancestors(workspace, fingerprint)[-1:]:
         with contextlib.suppress(SailsError):
@@ -78,7 +78,7 @@ def _memory_of(workspace: Workspace, fingerprint: str | None, _: tuple[object, .
 
 
 @dataclass(frozen=True)
-class Square:
+class MapSquare:
     """One square of the map: a share from 0 to 1, or None and why it is not known."""
 
     share: float | None
@@ -90,7 +90,7 @@ class Square:
 
 
 @dataclass(frozen=True)
-class Map:
+class RetentionMap:
     """The R matrix for people: a row for each model, the base model first, and a column for each lesson.
 
     The last column is general knowledge. `squares` has a tuple for each row. `row_lines` and
@@ -101,16 +101,16 @@ class Map:
     columns: tuple[str, ...]
     row_lines: tuple[tuple[str, ...], ...]
     column_lines: tuple[tuple[str, ...], ...]
-    squares: tuple[tuple[Square, ...], ...]
+    squares: tuple[tuple[MapSquare, ...], ...]
 
 
-def map_of(matrix: Matrix, part: Part) -> Map:
-    """What each lesson's examples scored after each lesson: those it was taught, or those it never saw."""
+def retention_map(matrix: Matrix, part: Part) -> RetentionMap:
+    """Map each lesson's score after each lesson, on the examples it was taught or on those it never saw."""
     names = numbered(matrix.lessons)
     cells = matrix.recall if part == "recall" else matrix.held_out
     after = {lesson.session: name for lesson, name in zip(matrix.lessons, names, strict=True)}
     labels = [_row(model, after) for model in matrix.models]
-    return Map(
+    return RetentionMap(
         rows=tuple(label for label, _ in labels),
         columns=(*names, GENERAL),
         row_lines=tuple(lines for _, lines in labels),
@@ -138,27 +138,25 @@ def _row(model: Model, after: Mapping[str, str]) -> tuple[str, tuple[str, str]]:
     return f"After {lesson}", ("After", lesson)
 
 
-def _square(cell: Cell | None, lesson: Lesson, part: Part, *, taught_yet: bool) -> Square:
+def _square(cell: Cell | None, lesson: Lesson, part: Part, *, taught_yet: bool) -> MapSquare:
     if cell is not None:
-        return Square(cell.accuracy, f"{cell.accuracy:.0%} right, {_examples(cell)}")
+        examples = count(len(cell.rows), "example")
+        if len(cell.rows) < ENOUGH_TO_JUDGE:
+            examples += ", too few to judge by"
+        return MapSquare(cell.accuracy, f"{cell.accuracy:.0%} right, {examples}")
     if lesson.missing:
-        return Square(None, f"Not measured. {lesson.missing}")
+        return MapSquare(None, f"Not measured. {lesson.missing}")
     if not taught_yet:
-        return Square(None, "Not taught yet, and not measured")
+        return MapSquare(None, "Not taught yet, and not measured")
     if part == "held_out":
-        return Square(None, "Not measured: no example was kept back, or its session measured nothing")
-    return Square(None, "Not measured")
+        return MapSquare(None, "Not measured: no example was kept back, or its session measured nothing")
+    return MapSquare(None, "Not measured")
 
 
-def _examples(cell: Cell) -> str:
-    said = count(len(cell.rows), "example")
-    return f"{said}, too few to judge by" if len(cell.rows) < ENOUGH_TO_JUDGE else said
-
-
-def _general(drift: Drift | None) -> Square:
+def _general(drift: Drift | None) -> MapSquare:
     if drift is None:
-        return Square(None, "Not measured: the base model is not known, or not here")
-    return Square(
+        return MapSquare(None, "Not measured: the base model is not known, or not here")
+    return MapSquare(
         drift.agreement,
         f"{drift.agreement:.0%} unchanged, {drift.prompts} questions, drift {drift.divergence:.2f}",
     )
@@ -167,8 +165,8 @@ def _general(drift: Drift | None) -> Square:
 # --- the sentences --------------------------------------------------------------------------------
 
 
-def good_or_not(memory: Memory) -> str:
-    """One sentence on what the headline says: whether it is good, and what to do if it is not."""
+def describe_headline(memory: Memory) -> str:
+    """Say in one sentence whether what the headline says is good, and what to do if it is not."""
     measures, bwt = memory.measures, memory.measures.bwt
     if measures.acc is None:
         return "Nothing was measured yet, so nobody can tell. The next training measures it."
@@ -176,17 +174,17 @@ def good_or_not(memory: Memory) -> str:
         return "There is one lesson so far, so there is nothing earlier that it could have forgotten."
     if bwt is None or not math.isfinite(bwt.high - bwt.low):
         return "Whether that is good cannot be told: too little of its earlier lessons could be measured."
-    if bwt.value <= -LOST and bwt.high < 0:
+    if bwt.value <= -MAX_LOSS_POINTS and bwt.high < 0:
         return "That is not good: it forgot a part of its earlier lessons. Repeat more of them next time."
     if bwt.high < 0:
         return "That is acceptable: it lost a little of its earlier lessons."
-    if measures.learned is not None and measures.learned < LOST:
+    if measures.learned is not None and measures.learned < MAX_LOSS_POINTS:
         return "It kept its earlier lessons, but learned little: who learns nothing forgets nothing."
     return "That is good: it learned, and kept its earlier lessons."
 
 
-def sentences(memory: Memory) -> tuple[str, ...]:
-    """Each figure about the whole model: ACC, BWT, general knowledge."""
+def figure_sentences(memory: Memory) -> tuple[str, ...]:
+    """A sentence for each figure about the whole model: ACC, BWT, general knowledge."""
     return (
         acc_sentence(memory.measures),
         bwt_sentence(memory.measures),
@@ -195,11 +193,12 @@ def sentences(memory: Memory) -> tuple[str, ...]:
 
 
 def acc_sentence(measures: Measures) -> str:
-    """How much it knows of all lessons together (ACC), and whether that is good."""
+    """Say how much it knows of all lessons together (ACC), and whether that is good."""
     acc = measures.acc
     if acc is None:
         return "How much it knows on average (ACC) is not measured yet."
-    said = f"On average over its lessons, {_share(acc)} of the word pieces of its answers are right (ACC)."
+    share = f"{acc.value:.0f}% ({spread(acc.low, acc.high)})"
+    said = f"On average over its lessons, {share} of the word pieces of its answers are right (ACC)."
     if acc.value >= GOOD:
         return f"{said} That is good."
     if acc.value >= HALF:
@@ -208,7 +207,7 @@ def acc_sentence(measures: Measures) -> str:
 
 
 def bwt_sentence(measures: Measures) -> str:
-    """What happened to earlier lessons since each was taught (BWT), and whether that is good."""
+    """Say what happened to earlier lessons since each was taught (BWT), and whether that is good."""
     bwt = measures.bwt
     if bwt is None:
         return "What became of earlier lessons (BWT) shows once two lessons are taught and measured."
@@ -221,17 +220,17 @@ def bwt_sentence(measures: Measures) -> str:
         return f"{said} That is good: it may as well be chance."
     if bwt.value > 0:
         return f"{said} That is very good: later lessons helped the earlier ones."
-    if bwt.value > -LOST:
+    if bwt.value > -MAX_LOSS_POINTS:
         return f"{said} That is acceptable."
     return f"{said} That is not good: repeat more of the earlier lessons."
 
 
 def forgetting_sentences(memory: Memory) -> tuple[str, ...]:
-    """For each earlier lesson that was measured, how far it is below its best; the worst first."""
+    """A sentence for each measured earlier lesson on how far it is below its best; the worst first."""
     names = numbered(memory.matrix.lessons)
-    found = [pair for pair in zip(names, memory.measures.forgetting, strict=False) if pair[1] is not None]
-    found.sort(key=lambda pair: -pair[1].value if pair[1] else 0.0)
-    return tuple(_forgotten(name, lost) for name, lost in found if lost)
+    forgotten = [pair for pair in zip(names, memory.measures.forgetting, strict=False) if pair[1] is not None]
+    forgotten.sort(key=lambda pair: -pair[1].value if pair[1] else 0.0)
+    return tuple(_forgotten(name, lost) for name, lost in forgotten if lost)
 
 
 def _forgotten(name: str, lost: Estimate) -> str:
@@ -240,13 +239,13 @@ def _forgotten(name: str, lost: Estimate) -> str:
     said = f"{name}: {points(lost.value, lost.low, lost.high)} below its best."
     if lost.low <= 0:  # also where too few examples say nothing
         return f"{said} That may as well be chance."
-    if lost.value <= LOST:
+    if lost.value <= MAX_LOSS_POINTS:
         return f"{said} That is acceptable."
     return f"{said} That is not good: teach it again, or repeat more of it."
 
 
 def general_sentence(matrix: Matrix) -> str:
-    """How far it is from its base model on what no lesson is about, and whether that is good."""
+    """Say how far it is from its base model on what no lesson is about, and whether that is good."""
     known = [drift for drift in matrix.general if drift is not None]
     if not known or matrix.general[-1] is None:
         return f"{GENERAL} is not measured: the base model is not known, or not here."
@@ -255,7 +254,3 @@ def general_sentence(matrix: Matrix) -> str:
     if agreement >= DRIFTED:
         return f"{said} That is good: what no lesson is about changed little."
     return f"{said} That is not good: more changed than was taught; a gentler learning speed helps."
-
-
-def _share(acc: Estimate) -> str:
-    return f"{acc.value:.0f}% ({spread(acc.low, acc.high)})"

@@ -14,14 +14,14 @@ from pydantic import BaseModel, ConfigDict
 from sails.data import Conversation
 
 TAUGHT = 5
-LONGEST = 500  # characters of a question that is still asked
+MAX_QUESTION_LENGTH = 500  # characters of a question that is still asked
 UNRELATED = "What is the capital of France?"
 
 About = Literal["taught", "reworded", "unrelated"]
 
 
-class Question(BaseModel):
-    """One question; `expected` is the answer that was taught, None for the unrelated one."""
+class ProbeQuestion(BaseModel):
+    """One question that is asked before and after; `expected`: the answer that was taught, or None."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,24 +30,26 @@ class Question(BaseModel):
     expected: str | None = None
 
 
-class Answered(Question):
+class ProbeAnswer(ProbeQuestion):
+    """A probe question with the answer that a model gave."""
+
     answer: str
 
 
-def questions_for(lesson: Sequence[Conversation]) -> list[Question]:
+def questions_for(lesson: Sequence[Conversation]) -> list[ProbeQuestion]:
     """The questions for the rows of a lesson; with fewer than five short rows, as many as there are."""
-    short = [row for row in lesson if 0 < len(row.input) <= LONGEST]
+    short = [row for row in lesson if 0 < len(row.input) <= MAX_QUESTION_LENGTH]
     count = min(TAUGHT, len(short))
     chosen = [short[index * len(short) // count] for index in range(count)]
-    taught = [Question(about="taught", question=row.input, expected=row.output) for row in chosen]
+    taught = [ProbeQuestion(about="taught", question=row.input, expected=row.output) for row in chosen]
     reworded = [
-        Question(about="reworded", question=reword(row.input), expected=row.output) for row in chosen[:1]
+        ProbeQuestion(about="reworded", question=reword(row.input), expected=row.output) for row in chosen[:1]
     ]
-    return [*taught, *reworded, Question(about="unrelated", question=UNRELATED)]
+    return [*taught, *reworded, ProbeQuestion(about="unrelated", question=UNRELATED)]
 
 
 def reword(question: str) -> str:
-    """The same question as somebody else might put it, without knowing its language's grammar.
+    """Put the question as somebody else might, without knowing its language's grammar.
 
     A first word that is all capitals (HTML, SQL) or a lone I stays as it is.
     """

@@ -13,7 +13,7 @@ from sails.data import Conversation
 from sails.retention.lessons import LessonRows
 
 
-def replayed(new: int, old: int, share: float) -> int:
+def replay_count(new: int, old: int, share: float) -> int:
     """How many of `old` rows an epoch with `new` rows repeats: `share` of all its rows, as far as there are.
 
     `share` is at least 0 and below 1.
@@ -22,7 +22,7 @@ def replayed(new: int, old: int, share: float) -> int:
 
 
 def draw(lessons: Sequence[Sequence[int]], count: int, *, seed: int, epoch: int) -> list[int]:
-    """`count` row numbers without replacement, or all of them where there are fewer.
+    """Draw `count` row numbers without replacement, or all of them where there are fewer.
 
     `lessons` holds the numbers of each earlier lesson's rows. Each gives the same number of rows or one more;
     one with too few gives all of its own, and the others make up for it. A pure function of its arguments,
@@ -35,7 +35,7 @@ def draw(lessons: Sequence[Sequence[int]], count: int, *, seed: int, epoch: int)
     return list(islice((row for row in in_turn if row is not None), count))
 
 
-def repeatable(
+def replayable_rows(
     earlier: Mapping[str, LessonRows], train: Sequence[Conversation]
 ) -> dict[str, tuple[Conversation, ...]]:
     """The taught rows of each earlier lesson that may be repeated: each once, in the latest that has it.
@@ -43,12 +43,12 @@ def repeatable(
     Those that the new lesson teaches anyway are left out, and so are those that it answers otherwise.
     """
     asked = {row.input_fingerprint for row in train}
-    found: dict[str, tuple[Conversation, ...]] = {}
+    rows_by_lesson: dict[str, tuple[Conversation, ...]] = {}
     for identity, rows in reversed(list(earlier.items())):
         kept = []
         for row in rows.taught:
             if row.input_fingerprint not in asked:
                 asked.add(row.input_fingerprint)
                 kept.append(row)
-        found[identity] = tuple(kept)
-    return {identity: found[identity] for identity in earlier}
+        rows_by_lesson[identity] = tuple(kept)
+    return {identity: rows_by_lesson[identity] for identity in earlier}

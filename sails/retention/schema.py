@@ -55,7 +55,7 @@ class Cell(BaseModel):
         )
 
     def only(self, rows: Sequence[str]) -> Cell:
-        """The cell on those of its rows alone that are in `rows`, in the order of `rows`."""
+        """Return the cell on those of its rows alone that are in `rows`, in the order of `rows`."""
         numbers = {row: n for n, row in enumerate(self.rows)}
         kept = [numbers[row] for row in rows if row in numbers]
         return self.model_copy(
@@ -92,6 +92,7 @@ class Measured(BaseModel):
     general: Drift | None = None  # None where the base model is not known or not here
 
     def cell(self, lesson: str, part: Part = "recall") -> Cell | None:
+        """Return the scores on one part of a lesson; None where it was not measured."""
         return next((cell for cell in self.cells if (cell.lesson, cell.part) == (lesson, part)), None)
 
 
@@ -177,4 +178,5 @@ def read_retention(session: Session) -> Retention | None:
 
 
 def write_retention(session: Session, retention: Retention) -> None:
+    """Write what a session measured into its folder, whole or not at all."""
     system.write_atomic(session.folder / RETENTION_FILE, retention.model_dump_json())

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from sails.data import ENOUGH_TO_JUDGE
-from sails.retention.gate import LOST
+from sails.retention.gate import MAX_LOSS_POINTS
 from sails.retention.schema import Changed, GateFinding, Lesson, Part, Retention
 
 NOTHING = "–"
@@ -19,7 +19,7 @@ GOOD = 80.0  # points: share of the answers' word pieces right
 
 
 def points(change: float, low: float, high: float) -> str:
-    """How much a change amounts to, whatever its direction: −3 (−5 to −1) is 3 points (1 to 5)."""
+    """Say how much a change amounts to, whatever its direction: −3 (−5 to −1) is 3 points (1 to 5)."""
     if change < 0:
         change, low, high = -change, -high, -low
     count = f"{change:.0f}"
@@ -27,7 +27,7 @@ def points(change: float, low: float, high: float) -> str:
 
 
 def spread(low: float, high: float) -> str:
-    """An interval: 60 to 68; in words where too few examples give none."""
+    """Write an interval: 60 to 68; in words where too few examples give none."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return "too few examples to say how sure that is"
     return f"{_rounded(low)} to {_rounded(high)}"
@@ -38,30 +38,31 @@ def _rounded(value: float) -> str:
 
 
 def numbered(lessons: Sequence[Lesson]) -> tuple[str, ...]:
-    """The names of lessons, told apart where two have the same one."""
+    """Return the names of lessons, told apart where two have the same one."""
     return tuple(f"{number}. {lesson.name}" for number, lesson in enumerate(lessons, 1))
 
 
 # --- what the gate found --------------------------------------------------------------------------
 
 
-def lost_words(found: Retention) -> str:
-    """What the gate found lost, worst first: “23 points on databases”; empty when nothing was lost."""
-    lost = sorted((f for f in findings(found) if f.lost), key=_lost_points, reverse=True)
-    return " and ".join(f"{_lost_points(finding)} points on {_names(found, finding)}" for finding in lost)
+def describe_losses(retention: Retention) -> str:
+    """Say what the gate found lost, worst first: “23 points on databases”; empty when nothing was lost."""
+    lost = sorted((f for f in findings(retention) if f.lost), key=_lost_points, reverse=True)
+    return " and ".join(f"{_lost_points(finding)} points on {_names(retention, finding)}" for finding in lost)
 
 
-def findings(found: Retention) -> tuple[GateFinding, ...]:
-    return found.decision.findings if found.decision else ()
+def findings(retention: Retention) -> tuple[GateFinding, ...]:
+    """Return what the gate found on each lesson; empty where it did not decide."""
+    return retention.decision.findings if retention.decision else ()
 
 
-def finding_words(found: Retention, finding: GateFinding) -> str:
+def describe_finding(retention: Retention, finding: GateFinding) -> str:
     """One finding of the gate as a sentence: what was, what is, how sure, and whether it lets that pass."""
     change = finding.after - finding.before
     what = "gained" if change > 0 else "lost"
     said = (
-        f"{_names(found, finding)}, {finding.rows} examples: {finding.before:.0f}% → {finding.after:.0f}% "
-        f"right, {points(change, finding.low, finding.high)} {what}."
+        f"{_names(retention, finding)}, {finding.rows} examples: {finding.before:.0f}% → "
+        f"{finding.after:.0f}% right, {points(change, finding.low, finding.high)} {what}."
     )
     if finding.lost and _reference(finding) != finding.before:
         return f"{said} Its best was {finding.best:.0f}%. That is too much to let pass."
@@ -76,7 +77,7 @@ def finding_words(found: Retention, finding: GateFinding) -> str:
 
 def _reference(finding: GateFinding) -> float:
     """The score that the loss is counted from: the published model's, or the best one of a slow loss."""
-    at_once = finding.before - finding.after > LOST and finding.high < 0
+    at_once = finding.before - finding.after > MAX_LOSS_POINTS and finding.high < 0
     return finding.before if at_once or finding.best is None else finding.best
 
 
@@ -85,25 +86,27 @@ def _lost_points(finding: GateFinding) -> int:
     return round(_reference(finding)) - round(finding.after)
 
 
-def _names(found: Retention, finding: GateFinding) -> str:
-    names = {lesson.session: lesson.name for lesson in found.lessons}
+def _names(retention: Retention, finding: GateFinding) -> str:
+    names = {lesson.session: lesson.name for lesson in retention.lessons}
     return ", ".join(names.get(identity, identity) for identity in finding.lessons)
 
 
-def before_and_after(found: Retention) -> list[tuple[str, str, str, str]]:
+def before_and_after(retention: Retention) -> list[tuple[str, str, str, str]]:
     """For each lesson its name, before → after on what it was taught and never saw, and a few words on it."""
-    lost = {identity for finding in findings(found) if finding.lost for identity in finding.lessons}
+    lost = {identity for finding in findings(retention) if finding.lost for identity in finding.lessons}
     lines = []
-    for name, lesson in zip(numbered(found.lessons), found.lessons, strict=True):
-        recall, unseen = (_arrow(found, lesson.session, part) for part in ("recall", "held_out"))
-        new = lesson is found.lessons[-1]
-        lines.append((name, recall, unseen, _in_short(found, lesson, new=new, lost=lesson.session in lost)))
+    for name, lesson in zip(numbered(retention.lessons), retention.lessons, strict=True):
+        recall, unseen = (_arrow(retention, lesson.session, part) for part in ("recall", "held_out"))
+        new = lesson is retention.lessons[-1]
+        lines.append(
+            (name, recall, unseen, _in_short(retention, lesson, new=new, lost=lesson.session in lost))
+        )
     return lines
 
 
-def _arrow(found: Retention, lesson: str, part: Part) -> str:
-    before = found.before.cell(lesson, part)
-    after = found.after.cell(lesson, part) if found.after else None
+def _arrow(retention: Retention, lesson: str, part: Part) -> str:
+    before = retention.before.cell(lesson, part)
+    after = retention.after.cell(lesson, part) if retention.after else None
     cells = [cell for cell in (before, after) if cell]
     if not cells:
         return NOTHING
@@ -112,14 +115,14 @@ def _arrow(found: Retention, lesson: str, part: Part) -> str:
     return f"{shares} (of only {count})" if count < ENOUGH_TO_JUDGE else shares
 
 
-def _in_short(found: Retention, lesson: Lesson, *, new: bool, lost: bool) -> str:
-    before = found.before.cell(lesson.session)
-    after = found.after.cell(lesson.session) if found.after else None
+def _in_short(retention: Retention, lesson: Lesson, *, new: bool, lost: bool) -> str:
+    before = retention.before.cell(lesson.session)
+    after = retention.after.cell(lesson.session) if retention.after else None
     if before is None or after is None:
         return lesson.missing or "Not measured."
     gained = 100 * (after.accuracy - before.accuracy)
     if new:
-        learned = gained >= LOST or 100 * after.accuracy >= GOOD
+        learned = gained >= MAX_LOSS_POINTS or 100 * after.accuracy >= GOOD
         return f"Taught in this session: {'learned' if learned else 'learned little'}."
     if lost:
         return "Lost too much."
@@ -131,16 +134,16 @@ def _in_short(found: Retention, lesson: Lesson, *, new: bool, lost: bool) -> str
 # --- answers --------------------------------------------------------------------------------------
 
 
-def lost_answers(found: Retention | None) -> tuple[Changed, ...]:
-    """The answers that got worse, the worst first."""
-    return _sorted(found, lambda c: c.share_after < c.share_before)
+def lost_answers(retention: Retention | None) -> tuple[Changed, ...]:
+    """Return the answers that got worse, the worst first."""
+    return _sorted(retention, lambda c: c.share_after < c.share_before)
 
 
-def gained_answers(found: Retention | None) -> tuple[Changed, ...]:
-    """The answers that got better, the best first."""
-    return _sorted(found, lambda c: c.share_after > c.share_before)
+def gained_answers(retention: Retention | None) -> tuple[Changed, ...]:
+    """Return the answers that got better, the best first."""
+    return _sorted(retention, lambda c: c.share_after > c.share_before)
 
 
-def _sorted(found: Retention | None, wanted: Callable[[Changed], bool]) -> tuple[Changed, ...]:
-    chosen = [changed for changed in (found.changed if found else ()) if wanted(changed)]
+def _sorted(retention: Retention | None, wanted: Callable[[Changed], bool]) -> tuple[Changed, ...]:
+    chosen = [changed for changed in (retention.changed if retention else ()) if wanted(changed)]
     return tuple(sorted(chosen, key=lambda c: -abs(c.share_after - c.share_before)))

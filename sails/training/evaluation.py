@@ -63,7 +63,7 @@ class Examination:
     def sample(self) -> Sample:
         """The rows that are measured: of this lesson and of all that the model was taught before."""
         earlier = retention.all_lesson_rows(self.workspace, self._earlier, self.lesson.train)
-        own = retention.in_order(self.lesson.train, self.lesson.held_out)
+        own = retention.in_sample_order(self.lesson.train, self.lesson.held_out)
         rows = {**earlier, self.session.id: own}
         return retention.sample_rows(
             {name: some for name, some in rows.items() if some.taught or some.held_out}

@@ -13,7 +13,7 @@ from sails import data, retention
 from sails.data import Conversation, Register, Split, ledger, read_jsonl, split_rows, write_jsonl
 from sails.errors import BadDataError
 from sails.models import Workspace
-from sails.retention import draw, repeatable, replayed
+from sails.retention import draw, replay_count, replayable_rows
 from sails.sessions import Reporter, Session, Settings, Status, TrainSpec
 from sails.training.plan import Schedule, resolve_schedule
 
@@ -63,7 +63,7 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
     taught = read_jsonl(train)
     if not repeated.exists():
         earlier = reporter.status.lessons or ()
-        old = repeatable(retention.all_lesson_rows(workspace, earlier, taught), taught)
+        old = replayable_rows(retention.all_lesson_rows(workspace, earlier, taught), taught)
         chosen = choose_repeated(old, len(taught), spec.settings)
         write_jsonl(repeated, chosen)
         counts = ledger(taught, retention.taught_before(workspace, reporter.status.parent))
@@ -103,7 +103,7 @@ def choose_repeated(
     for rows in old.values():
         first = sum(map(len, places))
         places.append(list(range(first, first + len(rows))))
-    count = total if settings.teach_again else replayed(new, total, settings.replay_share)
+    count = total if settings.teach_again else replay_count(new, total, settings.replay_share)
     epochs: dict[int, list[int]] = {}
     for epoch in range(pace.epochs):
         for number in draw(places, count, seed=settings.seed, epoch=epoch):

@@ -55,7 +55,7 @@ def judge(status: Status, measured: Retention | None = None) -> Judgement | None
     shares = f"{before.accuracy:.0%} → {after.accuracy:.0%} of the answers' word pieces right"
     if learned == "by heart":
         shares += ", but it does worse on questions that it never saw"
-    lost = retention.lost_words(measured) if measured else ""
+    lost = retention.describe_losses(measured) if measured else ""
     if not lost:
         return Judgement(learned, f"{verdict}: {shares}.", _next_step(learned, status))
     joined = "and it lost" if learned in ("nothing", "little") else "but lost"

@@ -10,7 +10,7 @@ from plotly.graph_objects import Figure
 
 from sails import retention
 from sails.models import Workspace
-from sails.retention import Changed, Map, Memory, Part, Retention
+from sails.retention import Changed, Memory, Part, Retention, RetentionMap
 from sails.system import fit
 from sails.ui import charts
 from sails.ui.frame import link
@@ -40,20 +40,20 @@ HELP = (
 
 def headline(workspace: Workspace) -> None:
     """One line for the bridge, with a way to the rest; nothing when nothing was measured."""
-    memory = retention.of_current(workspace)
+    memory = retention.current_memory(workspace)
     if memory.measures.acc is None:
         return
     with st.container(border=True, gap="xsmall"):
         st.caption(TAB)
         st.markdown(f"**{plain(memory.measures.headline)}**")
-        st.markdown(plain(retention.good_or_not(memory)))
+        st.markdown(plain(retention.describe_headline(memory)))
         link("Sessions", "See what it still remembers", view=TAB)
 
 
 def of_the_current_model(workspace: Workspace) -> None:
     """The whole tab."""
     with st.spinner("Reading what was measured …"):
-        memory = retention.of_current(workspace)
+        memory = retention.current_memory(workspace)
     if not memory.matrix.lessons:
         st.markdown(
             "The current model was taught nothing here yet, so there is nothing that it could remember. "
@@ -62,7 +62,7 @@ def of_the_current_model(workspace: Workspace) -> None:
         link("Train", "Teach the model something")
         return
     st.header(plain(memory.measures.headline), anchor=False)
-    st.markdown(f"**{plain(retention.good_or_not(memory))}**")
+    st.markdown(f"**{plain(retention.describe_headline(memory))}**")
     _map(memory)
     _sentences(memory)
     _newest_answers(memory)
@@ -82,7 +82,7 @@ def _map(memory: Memory) -> None:
     )
     part = part or "recall"
     st.markdown(f"{ABOUT[part]} The figures are the share of the answers' word pieces right.")
-    found = retention.map_of(memory.matrix, part)
+    found = retention.retention_map(memory.matrix, part)
     shown = _newest(found)
     charts.draw(_figure(shown), f"map-{part}", _alt(shown, part))
     if shown != found:
@@ -93,10 +93,10 @@ def _map(memory: Memory) -> None:
         _table(found, part)
 
 
-def _newest(found: Map) -> Map:
+def _newest(found: RetentionMap) -> RetentionMap:
     """The last lessons alone, and what was before them."""
     first = max(0, len(found.columns) - 1 - SHOWN)
-    return Map(
+    return RetentionMap(
         rows=found.rows[-SHOWN - 1 :],
         columns=found.columns[first:],
         row_lines=found.row_lines[-SHOWN - 1 :],
@@ -105,7 +105,7 @@ def _newest(found: Map) -> Map:
     )
 
 
-def _figure(found: Map) -> Figure:
+def _figure(found: RetentionMap) -> Figure:
     tiles = [
         [
             charts.Tile(square.share, square.text, charts.harmless(f"{column}. {row}: {square.said}"))
@@ -125,7 +125,7 @@ def _label(lines: Sequence[str]) -> str:
     return "<br>".join(charts.harmless(fit(line, NAME_LENGTH)) for line in lines)
 
 
-def _alt(found: Map, part: Part) -> str:
+def _alt(found: RetentionMap, part: Part) -> str:
     last = ", ".join(f"{c} {s.text}" for c, s in zip(found.columns, found.squares[-1], strict=True))
     return (
         f"A map of {len(found.rows)} rows and {len(found.columns)} columns: {PARTS[part].lower()}, "
@@ -133,7 +133,7 @@ def _alt(found: Map, part: Part) -> str:
     )
 
 
-def _table(found: Map, part: Part) -> None:
+def _table(found: RetentionMap, part: Part) -> None:
     rows = [
         [plain(row), *(plain(square.said) for square in line)]
         for row, line in zip(found.rows, found.squares, strict=True)
@@ -151,7 +151,7 @@ def _table(found: Map, part: Part) -> None:
 
 def _sentences(memory: Memory) -> None:
     st.header("How good that is", anchor=False)
-    _list(retention.sentences(memory))
+    _list(retention.figure_sentences(memory))
     if forgotten := retention.forgetting_sentences(memory):
         st.subheader("Lesson by lesson", anchor=False)
         _list(forgotten, "more, which lost less")
@@ -259,7 +259,7 @@ def findings(found: Retention) -> None:
     """Each earlier lesson, compared with the current model."""
     signs = {True: "⚠️", False: "✓"}
     lines = [
-        f"- {signs[finding.lost]} {plain(retention.finding_words(found, finding))}"
+        f"- {signs[finding.lost]} {plain(retention.describe_finding(found, finding))}"
         for finding in retention.findings(found)
     ]
     if lines:

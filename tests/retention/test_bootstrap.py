@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from sails.retention import bootstrap
-from sails.retention.bootstrap import accuracy, chance, difference, mean, paired, pooled, student
+from sails.retention.bootstrap import (
+    accuracy,
+    bootstrap_generator,
+    difference,
+    mean,
+    paired,
+    pooled,
+    student_t_quantile,
+)
 from tests.support.cells import cell, share
 
 
@@ -13,7 +21,7 @@ from tests.support.cells import cell, share
     [(1, 0.025, 12.706), (2, 0.025, 4.303), (5, 0.005, 4.032), (19, 0.0025, 3.174), (100, 0.005, 2.626)],
 )
 def test_students_t_is_that_of_the_tables(degrees, tail, value):
-    assert student(tail, degrees) == pytest.approx(value, abs=0.001)
+    assert student_t_quantile(tail, degrees) == pytest.approx(value, abs=0.001)
 
 
 @pytest.fixture
@@ -38,7 +46,7 @@ def test_the_interval_of_a_difference_covers_the_truth_as_often_as_it_says(rows,
     truth = 100 * (4 / 6) * -0.1
     covered = 0
     for _ in range(600):
-        low, high = difference(*one_sample(generator, rows, 0.1), chance()).interval(confidence)
+        low, high = difference(*one_sample(generator, rows, 0.1), bootstrap_generator()).interval(confidence)
         covered += low <= truth <= high
     assert covered / 600 == pytest.approx(confidence, abs=0.025)
 
@@ -49,7 +57,7 @@ def test_the_interval_of_a_mean_over_lessons_covers_the_truth_as_often_as_it_say
     truth = 100 * (4 / 6) * -0.1
     covered = 0
     for _ in range(400):
-        resamples = chance()
+        resamples = bootstrap_generator()
         parts = [difference(*one_sample(generator, rows, 0.1), resamples) for rows in (8, 20, 40)]
         low, high = mean(parts).interval(0.95)
         covered += low <= truth <= high
@@ -62,14 +70,14 @@ def test_the_interval_of_an_accuracy_covers_the_truth_as_often_as_it_says():
     covered = 0
     for _ in range(400):
         right = generator.binomial(10, generator.beta(4, 2, 30)).tolist()
-        low, high = accuracy(cell("a", right), chance()).interval(0.95)
+        low, high = accuracy(cell("a", right), bootstrap_generator()).interval(0.95)
         covered += low <= 100 * 4 / 6 <= high
     assert covered / 400 == pytest.approx(0.95, abs=0.03)
 
 
 def test_the_same_cells_give_the_same_interval():
     before, after = one_sample(np.random.default_rng(4), 30, 0.2)
-    first, again = (difference(before, after, chance()).interval(0.95) for _ in range(2))
+    first, again = (difference(before, after, bootstrap_generator()).interval(0.95) for _ in range(2))
     assert first == again
 
 
@@ -77,15 +85,18 @@ def test_what_makes_a_row_hard_for_both_models_cancels_out():
     """Each row loses one or two tokens of ten, however many it had: far less spread than there is of rows."""
     before = cell("a", [2, 9] * 20)
     after = cell("a", [1, 7] * 10 + [0, 8] * 10)
-    low, high = difference(before, after, chance()).interval(0.95)
+    low, high = difference(before, after, bootstrap_generator()).interval(0.95)
     assert low < -15 < high
     assert high - low < 5
-    wide = accuracy(before, chance()).interval(0.95)
+    wide = accuracy(before, bootstrap_generator()).interval(0.95)
     assert wide[1] - wide[0] > 20
 
 
 def test_nothing_follows_from_one_row():
-    assert difference(cell("a", [10]), cell("a", [0]), chance()).interval(0.95) == (-np.inf, np.inf)
+    assert difference(cell("a", [10]), cell("a", [0]), bootstrap_generator()).interval(0.95) == (
+        -np.inf,
+        np.inf,
+    )
 
 
 def test_only_rows_that_both_have_are_compared_in_the_same_order():
@@ -95,7 +106,7 @@ def test_only_rows_that_both_have_are_compared_in_the_same_order():
     assert (old.right, new.right) == ((3, 4), (7, 8))
     assert paired(before, cell("a", [5], first=9)) is None
     with pytest.raises(ValueError, match="same rows"):
-        difference(before, after, chance())
+        difference(before, after, bootstrap_generator())
 
 
 def test_a_row_without_an_answer_is_not_compared():

@@ -8,7 +8,7 @@ from sails import retention, sessions
 from sails.models.workspace import Workspace
 from sails.retention import schema
 from sails.retention.lessons import ELSEWHERE, GONE
-from sails.retention.matrix import matrix_of
+from sails.retention.matrix import retention_matrix
 from sails.retention.metrics import measure
 from sails.retention.schema import Drift, Lesson, Measured, Retention
 from sails.sessions import Session, Status, TrainSpec
@@ -82,7 +82,7 @@ def points(squares):
 
 def test_each_row_is_a_model_and_each_column_a_lesson(workspace):
     three_lessons(workspace)
-    found = matrix_of(workspace, "c")
+    found = retention_matrix(workspace, "c")
     assert points(found.recall) == [
         [20, 10, 30],
         [80, 15, None],
@@ -100,7 +100,7 @@ def test_each_row_is_a_model_and_each_column_a_lesson(workspace):
 
 def test_an_earlier_model_has_the_matrix_of_its_own_ancestors(workspace):
     three_lessons(workspace)
-    assert points(matrix_of(workspace, "b").recall) == [[20, 10], [80, 15], [70, 90]]
+    assert points(retention_matrix(workspace, "b").recall) == [[20, 10], [80, 15], [70, 90]]
 
 
 def test_held_out_rows_have_squares_of_their_own(workspace):
@@ -108,7 +108,7 @@ def test_held_out_rows_have_squares_of_their_own(workspace):
     kept = model("a", {"a": 80})
     both = kept.model_copy(update={"cells": (*kept.cells, share(identity("a"), 40, part="held_out"))})
     retention.write_retention(session, retention.read_retention(session).model_copy(update={"after": both}))
-    found = matrix_of(workspace, "a")
+    found = retention_matrix(workspace, "a")
     assert points(found.held_out) == [[None], [40]]
     assert points(found.recall) == [[20], [80]]
 
@@ -116,7 +116,7 @@ def test_held_out_rows_have_squares_of_their_own(workspace):
 def test_what_a_session_did_not_measure_is_known_from_what_the_next_one_measured_before(workspace):
     three_lessons(workspace)
     (Session(workspace.sessions / identity("b")).folder / schema.RETENTION_FILE).unlink()
-    found = matrix_of(workspace, "c")
+    found = retention_matrix(workspace, "c")
     assert points(found.recall) == [[20, None, 30], [80, None, None], [70, 90, 25], [60, 80, 95]]
     assert found.notes == ("B: Its session measured nothing of what the model remembers.",)
 
@@ -124,7 +124,7 @@ def test_what_a_session_did_not_measure_is_known_from_what_the_next_one_measured
 def test_a_damaged_file_is_said_and_its_squares_are_empty(workspace):
     three_lessons(workspace)
     (Session(workspace.sessions / identity("c")).folder / schema.RETENTION_FILE).write_text("{")
-    found = matrix_of(workspace, "c")
+    found = retention_matrix(workspace, "c")
     assert points(found.recall) == [[20, 10, None], [80, 15, None], [70, 90, None], [None, None, None]]
     assert found.notes == (f"What {identity('c')} measured of earlier lessons is damaged.",)
     assert measure(found).headline == "What this model remembers was not measured."
@@ -133,13 +133,13 @@ def test_a_damaged_file_is_said_and_its_squares_are_empty(workspace):
 def test_a_lesson_whose_examples_were_deleted_is_said(workspace):
     three_lessons(workspace)
     (workspace.sessions / identity("a") / "data" / "train.jsonl").unlink()
-    assert matrix_of(workspace, "c").notes == (f"A: {GONE}",)
+    assert retention_matrix(workspace, "c").notes == (f"A: {GONE}",)
 
 
 def test_a_model_from_elsewhere_has_a_row_before_its_first_lesson(workspace):
     taught(workspace, "a", "imported", {"a": 35}, {"a": 80}, base=20)
     taught(workspace, "b", "a", {"a": 80, "b": 15}, {"a": 70, "b": 90}, base=10)
-    found = matrix_of(workspace, "b")
+    found = retention_matrix(workspace, "b")
     assert points(found.recall) == [[20, 10], [35, None], [80, 15], [70, 90]]
     assert [made.name for made in found.models] == ["base model", "the model that it started from", "A", "B"]
     assert found.taught == (2, 3)
@@ -149,7 +149,7 @@ def test_a_model_from_elsewhere_has_a_row_before_its_first_lesson(workspace):
 
 def test_lessons_of_sessions_that_are_gone_belong_to_the_model_that_it_started_from(workspace):
     taught(workspace, "c", "b", {"a": 70, "c": 25}, {"a": 60, "c": 95}, earlier="a")
-    found = matrix_of(workspace, "c")
+    found = retention_matrix(workspace, "c")
     assert points(found.recall) == [[None, None], [70, 25], [60, 95]]
     assert found.taught == (1, 2)
     assert f"{identity('a')}: {GONE}" in found.notes
@@ -169,7 +169,7 @@ def test_after_a_start_over_that_taught_all_again_there_are_fewer_models_than_le
         base=4,
         earlier="abc",
     )
-    found = matrix_of(workspace, "d")
+    found = retention_matrix(workspace, "d")
     assert points(found.recall) == [[20, 10, 30, 4], [85, 86, 88, 5], [80, 86, 88, 90]]
     assert [made.name for made in found.models] == ["base model", "C", "D"]
     assert found.taught == (1, 1, 1, 2)
@@ -179,11 +179,11 @@ def test_after_a_start_over_that_taught_all_again_there_are_fewer_models_than_le
 def test_the_base_models_scores_of_before_a_start_over_count_for_the_same_base_alone(workspace):
     taught(workspace, "a", None, {"a": 20}, {"a": 80}, of="large-model")
     taught(workspace, "b", None, {"b": 30}, {"a": 85, "b": 88}, earlier="a")
-    assert points(matrix_of(workspace, "b").recall) == [[None, 30], [85, 88]]
+    assert points(retention_matrix(workspace, "b").recall) == [[None, 30], [85, 88]]
 
 
 def test_a_model_that_no_session_made_has_no_lessons(workspace):
-    found = matrix_of(workspace, "unknown")
+    found = retention_matrix(workspace, "unknown")
     assert (found.lessons, found.recall, found.notes) == ((), ((),), (ELSEWHERE,))
-    assert matrix_of(workspace, None).notes == ()
+    assert retention_matrix(workspace, None).notes == ()
     assert measure(found).headline == "What this model remembers was not measured."

@@ -7,7 +7,7 @@ import pytest
 from sails.models.workspace import Workspace
 from sails.retention import model_report
 from sails.retention.metrics import Estimate, Measures
-from sails.retention.model_report import Memory, map_of, memory_of
+from sails.retention.model_report import Memory, memory_of, retention_map
 from tests.support.folders import make_model
 from tests.support.situations import make_line
 
@@ -31,7 +31,7 @@ def measured(workspace, *, bwt, learned=20.0, acc=64.0):
 
 def test_the_map_has_a_row_for_each_model_and_a_column_for_each_lesson(workspace):
     make_line(workspace, ["databases", "kitchen"])
-    found = map_of(now(workspace).matrix, "recall")
+    found = retention_map(now(workspace).matrix, "recall")
     assert found.rows == ("Before any lesson (base model)", "After 1. databases", "After 2. kitchen")
     assert found.columns == ("1. databases", "2. kitchen", "General knowledge")
     assert [[square.text for square in line] for line in found.squares] == [
@@ -41,13 +41,13 @@ def test_the_map_has_a_row_for_each_model_and_a_column_for_each_lesson(workspace
     ]
     assert found.squares[1][0].said == "80% right, 40 examples"
     assert "drift 0.03" in found.squares[2][2].said
-    unseen = map_of(now(workspace).matrix, "held_out").squares[2][1]
+    unseen = retention_map(now(workspace).matrix, "held_out").squares[2][1]
     assert (unseen.text, unseen.said) == ("70%", "70% right, 10 examples, too few to judge by")
 
 
 def test_what_is_missing_is_a_dash_and_says_why(workspace):
     first, _, _ = make_line(workspace, ["databases", "garden", "kitchen"])
-    before = map_of(now(workspace).matrix, "recall").squares
+    before = retention_map(now(workspace).matrix, "recall").squares
     assert (before[1][2].text, before[1][2].said) == ("–", "Not taught yet, and not measured")
     shutil.rmtree(first.data)
     known = now(workspace)  # what lies on the disk changed, so what is kept is read anew
@@ -64,12 +64,12 @@ def test_a_model_from_elsewhere_has_nothing_to_show(workspace):
     known = now(workspace)
     assert known.matrix.lessons == ()
     assert known.measures.acc is None
-    assert "nobody can tell" in model_report.good_or_not(known)
+    assert "nobody can tell" in model_report.describe_headline(known)
 
 
 def test_one_lesson_leaves_nothing_to_forget(workspace):
     make_line(workspace, ["databases"])
-    assert "nothing earlier that it could have forgotten" in model_report.good_or_not(now(workspace))
+    assert "nothing earlier that it could have forgotten" in model_report.describe_headline(now(workspace))
     assert "once two lessons are taught" in model_report.bwt_sentence(now(workspace).measures)
 
 
@@ -85,7 +85,7 @@ def test_one_lesson_leaves_nothing_to_forget(workspace):
 )
 def test_the_headline_is_followed_by_whether_it_is_good(workspace, bwt, learned, said):
     make_line(workspace, ["databases", "kitchen"])
-    assert said in model_report.good_or_not(measured(workspace, bwt=bwt, learned=learned))
+    assert said in model_report.describe_headline(measured(workspace, bwt=bwt, learned=learned))
 
 
 @pytest.mark.parametrize(("acc", "said"), [(85, "That is good"), (64, "a fair part"), (20, "That is little")])

@@ -3,7 +3,7 @@
 import pytest
 
 from sails.data import Conversation, Turn
-from sails.retention.questions import LONGEST, TAUGHT, UNRELATED, questions_for, reword
+from sails.retention.questions import MAX_QUESTION_LENGTH, TAUGHT, UNRELATED, questions_for, reword
 
 
 def row(question, answer="Because it is so."):
@@ -37,7 +37,7 @@ def test_a_small_lesson_is_asked_what_it_has(rows, taught):
 
 
 def test_very_long_questions_are_not_asked():
-    asked = questions_for([row("x" * (LONGEST + 1)), row("Short?")])
+    asked = questions_for([row("x" * (MAX_QUESTION_LENGTH + 1)), row("Short?")])
     assert [question.question for question in asked if question.about == "taught"] == ["Short?"]
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from sails.retention.replay import draw, replayed
+from sails.retention.replay import draw, replay_count
 
 SIZES = some.lists(some.integers(0, 30), max_size=8)
 SEEDS = some.integers(0, 2**32 - 1)
@@ -36,12 +36,12 @@ def given_by(lessons, rows):
     ],
 )
 def test_the_share_is_that_of_all_rows_of_an_epoch_as_far_as_there_are_old_ones(new, old, share, count):
-    assert replayed(new, old, share) == count
+    assert replay_count(new, old, share) == count
 
 
 @given(new=some.integers(0, 5000), old=some.integers(0, 5000), share=some.floats(0, 0.9))
 def test_never_more_old_rows_than_there_are_and_never_more_than_the_share(new, old, share):
-    count = replayed(new, old, share)
+    count = replay_count(new, old, share)
     assert 0 <= count <= old
     assert count <= share * (new + count) + 0.5
 

@@ -45,7 +45,7 @@ def finding(before, after, low, high, *, best=None, lost=False, lessons="0"):
 )
 def test_a_finding_says_how_much_how_sure_and_whether_it_passes(workspace, one, said):
     found = found_in(workspace, one)
-    sentence = session_report.finding_words(found, found.decision.findings[0])
+    sentence = session_report.describe_finding(found, found.decision.findings[0])
     assert sentence.startswith(f"databases, 40 examples: {one.before:.0f}% → {one.after:.0f}% right")
     assert sentence.endswith(said)
 
@@ -57,13 +57,13 @@ def test_the_worst_loss_is_named_first_and_what_was_kept_is_not(workspace):
         finding(81, 58, -28, -18, lost=True, lessons="1"),
         finding(81, 80, -2, 1),
     )
-    assert session_report.lost_words(found) == "23 points on kitchen and 13 points on databases"
+    assert session_report.describe_losses(found) == "23 points on kitchen and 13 points on databases"
 
 
 def test_nothing_lost_and_nothing_decided_are_no_words(workspace):
     found = found_in(workspace, finding(81, 80, -2, 1))
-    assert session_report.lost_words(found) == ""
-    assert session_report.lost_words(found.model_copy(update={"decision": None})) == ""
+    assert session_report.describe_losses(found) == ""
+    assert session_report.describe_losses(found.model_copy(update={"decision": None})) == ""
 
 
 def test_a_table_has_each_lesson_before_and_after(workspace):

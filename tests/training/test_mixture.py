@@ -71,7 +71,7 @@ def test_a_row_is_repeated_once_and_never_against_the_new_lesson():
         ),
         "second": LessonRows((row("Is it high tide?"), row("WHO  steers?", "The mate."))),
     }
-    found = replay.repeatable(earlier, [row(question, "Three fathoms.")])
+    found = replay.replayable_rows(earlier, [row(question, "Three fathoms.")])
     assert [old.input for old in found["first"]] == []
     assert {old.input for old in found["second"]} == {"Is it high tide?", "WHO  steers?"}
 
@@ -149,14 +149,16 @@ def test_what_one_does_not_need_the_others_get(sizes, total, shares):
 
 @pytest.mark.parametrize("count", [1, 2, 4, 8, 11, 12])
 def test_all_lessons_together_are_measured_on_256_rows_at_most_and_each_on_20_that_it_taught(count):
-    rows = {f"{n}": lessons.in_order(some(f"rope {n}", 200), some(f"knot {n}", 20)) for n in range(count)}
+    rows = {
+        f"{n}": lessons.in_sample_order(some(f"rope {n}", 200), some(f"knot {n}", 20)) for n in range(count)
+    }
     found = lessons.sample_rows(rows)
     assert sum(map(len, found.values())) <= lessons.ROWS
-    assert all(len(found[f"{n}", "recall"]) >= lessons.LEAST for n in range(count))
+    assert all(len(found[f"{n}", "recall"]) >= lessons.MIN_ROWS for n in range(count))
 
 
 def test_a_later_sample_is_the_beginning_of_an_earlier_one():
-    rows = {f"{n}": lessons.in_order(some(f"rope {n}", 200), some(f"knot {n}", 20)) for n in range(13)}
+    rows = {f"{n}": lessons.in_sample_order(some(f"rope {n}", 200), some(f"knot {n}", 20)) for n in range(13)}
     for count in range(1, 13):
         few = lessons.sample_rows(dict(list(rows.items())[:count]))
         more = lessons.sample_rows(dict(list(rows.items())[: count + 1]))

@@ -20,7 +20,7 @@ from sails import data, models, retention, sessions, system
 from sails.data import Conversation, Register, read_jsonl, split_rows
 from sails.errors import DiskFullError, OutOfMemoryError, RequestError, SailsError
 from sails.models import DEFAULT_BASE_MODEL, BaseModelEntry, Workspace, base_model_path, base_models
-from sails.retention import LessonRows, replayed
+from sails.retention import LessonRows, replay_count
 from sails.sessions import Plan, Settings, Status, TrainSpec
 from sails.system import Stamp, stamp_or_none
 from sails.training.plan import behavior, duration, resources
@@ -164,7 +164,7 @@ def _repeated(counts: _Counts, plan: Plan, settings: Settings) -> int:
         return counts.earlier.rows
     if plan.start_from == "base":
         return 0
-    return replayed(counts.taught, counts.earlier.rows, settings.replay_share)
+    return replay_count(counts.taught, counts.earlier.rows, settings.replay_share)
 
 
 def usual_seconds(workspace: Workspace, status: Status) -> dict[str, float]:
@@ -253,7 +253,7 @@ def _count_earlier(files: tuple[_File, ...], train: Sequence[Conversation]) -> E
         with contextlib.suppress(SailsError):
             read[str(path)] = LessonRows(tuple(read_jsonl(path)))
             size += now.size if now else 0
-    kept = sum(map(len, retention.repeatable(read, train).values()))
+    kept = sum(map(len, retention.replayable_rows(read, train).values()))
     total = sum(len(rows.taught) for rows in read.values())
     return Earlier(len(files), len(files) - len(read), kept, round(size * kept / max(total, 1)))
 

@@ -13,7 +13,7 @@ import streamlit as st
 
 from sails import jobs, sessions, system
 from sails.models import Workspace
-from sails.retention import replayed
+from sails.retention import replay_count
 from sails.sessions import Advice, Session, format_rate, option
 from sails.system import count, duration
 from sails.training.plan import BASE_LEARNING_RATE, Choices, Earlier, TrainingForecast
@@ -56,14 +56,14 @@ def revisit(first: TrainingForecast) -> float | None:
 
 def _what_it_means(first: TrainingForecast, share: float) -> str:
     old, new = first.earlier.rows, first.taught
-    repeated = replayed(new, old, share)
+    repeated = replay_count(new, old, share)
     if not repeated:
         return "No example of an earlier lesson is repeated. That is fastest, and forgets most."
     part, times = repeated / (new + repeated), (new + repeated) / new
     much = "Half" if abs(part - 0.5) < 0.02 else f"{part:.0%}".replace("%", " %")
     longer = "twice as long" if abs(times - 2) < 0.05 else f"{times:.2g} times as long"
     every = ""
-    if repeated == old and replayed(new, 10 * (old + 1), share) > old:
+    if repeated == old and replay_count(new, 10 * (old + 1), share) > old:
         every = ", the 1 there is" if old == 1 else f", all {old:,} there are"
     return (
         f"{much} of what it goes through are examples of earlier lessons{every}. It takes {longer}, and "
