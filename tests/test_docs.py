@@ -216,7 +216,7 @@ FULL, SMALL = VARIANT_TABLE["fp32"].thresholds, VARIANT_TABLE["int8"].thresholds
         *(f"worse by {one.loss:g} at most" for one in (FULL, SMALL)),
         f"less than {FULL.margin:g} (8-bit: {SMALL.margin:g}) below",
         f"blocks of {quantize.BLOCK} weights",
-        f"at least {split.HELD_OUT_LEAST}, at most {split.HELD_OUT_MOST}.",
+        f"at least {split.MIN_HELD_OUT}, at most {split.MAX_HELD_OUT}.",
         f"With fewer than {split.ENOUGH_ROWS} new questions",
         f"With {split.ENOUGH_TO_JUDGE} held-out rows or more",
         f"From {quality.GOOD:g} the file is *good*, from {quality.ACCEPTABLE:g} *acceptable*",

@@ -21,7 +21,9 @@ Severity = Literal["error", "warning"]
 CHECKS = ("empty", "echo", "repetitive", "gibberish", "too_short", "cut_off")
 
 
-class RowFinding(NamedTuple):
+class CheckFinding(NamedTuple):
+    """What one of CHECKS found; `reason` says it in a few plain words."""
+
     check: str
     severity: Severity
     reason: str
@@ -35,23 +37,23 @@ _WORD = re.compile(rf"[^{_PUNCTUATION}{_CJK}]+|[{_CJK}]")
 _ASCII_TO_SPACES = str.maketrans(dict.fromkeys(string.punctuation, " "))  # the same for ASCII, only faster
 
 
-def findings(pairs: Sequence[tuple[str, str]]) -> list[RowFinding]:
+def findings(pairs: Sequence[tuple[str, str]]) -> list[CheckFinding]:
     """The first error in a conversation's questions and answers, or all its warnings.
 
     Every answer is taught, so rubbish in any of them counts. The rest is asked of the last one only:
     in the midst of a chat “Hi” may well be answered with “Hi!”.
     """
     for question, answer in pairs[:-1]:
-        if found := _repetitive(answer, _words(answer)) or _gibberish(question, answer):
-            return [found]
+        if problem := _repetitive(answer, _words(answer)) or _gibberish(question, answer):
+            return [problem]
     question, answer = pairs[-1] if pairs else ("", "")
     words = _words(answer)
-    found = _empty(question, answer) or _echo(question, answer, words)
-    if not found or found.severity == "warning":
-        found = _repetitive(answer, words) or _gibberish(question, answer) or found
-    if found and found.severity == "error":
-        return [found]
-    return [finding for finding in (found, _too_short(answer, words), _cut_off(answer)) if finding]
+    problem = _empty(question, answer) or _echo(question, answer, words)
+    if not problem or problem.severity == "warning":
+        problem = _repetitive(answer, words) or _gibberish(question, answer) or problem
+    if problem and problem.severity == "error":
+        return [problem]
+    return [finding for finding in (problem, _too_short(answer, words), _cut_off(answer)) if finding]
 
 
 def _words(text: str) -> list[str]:
@@ -70,20 +72,20 @@ _VISIBLE = re.compile(
 )
 
 
-def _empty(question: str, answer: str) -> RowFinding | None:
+def _empty(question: str, answer: str) -> CheckFinding | None:
     if not _VISIBLE.search(question):
-        return RowFinding("empty", "error", "the question is empty")
+        return CheckFinding("empty", "error", "the question is empty")
     if not _VISIBLE.search(answer):
-        return RowFinding("empty", "error", "the answer is empty")
+        return CheckFinding("empty", "error", "the answer is empty")
     if _FILLER.fullmatch(answer.strip()) or answer.strip().casefold() in _PLACEHOLDERS:
-        return RowFinding("empty", "error", f"the answer is only “{answer.strip()[:20]}”")
+        return CheckFinding("empty", "error", f"the answer is only “{answer.strip()[:20]}”")
     return None
 
 
 # ---- echo -----------------------------------------------------------------------------------------
 
 
-def _echo(question: str, answer: str, given: list[str]) -> RowFinding | None:
+def _echo(question: str, answer: str, given: list[str]) -> CheckFinding | None:
     """An answer that adds no word to the question.
 
     It may still be right: “tea or coffee?” and “sort: b, a” are answered in the question's own
@@ -95,13 +97,13 @@ def _echo(question: str, answer: str, given: list[str]) -> RowFinding | None:
         return None
     if not given:  # an operator, an emoji
         same = question.strip() == answer.strip()
-        return RowFinding("echo", "error", "the answer is the question again") if same else None
+        return CheckFinding("echo", "error", "the answer is the question again") if same else None
     share = sum((Counter(asked) & Counter(given)).values()) / len(asked)
     task, _, material = re.sub("[\n\"“„«「']", ":", question, count=1).partition(":")
     picked = set(given) <= set(_words(material)) and not set(_words(task)) <= set(given)
     if share > 0.5 and not picked and not _CODE_SIGN.search(answer):
-        return RowFinding("echo", "error", "the answer only repeats the question")
-    return RowFinding("echo", "warning", "the answer has no word that is not in the question")
+        return CheckFinding("echo", "error", "the answer only repeats the question")
+    return CheckFinding("echo", "warning", "the answer has no word that is not in the question")
 
 
 # ---- repetitive -----------------------------------------------------------------------------------
@@ -113,12 +115,12 @@ _SIGN_OR_NAME = re.compile(_SIGN.pattern + "|[b-df-hj-np-tv-xz]")  # variables a
 _CODE_SIGN = re.compile(r"[|\[\]{}()<>=;\\]")
 
 
-def _repetitive(answer: str, words: list[str]) -> RowFinding | None:
+def _repetitive(answer: str, words: list[str]) -> CheckFinding | None:
     """Half of the answer is one loop, or it says few sentences or few words again and again."""
     answer, words = answer[:20_000], words[:4000]
     in_one_piece = len(words) < 4 or len(answer) > 10 * len(words)
     if in_one_piece and len(answer) >= 8 and "0x" not in answer and _looped(answer.casefold(), _SIGN) >= 0.5:
-        return RowFinding("repetitive", "error", "the answer repeats the same characters again and again")
+        return CheckFinding("repetitive", "error", "the answer repeats the same characters again and again")
     if not _may_repeat(words):
         return None
     code = _CODE_SIGN.search(answer)
@@ -126,10 +128,10 @@ def _repetitive(answer: str, words: list[str]) -> RowFinding | None:
     sentences = [" ".join(sentence) for sentence in sentences if len(sentence) >= 3]
     same_sentences = len(sentences) >= 5 and len(set(sentences)) <= 0.4 * len(sentences)
     if _looped(words, _SIGN_OR_NAME) >= 0.5 or (not code and (same_sentences or len(set(words)) == 1)):
-        return RowFinding("repetitive", "error", "the answer says the same thing again and again")
+        return CheckFinding("repetitive", "error", "the answer says the same thing again and again")
     spoken = [] if code else [word for word in words[:400] if not _SIGN.fullmatch(word)]
     if len(spoken) >= 8 and len(set(spoken)) <= max(2, len(spoken) / 8):
-        return RowFinding("repetitive", "error", "the answer uses the same few words again and again")
+        return CheckFinding("repetitive", "error", "the answer uses the same few words again and again")
     return None
 
 
@@ -181,12 +183,12 @@ _KEYBOARDS = frozenset({"qwerty", "qwertz"})
 _SYMBOLS = re.compile(r"[!@#$%^&*]{4,}")
 
 
-def _gibberish(question: str, answer: str) -> RowFinding | None:
+def _gibberish(question: str, answer: str) -> CheckFinding | None:
     if _is_noise(answer) or _is_typed_at_random(answer, question):
-        return RowFinding("gibberish", "error", "the answer is not made of words")
+        return CheckFinding("gibberish", "error", "the answer is not made of words")
     if _is_noise(question) or _is_typed_at_random(question, ""):
         # “asdf” may well be answered with “I do not understand”.
-        return RowFinding("gibberish", "warning", "the question is not made of words")
+        return CheckFinding("gibberish", "warning", "the question is not made of words")
     return None
 
 
@@ -230,10 +232,10 @@ def _is_walk(word: str) -> bool:
 # ---- too short, cut off ---------------------------------------------------------------------------
 
 
-def _too_short(answer: str, words: list[str]) -> RowFinding | None:
+def _too_short(answer: str, words: list[str]) -> CheckFinding | None:
     """A hint only: “4” and “Paris” are right, and a model learns more from a sentence."""
     if len(answer) < 12 and len(words) < 3:
-        return RowFinding("too_short", "warning", "the answer is very short")
+        return CheckFinding("too_short", "warning", "the answer is very short")
     return None
 
 
@@ -243,7 +245,7 @@ _LIST_ITEM = re.compile(r"\s*([-*•‣–|>#]|\d+[.)]|[A-Za-z][.)]\s)")
 _CODE = re.compile(r"[{}=<>$\\`|~_^]|\w[/.:]\w|--|::|\w\(")
 
 
-def _cut_off(answer: str) -> RowFinding | None:
+def _cut_off(answer: str) -> CheckFinding | None:
     """Ends in the middle of a sentence or of a code block.
 
     Only scripts with upper and lower case end their sentences with a mark as a rule, and only a long
@@ -260,5 +262,5 @@ def _cut_off(answer: str) -> RowFinding | None:
     else:
         free_form = True
     if not free_form or text.count("```") % 2:
-        return RowFinding("cut_off", "warning", "the answer seems to break off")
+        return CheckFinding("cut_off", "warning", "the answer seems to break off")
     return None

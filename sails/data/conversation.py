@@ -25,6 +25,8 @@ ANSWERS, ONLY_LAST = "answers", "last"
 
 @dataclass(frozen=True, slots=True)
 class Turn:
+    """What one speaker said at a time."""
+
     role: str
     """`system`, `user` or `assistant`."""
     content: str

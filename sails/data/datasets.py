@@ -116,7 +116,7 @@ def add(
         else:
             kept.write_bytes(content)
 
-    return _store(workspace, name_from(name or source.stem), entry, rows, keep_source)
+    return _store(workspace, name_from_text(name or source.stem), entry, rows, keep_source)
 
 
 def add_rows(
@@ -138,7 +138,7 @@ def add_rows(
 
 
 def combine(workspace: Workspace, names: Sequence[str]) -> DatasetReport:
-    """Several datasets as one, each row once, under a name made of theirs: `databases-and-web`.
+    """Join several datasets into one, each row once, under a name made of theirs: `databases-and-web`.
 
     One name alone, or datasets that hold nothing beyond one of them, give that one. Raises
     `RequestError` without a name, `WorkspaceError` when one is not there, `BadDataError` when its rows are
@@ -167,7 +167,7 @@ def combine(workspace: Workspace, names: Sequence[str]) -> DatasetReport:
     for _, report in parts:
         if report.fingerprint == entry.fingerprint or report.rows == entry.rows:
             return report  # the others add nothing to it
-    stem = name_from("-and-".join(name for name, _ in parts))
+    stem = name_from_text("-and-".join(name for name, _ in parts))
     return _store(workspace, stem, entry, rows, lambda _: None)
 
 
@@ -191,8 +191,8 @@ def _store(
     write_source: Callable[[Path], object],
 ) -> DatasetReport:
     """Write a dataset under the first free name of `stem`, `stem-2`, …; never half of one."""
-    with _alone(workspace):
-        taken = {known: report for report in reports(workspace) for known in (report.name, *report.formerly)}
+    with _library_lock(workspace):
+        taken = {name: report for report in reports(workspace) for name in (report.name, *report.formerly)}
         for name in (stem, *(f"{stem}-{n}" for n in range(2, 10_000))):
             if name not in taken and not (workspace.datasets / name).exists():
                 break
@@ -209,7 +209,7 @@ def _store(
     return report_of(workspace, name)
 
 
-def name_from(text: str) -> str:
+def name_from_text(text: str) -> str:
     """A name for a folder and for an address: lower-case words of letters and digits in any script."""
     text = unicodedata.normalize("NFKC", text).lower()
     words = "".join(c if c.isalnum() else "-" for c in text).split("-")
@@ -217,11 +217,11 @@ def name_from(text: str) -> str:
 
 
 def estimated_tokens(row: Conversation) -> int:
-    """Tokens by the number of characters, with the marks that a chat template puts around each turn."""
+    """Estimate tokens by the number of characters, with the marks of a chat template around each turn."""
     return sum(-(-len(turn.content) // CHARACTERS_A_TOKEN) + MARKS_A_TURN for turn in row.turns)
 
 
-def _alone(workspace: Workspace) -> Any:
+def _library_lock(workspace: Workspace) -> Any:
     return system.short_lock(workspace.root / "datasets.lock")
 
 
@@ -234,15 +234,16 @@ def _distinct(rows: Sequence[Conversation]) -> tuple[Conversation, ...]:
 
 def reports(workspace: Workspace) -> list[DatasetReport]:
     """Every dataset, the newest first; a damaged one is left out."""
-    found = filter(None, map(_read, workspace.datasets.glob(f"[!.]*/{REPORT}")))
-    return sorted(found, key=lambda report: (str(report.created), report.name), reverse=True)
+    readable = filter(None, map(_read, workspace.datasets.glob(f"[!.]*/{REPORT}")))
+    return sorted(readable, key=lambda report: (str(report.created), report.name), reverse=True)
 
 
 def report_of(workspace: Workspace, name: str) -> DatasetReport:
-    """What is known of a dataset, by its name or one that it had; `WorkspaceError` when it is not there."""
+    """The report of a dataset, by its name or one that it had; `WorkspaceError` when it is not there."""
     # Names come from addresses too, and must not lead out of the library.
-    report = _read(workspace.datasets / name / REPORT) if _is_plain(name) else None
-    report = report or next((one for one in reports(workspace) if name in one.formerly), None)
+    is_plain = bool(name) and name[0] != "." and Path(name).name == name
+    report = _read(workspace.datasets / name / REPORT) if is_plain else None
+    report = report or next((other for other in reports(workspace) if name in other.formerly), None)
     if report is None:
         raise WorkspaceError(
             f"There is no dataset {name[:200]!r} in {workspace.root}.", "Add its file again."
@@ -259,7 +260,7 @@ def rows_of(workspace: Workspace, name: str) -> list[Conversation]:
 
 
 def rows_file(workspace: Workspace, name: str) -> Path:
-    """Where the clean rows lie, as JSON Lines; raises `WorkspaceError` when there is no such dataset."""
+    """The path of the clean rows, as JSON Lines; raises `WorkspaceError` when there is no such dataset."""
     return workspace.datasets / report_of(workspace, name).name / ROWS
 
 
@@ -271,10 +272,6 @@ def _read(path: Path) -> DatasetReport | None:
     except (OSError, ValueError):
         return None
     return report.model_copy(update={"name": path.parent.name, "created": created})
-
-
-def _is_plain(name: str) -> bool:
-    return bool(name) and name[0] != "." and Path(name).name == name
 
 
 @dataclass(frozen=True)
@@ -305,8 +302,8 @@ def rename(workspace: Workspace, name: str, wanted: str) -> DatasetReport:
     system.require_changes()
     if not any(map(str.isalnum, wanted)):
         raise RequestError("A name needs a letter or a digit.", "Choose another name.")
-    target = name_from(wanted)
-    with _alone(workspace):
+    target = name_from_text(wanted)
+    with _library_lock(workspace):
         report = report_of(workspace, name)
         if target == report.name:
             return report
@@ -327,7 +324,7 @@ def delete(workspace: Workspace, name: str) -> None:
     What sessions were taught stays in their own folders.
     """
     system.require_changes()
-    with _alone(workspace):
+    with _library_lock(workspace):
         report = report_of(workspace, name)
         if users := used_by(workspace, report):
             raise BusyError(
@@ -352,7 +349,7 @@ def used_by(workspace: Workspace, report: DatasetReport) -> list[str]:
         except WorkspaceError:  # its folder is gone or damaged; it will never run
             continue
     names = (report.name, *report.formerly)
-    return sorted({one.spec.id for one in records if getattr(one.spec, "dataset", None) in names})
+    return sorted({record.spec.id for record in records if getattr(record.spec, "dataset", None) in names})
 
 
 # --- the examples ---------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -31,8 +31,8 @@ from sails.data.reading import Reading, read
 from sails.errors import BadDataError, ConversationFileError, RequestError
 from sails.models import Workspace
 
-LOOKED_AT = 200  # records in which columns are looked for
-SHOWN = 3  # rows of an unmapped file that are kept to be shown
+MAX_RECORDS_SCANNED = 200  # records in which columns are looked for
+MAX_SAMPLE_ROWS = 3  # rows of an unmapped file that are kept to be shown
 LONGEST_FILE_NAME = 80  # characters; a file system allows 255 bytes
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -53,20 +53,22 @@ class Draft:
     @cached_property
     def rows(self) -> tuple[Conversation, ...]:
         """The conversations with their corrections, without those dropped."""
-        known = self.reading.conversations
+        conversations = self.reading.conversations
         if not self.corrections and not self.left_out:
-            return known
-        kept = (row for row in known if row.row not in self.left_out)
+            return conversations
+        kept = (row for row in conversations if row.row not in self.left_out)
         return tuple(self.corrections.get(row.row, row) for row in kept)
 
     @cached_property
     def refused(self) -> tuple[Refusal, ...]:
+        """Rows of the file that could not be read, without those dropped."""
         return tuple(refusal for refusal in self.reading.refused if refusal.row not in self.left_out)
 
     @cached_property
     def report(self) -> QualityReport:
-        found = (one for row, some in self.problems.items() if row not in self.left_out for one in some)
-        return summarise(self.rows, self.refused, found)
+        """The quality of the rows as they would be saved now."""
+        kept = (problems for row, problems in self.problems.items() if row not in self.left_out)
+        return summarise(self.rows, self.refused, chain.from_iterable(kept))
 
     @cached_property
     def wrong(self) -> frozenset[int]:
@@ -92,27 +94,29 @@ class Draft:
         return {row.row: row for row in self.reading.conversations}
 
     def corrected(self, texts: Mapping[int, tuple[str, str]]) -> Draft:
-        """With other words for the last question and the answer of some rows, which are judged anew."""
+        """Put other words for the last question and the answer of some rows, which are judged anew."""
         corrections, problems = dict(self.corrections), dict(self.problems)
         for number, (question, answer) in texts.items():
-            known = self.row(number)
-            if known is not None:
-                corrections[number] = _with_words(known, _typed(question), _typed(answer))
+            row = self.row(number)
+            if row is not None:
+                turns = (*row.turns[:-2], Turn("user", _typed(question)), Turn("assistant", _typed(answer)))
+                corrections[number] = replace(row, turns=turns)
                 problems[number] = tuple(problems_of(corrections[number]))
         return replace(self, corrections=corrections, problems=problems)
 
     def dropped(self, rows: Iterable[int]) -> Draft:
+        """Leave out these rows; they can be restored."""
         return replace(self, left_out=self.left_out.union(rows))
 
     def restored(self, rows: Collection[int] | None = None) -> Draft:
-        """With some of the dropped rows, or all of them, back in their places."""
+        """Put some of the dropped rows, or all of them, back in their places."""
         return replace(self, left_out=self.left_out.difference(rows) if rows is not None else frozenset())
 
     def find(self, words: str, among: Collection[int] | None = None) -> list[int]:
         """The numbers of the rows that hold these words in question or answer; `among` limits them."""
         wanted = words.casefold().strip()
-        known = self._by_number if among is None else [n for n in self._by_number if n in among]
-        rows = (self.row(number) for number in known)
+        numbers = self._by_number if among is None else [n for n in self._by_number if n in among]
+        rows = (self.row(number) for number in numbers)
         return [
             row.row
             for row in rows
@@ -203,7 +207,7 @@ def from_text(text: str) -> Draft | Unmapped:
 
 
 def from_pairs(pairs: Sequence[tuple[str | None, str | None]]) -> Draft:
-    """Questions and answers that a person typed; pairs that are wholly empty are passed over."""
+    """Read questions and answers that a person typed; pairs that are wholly empty are passed over."""
     typed = [(_typed(question or ""), _typed(answer or "")) for question, answer in pairs]
     records = [{"input": question, "output": answer} for question, answer in typed if question or answer]
     if not records:
@@ -224,11 +228,11 @@ def from_dataset(workspace: Workspace, name: str) -> Draft:
 
 
 def _draft(file: str, content: bytes, reading: Reading) -> Draft:
-    found: dict[int, list[RowProblem]] = {}
+    problems_by_row: dict[int, list[RowProblem]] = {}
     for problem in assess(reading.conversations).problems:
-        found.setdefault(problem.row, []).append(problem)
-    problems = {row: tuple(some) for row, some in found.items()}
-    return Draft(file, content, reading, datasets.name_from(Path(file).stem), problems=problems)
+        problems_by_row.setdefault(problem.row, []).append(problem)
+    problems = {row: tuple(some) for row, some in problems_by_row.items()}
+    return Draft(file, content, reading, datasets.name_from_text(Path(file).stem), problems=problems)
 
 
 def _look(file: str, content: bytes, message: str) -> Unmapped | None:
@@ -239,7 +243,7 @@ def _look(file: str, content: bytes, message: str) -> Unmapped | None:
         source = open_source(Path(file), content)
         columns.update(dict.fromkeys(source.columns))
         records = (record[1] for record in source.records if not isinstance(record, Refusal))
-        for fields in islice(records, LOOKED_AT):
+        for fields in islice(records, MAX_RECORDS_SCANNED):
             if isinstance(fields, dict):
                 columns.update(dict.fromkeys(map(str, fields)))
                 rows.append({str(name): _shown(value) for name, value in fields.items()})
@@ -248,7 +252,7 @@ def _look(file: str, content: bytes, message: str) -> Unmapped | None:
     names = tuple(columns)
     if len(names) < 2 or recognise(names) or chat_column(names) or not (rows or source.columns):
         return None
-    return Unmapped(file, content, names, tuple(rows[:SHOWN]), source.named_in_file, message)
+    return Unmapped(file, content, names, tuple(rows[:MAX_SAMPLE_ROWS]), source.named_in_file, message)
 
 
 # --- small parts ----------------------------------------------------------------------------------
@@ -264,14 +268,6 @@ def file_name(name: str) -> str:
             f"{stem[: LONGEST_FILE_NAME - 10]}{dot}{suffix[:9]}" if stem else visible[:LONGEST_FILE_NAME]
         )
     return visible if visible.strip(".") else "file"
-
-
-def _with_words(row: Conversation, question: str, answer: str) -> Conversation:
-    """The row with another last question and answer; the turns before them stay."""
-    turns = list(row.turns)
-    turns[-1] = Turn("assistant", answer)
-    turns[-2] = Turn("user", question)
-    return Conversation(tuple(turns), row.extra, row.row)
 
 
 def _typed(text: str) -> str:

@@ -40,7 +40,7 @@ class RowProblem:
 
 @dataclass(frozen=True)
 class QualityReport:
-    """What `assess` found."""
+    """The quality of a file: its score, its problems and what to do about them."""
 
     total: int
     valid: int
@@ -74,11 +74,11 @@ def assess(conversations: Sequence[Conversation], refused: Sequence[Refusal] = (
 
 
 def summarise(
-    conversations: Sequence[Conversation], refused: Sequence[Refusal], found: Iterable[RowProblem]
+    conversations: Sequence[Conversation], refused: Sequence[Refusal], row_problems: Iterable[RowProblem]
 ) -> QualityReport:
-    """What `assess` says when the problems are known already, as when one row was corrected."""
+    """The report that `assess` gives, when the problems are known already, as when one row was corrected."""
     problems = [RowProblem(refusal.row, "refused", "error", refusal.reason) for refusal in refused]
-    problems = sorted([*problems, *found], key=lambda problem: problem.row)
+    problems = sorted([*problems, *row_problems], key=lambda problem: problem.row)
 
     wrong = {problem.row for problem in problems if problem.severity == "error"}
     doubtful = {problem.row for problem in problems} - wrong
@@ -99,7 +99,7 @@ def summarise(
 
 
 def problems_of(conversation: Conversation) -> list[RowProblem]:
-    """What is wrong with one conversation."""
+    """List what is wrong with one conversation."""
     spoken = [turn.content for turn in conversation.turns if turn.role != "system"]
     pairs = list(zip(spoken[::2], spoken[1::2], strict=False))
     return [RowProblem(conversation.row, *finding) for finding in findings(pairs)]

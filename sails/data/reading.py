@@ -161,16 +161,16 @@ class _Rows:
         """Why a file is refused whole."""
         if not self.columns and not refused:
             return ConversationFileError(f"{name} holds no conversations.", "Choose a file that has some.")
-        found = _quoted(column[:40] for column in islice(self.columns, 12))
+        names = _quoted(column[:40] for column in islice(self.columns, 12))
         if not self.has_requested_columns:
             return ConversationFileError(
-                f"{name} has the columns {found}, and not all of {_quoted(self._requested_columns)}.",
+                f"{name} has the columns {names}, and not all of {_quoted(self._requested_columns)}.",
                 "Give a column mapping with names that stand in the file.",
             )
         shapes = self._shapes.values() or [self._new_shape(self.columns)]
         if self.columns and not any(shape.chat or shape.mapping for shape in shapes):
             return ConversationFileError(
-                f"{name} has the columns {found}; "
+                f"{name} has the columns {names}; "
                 "it needs one for the question and one for the answer, such as “input” and “output”.",
                 "Rename the columns, or give a column mapping: which one asks, and which one answers.",
             )

@@ -24,7 +24,7 @@ ENOUGH_ROWS = 20
 """With fewer new questions than this, all are taught."""
 ENOUGH_TO_JUDGE = 20
 """With fewer held-out rows than this, a measurement says little."""
-HELD_OUT_LEAST, HELD_OUT_MOST = 5, 200
+MIN_HELD_OUT, MAX_HELD_OUT = 5, 200
 
 _LINE = re.compile(r"(held|taught) ([0-9a-f]{32}) \S")
 
@@ -94,7 +94,7 @@ def split_rows(conversations: Sequence[Conversation], register: Register) -> Spl
     than 20. Rows that ask the same always stay together.
     """
     unknown = {row.input_fingerprint for row in conversations} - register.held - register.taught
-    wanted = min(max(HELD_OUT_LEAST, len(unknown) // 10), HELD_OUT_MOST)
+    wanted = min(max(MIN_HELD_OUT, len(unknown) // 10), MAX_HELD_OUT)
     chosen = sorted(unknown)[:wanted] if len(unknown) >= ENOUGH_ROWS else []
     held = register.held.union(chosen)
     train = tuple(row for row in conversations if row.input_fingerprint not in held)
@@ -127,8 +127,8 @@ class Ledger:
 
 def ledger(conversations: Iterable[Conversation], taught_fingerprints: AbstractSet[str]) -> Ledger:
     """Count by the fingerprint of the whole row: a known question with another answer is new."""
-    known = [conversation.fingerprint in taught_fingerprints for conversation in conversations]
-    return Ledger(len(known), known.count(False), known.count(True))
+    was_taught = [conversation.fingerprint in taught_fingerprints for conversation in conversations]
+    return Ledger(len(was_taught), was_taught.count(False), was_taught.count(True))
 
 
 def _ends_with_newline(file: BinaryIO) -> bool:

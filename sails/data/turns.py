@@ -24,7 +24,7 @@ class RowRefused(Exception):
 
 
 class Remark(StrEnum):
-    """What was done to a row on the way in, worded to be counted: “… in 3 rows”."""
+    """A change made to a row on the way in, worded to be counted: “… in 3 rows”."""
 
     CONTROLS = "Control characters were removed"
     TRAILING = "A last turn without an answer was left out"
@@ -42,7 +42,7 @@ _BLANK_LINES_FIRST = re.compile(r"\A(?:[^\S\n]*\n)+")
 
 
 def pair_turns(fields: dict[str, Any], mapping: ColumnMapping, remarks: set[Remark]) -> tuple[Turn, ...]:
-    """Question and answer from two columns; a context that is not empty follows the question.
+    """Make question and answer from two columns; a context that is not empty follows the question.
 
     Raises RowRefused, and adds to `remarks`; so does `chat_turns`.
     """
@@ -98,7 +98,7 @@ def plain(value: Any) -> Any:
 
 
 def kind(value: Any) -> str:
-    """What something is that should have been something else, in a word."""
+    """Name in a word what something is that should have been something else."""
     names = {dict: "a record", list: "a list", str: "a text", type(None): "empty", bytes: "binary data"}
     return names.get(type(value), "a number" if isinstance(value, int | float) else "of an unknown kind")
 

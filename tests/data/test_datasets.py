@@ -99,7 +99,7 @@ def test_a_dataset_whose_quality_check_is_damaged_is_still_there(workspace, tmp_
     ],
 )
 def test_a_name_becomes_words_that_no_folder_and_no_address_minds(text, name):
-    assert datasets.name_from(text) == name
+    assert datasets.name_from_text(text) == name
 
 
 @pytest.mark.parametrize("name", ["../x", "..", ".", "", "a/b", "x\0", "y" * 5000, ".peaks.partial"])

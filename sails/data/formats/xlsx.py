@@ -26,7 +26,7 @@ from xml.etree.ElementTree import Element
 
 from sails.data.formats.source import Source, failing_as, source_of_table
 
-_MOST_ROWS, _MOST_COLUMNS = 1_048_576, 16_384  # Excel's own limits
+_MAX_ROWS, _MAX_COLUMNS = 1_048_576, 16_384  # Excel's own limits
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 _DATE_FORMATS = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})  # built in
 _NOT_OF_A_DATE = re.compile(r'"[^"]*"|\[[^\]]*\]|[\\_*].')
@@ -74,7 +74,7 @@ class _Workbook:
         rows: list[list[Any]] = []
         for row in self._elements(path, "row"):
             number = int(row.get("r") or len(rows) + 1)
-            if not len(rows) < number <= _MOST_ROWS:
+            if not len(rows) < number <= _MAX_ROWS:
                 raise ValueError(f"row {number} after {len(rows)}")
             rows += [[] for _ in range(number - 1 - len(rows))]
             rows.append(self._values(row))
@@ -145,7 +145,7 @@ def _text(item: Element) -> str:
 
 def _unescaped(text: str) -> str:
     """Control characters and the like are written as `_x000D_`."""
-    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text) if "_x" in text else text
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text) if "_x" in text else text
 
 
 def _date_styles(styles: Element) -> set[str]:
@@ -165,7 +165,7 @@ def _column(letters: str) -> int:
     number = 0
     for letter in letters:
         number = number * 26 + ord(letter) - ord("A") + 1
-    if not 0 < number <= _MOST_COLUMNS:
+    if not 0 < number <= _MAX_COLUMNS:
         raise ValueError(f"column {letters}")
     return number - 1
 

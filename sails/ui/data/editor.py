@@ -117,7 +117,7 @@ def save(workspace: Workspace, desk: PendingUploads, lengths: Lengths) -> None:
             key="data-save",
             disabled=system.view_only() or not draft.savable,
         ):
-            wanted = data.name_from(typed if typed.strip() else draft.name)
+            wanted = data.name_from_text(typed if typed.strip() else draft.name)
             with show_errors() as failed, st.spinner("Saving …"):
                 counted = lengths.total if lengths.counted and not lengths.sampled else None
                 report = replace(draft, name=wanted).save(workspace, tokens=counted)

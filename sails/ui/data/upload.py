@@ -15,8 +15,8 @@ from sails import data, system
 from sails.data import (
     ENOUGH_ROWS,
     ENOUGH_TO_JUDGE,
-    HELD_OUT_LEAST,
-    HELD_OUT_MOST,
+    MAX_HELD_OUT,
+    MIN_HELD_OUT,
     ColumnMapping,
     Draft,
     Unmapped,
@@ -167,11 +167,11 @@ Begin with what you have: you can teach more at any time, and the model builds o
 
 - **Fewer than {ENOUGH_ROWS}** are enough to see that it works. All of them are taught, so none is left
   to test whether the model can also answer what it was not taught.
-- **From {ENOUGH_ROWS} new questions on**, one in ten, at least {HELD_OUT_LEAST}, is kept back. The model
+- **From {ENOUGH_ROWS} new questions on**, one in ten, at least {MIN_HELD_OUT}, is kept back. The model
   never learns from those; they are its exam.
 - **From about {JUDGED}**, at least {ENOUGH_TO_JUDGE} are kept back, and the result of the exam can be
   trusted.
-- **Thousands** make it better still, as long as they are good. Never more than {HELD_OUT_MOST} are kept
+- **Thousands** make it better still, as long as they are good. Never more than {MAX_HELD_OUT} are kept
   back.
 
 Good examples help more than many: answer in whole sentences, in the tone that you would like to read, and
