@@ -6,7 +6,7 @@ from sails import lazy_exports
 
 if TYPE_CHECKING:
     from sails.chat.conversation import (
-        AT_MOST,
+        MAX_MODELS,
         ChatHistory,
         ChatTurn,
         GenerationSettings,
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
         BASE,
         CURRENT,
         ChatModel,
-        before,
         chat_model_in,
         chat_models,
         current_chat_model,
+        describe_variant,
         find_chat_model,
-        marks,
+        previous_chat_model,
     )
     from sails.chat.prompt_runs import (
         PromptRow,
         PromptTable,
+        answer_text,
+        answerer_names,
         as_csv,
         as_json,
         ask_all,
-        likeness_in_words,
-        names,
-        said,
+        describe_likeness,
     )
     from sails.chat.saved_prompts import (
         LONGEST_NAME,

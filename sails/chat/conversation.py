@@ -18,14 +18,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sails.chat.model_cache import MODEL_CACHE, Models
+from sails.chat.model_cache import MODEL_CACHE, ModelCache
 from sails.errors import RequestError, SailsError
 from sails.models import CERTIFIED, VARIANT_TITLES, Variant
 
 if TYPE_CHECKING:  # half a second to import, and not needed to show what was said
     from sails.onnx import Stream
 
-AT_MOST = 4  # models that answer side by side
+MAX_MODELS = 4  # models that answer side by side
 Messages = list[dict[str, str]]
 
 # --- what was said --------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ class ChatHistory:
     def ask(
         self, question: str, origins: list[Origin], settings: GenerationSettings | None = None
     ) -> ChatTurn:
-        """A new turn with answers still to come. Raises `RequestError` for an empty question."""
+        """Add a turn with answers still to come. Raises `RequestError` for an empty question."""
         if not question.strip():
             raise RequestError("There is nothing to answer: the question is empty.", "Write a question.")
         asked = datetime.now(UTC).isoformat(timespec="seconds")
@@ -118,15 +118,15 @@ class ChatHistory:
         return [*messages, *spoken, {"role": "user", "content": newest.question}]
 
     def remembered(self, index: int) -> Messages:
-        """What the answerer at `index` would be given before the next question."""
+        """The messages that the answerer at `index` would be given before the next question."""
         return _spoken(self.turns, index)
 
     def as_json(self) -> str:
-        """The whole conversation with how and by which model each answer was made, for programs."""
+        """Write the whole conversation with how and by which model each answer was made, for programs."""
         return json.dumps([asdict(turn) for turn in self.turns], indent=2, ensure_ascii=False) + "\n"
 
     def as_text(self) -> str:
-        """The whole conversation for people."""
+        """Write the whole conversation for people."""
         lines = []
         for turn in self.turns:
             lines += [f"You: {turn.question}", ""]
@@ -147,13 +147,13 @@ def _spoken(turns: Sequence[ChatTurn], index: int) -> Messages:
 
 
 def describe(origin: Origin) -> str:
-    """Which model it was, in one line: Current model (8-bit, session 2026…, out of date)."""
-    known = details(origin)
-    return f"{origin.title} ({known})" if known else origin.title
+    """Say which model it was, in one line: Current model (8-bit, session 2026…, out of date)."""
+    facts = details(origin)
+    return f"{origin.title} ({facts})" if facts else origin.title
 
 
 def details(origin: Origin) -> str:
-    """What is known of a model besides its title."""
+    """Say what is known of a model besides its title."""
     facts = [
         VARIANT_TITLES[origin.variant] if origin.variant else "",
         CERTIFIED[origin.certified].doubt if origin.variant else "",
@@ -165,22 +165,24 @@ def details(origin: Origin) -> str:
 
 
 def notes(reply: Reply) -> list[str]:
-    """What a person should know about an answer besides its text."""
+    """List what a person should know about an answer besides its text."""
     said = {
         "interrupted": "Stopped here.",
         "length": "Cut off at the longest answer that the settings allow.",
         "context": "Cut off: the model cannot keep more of this conversation in mind.",
     }
-    found = [] if reply.problem else [said[reply.stopped_by]] if reply.stopped_by in said else []
+    sentences = [] if reply.problem else [said[reply.stopped_by]] if reply.stopped_by in said else []
     if reply.dropped_messages:
         count = reply.dropped_messages
         what = "oldest message" if count == 1 else f"{count} oldest messages"
-        found.append(f"The conversation is long: the {what} could not be kept in mind.")
+        sentences.append(f"The conversation is long: the {what} could not be kept in mind.")
     if reply.system_left_out:
-        found.append("This model was not told the system message: its chat template has no place for one.")
+        sentences.append(
+            "This model was not told the system message: its chat template has no place for one."
+        )
     if not reply.problem and not reply.text and reply.stopped_by == "end":
-        found.append("The model answered nothing.")
-    return found
+        sentences.append("The model answered nothing.")
+    return sentences
 
 
 # --- what a model keeps in mind -------------------------------------------------------------------
@@ -197,8 +199,8 @@ class ContextUsage:
     used: int
     dropped: int
 
-    def told(self, who: str = "This model") -> str:
-        """As a person reads it."""
+    def describe(self, who: str = "This model") -> str:
+        """Say how much of its context is used, as a person reads it."""
         used = f"{self.used:,} {'is' if self.used == 1 else 'are'} used" if self.used else "none is used yet"
         said = f"{who} keeps about {self.context:,} word pieces in mind; {used}."
         if self.dropped:
@@ -212,9 +214,9 @@ def context_usage(
     index: int,
     folder: Path,
     settings: GenerationSettings,
-    models: Models = MODEL_CACHE,
+    models: ModelCache = MODEL_CACHE,
 ) -> ContextUsage | None:
-    """What the answerer at `index` has in mind before the next question; None when nobody can tell.
+    """Measure what the answerer at `index` has in mind before the next question; None when nobody can tell.
 
     Reads only its small files, not the model.
     """
@@ -240,7 +242,7 @@ def context_usage(
 def answers(
     conversation: ChatHistory,
     onnx: Sequence[Path],
-    models: Models = MODEL_CACHE,
+    models: ModelCache = MODEL_CACHE,
     *,
     together: bool = True,
     max_length: int | None = None,
@@ -273,7 +275,7 @@ def answers(
 
 
 def _begin(
-    conversation: ChatHistory, index: int, folder: Path, models: Models, max_length: int | None
+    conversation: ChatHistory, index: int, folder: Path, models: ModelCache, max_length: int | None
 ) -> Stream:
     turn = conversation.turns[-1]
     reply, messages = turn.replies[index], conversation.messages(index)

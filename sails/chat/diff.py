@@ -16,8 +16,8 @@ from typing import Literal
 
 Kind = Literal["same", "added", "gone"]
 Likeness = Literal["same", "similar", "other"]
-ANOTHER = 0.5  # below this likeness, marking words would only be noise
-LONGEST = 3000  # words that are compared one by one
+MIN_LIKENESS = 0.5  # below this likeness, marking words would only be noise
+MAX_COMPARED_WORDS = 3000  # words that are compared one by one
 SENTENCES: dict[Likeness, str] = {
     "same": "The same answer, word for word.",
     "similar": "Differs in some words.",
@@ -35,35 +35,35 @@ class Piece:
 
 
 def likeness(first: str, other: str) -> Likeness:
-    """Whether two answers are the same, differ in some words, or have little in common."""
-    one, two = first.split(), other.split()
-    if one == two:
+    """Tell whether two answers are the same, differ in some words, or have little in common."""
+    first_words, other_words = first.split(), other.split()
+    if first_words == other_words:
         return "same"
-    if max(len(one), len(two)) > LONGEST:
+    if max(len(first_words), len(other_words)) > MAX_COMPARED_WORDS:
         return "other"
-    return "similar" if _matcher(one, two).ratio() >= ANOTHER else "other"
+    return "similar" if _matcher(first_words, other_words).ratio() >= MIN_LIKENESS else "other"
 
 
 def pieces(first: str, other: str) -> list[Piece]:
-    """`other` in pieces, with what only `first` has in between; without those it is `other` again."""
-    one, two = _WORD.findall(first), _WORD.findall(other)
-    found = []
+    """Cut `other` into pieces, with what only `first` has in between; without those it is `other` again."""
+    first_words, other_words = _WORD.findall(first), _WORD.findall(other)
+    differences = []
     if likeness(first, other) == "other":
-        found.append(Piece(other, "same"))
+        differences.append(Piece(other, "same"))
     else:
-        plain = _matcher([word.strip() for word in one], [word.strip() for word in two])
+        plain = _matcher([word.strip() for word in first_words], [word.strip() for word in other_words])
         for what, a, b, c, d in plain.get_opcodes():
             if what == "equal":
-                found.append(Piece("".join(two[c:d]), "same"))
+                differences.append(Piece("".join(other_words[c:d]), "same"))
                 continue
             if a < b:
-                found.append(Piece("".join(one[a:b]), "gone"))
+                differences.append(Piece("".join(first_words[a:b]), "gone"))
             if c < d:
-                found.append(Piece("".join(two[c:d]), "added"))
-        if end := other[len("".join(two)) :]:
-            found.append(Piece(end, "same"))
-    return [piece for piece in found if piece.text]
+                differences.append(Piece("".join(other_words[c:d]), "added"))
+        if end := other[len("".join(other_words)) :]:
+            differences.append(Piece(end, "same"))
+    return [piece for piece in differences if piece.text]
 
 
-def _matcher(one: Sequence[str], two: Sequence[str]) -> difflib.SequenceMatcher[str]:
-    return difflib.SequenceMatcher(None, one, two, autojunk=False)
+def _matcher(first_words: Sequence[str], other_words: Sequence[str]) -> difflib.SequenceMatcher[str]:
+    return difflib.SequenceMatcher(None, first_words, other_words, autojunk=False)

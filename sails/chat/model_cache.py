@@ -1,7 +1,7 @@
 """The models that chat, in memory: loaded once, shared by everybody, and loaded anew when they change.
 
-MODELS.get(Path("workspace/onnx_model"))      # a second the first time
-MODELS.reader(Path("workspace/onnx_model"))   # what it reads and how much, without loading it
+MODEL_CACHE.get(Path("workspace/onnx_model"))      # a second the first time
+MODEL_CACHE.reader(Path("workspace/onnx_model"))   # what it reads and how much, without loading it
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from sails.system import Stamp, megabytes, stamp
 if TYPE_CHECKING:  # half a second to import, and not needed to show what was said
     from sails.onnx import Generator, Reader
 
-IN_MEMORY = 4  # models at most: as many as can answer side by side
+MAX_LOADED_MODELS = 4  # models at most: as many as can answer side by side
 LOADED_MEMORY = 2.0  # times the size of its file, while a model is being loaded
-READERS = 8
+MAX_READERS = 8
 ATTEMPTS, PAUSE = 20, 0.05  # seconds; a model may be replaced while it is loaded
 _Identity = tuple[tuple[str, Stamp], ...]  # how each file looks
 _Key = tuple[Path, _Identity]
 Loaded = TypeVar("Loaded")
 
 
-class Models:
+class ModelCache:
     """Models in memory; the one that was not used for longest goes first.
 
     A model is known by its folder and by its files' identity, so one that was published anew is loaded anew.
     Thread safe: two who ask for one model at a time load it once.
     """
 
-    def __init__(self, at_most: int = IN_MEMORY) -> None:
+    def __init__(self, at_most: int = MAX_LOADED_MODELS) -> None:
         self._at_most = at_most
         self._loaded: OrderedDict[_Key, Generator] = OrderedDict()
         self._readers: OrderedDict[_Key, Reader] = OrderedDict()
@@ -45,7 +45,7 @@ class Models:
         self._loading = threading.Lock()  # one at a time: loading takes the most memory
 
     def holds(self, folder: Path) -> bool:
-        """Whether the model in `folder` would answer at once."""
+        """Tell whether the model in `folder` would answer at once."""
         with self._guard:
             return (folder, _identity(folder)) in self._loaded
 
@@ -57,13 +57,13 @@ class Models:
         return self._find(folder, self._loaded, self._load)
 
     def reader(self, folder: Path) -> Reader:
-        """What the model in an ONNX folder reads, and how much; a tenth of a second the first time.
+        """Return what the model in an ONNX folder reads, and how much; a tenth of a second the first time.
 
         Raises `ModelLoadError`.
         """
         return self._find(folder, self._readers, self._open_reader)
 
-    def _find(self, folder: Path, known: OrderedDict[_Key, Loaded], load: Callable[[Path], Loaded]) -> Loaded:
+    def _find(self, folder: Path, cache: OrderedDict[_Key, Loaded], load: Callable[[Path], Loaded]) -> Loaded:
         """Load until nothing was replaced in the meantime.
 
         The folder around it may have been gone for a moment and look as before: only what fails twice is
@@ -72,36 +72,40 @@ class Models:
         failures = 0
         for _ in range(ATTEMPTS):
             key = (folder, _identity(folder))
-            if found := self._known(known, key):
-                return found
+            if model := self._cached(cache, key):
+                return model
             with self._loading:
-                resolved = placed(folder)
-                if found := self._known(known, key):  # somebody else was faster
-                    return found
+                resolved = resolved_folder(folder)
+                if model := self._cached(cache, key):  # somebody else was faster
+                    return model
                 try:
                     loaded = load(folder)
                 except (ModelLoadError, FileNotFoundError) as error:
                     failures += 1
-                    if failures > 1 and (placed(folder), _identity(folder)) == (resolved, key[1]):
-                        raise _gone(error) from error
+                    if failures > 1 and (resolved_folder(folder), _identity(folder)) == (resolved, key[1]):
+                        if isinstance(error, ModelLoadError):
+                            raise
+                        raise ModelLoadError(
+                            "A file of the ONNX model is missing.", "Export the model again."
+                        ) from error
                     loaded = None
                 if loaded is not None and _identity(folder) == key[1]:
                     with self._guard:
-                        known[key] = loaded
+                        cache[key] = loaded
                     return loaded
             time.sleep(PAUSE)
         raise ModelLoadError("The ONNX model changes all the time.", "Wait until it is at rest.")
 
-    def _known(self, known: OrderedDict[_Key, Loaded], key: _Key) -> Loaded | None:
+    def _cached(self, cache: OrderedDict[_Key, Loaded], key: _Key) -> Loaded | None:
         with self._guard:
-            if key in known:
-                known.move_to_end(key)
-            return known.get(key)
+            if key in cache:
+                cache.move_to_end(key)
+            return cache.get(key)
 
     def _load(self, folder: Path) -> Generator:
         from sails.onnx import Generator
 
-        resolved = placed(folder)
+        resolved = resolved_folder(folder)
         needed = sum(file.stat().st_size for file in resolved.glob("*.onnx*")) * LOADED_MEMORY
         with self._guard:
             for key in [key for key in self._loaded if key[0] == folder]:  # what lay there before
@@ -124,33 +128,27 @@ class Models:
         from sails.onnx import Reader
 
         with self._guard:
-            while len(self._readers) >= READERS:
+            while len(self._readers) >= MAX_READERS:
                 self._readers.popitem(last=False)
-        return Reader.open(placed(folder))
+        return Reader.open(resolved_folder(folder))
 
 
-def _gone(error: Exception) -> ModelLoadError:
-    if isinstance(error, ModelLoadError):
-        return error
-    return ModelLoadError("A file of the ONNX model is missing.", "Export the model again.")
-
-
-def placed(folder: Path) -> Path:
-    """Where the files of an ONNX folder lie now, also while it, or the folder around it, is replaced."""
+def resolved_folder(folder: Path) -> Path:
+    """The place of an ONNX folder's files now, also while it, or the folder around it, is replaced."""
     return resolve(resolve(folder.parent) / folder.name)
 
 
 def _identity(folder: Path) -> _Identity:
     """Which files lie in an ONNX folder now; empty when there are none."""
-    found = []
+    stamps = []
     try:
-        for path in sorted(placed(folder).iterdir()):
+        for path in sorted(resolved_folder(folder).iterdir()):
             now = stamp(path)
             if path.is_file() and not path.name.startswith("certificate"):  # another variant may lie inside
-                found.append((path.name, now))
+                stamps.append((path.name, now))
     except OSError:
         return ()
-    return tuple(found)
+    return tuple(stamps)
 
 
-MODEL_CACHE = Models()  # those of this process
+MODEL_CACHE = ModelCache()  # those of this process

@@ -1,15 +1,14 @@
 """Who a person can talk with: the current model, its earlier versions, and the base model that it grew from.
 
-A speaker answers through an ONNX folder. That of the current model is the workspace's; a version's lies in
+A chat model answers through an ONNX folder. That of the current model is the workspace's; a version's lies in
 `versions/ID/onnx`; a base model's in the user's cache (`onnx/NAME` there), because all workspaces share it.
 The last two are made on demand (`sails.jobs.export`). Each folder holds one or more variants
-(`sails.models.variants`); unless a person names one, the preferred one answers. A variant counts as a
-speaker's only when the fingerprint in its `export.json` is that of the speaker's model, so that a folder
-whose model changed is made anew; only the current model may answer through an older export, which is then
-called out of date.
+(`sails.models.variants`); unless a person names one, the preferred one answers. A variant counts as a model's
+own only when the fingerprint in its `export.json` is that of the model, so that a folder whose model changed
+is made anew; only the current model may answer through an older export, which is then called out of date.
 
-A key names a speaker, in an address, a widget and a command: `current_chat_model`, `base`, `version/ID`, and
-each of them with a variant behind it, such as `current@int8`.
+A key names a chat model, in an address, a widget and a command: `current`, `base`, `version/ID`, and each of
+them with a variant behind it, such as `current@int8`.
 """
 
 from __future__ import annotations
@@ -67,11 +66,12 @@ class ChatModel:
 
     @property
     def answers(self) -> bool:
+        """Whether it can answer now."""
         return self.readiness in ("ready", "stale")
 
     @property
     def variant(self) -> Variant | None:
-        """The one that answers, or would."""
+        """The variant that answers, or would."""
         return self.wanted or models.preferred_variant(self.variants)
 
     @property
@@ -89,31 +89,29 @@ class ChatModel:
 
     @property
     def origin(self) -> Origin:
-        """What to say of its answers."""
+        """The model as the origin of its answers."""
         unknown = self.readiness == "stale" and self.fingerprint is None
         stale = None if unknown else self.readiness == "stale"
         variant = self.variant if self.answers else None
         return Origin(self.title, self.fingerprint, self.session, stale, variant, self.certified)
 
     def with_variant(self, variant: Variant | None) -> ChatModel:
-        """The same speaker with a variant of one's own choice; None leaves it to the certificates."""
+        """Return the same model with a variant of one's own choice; None leaves it to the certificates."""
         key = self.key.partition("@")[0] + (f"@{variant}" if variant else "")
-        return _judged(replace(self, key=key, wanted=variant))
+        return _with_readiness(replace(self, key=key, wanted=variant))
 
 
-def _judged(speaker: ChatModel) -> ChatModel:
+def _with_readiness(model: ChatModel) -> ChatModel:
     """With the readiness of the variant that is to answer."""
-    state = speaker.variants.get(speaker.variant or FULL_PRECISION)
+    state = model.variants.get(model.variant or FULL_PRECISION)
     if state is None or not state.present:
-        readiness: Readiness = "unmade" if speaker.exportable else "impossible"
-        return replace(
-            speaker, readiness=readiness, fingerprint=speaker.trained, session=speaker.trained_session
-        )
-    known = state.fingerprint == speaker.trained or speaker.trained is None
-    session = speaker.trained_session if known else None
-    stale = state.stale is not False and speaker.key.partition("@")[0] == CURRENT
+        readiness: Readiness = "unmade" if model.exportable else "impossible"
+        return replace(model, readiness=readiness, fingerprint=model.trained, session=model.trained_session)
+    is_same_model = state.fingerprint == model.trained or model.trained is None
+    session = model.trained_session if is_same_model else None
+    stale = state.stale is not False and model.key.partition("@")[0] == CURRENT
     return replace(
-        speaker,
+        model,
         readiness="stale" if stale else "ready",
         fingerprint=state.fingerprint,
         session=session,
@@ -121,7 +119,7 @@ def _judged(speaker: ChatModel) -> ChatModel:
 
 
 def chat_models(workspace: Workspace) -> list[ChatModel]:
-    """Everybody, the current model first, then the base, then versions from new to old."""
+    """All that can be chatted with: the current model first, then the base, then versions from new to old."""
     from sails import models
 
     trained = workspace.situation().trained
@@ -133,14 +131,14 @@ def chat_models(workspace: Workspace) -> list[ChatModel]:
 
 
 def find_chat_model(everybody: Sequence[ChatModel], key: str) -> ChatModel:
-    """The speaker with this key, which may name a variant; a version's id alone does as well.
+    """Find the model with this key, which may name a variant; a version's id alone does as well.
 
     Raises `RequestError` when it is not, or no longer, among them.
     """
     name, _, variant = key.partition("@")
-    for speaker in everybody:
-        if name in (speaker.key, speaker.key.removeprefix(f"{VERSION}/")):
-            return speaker.with_variant(_variant(variant)) if variant else speaker
+    for model in everybody:
+        if name in (model.key, model.key.removeprefix(f"{VERSION}/")):
+            return model.with_variant(_variant(variant)) if variant else model
     raise RequestError("The model that was chosen is no longer here.", "Choose another one.")
 
 
@@ -151,22 +149,24 @@ def _variant(name: str) -> Variant:
     raise RequestError(f"There is no variant {name[:40]}.", f"Choose {' or '.join(VARIANTS)}.")
 
 
-def before(workspace: Workspace, everybody: Sequence[ChatModel]) -> ChatModel | None:
+def previous_chat_model(workspace: Workspace, everybody: Sequence[ChatModel]) -> ChatModel | None:
     """The version that the last lesson continued, else the one that was current before; None without one."""
     from sails.models import provenance_of
 
     record = provenance_of(workspace.trained_model)
     own = workspace.situation().trained.fingerprint
-    versions = [one for one in everybody if one.key.startswith(f"{VERSION}/") and one.trained != own]
+    versions = [
+        version for version in everybody if version.key.startswith(f"{VERSION}/") and version.trained != own
+    ]
     if record and record.parent:
-        return next((one for one in versions if one.trained == record.parent), None)
+        return next((version for version in versions if version.trained == record.parent), None)
     return versions[0] if versions else None
 
 
 def current_chat_model(workspace: Workspace, trained: ModelState | None = None) -> ChatModel:
     """The current model. Needs no record of versions or of base models."""
     trained = trained or workspace.situation().trained
-    return _speaker(
+    return _chat_model(
         key=CURRENT,
         title="Current model",
         model=str(workspace.trained_model),
@@ -179,10 +179,10 @@ def current_chat_model(workspace: Workspace, trained: ModelState | None = None) 
 
 
 def chat_model_in(folder: Path) -> ChatModel:
-    """Whatever lies in an ONNX folder from anywhere, or in that of one variant."""
+    """Return what lies in an ONNX folder from anywhere, or in that of one variant."""
     if folder.name in VARIANTS:
         return chat_model_in(folder.parent).with_variant(_variant(folder.name))
-    found = _speaker(
+    model = _chat_model(
         key=FOLDER,
         title=f"ONNX model in {folder.name}",
         model=str(folder),
@@ -190,12 +190,12 @@ def chat_model_in(folder: Path) -> ChatModel:
         trained=None,
         exportable=False,
     )
-    flat = found.variants.get(FULL_PRECISION)
+    flat = model.variants.get(FULL_PRECISION)
     record = ExportRecord.read(resolve(folder))
     made = record.variant if record else None
     if flat and made in VARIANTS and made != FULL_PRECISION:  # under another name
-        return _judged(replace(found, variants={made: replace(flat, variant=made)}))
-    return found
+        return _with_readiness(replace(model, variants={made: replace(flat, variant=made)}))
+    return model
 
 
 def _version(workspace: Workspace, version: Any) -> ChatModel:
@@ -203,7 +203,7 @@ def _version(workspace: Workspace, version: Any) -> ChatModel:
 
     folder = workspace.versions / version.id
     model = inspect_model(folder)
-    return _speaker(
+    return _chat_model(
         key=f"{VERSION}/{version.id}",
         title=f"Version {version.name} ({version.id})" if version.name else f"Version {version.id}",
         model=str(folder),
@@ -215,7 +215,7 @@ def _version(workspace: Workspace, version: Any) -> ChatModel:
     )
 
 
-def _speaker(
+def _chat_model(
     *,
     onnx: Path,
     trained: str | None,
@@ -224,36 +224,36 @@ def _speaker(
     answers: bool = True,
     **fields: Any,
 ) -> ChatModel:
-    """A speaker with the variants that are its own; `older_too`: also those made from an earlier model."""
-    found = {
+    """A chat model with the variants that are its own; `older_too`: also those made from an earlier model."""
+    own_variants = {
         variant: state
         for variant, state in models.inspect_variants(onnx, trained).items()
         if state.present and answers and (older_too or trained is None or state.fingerprint == trained)
     }
-    apart = tuple(models.inspect_failed_variants(onnx, trained))
-    speaker = ChatModel(
+    quarantined = tuple(models.inspect_failed_variants(onnx, trained))
+    model = ChatModel(
         onnx=onnx,
         readiness="unmade",
         fingerprint=trained,
-        variants=found,
-        quarantined=apart,
+        variants=own_variants,
+        quarantined=quarantined,
         trained=trained,
         exportable=exportable,
         **fields,
     )
-    return _judged(speaker)
+    return _with_readiness(model)
 
 
-def marks(speaker: ChatModel) -> str:
-    """What a person should know before choosing this size: 8-bit, not proven."""
-    variant = speaker.variant
+def describe_variant(model: ChatModel) -> str:
+    """Say what a person should know before choosing this size: 8-bit, not proven."""
+    variant = model.variant
     if variant is None:
         return ""
-    if not speaker.answers:
+    if not model.answers:
         return (
-            f"{VARIANT_TITLES[variant]}, {'kept apart' if variant in speaker.quarantined else 'not made yet'}"
+            f"{VARIANT_TITLES[variant]}, {'kept apart' if variant in model.quarantined else 'not made yet'}"
         )
-    return ", ".join(filter(None, (VARIANT_TITLES[variant], CERTIFIED[speaker.certified].doubt)))
+    return ", ".join(filter(None, (VARIANT_TITLES[variant], CERTIFIED[model.certified].doubt)))
 
 
 # --- the base model -------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ def _base(trained: ModelState) -> ChatModel:
         title = f"Base model {Path(name).name}"
         return ChatModel(BASE, title, name, base_onnx(name), "impossible", None, exportable=False)
     # A base model that is not on this machine has no fingerprint; its ONNX model may still be here.
-    return _speaker(
+    return _chat_model(
         key=BASE,
         title=f"Base model {model.folder.name if model.folder else model.name}",
         model=model.name,
@@ -282,7 +282,7 @@ def _base(trained: ModelState) -> ChatModel:
 
 
 def base_onnx(name: str) -> Path:
-    """Where the ONNX model of a base model lies: a folder name that is safe on every system, and its own.
+    """The folder of the ONNX model of a base model: a folder name that is safe on every system, and its own.
 
     `name` is a catalogue name, a hub id or a folder. What is no plain name gets eight digits of its hash
     behind it: two folders may be called alike.

@@ -1,6 +1,6 @@
 """All saved questions asked of several models: a table of question × answerer, to look at and to take.
 
-    table = Table(origins, settings)
+    table = PromptTable(origins, settings)
     with closing(ask_all(table, prompts(workspace), folders)) as growing:
         for row in growing:
             ...
@@ -31,7 +31,7 @@ from sails.chat.conversation import (
     describe,
     notes,
 )
-from sails.chat.model_cache import MODEL_CACHE, Models
+from sails.chat.model_cache import MODEL_CACHE, ModelCache
 from sails.chat.saved_prompts import SavedPrompt
 
 _FORMULA = ("=", "+", "-", "@")  # with one of them, also behind white space, a cell would compute
@@ -57,26 +57,26 @@ class PromptTable:
     @property
     def names(self) -> list[str]:
         """A heading for each answerer; two sizes of one model are told apart."""
-        return names(self.origins)
+        return answerer_names(self.origins)
 
 
-def names(origins: Sequence[Origin]) -> list[str]:
+def answerer_names(origins: Sequence[Origin]) -> list[str]:
     """The titles of answerers, with the size where a title alone would be the same for two."""
     titles = [origin.title for origin in origins]
-    found = []
+    named = []
     for origin in origins:
         title = origin.title
         if titles.count(title) > 1 and origin.variant:
             title = describe(Origin(title, variant=origin.variant, certified=True))
-        found.append(title)
+        named.append(title)
     return [
-        name if found.count(name) == 1 else f"{name}, {found[:index].count(name) + 1}"
-        for index, name in enumerate(found)
+        name if named.count(name) == 1 else f"{name}, {named[:index].count(name) + 1}"
+        for index, name in enumerate(named)
     ]
 
 
 def ask_all(
-    table: PromptTable, asked: Sequence[SavedPrompt], onnx: Sequence[Path], models: Models = MODEL_CACHE
+    table: PromptTable, asked: Sequence[SavedPrompt], onnx: Sequence[Path], models: ModelCache = MODEL_CACHE
 ) -> Generator[PromptRow, None, None]:
     """Ask every question of the models in these folders; yields the row in which something came."""
     table.wanted = len(asked)
@@ -90,14 +90,14 @@ def ask_all(
                 yield row
 
 
-def said(row: PromptRow, index: int) -> str:
-    """The answer at a place of a row, or why there is none."""
+def answer_text(row: PromptRow, index: int) -> str:
+    """The answer of the model at `index`, or why there is none."""
     reply = row.turn.replies[index]
     return reply.text or reply.problem
 
 
-def likeness_in_words(row: PromptRow, index: int) -> str:
-    """How an answer stands to the first one, in a sentence; empty for the first and where one is lacking."""
+def describe_likeness(row: PromptRow, index: int) -> str:
+    """Say how an answer stands to the first one; empty for the first and where one is lacking."""
     first, other = row.turn.replies[0], row.turn.replies[index]
     if index == 0 or first.problem or other.problem or not (first.text and other.text):
         return ""
@@ -108,7 +108,7 @@ def likeness_in_words(row: PromptRow, index: int) -> str:
 
 
 def as_csv(table: PromptTable) -> str:
-    """One row for each question, for a spreadsheet: no cell of it is taken for a formula."""
+    """Write one row for each question, for a spreadsheet: no cell of it is taken for a formula."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\r\n")
     headings = ["name", "question"]
@@ -119,7 +119,7 @@ def as_csv(table: PromptTable) -> str:
     for row in table.rows:
         cells = [row.prompt.name, row.prompt.question]
         for index, reply in enumerate(row.turn.replies):
-            cells += [said(row, index)] + ([likeness_in_words(row, index)] if index else [])
+            cells += [answer_text(row, index)] + ([describe_likeness(row, index)] if index else [])
             cells += [" ".join(notes(reply)), describe(reply.origin)]
         writer.writerow(map(_harmless, cells))
     return "\ufeff" + written.getvalue()  # by this mark a spreadsheet knows UTF-8
@@ -131,14 +131,14 @@ def _harmless(cell: str) -> str:
 
 
 def as_json(table: PromptTable) -> str:
-    """The same with how it was asked, for programs."""
+    """Write the table with how it was asked, for programs."""
     rows: list[dict[str, Any]] = [
         {
             "name": row.prompt.name,
             "question": row.prompt.question,
             "asked": row.turn.asked,
             "replies": [
-                {**asdict(reply), "against_first": likeness_in_words(row, index)}
+                {**asdict(reply), "against_first": describe_likeness(row, index)}
                 for index, reply in enumerate(row.turn.replies)
             ],
         }

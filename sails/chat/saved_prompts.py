@@ -22,7 +22,7 @@ from sails.models import Workspace
 from sails.system import fit, one_line
 
 FILE = "prompts.json"
-AT_MOST = 200
+MAX_PROMPTS = 200
 LONGEST_NAME = 60  # characters
 LONGEST_QUESTION = 4000  # characters
 
@@ -46,7 +46,7 @@ def prompts(workspace: Workspace) -> list[SavedPrompt]:
     path = _file(workspace)
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["prompts"]
-        found = [
+        listed = [
             SavedPrompt(str(row["id"]), str(row["question"]), str(row.get("name") or "")) for row in rows
         ]
     except FileNotFoundError:
@@ -55,7 +55,7 @@ def prompts(workspace: Workspace) -> list[SavedPrompt]:
         raise WorkspaceError(
             f"The list of saved questions ({path.name}) is damaged.", "Correct the file, or delete it."
         ) from error
-    return list({prompt.id: prompt for prompt in found}.values())
+    return list({prompt.id: prompt for prompt in listed}.values())
 
 
 def add(workspace: Workspace, question: str, name: str = "") -> SavedPrompt:
@@ -63,10 +63,10 @@ def add(workspace: Workspace, question: str, name: str = "") -> SavedPrompt:
     system.require_changes()
     prompt = SavedPrompt(secrets.token_hex(6), _question(question), _name(name))
     with _changing(workspace) as listed:
-        if any(one.question == prompt.question for one in listed):
+        if any(other.question == prompt.question for other in listed):
             raise RequestError("This question is in the list already.", "Ask it from there.")
-        if len(listed) >= AT_MOST:
-            raise RequestError(f"The list is full: {AT_MOST:,} questions.", "Delete one first.")
+        if len(listed) >= MAX_PROMPTS:
+            raise RequestError(f"The list is full: {MAX_PROMPTS:,} questions.", "Delete one first.")
         listed.append(prompt)
     return prompt
 
@@ -77,7 +77,7 @@ def change(workspace: Workspace, identity: str, *, question: str, name: str = ""
     written = {"question": _question(question), "name": _name(name)}
     with _changing(workspace) as listed:
         index = _place(listed, identity)
-        if any(one.question == written["question"] and one.id != identity for one in listed):
+        if any(other.question == written["question"] and other.id != identity for other in listed):
             raise RequestError("This question is in the list already.", "Ask it from there.")
         listed[index] = replace(listed[index], **written)
 
@@ -86,7 +86,7 @@ def delete(workspace: Workspace, identity: str) -> None:
     """Take a question out; one that is gone already is no error."""
     system.require_changes()
     with _changing(workspace) as listed:
-        listed[:] = [one for one in listed if one.id != identity]
+        listed[:] = [prompt for prompt in listed if prompt.id != identity]
 
 
 def move(workspace: Workspace, identity: str, places: int) -> None:

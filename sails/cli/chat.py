@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from sails.chat import (
-    AT_MOST,
     CURRENT,
     LOG,
+    MAX_MODELS,
     ChatModel,
     GenerationSettings,
     chat_model_in,
@@ -135,8 +135,8 @@ def _who(
         found = _in_folder(model_path.expanduser().resolve())
         return [found.with_variant(variant) if variant else found]
     keys = [key.strip() for text in compare for key in text.split(",") if key.strip()] or [version]
-    if len(keys) > AT_MOST:
-        raise RequestError(f"{len(keys)} models cannot answer side by side.", f"Name up to {AT_MOST}.")
+    if len(keys) > MAX_MODELS:
+        raise RequestError(f"{len(keys)} models cannot answer side by side.", f"Name up to {MAX_MODELS}.")
     if all(key.partition("@")[0] == CURRENT for key in keys):
         everybody = [current_chat_model(workspace)]  # the others take longer to find
     else:
@@ -215,12 +215,12 @@ def _ask_all(talk: Talk, output: Path | None) -> None:
 
 
 def _print_table(table: Any) -> None:
-    from sails.chat import likeness_in_words, said
+    from sails.chat import answer_text, describe_likeness
 
     for number, row in enumerate(table.rows, 1):
         say(f"=== {number}. {' '.join(row.prompt.question.split())}")
         for index, name in enumerate(table.names):
-            likeness = likeness_in_words(row, index)
+            likeness = describe_likeness(row, index)
             say(f"--- {name}" + (f" ({likeness})" if likeness else ""))
-            say(said(row, index))
+            say(answer_text(row, index))
         say()

@@ -10,7 +10,7 @@ import typer
 
 from sails import jobs
 from sails.chat import feedback
-from sails.chat.feedback import Correction, Review, as_lines, look
+from sails.chat.feedback import Correction, Review, as_json_lines, load_review
 from sails.cli import options
 from sails.cli.follow import announce, conclude, follow, planned, table
 from sails.cli.options import with_options
@@ -45,7 +45,7 @@ def corrections_list(
 ) -> None:
     """What waits for a review, with what there is to know about each; or what was decided already."""
     workspace = Workspace.open(folder)
-    review = look(workspace)
+    review = load_review(workspace)
     found = [one for one in review.corrections if which in ("all", review.standing(one))]
     if as_json:
         say_json([_full(review, one) for one in found])
@@ -98,7 +98,7 @@ def corrections_approve(
     workspace = Workspace.open(folder)
     if everything and ids:
         raise RequestError("Ids and --all exclude each other.", "Leave out one of the two.")
-    approvable = feedback.look(workspace).without_findings() if everything else ()
+    approvable = feedback.load_review(workspace).without_findings() if everything else ()
     wanted = [correction.id for correction in approvable] if everything else _found(workspace, ids)
     feedback.approve(workspace, *wanted, who=who)
     say(f"{count(len(wanted), 'correction')} approved.")
@@ -151,9 +151,9 @@ def corrections_export(
     workspace: options.WorkspaceOption = None,
 ) -> None:
     """Write the list as JSON Lines, which `sails corrections import` reads again."""
-    review = look(Workspace.open(workspace))
+    review = load_review(Workspace.open(workspace))
     found = [one for one in review.corrections if which in ("all", review.standing(one))]
-    lines = as_lines(review, found)
+    lines = as_json_lines(review, found)
     if output is None:
         sys.stdout.write(lines)
     else:

@@ -19,7 +19,7 @@ from sails.chat.conversation import (
     describe,
     notes,
 )
-from sails.chat.model_cache import Models
+from sails.chat.model_cache import ModelCache
 from sails.chat.models import chat_models
 from sails.errors import ModelLoadError, OutOfMemoryError, RequestError
 from sails.models import onnx_store
@@ -53,7 +53,7 @@ def asked(question="What is a variable?", count=1, **settings):
 
 
 def finish(conversation, *folders, models=None):
-    for _ in answers(conversation, list(folders), models or Models()):
+    for _ in answers(conversation, list(folders), models or ModelCache()):
         pass
     return conversation.turns[-1].replies
 
@@ -134,7 +134,7 @@ def test_what_happened_to_an_answer_is_said_in_words(fields, said):
 def test_an_answer_grows_piece_by_piece(template):
     conversation = asked(max_new_tokens=12)
     lengths = []
-    for _ in answers(conversation, [template.onnx_model], Models()):
+    for _ in answers(conversation, [template.onnx_model], ModelCache()):
         lengths.append(len(conversation.turns[0].replies[0].text))
     reply = conversation.turns[0].replies[0]
     assert lengths == sorted(lengths)
@@ -145,7 +145,7 @@ def test_an_answer_grows_piece_by_piece(template):
 
 def test_two_models_answer_in_turns_and_each_as_it_does_alone(template, other):
     both = asked(count=2, max_new_tokens=12, temperature=0.8, seed=3)
-    order = list(answers(both, [template.onnx_model, other], Models()))
+    order = list(answers(both, [template.onnx_model, other], ModelCache()))
     assert order[:6] == [0, 1] * 3
     alone = [
         finish(asked(max_new_tokens=12, temperature=0.8, seed=3), f)[0] for f in (template.onnx_model, other)
@@ -157,7 +157,7 @@ def test_two_models_answer_in_turns_and_each_as_it_does_alone(template, other):
 def test_who_stops_reading_keeps_what_was_said_so_far(template):
     conversation = asked(max_new_tokens=200)
     reply = conversation.turns[0].replies[0]
-    with closing(answers(conversation, [template.onnx_model], Models())) as growing:
+    with closing(answers(conversation, [template.onnx_model], ModelCache())) as growing:
         while len(reply.text) < 10:
             next(growing)
     assert 10 <= len(reply.text) < 200
@@ -222,7 +222,7 @@ def test_an_answer_names_the_model_that_gave_it_and_not_the_one_seen_before(temp
 
 
 def test_a_model_is_loaded_once_also_when_many_ask_at_a_time(template):
-    models, got = Models(), []
+    models, got = ModelCache(), []
     assert not models.holds(template.onnx_model)
     threads = [threading.Thread(target=lambda: got.append(models.get(template.onnx_model))) for _ in range(6)]
     for thread in threads:
@@ -236,7 +236,7 @@ def test_a_model_is_loaded_once_also_when_many_ask_at_a_time(template):
 
 def test_a_model_published_anew_answers_at_once(template, other, tmp_path):
     place = copy_talking(template, tmp_path / "w")
-    models = Models()
+    models = ModelCache()
     before = models.get(place.onnx_model)
     place.onnx_model.rename(tmp_path / "gone")
     shutil.copytree(other, place.onnx_model)
@@ -248,7 +248,7 @@ def test_a_model_published_anew_answers_at_once(template, other, tmp_path):
 
 def test_at_most_two_models_are_kept_and_the_one_least_used_goes(template, other, tmp_path):
     third = shutil.copytree(other, tmp_path / "third")
-    models = Models(at_most=2)
+    models = ModelCache(at_most=2)
     models.get(template.onnx_model)
     models.get(other)
     models.get(template.onnx_model)
@@ -262,7 +262,7 @@ def test_a_model_that_is_larger_than_the_free_memory_is_refused_before_it_is_loa
     with open(folder / "model.onnx", "wb") as file:
         file.truncate(2**42)  # takes no room on the disk
     with pytest.raises(OutOfMemoryError, match="MB are free"):
-        Models().get(folder)
+        ModelCache().get(folder)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_damaged_files_are_one_sentence_with_a_remedy(template, tmp_path, damage
     place = copy_talking(template, tmp_path / "w")
     damage(place.onnx_model)
     with pytest.raises(ModelLoadError) as refused:
-        Models().get(place.onnx_model)
+        ModelCache().get(place.onnx_model)
     assert "\n" not in refused.value.sentence
     assert "xport the model" in refused.value.remedy
     assert len(refused.value.sentence) < 250
@@ -290,7 +290,7 @@ def test_damaged_files_are_one_sentence_with_a_remedy(template, tmp_path, damage
 def test_while_a_model_is_replaced_again_and_again_every_question_gets_an_answer(template, tmp_path):
     place = copy_talking(template, tmp_path / "w")
     add_variant(place.onnx_model, "int8")
-    models, done = Models(), threading.Event()
+    models, done = ModelCache(), threading.Event()
 
     def replace_it():
         try:
@@ -318,16 +318,16 @@ def test_while_a_model_is_replaced_again_and_again_every_question_gets_an_answer
 
 
 def test_how_much_is_kept_in_mind_is_known_before_and_after_without_the_model(template):
-    models, conversation, how = Models(), ChatHistory(), GenerationSettings(max_new_tokens=4)
+    models, conversation, how = ModelCache(), ChatHistory(), GenerationSettings(max_new_tokens=4)
     empty = context_usage(conversation, 0, template.onnx_model, how, models)
     assert empty is not None
-    assert empty.told() == "This model keeps about 512 word pieces in mind; none is used yet."
+    assert empty.describe() == "This model keeps about 512 word pieces in mind; none is used yet."
     turn = conversation.ask("one", [ORIGIN], how)
     turn.replies[0].text = "The answer."
     state = context_usage(conversation, 0, template.onnx_model, how, models)
     assert state is not None
     assert 5 < state.used < 60
-    assert f"{state.used} are used." in state.told()
+    assert f"{state.used} are used." in state.describe()
     assert not models.holds(template.onnx_model)
     for number in range(9):
         turn = conversation.ask(f"Question {number}: " + "why " * 60, [ORIGIN], how)
@@ -336,7 +336,7 @@ def test_how_much_is_kept_in_mind_is_known_before_and_after_without_the_model(te
     assert state is not None
     assert state.dropped > 1
     assert state.used <= 512
-    assert f"It no longer reads the oldest {state.dropped} messages." in state.told()
+    assert f"It no longer reads the oldest {state.dropped} messages." in state.describe()
     assert context_usage(conversation, 0, template.root / "nothing", how, models) is None
 
 
@@ -351,7 +351,7 @@ def test_a_template_without_a_place_for_a_system_message_is_told_and_answers(
     template, tmp_path, chat_template
 ):
     place = copy_talking(template, tmp_path / "w")
-    models = Models()
+    models = ModelCache()
     assert models.reader(place.onnx_model).takes_system
     (place.onnx_model / "chat_template.jinja").write_text(chat_template)
     assert not models.reader(place.onnx_model).takes_system
@@ -378,7 +378,7 @@ def test_each_setting_reaches_the_model(template):
 def test_one_after_the_other_is_said_what_is_said_in_turns(template, other):
     turns = [finish(asked(count=2, max_new_tokens=6), template.onnx_model, other)]
     conversation = asked(count=2, max_new_tokens=6)
-    order = list(answers(conversation, [template.onnx_model, other], Models(), together=False))
+    order = list(answers(conversation, [template.onnx_model, other], ModelCache(), together=False))
     turns.append(conversation.turns[-1].replies)
     assert [reply.text for reply in turns[0]] == [reply.text for reply in turns[1]]
     assert order[2:] == sorted(order[2:])
@@ -391,7 +391,7 @@ def test_a_foreign_tokenizer_or_one_of_another_length_is_one_sentence(template, 
     content["model"] = {**content["model"], "vocab": {"a": 3, "b": 4}, "merges": []}
     file.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ModelLoadError, match="that of another model"):
-        Models().get(place.onnx_model)
+        ModelCache().get(place.onnx_model)
     (place.onnx_model / "export.json").unlink()
     with pytest.raises(ModelLoadError, match="they do not belong together"):
-        Models().get(place.onnx_model)
+        ModelCache().get(place.onnx_model)

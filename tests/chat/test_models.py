@@ -5,7 +5,14 @@ import shutil
 
 import pytest
 
-from sails.chat.models import base_onnx, before, chat_model_in, chat_models, find_chat_model, marks
+from sails.chat.models import (
+    base_onnx,
+    chat_model_in,
+    chat_models,
+    describe_variant,
+    find_chat_model,
+    previous_chat_model,
+)
 from sails.errors import RequestError
 from sails.models import catalog
 from sails.models.folder import PROVENANCE
@@ -116,11 +123,11 @@ def test_full_precision_answers_until_8_bit_is_certified(tmp_path):
     place = with_both(tmp_path)
     one = chat_models(place)[0]
     assert (one.variant, one.answering, one.certified) == ("fp32", place.onnx_model, None)
-    assert marks(one.with_variant("int8")) == "8-bit, not proven"
+    assert describe_variant(one.with_variant("int8")) == "8-bit, not proven"
     certify(place.onnx_model, "int8")
     one = chat_models(place)[0]
     assert (one.variant, one.answering, one.certified) == ("int8", place.onnx_model / "int8", True)
-    assert (one.origin.variant, one.origin.certified, marks(one)) == ("int8", True, "8-bit")
+    assert (one.origin.variant, one.origin.certified, describe_variant(one)) == ("int8", True, "8-bit")
 
 
 def test_the_certificate_of_full_precision_is_none_of_8_bit(tmp_path):
@@ -150,7 +157,7 @@ def test_a_size_that_is_not_made_is_unmade_and_one_kept_apart_is_not_offered(tmp
     one = chat_models(place)[0]
     assert (one.variant, one.quarantined) == ("fp32", ("int8",))
     small = one.with_variant("int8")
-    assert (small.answers, marks(small)) == (False, "8-bit, kept apart")
+    assert (small.answers, describe_variant(small)) == (False, "8-bit, kept apart")
 
 
 def test_one_that_failed_and_was_put_in_place_is_marked_and_never_automatic(tmp_path):
@@ -158,7 +165,7 @@ def test_one_that_failed_and_was_put_in_place_is_marked_and_never_automatic(tmp_
     certify(place.onnx_model, "int8", passed=False)
     one = chat_models(place)[0]
     assert one.variant == "fp32"
-    assert marks(one.with_variant("int8")) == "8-bit, failed its certificate"
+    assert describe_variant(one.with_variant("int8")) == "8-bit, failed its certificate"
     assert one.with_variant("int8").origin.certified is False
 
 
@@ -205,16 +212,16 @@ def make_version(place, identity, seed, name=""):
 
 def test_before_the_last_lesson_is_the_model_that_it_continued(tmp_path):
     place = make_situation(tmp_path / "w", 3)
-    assert before(place, chat_models(place)) is None
+    assert previous_chat_model(place, chat_models(place)) is None
     older = make_version(place, "20260103-091500-a", 2, name="The good one")
     make_version(place, VERSION, 3)
-    found = before(place, chat_models(place))
+    found = previous_chat_model(place, chat_models(place))
     assert found is not None
     assert found.key == f"version/{VERSION}"  # nobody recorded what it continued
     record = {"parent": fingerprint_of(older), "created": "2026-01-05T09:15:00Z"}
     (place.trained_model / PROVENANCE).write_text(json.dumps(record))
-    found = before(place, chat_models(place))
+    found = previous_chat_model(place, chat_models(place))
     assert found is not None
     assert found.title == "Version The good one (20260103-091500-a)"
     (place.trained_model / PROVENANCE).write_text(json.dumps({**record, "parent": "gone"}))
-    assert before(place, chat_models(place)) is None
+    assert previous_chat_model(place, chat_models(place)) is None

@@ -8,8 +8,8 @@ from contextlib import closing
 import pytest
 
 from sails.chat.conversation import ChatTurn, GenerationSettings, Origin, Reply
-from sails.chat.model_cache import Models
-from sails.chat.prompt_runs import PromptRow, PromptTable, as_csv, as_json, ask_all, names
+from sails.chat.model_cache import ModelCache
+from sails.chat.prompt_runs import PromptRow, PromptTable, answerer_names, as_csv, as_json, ask_all
 from sails.chat.saved_prompts import SavedPrompt
 from tests.support.exported import make_talking
 
@@ -29,7 +29,7 @@ def asked(*questions):
 
 def test_every_question_is_asked_of_all_and_by_itself(place):
     table = PromptTable([FULL, SMALL], GenerationSettings(max_new_tokens=4))
-    for _ in ask_all(table, asked("one", "two", "one"), [place.onnx_model] * 2, Models()):
+    for _ in ask_all(table, asked("one", "two", "one"), [place.onnx_model] * 2, ModelCache()):
         pass
     texts = [[reply.text for reply in row.turn.replies] for row in table.rows]
     assert texts[0] == texts[2] != texts[1]
@@ -38,7 +38,7 @@ def test_every_question_is_asked_of_all_and_by_itself(place):
 
 def test_who_stops_keeps_what_was_answered(place):
     table = PromptTable([FULL], GenerationSettings(max_new_tokens=4))
-    with closing(ask_all(table, asked("one", "two", "three"), [place.onnx_model], Models())) as growing:
+    with closing(ask_all(table, asked("one", "two", "three"), [place.onnx_model], ModelCache())) as growing:
         for _ in growing:
             if len(table.rows) == 2:
                 break
@@ -47,12 +47,15 @@ def test_who_stops_keeps_what_was_answered(place):
 
 
 def test_answerers_are_told_apart():
-    assert names([Origin("Base model b"), FULL, SMALL]) == [
+    assert answerer_names([Origin("Base model b"), FULL, SMALL]) == [
         "Base model b",
         "Current model (full precision)",
         "Current model (8-bit)",
     ]
-    assert names([FULL, FULL]) == ["Current model (full precision), 1", "Current model (full precision), 2"]
+    assert answerer_names([FULL, FULL]) == [
+        "Current model (full precision), 1",
+        "Current model (full precision), 2",
+    ]
 
 
 HOSTILE = ["=1+1", "+1", "-1", "@x", "\t=1", " =1", '"quoted", and\nlines', "plain"]

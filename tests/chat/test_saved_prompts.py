@@ -110,7 +110,7 @@ def test_many_who_add_at_a_time_lose_nothing(place):
 
 
 def test_the_list_has_an_end(place, monkeypatch):
-    monkeypatch.setattr(saved_prompts, "AT_MOST", 1)
+    monkeypatch.setattr(saved_prompts, "MAX_PROMPTS", 1)
     saved_prompts.add(place, "one")
     with pytest.raises(RequestError, match="list is full"):
         saved_prompts.add(place, "two")

@@ -18,7 +18,7 @@ from sails.chat.feedback.correction import (
     same_words,
 )
 from sails.chat.feedback.dataset import sessions_by_dataset, to_teach
-from sails.chat.feedback.events import alone, find, now, write
+from sails.chat.feedback.events import find, log_lock, utc_now, write
 from sails.data import Register, printable
 from sails.errors import RequestError
 from sails.models import Workspace
@@ -54,7 +54,7 @@ def give(
         "id": identity,
         "input": checked_text(question, "The question"),
         "output": checked_text(answer if kind == "good" else answer[:LONGEST_TEXT], "The answer"),
-        "timestamp": now(),
+        "timestamp": utc_now(),
         "accepted": kind == "good",
         "kind": kind,
         "correction": "" if kind == "good" else correction or (REFUSAL if kind == "never" else ""),
@@ -74,16 +74,16 @@ def give(
         raise RequestError("There is no answer that could be called good.", "Correct it instead.")
     if kind != "good" and correction and same_words(correction, answer):
         raise RequestError("The correction is what the model said.", "Change it, or call the answer good.")
-    with alone(workspace):
+    with log_lock(workspace):
         write(workspace, [event])
     return find(workspace, identity)
 
 
 def withdraw(workspace: Workspace, identity: str) -> None:
     """Take a correction back, as if it had never been given. Raises `RequestError` when it was taught."""
-    with alone(workspace):
+    with log_lock(workspace):
         correction = _open(workspace, identity)
-        write(workspace, [{"event": "withdrawn", "id": correction.id, "timestamp": now()}])
+        write(workspace, [{"event": "withdrawn", "id": correction.id, "timestamp": utc_now()}])
 
 
 # --- reviewing ------------------------------------------------------------------------------------
@@ -97,18 +97,18 @@ def edit(
     answer: str | None = None,
     who: str = "",
 ) -> Correction:
-    """Other words for the question, or for the answer that is taught; an approved one waits again.
+    """Write other words for the question, or for the answer that is taught; an approved one waits again.
 
     Raises `RequestError` for an unknown one, one that was taught, an empty question, and texts too long.
     """
-    with alone(workspace):
-        known = _open(workspace, identity)
-        question = known.question if question is None else checked_text(question, "The question")
-        answer = known.taught if answer is None else checked_text(answer, "The answer")
+    with log_lock(workspace):
+        correction = _open(workspace, identity)
+        question = correction.question if question is None else checked_text(question, "The question")
+        answer = correction.taught if answer is None else checked_text(answer, "The answer")
         if not question:
             raise RequestError("The question is empty.", "Write a question, or reject the correction.")
         event = {"event": "edited", "id": identity, "input": question, "correction": answer}
-        write(workspace, [event | {"who": checked_name(who), "timestamp": now()}])
+        write(workspace, [event | {"who": checked_name(who), "timestamp": utc_now()}])
     return find(workspace, identity)
 
 
@@ -118,25 +118,29 @@ def approve(workspace: Workspace, *identities: str, who: str = "") -> list[Corre
     That is one that has no answer, or the very answer that must never be said; one whose question belongs to
     an exam; and one with another answer than one that is approved already and not taught yet.
     """
-    with alone(workspace):
+    with log_lock(workspace):
         wanted = [_open(workspace, identity) for identity in dict.fromkeys(identities)]
-        ready = {one.asked: one for one in to_teach(workspace) if one.id not in identities}
+        ready = {
+            correction.asked: correction
+            for correction in to_teach(workspace)
+            if correction.id not in identities
+        }
         held = Register.load(workspace.register).held
-        for one in wanted:
-            if reason := why_not(one, held):
+        for correction in wanted:
+            if reason := why_not_teachable(correction, held):
                 raise RequestError(reason, "Edit it, or reject it.")
-            other = ready.setdefault(one.asked, one)
-            if not same_words(other.taught, one.taught):
+            other = ready.setdefault(correction.asked, correction)
+            if not same_words(other.taught, correction.taught):
                 raise RequestError(
-                    f"“{_short(one.question)}” has another approved answer: “{_short(other.taught)}”.",
+                    f"“{_short(correction.question)}” has another approved answer: “{_short(other.taught)}”.",
                     "Only one can be taught: reject the other, or give both the same answer.",
                 )
         _decide(workspace, "approved", wanted, who)
-    return [find(workspace, one.id) for one in wanted]
+    return [find(workspace, correction.id) for correction in wanted]
 
 
-def why_not(correction: Correction, held: Collection[str]) -> str:
-    """Why it cannot be taught as it is, whatever others say; empty when it can.
+def why_not_teachable(correction: Correction, held: Collection[str]) -> str:
+    """Say why it cannot be taught as it is, whatever others say; empty when it can.
 
     `held` are the fingerprints of the questions that are kept back (`Register.held`).
     """
@@ -151,21 +155,22 @@ def why_not(correction: Correction, held: Collection[str]) -> str:
 
 def reject(workspace: Workspace, *identities: str, who: str = "") -> None:
     """Never teach these; they stay in the list. Raises `RequestError` for one that was taught."""
-    with alone(workspace):
+    with log_lock(workspace):
         wanted = [_open(workspace, identity) for identity in dict.fromkeys(identities)]
         _decide(workspace, "rejected", wanted, who)
 
 
 def reopen(workspace: Workspace, *identities: str, who: str = "") -> None:
     """Let these wait for a review again. Raises `RequestError` for one that was taught."""
-    with alone(workspace):
+    with log_lock(workspace):
         wanted = [_open(workspace, identity) for identity in dict.fromkeys(identities)]
         _decide(workspace, "reopened", wanted, who)
 
 
 def _decide(workspace: Workspace, what: str, wanted: Iterable[Correction], who: str) -> None:
     write(
-        workspace, [{"event": what, "id": c.id, "who": checked_name(who), "timestamp": now()} for c in wanted]
+        workspace,
+        [{"event": what, "id": c.id, "who": checked_name(who), "timestamp": utc_now()} for c in wanted],
     )
 
 

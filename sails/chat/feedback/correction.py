@@ -60,7 +60,7 @@ class Correction:
 
     @cached_property
     def row(self) -> Conversation:
-        """As it would be taught: with the nearest turns of the conversation before it."""
+        """The row that would be taught: with the nearest turns of the conversation before it."""
         before = _nearest([Turn(message["role"], message["content"]) for message in self.context])
         turns = (*before, Turn("user", self.question), Turn("assistant", self.taught))
         extra: dict[str, Any] = {"correction": self.id, "who": self.who, "when": self.when.isoformat()}
@@ -76,19 +76,16 @@ def _nearest(turns: Sequence[Turn]) -> list[Turn]:
     system = [turn for turn in turns[:1] if turn.role == "system"]
     spoken = turns[len(system) :]
     kept = len(spoken)
-    while kept >= 2 and _tokens(spoken[kept - 2 :]) <= CONTEXT_TOKENS:
+    while kept >= 2 and data.estimated_tokens(Conversation(tuple(spoken[kept - 2 :]))) <= CONTEXT_TOKENS:
         kept -= 2
     return [*system, *spoken[kept:]]
-
-
-def _tokens(turns: Sequence[Turn]) -> int:
-    return data.estimated_tokens(Conversation(tuple(turns)))
 
 
 # --- texts ----------------------------------------------------------------------------------------
 
 
 def checked_text(text: str, what: str) -> str:
+    """Clean a text that a person wrote; raises `RequestError`, which names it as `what`, when too long."""
     text = printable(text).replace("\r\n", "\n").replace("\r", "\n").strip()
     if len(text) > LONGEST_TEXT:
         raise RequestError(
@@ -98,15 +95,16 @@ def checked_text(text: str, what: str) -> str:
 
 
 def checked_name(name: str) -> str:
+    """Clean the name of whoever gave or reviewed a correction; `SOMEBODY` where it is empty."""
     return " ".join(printable(name).split())[:LONGEST_NAME] or SOMEBODY
 
 
 def same_words(one: str, other: str) -> bool:
-    """Whether two texts differ in case, spaces and punctuation at the most."""
+    """Tell whether two texts differ in case, spaces and punctuation at the most."""
     return plain_words(one) == plain_words(other)
 
 
 def plain_words(text: str) -> str:
-    """A text without case, punctuation and needless spaces; as it is where nothing else is in it."""
+    """Strip a text of case, punctuation and needless spaces; a text of nothing else stays as it is."""
     words = "".join(c if c.isalnum() else " " for c in text.casefold()).split()
     return " ".join(words) or text.strip()

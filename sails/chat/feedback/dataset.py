@@ -9,7 +9,7 @@ from typing import Literal
 
 from sails import data, sessions, system
 from sails.chat.feedback.correction import Correction
-from sails.chat.feedback.events import alone, corrections, now, write
+from sails.chat.feedback.events import corrections, log_lock, utc_now, write
 from sails.data import Conversation, DatasetReport, Register
 from sails.errors import BadDataError, SailsError
 from sails.models import Workspace
@@ -19,12 +19,16 @@ DATASET = "corrections"
 
 
 def to_teach(workspace: Workspace) -> list[Correction]:
-    """Those that are approved, and in no dataset that a session has taught or still may; the oldest first.
+    """The approved corrections that are in no dataset which a session has taught or still may; oldest first.
 
     One that was stopped or interrupted can be resumed, so what it teaches is free only once it is deleted.
     """
     used = sessions_by_dataset(workspace)
-    return [one for one in corrections(workspace) if one.state == "approved" and one.dataset not in used]
+    return [
+        correction
+        for correction in corrections(workspace)
+        if correction.state == "approved" and correction.dataset not in used
+    ]
 
 
 def sessions_by_dataset(workspace: Workspace) -> dict[str, SessionRecord]:
@@ -32,25 +36,25 @@ def sessions_by_dataset(workspace: Workspace) -> dict[str, SessionRecord]:
 
     A dataset that was combined with others counts as taught with them.
     """
-    ours = {one.dataset for one in corrections(workspace) if one.dataset}
+    ours = {correction.dataset for correction in corrections(workspace) if correction.dataset}
     if not ours:
         return {}
-    found = _taught_names(workspace)
-    return {name: found[name] for name in ours if name in found}
+    taught = _taught_names(workspace)
+    return {name: taught[name] for name in ours if name in taught}
 
 
 def _taught_names(workspace: Workspace) -> dict[str, SessionRecord]:
     """The names of all datasets that were taught or will be, with a session of each."""
     parts = _parts(workspace)
-    found: dict[str, SessionRecord] = {}
+    sessions_by_name: dict[str, SessionRecord] = {}
     # The first session of each; one that was only stopped or interrupted counts where there is no other.
     for record in sorted(
-        sessions.read_history(workspace), key=lambda one: one.status.state in sessions.RESUMABLE
+        sessions.read_history(workspace), key=lambda record: record.status.state in sessions.RESUMABLE
     ):
         if isinstance(record.spec, TrainSpec) and record.status.claims:
             for name in parts.get(record.spec.dataset, {record.spec.dataset}):
-                found.setdefault(name, record)
-    return found
+                sessions_by_name.setdefault(name, record)
+    return sessions_by_name
 
 
 def _parts(workspace: Workspace) -> dict[str, set[str]]:
@@ -78,9 +82,9 @@ class Counts:
 
 
 def counts(workspace: Workspace) -> Counts:
-    """Where all corrections stand."""
+    """Count where all corrections stand."""
     used = sessions_by_dataset(workspace)
-    stands = [standing(one, used) for one in corrections(workspace)]
+    stands = [standing(correction, used) for correction in corrections(workspace)]
     return Counts(*(stands.count(name) for name in ("waiting", "approved", "rejected", "taught")))
 
 
@@ -88,7 +92,7 @@ Standing = Literal["waiting", "approved", "rejected", "taught"]
 
 
 def standing(correction: Correction, used: Mapping[str, SessionRecord]) -> Standing:
-    """Where one stands; `used` as `sessions_by_dataset` gives it. Taught: or about to be."""
+    """Tell where a correction stands; `used` as `sessions_by_dataset` gives it. Taught: or about to be."""
     return "taught" if correction.dataset in used else correction.state
 
 
@@ -102,11 +106,11 @@ def as_dataset(workspace: Workspace) -> DatasetReport:
     that failed may be put into another one.
     """
     system.require_changes()
-    with alone(workspace):
+    with log_lock(workspace):
         chosen = to_teach(workspace)
         if not chosen:
             raise BadDataError("No approved correction waits to be taught.", "Review some first.")
-        rows = tuple(replace(one.row, row=number) for number, one in enumerate(chosen, 1))
+        rows = tuple(replace(correction.row, row=number) for number, correction in enumerate(chosen, 1))
         # A person approved each of them, whatever the quality check thinks.
         report = data.add_rows(
             workspace, rows, file=f"{DATASET}.jsonl", name=_name(workspace, rows), keep_all=True
@@ -115,16 +119,16 @@ def as_dataset(workspace: Workspace) -> DatasetReport:
         Register.load(workspace.register).record(
             held=(), taught=[row.input_fingerprint for row in rows], session=report.name
         )
-        ids = [one.id for one in chosen if one.dataset != report.name]
+        ids = [correction.id for correction in chosen if correction.dataset != report.name]
         if ids:
-            event = {"event": "dataset", "ids": ids, "dataset": report.name, "timestamp": now()}
+            event = {"event": "dataset", "ids": ids, "dataset": report.name, "timestamp": utc_now()}
             write(workspace, [event])
     return report
 
 
 def _name(workspace: Workspace, rows: Sequence[Conversation]) -> str:
     """The first name that neither other rows have nor a session was taught under, even if they are gone."""
-    reports = {name: one for one in data.reports(workspace) for name in (one.name, *one.formerly)}
+    reports = {name: report for report in data.reports(workspace) for name in (report.name, *report.formerly)}
     taught = _taught_names(workspace)
     wanted = {row.fingerprint for row in rows}
     names = (DATASET if n == 1 else f"{DATASET}-{n}" for n in itertools.count(1))

@@ -32,10 +32,10 @@ _UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)  # of what does not say when
 
 def _moment(text: Any) -> datetime:
     try:
-        found = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except (TypeError, ValueError):
         return _UNKNOWN
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _messages(value: Any) -> tuple[Mapping[str, str], ...]:
@@ -55,7 +55,7 @@ Word = Annotated[str | None, BeforeValidator(lambda value: value if isinstance(v
 
 
 class AnsweredBy(BaseModel):
-    """Which model it was."""
+    """The model that gave an answer."""
 
     title: Word = None
     fingerprint: Word = None
@@ -110,29 +110,29 @@ EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 def corrections(workspace: Workspace) -> list[Correction]:
-    """All that were given and not taken back, the oldest first."""
-    return list(known(workspace).values())
+    """All corrections that were given and not taken back, the oldest first."""
+    return list(corrections_by_id(workspace).values())
 
 
 def find(workspace: Workspace, identity: str) -> Correction:
     """A correction by its id; raises `RequestError` when there is none."""
-    found = known(workspace).get(identity)
-    if found is None:
+    correction = corrections_by_id(workspace).get(identity)
+    if correction is None:
         raise RequestError(
             f"There is no correction {identity[:40]!r} in {workspace.root}.", "See `sails corrections list`."
         )
-    return found
+    return correction
 
 
 # --- the file -------------------------------------------------------------------------------------
 
 
 def log_file(workspace: Workspace) -> Path:
-    """Where the events lie."""
+    """The path of the log."""
     return workspace.root / "corrections" / "feedback.jsonl"
 
 
-def alone(workspace: Workspace) -> Any:
+def log_lock(workspace: Workspace) -> Any:
     """The short lock under which the log is read, judged and written; raises `ViewOnlyError`."""
     system.require_changes()
     return system.short_lock(workspace.root / "corrections.lock")
@@ -156,7 +156,7 @@ def write(workspace: Workspace, events: Sequence[Mapping[str, Any]]) -> None:
 
 
 def events(workspace: Workspace) -> list[Event]:
-    """All that can be read, in their order; empty where nobody gave anything yet."""
+    """All events that can be read, in their order; empty where nobody gave anything yet."""
     try:
         content = log_file(workspace).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -172,8 +172,8 @@ def _parsed(line: bytes) -> Event | None:
         return None
 
 
-def known(workspace: Workspace) -> Mapping[str, Correction]:
-    """All that were given and not taken back by their ids, the oldest first."""
+def corrections_by_id(workspace: Workspace) -> Mapping[str, Correction]:
+    """All corrections that were given and not taken back by their ids, the oldest first."""
     now = stamp_or_none(log_file(workspace))
     return _folded(workspace, now) if now else {}
 
@@ -181,26 +181,26 @@ def known(workspace: Workspace) -> Mapping[str, Correction]:
 @lru_cache(maxsize=8)  # a log that did not grow is not read again
 def _folded(workspace: Workspace, file: Stamp) -> Mapping[str, Correction]:  # noqa: ARG001
     """What the events add up to; one about a correction that is not there is passed over."""
-    found: dict[str, Correction] = {}
+    corrections: dict[str, Correction] = {}
     for event in events(workspace):
         match event:
             case Given():
-                found.setdefault(event.id, given_by(event))
+                corrections.setdefault(event.id, correction_from(event))
             case IntoDataset():
                 for identity in event.ids:
-                    if isinstance(identity, str) and identity in found:
-                        found[identity] = replace(found[identity], dataset=event.dataset)
+                    if isinstance(identity, str) and identity in corrections:
+                        corrections[identity] = replace(corrections[identity], dataset=event.dataset)
             case Decided(event="withdrawn"):
-                found.pop(event.id, None)
-            case Decided() | Edited() if event.id in found:
-                found[event.id] = _changed(found[event.id], event)
-    return found
+                corrections.pop(event.id, None)
+            case Decided() | Edited() if event.id in corrections:
+                corrections[event.id] = _changed(corrections[event.id], event)
+    return corrections
 
 
 # --- what the events add up to --------------------------------------------------------------------
 
 
-def given_by(event: Given) -> Correction:
+def correction_from(event: Given) -> Correction:
     """The correction as it was given, which nobody has decided about."""
     version = event.version
     return Correction(
@@ -220,16 +220,16 @@ def given_by(event: Given) -> Correction:
     )
 
 
-def _changed(known: Correction, event: Decided | Edited) -> Correction:
+def _changed(correction: Correction, event: Decided | Edited) -> Correction:
     """A correction after one more event."""
     if isinstance(event, Decided):
-        state, confirmed = _STATES[event.event], known.confirmed or event.event == "approved"
-        return replace(known, state=state, reviewer=event.who or "", confirmed=confirmed)
-    kind = known.kind
-    if kind == "good" and event.correction != known.answer:
+        state, confirmed = _STATES[event.event], correction.confirmed or event.event == "approved"
+        return replace(correction, state=state, reviewer=event.who or "", confirmed=confirmed)
+    kind = correction.kind
+    if kind == "good" and event.correction != correction.answer:
         kind = "corrected"
     return replace(
-        known,
+        correction,
         question=event.input,
         correction="" if kind == "good" else event.correction,
         kind=kind,
@@ -243,6 +243,6 @@ def _changed(known: Correction, event: Decided | Edited) -> Correction:
 _STATES: Mapping[str, State] = {"approved": "approved", "rejected": "rejected", "reopened": "waiting"}
 
 
-def now() -> str:
-    """UTC to the second, in ISO form."""
+def utc_now() -> str:
+    """Return the time, UTC to the second, in ISO form."""
     return datetime.now(UTC).isoformat(timespec="seconds")

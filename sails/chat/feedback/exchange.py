@@ -9,7 +9,7 @@ from typing import Any
 
 from sails import system
 from sails.chat.feedback.correction import REFUSAL, Correction, checked_name, checked_text
-from sails.chat.feedback.events import Given, alone, events, write
+from sails.chat.feedback.events import Given, events, log_lock, write
 from sails.data import Conversation, read
 from sails.errors import ConversationFileError
 from sails.models import Workspace
@@ -24,15 +24,15 @@ def import_file(workspace: Workspace, path: Path, content: bytes | None = None) 
     """
     system.require_changes()
     reading = read(path, content=content)
-    found = [event for row in reading.conversations if (event := _imported(row))]
-    if not found:
+    imported = [event for row in reading.conversations if (event := _imported(row))]
+    if not imported:
         raise ConversationFileError(
             f"{path.name} holds no answer that somebody judged.",
             "Each row needs “accepted”: true for a good answer, false for one that is not.",
         )
-    with alone(workspace):
-        known = {event.id for event in events(workspace) if isinstance(event, Given)}
-        fresh = {event["id"]: event for event in found if event["id"] not in known}
+    with log_lock(workspace):
+        known_ids = {event.id for event in events(workspace) if isinstance(event, Given)}
+        fresh = {event["id"]: event for event in imported if event["id"] not in known_ids}
         write(workspace, list(fresh.values()))
     return len(fresh)
 
@@ -78,7 +78,7 @@ def _imported(row: Conversation) -> dict[str, Any] | None:
 
 
 def as_json(correction: Correction, state: str) -> dict[str, Any]:
-    """One correction as a line of a file that `import_file` reads again."""
+    """Write one correction as a line of a file that `import_file` reads again."""
     return {
         "id": correction.id,
         "input": correction.question,

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from sails import chat, jobs, system
-from sails.chat import AT_MOST, BASE, CURRENT, ChatModel
+from sails.chat import BASE, CURRENT, MAX_MODELS, ChatModel
 from sails.models import FULL_PRECISION, PREFERRED_TITLES, VARIANT_TITLES, VARIANTS, Workspace
 from sails.sessions import Session
 from sails.ui import export
@@ -38,7 +38,7 @@ USUAL = (BASE, CURRENT, CURRENT, CURRENT)
 
 def choose(here: Room, workspace: Workspace, everybody: Sequence[ChatModel]) -> list[ChatModel]:
     """One model, a choice that is ready made, or two to four of one's own; at first the current one."""
-    earlier = chat.before(workspace, everybody)
+    earlier = chat.previous_chat_model(workspace, everybody)
     ready_made = _ready_made(earlier)
     options = [key for key in LABELS if key in (ONE, OWN) or key in ready_made]
     kept(here, "chat_choice", ONE)
@@ -65,19 +65,19 @@ def choose(here: Room, workspace: Workspace, everybody: Sequence[ChatModel]) -> 
 def _ready_made(earlier: ChatModel | None) -> dict[str, list[str]]:
     """Who answers in each choice that is ready made."""
     sizes = [f"{CURRENT}@{variant}" for variant in VARIANTS]
-    keys = {GROWN: [BASE, CURRENT], SIZES: sizes[:AT_MOST], ALL: [BASE, *sizes][:AT_MOST]}
+    keys = {GROWN: [BASE, CURRENT], SIZES: sizes[:MAX_MODELS], ALL: [BASE, *sizes][:MAX_MODELS]}
     if earlier:
-        keys |= {LESSON: [earlier.key, CURRENT], ALL: [BASE, earlier.key, *sizes][:AT_MOST]}
+        keys |= {LESSON: [earlier.key, CURRENT], ALL: [BASE, earlier.key, *sizes][:MAX_MODELS]}
     return keys
 
 
 def _own(here: Room, everybody: Sequence[ChatModel]) -> list[ChatModel]:
     count = st.number_input(
-        "How many side by side", min_value=2, max_value=AT_MOST, key=kept(here, "chat_count", 2)
+        "How many side by side", min_value=2, max_value=MAX_MODELS, key=kept(here, "chat_count", 2)
     )
     here.chosen["chat_count"] = count
     chosen = []
-    for index, column in enumerate(st.columns(min(max(int(count), 2), AT_MOST))):
+    for index, column in enumerate(st.columns(min(max(int(count), 2), MAX_MODELS))):
         number = index + 1
         labels = (f"Model {number}", f"Size of model {number}")
         with column:
@@ -125,7 +125,7 @@ def _pick(
 
 def _marks(speaker: ChatModel) -> str:
     """What a person should know of the size that answers."""
-    marks = chat.marks(speaker)
+    marks = chat.describe_variant(speaker)
     sign = {True: "✅ ", None: "❔ ", False: "⚠️ "}[speaker.certified] if speaker.answers else ""
     return f"{sign}{marks[:1].upper()}{marks[1:]}" if marks else "not made yet"
 

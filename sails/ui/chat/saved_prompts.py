@@ -245,6 +245,6 @@ def _row(table: PromptTable, row: PromptRow, marking: bool) -> None:
                     first = row.turn.replies[0].text
                     mark = marking and index and first
                     st.markdown(transcript.marked(first, reply.text) if mark else literal(reply.text))
-                notes = [*filter(None, [chat.likeness_in_words(row, index)]), *chat.notes(reply)]
+                notes = [*filter(None, [chat.describe_likeness(row, index)]), *chat.notes(reply)]
                 if notes:
                     st.caption(plain(" ".join(notes)))

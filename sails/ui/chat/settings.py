@@ -102,7 +102,7 @@ def in_mind(conversation: ChatHistory, chosen: Sequence[ChatModel], how: Generat
     ]
     known = [(speaker, state) for speaker, state in found if state]
     if len({state for _, state in known}) == 1:
-        st.caption(known[0][1].told("This model" if len(known) == 1 else "Each of these models"))
+        st.caption(known[0][1].describe("This model" if len(known) == 1 else "Each of these models"))
         return
     for speaker, state in known:
-        st.caption(plain(state.told(speaker.title)))
+        st.caption(plain(state.describe(speaker.title)))

@@ -49,7 +49,7 @@ def places(turn: ChatTurn) -> list[DeltaGenerator]:
     if len(turn.replies) == 1:
         return [st.chat_message("assistant", avatar=":material/sailing:")]
     found = []
-    names = chat.names([reply.origin for reply in turn.replies])
+    names = chat.answerer_names([reply.origin for reply in turn.replies])
     for column, name in zip(st.columns(len(turn.replies)), names, strict=True):
         with column:
             st.markdown(f"**{plain(name)}**")

@@ -99,7 +99,7 @@ def train_button(workspace: Workspace, approved: int) -> None:
 
 def review_list(workspace: Workspace, wanted: str) -> None:
     """All of one standing, a part at a time, to be edited, approved and rejected."""
-    review = feedback.look(workspace)
+    review = feedback.load_review(workspace)
     chosen: Standing = next((name for name in get_args(Standing) if name == wanted), "waiting")
     found = review.at(chosen)
     st.header("Corrections from the chat", anchor=False)
@@ -358,7 +358,7 @@ def _files(workspace: Workspace, review: Review) -> None:
         if review.corrections:
             st.download_button(
                 "Save all as JSON Lines",
-                lambda: feedback.as_lines(review, review.corrections),
+                lambda: feedback.as_json_lines(review, review.corrections),
                 "corrections.jsonl",
                 "application/jsonl",
                 icon=":material/download:",

@@ -12,7 +12,7 @@ from sails import sessions
 from sails.chat import feedback
 from sails.chat.conversation import Origin
 from sails.chat.feedback import dataset, events, review
-from sails.chat.feedback.review import look
+from sails.chat.feedback.review import load_review
 from sails.data import Conversation, Register, Turn, datasets, split_rows, write_jsonl
 from sails.errors import BadDataError, ConversationFileError, RequestError, ViewOnlyError
 from sails.models.workspace import Workspace
@@ -251,7 +251,7 @@ def test_duplicates_and_conflicts_are_found_whatever_the_spelling(workspace):
     feedback.reject(workspace, other.id)
     assert findings(workspace, first) == []
     assert findings(workspace, again) == ["duplicate"]
-    review = look(workspace)
+    review = load_review(workspace)
     assert [one.id for one in review.without_findings()] == [alone.id, first.id]
 
 
@@ -303,7 +303,7 @@ def test_thousands_are_looked_at_quickly(workspace):
             question = f"Which mountain stands near Oslo number {number}?"
             file.write(json.dumps({**line, "id": f"{number:016x}", "input": question}) + "\n")
     began = datetime.now(UTC)
-    review = look(workspace)
+    review = load_review(workspace)
     assert len(review.at("waiting")) == 5_001
     assert [trouble.finding for trouble in review.troubles(first)] == []
     assert (datetime.now(UTC) - began).total_seconds() < 5  # on any machine; usually a tenth of it
