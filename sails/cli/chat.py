@@ -25,7 +25,7 @@ from sails.chat import (
     find_chat_model,
 )
 from sails.cli.output import EXIT_FAILED, say, warn, write_file
-from sails.cli.repl import Talk, list_prompts
+from sails.cli.repl import ChatRepl, list_prompts
 from sails.errors import RequestError
 from sails.models import FULL_PRECISION, PREFERRED_TITLES, VARIANT_TITLES, VARIANTS, Variant, Workspace
 
@@ -97,9 +97,9 @@ def chat(
         list_prompts(workspace, as_json)
         return
     how = GenerationSettings(max_tokens, temperature, top_p, repetition_penalty, seed, system or "")
-    chosen = _who(workspace, model_path, version, variant, compare or [], make_ready)
+    chosen = _chosen_models(workspace, model_path, version, variant, compare or [], make_ready)
     log = log_file or workspace.root / LOG if log_conversations or log_file else None
-    talk = Talk(workspace, chosen, how, max_length, log, feedback_file)
+    talk = ChatRepl(workspace, chosen, how, max_length, log, feedback_file)
     talk.begin()
     if ask_all:
         _ask_all(talk, output)
@@ -115,7 +115,7 @@ def chat(
 def answer_once(onnx: Path, prompt: str, max_tokens: int) -> None:
     """Ask the best variant in an ONNX folder one question."""
     say(f"You: {prompt}")
-    talk = Talk(Workspace.open(None), [_in_folder(onnx)], GenerationSettings(max_new_tokens=max_tokens))
+    talk = ChatRepl(Workspace.open(None), [_in_folder(onnx)], GenerationSettings(max_new_tokens=max_tokens))
     talk.ask(prompt)
     talk.raise_problem()
 
@@ -123,7 +123,7 @@ def answer_once(onnx: Path, prompt: str, max_tokens: int) -> None:
 # --- who answers ----------------------------------------------------------------------------------
 
 
-def _who(
+def _chosen_models(
     workspace: Workspace,
     model_path: Path | None,
     version: str,
@@ -132,8 +132,8 @@ def _who(
     make_ready: bool,
 ) -> list[ChatModel]:
     if model_path is not None:
-        found = _in_folder(model_path.expanduser().resolve())
-        return [found.with_variant(variant) if variant else found]
+        model = _in_folder(model_path.expanduser().resolve())
+        return [model.with_variant(variant) if variant else model]
     keys = [key.strip() for text in compare for key in text.split(",") if key.strip()] or [version]
     if len(keys) > MAX_MODELS:
         raise RequestError(f"{len(keys)} models cannot answer side by side.", f"Name up to {MAX_MODELS}.")
@@ -143,48 +143,46 @@ def _who(
         everybody = chat_models(workspace)
     chosen = [find_chat_model(everybody, key) for key in keys]
     if variant:
-        chosen = [one if one.wanted else one.with_variant(variant) for one in chosen]
-    return [_ready(workspace, one, make_ready) for one in chosen]
+        chosen = [model if model.wanted else model.with_variant(variant) for model in chosen]
+    return [_ready(workspace, model, make_ready) for model in chosen]
 
 
 def _in_folder(folder: Path) -> ChatModel:
-    found = chat_model_in(folder)
-    if not found.answers:
+    model = chat_model_in(folder)
+    if not model.answers:
         raise RequestError(f"There is no ONNX model in {folder}.", "Make one first: sails convert")
-    return found
+    return model
 
 
-def _ready(workspace: Workspace, speaker: ChatModel, make_ready: bool) -> ChatModel:
-    """The speaker, made ready where that was asked for; raises `RequestError` when it cannot answer."""
-    if speaker.answers:
-        return speaker
-    size = f" in {VARIANT_TITLES[speaker.wanted]}" if speaker.wanted else ""
-    if speaker.wanted in speaker.quarantined:
+def _ready(workspace: Workspace, model: ChatModel, make_ready: bool) -> ChatModel:
+    """The model, made ready where that was asked for; raises `RequestError` when it cannot answer."""
+    if model.answers:
+        return model
+    size = f" in {VARIANT_TITLES[model.wanted]}" if model.wanted else ""
+    if model.wanted in model.quarantined:
         raise RequestError(
-            f"{speaker.title}{size} failed its certificate, so it is kept apart.",
+            f"{model.title}{size} failed its certificate, so it is kept apart.",
             "Leave out --variant, or decide about it on the page ONNX export.",
         )
-    if speaker.readiness == "impossible" and not speaker.key.startswith(CURRENT):
-        raise RequestError(f"{speaker.title} is not complete, so it cannot answer.", "Choose another one.")
+    if model.readiness == "impossible" and not model.key.startswith(CURRENT):
+        raise RequestError(f"{model.title} is not complete, so it cannot answer.", "Choose another one.")
     if make_ready:
         from sails import jobs
         from sails.cli.follow import follow
 
-        follow(jobs.export_for(workspace, speaker.with_variant(None)))
-        found = find_chat_model(chat_models(workspace), speaker.key)
-        if found.answers:
-            return found
-    if speaker.key.startswith(CURRENT):
-        raise RequestError(
-            f"There is no ONNX model{size} in {speaker.onnx}.", "Make one first: sails convert"
-        )
-    raise RequestError(f"{speaker.title} has no ONNX model{size} yet.", "Make it with --make-ready")
+        follow(jobs.export_for(workspace, model.with_variant(None)))
+        exported = find_chat_model(chat_models(workspace), model.key)
+        if exported.answers:
+            return exported
+    if model.key.startswith(CURRENT):
+        raise RequestError(f"There is no ONNX model{size} in {model.onnx}.", "Make one first: sails convert")
+    raise RequestError(f"{model.title} has no ONNX model{size} yet.", "Make it with --make-ready")
 
 
 # --- saved questions ------------------------------------------------------------------------------
 
 
-def _ask_all(talk: Talk, output: Path | None) -> None:
+def _ask_all(talk: ChatRepl, output: Path | None) -> None:
     """Ask all saved questions of all who answer; ended early, what was answered so far is kept."""
     from sails.chat import PromptTable, as_csv, as_json, ask_all, prompts
 
@@ -194,8 +192,8 @@ def _ask_all(talk: Talk, output: Path | None) -> None:
     ways: dict[str, Callable[[Any], str]] = {".csv": as_csv, ".json": as_json}
     if output and output.suffix.lower() not in ways:
         raise RequestError(f"{output.name} is neither .csv nor .json.", "Choose one of the two endings.")
-    table = PromptTable([one.origin for one in talk.chosen], talk.how)
-    folders = [one.answering for one in talk.chosen]
+    table = PromptTable([model.origin for model in talk.chosen], talk.how)
+    folders = [model.answering for model in talk.chosen]
     begun, stopped = 0, False
     try:
         with closing(ask_all(table, listed, folders)) as growing:

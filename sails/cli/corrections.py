@@ -12,7 +12,7 @@ from sails import jobs
 from sails.chat import feedback
 from sails.chat.feedback import Correction, Review, as_json_lines, load_review
 from sails.cli import options
-from sails.cli.follow import announce, conclude, follow, planned, table
+from sails.cli.follow import announce, conclude, follow, plan_of, print_table
 from sails.cli.options import with_options
 from sails.cli.output import say, say_json, warn, write_file
 from sails.errors import RequestError
@@ -21,9 +21,9 @@ from sails.sessions import Settings
 from sails.system import count, one_line, shorten
 from sails.training.plan import Choices, plan_training
 
-SHORTEST_ID = 4  # characters of an id that may stand for it
-SHOWN_ID = 8
-LONGEST_CELL = 60
+MIN_ID_LENGTH = 4  # characters of an id that may stand for it
+ID_LENGTH = 8
+MAX_CELL_LENGTH = 60
 KINDS = {"good": "good", "corrected": "corrected", "never": "never say"}
 
 corrections_app = typer.Typer(
@@ -46,43 +46,49 @@ def corrections_list(
     """What waits for a review, with what there is to know about each; or what was decided already."""
     workspace = Workspace.open(folder)
     review = load_review(workspace)
-    found = [one for one in review.corrections if which in ("all", review.standing(one))]
+    listed = [
+        correction for correction in review.corrections if which in ("all", review.standing(correction))
+    ]
     if as_json:
-        say_json([_full(review, one) for one in found])
+        say_json([_full(review, correction) for correction in listed])
         return
     counts = feedback.counts(workspace)
     rows = [
         (
-            one.id[:SHOWN_ID],
-            review.standing(one),
-            KINDS[one.kind],
-            one.who,
-            _short(one.question),
-            _short(one.taught) or "(none yet)",
+            correction.id[:ID_LENGTH],
+            review.standing(correction),
+            KINDS[correction.kind],
+            correction.who,
+            _short(correction.question),
+            _short(correction.taught) or "(none yet)",
         )
-        for one in found
+        for correction in listed
     ]
     if rows:
-        table(
+        print_table(
             f"Corrections in {workspace.root}",
             ("id", "state", "kind", "who", "question", "answer that is taught"),
             rows,
         )
-    for one in found:
-        for trouble in review.troubles(one):
-            say(f"  {one.id[:SHOWN_ID]}: {trouble.sentence}")
+    for correction in listed:
+        for trouble in review.troubles(correction):
+            say(f"  {correction.id[:ID_LENGTH]}: {trouble.sentence}")
     say(
         f"{counts.waiting} waiting, {counts.approved} approved and not taught, {counts.rejected} rejected, "
         f"{counts.taught} taught"
     )
 
 
-def _full(review: Review, one: Correction) -> dict[str, object]:
+def _full(review: Review, correction: Correction) -> dict[str, object]:
     findings = [
-        {"finding": found.finding, "sentence": found.sentence, "stops": found.stops}
-        for found in review.troubles(one)
+        {"finding": trouble.finding, "sentence": trouble.sentence, "stops": trouble.stops}
+        for trouble in review.troubles(correction)
     ]
-    return {**feedback.as_json(one, review.standing(one)), "taught": one.taught, "findings": findings}
+    return {
+        **feedback.as_json(correction, review.standing(correction)),
+        "taught": correction.taught,
+        "findings": findings,
+    }
 
 
 @corrections_app.command("approve")
@@ -99,7 +105,7 @@ def corrections_approve(
     if everything and ids:
         raise RequestError("Ids and --all exclude each other.", "Leave out one of the two.")
     approvable = feedback.load_review(workspace).without_findings() if everything else ()
-    wanted = [correction.id for correction in approvable] if everything else _found(workspace, ids)
+    wanted = [correction.id for correction in approvable] if everything else _matching_ids(workspace, ids)
     feedback.approve(workspace, *wanted, who=who)
     say(f"{count(len(wanted), 'correction')} approved.")
 
@@ -108,7 +114,7 @@ def corrections_approve(
 def corrections_reject(ids: Ids = None, who: Who = "", folder: options.WorkspaceOption = None) -> None:
     """Never teach these; they stay in the list."""
     workspace = Workspace.open(folder)
-    wanted = _found(workspace, ids)
+    wanted = _matching_ids(workspace, ids)
     feedback.reject(workspace, *wanted, who=who)
     say(f"{count(len(wanted), 'correction')} rejected.")
 
@@ -125,9 +131,9 @@ def corrections_edit(
     workspace = Workspace.open(folder)
     if question is None and answer is None:
         raise RequestError("There is nothing to change.", "Add --question, --answer or both.")
-    (identity,) = _found(workspace, [correction])
+    (identity,) = _matching_ids(workspace, [correction])
     edited = feedback.edit(workspace, identity, question=question, answer=answer, who=who)
-    say(f"{edited.id[:SHOWN_ID]} waits for a review: {_short(edited.question)} → {_short(edited.taught)}")
+    say(f"{edited.id[:ID_LENGTH]} waits for a review: {_short(edited.question)} → {_short(edited.taught)}")
 
 
 @corrections_app.command("import")
@@ -152,13 +158,15 @@ def corrections_export(
 ) -> None:
     """Write the list as JSON Lines, which `sails corrections import` reads again."""
     review = load_review(Workspace.open(workspace))
-    found = [one for one in review.corrections if which in ("all", review.standing(one))]
-    lines = as_json_lines(review, found)
+    listed = [
+        correction for correction in review.corrections if which in ("all", review.standing(correction))
+    ]
+    lines = as_json_lines(review, listed)
     if output is None:
         sys.stdout.write(lines)
     else:
         write_file(output, lines)
-        say(f"{count(len(found), 'correction')} written to {output}")
+        say(f"{count(len(listed), 'correction')} written to {output}")
 
 
 @corrections_app.command("teach")
@@ -182,7 +190,7 @@ def corrections_teach(
     report = feedback.as_dataset(workspace)
     say(f"{count(report.rows, 'correction')} to teach, as the dataset {report.name}")
     session = jobs.start_training(workspace, Choices((report.name,), settings, name or "", export=export))
-    announce(planned(session))
+    announce(plan_of(session))
     if detach:
         say(session.id)
         return
@@ -193,22 +201,24 @@ def corrections_teach(
 # --- small parts ----------------------------------------------------------------------------------
 
 
-def _found(workspace: Workspace, ids: list[str] | None) -> list[str]:
+def _matching_ids(workspace: Workspace, ids: list[str] | None) -> list[str]:
     """Whole ids for their beginnings; raises `RequestError` unless each is exactly one."""
     if not ids:
         raise RequestError("No correction was named.", "See `sails corrections list`.")
-    known = [one.id for one in feedback.corrections(workspace)]
-    found = []
+    all_ids = [correction.id for correction in feedback.corrections(workspace)]
+    matching = []
     for wanted in ids:
         matches = [
-            one for one in known if one == wanted or (len(wanted) >= SHORTEST_ID and one.startswith(wanted))
+            identity
+            for identity in all_ids
+            if identity == wanted or (len(wanted) >= MIN_ID_LENGTH and identity.startswith(wanted))
         ]
         if len(matches) != 1:
             what = f"{len(matches)} corrections begin with" if matches else "There is no correction"
             raise RequestError(f"{what} {wanted[:40]!r}.", "See `sails corrections list --state all`.")
-        found += matches
-    return found
+        matching += matches
+    return matching
 
 
 def _short(text: str) -> str:
-    return shorten(one_line(text), LONGEST_CELL)
+    return shorten(one_line(text), MAX_CELL_LENGTH)

@@ -13,7 +13,7 @@ import typer
 
 from sails import data, system
 from sails.cli import options
-from sails.cli.follow import table
+from sails.cli.follow import print_table
 from sails.cli.output import EXIT_FAILED, say, say_json
 from sails.data import ColumnMapping, Conversation, QualityReport, Reading, assess, clean, read, write_jsonl
 from sails.errors import RequestError
@@ -66,6 +66,7 @@ def _write_clean(target: Path, rows: Sequence[Conversation]) -> None:
 
 
 def column_mapping(question: str | None, answer: str | None) -> ColumnMapping | None:
+    """Make a mapping of the two options; None without them, `RequestError` for one alone."""
     if question is None and answer is None:
         return None
     if question is None or answer is None:
@@ -74,6 +75,7 @@ def column_mapping(question: str | None, answer: str | None) -> ColumnMapping | 
 
 
 def say_reading(reading: Reading, report: QualityReport) -> None:
+    """Say what could be read of a file and how good it is."""
     for text in reading.notes:
         say(f"· {text}")
     for refusal in reading.refused[:10]:
@@ -87,6 +89,7 @@ def say_reading(reading: Reading, report: QualityReport) -> None:
 
 
 def say_problems(report: QualityReport) -> None:
+    """Say what is wrong with single rows, the first twenty."""
     problems = [problem for problem in report.problems if problem.check != "refused"]
     for problem in problems[:20]:
         say(f"  row {problem.row}: {problem.reason} ({problem.severity})")
@@ -119,7 +122,7 @@ def datasets_list(folder: options.WorkspaceOption = None, as_json: options.AsJso
         for report in reports
     ]
     columns = ("dataset", "rows", "tokens, about", "quality", "added (UTC)", "from")
-    table(f"Datasets in {workspace.root}", columns, rows)
+    print_table(f"Datasets in {workspace.root}", columns, rows)
 
 
 @datasets_app.command("rename")

@@ -11,7 +11,7 @@ import typer
 from sails import jobs, models
 from sails.cli import options
 from sails.cli.chat import answer_once
-from sails.cli.follow import follow, progress_bar, say_certificates, table
+from sails.cli.follow import follow, print_table, progress_bar, say_certificates
 from sails.cli.output import say, say_json, warn
 from sails.errors import JobError, ModelLoadError, RequestError
 from sails.models import (
@@ -113,8 +113,8 @@ def bundle(
     workspace = Workspace.open(folder)
     onnx = model_path.expanduser().resolve() if model_path else workspace.onnx_model
     trained = workspace.situation().trained.fingerprint
-    found = models.preferred_variant(models.inspect_variants(onnx, trained))
-    wanted = variant or found or next(iter(models.inspect_failed_variants(onnx, trained)), None)
+    preferred = models.preferred_variant(models.inspect_variants(onnx, trained))
+    wanted = variant or preferred or next(iter(models.inspect_failed_variants(onnx, trained)), None)
     if wanted is None:
         raise RequestError(f"There is no ONNX model in {onnx}.", "Make one first: sails convert --verify")
     target = (output or Path(f"model-{wanted}{'.zip' if shape == 'zip' else ''}")).expanduser().absolute()
@@ -161,7 +161,7 @@ def base_list(as_json: options.AsJson = False) -> None:
         for model, path in models
     ]
     columns = ("name", "size", "download", "memory to train", "licence", "here", "what it can do")
-    table("Base models (any other Hugging Face name or local folder works too)", columns, rows)
+    print_table("Base models (any other Hugging Face name or local folder works too)", columns, rows)
 
 
 @base_app.command("fetch")

@@ -27,7 +27,7 @@ from sails.system import Progress
 from sails.training import judge
 
 POLL_SECONDS = 0.25
-QUIET_STEP = 0.1  # without a terminal, progress is a line for every tenth
+MIN_STEP = 0.1  # without a terminal, progress is a line for every tenth
 
 PHASES = {
     "queued": "waiting",
@@ -42,8 +42,8 @@ PHASES = {
 screen = Console(stderr=True, highlight=False, markup=False)
 
 
-def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """A table as wide as it needs to be, so that it can be piped and searched."""
+def print_table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a table as wide as it needs to be, so that it can be piped and searched."""
     grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
         grid.add_column(column, overflow="fold")
@@ -58,7 +58,7 @@ def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]])
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A bar with the time left on a terminal, elsewhere a line at every tenth.
+    """Show a bar with the time left on a terminal, elsewhere a line at every tenth.
 
     Gives `report(fraction, words)`.
     """
@@ -86,7 +86,7 @@ def _quiet_progress() -> Progress:
     def report(fraction: float, words: str) -> None:
         nonlocal said
         what = words.partition(":")[0]
-        if what != said[0] or fraction - said[1] >= QUIET_STEP:
+        if what != said[0] or fraction - said[1] >= MIN_STEP:
             warn(f"{words} ({fraction:.0%})")
             said = (what, fraction)
 
@@ -97,14 +97,14 @@ def _quiet_progress() -> Progress:
 
 
 def announce(plan: Plan) -> None:
-    """What the training will do and why, in the words of the matrix."""
+    """Say what the training will do and why, in the words of the matrix."""
     say(plan.reason)
     say(f"Learning rate: {describe_learning_rate(plan)}")
     for warning in plan.warnings:
         say(warning)
 
 
-def planned(session: Session) -> Plan:
+def plan_of(session: Session) -> Plan:
     """Return the plan that a training session was queued with."""
     spec = session.spec()
     assert isinstance(spec, TrainSpec)
@@ -187,7 +187,7 @@ def conclude(session: Session, status: Status) -> None:
 
 
 def say_certificates(certificates: Mapping[str, dict[str, Any]]) -> None:
-    """What was measured of each variant of an ONNX model, in words and figures."""
+    """Say what was measured of each variant of an ONNX model, in words and figures."""
     for content in certificates.values():
         certificate = read_content(content)
         if certificate is None:
@@ -201,7 +201,7 @@ def say_certificates(certificates: Mapping[str, dict[str, Any]]) -> None:
             say(f"   {sign} {check.name}: {check.value}. {check.sentence}".rstrip())
 
 
-def to_refresh(workspace: Workspace) -> list[str]:
+def refresh_hint(workspace: Workspace) -> list[str]:
     """A line that says which command makes the ONNX model fit the trained model again; none when it does."""
     trained = workspace.situation().trained
     again = jobs.to_refresh(trained, models.inspect_variants(workspace.onnx_model, trained.fingerprint))

@@ -14,17 +14,17 @@ EXIT_FAILED, EXIT_WRONG = 1, 2
 
 
 def say(text: str = "") -> None:
-    """One line on standard output."""
+    """Print one line on standard output."""
     print(text, flush=True)
 
 
 def warn(text: str) -> None:
-    """One line on standard error."""
+    """Print one line on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def write_file(path: Path, text: str) -> None:
-    """A text in a file that a person named; raises `WorkspaceError` when it cannot be written."""
+    """Write a text to a file that a person named; raises `WorkspaceError` when it cannot be written."""
     system.require_changes()
     try:
         path.write_text(text, encoding="utf-8", newline="")
@@ -35,4 +35,5 @@ def write_file(path: Path, text: str) -> None:
 
 
 def say_json(value: Any) -> None:
+    """Print a value as JSON; what JSON does not know becomes its text."""
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str))

@@ -33,7 +33,7 @@ With several models, say whose answer you judge: /good 2, /bad 2 CORRECTION, /ne
 
 
 @dataclass
-class Talk:
+class ChatRepl:
     """A conversation in a terminal or a pipe with one model, or with several side by side."""
 
     workspace: Workspace
@@ -47,6 +47,7 @@ class Talk:
 
     @property
     def alone(self) -> bool:
+        """Whether one model answers, with none to compare it with."""
         return len(self.chosen) == 1
 
     def begin(self) -> None:
@@ -54,12 +55,12 @@ class Talk:
         from sails.onnx import Sampling
 
         Sampling(**self.how.sampling(), max_length=self.max_length)
-        for speaker in self.chosen:
-            reader = MODEL_CACHE.get(speaker.answering).reader
-            warn(f"Answering: {chat.describe(speaker.origin)}")
-            if speaker.readiness == "stale":
+        for model in self.chosen:
+            reader = MODEL_CACHE.get(model.answering).reader
+            warn(f"Answering: {chat.describe(model.origin)}")
+            if model.readiness == "stale":
                 warn("⚠️ The ONNX model is older than the trained model; refresh it with: sails convert")
-            if speaker.certified is False:
+            if model.certified is False:
                 warn("⚠️ It failed its certificate: it does not answer like the original.")
             if self.how.system and not reader.takes_system:
                 warn("⚠️ It is not told the system message: its chat template has no place for one.")
@@ -67,8 +68,8 @@ class Talk:
     def ask(self, question: str) -> None:
         """Ask all and print each answer as it comes; Ctrl-C ends the answers where they are."""
         self.interrupted = False
-        turn = self.conversation.ask(question, [one.origin for one in self.chosen], self.how)
-        folders = [one.answering for one in self.chosen]
+        turn = self.conversation.ask(question, [model.origin for model in self.chosen], self.how)
+        folders = [model.answering for model in self.chosen]
         shown = [0] * len(folders)
         begun: set[int] = set()
         growing = chat.answers(self.conversation, folders, together=False, max_length=self.max_length)
@@ -78,7 +79,7 @@ class Talk:
                     reply = turn.replies[index]
                     if len(reply.text) > shown[index] or reply.problem:
                         self._heading(index, reply, begun)
-                        _print(reply.text[shown[index] :])
+                        print(reply.text[shown[index] :], end="", flush=True)
                         shown[index] = len(reply.text)
         except KeyboardInterrupt:
             self.interrupted = True
@@ -116,10 +117,10 @@ class Talk:
             likeness = chat.likeness(first, reply.text)
             say(f"--- {number} against 1: {chat.SENTENCES[likeness]}")
             if likeness == "similar":
-                say(marked(first, reply.text))
+                say(mark_differences(first, reply.text))
 
     def raise_problem(self) -> None:
-        """Raises `RequestError` when the last question of one model got no answer."""
+        """Raise `RequestError` when the last question of one model got no answer."""
         reply = self.conversation.turns[-1].replies[0]
         if self.alone and reply.problem:
             raise RequestError(reply.problem)
@@ -127,7 +128,7 @@ class Talk:
     # --- a conversation ---
 
     def go_on(self) -> None:
-        """Question after question, from a person or from a pipe, until there is no more."""
+        """Answer question after question, from a person or from a pipe, until there is no more."""
         if sys.stdin.isatty():
             warn("Type a question and press Enter; /help lists what else you can do, `exit` ends it.")
         for line in _lines():
@@ -213,20 +214,16 @@ class Talk:
         return int(number) - 1, rest.strip()
 
 
-def marked(first: str, other: str) -> str:
-    """`other` with its own words between {+ and +}, and those of `first` alone between [- and -]."""
+def mark_differences(first: str, other: str) -> str:
+    """Return `other` with its own words between {+ and +}, and those of `first` alone between [- and -]."""
     signs = {"same": ("", ""), "added": ("{+", "+}"), "gone": ("[-", "-]")}
-    found = []
+    marked = []
     for piece in chat.pieces(first, other):
         words = piece.text.strip() if piece.kind != "same" else piece.text
         before, after = signs[piece.kind]
         blank = " " if piece.kind != "same" and piece.text[:1].isspace() else ""
-        found.append(f"{blank}{before}{words}{after}")
-    return "".join(found)
-
-
-def _print(text: str) -> None:
-    print(text, end="", flush=True)
+        marked.append(f"{blank}{before}{words}{after}")
+    return "".join(marked)
 
 
 def _lines() -> Iterator[str]:
@@ -234,7 +231,8 @@ def _lines() -> Iterator[str]:
     interrupts = 0
     asking = sys.stdin.isatty()
     if asking:
-        _with_line_editing()
+        with suppress(ImportError):  # not on Windows, whose terminal does it itself
+            import readline  # noqa: F401  arrow keys, from here on
     while True:
         try:
             line = _line() if asking else sys.stdin.readline()
@@ -264,13 +262,8 @@ def _line() -> str:
     return input()
 
 
-def _with_line_editing() -> None:
-    with suppress(ImportError):  # not on Windows, whose terminal does it itself
-        import readline  # noqa: F401  arrow keys, from here on
-
-
 def list_prompts(workspace: Workspace, as_json: bool) -> None:
-    """The saved questions, numbered, or as JSON."""
+    """Print the saved questions, numbered, or as JSON."""
     from sails.chat import prompts
 
     listed = prompts(workspace)

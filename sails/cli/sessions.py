@@ -10,7 +10,7 @@ import typer
 
 from sails import jobs, models, retention, sessions
 from sails.cli import options
-from sails.cli.follow import conclude, follow, table
+from sails.cli.follow import conclude, follow, print_table
 from sails.cli.output import say, say_json
 from sails.errors import RequestError
 from sails.models import Workspace
@@ -35,7 +35,7 @@ def sessions_list(folder: options.WorkspaceOption = None, as_json: options.AsJso
         say_json([record.brief() for record in records])
         return
     columns = ("session", "state", "verdict", "from", "learning rate", "chosen by", "loss", "time")
-    table(f"Sessions in {workspace.root}", columns, [_line(record) for record in records])
+    print_table(f"Sessions in {workspace.root}", columns, [_line(record) for record in records])
 
 
 def _line(record: sessions.SessionRecord) -> tuple[str, ...]:
@@ -83,8 +83,8 @@ def sessions_log(
     lines: Annotated[int, typer.Option(min=1, help="How many of the last lines.")] = 40,
 ) -> None:
     """The last lines of a session's log."""
-    found = sessions.find(Workspace.open(workspace), session)
-    for line in jobs.launcher_for(found).logs(found, lines):
+    chosen = sessions.find(Workspace.open(workspace), session)
+    for line in jobs.launcher_for(chosen).logs(chosen, lines):
         say(line)
 
 
@@ -92,9 +92,9 @@ def sessions_log(
 def sessions_stop(session: SessionName, folder: options.WorkspaceOption = None) -> None:
     """End a running session at its next step, or cancel one that waits."""
     workspace = Workspace.open(folder)
-    found = sessions.find(workspace, session)
-    jobs.launcher_for(found).stop(workspace, found)
-    say(f"{found.id} was asked to stop.")
+    chosen = sessions.find(workspace, session)
+    jobs.launcher_for(chosen).stop(workspace, chosen)
+    say(f"{chosen.id} was asked to stop.")
 
 
 @sessions_app.command("resume")
@@ -103,13 +103,13 @@ def sessions_resume(
 ) -> None:
     """Go on with a session that was stopped or interrupted."""
     workspace = _workspace_of(Workspace.open(folder), session)
-    found = sessions.find(workspace, session)
-    sessions.resume(workspace, found)
+    chosen = sessions.find(workspace, session)
+    sessions.resume(workspace, chosen)
     jobs.dispatch(workspace)
     if detach:
-        say(found.id)
+        say(chosen.id)
         return
-    conclude(found, follow(found, workspace))
+    conclude(chosen, follow(chosen, workspace))
 
 
 @sessions_app.command("replay")
@@ -132,11 +132,11 @@ def sessions_save(
     workspace: options.WorkspaceOption = None,
 ) -> None:
     """Save everything about a session but its model as a zip file."""
-    found = sessions.find(Workspace.open(workspace), session)
-    target = output or Path(f"{found.id}.zip")
+    chosen = sessions.find(Workspace.open(workspace), session)
+    target = output or Path(f"{chosen.id}.zip")
     with open(target, "wb") as file:
-        sessions.write_zip(found, file)
-    say(f"✅ {found.id} is saved in {target}.")
+        sessions.write_zip(chosen, file)
+    say(f"✅ {chosen.id} is saved in {target}.")
 
 
 @sessions_app.command("delete")
@@ -147,24 +147,24 @@ def sessions_delete(
 ) -> None:
     """Delete a session for good; never one that a model which is still here goes back to."""
     workspace = Workspace.open(folder)
-    found = sessions.find(workspace, session)
+    chosen = sessions.find(workspace, session)
     if not force:
         if not sys.stdin.isatty():
             raise RequestError("Deleting a session must be confirmed.", "Add --force.")
-        if not typer.confirm(f"Delete {found.id} with all its files?"):
+        if not typer.confirm(f"Delete {chosen.id} with all its files?"):
             return
-    sessions.delete(workspace, found)
-    say(f"✅ {found.id} is deleted.")
+    sessions.delete(workspace, chosen)
+    say(f"✅ {chosen.id} is deleted.")
 
 
 @sessions_app.command("publish")
 def sessions_publish(session: SessionName, folder: options.WorkspaceOption = None) -> None:
     """Make the candidate of a held session the current model; the current one becomes a version."""
     workspace = _workspace_of(Workspace.open(folder), session)
-    found = sessions.find(workspace, session)
-    since = jobs.taught_since(workspace, sessions.record(found))
-    jobs.publish_held(workspace, found)
-    say(f"✅ {found.id} is published.")
+    chosen = sessions.find(workspace, session)
+    since = jobs.taught_since(workspace, sessions.record(chosen))
+    jobs.publish_held(workspace, chosen)
+    say(f"✅ {chosen.id} is published.")
     if since:
         say(f"⚠️ The model before was taught more, and this one was not: {', '.join(since)}.")
 
@@ -173,9 +173,9 @@ def sessions_publish(session: SessionName, folder: options.WorkspaceOption = Non
 def sessions_discard(session: SessionName, folder: options.WorkspaceOption = None) -> None:
     """Leave the current model in place of a held session's candidate, which can still be published later."""
     workspace = _workspace_of(Workspace.open(folder), session)
-    found = sessions.find(workspace, session)
-    jobs.discard(workspace, found)
-    say(f"✅ {found.id} is discarded; the current model stays.")
+    chosen = sessions.find(workspace, session)
+    jobs.discard(workspace, chosen)
+    say(f"✅ {chosen.id} is discarded; the current model stays.")
 
 
 PARTS: dict[Part, str] = {
@@ -200,13 +200,13 @@ def sessions_retention(
     say(retention.describe_headline(memory))
     if memory.matrix.lessons:
         for part, title in PARTS.items():
-            found = retention.retention_map(memory.matrix, part)
+            lesson_map = retention.retention_map(memory.matrix, part)
             rows = [
                 (row, *(square.text for square in line))
-                for row, line in zip(found.rows, found.squares, strict=True)
+                for row, line in zip(lesson_map.rows, lesson_map.squares, strict=True)
             ]
             say()
-            table(title, ("", *found.columns), rows)
+            print_table(title, ("", *lesson_map.columns), rows)
         say()
         for sentence in (*retention.figure_sentences(memory), *retention.forgetting_sentences(memory)):
             say(sentence)
@@ -218,15 +218,15 @@ def sessions_retention(
 def sessions_versions(folder: options.WorkspaceOption = None, as_json: options.AsJson = False) -> None:
     """Earlier models that can be rolled back to."""
     workspace = Workspace.open(folder)
-    found = models.list_versions(workspace)
+    versions = models.list_versions(workspace)
     if as_json:
-        say_json([version.model_dump(mode="json") for version in found])
+        say_json([version.model_dump(mode="json") for version in versions])
         return
     rows = [
         (v.id, v.name, f"{v.retired:%Y-%m-%d %H:%M}", v.fingerprint or "", "kept" if v.pinned else "")
-        for v in found
+        for v in versions
     ]
-    table(f"Versions in {workspace.root}", ("version", "name", "replaced", "fingerprint", ""), rows)
+    print_table(f"Versions in {workspace.root}", ("version", "name", "replaced", "fingerprint", ""), rows)
 
 
 @sessions_app.command("keep")

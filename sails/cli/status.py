@@ -11,7 +11,7 @@ import typer
 from sails import jobs, models, sessions
 from sails.chat import feedback
 from sails.cli import options
-from sails.cli.follow import to_refresh
+from sails.cli.follow import refresh_hint
 from sails.cli.output import say, say_json
 from sails.errors import RequestError
 from sails.models import CERTIFIED, FRESHNESS, VARIANT_TITLES, ModelState, VariantState, Workspace
@@ -31,12 +31,12 @@ def status(
     if workspace.root.exists():
         jobs.dispatch(workspace)
     situation = workspace.situation()
-    found = models.inspect_variants(workspace.onnx_model, situation.trained.fingerprint)
+    variants = models.inspect_variants(workspace.onnx_model, situation.trained.fingerprint)
     failed = models.inspect_failed_variants(workspace.onnx_model, situation.trained.fingerprint)
     plan = plan_training(workspace)
     running = sessions.running(workspace)
     queue = [entry.id for entry in sessions.waiting(workspace)]
-    given = feedback.counts(workspace)
+    corrections = feedback.counts(workspace)
     if as_json:
         trained, onnx = situation.trained, situation.onnx
         say_json(
@@ -56,21 +56,22 @@ def status(
                     "stale": onnx.stale,
                     "fingerprint": onnx.fingerprint,
                     "freshness": jobs.freshness(situation),
-                    "variants": {v: _variant(state, situation.trained) for v, state in found.items()},
+                    "variants": {v: _variant(state, situation.trained) for v, state in variants.items()},
                     "kept_apart": {v: _variant(state, situation.trained) for v, state in failed.items()},
-                    "preferred": models.preferred_variant(found),
+                    "preferred": models.preferred_variant(variants),
                 },
                 "plan": plan.model_dump(),
                 "running": running.brief() if running else None,
                 "queue": queue,
-                "corrections": asdict(given),
+                "corrections": asdict(corrections),
             }
         )
         return
     say(f"Workspace      {workspace.root}")
-    say(f"Trained model  {_trained_words(situation.trained.state, situation.trained.reason)}")
+    reason = f": {situation.trained.reason}" if situation.trained.reason else ""
+    say(f"Trained model  {situation.trained.state}{reason}")
     say(f"ONNX model     {FRESHNESS[jobs.freshness(situation)].phrase}")
-    for variant, state in found.items():
+    for variant, state in variants.items():
         if state.present:
             words = FRESHNESS[jobs.freshness_of(state, situation.trained)].phrase
             size = megabytes(state.size)
@@ -79,7 +80,7 @@ def status(
     for variant, state in failed.items():
         title = VARIANT_TITLES[variant]
         say(f"               {title}: ❌ kept apart because its certificate failed: {state.path}")
-    for line in to_refresh(workspace):
+    for line in refresh_hint(workspace):
         say(f"               {line}")
     say(f"Next training  {plan.reason}")
     say(f"               from {plan.model}, learning rate {format_rate(plan.learning_rate)}")
@@ -87,12 +88,11 @@ def status(
         say(f"Running        {running.spec.id}: {running.status.phase} {running.status.message}")
     if queue:
         say(f"Waiting        {', '.join(queue)}")
-    if given.waiting or given.approved:
-        say(f"Corrections    {given.waiting} wait for a review, {given.approved} approved and not taught")
-
-
-def _trained_words(state: str, reason: str | None) -> str:
-    return f"{state}: {reason}" if reason else state
+    if corrections.waiting or corrections.approved:
+        say(
+            f"Corrections    {corrections.waiting} wait for a review, "
+            f"{corrections.approved} approved and not taught"
+        )
 
 
 def _variant(state: VariantState, trained: ModelState) -> dict[str, object]:

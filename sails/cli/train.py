@@ -11,7 +11,7 @@ from sails import data, jobs, retention
 from sails.cli import options
 from sails.cli.chat import answer_once
 from sails.cli.data import column_mapping, say_problems, say_reading
-from sails.cli.follow import announce, conclude, follow, planned, say_certificates, table, to_refresh
+from sails.cli.follow import announce, conclude, follow, plan_of, print_table, refresh_hint, say_certificates
 from sails.cli.options import TrainRequest, with_options
 from sails.cli.output import say, warn
 from sails.data import assess, read
@@ -98,7 +98,7 @@ def _train(
         advice=jobs.advice_for(workspace, choices),
         **export,
     )
-    plan = planned(session)
+    plan = plan_of(session)
     announce(plan)
     if detach:
         say(session.id)
@@ -109,7 +109,7 @@ def _train(
         announce(status.plan)
     conclude(session, status)
     say_certificates(status.results.certificates)
-    for line in to_refresh(workspace):
+    for line in refresh_hint(workspace):
         say(line)
     return status.verdict == "published"
 
@@ -139,7 +139,7 @@ def _measured(workspace: Workspace, choices: Choices) -> Settings:
     advice = status.results.advice
     if advice is None:
         raise JobError("The learning rate was not measured: it was stopped.", "Start it again.")
-    table("", ("learning rate", "steps", "new examples (loss)", "earlier ones (loss)"), _trials(advice))
+    print_table("", ("learning rate", "steps", "new examples (loss)", "earlier ones (loss)"), _trials(advice))
     say(advice.reason)
     return choices.settings.model_copy(update={"learning_rate": advice.learning_rate})
 
