@@ -11,7 +11,7 @@ from sails.models import Workspace
 from sails.training.plan import plan_training
 from sails.ui import bridge, go, page_frame
 from sails.ui.bridge import NextStep, choose_next_step
-from sails.ui.data import on_bridge
+from sails.ui.data import corrections_on_bridge
 
 LAST = 3  # sessions shown
 
@@ -28,7 +28,7 @@ def do(step: NextStep, workspace: Workspace) -> None:
         case "train":
             go("Train", dataset=step.target)
         case "export":
-            ui.start(workspace)
+            ui.start_export(workspace)
         case "chat":
             go("Chat")
 
@@ -45,12 +45,12 @@ with page_frame("Bridge") as workspace:
     )
 
     if sessions.is_demo(workspace):
-        bridge.demo(workspace, history)
+        bridge.demo_panel(workspace, history)
     if bridge.main_button(step):
         do(step, workspace)
-    on_bridge(workspace)
+    corrections_on_bridge(workspace)
     bridge.next_training(plan, situation)
-    ui.headline(workspace)
+    ui.retention_headline(workspace)
 
     st.header("What runs now", anchor=False)
     bridge.running_now(workspace)
@@ -59,7 +59,7 @@ with page_frame("Bridge") as workspace:
     bridge.last_sessions(history[-LAST:])
 
     st.header("Teaching by itself", anchor=False)
-    bridge.panel(workspace)
+    bridge.watch_panel(workspace)
 
     st.header("What was found on disk", anchor=False)
     bridge.found_on_disk(workspace, situation)
@@ -69,5 +69,5 @@ with page_frame("Bridge") as workspace:
         "These two decide what a training does: the trained model, which learns, and the ONNX model made "
         "from it, which answers in the chat. This is the whole table; the marked line applies now."
     )
-    bridge.matrix(plan.row)
-    bridge.choose_place(workspace)
+    bridge.behavior_matrix(plan.row)
+    bridge.choose_workspace(workspace)

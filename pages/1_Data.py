@@ -10,39 +10,39 @@ import streamlit as st
 from sails.data import Unmapped, report_of
 from sails.ui import data, link, page_frame, show_errors
 from sails.ui.data import (
-    actions,
     ask_for_columns,
-    bring,
     choose_waiting,
-    contents,
-    heading,
-    housekeeping,
-    how_many,
-    measured,
-    news,
-    novelty,
+    corrections_on_data_page,
+    dataset_actions,
+    dataset_contents,
+    dataset_heading,
+    dataset_list,
+    draft_quality,
+    how_many_examples,
+    measure_lengths,
     offer_undo,
-    on_data_page,
     pending_uploads,
+    rename_and_delete,
     review_list,
-    rows,
-    save,
-    shelf,
-    verdict,
+    rows_grid,
+    save_panel,
+    show_messages,
+    show_novelty,
+    upload_panel,
 )
 
 with page_frame("Data") as workspace:
     brought = pending_uploads()
-    news(brought)
+    show_messages(brought)
 
     if name := st.query_params.get("dataset"):
         link("Data", "All datasets", icon=":material/arrow_back:")
         report = report_of(workspace, name)
-        heading(report)
-        actions(workspace, brought, report)
+        dataset_heading(report)
+        dataset_actions(workspace, brought, report)
         with show_errors():
-            contents(workspace, report)
-        housekeeping(workspace, brought, report)
+            dataset_contents(workspace, report)
+        rename_and_delete(workspace, brought, report)
 
     elif standing := st.query_params.get("corrections"):
         link("Data", "All datasets", icon=":material/arrow_back:")
@@ -54,14 +54,14 @@ with page_frame("Data") as workspace:
             ask_for_columns(brought, brought.current)
         else:
             kept = brought.draft.savable
-            verdict(brought)
-            lengths = measured(workspace, kept, brought.key("draft"))
-            save(workspace, brought, lengths)
-            rows(brought)
+            draft_quality(brought)
+            lengths = measure_lengths(workspace, kept, brought.key("draft"))
+            save_panel(workspace, brought, lengths)
+            rows_grid(brought)
             if kept:
                 st.header("What a training would make of it", anchor=False)
-                novelty(workspace, kept)
-                data.lengths(lengths)
+                show_novelty(workspace, kept)
+                data.show_lengths(lengths)
 
     else:
         offer_undo(brought)
@@ -69,8 +69,8 @@ with page_frame("Data") as workspace:
             "A model learns from examples: a question, and the answer that you would like to read. "
             "Bring them in whatever way is easiest."
         )
-        bring(workspace, brought)
-        how_many()
+        upload_panel(workspace, brought)
+        how_many_examples()
         st.header("Your datasets", anchor=False)
-        shelf(workspace)
-        on_data_page(workspace)
+        dataset_list(workspace)
+        corrections_on_data_page(workspace)

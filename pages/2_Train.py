@@ -13,8 +13,8 @@ from sails.ui import page_frame, train
 with page_frame("Train") as workspace:
     wanted = st.query_params.get("session")
     if wanted:
-        train.started()
-        train.view(workspace, sessions.find(workspace, wanted))
+        train.allow_next_start()
+        train.live_view(workspace, sessions.find(workspace, wanted))
     else:
-        train.now(workspace)
+        train.running_and_waiting(workspace)
         train.training_form(workspace, st.query_params.get("dataset"))

@@ -11,12 +11,12 @@ from sails import ui
 from sails.sessions import read_history
 from sails.ui import link, page_frame
 from sails.ui.sessions import (
-    chosen,
-    everything,
+    compare_sessions,
     family_tree,
+    find_session,
     history_table,
-    named,
-    side_by_side,
+    session_page,
+    sessions_to_compare,
     versions_panel,
 )
 
@@ -25,22 +25,22 @@ with page_frame("Sessions") as workspace:
     if one or several:
         link("Sessions", "All sessions", icon=":material/arrow_back:")
     if one:
-        everything(workspace, named(workspace, one))
+        session_page(workspace, find_session(workspace, one))
     elif several:
-        side_by_side(chosen(workspace, several))
+        compare_sessions(sessions_to_compare(workspace, several))
     else:
         st.markdown(
             "Each training is kept as a session: what was taught, what it learned, and which model it made."
         )
         records = read_history(workspace)
-        views = ["History", ui.TAB, "Which came from which", "Versions"]
+        views = ["History", ui.RETENTION_TAB, "Which came from which", "Versions"]
         table, remembered, tree, kept = st.tabs(views, key="view", bind="query-params")
         with table:
             if table.open:
                 history_table(workspace, records)
         with remembered:
             if remembered.open:
-                ui.of_the_current_model(workspace)
+                ui.current_model_retention(workspace)
         with tree:
             if tree.open:
                 family_tree(workspace, records)

@@ -16,32 +16,32 @@ with page_frame("ONNX export") as workspace:
         "form that answers fast on any computer, without the programs that training needs."
     )
     situation = workspace.situation()
-    found = ui.look(workspace, situation)
+    found = ui.variant_states(workspace, situation)
     apart = models.inspect_failed_variants(workspace.onnx_model, situation.trained.fingerprint)
     jobs = export_jobs(workspace)
     running = running_export(workspace, workspace.onnx_model)
 
-    export.state(workspace, situation, found, apart, busy=running is not None)
+    export.export_state(workspace, situation, found, apart, busy=running is not None)
     with show_errors():
         named = st.query_params.get("job")
         job = read_job(sessions.find(workspace, named)) if named else running
         if job:
-            export.follow(workspace, job)
+            export.follow_job(workspace, job)
         if running and not (job and running.session == job.session):
-            export.follow(workspace, running)
-    export.make(workspace, situation, found, busy=running is not None)
+            export.follow_job(workspace, running)
+    export.next_step(workspace, situation, found, busy=running is not None)
     with show_errors():
-        export.kept_apart(workspace, apart)
+        export.failed_variants(workspace, apart)
 
     if situation.onnx.present:
         st.header("Does it answer like the original?", anchor=False)
         with show_errors():
-            export.of_all(found)
-            export.speed(found)
+            export.certificate_tabs(found)
+            export.speed_table(found)
         st.header("Hand it over", anchor=False)
         with show_errors():
-            export.hand_over(workspace, found)
-            export.files(workspace, found)
+            export.bundle_panel(workspace, found)
+            export.model_files(workspace, found)
 
     st.header("Earlier exports", anchor=False)
-    export.earlier(jobs)
+    export.earlier_exports(jobs)

@@ -10,13 +10,13 @@ from sails.ui import chat, page_frame
 
 with page_frame("Chat") as workspace:
     st.markdown("Ask your model what you taught it. It only knows what it learned, and it can be wrong.")
-    here = chat.room(workspace)
-    chosen = chat.choose(here, workspace, chat_models(workspace))
+    here = chat.chat_state(workspace)
+    chosen = chat.choose_models(here, workspace, chat_models(workspace))
     settings = chat.chat_settings(here, chosen)
-    possible = chat.ready(workspace, chosen)
-    marking = chat.marking(here, len(chosen))
+    possible = chat.all_ready(workspace, chosen)
+    marking = chat.mark_differences(here, len(chosen))
 
-    chat.said(workspace, here.conversation, marking)
-    chat.ask(here, chosen, settings, possible)
-    chat.keep(here)
-    chat.section(workspace, here, chosen, settings, possible, marking)
+    chat.show_conversation(workspace, here.conversation, marking)
+    chat.question_field(here, chosen, settings, possible)
+    chat.save_or_clear(here)
+    chat.saved_prompts_panel(workspace, here, chosen, settings, possible, marking)

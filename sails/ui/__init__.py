@@ -6,7 +6,7 @@ from sails import lazy_exports
 
 if TYPE_CHECKING:
     from sails.ui.frame import go, link, page_frame, show_errors
-    from sails.ui.onnx_status import look, start
-    from sails.ui.retention import TAB, headline, of_the_current_model
+    from sails.ui.onnx_status import start_export, variant_states
+    from sails.ui.retention import RETENTION_TAB, current_model_retention, retention_headline
 
 __getattr__, __all__ = lazy_exports(__name__)

@@ -24,7 +24,7 @@ GREY = COLOURS[-1]
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 SIGNS = ("circle", "diamond", "square", "x", "triangle-up")
 # From nothing to all, each a shade darker and another hue; readable on a light page and on a dark one.
-SHADES = ((0.0, (246, 231, 190)), (0.5, (99, 176, 165)), (1.0, (11, 85, 104)))
+COLOUR_STOPS = ((0.0, (246, 231, 190)), (0.5, (99, 176, 165)), (1.0, (11, 85, 104)))
 DARK, LIGHT = "#000000", "#ffffff"  # what is written on a shade, whichever can be read better
 UNKNOWN = "rgba(128, 140, 145, 0.28)"
 ROW_HEIGHT = 46  # pixels, of a heat map
@@ -45,7 +45,7 @@ class Series:
 
 
 def lines(curves: Sequence[Series], x_label: str, y_label: str, *, height: int = HEIGHT) -> go.Figure:
-    """Curves on one pair of axes; each has a line of its own kind, named in the legend when there are two."""
+    """Draw curves on one pair of axes, each line of its own kind; a legend names them when there are two."""
     traces = [_trace(curve, number) for number, curve in enumerate(curves)]
     layout = _layout(x_label, y_label, height)
     layout["showlegend"] = len(curves) > 1
@@ -55,11 +55,11 @@ def lines(curves: Sequence[Series], x_label: str, y_label: str, *, height: int =
 def bars(
     labels: Sequence[str], counts: Any, x_label: str, y_label: str, *, height: int = HEIGHT
 ) -> go.Figure:
-    """One bar for each label."""
+    """Draw one bar for each label."""
     trace = {
         "type": "bar",
         "x": list(labels),
-        "y": packed(counts),
+        "y": pack(counts),
         "hovertemplate": "%{x}: %{y}<extra></extra>",
     }
     return go.Figure({"data": [trace], "layout": {**_layout(x_label, y_label, height), "bargap": 0.1}})
@@ -77,19 +77,19 @@ class Tile:
 def heat_map(
     rows: Sequence[str], columns: Sequence[str], tiles: Sequence[Sequence[Tile]], *, apart: int = 0
 ) -> go.Figure:
-    """One tile for each row and column, the first row on top; a line stands before the last `apart` columns.
+    """Draw one tile for each row and column, the first row on top; a line parts off the last `apart` columns.
 
-    Labels may hold `<br>`; what a person wrote in them goes through `harmless` first.
+    Labels may hold `<br>`; what a person wrote in them goes through `escape` first.
     """
-    places = [(x, y, tile) for y, line in enumerate(tiles) for x, tile in enumerate(line)]
+    cells = [(x, y, tile) for y, line in enumerate(tiles) for x, tile in enumerate(line)]
     shape = (len(rows), len(columns))
-    known = np.array([[np.nan if t.share is None else t.share for t in line] for line in tiles], float)
+    shares = np.array([[np.nan if t.share is None else t.share for t in line] for line in tiles], float)
     traces = [
-        _tiles(known.reshape(shape), [[stop, f"rgb{colour}"] for stop, colour in SHADES], tiles),
-        _tiles(np.where(np.isnan(known), 0.0, np.nan).reshape(shape), [[0, UNKNOWN], [1, UNKNOWN]], tiles),
+        _tiles(shares.reshape(shape), [[stop, f"rgb{colour}"] for stop, colour in COLOUR_STOPS], tiles),
+        _tiles(np.where(np.isnan(shares), 0.0, np.nan).reshape(shape), [[0, UNKNOWN], [1, UNKNOWN]], tiles),
     ]
     for colour in (DARK, LIGHT, GREY):
-        written = [(x, y, t.text) for x, y, t in places if _ink(t.share) == colour]
+        written = [(x, y, t.text) for x, y, t in cells if _ink(t.share) == colour]
         traces.append(_writing(written, colour, 13 if len(columns) <= 7 else 10))
     axis = {
         "fixedrange": True,
@@ -125,22 +125,22 @@ def heat_map(
     return go.Figure({"data": traces, "layout": layout})
 
 
-def harmless(text: str) -> str:
-    """Any text so that a chart shows exactly that text: Plotly takes some of HTML for what it means."""
+def escape(text: str) -> str:
+    """Write any text so that a chart shows exactly that text: Plotly takes some of HTML for what it means."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def shade(share: float) -> tuple[int, int, int]:
-    """The colour of a share from 0 to 1, as red, green and blue."""
-    stops = [stop for stop, _ in SHADES]
+def colour_of(share: float) -> tuple[int, int, int]:
+    """Return the colour of a share from 0 to 1, as red, green and blue from 0 to 255."""
+    stops = [stop for stop, _ in COLOUR_STOPS]
     red, green, blue = (
-        round(float(np.interp(share, stops, [colour[n] for _, colour in SHADES]))) for n in range(3)
+        round(float(np.interp(share, stops, [colour[n] for _, colour in COLOUR_STOPS]))) for n in range(3)
     )
     return red, green, blue
 
 
-def brightness(colour: tuple[int, int, int]) -> float:
-    """Relative luminance, 0 to 1, as the contrast of text is reckoned (WCAG 2)."""
+def luminance(colour: tuple[int, int, int]) -> float:
+    """Return the relative luminance, 0 to 1, from which the contrast of text is reckoned (WCAG 2)."""
     linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in (n / 255 for n in colour)]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
@@ -149,7 +149,7 @@ def _ink(share: float | None) -> str:
     """The colour in which something is written on a tile: the one with more contrast."""
     if share is None:
         return GREY
-    light = brightness(shade(share)) + 0.05
+    light = luminance(colour_of(share)) + 0.05
     return LIGHT if 1.05 / light > light / 0.05 else DARK
 
 
@@ -186,8 +186,8 @@ def draw(figure: go.Figure, key: str, alt: str) -> None:
     st.plotly_chart(figure, key=key, alt=alt, config=CONFIG, width="stretch")
 
 
-def packed(values: Any) -> dict[str, str]:
-    """Numbers as Plotly's packed array: a third of the bytes, and nothing to convert when drawn again."""
+def pack(values: Any) -> dict[str, str]:
+    """Turn numbers into Plotly's packed array: a third of the bytes, and nothing to convert again."""
     array = np.asarray(values)
     if array.dtype.kind in "iu" and array.size and abs(array).max() < 2**31:
         array = array.astype(np.int32)
@@ -203,8 +203,8 @@ def _trace(curve: Series, number: int) -> dict[str, Any]:
         "type": "scatter",
         "name": curve.name,
         "mode": "lines+markers" if curve.points or len(curve.x) == 1 else "lines",
-        "x": packed(curve.x),
-        "y": packed(curve.y),
+        "x": pack(curve.x),
+        "y": pack(curve.y),
         "line": {"width": curve.width, "dash": curve.dash or DASHES[number % len(DASHES)]},
         "marker": {"size": 8, "symbol": SIGNS[number % len(SIGNS)]},
         "hovertemplate": "%{y:.4g}",

@@ -1,10 +1,10 @@
 """Asking before something happens that cannot simply be taken back.
 
-    if asking.button("Delete", "delete-x", icon=…, disabled=…):    # opens the question
-    if asking.agreed("delete-x", ["This deletes …"], "Yes, delete it"):
-        …                                                          # the person said yes
+    confirm.ask_button("Delete", "delete-x", icon=…, disabled=…)       # opens the question
+    if confirm.confirmed("delete-x", ["This deletes …"], "Yes, delete it"):
+        …                                                              # the person said yes
 
-With `times=2` a second question follows the first. The question stands on the page and not in a dialog, so
+With `again` a second question follows the first. The question stands on the page and not in a dialog, so
 that what takes long can show its progress below it.
 """
 
@@ -15,13 +15,13 @@ from collections.abc import Sequence
 import streamlit as st
 
 
-def button(label: str, key: str, *, icon: str, disabled: bool = False, help: str | None = None) -> None:
-    """The button that opens the question."""
+def ask_button(label: str, key: str, *, icon: str, disabled: bool = False, help: str | None = None) -> None:
+    """Draw the button that opens the question."""
     st.button(label, key=f"ask-{key}", icon=icon, disabled=disabled, help=help, on_click=_ask, args=(key,))
 
 
-def agreed(key: str, sentences: Sequence[str], yes: str, *, again: str | None = None) -> bool:
-    """Draw the question if it is open; True in the run in which the person said yes, to `again` as well.
+def confirmed(key: str, sentences: Sequence[str], yes: str, *, again: str | None = None) -> bool:
+    """Draw the question if it is open; returns True in the run in which a person said yes, to `again` too.
 
     `sentences` are Markdown: what will happen. `again` is the second question, for what is gone for good.
     """
@@ -47,6 +47,7 @@ def agreed(key: str, sentences: Sequence[str], yes: str, *, again: str | None = 
 
 
 def close(key: str) -> None:
+    """Close the question without an answer."""
     st.session_state.pop(_state(key), None)
 
 

@@ -26,7 +26,7 @@ from sails.models import Workspace
 from sails.ui.text import code, plain
 
 WIDTH = 1000  # pixels; beyond that, lines become hard to read
-PLACE = ("workspace", "model")  # the parts of the address that every link keeps
+KEPT_PARAMETERS = ("workspace", "model")  # the parts of the address that every link keeps
 
 # Streamlit writes white on the accent colour in both themes; on the light one of the dark theme nobody can
 # read that.
@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Page:
+    """One page of the navigation; `icon` is Streamlit's name of a Material symbol."""
+
     script: str  # relative to app.py
     title: str
     icon: str
@@ -64,7 +66,10 @@ def page_frame(title: str) -> Iterator[Workspace]:
     st.html(STYLE)
     with st.container(horizontal_alignment="center"), st.container(width=WIDTH), stop_on_error():
         st.query_params.update()  # tell the browser: a link within a page leaves its old address standing
-        _header()
+        with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+            st.markdown("⛵ **MTN Sails**", width="content")
+            for page in PAGES:
+                st.page_link(page.script, label=page.title, icon=page.icon, query_params=workspace_query())
         workspace = chosen_workspace()
         if workspace.root.exists():
             jobs.dispatch(workspace)  # after a crash, whoever looks keeps the queue moving
@@ -79,28 +84,21 @@ def page_frame(title: str) -> Iterator[Workspace]:
 
 
 def tab_title(title: str, state: str = "") -> None:
-    """What the browser's tab says; `state` in front of it, for who looks at another tab: ✅ Done."""
+    """Name the browser's tab; `state` in front of it, for who looks at another tab: ✅ Done."""
     name = f"{state} · {title}" if state else title
     st.set_page_config(page_title=f"{name} · MTN Sails", page_icon="⛵", layout="wide")
-
-
-def _header() -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        st.markdown("⛵ **MTN Sails**", width="content")
-        for page in PAGES:
-            st.page_link(page.script, label=page.title, icon=page.icon, query_params=workspace_query())
 
 
 # --- where a person is ----------------------------------------------------------------------------
 
 
 def usual_workspace() -> Workspace:
-    """The workspace that opens when the address names none."""
+    """Return the workspace that opens when the address names none."""
     return Workspace.open()
 
 
 def chosen_workspace() -> Workspace:
-    """The workspace and model folder that the address names; `RequestError` outside the allowed root."""
+    """Open the workspace and model folder that the address names; raises `RequestError` outside the root."""
     usual = usual_workspace()
     root = system.allowed_root(usual.root)
     named = {name: system.inside(root, value) for name, value in workspace_query().items()}
@@ -108,8 +106,8 @@ def chosen_workspace() -> Workspace:
 
 
 def workspace_query() -> dict[str, str]:
-    """What the address says of the workspace; empty for the usual one. Every link and switch passes it on."""
-    return {name: st.query_params[name] for name in PLACE if st.query_params.get(name)}
+    """Return what the address says of the workspace, empty for the usual one; every link passes it on."""
+    return {name: st.query_params[name] for name in KEPT_PARAMETERS if st.query_params.get(name)}
 
 
 def _page(title: str) -> Page:
@@ -117,7 +115,7 @@ def _page(title: str) -> Page:
 
 
 def link(title: str, label: str, *, icon: str | None = None, **parameters: str) -> None:
-    """A link to another page in the same workspace; `parameters` stand in the address as well."""
+    """Draw a link to another page in the same workspace; `parameters` stand in the address as well."""
     page = _page(title)
     st.page_link(
         page.script, label=label, icon=icon or page.icon, query_params={**workspace_query(), **parameters}
@@ -147,7 +145,7 @@ def stop_on_error() -> Iterator[None]:
 
 @contextmanager
 def show_errors() -> Iterator[list[str]]:
-    """As `stop_on_error`, but the page goes on; the list holds the sentence that was shown, if one was."""
+    """Show an error as `stop_on_error` does, and let the page go on; gives the sentences that were shown."""
     shown: list[str] = []
     try:
         yield shown
@@ -169,7 +167,7 @@ def show_errors() -> Iterator[list[str]]:
 
 
 def show_error(message: str, remedy: str = "") -> str:
-    """One sentence for what happened and one for what to do; returns both."""
+    """Draw one sentence for what happened and one for what to do; returns both."""
     sentence = f"{message} {remedy}".strip()
     st.error(plain(sentence), icon=":material/error:")
     return sentence
@@ -179,5 +177,5 @@ def show_error(message: str, remedy: str = "") -> str:
 
 
 def lazy_expander(label: str, icon: str, key: str) -> ExpanderContainer:
-    """A part that is sent only while it is open: a refresh stays small."""
+    """Open a part that is sent only while it is open: a refresh stays small."""
     return st.expander(label, icon=icon, key=key, on_change="rerun")

@@ -24,60 +24,61 @@ from sails.models import (
 from sails.ui.frame import go, show_errors
 
 
-def look(workspace: Workspace, situation: Situation) -> dict[Variant, VariantState]:
-    """Both variants of the workspace's ONNX model."""
+def variant_states(workspace: Workspace, situation: Situation) -> dict[Variant, VariantState]:
+    """Return both variants of the workspace's ONNX model as they lie on the disk."""
     return models.inspect_variants(workspace.onnx_model, situation.trained.fingerprint)
 
 
-def name(several: Sequence[Variant]) -> str:
-    """What to call these variants in a sentence, behind "the": ONNX model, 8-bit ONNX model."""
-    return "ONNX model" if len(several) != 1 else f"{VARIANT_TITLES[several[0]]} ONNX model"
+def variant_names(variants: Sequence[Variant]) -> str:
+    """Name these variants in a sentence, behind "the": ONNX model, 8-bit ONNX model."""
+    return "ONNX model" if len(variants) != 1 else f"{VARIANT_TITLES[variants[0]]} ONNX model"
 
 
-def each(workspace: Workspace, situation: Situation) -> list[str]:
-    """A line for each variant that is there: whether it is fresh, whether it is certified."""
+def describe_variants(workspace: Workspace, situation: Situation) -> list[str]:
+    """Return a line for each variant that is there: whether it is fresh, whether it is certified."""
     return [
         f"**{VARIANT_TITLES[variant].capitalize()}:** "
-        f"{sign_of(jobs.freshness_of(state, situation.trained))}. {proof_of(state.certified)}."
-        for variant, state in look(workspace, situation).items()
+        f"{freshness_label(jobs.freshness_of(state, situation.trained))}. "
+        f"{certificate_label(state.certified)}."
+        for variant, state in variant_states(workspace, situation).items()
         if state.present
     ]
 
 
-def sign_of(way: Freshness) -> str:
-    """How it stands to the trained model, in a sign and a word or two."""
-    return f"{FRESHNESS[way].sign} {FRESHNESS[way].title}"
+def freshness_label(freshness: Freshness) -> str:
+    """Say how it stands to the trained model, in a sign and a word or two."""
+    return f"{FRESHNESS[freshness].sign} {FRESHNESS[freshness].title}"
 
 
-def proof_of(certified: bool | None) -> str:
-    """Whether it is proven, in a sign and a few words."""
+def certificate_label(certified: bool | None) -> str:
+    """Say whether it is proven, in a sign and a few words."""
     return f"{CERTIFIED[certified].sign} {CERTIFIED[certified].title}"
 
 
-def make_again(workspace: Workspace, key: str) -> None:
-    """What is out of date, and the button that makes it again; draws nothing when all is fresh.
+def offer_refresh(workspace: Workspace, key: str) -> None:
+    """Draw what is out of date, and the button that makes it again; nothing when all is fresh.
 
     Where there is a trained model and no ONNX model at all, it offers to make that.
     """
     situation = workspace.situation()
-    found = look(workspace, situation)
-    wanted = jobs.to_refresh(situation.trained, found)
-    if wanted:
-        sentence = f"⚠️ The {name(wanted)} is not made from the current model."
-        label = f"Make the {name(wanted)} again"
-    elif situation.trained.complete and not any(state.present for state in found.values()):
-        wanted, sentence, label = VARIANTS, "There is no ONNX model of it yet.", "Make the ONNX model"
+    states = variant_states(workspace, situation)
+    variants = jobs.to_refresh(situation.trained, states)
+    if variants:
+        sentence = f"⚠️ The {variant_names(variants)} is not made from the current model."
+        label = f"Make the {variant_names(variants)} again"
+    elif situation.trained.complete and not any(state.present for state in states.values()):
+        variants, sentence, label = VARIANTS, "There is no ONNX model of it yet.", "Make the ONNX model"
     else:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(sentence, width="content")
-        button(workspace, wanted, label, key)
+        export_button(workspace, variants, label, key)
 
 
-def button(
-    workspace: Workspace, wanted: tuple[Variant, ...], label: str, key: str, *, primary: bool = False
+def export_button(
+    workspace: Workspace, variants: tuple[Variant, ...], label: str, key: str, *, primary: bool = False
 ) -> None:
-    """One click that makes these variants, verified, and shows how far it is."""
+    """Draw the button that makes these variants, verified, or leads to where they are being made."""
     running = jobs.running_export(workspace, workspace.onnx_model)
     if running:
         if st.button("See how far it is", key=key, icon=":material/visibility:"):
@@ -90,14 +91,14 @@ def button(
         icon=":material/refresh:",
         disabled=system.view_only(),
     ):
-        start(workspace, wanted)
+        start_export(workspace, variants)
 
 
-def start(workspace: Workspace, wanted: tuple[Variant, ...] = VARIANTS) -> None:
+def start_export(workspace: Workspace, variants: tuple[Variant, ...] = VARIANTS) -> None:
     """Start making these variants, verified, and go where that can be watched, also if it goes on already."""
     if jobs.running_export(workspace, workspace.onnx_model):
         go("ONNX export")
     with show_errors() as failed:
-        job = jobs.export_current(workspace, variants=wanted)
+        job = jobs.export_current(workspace, variants=variants)
     if not failed:
         go("ONNX export", job=job.id)

@@ -25,21 +25,24 @@ ABOUT = {
 WHEN = {"before": "Before the lesson", "after": "After the lesson"}
 
 
-def did_it_work(record: SessionRecord, found: Retention | None = None) -> None:
-    """Answers before and after side by side, one sentence of verdict and the next step.
+def did_it_work(record: SessionRecord, measured: Retention | None = None) -> None:
+    """Draw one sentence of verdict, the next step, and the answers before and after side by side.
 
-    `found` is what the session measured of earlier lessons, read here where it is not given.
+    `measured` is what the session measured of earlier lessons, read here where it is not given.
     """
     feed = monitor_of(record.session)
     feed.wait()
     answers = feed.answers
-    judged = judge(record.status, found or _measured(record))
-    if judged is None and "after" not in answers:
+    if measured is None:
+        with contextlib.suppress(SailsError):
+            measured = retention.read_retention(record.session)
+    judgement = judge(record.status, measured)
+    if judgement is None and "after" not in answers:
         return
     st.header("Did it work?", anchor=False)
-    if judged:
-        st.markdown(f"{SIGNS[judged.outcome]} **{plain(judged.sentence)}**")
-        st.markdown(f"**What to do next:** {plain(judged.next_step)}")
+    if judgement:
+        st.markdown(f"{SIGNS[judgement.outcome]} **{plain(judgement.sentence)}**")
+        st.markdown(f"**What to do next:** {plain(judgement.next_step)}")
     _unseen(record)
     if _other_things_changed(answers):
         st.markdown(
@@ -51,12 +54,6 @@ def did_it_work(record: SessionRecord, found: Retention | None = None) -> None:
         st.markdown("The same questions, asked before and after. Read them: that is the real test.")
         for before, after in zip(answers["before"], answers["after"], strict=False):
             _question(before, after)
-
-
-def _measured(record: SessionRecord) -> Retention | None:
-    with contextlib.suppress(SailsError):
-        return retention.read_retention(record.session)
-    return None
 
 
 def _unseen(record: SessionRecord) -> None:
@@ -72,11 +69,11 @@ def _unseen(record: SessionRecord) -> None:
 
 def _other_things_changed(answers: Mapping[str, Sequence[AnsweredQuestion]]) -> bool:
     """Whether the question that has nothing to do with the lesson is answered in other words now."""
-    said = [
+    unrelated = [
         [one_line(item.answer) for item in answers.get(when, ()) if item.about == "unrelated"]
         for when in WHEN
     ]
-    return all(said) and said[0] != said[1]
+    return all(unrelated) and unrelated[0] != unrelated[1]
 
 
 def _question(before: AnsweredQuestion, after: AnsweredQuestion) -> None:
@@ -86,11 +83,7 @@ def _question(before: AnsweredQuestion, after: AnsweredQuestion) -> None:
         texts = [(WHEN["before"], before.answer), (WHEN["after"], after.answer)]
         if before.expected:
             texts.append(("The answer that was taught", before.expected))
-        _side_by_side(texts)
-
-
-def _side_by_side(texts: Sequence[tuple[str, str]]) -> None:
-    for column, (title, text) in zip(st.columns(len(texts)), texts, strict=True):
-        with column:
-            st.caption(title)
-            st.markdown(literal(text) if text.strip() else "*(no answer)*")
+        for column, (title, text) in zip(st.columns(len(texts)), texts, strict=True):
+            with column:
+                st.caption(title)
+                st.markdown(literal(text) if text.strip() else "*(no answer)*")

@@ -16,11 +16,11 @@ from sails.ui import charts
 from sails.ui.frame import link
 from sails.ui.text import literal, plain
 
-TAB = "What it still remembers"
-SHOWN = 10  # lessons in the picture; more have no room on a phone
-ROOMY = 6  # lessons that leave room for a label of two lines
-SENTENCES = 5  # of a list; the others unfold
-NAME_LENGTH = 14  # characters of a lesson's name beside the picture
+RETENTION_TAB = "What it still remembers"
+MAX_LESSONS = 10  # lessons in the picture; more have no room on a phone
+MAX_ROOMY_LESSONS = 6  # that leave room for a label of two lines
+MAX_SENTENCES = 5  # of a list; the others unfold
+MAX_LABEL_LENGTH = 14  # characters of a lesson's name beside the picture
 PARTS: dict[Part, str] = {"recall": "What it was taught", "held_out": "What it never saw"}
 ABOUT: dict[Part, str] = {
     "recall": "Examples that it was taught: they show what it remembers.",
@@ -38,20 +38,20 @@ HELP = (
 # --- of the current model -------------------------------------------------------------------------
 
 
-def headline(workspace: Workspace) -> None:
-    """One line for the bridge, with a way to the rest; nothing when nothing was measured."""
+def retention_headline(workspace: Workspace) -> None:
+    """Draw one line for the bridge, with a link to the rest; nothing when nothing was measured."""
     memory = retention.current_memory(workspace)
     if memory.measures.acc is None:
         return
     with st.container(border=True, gap="xsmall"):
-        st.caption(TAB)
+        st.caption(RETENTION_TAB)
         st.markdown(f"**{plain(memory.measures.headline)}**")
         st.markdown(plain(retention.describe_headline(memory)))
-        link("Sessions", "See what it still remembers", view=TAB)
+        link("Sessions", "See what it still remembers", view=RETENTION_TAB)
 
 
-def of_the_current_model(workspace: Workspace) -> None:
-    """The whole tab."""
+def current_model_retention(workspace: Workspace) -> None:
+    """Draw the whole tab: the map of the lessons, how good that is, and the answers that changed."""
     with st.spinner("Reading what was measured …"):
         memory = retention.current_memory(workspace)
     if not memory.matrix.lessons:
@@ -73,73 +73,68 @@ def of_the_current_model(workspace: Workspace) -> None:
 
 def _map(memory: Memory) -> None:
     part = st.radio(
-        "Show",
-        list(PARTS),
-        format_func=PARTS.__getitem__,
-        key="remembered",
-        horizontal=True,
-        help=HELP,
+        "Show", list(PARTS), format_func=PARTS.__getitem__, key="remembered", horizontal=True, help=HELP
     )
     part = part or "recall"
     st.markdown(f"{ABOUT[part]} The figures are the share of the answers' word pieces right.")
-    found = retention.retention_map(memory.matrix, part)
-    shown = _newest(found)
+    whole = retention.retention_map(memory.matrix, part)
+    shown = _newest(whole)
     charts.draw(_figure(shown), f"map-{part}", _alt(shown, part))
-    if shown != found:
-        st.caption(f"The last {SHOWN} of {len(found.columns) - 1} lessons; the table has all of them.")
+    if shown != whole:
+        st.caption(f"The last {MAX_LESSONS} of {len(whole.columns) - 1} lessons; the table has all of them.")
     st.markdown(":small[– not measured. Point at a field to see how many examples it rests on, or why.]")
     _list(memory.matrix.notes, "more that could not be measured")
     with st.expander("The same as a table", icon=":material/table:"):
-        _table(found, part)
+        _table(whole, part)
 
 
-def _newest(found: RetentionMap) -> RetentionMap:
+def _newest(whole: RetentionMap) -> RetentionMap:
     """The last lessons alone, and what was before them."""
-    first = max(0, len(found.columns) - 1 - SHOWN)
+    first = max(0, len(whole.columns) - 1 - MAX_LESSONS)
     return RetentionMap(
-        rows=found.rows[-SHOWN - 1 :],
-        columns=found.columns[first:],
-        row_lines=found.row_lines[-SHOWN - 1 :],
-        column_lines=found.column_lines[first:],
-        squares=tuple(line[first:] for line in found.squares[-SHOWN - 1 :]),
+        rows=whole.rows[-MAX_LESSONS - 1 :],
+        columns=whole.columns[first:],
+        row_lines=whole.row_lines[-MAX_LESSONS - 1 :],
+        column_lines=whole.column_lines[first:],
+        squares=tuple(line[first:] for line in whole.squares[-MAX_LESSONS - 1 :]),
     )
 
 
-def _figure(found: RetentionMap) -> Figure:
+def _figure(lesson_map: RetentionMap) -> Figure:
     tiles = [
         [
-            charts.Tile(square.share, square.text, charts.harmless(f"{column}. {row}: {square.said}"))
-            for column, square in zip(found.columns, line, strict=True)
+            charts.Tile(square.share, square.text, charts.escape(f"{column}. {row}: {square.said}"))
+            for column, square in zip(lesson_map.columns, line, strict=True)
         ]
-        for row, line in zip(found.rows, found.squares, strict=True)
+        for row, line in zip(lesson_map.rows, lesson_map.squares, strict=True)
     ]
-    *lessons, general = found.column_lines
-    if len(lessons) > ROOMY:
+    *lessons, general = lesson_map.column_lines
+    if len(lessons) > MAX_ROOMY_LESSONS:
         general = general[:1]
     columns = [_label(lines) for lines in (*lessons, general)]
-    return charts.heat_map([_label(lines) for lines in found.row_lines], columns, tiles, apart=1)
+    return charts.heat_map([_label(lines) for lines in lesson_map.row_lines], columns, tiles, apart=1)
 
 
 def _label(lines: Sequence[str]) -> str:
     """The lines of a label, each cut where it is long."""
-    return "<br>".join(charts.harmless(fit(line, NAME_LENGTH)) for line in lines)
+    return "<br>".join(charts.escape(fit(line, MAX_LABEL_LENGTH)) for line in lines)
 
 
-def _alt(found: RetentionMap, part: Part) -> str:
-    last = ", ".join(f"{c} {s.text}" for c, s in zip(found.columns, found.squares[-1], strict=True))
+def _alt(lesson_map: RetentionMap, part: Part) -> str:
+    last = ", ".join(f"{c} {s.text}" for c, s in zip(lesson_map.columns, lesson_map.squares[-1], strict=True))
     return (
-        f"A map of {len(found.rows)} rows and {len(found.columns)} columns: {PARTS[part].lower()}, "
+        f"A map of {len(lesson_map.rows)} rows and {len(lesson_map.columns)} columns: {PARTS[part].lower()}, "
         f"after each lesson. Now: {last}. The same stands below as a table."
     )
 
 
-def _table(found: RetentionMap, part: Part) -> None:
+def _table(lesson_map: RetentionMap, part: Part) -> None:
     rows = [
         [plain(row), *(plain(square.said) for square in line)]
-        for row, line in zip(found.rows, found.squares, strict=True)
+        for row, line in zip(lesson_map.rows, lesson_map.squares, strict=True)
     ]
     st.table(
-        pd.DataFrame(rows, columns=["", *map(plain, found.columns)]),
+        pd.DataFrame(rows, columns=["", *map(plain, lesson_map.columns)]),
         border="horizontal",
         hide_index=True,
         alt=f"{PARTS[part]}: the share of the answers' word pieces right after each lesson",
@@ -164,14 +159,14 @@ def _sentences(memory: Memory) -> None:
     )
 
 
-def _list(sentences: Sequence[str], others: str = "more") -> None:
+def _list(sentences: Sequence[str], more: str = "more") -> None:
     """The sentences in a list; of many, only the first stand open."""
     lines = [f"- {plain(sentence)}" for sentence in sentences]
     if lines:
-        st.markdown("\n".join(lines[:SENTENCES]))
-    if len(lines) > SENTENCES:
-        with st.expander(f"{len(lines) - SENTENCES} {others}"):
-            st.markdown("\n".join(lines[SENTENCES:]))
+        st.markdown("\n".join(lines[:MAX_SENTENCES]))
+    if len(lines) > MAX_SENTENCES:
+        with st.expander(f"{len(lines) - MAX_SENTENCES} {more}"):
+            st.markdown("\n".join(lines[MAX_SENTENCES:]))
 
 
 # --- answers --------------------------------------------------------------------------------------
@@ -183,13 +178,13 @@ def _newest_answers(memory: Memory) -> None:
         st.markdown("In the last lesson, no answer changed much, or none was compared.")
         return
     st.markdown("What changed most in the last lesson: the same question, asked before and after it.")
-    answers(memory.newest)
+    changed_answers(memory.newest)
 
 
-def answers(found: Retention) -> None:
-    """The answers that got worse and those that got better, beside each other."""
-    lost, gained = retention.lost_answers(found), retention.gained_answers(found)
-    names = {lesson.session: lesson.name for lesson in found.lessons}
+def changed_answers(retained: Retention) -> None:
+    """Draw the answers that got worse and those that got better, beside each other."""
+    lost, gained = retention.lost_answers(retained), retention.gained_answers(retained)
+    names = {lesson.session: lesson.name for lesson in retained.lessons}
     left, right = st.columns(2)
     with left:
         st.subheader(f"↘ Lost ({len(lost)})", anchor=False)
@@ -199,10 +194,10 @@ def answers(found: Retention) -> None:
         _answers(gained, names, "No answer got much better.")
 
 
-def _answers(some: Sequence[Changed], names: dict[str, str], none: str) -> None:
-    if not some:
+def _answers(answers: Sequence[Changed], names: dict[str, str], none: str) -> None:
+    if not answers:
         st.markdown(none)
-    for changed in some:
+    for changed in answers:
         with st.container(border=True, gap="xsmall"):
             shares = f"{changed.share_before:.0%} → {changed.share_after:.0%} of its word pieces right"
             st.caption(f"{plain(names.get(changed.lesson, changed.lesson))}: {shares}")
@@ -219,17 +214,17 @@ def _answers(some: Sequence[Changed], names: dict[str, str], none: str) -> None:
 # --- of one session -------------------------------------------------------------------------------
 
 
-def of_a_session(found: Retention, *, decided: bool = True) -> None:
-    """What one session did to each lesson, what the gate found, and the answers that changed.
+def session_retention(retained: Retention, *, decided: bool = True) -> None:
+    """Draw what one session did to each lesson, what the gate found, and the answers that changed.
 
     The last two are left out before it is `decided`, because they stand where a person decides.
     """
-    st.header(TAB, anchor=False)
+    st.header(RETENTION_TAB, anchor=False)
     st.markdown(
         "Each lesson before this session and after it: the share of the answers' word pieces right. Where "
         "it rests on only a few examples, that is too few to judge by."
     )
-    lines = retention.before_and_after(found)
+    lines = retention.before_and_after(retained)
     st.table(
         pd.DataFrame(
             [[plain(cell) for cell in line] for line in lines],
@@ -240,27 +235,27 @@ def of_a_session(found: Retention, *, decided: bool = True) -> None:
         alt="For each lesson, what it scored before and after this session",
     )
     if decided:
-        _gate(found)
-        if found.changed:
+        _gate(retained)
+        if retained.changed:
             with st.expander("Answers lost and answers gained", icon=":material/compare_arrows:"):
-                answers(found)
+                changed_answers(retained)
 
 
-def _gate(found: Retention) -> None:
+def _gate(retained: Retention) -> None:
     """What the comparison with the current model found, in words."""
-    if found.decision is None:
+    if retained.decision is None:
         return
-    sign = "✋" if found.decision.held else "✅"
-    st.markdown(f"{sign} **{plain(found.decision.reason)}**")
-    findings(found)
+    sign = "✋" if retained.decision.held else "✅"
+    st.markdown(f"{sign} **{plain(retained.decision.reason)}**")
+    findings(retained)
 
 
-def findings(found: Retention) -> None:
-    """Each earlier lesson, compared with the current model."""
+def findings(retained: Retention) -> None:
+    """List each earlier lesson, compared with the current model."""
     signs = {True: "⚠️", False: "✓"}
     lines = [
-        f"- {signs[finding.lost]} {plain(retention.describe_finding(found, finding))}"
-        for finding in retention.findings(found)
+        f"- {signs[finding.lost]} {plain(retention.describe_finding(retained, finding))}"
+        for finding in retention.findings(retained)
     ]
     if lines:
         st.markdown("\n".join(lines))

@@ -20,7 +20,7 @@ _SHORTCODE = re.compile(r":(?=\w)")  # `:smile:` and `:material/…:`, which no 
 
 
 def code(text: object) -> str:
-    """Any text as Markdown's inline code, whatever backticks it holds."""
+    """Write any text as Markdown's inline code, whatever backticks it holds."""
     line = " ".join(str(text).split()) or "(empty)"
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
     pad = " " if "`" in (line[0], line[-1]) else ""
@@ -28,26 +28,24 @@ def code(text: object) -> str:
 
 
 def plain(text: object) -> str:
-    """Any text as one line of Markdown that shows exactly that text."""
+    """Write any text as one line of Markdown that shows exactly that text."""
     line = _SHORTCODE.sub(":\u2060", " ".join(str(text).split()))  # U+2060 joins words and is invisible
     return _MARKUP.sub(r"\\\1", line)
 
 
 def literal(text: object) -> str:
-    """Any text as Markdown that shows exactly that text, line by line, with its indentation."""
+    """Write any text as Markdown that shows exactly that text, line by line, with its indentation."""
     lines = str(text).splitlines() or [""]
-    return "  \n".join(_indentation(line) + plain(line) or "\u00a0" for line in lines)
-
-
-def _indentation(line: str) -> str:
-    return "\u00a0" * (len(line.expandtabs(4)) - len(line.expandtabs(4).lstrip()))
+    wide = [(line, line.expandtabs(4)) for line in lines]
+    indented = ("\u00a0" * (len(spaced) - len(spaced.lstrip())) + plain(line) for line, spaced in wide)
+    return "  \n".join(line or "\u00a0" for line in indented)
 
 
 # --- moments --------------------------------------------------------------------------------------
 
 
 def moment(time: datetime, zone: str | None = None) -> str:
-    """A moment in the person's own time zone, else in this machine's: 22 Nov 2025, 13:07."""
+    """Write a moment in the person's own time zone, else in this machine's: 22 Nov 2025, 13:07."""
     try:
         local = time.astimezone(ZoneInfo(zone) if zone else None)
     except (ZoneInfoNotFoundError, ValueError):
@@ -69,7 +67,7 @@ PHASES: dict[Phase, str] = {
 
 
 def progress(status: Status) -> str:
-    """How far a session is: Learning, step 12 of 60: round 0.8, loss 1.204."""
+    """Say how far a session is: Learning, step 12 of 60: round 0.8, loss 1.204."""
     steps = f", step {status.step} of {status.total_steps}" if status.phase == "train" else ""
     return f"{PHASES[status.phase]}{steps}" + (f": {status.message}" if status.message else "")
 
@@ -95,7 +93,7 @@ _JOB_STATES = {  # of what is not resumed and makes no model that could take ove
 
 
 def outcome(record: SessionRecord) -> tuple[str, str]:
-    """How a session or job ended: a sign, and a sentence that says it without the sign."""
+    """Say how a session or job ended: a sign, and a sentence that says it without the sign."""
     status = record.status
     if status.failure:
         return "❌", f"Failed: {status.failure.message} {status.failure.remedy}".strip()
@@ -107,8 +105,8 @@ def outcome(record: SessionRecord) -> tuple[str, str]:
     return _STATES.get(status.state, ("❌", "Failed; its log says why."))
 
 
-def learned(record: SessionRecord) -> str:
-    """What a session did, in figures: the learning rate and who chose it, loss before and after, time."""
+def describe_learning(record: SessionRecord) -> str:
+    """Say what a session did, in figures: learning rate and who chose it, loss before and after, time."""
     plan, results = record.status.plan, record.status.results
     parts = []
     if plan:

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from sails.chat.diff import likeness, pieces
-from sails.ui.chat.transcript import marked
+from sails.ui.chat.transcript import mark_words
 
 
 def kinds(first, other):
@@ -51,12 +51,12 @@ def test_whatever_is_marked_the_answer_stays_word_for_word():
 
 
 def test_marks_are_bold_and_struck_through_and_the_text_is_only_text():
-    shown = marked("The <b>sky</b> is blue today.\nYes.", "The <b>sky</b> is green today.\nYes, *so*.")
+    shown = mark_words("The <b>sky</b> is blue today.\nYes.", "The <b>sky</b> is green today.\nYes, *so*.")
     assert shown == (
         "The \\<b\\>sky\\<\\/b\\> is ~~blue~~ **green** today\\. ~~Yes\\.~~  \n**Yes\\, \\*so\\*\\.**"
     )
 
 
 def test_lines_and_indentation_stay_where_they_are():
-    shown = marked("a b c d e f", "a b c d e f\n\n    g")
+    shown = mark_words("a b c d e f", "a b c d e f\n\n    g")
     assert shown == "a b c d e f  \n\u00a0  \n\u00a0\u00a0\u00a0\u00a0**g**"

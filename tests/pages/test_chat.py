@@ -15,7 +15,7 @@ from sails.chat import saved_prompts
 from sails.jobs import export
 from sails.models import onnx_store
 from sails.models.workspace import Workspace
-from sails.ui.chat.state import room_key
+from sails.ui.chat.state import chat_state_key
 from tests.conftest import REPOSITORY
 from tests.support.certified import add_variant, certify
 from tests.support.exported import SESSION, VERSION, add_version
@@ -74,7 +74,7 @@ def choose(page: AppTest, choice: str) -> AppTest:
 
 def turns(page: AppTest) -> list:
     """The conversation as the page keeps it."""
-    return page.session_state[room_key(Workspace.open())].conversation.turns
+    return page.session_state[chat_state_key(Workspace.open())].conversation.turns
 
 
 # --- asking ---------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def test_every_setting_is_a_field_of_the_form_with_its_title(tmp_path, monkeypat
 def test_every_setting_is_compared_between_sessions(tmp_path):
     workspace = Workspace.open(tmp_path)
     make_session(workspace, "one", **published())
-    lines = [line.label for line in comparison.settings(read_history(workspace))]
+    lines = [line.label for line in comparison.compare_settings(read_history(workspace))]
     assert len(lines) == len(set(lines))
     told_with_the_rounds = {"preset"}
     assert {option(n).label or option(n).title for n in NAMES if n not in told_with_the_rounds} <= set(lines)

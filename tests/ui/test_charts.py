@@ -19,12 +19,12 @@ def contrast(one: float, other: float) -> float:
 def test_what_is_written_on_a_tile_can_be_read_in_every_theme(share):
     figure = charts.heat_map(["row"], ["column"], [[Tile(float(share), "x", "")]])
     [ink] = [t.textfont.color for t in figure.data if t.type == "scatter" and t.x]
-    luminance = charts.brightness(tuple(int(ink[n : n + 2], 16) for n in (1, 3, 5)))
-    assert contrast(luminance, charts.brightness(charts.shade(float(share)))) >= ENOUGH
+    luminance = charts.luminance(tuple(int(ink[n : n + 2], 16) for n in (1, 3, 5)))
+    assert contrast(luminance, charts.luminance(charts.colour_of(float(share)))) >= ENOUGH
 
 
 def test_a_darker_tile_is_a_larger_share():
-    shares = [charts.brightness(charts.shade(share)) for share in np.linspace(0, 1, 51)]
+    shares = [charts.luminance(charts.colour_of(share)) for share in np.linspace(0, 1, 51)]
     assert shares == sorted(shares, reverse=True)
 
 
@@ -42,4 +42,4 @@ def test_an_unknown_tile_is_grey_and_so_is_what_is_written_in_it():
 
 
 def test_what_a_person_wrote_is_no_markup_in_a_chart():
-    assert charts.harmless("<a href='x'>R&D</a>") == "&lt;a href='x'&gt;R&amp;D&lt;/a&gt;"
+    assert charts.escape("<a href='x'>R&D</a>") == "&lt;a href='x'&gt;R&amp;D&lt;/a&gt;"

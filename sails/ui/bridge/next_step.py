@@ -17,7 +17,7 @@ Kind = Literal["watch", "decide", "resume", "example", "train", "export", "chat"
 
 @dataclass(frozen=True)
 class NextStep:
-    """`target` is the session or dataset that the step is about, if any."""
+    """What to do now and why; `target` is the session or dataset that it is about, if any."""
 
     kind: Kind
     reason: str
@@ -31,7 +31,7 @@ def choose_next_step(
     datasets: Sequence[str],
     last: SessionRecord | None,
 ) -> NextStep:
-    """The first of these that applies: watch, decide, resume, load an example, train, export, chat.
+    """Return the first of these that applies: watch, decide, resume, load an example, train, export, chat.
 
     `active` is the session that runs or waits, `datasets` are names with the newest first, `last` is the
     newest session.

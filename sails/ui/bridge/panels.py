@@ -25,19 +25,25 @@ STATES = {
     "missing": "◻️ missing",
     "incomplete": "⚠️ incomplete",
 }
-MARK = ":primary-badge[◀\u00a0this\u00a0one]"
+APPLIES = ":primary-badge[◀\u00a0this\u00a0one]"
 
 # --- what happens next ----------------------------------------------------------------------------
 
 
 def next_training(plan: Plan, situation: Situation) -> None:
-    """What the next training will do, why, and how fast it will learn."""
+    """Draw what the next training will do, why, and how fast it will learn."""
     row = MATRIX[plan.row - 1]
     with st.container(border=True, gap="xsmall"):
         st.caption("What the next training will do")
         st.header(row.headline, anchor=False)
         st.markdown(_why(row, plan, situation.trained))
-        st.markdown(f"**Learning speed (learning rate): {describe_learning_rate(plan)}.** {_how_fast(plan)}")
+        how_fast = "Full speed: a new model holds nothing of yours yet that this could damage."
+        if plan.start_from != "base":
+            how_fast = (
+                f"{BASE_LEARNING_RATE / CONTINUE_LEARNING_RATE:g} times gentler than from base: it learns "
+                "more slowly and forgets less of what it knows."
+            )
+        st.markdown(f"**Learning speed (learning rate): {describe_learning_rate(plan)}.** {how_fast}")
         for warning in plan.warnings:
             st.warning(plain(warning))
 
@@ -59,13 +65,6 @@ def _why(row: MatrixRow, plan: Plan, trained: ModelState) -> str:
     return f"There is no trained model yet, so the first training starts from {base}."
 
 
-def _how_fast(plan: Plan) -> str:
-    times = f"{BASE_LEARNING_RATE / CONTINUE_LEARNING_RATE:g}"
-    if plan.start_from == "base":
-        return "Full speed: a new model holds nothing of yours yet that this could damage."
-    return f"{times} times gentler than from base: it learns more slowly and forgets less of what it knows."
-
-
 BUTTONS = {
     "watch": ("Watch it learn", ":material/visibility:"),
     "decide": ("Look at it and decide", ":material/balance:"),
@@ -78,7 +77,7 @@ BUTTONS = {
 
 
 def main_button(step: NextStep) -> bool:
-    """The one obvious thing to do now; whether it was clicked."""
+    """Draw the one obvious thing to do now; returns whether it was clicked."""
     label, icon = BUTTONS[step.kind]
     st.markdown(plain(step.reason))
     changes = step.kind in ("example", "export") and system.view_only()
@@ -88,8 +87,8 @@ def main_button(step: NextStep) -> bool:
 # --- the behavior matrix --------------------------------------------------------------------------
 
 
-def matrix(current: int) -> None:
-    """All six rows of the behavior matrix; the one that applies is marked by a sign and by words."""
+def behavior_matrix(current: int) -> None:
+    """Draw all six rows of the behavior matrix; a sign and words mark the one that applies."""
     columns = ["Trained model", "ONNX model", "Training starts from", "Learning rate"]
     rows = [_matrix_row(row, row.number == current) for row in MATRIX]
     st.table(
@@ -106,14 +105,14 @@ def _matrix_row(row: MatrixRow, applies: bool) -> list[str]:
     if not applies:
         return cells
     first, *others = (f"**{cell}**" for cell in cells)
-    return [f"{first} {MARK}", *others]  # in the first column, which no screen is too narrow for
+    return [f"{first} {APPLIES}", *others]  # in the first column, which no screen is too narrow for
 
 
 # --- what was found on disk -----------------------------------------------------------------------
 
 
 def found_on_disk(workspace: Workspace, situation: Situation) -> None:
-    """Both model folders side by side: state, age, origin and files."""
+    """Draw both model folders side by side: state, age, origin and files."""
     left, right = st.columns(2)
     with left, st.container(border=True, height="stretch"):
         _trained_model(situation.trained)
@@ -145,24 +144,24 @@ def _onnx_model(workspace: Workspace, situation: Situation) -> None:
     st.subheader("ONNX model", anchor=False)
     st.markdown(f"**{STATES[model.state]}**")
     st.markdown(_how_fresh(workspace, situation))
-    for line in onnx_status.each(workspace, situation):
+    for line in onnx_status.describe_variants(workspace, situation):
         st.markdown(line)
-    onnx_status.make_again(workspace, "bridge_onnx")
+    onnx_status.offer_refresh(workspace, "bridge_onnx")
     _facts([("Folder", code(model.path))], model.fingerprint, model.modified)
     _files(model.files, "ONNX model")
 
 
 def _how_fresh(workspace: Workspace, situation: Situation) -> str:
-    found = onnx_status.look(workspace, situation)
-    if freshness(situation) == "fresh" and to_refresh(situation.trained, found):
+    states = onnx_status.variant_states(workspace, situation)
+    state = freshness(situation)
+    if state == "fresh" and to_refresh(situation.trained, states):
         return "**Partly fresh:** one of its two sizes was made from the trained model beside it."
-    way = freshness(situation)
-    origin = FRESHNESS[way].origin
-    return origin if way == "missing" else f"**{FRESHNESS[way].title}:** {origin}"
+    origin = FRESHNESS[state].origin
+    return origin if state == "missing" else f"**{FRESHNESS[state].title}:** {origin}"
 
 
 def _facts(facts: Sequence[tuple[str, str]], fingerprint: str | None, modified: datetime | None) -> None:
-    lines = [*facts]
+    lines = list(facts)
     if fingerprint:
         lines.append(("Fingerprint", code(fingerprint)))
     if modified:
@@ -188,7 +187,7 @@ def _files(files: Sequence[FoundFile], what: str) -> None:
 
 
 def running_now(workspace: Workspace) -> None:
-    """What trains and what is done beside it, with progress; refreshes itself only while anything runs."""
+    """Draw what trains and runs beside it, with progress; refreshes itself only while anything runs."""
     active = sessions.running(workspace) is not None or bool(sessions.running_jobs(workspace))
     refresh = REFRESH_SECONDS if active else None
     st.fragment(_running_now, run_every=refresh)(workspace, active)
@@ -221,13 +220,13 @@ KINDS = {
 
 
 def last_sessions(records: Sequence[SessionRecord]) -> None:
-    """The given sessions, newest first, each with how it ended in words."""
+    """Draw the given sessions, newest first, each with how it ended in words."""
     if not records:
         st.markdown("There has been no training yet.")
     for record in reversed(records):
         sign, sentence = text.outcome(record)
         when = text.moment(record.spec.created, st.context.timezone)
-        details = [when, *filter(None, [plain(text.learned(record))])]
+        details = [when, *filter(None, [plain(text.describe_learning(record))])]
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             lines = [
                 f"**{plain(record.spec.name)}**",

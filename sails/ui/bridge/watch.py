@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
 from sails import system
@@ -23,19 +21,19 @@ CORRECTIONS, FILE = "Approved corrections from the chat", "A file of conversatio
 SIGNS = {"watching": "👀", "starting": "⏳", "ended": "⚠️", "stopped": "⏹️", "off": "◻️"}
 
 
-def panel(workspace: Workspace) -> None:
-    """Draw all of it; what a living watch does appears by itself."""
+def watch_panel(workspace: Workspace) -> None:
+    """Draw the switch, what is watched and what it did last; what a living watch does appears by itself."""
     st.markdown(
         "Switched on, it teaches by itself: as soon as enough approved examples have come together, a "
         "training is queued, and the model is checked, published and exported. A model that forgot something "
         "is held back, and you decide."
     )
     with show_errors():
-        now = watch.watch_state(workspace)
-        refresh = REFRESH_SECONDS if now.on else None
+        state = watch.watch_state(workspace)
+        refresh = REFRESH_SECONDS if state.on else None
         st.fragment(_standing, run_every=refresh)(workspace, _looks(workspace))
         with st.expander("What it watches, and how it teaches", icon=":material/tune:"):
-            _order(workspace, now)
+            _order(workspace, state)
 
 
 def _looks(workspace: Workspace) -> tuple[object, ...]:
@@ -51,20 +49,20 @@ def _standing(workspace: Workspace, before: tuple[object, ...]) -> None:
     with stop_on_error():
         if _looks(workspace) != before:
             st.rerun()
-        now, alive = watch.watch_state(workspace), watch.is_alive(workspace)
-        stands, sentence = watch.standing(now, alive=alive, starting=watch.is_starting(workspace))
+        state, alive = watch.watch_state(workspace), watch.is_alive(workspace)
+        stands, sentence = watch.standing(state, alive=alive, starting=watch.is_starting(workspace))
         with st.container(border=True, gap="small"):
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"{SIGNS[stands]} {plain(sentence)}", width="stretch")
-                _button(workspace, now, stands)
-            for note in now.notes if now.on else ():
+                _button(workspace, state, stands)
+            for note in state.notes if state.on else ():
                 st.markdown(f":small[{plain(note)}]")
-            if now.on and now.failures:
-                st.warning(plain(f"The last try failed. {now.failures[-1]}"))
+            if state.on and state.failures:
+                st.warning(plain(f"The last try failed. {state.failures[-1]}"))
             _batches(workspace)
 
 
-def _button(workspace: Workspace, now: WatchState, stands: str) -> None:
+def _button(workspace: Workspace, state: WatchState, stands: str) -> None:
     """The one thing that may be done with it as it stands."""
     label, icon = {
         "watching": ("Switch it off", ":material/pause:"),
@@ -78,7 +76,7 @@ def _button(workspace: Workspace, now: WatchState, stands: str) -> None:
             if stands in ("watching", "starting"):
                 watch.switch_off(workspace)
             else:
-                watch.switch_on(workspace, now.order)
+                watch.switch_on(workspace, state.order)
         if not failed:
             st.rerun()
 
@@ -96,61 +94,65 @@ def _batches(workspace: Workspace) -> None:
 # --- what it watches ------------------------------------------------------------------------------
 
 
-def _order(workspace: Workspace, now: WatchState) -> None:
+def _order(workspace: Workspace, state: WatchState) -> None:
     """What to watch and how to teach; a living watch takes it over, else it is switched on with it."""
-    known, looking = now.order, system.view_only()
+    current, view_only = state.order, system.view_only()
     root = system.allowed_root(usual_workspace().root)
     with st.form("watch-order", border=False):
         source = st.radio(
-            "What it watches", [CORRECTIONS, FILE], index=0 if known.file is None else 1, disabled=looking
+            "What it watches", [CORRECTIONS, FILE], index=0 if current.file is None else 1, disabled=view_only
         )
         file = st.text_input(
             "The file, if it is one",
-            value=str(known.file or ""),
+            value=str(current.file or ""),
             placeholder="talks.jsonl",
             help=f"Only for a file of conversations. It must lie in {root}. Where its rows say `accepted`, "
             "only those that are true are taught.",
-            disabled=looking,
+            disabled=view_only,
         )
         left, right = st.columns(2)
         at_least = left.number_input(
             "Examples that must come together",
             1,
             100_000,
-            known.at_least,
+            current.at_least,
             help="Few examples must be repeated often to stick, and that can change other answers, too: it "
             "is better to teach many at once.",
-            disabled=looking,
+            disabled=view_only,
         )
         every = right.number_input(
-            "Seconds between two looks", 1, 86_400, max(1, round(known.every)), disabled=looking
+            "Seconds between two looks", 1, 86_400, max(1, round(current.every)), disabled=view_only
         )
         with left:
             preset = choice(
-                "preset", value=known.settings.preset, label="How thoroughly it learns", disabled=looking
+                "preset", value=current.settings.preset, label="How thoroughly it learns", disabled=view_only
             )
         rate = right.text_input(
             option("learning_rate").title,
-            value="" if known.settings.learning_rate is None else f"{known.settings.learning_rate:g}",
+            value="" if current.settings.learning_rate is None else f"{current.settings.learning_rate:g}",
             placeholder="automatic",
-            disabled=looking,
+            disabled=view_only,
         )
         share_of_old = option("replay_share")
         share = left.slider(
             share_of_old.title,
             0.0,
             share_of_old.high,
-            known.settings.replay_share,
+            current.settings.replay_share,
             0.05,
             format="percent",
-            disabled=looking,
+            disabled=view_only,
         )
         wanted = st.form_submit_button(
-            "Watch this from now on" if now.on else "Switch it on with this", disabled=looking
+            "Watch this from now on" if state.on else "Switch it on with this", disabled=view_only
         )
     if wanted:
         with show_errors() as failed:
-            path = _inside(file) if source == FILE else None
+            path = None
+            if source == FILE:
+                if not file.strip():
+                    raise RequestError("No file was named.", "Write its name, or watch the corrections.")
+                path = system.inside(root, file)
             settings = checked_settings(
                 preset=preset, learning_rate=read_learning_rate(rate), replay_share=share
             )
@@ -158,10 +160,3 @@ def _order(workspace: Workspace, now: WatchState) -> None:
             watch.switch_on(workspace, order)
         if not failed:
             st.rerun()
-
-
-def _inside(name: str) -> Path:
-    """The file that a person named; it must lie where everybody here may look."""
-    if not name.strip():
-        raise RequestError("No file was named.", "Write its name, or watch the corrections.")
-    return system.inside(system.allowed_root(usual_workspace().root), name)

@@ -15,8 +15,8 @@ from sails.ui.text import code
 # --- the demo -------------------------------------------------------------------------------------
 
 
-def demo(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
-    """What a demo workspace is, and one of its sessions played again for an audience."""
+def demo_panel(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
+    """Say what a demo workspace is, and play one of its sessions again for an audience."""
     with st.container(border=True, gap="small"):
         st.markdown(
             "🎬 **This is a demo.** Its trainings are real and were recorded; the models that they made "
@@ -42,7 +42,7 @@ def demo(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
 # --- which workspace ------------------------------------------------------------------------------
 
 
-def choose_place(workspace: Workspace) -> None:
+def choose_workspace(workspace: Workspace) -> None:
     """Open another workspace or model folder inside the allowed root, or make a new workspace."""
     root = system.allowed_root(usual_workspace().root)
     with st.expander("Workspace and model folder", icon=":material/folder_open:"):
@@ -51,28 +51,31 @@ def choose_place(workspace: Workspace) -> None:
             f"Yours may lie anywhere in {code(root)}."
         )
         names = [str(path.relative_to(root)) for path in workspaces_in(root)]
-        here = str(workspace.root.relative_to(root)) if workspace.root.is_relative_to(root) else None
-        names = names if here is None or here in names else [here, *names]
+        current = str(workspace.root.relative_to(root)) if workspace.root.is_relative_to(root) else None
+        names = names if current is None or current in names else [current, *names]
         chosen = st.selectbox(
-            "Open a workspace", names, index=names.index(here) if here else None, key=f"open_workspace {here}"
+            "Open a workspace",
+            names,
+            index=names.index(current) if current else None,
+            key=f"open_workspace {current}",
         )
-        if chosen and chosen != here:
-            _open_place(workspace=chosen)
+        if chosen and chosen != current:
+            _open_workspace(workspace=chosen)
         with st.form("make_workspace", border=False):
             new = st.text_input("Make a new workspace", placeholder="its name", key="new_workspace")
             wanted = st.form_submit_button("Make it", disabled=system.view_only())
         if wanted:
             with show_errors() as failed:
-                made = create_workspace(root, new)
+                created = create_workspace(root, new)
             if not failed:
-                _open_place(workspace=str(made.relative_to(root)))
+                _open_workspace(workspace=str(created.relative_to(root)))
         with st.form("choose_model_folder", border=False):
             model = st.text_input(
                 "Folder of the trained model",
                 value=workspace_query().get("model", ""),
                 placeholder="trained_model in the workspace",
                 help="Only when it lies elsewhere. Empty: the workspace's own.",
-                key=f"model_folder {here}",
+                key=f"model_folder {current}",
             )
             wanted = st.form_submit_button("Use this folder")
         if wanted:
@@ -80,9 +83,9 @@ def choose_place(workspace: Workspace) -> None:
                 if model.strip():
                     Workspace.open(workspace.root, output_dir=system.inside(root, model))
             if not failed:
-                _open_place(workspace=workspace_query().get("workspace", ""), model=model.strip())
+                _open_workspace(workspace=workspace_query().get("workspace", ""), model=model.strip())
 
 
-def _open_place(**parts: str) -> None:
+def _open_workspace(**parts: str) -> None:
     st.query_params.from_dict({name: value for name, value in parts.items() if value})
     st.rerun()

@@ -34,7 +34,7 @@ BECOMES = {
 }
 
 
-def under(workspace: Workspace, conversation: ChatHistory, turn: int, index: int) -> None:
+def feedback_buttons(workspace: Workspace, conversation: ChatHistory, turn: int, index: int) -> None:
     """The two buttons below one answer, the form behind 👎, or what became of what was sent.
 
     `turn` is the number of the question in the conversation, `index` that of the answer, both from 0.

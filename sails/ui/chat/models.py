@@ -13,7 +13,7 @@ from sails.chat import BASE, CURRENT, MAX_MODELS, ChatModel
 from sails.models import FULL_PRECISION, PREFERRED_TITLES, VARIANT_TITLES, VARIANTS, Workspace
 from sails.sessions import Session
 from sails.ui import export
-from sails.ui.chat.state import Room, kept
+from sails.ui.chat.state import ChatState, remembered
 from sails.ui.frame import go, link, show_errors
 from sails.ui.text import plain
 
@@ -36,12 +36,12 @@ SIZE_HELP = (
 USUAL = (BASE, CURRENT, CURRENT, CURRENT)
 
 
-def choose(here: Room, workspace: Workspace, everybody: Sequence[ChatModel]) -> list[ChatModel]:
+def choose_models(here: ChatState, workspace: Workspace, everybody: Sequence[ChatModel]) -> list[ChatModel]:
     """One model, a choice that is ready made, or two to four of one's own; at first the current one."""
     earlier = chat.previous_chat_model(workspace, everybody)
     ready_made = _ready_made(earlier)
     options = [key for key in LABELS if key in (ONE, OWN) or key in ready_made]
-    kept(here, "chat_choice", ONE)
+    remembered(here, "chat_choice", ONE)
     if st.session_state["chat_choice"] not in options:
         st.session_state["chat_choice"] = ONE
     choice = st.pills(
@@ -71,9 +71,9 @@ def _ready_made(earlier: ChatModel | None) -> dict[str, list[str]]:
     return keys
 
 
-def _own(here: Room, everybody: Sequence[ChatModel]) -> list[ChatModel]:
+def _own(here: ChatState, everybody: Sequence[ChatModel]) -> list[ChatModel]:
     count = st.number_input(
-        "How many side by side", min_value=2, max_value=MAX_MODELS, key=kept(here, "chat_count", 2)
+        "How many side by side", min_value=2, max_value=MAX_MODELS, key=remembered(here, "chat_count", 2)
     )
     here.chosen["chat_count"] = count
     chosen = []
@@ -86,7 +86,7 @@ def _own(here: Room, everybody: Sequence[ChatModel]) -> list[ChatModel]:
 
 
 def _pick(
-    here: Room,
+    here: ChatState,
     everybody: Sequence[ChatModel],
     index: int,
     label: str,
@@ -98,7 +98,7 @@ def _pick(
     keys = [speaker.key for speaker in everybody]
     who, size = f"chat_who_{index}", f"chat_size_{index}"
     usual_key, _, usual_size = usual.partition("@")
-    kept(here, who, usual_key)
+    remembered(here, who, usual_key)
     if st.session_state[who] not in keys:
         st.session_state[who] = CURRENT
         here.chosen[f"{who}_gone"] = True
@@ -106,7 +106,7 @@ def _pick(
     chosen = places[0].selectbox(
         label, keys, key=who, format_func=lambda wanted: chat.find_chat_model(everybody, wanted).title
     )
-    kept(here, size, usual_size or AUTOMATIC)
+    remembered(here, size, usual_size or AUTOMATIC)
     if st.session_state[size] not in SIZE_LABELS:
         st.session_state[size] = AUTOMATIC
     wanted = places[1].selectbox(
@@ -133,7 +133,7 @@ def _marks(speaker: ChatModel) -> str:
 # --- making them ready ----------------------------------------------------------------------------
 
 
-def ready(workspace: Workspace, chosen: list[ChatModel]) -> bool:
+def all_ready(workspace: Workspace, chosen: list[ChatModel]) -> bool:
     """Whether all that were chosen can answer; draws the one way on for the first that cannot."""
     for speaker in {one.answering: one for one in chosen}.values():
         if speaker.key.partition("@")[0] == CURRENT and speaker.readiness == "stale":
@@ -159,7 +159,7 @@ def _way_on(workspace: Workspace, speaker: ChatModel) -> None:
     mine = speaker.key.partition("@")[0] == CURRENT
     size = f" in {VARIANT_TITLES[speaker.wanted]}" if speaker.wanted else ""
     if job := jobs.running_export(workspace, speaker.onnx):
-        export.follow(workspace, job)
+        export.follow_job(workspace, job)
     elif speaker.readiness == "impossible" and not mine:
         st.markdown(f"⚠️ {plain(speaker.title)} is not complete or no longer here. Choose another one.")
     elif speaker.readiness == "impossible":
@@ -200,4 +200,4 @@ def _last_try(workspace: Workspace, speaker: ChatModel) -> None:
     """How the job that this person started for the model ended, when it did not succeed."""
     folder: Path | None = st.session_state.get(f"tried_{speaker.key}")
     if folder and folder.parent == workspace.jobs and folder.exists():
-        export.follow(workspace, jobs.read_job(Session(folder)))
+        export.follow_job(workspace, jobs.read_job(Session(folder)))

@@ -12,22 +12,22 @@ import streamlit as st
 from sails import chat
 from sails.chat import MODEL_CACHE, ChatHistory, ChatModel, GenerationSettings
 from sails.ui.chat import transcript
-from sails.ui.chat.settings import in_mind
-from sails.ui.chat.state import Room, kept
+from sails.ui.chat.settings import show_context_usage
+from sails.ui.chat.state import ChatState, remembered
 from sails.ui.frame import show_errors
 from sails.ui.text import literal
 
 REDRAWN_SECONDS = 0.05  # an answer that grows is drawn at most so often
 
 
-def marking(here: Room, count: int) -> bool:
+def mark_differences(here: ChatState, count: int) -> bool:
     """Whether differences are to be marked; asked where several answer or have answered."""
     several = count > 1 or any(len(turn.replies) > 1 for turn in here.conversation.turns)
     if not several:
         return False
     wanted = st.toggle(
         "Mark where answers differ from the first one",
-        key=kept(here, "chat_marking", True),
+        key=remembered(here, "chat_marking", True),
         help="Words that only the other answer has are bold, words that only the first one has are struck "
         "through.",
     )
@@ -35,10 +35,10 @@ def marking(here: Room, count: int) -> bool:
     return wanted
 
 
-def ask(here: Room, chosen: list[ChatModel], how: GenerationSettings, possible: bool) -> None:
+def question_field(here: ChatState, chosen: list[ChatModel], how: GenerationSettings, possible: bool) -> None:
     """The field for a question; the answers grow above it, and Stop ends them where they are."""
     growing = st.container()
-    in_mind(here.conversation, chosen, how)
+    show_context_usage(here.conversation, chosen, how)
     typed = st.chat_input(
         "Ask something" if possible else "Nobody is ready to answer yet",
         key="chat_question",
@@ -57,8 +57,8 @@ def ask(here: Room, chosen: list[ChatModel], how: GenerationSettings, possible: 
 def _answer(conversation: ChatHistory, folders: list[Path]) -> None:
     """Draws the newest turn as it grows. Left early, by Stop or another page, what was said stays."""
     turn = conversation.turns[-1]
-    transcript.question(turn)
-    places = [index.empty() for index in transcript.places(turn)]
+    transcript.show_question(turn)
+    places = [index.empty() for index in transcript.reply_slots(turn)]
     st.button("Stop", key="chat_stop", icon=":material/stop_circle:")  # whatever is pressed ends the answer
     waiting = "Thinking" if all(map(MODEL_CACHE.holds, folders)) else "Loading the model"
     drawn = [0.0] * len(places)
@@ -72,7 +72,7 @@ def _answer(conversation: ChatHistory, folders: list[Path]) -> None:
                 drawn[index] = time.monotonic()
 
 
-def keep(here: Room) -> None:
+def save_or_clear(here: ChatState) -> None:
     """Save the conversation, or begin a new one; the old one can be brought back."""
     with st.container(horizontal=True):
         if here.conversation.turns:
@@ -100,10 +100,10 @@ def keep(here: Room) -> None:
             )
 
 
-def _begin(here: Room) -> None:
+def _begin(here: ChatState) -> None:
     here.before, here.conversation = here.conversation, ChatHistory()
 
 
-def _back(here: Room) -> None:
+def _back(here: ChatState) -> None:
     if here.before:
         here.conversation, here.before = here.before, None

@@ -14,16 +14,16 @@ from sails.chat import ChatModel, GenerationSettings, PromptRow, PromptTable, Sa
 from sails.errors import SailsError
 from sails.models import Workspace
 from sails.ui.chat import transcript
-from sails.ui.chat.state import Room
+from sails.ui.chat.state import ChatState
 from sails.ui.frame import show_errors
 from sails.ui.text import literal, plain
 
 REDRAWN_SECONDS = 0.2  # the table while it grows
 
 
-def section(
+def saved_prompts_panel(
     workspace: Workspace,
-    here: Room,
+    here: ChatState,
     chosen: Sequence[ChatModel],
     how: GenerationSettings,
     possible: bool,
@@ -53,7 +53,7 @@ def section(
 
 
 def _entry(
-    workspace: Workspace, here: Room, prompt: SavedPrompt, possible: bool, *, first: bool, last: bool
+    workspace: Workspace, here: ChatState, prompt: SavedPrompt, possible: bool, *, first: bool, last: bool
 ) -> None:
     editing = f"prompt-editing-{prompt.id}"
     if st.session_state.get(editing):
@@ -81,7 +81,7 @@ def _entry(
         )
 
 
-def _next(here: Room, question: str) -> None:
+def _next(here: ChatState, question: str) -> None:
     here.next_question = question
 
 
@@ -137,7 +137,7 @@ def _quietly(change: Callable[[], None]) -> None:
         st.session_state["prompt-problem"] = error.sentence
 
 
-def _add(workspace: Workspace, here: Room, listed: Sequence[SavedPrompt]) -> None:
+def _add(workspace: Workspace, here: ChatState, listed: Sequence[SavedPrompt]) -> None:
     asked = [turn.question.strip() for turn in here.conversation.turns]
     known = {prompt.question for prompt in listed}
     if asked and asked[-1] not in known:
@@ -164,7 +164,7 @@ def _add(workspace: Workspace, here: Room, listed: Sequence[SavedPrompt]) -> Non
 
 
 def _ask_all(
-    here: Room,
+    here: ChatState,
     listed: Sequence[SavedPrompt],
     chosen: Sequence[ChatModel],
     how: GenerationSettings,
@@ -196,7 +196,7 @@ def _fill(table: PromptTable, listed: Sequence[SavedPrompt], chosen: Sequence[Ch
                 drawn = time.monotonic()
 
 
-def _shown(here: Room, table: PromptTable, marking: bool) -> None:
+def _shown(here: ChatState, table: PromptTable, marking: bool) -> None:
     count = len(table.rows)
     missing = (
         "" if count >= table.wanted else f" The rest of the {table.wanted} was not asked: it was stopped."
@@ -224,7 +224,7 @@ def _shown(here: Room, table: PromptTable, marking: bool) -> None:
         _row(table, row, marking)
 
 
-def _clear(here: Room) -> None:
+def _clear(here: ChatState) -> None:
     here.table = None
 
 
@@ -244,7 +244,7 @@ def _row(table: PromptTable, row: PromptRow, marking: bool) -> None:
                 elif reply.text:
                     first = row.turn.replies[0].text
                     mark = marking and index and first
-                    st.markdown(transcript.marked(first, reply.text) if mark else literal(reply.text))
+                    st.markdown(transcript.mark_words(first, reply.text) if mark else literal(reply.text))
                 notes = [*filter(None, [chat.describe_likeness(row, index)]), *chat.notes(reply)]
                 if notes:
                     st.caption(plain(" ".join(notes)))

@@ -11,13 +11,13 @@ import streamlit as st
 from sails import chat
 from sails.chat import MODEL_CACHE, ChatHistory, ChatModel, GenerationSettings
 from sails.errors import SailsError
-from sails.ui.chat.state import Room, kept
+from sails.ui.chat.state import ChatState, remembered
 from sails.ui.text import plain
 
-LONGEST_ANSWER = 4096  # tokens that the field offers
+MAX_ANSWER_TOKENS = 4096  # tokens that the field offers
 
 
-def chat_settings(here: Room, chosen: Sequence[ChatModel]) -> GenerationSettings:
+def chat_settings(here: ChatState, chosen: Sequence[ChatModel]) -> GenerationSettings:
     """How to answer; what is out of bounds is told when a question is asked."""
     usual = GenerationSettings()
     deaf = [speaker for speaker in chosen if not _takes_system(speaker)]
@@ -26,15 +26,15 @@ def chat_settings(here: Room, chosen: Sequence[ChatModel]) -> GenerationSettings
             "max_new_tokens": st.number_input(
                 "Longest answer, in word pieces (tokens)",
                 min_value=1,
-                max_value=LONGEST_ANSWER,
-                key=kept(here, "chat_max_new_tokens", usual.max_new_tokens),
+                max_value=MAX_ANSWER_TOKENS,
+                key=remembered(here, "chat_max_new_tokens", usual.max_new_tokens),
             ),
             "temperature": st.number_input(
                 "Variety (temperature)",
                 min_value=0.0,
                 max_value=2.0,
                 step=0.1,
-                key=kept(here, "chat_temperature", usual.temperature),
+                key=remembered(here, "chat_temperature", usual.temperature),
                 help="0 always gives the likeliest answer. Higher gives other answers, and more mistakes.",
             ),
             "top_p": st.number_input(
@@ -42,7 +42,7 @@ def chat_settings(here: Room, chosen: Sequence[ChatModel]) -> GenerationSettings
                 min_value=0.01,
                 max_value=1.0,
                 step=0.05,
-                key=kept(here, "chat_top_p", usual.top_p),
+                key=remembered(here, "chat_top_p", usual.top_p),
                 help="Below 1, unlikely words are never drawn. It only matters with some variety.",
             ),
             "repetition_penalty": st.number_input(
@@ -50,19 +50,19 @@ def chat_settings(here: Room, chosen: Sequence[ChatModel]) -> GenerationSettings
                 min_value=0.1,
                 max_value=2.0,
                 step=0.05,
-                key=kept(here, "chat_repetition_penalty", usual.repetition_penalty),
+                key=remembered(here, "chat_repetition_penalty", usual.repetition_penalty),
                 help="1 is off. A little above, such as 1.1, keeps small models from going round in circles.",
             ),
             "seed": st.number_input(
                 "Seed",
                 min_value=0,
                 max_value=2**32 - 1,
-                key=kept(here, "chat_seed", usual.seed),
+                key=remembered(here, "chat_seed", usual.seed),
                 help="The same seed gives the same answer again. It only matters with some variety.",
             ),
             "system": st.text_area(
                 "What the model is told before the conversation (system message)",
-                key=kept(here, "chat_system", usual.system),
+                key=remembered(here, "chat_system", usual.system),
                 placeholder="For example: You answer in one short sentence.",
                 disabled=bool(chosen) and len(deaf) == len(chosen),
             ),
@@ -93,7 +93,9 @@ def _listed(found: Sequence[ChatModel]) -> str:
     return titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
 
 
-def in_mind(conversation: ChatHistory, chosen: Sequence[ChatModel], how: GenerationSettings) -> None:
+def show_context_usage(
+    conversation: ChatHistory, chosen: Sequence[ChatModel], how: GenerationSettings
+) -> None:
     """How much of the conversation each model keeps in mind, before the next question."""
     found = [
         (speaker, chat.context_usage(conversation, index, speaker.answering, how))

@@ -12,7 +12,7 @@ from sails.models import Workspace
 
 
 @dataclass
-class Room:
+class ChatState:
     """What this browser keeps of its chat in one workspace, also while another page is open."""
 
     conversation: ChatHistory = field(default_factory=ChatHistory)
@@ -22,19 +22,19 @@ class Room:
     next_question: str = ""  # a saved question that is to be asked as if it had been typed
 
 
-def room(workspace: Workspace) -> Room:
-    key = room_key(workspace)
+def chat_state(workspace: Workspace) -> ChatState:
+    key = chat_state_key(workspace)
     if key not in st.session_state:
-        st.session_state[key] = Room()
+        st.session_state[key] = ChatState()
     return st.session_state[key]
 
 
-def room_key(workspace: Workspace) -> str:
+def chat_state_key(workspace: Workspace) -> str:
     """Under which name this browser keeps its chat in a workspace."""
     return f"chat in {workspace.root} with {workspace.trained_model}"
 
 
-def kept(here: Room, key: str, usual: Any) -> str:
+def remembered(here: ChatState, key: str, usual: Any) -> str:
     """The key of a field that keeps its value over other pages, where Streamlit forgets it."""
     if key not in st.session_state:
         st.session_state[key] = here.chosen.get(key, usual)

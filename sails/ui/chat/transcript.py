@@ -12,39 +12,39 @@ from sails.system import shorten
 from sails.ui.chat import feedback
 from sails.ui.text import literal, plain
 
-LONG_QUESTION = 2000  # characters; of a longer one the beginning is shown, and the rest on demand
+MAX_QUESTION_LENGTH = 2000  # characters; of a longer one the beginning is shown, and the rest on demand
 SIGNS = {"same": "=", "similar": "≈", "other": "≠"}
 LEGEND = "**Bold** stands only here, ~~struck through~~ only in the first answer."
 
 
-def said(workspace: Workspace, conversation: ChatHistory, marking: bool) -> None:
+def show_conversation(workspace: Workspace, conversation: ChatHistory, marking: bool) -> None:
     """All questions and answers, exactly as they were written, each answer to be judged.
 
     With `marking`, words in which an answer differs from the first one beside it are marked.
     """
     for number, turn in enumerate(conversation.turns):
-        question(turn)
-        for side, (index, reply) in enumerate(zip(places(turn), turn.replies, strict=True)):
+        show_question(turn)
+        for side, (index, reply) in enumerate(zip(reply_slots(turn), turn.replies, strict=True)):
             with index:
                 if reply.text:
                     st.markdown(_marked(turn, side) if marking else literal(reply.text))
                 if marking:
                     _against_first(turn, side)
                 _about(reply, alone=len(turn.replies) == 1)
-                feedback.under(workspace, conversation, number, side)
+                feedback.feedback_buttons(workspace, conversation, number, side)
 
 
-def question(turn: ChatTurn) -> None:
+def show_question(turn: ChatTurn) -> None:
     with st.chat_message("user", avatar=":material/person:"):
-        if len(turn.question) <= LONG_QUESTION:
+        if len(turn.question) <= MAX_QUESTION_LENGTH:
             st.markdown(literal(turn.question))
         else:
-            st.markdown(literal(shorten(turn.question, LONG_QUESTION)))
+            st.markdown(literal(shorten(turn.question, MAX_QUESTION_LENGTH)))
             with st.expander(f"All {len(turn.question):,} characters"):
                 st.markdown(literal(turn.question))
 
 
-def places(turn: ChatTurn) -> list[DeltaGenerator]:
+def reply_slots(turn: ChatTurn) -> list[DeltaGenerator]:
     """Where each answer of a turn goes: one below the question, two side by side under their names."""
     if len(turn.replies) == 1:
         return [st.chat_message("assistant", avatar=":material/sailing:")]
@@ -73,10 +73,10 @@ def _about(reply: Reply, alone: bool) -> None:
 
 def _marked(turn: ChatTurn, index: int) -> str:
     first, reply = turn.replies[0], turn.replies[index]
-    return marked(first.text, reply.text) if index and first.text else literal(reply.text)
+    return mark_words(first.text, reply.text) if index and first.text else literal(reply.text)
 
 
-def marked(first: str, other: str) -> str:
+def mark_words(first: str, other: str) -> str:
     """`other` as Markdown that shows exactly that text, its own words bold and the first one's struck out."""
     lines = [""]
     for piece in chat.pieces(first, other):

@@ -15,13 +15,13 @@ from sails.models import Workspace
 from sails.system import count, shorten
 from sails.training import Lengths
 from sails.ui.data import text
-from sails.ui.data.pending import PendingUploads, show_dataset, throw_away
+from sails.ui.data.pending import PendingUploads, discard_button, show_dataset
 from sails.ui.data.upload import ROW_COLUMN, TEXT_COLUMNS, choose_columns
 from sails.ui.frame import show_errors, stop_on_error
 from sails.ui.text import code, plain
 
 PART = 50  # rows of the grid
-LONGEST_CELL = 4_000  # characters that the grid shows
+MAX_CELL_LENGTH = 4_000  # characters that the grid shows
 REFUSED = 50  # refused rows that are listed
 WHICH = {"problems": "Rows to look at", "all": "All rows"}
 
@@ -29,7 +29,7 @@ WHICH = {"problems": "Rows to look at", "all": "All rows"}
 # --- quality --------------------------------------------------------------------------------------
 
 
-def verdict(desk: PendingUploads) -> None:
+def draft_quality(desk: PendingUploads) -> None:
     """The quality of a draft in words, and one click to drop what is wrong."""
     draft = desk.draft
     for note in draft.reading.notes:
@@ -99,7 +99,7 @@ def _columns_used(desk: PendingUploads) -> None:
 # --- saving ---------------------------------------------------------------------------------------
 
 
-def save(workspace: Workspace, desk: PendingUploads, lengths: Lengths) -> None:
+def save_panel(workspace: Workspace, desk: PendingUploads, lengths: Lengths) -> None:
     """Its name, and the buttons that keep it or throw it away."""
     draft = desk.draft
     typed = st.text_input(
@@ -123,7 +123,7 @@ def save(workspace: Workspace, desk: PendingUploads, lengths: Lengths) -> None:
                 report = replace(draft, name=wanted).save(workspace, tokens=counted)
             if not failed:
                 _saved(desk, report, wanted)
-        throw_away(desk)
+        discard_button(desk)
     if not draft.savable:
         st.markdown("There is no row that can be saved yet: correct one in the grid.")
 
@@ -138,7 +138,7 @@ def _saved(desk: PendingUploads, report: DatasetReport, wanted: str) -> None:
 # --- the rows -------------------------------------------------------------------------------------
 
 
-def rows(desk: PendingUploads) -> None:
+def rows_grid(desk: PendingUploads) -> None:
     """The rows in a grid, to be read, corrected in place, and left out; those with problems first."""
     draft = desk.draft
     st.header("The rows", anchor=False)
@@ -215,8 +215,8 @@ def _line(draft: Draft, number: int) -> dict[str, Any]:
         "Row": number,
         "Keep": not dropped,
         "What the check says": "– left out" if dropped else "; ".join(said) or "✅ fine",
-        "Question": shorten(row.input, LONGEST_CELL, " …"),
-        "Answer": shorten(row.output, LONGEST_CELL, " …"),
+        "Question": shorten(row.input, MAX_CELL_LENGTH, " …"),
+        "Answer": shorten(row.output, MAX_CELL_LENGTH, " …"),
         "Before it": f"{len(row.turns) - 2} turns" if len(row.turns) > 2 else "",
     }
 
@@ -237,7 +237,7 @@ def _edited(desk: PendingUploads, generation: int, shown: Sequence[int], key: st
             texts = (cells.get("Question", row.input) or "", cells.get("Answer", row.output) or "")
             if texts == (row.input, row.output):
                 continue
-            if max(len(row.input), len(row.output)) > LONGEST_CELL:
+            if max(len(row.input), len(row.output)) > MAX_CELL_LENGTH:
                 too_long = f"Row {number} is too long for the grid, so it stays as it was."
                 desk.say("failed", f"{too_long} Correct it in the file and bring that again.")
                 continue

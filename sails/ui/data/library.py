@@ -19,29 +19,29 @@ from sails.ui.data.upload import ROW_COLUMN, TEXT_COLUMNS
 from sails.ui.frame import go, link, show_error, show_errors
 from sails.ui.text import code, moment, plain
 
-SHELF = 20  # datasets shown at first
-PREVIEW = 50  # rows
-LONGEST_CELL = 4_000  # characters
+MAX_DATASETS = 20  # datasets shown at first
+MAX_ROWS_SHOWN = 50  # rows
+MAX_CELL_LENGTH = 4_000  # characters
 
 # --- all of them ----------------------------------------------------------------------------------
 
 
-def shelf(workspace: Workspace) -> None:
+def dataset_list(workspace: Workspace) -> None:
     """Every dataset of the library, the newest first."""
     reports = data.reports(workspace)
     if not reports:
         st.markdown("There is none yet. Bring your own conversations, or begin with an example.")
         return
     wanted = ""
-    if len(reports) > SHELF:
+    if len(reports) > MAX_DATASETS:
         wanted = st.text_input("Find a dataset", key="data-find-dataset", icon=":material/search:")
     found = [report for report in reports if wanted.casefold().strip() in report.name]
-    for report in found[:SHELF]:
+    for report in found[:MAX_DATASETS]:
         with st.container(border=True, gap="xsmall"):
             link("Data", f"**{plain(report.name)}**", icon=":material/description:", dataset=report.name)
             st.markdown(_facts(report))
-    if len(found) > SHELF:
-        st.caption(f"The newest {SHELF} of {len(found):,}; search to find the others.")
+    if len(found) > MAX_DATASETS:
+        st.caption(f"The newest {MAX_DATASETS} of {len(found):,}; search to find the others.")
     if not found:
         st.markdown("No dataset has this in its name.")
 
@@ -53,14 +53,14 @@ def _facts(report: DatasetReport) -> str:
 # --- one of them ----------------------------------------------------------------------------------
 
 
-def heading(report: DatasetReport) -> None:
+def dataset_heading(report: DatasetReport) -> None:
     """The dataset's name and what it is, in a line."""
     st.header(plain(report.name), anchor=False)
     parts = ", ".join(map(code, report.combined))
     st.markdown(f"{_facts(report)}  \n{f'Made of {parts}' if parts else f'From {code(report.source)}'}")
 
 
-def actions(workspace: Workspace, desk: PendingUploads, report: DatasetReport) -> None:
+def dataset_actions(workspace: Workspace, desk: PendingUploads, report: DatasetReport) -> None:
     """What most people want to do with a dataset; the first is the next step."""
     with st.container(horizontal=True):
         if st.button(
@@ -88,10 +88,10 @@ def actions(workspace: Workspace, desk: PendingUploads, report: DatasetReport) -
                 show_dataset(None)
 
 
-def contents(workspace: Workspace, report: DatasetReport) -> None:
+def dataset_contents(workspace: Workspace, report: DatasetReport) -> None:
     """All that is in a dataset: what a training would make of it, its quality, its lengths, its rows."""
     rows = _rows_of(workspace, report)
-    novelty(workspace, rows)
+    show_novelty(workspace, rows)
     st.header("Quality", anchor=False)
     if checked := report.assessment():
         st.markdown(quality(checked))
@@ -99,7 +99,7 @@ def contents(workspace: Workspace, report: DatasetReport) -> None:
         st.markdown("Its check is not here any more. **Correct a copy** checks the rows anew.")
     if gone := report.left_out + report.refused:
         st.caption(f"{count(gone, 'row')} of the source {'was' if gone == 1 else 'were'} left out.")
-    lengths(measured(workspace, rows))
+    show_lengths(measure_lengths(workspace, rows))
     st.header("The rows", anchor=False)
     _preview(rows)
 
@@ -122,11 +122,11 @@ def _preview(rows: Sequence[Conversation]) -> None:
     if not found:
         st.markdown("No row fits.")
         return
-    if len(found) > PREVIEW:
-        st.caption(f"The first {PREVIEW} of {len(found):,} rows:")
+    if len(found) > MAX_ROWS_SHOWN:
+        st.caption(f"The first {MAX_ROWS_SHOWN} of {len(found):,} rows:")
     table = [
-        (row.row, *(shorten(text, LONGEST_CELL, " …") for text in (row.input, row.output)))
-        for row in found[:PREVIEW]
+        (row.row, *(shorten(text, MAX_CELL_LENGTH, " …") for text in (row.input, row.output)))
+        for row in found[:MAX_ROWS_SHOWN]
     ]
     st.dataframe(
         pd.DataFrame(table, columns=["Row", "Question", "Answer"]),
@@ -136,7 +136,7 @@ def _preview(rows: Sequence[Conversation]) -> None:
     )
 
 
-def housekeeping(workspace: Workspace, desk: PendingUploads, report: DatasetReport) -> None:
+def rename_and_delete(workspace: Workspace, desk: PendingUploads, report: DatasetReport) -> None:
     """Another name, and deleting, which is asked twice."""
     st.header("Name and removal", anchor=False)
     with st.expander("Rename this dataset", icon=":material/edit_note:", key="data-renaming"):
@@ -186,7 +186,7 @@ def _delete(workspace: Workspace, desk: PendingUploads, report: DatasetReport) -
 # --- figures, of a draft as well ------------------------------------------------------------------
 
 
-def novelty(workspace: Workspace, rows: Sequence[Conversation]) -> None:
+def show_novelty(workspace: Workspace, rows: Sequence[Conversation]) -> None:
     """Of these rows at the next training: new, taught before, kept back."""
     current = workspace.situation().trained.fingerprint
     counts = data.novelty(workspace, rows, retention.taught_before(workspace, current))
@@ -197,7 +197,7 @@ def novelty(workspace: Workspace, rows: Sequence[Conversation]) -> None:
     st.markdown(data_words.novelty(counts))
 
 
-def measured(workspace: Workspace, rows: Sequence[Conversation], draft: str = "") -> Lengths:
+def measure_lengths(workspace: Workspace, rows: Sequence[Conversation], draft: str = "") -> Lengths:
     """The lengths, measured once for the same rows; with a progress bar, as it may take seconds.
 
     While one row after another of a large `draft` is corrected, its sample is not drawn anew each time.
@@ -214,7 +214,7 @@ def measured(workspace: Workspace, rows: Sequence[Conversation], draft: str = ""
     return known[3]
 
 
-def lengths(measured: Lengths) -> None:
+def show_lengths(measured: Lengths) -> None:
     """How long the examples are, as a sentence and a chart."""
     from sails.ui import charts  # plotly takes half a second, and most visits do not need it
 

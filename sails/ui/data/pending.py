@@ -69,7 +69,7 @@ def pending_uploads() -> PendingUploads:
     return st.session_state.setdefault("data-desk", PendingUploads())
 
 
-def news(desk: PendingUploads) -> None:
+def show_messages(desk: PendingUploads) -> None:
     """What the last action did, once."""
     for kind, sentence in desk.sentences:
         if kind == "done":
@@ -91,7 +91,7 @@ def offer_undo(desk: PendingUploads) -> None:
                 st.rerun()
 
 
-def throw_away(desk: PendingUploads) -> None:
+def discard_button(desk: PendingUploads) -> None:
     """The button that takes the current file off the desk."""
     if st.button("Throw away", icon=":material/close:", key="data-throw-away"):
         desk.thrown_away = desk.remove()

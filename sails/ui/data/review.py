@@ -26,7 +26,7 @@ from sails.ui.frame import go, link, show_errors
 from sails.ui.text import literal, plain
 
 PART = 10  # corrections on the screen at a time
-LONGEST_ANSWER = 1_000  # characters of the model's own answer that are shown
+MAX_ANSWER_LENGTH = 1_000  # characters of the model's own answer that are shown
 NEWS = "review-news"
 KINDS = {
     "good": "👍 Called good",
@@ -50,7 +50,7 @@ EMPTY: dict[Standing, str] = {
 # --- what other places say of it ------------------------------------------------------------------
 
 
-def on_bridge(workspace: Workspace) -> None:
+def corrections_on_bridge(workspace: Workspace) -> None:
     """What is approved and can be taught, and what waits for a review; nothing when there is neither."""
     counts = feedback.counts(workspace)
     if counts.approved or counts.waiting:
@@ -67,7 +67,7 @@ def on_bridge(workspace: Workspace) -> None:
             )
 
 
-def on_data_page(workspace: Workspace) -> None:
+def corrections_on_data_page(workspace: Workspace) -> None:
     """Where the review list is, and how much there is to do."""
     counts = feedback.counts(workspace)
     st.header("Corrections from the chat", anchor=False)
@@ -192,7 +192,7 @@ def _card(workspace: Workspace, review: Review, one: Correction, standing: Stand
     st.markdown(f"**{KINDS[one.kind]}** :small[{_whence(one)}]")
     _context(one)
     if one.kind != "good":
-        said = shorten(one.answer, LONGEST_ANSWER)
+        said = shorten(one.answer, MAX_ANSWER_LENGTH)
         st.markdown(f"The model said: {literal(said) if said else '(nothing)'}")
     keys = _texts(workspace, one, open_)
     for trouble in review.troubles(one):

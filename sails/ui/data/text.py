@@ -120,15 +120,15 @@ def how_measured(measured: Lengths) -> str:
 
 def histogram(measured: Lengths) -> tuple[list[str], list[int]]:
     """Ranges of tokens, all equally wide, and how many of the measured examples lie in each."""
-    width = next(step for step in _round_numbers() if step * BARS >= measured.longest)
+    width = next(
+        step
+        for step in [step * 10**power for power in range(12) for step in (1, 2, 5)]
+        if step * BARS >= measured.longest
+    )
     counts = [0] * max(1, -(-measured.longest // width))
     for length in measured.measured:
         counts[max(0, length - 1) // width] += 1
     return [f"{n * width + 1:,}–{(n + 1) * width:,}" for n in range(len(counts))], counts
-
-
-def _round_numbers() -> list[int]:
-    return [step * 10**power for power in range(12) for step in (1, 2, 5)]
 
 
 def file_label(number: int, file: str) -> str:

@@ -24,7 +24,7 @@ from sails.data import (
 from sails.models import Workspace
 from sails.sessions import DEFAULT_PRESET, PRESETS, SIZES
 from sails.system import count
-from sails.ui.data.pending import PendingUploads, show_dataset, throw_away
+from sails.ui.data.pending import PendingUploads, discard_button, show_dataset
 from sails.ui.data.text import JUDGED, file_label
 from sails.ui.frame import show_errors
 from sails.ui.text import code, plain
@@ -42,7 +42,7 @@ TEXT_COLUMNS = {
 ROW_COLUMN = {"Row": st.column_config.NumberColumn("Row", width=60)}
 
 
-def bring(workspace: Workspace, desk: PendingUploads) -> None:
+def upload_panel(workspace: Workspace, desk: PendingUploads) -> None:
     """Four ways to bring conversations."""
     way = st.segmented_control(
         "How would you like to bring them?",
@@ -156,7 +156,7 @@ def _lay_down(desk: PendingUploads, make: Callable[..., Draft | Unmapped], *argu
 # --- how many -------------------------------------------------------------------------------------
 
 
-def how_many() -> None:
+def how_many_examples() -> None:
     """How many examples a person needs, in words."""
     rounds = PRESETS[DEFAULT_PRESET].rounds
     repeated = "once" if rounds[-1] == 1 else f"{rounds[-1]} times"
@@ -236,7 +236,7 @@ def ask_for_columns(desk: PendingUploads, unmapped: Unmapped) -> None:
                 desk.put(unmapped.mapped(mapping, first_row_taught=no_names))
             if not failed:
                 st.rerun()
-        throw_away(desk)
+        discard_button(desk)
 
 
 def choose_columns(desk: PendingUploads, columns: Sequence[str], chosen: ColumnMapping) -> ColumnMapping:

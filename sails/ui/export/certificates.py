@@ -28,12 +28,12 @@ GOOD = {True: "✅ Good.", False: "❌ Not good.", None: ""}
 # --- of what is in its place ----------------------------------------------------------------------
 
 
-def own(state: VariantState) -> Certificate | None:
+def matching_certificate(state: VariantState) -> Certificate | None:
     """The certificate of exactly what lies in a variant's folder."""
     return read_certificate(resolve(state.path)) if state.certified is not None else None
 
 
-def of_all(found: Mapping[Variant, VariantState]) -> None:
+def certificate_tabs(found: Mapping[Variant, VariantState]) -> None:
     """The certificates of the variants that are there, each on a tab of its own."""
     present = [state for state in found.values() if state.present]
     for tab, state in zip(_tabs([VARIANT_TITLES[state.variant] for state in present]), present, strict=True):
@@ -60,7 +60,7 @@ def _of_one(state: VariantState) -> None:
             f"the one made from {code(found.source_fingerprint or 'an unknown model')}. Make it again."
         )
         return
-    show(found)
+    show_certificate(found)
     page = folder / CERTIFICATE_PAGE
     if page.is_file():
         st.download_button(
@@ -74,7 +74,7 @@ def _of_one(state: VariantState) -> None:
         )
 
 
-def show(found: Certificate) -> None:
+def show_certificate(found: Certificate) -> None:
     """The verdict, its reasons, each figure with whether it is good, and the answers of both."""
     st.markdown(f"{'✅' if found.passed else '❌'} **{plain(certificate_title(found))}**")
     for reason in found.reasons:
@@ -121,9 +121,13 @@ def _moment(created: str) -> str:
 # --- side by side ---------------------------------------------------------------------------------
 
 
-def speed(found: Mapping[Variant, VariantState]) -> None:
+def speed_table(found: Mapping[Variant, VariantState]) -> None:
     """How fast each variant is beside PyTorch, and what it takes; nothing where nothing was measured."""
-    measured = [one for state in found.values() if state.present and (one := own(state)) and one.speed]
+    measured = [
+        one
+        for state in found.values()
+        if state.present and (one := matching_certificate(state)) and one.speed
+    ]
     if not measured:
         return
     st.header("How fast is it?", anchor=False)
@@ -188,7 +192,7 @@ def _in_words(measured: Sequence[Certificate]) -> str:
 # --- of what is kept apart ------------------------------------------------------------------------
 
 
-def kept_apart(workspace: Workspace, apart: Mapping[Variant, VariantState]) -> None:
+def failed_variants(workspace: Workspace, apart: Mapping[Variant, VariantState]) -> None:
     """Each variant whose certificate failed: why, and a deliberate choice to use or to delete it."""
     for variant, state in apart.items():
         with st.container(border=True, gap="small"):
@@ -198,30 +202,30 @@ def kept_apart(workspace: Workspace, apart: Mapping[Variant, VariantState]) -> N
                 "not answer like the original. Making it again, or teaching the model a little more, often "
                 "helps."
             )
-            found = own(state)
+            found = matching_certificate(state)
             for reason in found.reasons if found else ():
                 st.markdown(f"- {plain(reason)}")
             if state.stale:
                 st.markdown("It was made from an earlier model.")
             if found:
                 with st.expander("What was compared", icon=":material/compare_arrows:"):
-                    show(found)
+                    show_certificate(found)
             _decide(workspace, variant)
 
 
 def _decide(workspace: Workspace, variant: Variant) -> None:
     use, delete, looking_only = f"use-{variant}", f"delete-failed-{variant}", system.view_only()
     with st.container(horizontal=True):
-        confirm.button("Use it all the same", use, icon=":material/warning:", disabled=looking_only)
-        confirm.button("Delete it", delete, icon=":material/delete:", disabled=looking_only)
+        confirm.ask_button("Use it all the same", use, icon=":material/warning:", disabled=looking_only)
+        confirm.ask_button("Delete it", delete, icon=":material/delete:", disabled=looking_only)
     sentences = [
         f"**The {VARIANT_TITLES[variant]} model takes its place although it failed.** It may be offered for "
         "chat and download then. Its certificate goes with it and keeps saying that it failed."
     ]
-    if confirm.agreed(use, sentences, "Yes, use it"):
+    if confirm.confirmed(use, sentences, "Yes, use it"):
         models.keep_failed(workspace.onnx_model, variant)
         st.rerun()
-    if confirm.agreed(
+    if confirm.confirmed(
         delete, ["**It is deleted.** The model can be made again at any time."], "Yes, delete it"
     ):
         models.discard_failed(workspace.onnx_model, variant)

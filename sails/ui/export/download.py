@@ -21,7 +21,7 @@ from sails.ui.text import code, plain
 # --- a zip file that runs by itself ---------------------------------------------------------------
 
 
-def hand_over(workspace: Workspace, found: Mapping[Variant, VariantState]) -> None:
+def bundle_panel(workspace: Workspace, found: Mapping[Variant, VariantState]) -> None:
     """Choose a variant, make its zip file, download it, and what its receiver does with it."""
     st.markdown(
         "One zip file with the model and all that it needs to answer: it runs on any computer that has "
@@ -145,7 +145,7 @@ def _for_the_receiver() -> None:
 # --- files ----------------------------------------------------------------------------------------
 
 
-def files(workspace: Workspace, found: Mapping[Variant, VariantState]) -> None:
+def model_files(workspace: Workspace, found: Mapping[Variant, VariantState]) -> None:
     """Where the model lies and what it consists of, folded away."""
     with st.expander("The files as they lie here", icon=":material/folder_open:"):
         st.markdown(f"They lie in the folder {code(workspace.onnx_model)}.")

@@ -34,7 +34,7 @@ LISTED = 10  # earlier exports
 # --- how it stands --------------------------------------------------------------------------------
 
 
-def state(
+def export_state(
     workspace: Workspace,
     situation: Situation,
     found: Mapping[Variant, VariantState],
@@ -85,16 +85,16 @@ def _variant(
     st.subheader(VARIANT_TITLES[one.variant].capitalize(), anchor=False)
     st.markdown(VARIANT_TABLE[one.variant].description)
     way = jobs.freshness_of(one, situation.trained)
-    lines = [onnx_status.sign_of(way)]
+    lines = [onnx_status.freshness_label(way)]
     if one.present:
-        lines.append(onnx_status.proof_of(one.certified))
+        lines.append(onnx_status.certificate_label(one.certified))
         lines.append(f"{system.size(one.size)}{', the chat uses this one' if chatting else ''}")
     st.markdown("  \n".join(lines))
     if one.present:
         st.caption(_made(one))
     if one.present and way != "fresh" and not busy and jobs.freshness(situation) == "fresh":
         again = f"Make the {VARIANT_TITLES[one.variant]} model again"
-        onnx_status.button(workspace, (one.variant,), again, f"again_{one.variant}", primary=True)
+        onnx_status.export_button(workspace, (one.variant,), again, f"again_{one.variant}", primary=True)
 
 
 def _made(one: VariantState) -> str:
@@ -113,7 +113,7 @@ def _made(one: VariantState) -> str:
 # --- making it ------------------------------------------------------------------------------------
 
 
-def make(
+def next_step(
     workspace: Workspace, situation: Situation, found: Mapping[Variant, VariantState], busy: bool
 ) -> None:
     """The one next step: train, make the ONNX model, or talk with it; making it again stays possible."""
@@ -191,7 +191,7 @@ _ENDS = {
 }
 
 
-def follow(workspace: Workspace, job: Job) -> None:
+def follow_job(workspace: Workspace, job: Job) -> None:
     """A job with its progress, refreshed only as long as it works; then how it ended."""
     refresh = REFRESH_SECONDS if job.at_work else None
     st.fragment(_follow, run_every=refresh)(workspace, job)
@@ -257,7 +257,7 @@ def _ended(job: Job) -> None:
             with st.expander(
                 f"What was compared: {VARIANT_TITLES[found.variant]}", icon=":material/compare_arrows:"
             ):
-                certificates.show(found)
+                certificates.show_certificate(found)
 
 
 def _measured(status: Status) -> dict[str, Certificate | None]:
@@ -280,7 +280,7 @@ def _what(job: Job) -> str:
     return "The ONNX model"
 
 
-def earlier(jobs: Sequence[Job]) -> None:
+def earlier_exports(jobs: Sequence[Job]) -> None:
     """The last exports, newest first: what, when, how long and how it ended."""
     ended = [job for job in jobs if not job.at_work]
     if not ended:

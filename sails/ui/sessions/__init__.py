@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from sails import lazy_exports
 
 if TYPE_CHECKING:
-    from sails.ui.sessions.compare import chosen, side_by_side
-    from sails.ui.sessions.detail import everything, named
+    from sails.ui.sessions.compare import compare_sessions, sessions_to_compare
+    from sails.ui.sessions.detail import find_session, session_page
     from sails.ui.sessions.table import history_table
     from sails.ui.sessions.versions import family_tree, versions_panel
 

@@ -51,7 +51,7 @@ def decide(workspace: Workspace, record: SessionRecord, found: Retention | None)
         _publish(own_workspace(workspace, record), record)
         if found and found.changed:
             st.markdown("Read these first: what the model answered before, and what the new one answers.")
-            retention.answers(found)
+            retention.changed_answers(found)
 
 
 def _choices(workspace: Workspace, record: SessionRecord) -> None:
@@ -59,7 +59,7 @@ def _choices(workspace: Workspace, record: SessionRecord) -> None:
     key, looking_only = record.session.id, system.view_only()
     keep, undo, again = st.columns(3)
     with keep:
-        confirm.button("Keep it", f"publish-{key}", icon=":material/check:", disabled=looking_only)
+        confirm.ask_button("Keep it", f"publish-{key}", icon=":material/check:", disabled=looking_only)
         st.caption("The new model becomes the current one; the one before is kept as a version.")
     with undo:
         if st.button("Undo", key="discard", icon=":material/undo:", disabled=looking_only):
@@ -114,7 +114,7 @@ def actions(workspace: Workspace, record: SessionRecord) -> None:
             go("Train", session=key)
         if discarded:
             label = "Make it the current model"
-            confirm.button(label, f"publish-{key}", icon=":material/check:", disabled=looking_only)
+            confirm.ask_button(label, f"publish-{key}", icon=":material/check:", disabled=looking_only)
         st.download_button(
             "Download",
             lambda: _packed(record.session),
@@ -124,7 +124,7 @@ def actions(workspace: Workspace, record: SessionRecord) -> None:
             on_click="ignore",
             help="What was asked, taught, measured and answered, as a zip file; without the model.",
         )
-        confirm.button(
+        confirm.ask_button(
             "Delete",
             f"delete-{key}",
             icon=":material/delete:",
@@ -160,7 +160,7 @@ def _publish(workspace: Workspace, record: SessionRecord) -> None:
     if since := jobs.taught_since(workspace, record):
         names = ", ".join(map(code, since))
         sentences.append(f"⚠️ **The current model was taught more, and this one was not:** {names}.")
-    if confirm.agreed(f"publish-{record.session.id}", sentences, "Yes, make it current"):
+    if confirm.confirmed(f"publish-{record.session.id}", sentences, "Yes, make it current"):
         with st.spinner("Putting the model in place …"):
             jobs.publish_held(workspace, record.session)
         st.rerun()
@@ -174,7 +174,7 @@ def _delete(workspace: Workspace, record: SessionRecord) -> None:
     if record.status.verdict in ("held", "discarded") and record.session.model.exists():
         sentences.append("**The model that it made, and that is not the current one, is deleted with it.**")
     key = f"delete-{record.session.id}"
-    if confirm.agreed(
+    if confirm.confirmed(
         key, sentences, "Delete it for good", again="It cannot be brought back. Really delete it?"
     ):
         with st.spinner("Deleting …"):

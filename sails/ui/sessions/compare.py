@@ -15,7 +15,7 @@ from sails.ui import charts, text
 from sails.ui.frame import link
 from sails.ui.sessions import comparison
 from sails.ui.sessions.comparison import ComparedLine, ComparedQuestion
-from sails.ui.sessions.detail import named
+from sails.ui.sessions.detail import find_session
 from sails.ui.text import literal, plain
 
 DIFFERS = "≠ **Different**"
@@ -25,18 +25,18 @@ CURVES = {
 }
 
 
-def chosen(workspace: Workspace, wanted: str) -> list[SessionRecord]:
+def sessions_to_compare(workspace: Workspace, wanted: str) -> list[SessionRecord]:
     """The sessions whose ids stand in the address; raises `RequestError` unless there are two to five."""
     ids = list(dict.fromkeys(filter(None, wanted.split(","))))
-    if not 2 <= len(ids) <= comparison.MOST:
+    if not 2 <= len(ids) <= comparison.MAX_COMPARED:
         raise RequestError(
             f"{len(ids)} sessions cannot be compared.",
-            f"Choose two to {comparison.MOST} of them in the history.",
+            f"Choose two to {comparison.MAX_COMPARED} of them in the history.",
         )
-    return [named(workspace, identity) for identity in ids]
+    return [find_session(workspace, identity) for identity in ids]
 
 
-def side_by_side(records: Sequence[SessionRecord]) -> None:
+def compare_sessions(records: Sequence[SessionRecord]) -> None:
     """Everything in which the sessions may differ."""
     letters = string.ascii_uppercase[: len(records)]
     st.header(f"{len(records)} sessions side by side", anchor=False)
@@ -51,12 +51,12 @@ def side_by_side(records: Sequence[SessionRecord]) -> None:
             feed.wait()
     _curves(letters, feeds)
     st.header("How each was set up", anchor=False)
-    _settings(letters, comparison.settings(records))
+    _settings(letters, comparison.compare_settings(records))
     st.header("How well each did", anchor=False)
     st.markdown(
         "Loss, how wrong the answers are: lower is better. Word pieces (tokens) right: higher is better."
     )
-    _table(letters, comparison.scores(records), "What each session measured")
+    _table(letters, comparison.compare_scores(records), "What each session measured")
     st.header("What each answers", anchor=False)
     _answers(letters, comparison.same_questions([comparison.last_answers(feed) for feed in feeds]))
 

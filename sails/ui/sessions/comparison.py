@@ -20,7 +20,7 @@ from sails.sessions import (
 )
 from sails.training.plan import resolve_schedule
 
-MOST = 5  # sessions that can be compared; more are hard to tell apart
+MAX_COMPARED = 5  # sessions that can be compared; more are hard to tell apart
 NOTHING = "–"
 BEST = "★"
 
@@ -40,7 +40,7 @@ class ComparedLine:
 # --- what was asked -------------------------------------------------------------------------------
 
 
-def settings(records: Sequence[SessionRecord]) -> list[ComparedLine]:
+def compare_settings(records: Sequence[SessionRecord]) -> list[ComparedLine]:
     """What was asked of each session and with what it was carried out."""
     return [ComparedLine(label, tuple(map(value, records))) for label, value in _lines().items()]
 
@@ -156,7 +156,7 @@ def _lines() -> dict[str, Callable[[SessionRecord], str]]:
 # --- what was measured ----------------------------------------------------------------------------
 
 
-def scores(records: Sequence[SessionRecord]) -> list[ComparedLine]:
+def compare_scores(records: Sequence[SessionRecord]) -> list[ComparedLine]:
     """What each session measured; the best after the lesson is marked where they can be told apart."""
     results = [record.status.results for record in records]
     before_taught, after_taught = [r.taught_before for r in results], [r.taught_after for r in results]

@@ -25,7 +25,7 @@ from sails.sessions import (
 from sails.ui import charts, onnx_status, text
 from sails.ui.frame import show_errors
 from sails.ui.outcome import did_it_work
-from sails.ui.retention import of_a_session
+from sails.ui.retention import session_retention
 from sails.ui.sessions import comparison
 from sails.ui.sessions.actions import actions, decide, own_workspace, start
 from sails.ui.text import code, literal, plain
@@ -34,7 +34,7 @@ SHOWN_ROWS = 500  # of the conversations
 SHOWN_LINES = 300  # of the log
 
 
-def named(workspace: Workspace, identity: str) -> SessionRecord:
+def find_session(workspace: Workspace, identity: str) -> SessionRecord:
     """The training session of exactly this id; raises `WorkspaceError` when there is none."""
     with contextlib.suppress(WorkspaceError):
         found = sessions.find(workspace, identity)
@@ -46,7 +46,7 @@ def named(workspace: Workspace, identity: str) -> SessionRecord:
     )
 
 
-def everything(workspace: Workspace, record: SessionRecord) -> None:
+def session_page(workspace: Workspace, record: SessionRecord) -> None:
     """The whole page of one session."""
     _head(record)
     found: Retention | None = None
@@ -66,7 +66,7 @@ def everything(workspace: Workspace, record: SessionRecord) -> None:
         did_it_work(record, found)
     if found and found.after:
         with show_errors():
-            of_a_session(found, decided=not undecided)
+            session_retention(found, decided=not undecided)
     st.header("More about this session", anchor=False)
     parts: dict[str, Callable[[], None]] = {
         "Curves": lambda: _curves(feed),
@@ -111,9 +111,9 @@ def _onnx(workspace: Workspace, record: SessionRecord) -> None:
     made = record.status.fingerprint
     if record.status.verdict != "published" or made is None or made != situation.trained.fingerprint:
         return
-    for line in onnx_status.each(workspace, situation):
+    for line in onnx_status.describe_variants(workspace, situation):
         st.markdown(f"ONNX model, {line}")
-    onnx_status.make_again(workspace, "session_onnx")
+    onnx_status.offer_refresh(workspace, "session_onnx")
 
 
 # --- what is known --------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ def without_details(lines: Sequence[str]) -> list[str]:
 
 
 def _everything_asked(record: SessionRecord) -> None:
-    asked = [*comparison.settings([record]), *comparison.scores([record])]
+    asked = [*comparison.compare_settings([record]), *comparison.compare_scores([record])]
     st.table(
         pd.DataFrame([(line.label, plain(line.values[0])) for line in asked], columns=["What", "Value"]),
         border="horizontal",

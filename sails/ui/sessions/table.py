@@ -23,8 +23,8 @@ from sails.ui import text
 from sails.ui.frame import go, link
 from sails.ui.sessions import comparison
 
-OFFERED = 50  # sessions in the list to choose from; of more, nobody finds one there
-TALL = 400  # pixels of a table of many rows, which scrolls inside
+MAX_OFFERED = 50  # sessions in the list to choose from; of more, nobody finds one there
+MAX_HEIGHT = 400  # pixels of a table of many rows, which scrolls inside
 
 STATES: dict[State, str] = {
     "queued": "⏳ Waiting",
@@ -43,7 +43,7 @@ CHOSEN_BY = {"automatic": "automatic", "person": "chosen", "advice": "measured"}
 
 
 @dataclass(frozen=True)
-class Row:
+class HistoryRow:
     """One session in the words of the table; `searched` is what the search looks through."""
 
     record: SessionRecord
@@ -87,10 +87,12 @@ class _Table:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._rows: list[Row] = []
+        self._rows: list[HistoryRow] = []
         self._data = pd.DataFrame(columns=list(COLUMNS))
 
-    def update(self, records: Sequence[SessionRecord], current: str | None) -> tuple[list[Row], pd.DataFrame]:
+    def update(
+        self, records: Sequence[SessionRecord], current: str | None
+    ) -> tuple[list[HistoryRow], pd.DataFrame]:
         """The rows and the data frame of all records, which are given oldest first.
 
         `current` is the id of the session that made the current model.
@@ -108,7 +110,7 @@ def _table(sessions: Path) -> _Table:  # noqa: ARG001 (one for each folder of se
     return _Table()
 
 
-def _row(record: SessionRecord, current: str | None, known: Row | None) -> Row:
+def _row(record: SessionRecord, current: str | None, known: HistoryRow | None) -> HistoryRow:
     is_current = record.spec.id == current
     if known is not None and known.record is record and known.current == is_current:
         return known
@@ -129,10 +131,10 @@ def _row(record: SessionRecord, current: str | None, known: Row | None) -> Row:
         record.seconds / 60 if record.seconds is not None else None,
     )
     said = (record.spec.name, *cells[2:6], cells[7], record.session.id, record.status.verdict_reason)
-    return Row(record, record.session.id, is_current, cells, " ".join(map(str, said)).casefold())
+    return HistoryRow(record, record.session.id, is_current, cells, " ".join(map(str, said)).casefold())
 
 
-def _data(rows: Sequence[Row]) -> pd.DataFrame:
+def _data(rows: Sequence[HistoryRow]) -> pd.DataFrame:
     columns = dict(zip(COLUMNS, zip(*(row.cells for row in rows), strict=True), strict=True)) if rows else {}
     numbers = ("Learning rate", "Loss before", "Loss after", "Minutes")
     table: dict[str, Any] = {
@@ -143,7 +145,7 @@ def _data(rows: Sequence[Row]) -> pd.DataFrame:
     return pd.DataFrame(table, columns=list(COLUMNS))
 
 
-def matching(rows: Sequence[Row], text: str, states: Sequence[str]) -> list[int]:
+def matching(rows: Sequence[HistoryRow], text: str, states: Sequence[str]) -> list[int]:
     """The places of the rows that hold every word of the text and are in one of the states (none: in any)."""
     wanted = text.casefold().split()
     return [
@@ -200,56 +202,59 @@ def _how_many(shown: int, total: int) -> str:
     return f"{shown:,}{of} sessions, newest first. A click on a column's name sorts by it."
 
 
-def _draw(data: pd.DataFrame, shown: Sequence[Row]) -> list[int]:
+def _draw(data: pd.DataFrame, shown: Sequence[HistoryRow]) -> list[int]:
     """The table; returns the places of the rows that are marked."""
     # A mark is a place in the table, so it must not outlive a change of what stands there.
     same = hash(tuple(row.identity for row in shown))
+    # When a session began, on the clock of who looks
     event = st.dataframe(
         data,
         key=f"history-{same}",
         hide_index=True,
-        column_config={**COLUMNS, "Begun": _begun()},
+        column_config={
+            **COLUMNS,
+            "Begun": (
+                st.column_config.DatetimeColumn(
+                    help="When it was asked for.", format="D MMM YYYY, HH:mm", timezone=st.context.timezone
+                )
+            ),
+        },
         column_order=ORDER,
         on_select="rerun",
         selection_mode="multi-row",
         placeholder="",
-        height="auto" if len(data) <= 10 else TALL,
+        height="auto" if len(data) <= 10 else MAX_HEIGHT,
         alt=f"{len(data)} sessions, newest first: state, verdict, examples, learning rate, loss and time",
     )
     return [index for index in event.selection.rows if index < len(shown)]
 
 
-def _begun() -> Any:
-    """When a session began, on the clock of who looks."""
-    return st.column_config.DatetimeColumn(
-        help="When it was asked for.", format="D MMM YYYY, HH:mm", timezone=st.context.timezone
-    )
-
-
-def _choose(marked: Sequence[Row], shown: Sequence[Row]) -> None:
+def _choose(marked: Sequence[HistoryRow], shown: Sequence[HistoryRow]) -> None:
     """Open one session or compare several: those marked in the table, or chosen from the list."""
-    offered = {row.identity: row.record for row in shown[:OFFERED]}
+    offered = {row.identity: row.record for row in shown[:MAX_OFFERED]}
     offered |= {row.identity: row.record for row in marked}
     picked = st.multiselect(
         "Open one session, or compare up to five",
         list(offered),
-        format_func=lambda identity: named(offered[identity]),
+        format_func=lambda identity: session_title(offered[identity]),
         key="chosen",
         placeholder="Choose here, or mark rows in the table",
-        help=f"The {OFFERED} newest ones that are shown above.",
-        max_selections=comparison.MOST,
+        help=f"The {MAX_OFFERED} newest ones that are shown above.",
+        max_selections=comparison.MAX_COMPARED,
     )
     chosen = list(dict.fromkeys([*(row.identity for row in marked), *picked]))
     several = len(chosen) > 1
     label = f"Compare {len(chosen)} sessions" if several else "Open the session"
-    too_many = len(chosen) > comparison.MOST
+    too_many = len(chosen) > comparison.MAX_COMPARED
     if too_many:
-        st.markdown(f"{len(chosen)} sessions are marked; more than {comparison.MOST} cannot be told apart.")
+        st.markdown(
+            f"{len(chosen)} sessions are marked; more than {comparison.MAX_COMPARED} cannot be told apart."
+        )
     if st.button(label, type="primary", key="open", disabled=not chosen or too_many):
         go("Sessions", **({"compare": ",".join(chosen)} if several else {"session": chosen[0]}))
 
 
-def named(record: SessionRecord) -> str:
+def session_title(record: SessionRecord) -> str:
     """A session in one line of a list: 22 Nov 2025, 13:07 · databases · ✅ Finished."""
     when = text.moment(record.spec.created, st.context.timezone)
     return f"{when} · {record.spec.name} · {STATES[record.status.state]}"

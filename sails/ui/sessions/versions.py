@@ -24,7 +24,7 @@ from sails.ui import confirm, onnx_status, text
 from sails.ui.frame import link, show_errors
 from sails.ui.text import code, plain
 
-LINES = 100  # of the tree; the rest is older
+MAX_LINES = 100  # of the tree; the rest is older
 FATES = {
     "current": "★ the current model",
     "version": "kept as a version",
@@ -48,9 +48,9 @@ def family_tree(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
         "Each model grew from the one above it. One that is indented branched off there, and the line "
         "went on without it."
     )
-    if len(lines) > LINES:
-        st.caption(f"The last {LINES} of {len(lines):,} models.")
-    for line in lines[-LINES:]:
+    if len(lines) > MAX_LINES:
+        st.caption(f"The last {MAX_LINES} of {len(lines):,} models.")
+    for line in lines[-MAX_LINES:]:
         _line(line)
 
 
@@ -91,9 +91,9 @@ def versions_panel(workspace: Workspace, records: Sequence[SessionRecord]) -> No
         st.subheader("★ The current model", anchor=False)
         if current.complete:
             st.markdown(_made_by(records, current.session, current.fingerprint))
-            for line in onnx_status.each(workspace, workspace.situation()):
+            for line in onnx_status.describe_variants(workspace, workspace.situation()):
                 st.markdown(f"ONNX model, {line}")
-            onnx_status.make_again(workspace, "versions_onnx")
+            onnx_status.offer_refresh(workspace, "versions_onnx")
         else:
             st.markdown(f"There is none: it is {current.state}. {plain(current.reason or '')}".strip())
     found = models.list_versions(workspace)
@@ -133,14 +133,14 @@ def _version(workspace: Workspace, records: Sequence[SessionRecord], version: Ve
         f"Replaced on {replaced}  \n{_made_by(records, made.session if made else None, version.fingerprint)}"
     )
     with st.container(horizontal=True):
-        confirm.button("Roll back to it", f"roll-{key}", icon=":material/undo:", disabled=looking_only)
+        confirm.ask_button("Roll back to it", f"roll-{key}", icon=":material/undo:", disabled=looking_only)
         label = "No longer keep it for good" if version.pinned else "Keep it for good"
         if st.button(label, key=f"pin-{key}", icon=":material/keep:", disabled=looking_only):
             pin(workspace, version.id, pinned=not version.pinned)
             st.rerun()
         with st.popover("Name it", icon=":material/edit:", disabled=looking_only):
             _name(workspace, version)
-    if confirm.agreed(f"roll-{key}", _what_happens(workspace, records, version), "Yes, roll back"):
+    if confirm.confirmed(f"roll-{key}", _what_happens(workspace, records, version), "Yes, roll back"):
         _roll_back(workspace, version.id, _title(version, records))
 
 

@@ -39,17 +39,16 @@ def _what_is_taught(seen: TrainingForecast) -> str:
         taught += ". None is kept back, so what it learned is judged on what it was taught alone."
     else:
         taught += f"; {seen.held_out:,} are kept back, to test it with questions that it never saw."
-    return f"{taught} {lr_advice.what_is_repeated(seen)}"
+    return f"{taught} {lr_advice.describe_replay(seen)}"
 
 
 def _range(time: TimeEstimate) -> str:
-    low, high = (system.duration(_rounded(seconds)) for seconds in (time.low, time.high))
+    # An estimate of hours is not good for minutes: from two hours on, half hours
+    low, high = (
+        system.duration(round(seconds / 1800) * 1800 if seconds >= 7200 else seconds)
+        for seconds in (time.low, time.high)
+    )
     return low if low == high else f"{low} to {high}"
-
-
-def _rounded(seconds: float) -> float:
-    """An estimate of hours is not good for minutes: from two hours on, half hours."""
-    return round(seconds / 1800) * 1800 if seconds >= 7200 else seconds
 
 
 def _source(time: TimeEstimate) -> str:

@@ -59,7 +59,7 @@ def start_button(workspace: Workspace, choices: Choices | None) -> None:
         go("Train", session=state["started"])
 
 
-def started() -> None:
+def allow_next_start() -> None:
     """The form may start another one: the session that it started is on the screen."""
     st.session_state.pop("train_button", None)
 
@@ -124,7 +124,7 @@ def _pace(
                 rate = learning_rate(first.plan)
             problems += failed
         title = name(" and ".join(names) or "the dataset's name")
-    share = lr_advice.revisit(first) if first is not None else None
+    share = lr_advice.replay_share(first) if first is not None else None
     slot = st.container()  # drawn last, when all is chosen that matters to it
     settings: Settings | None = None
     more = advanced(taught, chosen) | ({} if share is None else {"replay_share": share})
@@ -141,6 +141,6 @@ def _pace(
         return None
     choices = Choices(tuple(names), settings, title, start, base, exported)
     with slot, show_errors() as failed:
-        choices = replace(choices, advice=lr_advice.best_speed(workspace, choices, first))
+        choices = replace(choices, advice=lr_advice.lr_finder_panel(workspace, choices, first))
     problems += failed
     return choices

@@ -38,7 +38,7 @@ from sails.ui.outcome import did_it_work
 from sails.ui.text import code, plain
 from sails.ui.train.answers import answers
 from sails.ui.train.curves import curves
-from sails.ui.train.queue import REFRESH_SECONDS, place_in_queue, queue
+from sails.ui.train.queue import REFRESH_SECONDS, queue, queue_position
 
 SILENT_SECONDS = 30  # a worker says that it lives every five
 LOG_TAIL = 25  # lines shown
@@ -58,7 +58,7 @@ ENDED = {
 # --- one session ----------------------------------------------------------------------------------
 
 
-def view(workspace: Workspace, session: Session) -> None:
+def live_view(workspace: Workspace, session: Session) -> None:
     """The whole live view; refreshes itself until the session has ended."""
     record = sessions.record(session)
     status = record.status
@@ -153,7 +153,7 @@ def _progress(
     workspace: Workspace, session: Session, spec: sessions.AnySpec, status: Status, feed: SessionMonitor
 ) -> None:
     if status.state == "queued":
-        st.markdown(f"⏳ {place_in_queue(workspace, session)}")
+        st.markdown(f"⏳ {queue_position(workspace, session)}")
         jobs.dispatch(workspace)  # whoever looks keeps the queue moving
         return
     st.progress(min(max(status.progress, 0.0), 1.0), plain(text.progress(status)))
@@ -296,7 +296,7 @@ def _ended(workspace: Workspace, record: sessions.SessionRecord) -> None:
     if status.failure and status.failure.log_tail:
         with st.expander("The last lines of its log", icon=":material/article:"):
             st.code("\n".join(status.failure.log_tail), language=None, wrap_lines=True)
-    if facts := text.learned(record):
+    if facts := text.describe_learning(record):
         st.caption(plain(facts))
     with st.container(horizontal=True, vertical_alignment="center"):
         _next_step(workspace, record)
@@ -333,7 +333,7 @@ def _next_step(workspace: Workspace, record: sessions.SessionRecord) -> None:
         ):
             if fresh:
                 go("Chat")
-            onnx_status.start(workspace)
+            onnx_status.start_export(workspace)
     link("Sessions", "Everything about this session", session=spec.id)
     if status.state != "failed":
         link("Train", "Another training")

@@ -35,7 +35,7 @@ def earlier_examples(earlier: Earlier) -> str:
     return f"{count(earlier.rows, 'example')} of {count(earlier.lessons, 'earlier lesson')}"
 
 
-def revisit(first: TrainingForecast) -> float | None:
+def replay_share(first: TrainingForecast) -> float | None:
     """The share of earlier examples, None where there are none to repeat; says what it does."""
     if first.plan.start_from == "base" or not first.earlier.rows:
         return None
@@ -71,7 +71,7 @@ def _what_it_means(first: TrainingForecast, share: float) -> str:
     )
 
 
-def what_is_repeated(seen: TrainingForecast) -> str:
+def describe_replay(seen: TrainingForecast) -> str:
     """What the training repeats of earlier lessons, or why it repeats nothing."""
     earlier = seen.earlier
     if seen.repeated and seen.plan.start_from == "base":
@@ -101,7 +101,7 @@ def _gone(earlier: Earlier) -> str:
 # --- the learning speed ---------------------------------------------------------------------------
 
 
-def best_speed(workspace: Workspace, choices: Choices, first: TrainingForecast) -> Advice | None:
+def lr_finder_panel(workspace: Workspace, choices: Choices, first: TrainingForecast) -> Advice | None:
     """What the automatic speed costs, the better setting, and what was measured; gives what was measured."""
     if jobs.why_not(first):
         return None
@@ -199,7 +199,7 @@ def _measured(choices: Choices, first: TrainingForecast, advice: Advice) -> None
             args=(advised,),
         )
     if advice.trials:
-        charts.draw(chart(advice), "train_trials", in_text(advice))
+        charts.draw(chart(advice), "train_trials", describe_chart(advice))
         st.caption(
             "For each learning speed that was tried: how its error (loss) changed within a few steps. "
             "Below 0 is better than before; above 0 on the earlier examples, it began to forget."
@@ -224,7 +224,7 @@ def chart(advice: Advice) -> go.Figure:
     return figure
 
 
-def in_text(advice: Advice) -> str:
+def describe_chart(advice: Advice) -> str:
     """The same for who does not see the chart."""
     tried = (
         f"at {format_rate(trial.learning_rate)} {new:+.1f} % on the new and {old:+.1f} % on the earlier ones"

@@ -18,7 +18,7 @@ REFRESH_SECONDS = 1.0
 # --- how far it is --------------------------------------------------------------------------------
 
 
-def place_in_queue(workspace: Workspace, session: Session) -> str:
+def queue_position(workspace: Workspace, session: Session) -> str:
     ids = [entry.id for entry in sessions.waiting(workspace)]
     if session.id not in ids:
         return "It is about to start."
@@ -31,7 +31,7 @@ def place_in_queue(workspace: Workspace, session: Session) -> str:
 # --- what runs and what waits ---------------------------------------------------------------------
 
 
-def now(workspace: Workspace) -> None:
+def running_and_waiting(workspace: Workspace) -> None:
     """What runs, with a link to it, and what waits; draws nothing when there is neither."""
     running, queued = sessions.running(workspace), sessions.waiting(workspace)
     if running or queued:

@@ -9,7 +9,13 @@ from sails.models.workspace import Workspace
 from sails.sessions import Advice, Results, Scores
 from sails.sessions.metrics import MetricsWriter
 from sails.sessions.monitor import SessionMonitor
-from sails.ui.sessions.comparison import NOTHING, last_answers, same_questions, scores, settings
+from sails.ui.sessions.comparison import (
+    NOTHING,
+    compare_scores,
+    compare_settings,
+    last_answers,
+    same_questions,
+)
 from tests.support.situations import make_session, published
 
 
@@ -33,7 +39,7 @@ def found(lines, label):
 def test_what_differs_is_told_from_what_does_not(workspace):
     one = asked(make_session(workspace, "one", 8, **published()), epochs=3)
     two = asked(make_session(workspace, "two", 9, **published()), seed=7)
-    lines = settings([one, two])
+    lines = compare_settings([one, two])
     assert {line.label for line in lines if line.differs} == {"Rounds (epochs)", "Number for chance (seed)"}
     assert found(lines, "Rounds").values == ("3 (chosen)", "6 (preset balanced)")
     assert found(lines, "Learning speed").values == ("5e-5 (automatic)",) * 2
@@ -48,7 +54,7 @@ def test_replay_publishing_and_advice_stand_side_by_side(workspace):
     spec = json.loads((two.folder / "spec.json").read_text())
     spec["advice"] = Advice(learning_rate=2e-5, new_loss=2.0, old_loss=1.0).model_dump(mode="json")
     (two.folder / "spec.json").write_text(json.dumps(spec))
-    lines = settings([one, sessions.record(two)])
+    lines = compare_settings([one, sessions.record(two)])
     assert found(lines, "Share of a round").values == ("70%", "50%")
     assert found(lines, "Examples of earlier lessons").values == ("7", NOTHING)
     assert found(lines, "Earlier lessons").values == ("2", NOTHING)
@@ -59,10 +65,10 @@ def test_replay_publishing_and_advice_stand_side_by_side(workspace):
 
 def test_a_session_that_never_started_is_compared_by_what_was_asked(workspace):
     record = asked(make_session(workspace, "queued"), learning_rate=3e-4)
-    lines = settings([record])
+    lines = compare_settings([record])
     assert found(lines, "Learning speed (").values == ("3e-4 (chosen)",)
     assert found(lines, "Started from").values == found(lines, "Examples taught").values == (NOTHING,)
-    assert {line.values for line in scores([record])} == {(NOTHING,)}
+    assert {line.values for line in compare_scores([record])} == {(NOTHING,)}
 
 
 def test_the_best_is_marked_where_they_can_be_told_apart(workspace):
@@ -72,7 +78,7 @@ def test_the_best_is_marked_where_they_can_be_told_apart(workspace):
         return sessions.record(make_session(workspace, name, hour, **published(results=results)))
 
     one, two, three = measured("a", 8, 0.601, 0.8), measured("b", 9, 0.5, 0.8), measured("c", 10, 0.499, 0.8)
-    lines = scores([one, two, three])
+    lines = compare_scores([one, two, three])
     assert found(lines, "Loss on taught examples, after").values == ("0.60", "0.50 ★ best", "0.50 ★ best")
     assert found(lines, "Word pieces right on taught").values == ("80%",) * 3
     assert found(lines, "Loss on taught examples, before").values == (NOTHING,) * 3
