@@ -32,44 +32,44 @@ from sails.ui.data import (
 )
 
 with page_frame("Data") as workspace:
-    brought = pending_uploads()
-    show_messages(brought)
+    uploads = pending_uploads()
+    show_messages(uploads)
 
     if name := st.query_params.get("dataset"):
         link("Data", "All datasets", icon=":material/arrow_back:")
         report = report_of(workspace, name)
         dataset_heading(report)
-        dataset_actions(workspace, brought, report)
+        dataset_actions(workspace, uploads, report)
         with show_errors():
             dataset_contents(workspace, report)
-        rename_and_delete(workspace, brought, report)
+        rename_and_delete(workspace, uploads, report)
 
     elif standing := st.query_params.get("corrections"):
         link("Data", "All datasets", icon=":material/arrow_back:")
         review_list(workspace, standing)
 
-    elif brought.waiting:
-        choose_waiting(brought)
-        if isinstance(brought.current, Unmapped):
-            ask_for_columns(brought, brought.current)
+    elif uploads.waiting:
+        choose_waiting(uploads)
+        if isinstance(uploads.current, Unmapped):
+            ask_for_columns(uploads, uploads.current)
         else:
-            kept = brought.draft.savable
-            draft_quality(brought)
-            lengths = measure_lengths(workspace, kept, brought.key("draft"))
-            save_panel(workspace, brought, lengths)
-            rows_grid(brought)
+            kept = uploads.draft.savable
+            draft_quality(uploads)
+            lengths = measure_lengths(workspace, kept, uploads.key("draft"))
+            save_panel(workspace, uploads, lengths)
+            rows_grid(uploads)
             if kept:
                 st.header("What a training would make of it", anchor=False)
                 show_novelty(workspace, kept)
                 data.show_lengths(lengths)
 
     else:
-        offer_undo(brought)
+        offer_undo(uploads)
         st.markdown(
             "A model learns from examples: a question, and the answer that you would like to read. "
             "Bring them in whatever way is easiest."
         )
-        upload_panel(workspace, brought)
+        upload_panel(workspace, uploads)
         how_many_examples()
         st.header("Your datasets", anchor=False)
         dataset_list(workspace)

@@ -14,7 +14,7 @@ from sails.retention import Retention
 from sails.sessions import AnsweredQuestion, SessionRecord, monitor_of
 from sails.system import one_line
 from sails.training import judge
-from sails.ui.text import literal, plain
+from sails.ui.text import answer, plain
 
 SIGNS = {"well": "✅", "partly": "🟡", "little": "⚠️", "nothing": "❌", "by heart": "⚠️", "forgot": "⚠️"}
 ABOUT = {
@@ -86,4 +86,4 @@ def _question(before: AnsweredQuestion, after: AnsweredQuestion) -> None:
         for column, (title, text) in zip(st.columns(len(texts)), texts, strict=True):
             with column:
                 st.caption(title)
-                st.markdown(literal(text) if text.strip() else "*(no answer)*")
+                st.markdown(answer(text))

@@ -14,7 +14,7 @@ from sails.retention import Changed, Memory, Part, Retention, RetentionMap
 from sails.system import fit
 from sails.ui import charts
 from sails.ui.frame import link
-from sails.ui.text import literal, plain
+from sails.ui.text import answer, plain
 
 RETENTION_TAB = "What it still remembers"
 MAX_LESSONS = 10  # lessons in the picture; more have no room on a phone
@@ -208,7 +208,7 @@ def _answers(answers: Sequence[Changed], names: dict[str, str], none: str) -> No
                 ("After", changed.after),
             ):
                 st.caption(title)
-                st.markdown(literal(text) if text.strip() else "*(no answer)*")
+                st.markdown(answer(text))
 
 
 # --- of one session -------------------------------------------------------------------------------

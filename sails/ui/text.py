@@ -41,6 +41,11 @@ def literal(text: object) -> str:
     return "  \n".join(line or "\u00a0" for line in indented)
 
 
+def answer(text: str) -> str:
+    """Write what a model answered as Markdown that shows exactly that text, or that there is none."""
+    return literal(text) if text.strip() else "*(no answer)*"
+
+
 # --- moments --------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,6 @@ if TYPE_CHECKING:
     )
     from sails.chat.feedback.events import corrections, find
     from sails.chat.feedback.exchange import as_json, import_file
-    from sails.chat.feedback.review import Review, Trouble, as_json_lines, load_review
+    from sails.chat.feedback.review import Review, as_json_lines, load_review
 
 __getattr__, __all__ = lazy_exports(__name__)

@@ -10,28 +10,27 @@ import pandas as pd
 import streamlit as st
 
 from sails import data, system
-from sails.data import DatasetReport, Draft
+from sails.data import Draft
 from sails.models import Workspace
 from sails.system import count, shorten
 from sails.training import Lengths
 from sails.ui.data import text
 from sails.ui.data.pending import PendingUploads, discard_button, show_dataset
-from sails.ui.data.upload import ROW_COLUMN, TEXT_COLUMNS, choose_columns
+from sails.ui.data.upload import MAX_CELL_LENGTH, ROW_COLUMN, TEXT_COLUMNS, choose_columns
 from sails.ui.frame import show_errors, stop_on_error
 from sails.ui.text import code, plain
 
-PART = 50  # rows of the grid
-MAX_CELL_LENGTH = 4_000  # characters that the grid shows
-REFUSED = 50  # refused rows that are listed
+PART_LENGTH = 50  # rows of the grid at a time
+MAX_REFUSED = 50  # refused rows that are listed
 WHICH = {"problems": "Rows to look at", "all": "All rows"}
 
 
 # --- quality --------------------------------------------------------------------------------------
 
 
-def draft_quality(desk: PendingUploads) -> None:
-    """The quality of a draft in words, and one click to drop what is wrong."""
-    draft = desk.draft
+def draft_quality(uploads: PendingUploads) -> None:
+    """Draw the quality of a draft in words, and one click to drop what is wrong."""
+    draft = uploads.draft
     for note in draft.reading.notes:
         st.caption(plain(note))
     with st.container(border=True):
@@ -39,35 +38,35 @@ def draft_quality(desk: PendingUploads) -> None:
         if draft.wrong:
             st.markdown("Rows with errors are not saved. Correct them in the grid below, or drop them here.")
         with st.container(horizontal=True):
-            _drop(desk, "errors", draft.wrong)
-            _drop(desk, "warnings", draft.doubtful)
-            _restore(desk)
+            _drop(uploads, "errors", draft.wrong)
+            _drop(uploads, "warnings", draft.doubtful)
+            _restore(uploads)
     if draft.refused:
         _refused(draft)
-    _columns_used(desk)
+    _columns_used(uploads)
 
 
-def _drop(desk: PendingUploads, what: str, rows: Collection[int]) -> None:
+def _drop(uploads: PendingUploads, what: str, rows: Collection[int]) -> None:
     label = f"Drop the {count(len(rows), 'row')} with {what}"
     if rows and st.button(label, icon=":material/delete_sweep:", key=f"data-drop-{what}"):
-        desk.put(desk.draft.dropped(rows))
+        uploads.replace_current(uploads.draft.dropped(rows))
         st.rerun()
 
 
-def _restore(desk: PendingUploads) -> None:
-    dropped = desk.draft.left_out
+def _restore(uploads: PendingUploads) -> None:
+    dropped = uploads.draft.left_out
     label = f"Put {count(len(dropped), 'row')} back"
     if dropped and st.button(label, icon=":material/undo:", key="data-restore"):
-        desk.put(desk.draft.restored())
+        uploads.replace_current(uploads.draft.restored())
         st.rerun()
 
 
 def _refused(draft: Draft) -> None:
     label = f"Cannot be read: {count(len(draft.refused), 'row')}"
     with st.expander(label, icon=":material/error:", key="data-refused"):
-        if len(draft.refused) > REFUSED:
-            st.caption(f"The first {REFUSED} of {len(draft.refused):,}:")
-        table = [(refusal.row, refusal.reason) for refusal in draft.refused[:REFUSED]]
+        if len(draft.refused) > MAX_REFUSED:
+            st.caption(f"The first {MAX_REFUSED} of {len(draft.refused):,}:")
+        table = [(refusal.row, refusal.reason) for refusal in draft.refused[:MAX_REFUSED]]
         st.dataframe(
             pd.DataFrame(table, columns=["Row", "Why"]),
             hide_index=True,
@@ -77,19 +76,19 @@ def _refused(draft: Draft) -> None:
         st.markdown("Correct them in the file and bring it again, or go on without them.")
 
 
-def _columns_used(desk: PendingUploads) -> None:
+def _columns_used(uploads: PendingUploads) -> None:
     """Which columns were taken for question and answer, and a way to choose others."""
-    draft = desk.draft
+    draft = uploads.draft
     mapping = draft.reading.mapping
     if mapping is None or len(draft.reading.columns) < 3:
         return
     label = f"The questions are in {code(mapping.input)}, the answers in {code(mapping.output)}"
     with st.expander(label, icon=":material/view_column:", key="data-columns"):
-        wanted = choose_columns(desk, draft.reading.columns, mapping)
+        wanted = choose_columns(uploads, draft.reading.columns, mapping)
         st.caption("Reading the file again forgets your corrections.")
         if st.button("Read it again with these columns", key="data-other-columns"):
             with show_errors() as failed, st.spinner("Reading and checking …"):
-                desk.put(
+                uploads.replace_current(
                     data.mapped(draft.file, draft.content, wanted, first_row_taught=draft.first_row_taught)
                 )
             if not failed:
@@ -99,14 +98,14 @@ def _columns_used(desk: PendingUploads) -> None:
 # --- saving ---------------------------------------------------------------------------------------
 
 
-def save_panel(workspace: Workspace, desk: PendingUploads, lengths: Lengths) -> None:
-    """Its name, and the buttons that keep it or throw it away."""
-    draft = desk.draft
+def save_panel(workspace: Workspace, uploads: PendingUploads, lengths: Lengths) -> None:
+    """Draw the field for its name, and the buttons that save it or throw it away."""
+    draft = uploads.draft
     typed = st.text_input(
         "Name in your library",
         value=draft.name,
         max_chars=data.LONGEST_NAME,
-        key=desk.key("name"),
+        key=uploads.key("name"),
         disabled=system.view_only(),
     )
     with st.container(horizontal=True):
@@ -122,66 +121,67 @@ def save_panel(workspace: Workspace, desk: PendingUploads, lengths: Lengths) -> 
                 counted = lengths.total if lengths.counted and not lengths.sampled else None
                 report = replace(draft, name=wanted).save(workspace, tokens=counted)
             if not failed:
-                _saved(desk, report, wanted)
-        discard_button(desk)
+                taken = f" The name {code(wanted)} was taken." if report.name != wanted else ""
+                saved = f"{code(report.name)} is in your library: {count(report.rows, 'example')}.{taken}"
+                uploads.add_message("done", saved)
+                uploads.remove()
+                show_dataset(None if uploads.waiting else report.name)
+        discard_button(uploads)
     if not draft.savable:
         st.markdown("There is no row that can be saved yet: correct one in the grid.")
-
-
-def _saved(desk: PendingUploads, report: DatasetReport, wanted: str) -> None:
-    other = f" The name {code(wanted)} was taken." if report.name != wanted else ""
-    desk.say("done", f"{code(report.name)} is in your library: {count(report.rows, 'example')}.{other}")
-    desk.remove()
-    show_dataset(None if desk.waiting else report.name)
 
 
 # --- the rows -------------------------------------------------------------------------------------
 
 
-def rows_grid(desk: PendingUploads) -> None:
-    """The rows in a grid, to be read, corrected in place, and left out; those with problems first."""
-    draft = desk.draft
+def rows_grid(uploads: PendingUploads) -> None:
+    """Draw the rows in a grid, to be read, corrected there, and left out; those with problems first."""
+    draft = uploads.draft
     st.header("The rows", anchor=False)
     problems = (draft.wrong | draft.doubtful) & {row.row for row in draft.rows}  # others are not in the grid
     counts = {"problems": len(problems), "all": len(draft.rows)}
     which = st.segmented_control(
         "Which rows?",
         list(WHICH),
-        format_func=lambda one: f"{WHICH[one]} ({counts[one]:,})",
+        format_func=lambda which: f"{WHICH[which]} ({counts[which]:,})",
         default="problems" if problems else "all",
         required=True,
-        key=desk.key("which"),
+        key=uploads.key("which"),
     )
-    search = st.text_input("Find rows by their words", key=desk.key("search"), icon=":material/search:")
-    found = _asked_rows(desk, which, search)
-    if not found:
+    search = st.text_input("Find rows by their words", key=uploads.key("search"), icon=":material/search:")
+    numbers = _asked_rows(uploads, which, search)
+    if not numbers:
         st.markdown("No row fits." if search else "✅ There is nothing to look at: no row has a problem.")
         return
-    part = _part(desk, len(found))
-    _grid(desk, found[part * PART : (part + 1) * PART], key=desk.key(f"grid-{which}-{search}-{part}"))
+    part = _part(uploads, len(numbers))
+    _grid(
+        uploads,
+        numbers[part * PART_LENGTH : (part + 1) * PART_LENGTH],
+        key=uploads.key(f"grid-{which}-{search}-{part}"),
+    )
 
 
-def _asked_rows(desk: PendingUploads, which: str, search: str) -> list[int]:
+def _asked_rows(uploads: PendingUploads, which: str, search: str) -> list[int]:
     """The rows that the grid shows. They stay while it is worked in, also those that are right by now."""
-    if desk.grid is None or desk.grid[0] != (which, search):
-        draft = desk.draft
+    if uploads.grid is None or uploads.grid[0] != (which, search):
+        draft = uploads.draft
         among = draft.wrong | draft.doubtful if which == "problems" else {row.row for row in draft.rows}
-        desk.grid = ((which, search), draft.find(search, among))
-    return desk.grid[1]
+        uploads.grid = ((which, search), draft.find(search, among))
+    return uploads.grid[1]
 
 
-def _part(desk: PendingUploads, rows: int) -> int:
+def _part(uploads: PendingUploads, rows: int) -> int:
     """Which part of many rows to show, from 0."""
-    parts = -(-rows // PART)
+    parts = -(-rows // PART_LENGTH)
     if parts == 1:
         return 0
     label = f"{rows:,} rows in {parts:,} parts; show part"
-    number = st.number_input(label, 1, parts, key=desk.key("part"), width=320)
+    number = st.number_input(label, 1, parts, key=uploads.key("part"), width=320)
     return min(max(int(number), 1), parts) - 1
 
 
-def _grid(desk: PendingUploads, shown: Sequence[int], key: str) -> None:
-    table = pd.DataFrame([_line(desk.draft, number) for number in shown])
+def _grid(uploads: PendingUploads, shown: Sequence[int], key: str) -> None:
+    table = pd.DataFrame([_line(uploads.draft, number) for number in shown])
     if not table["Before it"].any():
         table = table.drop(columns="Before it")
     st.data_editor(
@@ -189,7 +189,7 @@ def _grid(desk: PendingUploads, shown: Sequence[int], key: str) -> None:
         hide_index=True,
         key=key,
         on_change=_edited,
-        args=(desk, desk.generation, list(shown), key),
+        args=(uploads, uploads.generation, list(shown), key),
         disabled=["Row", "Before it", "What the check says"],
         column_config={
             **TEXT_COLUMNS,
@@ -209,25 +209,26 @@ def _line(draft: Draft, number: int) -> dict[str, Any]:
     row = draft.row(number)
     assert row is not None
     signs = {"error": "❌", "warning": "⚠️"}
-    said = [f"{signs[one.severity]} {one.reason}" for one in draft.problems.get(number, ())]
+    problems = draft.problems.get(number, ())
+    findings = [f"{signs[problem.severity]} {problem.reason}" for problem in problems]
     dropped = number in draft.left_out
     return {
         "Row": number,
         "Keep": not dropped,
-        "What the check says": "– left out" if dropped else "; ".join(said) or "✅ fine",
+        "What the check says": "– left out" if dropped else "; ".join(findings) or "✅ fine",
         "Question": shorten(row.input, MAX_CELL_LENGTH, " …"),
         "Answer": shorten(row.output, MAX_CELL_LENGTH, " …"),
         "Before it": f"{len(row.turns) - 2} turns" if len(row.turns) > 2 else "",
     }
 
 
-def _edited(desk: PendingUploads, generation: int, shown: Sequence[int], key: str) -> None:
+def _edited(uploads: PendingUploads, generation: int, shown: Sequence[int], key: str) -> None:
     """Take over what was changed in the grid, which gives all changes since it was drawn first."""
     with stop_on_error():
-        if generation != desk.generation:  # a late word of a grid that is gone, after saving for example
+        if generation != uploads.generation:  # a late word of a grid that is gone, after saving for example
             return
         system.require_changes()
-        draft = desk.draft
+        draft = uploads.draft
         for position, cells in st.session_state[key]["edited_rows"].items():
             number = shown[int(position)]
             row = draft.row(number)
@@ -239,7 +240,7 @@ def _edited(desk: PendingUploads, generation: int, shown: Sequence[int], key: st
                 continue
             if max(len(row.input), len(row.output)) > MAX_CELL_LENGTH:
                 too_long = f"Row {number} is too long for the grid, so it stays as it was."
-                desk.say("failed", f"{too_long} Correct it in the file and bring that again.")
+                uploads.add_message("failed", f"{too_long} Correct it in the file and bring that again.")
                 continue
             draft = draft.corrected({number: texts})
-        desk.put(draft, afresh=False)
+        uploads.replace_current(draft, reset=False)

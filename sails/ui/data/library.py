@@ -1,4 +1,4 @@
-"""The library on the data page: the shelf of all datasets, and one of them with all that is known of it."""
+"""The library on the data page: the list of all datasets, and one of them with all that is known of it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ from sails.training import Lengths
 from sails.ui.data import text as data_words
 from sails.ui.data.pending import PendingUploads, show_dataset
 from sails.ui.data.text import facts, histogram, how_measured, quality
-from sails.ui.data.upload import ROW_COLUMN, TEXT_COLUMNS
+from sails.ui.data.upload import MAX_CELL_LENGTH, ROW_COLUMN, TEXT_COLUMNS
 from sails.ui.frame import go, link, show_error, show_errors
 from sails.ui.text import code, moment, plain
 
 MAX_DATASETS = 20  # datasets shown at first
 MAX_ROWS_SHOWN = 50  # rows
-MAX_CELL_LENGTH = 4_000  # characters
 
 # --- all of them ----------------------------------------------------------------------------------
 
 
 def dataset_list(workspace: Workspace) -> None:
-    """Every dataset of the library, the newest first."""
+    """Draw the datasets of the library, the newest first."""
     reports = data.reports(workspace)
     if not reports:
         st.markdown("There is none yet. Bring your own conversations, or begin with an example.")
@@ -35,14 +34,14 @@ def dataset_list(workspace: Workspace) -> None:
     wanted = ""
     if len(reports) > MAX_DATASETS:
         wanted = st.text_input("Find a dataset", key="data-find-dataset", icon=":material/search:")
-    found = [report for report in reports if wanted.casefold().strip() in report.name]
-    for report in found[:MAX_DATASETS]:
+    shown = [report for report in reports if wanted.casefold().strip() in report.name]
+    for report in shown[:MAX_DATASETS]:
         with st.container(border=True, gap="xsmall"):
             link("Data", f"**{plain(report.name)}**", icon=":material/description:", dataset=report.name)
             st.markdown(_facts(report))
-    if len(found) > MAX_DATASETS:
-        st.caption(f"The newest {MAX_DATASETS} of {len(found):,}; search to find the others.")
-    if not found:
+    if len(shown) > MAX_DATASETS:
+        st.caption(f"The newest {MAX_DATASETS} of {len(shown):,}; search to find the others.")
+    if not shown:
         st.markdown("No dataset has this in its name.")
 
 
@@ -54,14 +53,14 @@ def _facts(report: DatasetReport) -> str:
 
 
 def dataset_heading(report: DatasetReport) -> None:
-    """The dataset's name and what it is, in a line."""
+    """Draw the dataset's name and what it is, in a line."""
     st.header(plain(report.name), anchor=False)
     parts = ", ".join(map(code, report.combined))
     st.markdown(f"{_facts(report)}  \n{f'Made of {parts}' if parts else f'From {code(report.source)}'}")
 
 
-def dataset_actions(workspace: Workspace, desk: PendingUploads, report: DatasetReport) -> None:
-    """What most people want to do with a dataset; the first is the next step."""
+def dataset_actions(workspace: Workspace, uploads: PendingUploads, report: DatasetReport) -> None:
+    """Draw what most people want to do with a dataset; the first is the next step."""
     with st.container(horizontal=True):
         if st.button(
             "Teach this",
@@ -82,15 +81,17 @@ def dataset_actions(workspace: Workspace, desk: PendingUploads, report: DatasetR
         )
         if st.button("Correct a copy", icon=":material/edit:", key="data-copy", disabled=system.view_only()):
             with show_errors() as failed, st.spinner("Reading and checking …"):
-                desk.take(data.from_dataset(workspace, report.name))
-                desk.chosen = len(desk.waiting) - 1
+                uploads.add(data.from_dataset(workspace, report.name))
+                uploads.chosen = len(uploads.waiting) - 1
             if not failed:
                 show_dataset(None)
 
 
 def dataset_contents(workspace: Workspace, report: DatasetReport) -> None:
-    """All that is in a dataset: what a training would make of it, its quality, its lengths, its rows."""
-    rows = _rows_of(workspace, report)
+    """Draw all that is in a dataset: what a training would make of it, its quality, its lengths, its rows."""
+    # The rows of a dataset never change, so its name and fingerprint say all.
+    with st.spinner("Reading the rows …"):
+        rows = _read(workspace, f"{workspace.root} {report.name} {report.fingerprint}", report.name)
     show_novelty(workspace, rows)
     st.header("Quality", anchor=False)
     if checked := report.assessment():
@@ -104,12 +105,6 @@ def dataset_contents(workspace: Workspace, report: DatasetReport) -> None:
     _preview(rows)
 
 
-def _rows_of(workspace: Workspace, report: DatasetReport) -> tuple[Conversation, ...]:
-    # The rows of a dataset never change, so its name and fingerprint say all.
-    with st.spinner("Reading the rows …"):
-        return _read(workspace, f"{workspace.root} {report.name} {report.fingerprint}", report.name)
-
-
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _read(_workspace: Workspace, which: str, name: str) -> tuple[Conversation, ...]:  # noqa: ARG001
     return tuple(data.rows_of(_workspace, name))
@@ -118,15 +113,15 @@ def _read(_workspace: Workspace, which: str, name: str) -> tuple[Conversation, .
 def _preview(rows: Sequence[Conversation]) -> None:
     search = st.text_input("Find rows by their words", key="data-find", icon=":material/search:")
     wanted = search.casefold().strip()
-    found = [row for row in rows if not wanted or wanted in f"{row.input}\n{row.output}".casefold()]
-    if not found:
+    matching = [row for row in rows if not wanted or wanted in f"{row.input}\n{row.output}".casefold()]
+    if not matching:
         st.markdown("No row fits.")
         return
-    if len(found) > MAX_ROWS_SHOWN:
-        st.caption(f"The first {MAX_ROWS_SHOWN} of {len(found):,} rows:")
+    if len(matching) > MAX_ROWS_SHOWN:
+        st.caption(f"The first {MAX_ROWS_SHOWN} of {len(matching):,} rows:")
     table = [
         (row.row, *(shorten(text, MAX_CELL_LENGTH, " …") for text in (row.input, row.output)))
-        for row in found[:MAX_ROWS_SHOWN]
+        for row in matching[:MAX_ROWS_SHOWN]
     ]
     st.dataframe(
         pd.DataFrame(table, columns=["Row", "Question", "Answer"]),
@@ -136,16 +131,16 @@ def _preview(rows: Sequence[Conversation]) -> None:
     )
 
 
-def rename_and_delete(workspace: Workspace, desk: PendingUploads, report: DatasetReport) -> None:
-    """Another name, and deleting, which is asked twice."""
+def rename_and_delete(workspace: Workspace, uploads: PendingUploads, report: DatasetReport) -> None:
+    """Offer another name, and deleting, for which the name must be typed."""
     st.header("Name and removal", anchor=False)
     with st.expander("Rename this dataset", icon=":material/edit_note:", key="data-renaming"):
-        _rename(workspace, desk, report)
+        _rename(workspace, uploads, report)
     with st.expander("Delete this dataset", icon=":material/delete:", key="data-deleting"):
-        _delete(workspace, desk, report)
+        _delete(workspace, uploads, report)
 
 
-def _rename(workspace: Workspace, desk: PendingUploads, report: DatasetReport) -> None:
+def _rename(workspace: Workspace, uploads: PendingUploads, report: DatasetReport) -> None:
     name = st.text_input(
         "New name",
         value=report.name,
@@ -157,11 +152,11 @@ def _rename(workspace: Workspace, desk: PendingUploads, report: DatasetReport) -
         with show_errors() as failed:
             renamed = data.rename(workspace, report.name, name)
         if not failed:
-            desk.say("done", f"It is called {code(renamed.name)} now.")
+            uploads.add_message("done", f"It is called {code(renamed.name)} now.")
             show_dataset(renamed.name)
 
 
-def _delete(workspace: Workspace, desk: PendingUploads, report: DatasetReport) -> None:
+def _delete(workspace: Workspace, uploads: PendingUploads, report: DatasetReport) -> None:
     st.markdown(
         f"This removes {count(report.rows, 'example')} and the file that they came from, for good. "
         "Models that were taught with them stay as they are."
@@ -179,7 +174,7 @@ def _delete(workspace: Workspace, desk: PendingUploads, report: DatasetReport) -
     with show_errors() as failed:
         data.delete(workspace, report.name)
     if not failed:
-        desk.say("done", f"{code(report.name)} is deleted.")
+        uploads.add_message("done", f"{code(report.name)} is deleted.")
         show_dataset(None)
 
 
@@ -187,7 +182,7 @@ def _delete(workspace: Workspace, desk: PendingUploads, report: DatasetReport) -
 
 
 def show_novelty(workspace: Workspace, rows: Sequence[Conversation]) -> None:
-    """Of these rows at the next training: new, taught before, kept back."""
+    """Draw how many of these rows are new, taught before and kept back at the next training."""
     current = workspace.situation().trained.fingerprint
     counts = data.novelty(workspace, rows, retention.taught_before(workspace, current))
     new, before, held = st.columns(3)
@@ -198,24 +193,25 @@ def show_novelty(workspace: Workspace, rows: Sequence[Conversation]) -> None:
 
 
 def measure_lengths(workspace: Workspace, rows: Sequence[Conversation], draft: str = "") -> Lengths:
-    """The lengths, measured once for the same rows; with a progress bar, as it may take seconds.
+    """Return the lengths, measured once for the same rows; with a progress bar, as it may take seconds.
 
     While one row after another of a large `draft` is corrected, its sample is not drawn anew each time.
     """
     slot = st.empty()  # always: what stands below must not move when there is nothing left to count
     folder = training.tokenizer_folder(workspace)
-    large = draft if len(rows) > training.MOST_MEASURED else ""
-    known = st.session_state.get("data-lengths")
-    if known is None or known[0] != folder or not (known[1] is rows or (large and known[2] == large)):
+    sampled_draft = draft if len(rows) > training.MOST_MEASURED else ""
+    cached = st.session_state.get("data-lengths")
+    same_rows = cached and (cached[1] is rows or (sampled_draft and cached[2] == sampled_draft))
+    if cached is None or cached[0] != folder or not same_rows:
         counting = "Counting word pieces …"
-        found = training.measure(rows, folder, lambda part: slot.progress(part, counting))
+        lengths = training.measure(rows, folder, lambda part: slot.progress(part, counting))
         slot.empty()
-        known = st.session_state["data-lengths"] = (folder, rows, large, found)
-    return known[3]
+        cached = st.session_state["data-lengths"] = (folder, rows, sampled_draft, lengths)
+    return cached[3]
 
 
 def show_lengths(measured: Lengths) -> None:
-    """How long the examples are, as a sentence and a chart."""
+    """Draw how long the examples are, as a sentence and a chart."""
     from sails.ui import charts  # plotly takes half a second, and most visits do not need it
 
     st.header("How long the examples are", anchor=False)

@@ -1,10 +1,11 @@
-"""The desk: what a person brought and has not saved yet, kept for this browser tab.
+"""What a person uploaded and has not saved yet, kept for this browser tab.
 
-Not here: how it is brought (`bringing`) and corrected (`correcting`).
+Not here: how it is uploaded (`upload`) and corrected (`editor`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,82 +20,91 @@ class PendingUploads:
     """What waits to be saved, and what there is to tell."""
 
     waiting: list[Draft | Unmapped] = field(default_factory=list)
-    chosen: int = 0
-    thrown_away: Draft | Unmapped | None = None  # the last one, to bring it back
-    sentences: list[tuple[str, str]] = field(default_factory=list)  # done or failed, and Markdown
+    chosen: int = 0  # which of those that wait is looked at
+    discarded: Draft | Unmapped | None = None  # the last one, to bring it back
+    messages: list[tuple[str, str]] = field(default_factory=list)  # done or failed, and Markdown
     generation: int = 0  # part of the keys of what must begin afresh, as an uploader after an upload
     grid: tuple[Any, list[int]] | None = None  # what was asked of the grid, and the rows that it shows
 
     @property
     def current(self) -> Draft | Unmapped:
+        """The one that is looked at."""
         self.chosen = min(self.chosen, len(self.waiting) - 1)
         return self.waiting[self.chosen]
 
     @property
     def draft(self) -> Draft:
+        """The one that is looked at, whose columns are known."""
         assert isinstance(self.current, Draft)
         return self.current
 
-    def put(self, changed: Draft, *, afresh: bool = True) -> None:
-        """In place of the current one. `afresh` also draws a new grid, without its former edits."""
+    def replace_current(self, changed: Draft, *, reset: bool = True) -> None:
+        """Put `changed` in place of the current one; `reset` draws a new grid, without its former edits."""
         self.waiting[self.chosen] = changed
-        if afresh:
-            self.begin_afresh()
+        if reset:
+            self.reset_widgets()
 
-    def take(self, brought: Draft | Unmapped) -> None:
-        """Lay it on the desk, before the eyes of the person when nothing else waits."""
-        self.waiting.append(brought)
-        self.begin_afresh()
+    def add(self, upload: Draft | Unmapped) -> None:
+        """Let one more wait; it is looked at when nothing else waits."""
+        self.waiting.append(upload)
+        self.reset_widgets()
 
     def remove(self) -> Draft | Unmapped:
+        """Take the current one away."""
         removed = self.waiting.pop(self.chosen)
-        self.begin_afresh()
+        self.reset_widgets()
         return removed
 
-    def begin_afresh(self) -> None:
+    def reset_widgets(self) -> None:
+        """Give all fields and grids other keys, so that they begin afresh."""
         self.generation += 1
         self.grid = None
 
-    def say(self, kind: str, sentence: str) -> None:
-        """Shown when the page is drawn next; `sentence` is Markdown."""
-        self.sentences.append((kind, sentence))
+    def add_message(self, kind: str, sentence: str) -> None:
+        """Show `sentence`, which is Markdown, when the page is drawn next; `kind` is done or failed."""
+        self.messages.append((kind, sentence))
 
     def key(self, name: str) -> str:
-        """A widget's key, which is another one after the desk began afresh."""
+        """Return a widget's key, which is another one after `reset_widgets`."""
         return f"data-{name}-{self.generation}"
 
 
 def pending_uploads() -> PendingUploads:
-    """The desk of this browser tab."""
-    return st.session_state.setdefault("data-desk", PendingUploads())
+    """Return what waits in this browser tab."""
+    return st.session_state.setdefault("data-uploads", PendingUploads())
 
 
-def show_messages(desk: PendingUploads) -> None:
-    """What the last action did, once."""
-    for kind, sentence in desk.sentences:
+def show_messages(uploads: PendingUploads) -> None:
+    """Draw what the last action did, once."""
+    draw_messages(uploads.messages)
+    uploads.messages = []
+
+
+def draw_messages(messages: Iterable[tuple[str, str]]) -> None:
+    """Draw what was done and what failed, each a sentence in Markdown."""
+    for kind, sentence in messages:
         if kind == "done":
             st.success(sentence, icon=":material/check_circle:")
         else:
             st.error(sentence, icon=":material/error:")
-    desk.sentences = []
 
 
-def offer_undo(desk: PendingUploads) -> None:
+def offer_undo(uploads: PendingUploads) -> None:
     """Bring back what was thrown away last."""
-    if desk.thrown_away:
+    if uploads.discarded:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{plain(desk.thrown_away.file)} was thrown away.", width="content")
+            st.markdown(f"{plain(uploads.discarded.file)} was thrown away.", width="content")
             if st.button("Bring it back", icon=":material/undo:", key="data-undo"):
-                desk.take(desk.thrown_away)
-                desk.chosen = len(desk.waiting) - 1
-                desk.thrown_away = None
+                uploads.add(uploads.discarded)
+                uploads.chosen = len(uploads.waiting) - 1
+                uploads.discarded = None
                 st.rerun()
 
 
-def discard_button(desk: PendingUploads) -> None:
-    """The button that takes the current file off the desk."""
+def discard_button(uploads: PendingUploads) -> None:
+    """Draw the button that discards the current file."""
     if st.button("Throw away", icon=":material/close:", key="data-throw-away"):
-        desk.thrown_away = desk.remove()
+        uploads.discarded = uploads.remove()
         st.rerun()
 
 

@@ -15,19 +15,20 @@ import streamlit as st
 
 from sails import chat, data, system
 from sails.chat import Origin, feedback
-from sails.chat.feedback import SOMEBODY, Correction, Review, Standing, Trouble
+from sails.chat.feedback import SOMEBODY, Correction, Review, Standing
 from sails.errors import SailsError
 from sails.models import VARIANTS, Workspace
 from sails.sessions import MAX_ROWS_FEW
 from sails.system import shorten
 from sails.ui import text
 from sails.ui.chat import WHO
+from sails.ui.data.pending import draw_messages
 from sails.ui.frame import go, link, show_errors
 from sails.ui.text import literal, plain
 
-PART = 10  # corrections on the screen at a time
+PART_LENGTH = 10  # corrections on the screen at a time
 MAX_ANSWER_LENGTH = 1_000  # characters of the model's own answer that are shown
-NEWS = "review-news"
+MESSAGES = "review-messages"  # of the last action, under this key of the browser tab
 KINDS = {
     "good": "👍 Called good",
     "corrected": "👎 Corrected",
@@ -47,11 +48,11 @@ EMPTY: dict[Standing, str] = {
     "taught": "Nothing was taught yet: approve some corrections, then train on them.",
 }
 
-# --- what other places say of it ------------------------------------------------------------------
+# --- what other parts of the pages say of it ------------------------------------------------------
 
 
 def corrections_on_bridge(workspace: Workspace) -> None:
-    """What is approved and can be taught, and what waits for a review; nothing when there is neither."""
+    """Draw what is approved and can be taught, and what waits for a review; nothing when there is neither."""
     counts = feedback.counts(workspace)
     if counts.approved or counts.waiting:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
@@ -68,7 +69,7 @@ def corrections_on_bridge(workspace: Workspace) -> None:
 
 
 def corrections_on_data_page(workspace: Workspace) -> None:
-    """Where the review list is, and how much there is to do."""
+    """Say where the review list is, and how much there is to do."""
     counts = feedback.counts(workspace)
     st.header("Corrections from the chat", anchor=False)
     st.markdown(
@@ -82,7 +83,7 @@ def corrections_on_data_page(workspace: Workspace) -> None:
 
 
 def train_button(workspace: Workspace, approved: int) -> None:
-    """One click to the training page with all approved corrections chosen; nothing when there is none."""
+    """Draw one click to the training page with all approved corrections chosen; nothing without any."""
     if not approved:
         return
     what = "approved correction" if approved == 1 else "approved corrections"
@@ -98,34 +99,30 @@ def train_button(workspace: Workspace, approved: int) -> None:
 
 
 def review_list(workspace: Workspace, wanted: str) -> None:
-    """All of one standing, a part at a time, to be edited, approved and rejected."""
+    """Draw all of one standing, a part at a time, to be edited, approved and rejected."""
     review = feedback.load_review(workspace)
     chosen: Standing = next((name for name in get_args(Standing) if name == wanted), "waiting")
-    found = review.at(chosen)
+    corrections = review.at(chosen)
     st.header("Corrections from the chat", anchor=False)
     st.markdown(
         "What people think of the model's answers. Nothing of it is taught before somebody approved it here."
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         for name, (title, icon) in STANDINGS.items():
-            count = len(found) if name == chosen else len(review.at(name))
+            count = len(corrections) if name == chosen else len(review.at(name))
             label = f"{title} ({count:,})"
             if name == chosen:
                 st.markdown(f":primary-badge[{icon} {label}]", width="content")
             else:
                 link("Data", label, icon=icon, corrections=name)
-    for kind, sentence in st.session_state.pop(NEWS, []):
-        if kind == "done":
-            st.success(sentence, icon=":material/check_circle:")
-        else:
-            st.error(sentence, icon=":material/error:")
+    draw_messages(st.session_state.pop(MESSAGES, []))
     if chosen == "approved":
-        train_button(workspace, len(found))
-    if found and chosen != "taught":
+        train_button(workspace, len(corrections))
+    if corrections and chosen != "taught":
         _who()
     if chosen == "waiting":
         _all_without_findings(workspace, review)
-    _cards(workspace, review, chosen, found)
+    _cards(workspace, review, chosen, corrections)
     _files(workspace, review)
 
 
@@ -142,12 +139,12 @@ def _who() -> None:
 
 
 def _all_without_findings(workspace: Workspace, review: Review) -> None:
-    clean = [one.id for one in review.without_findings()]
-    if clean:
+    clean_ids = [correction.id for correction in review.without_findings()]
+    if clean_ids:
         label = (
             "Approve the one without findings"
-            if len(clean) == 1
-            else f"Approve all {len(clean):,} without findings"
+            if len(clean_ids) == 1
+            else f"Approve all {len(clean_ids):,} without findings"
         )
         st.button(
             label,
@@ -155,84 +152,94 @@ def _all_without_findings(workspace: Workspace, review: Review) -> None:
             icon=":material/done_all:",
             disabled=system.view_only(),
             on_click=_approve,
-            args=(workspace, clean),
+            args=(workspace, clean_ids),
         )
 
 
-def _cards(workspace: Workspace, review: Review, chosen: Standing, found: list[Correction]) -> None:
-    if not found:
+def _cards(workspace: Workspace, review: Review, chosen: Standing, corrections: list[Correction]) -> None:
+    if not corrections:
         st.markdown(EMPTY[chosen])
         return
-    if len(found) > PART:
+    if len(corrections) > PART_LENGTH:
         search = st.text_input("Find by its words", key="review-find", icon=":material/search:")
         wanted = search.casefold().strip()
-        found = [one for one in found if wanted in f"{one.question}\n{one.taught}\n{one.answer}".casefold()]
-        if not found:
+        corrections = [
+            correction
+            for correction in corrections
+            if wanted in f"{correction.question}\n{correction.taught}\n{correction.answer}".casefold()
+        ]
+        if not corrections:
             st.markdown("None has these words.")
-    for one in _part(found, chosen):
+    for correction in _part(corrections, chosen):
         with st.container(border=True, gap="small"):
-            _card(workspace, review, one, chosen)
+            _card(workspace, review, correction, chosen)
 
 
-def _part(found: list[Correction], chosen: Standing) -> list[Correction]:
-    parts = -(-len(found) // PART)
+def _part(corrections: list[Correction], chosen: Standing) -> list[Correction]:
+    parts = -(-len(corrections) // PART_LENGTH)
     if parts <= 1:
-        return found
-    label = f"{len(found):,} in {parts:,} parts; show part"
+        return corrections
+    label = f"{len(corrections):,} in {parts:,} parts; show part"
     number = st.number_input(label, 1, parts, key=f"review-part-{chosen}-{parts}", width=320)
-    first = (min(max(int(number), 1), parts) - 1) * PART
-    return found[first : first + PART]
+    first = (min(max(int(number), 1), parts) - 1) * PART_LENGTH
+    return corrections[first : first + PART_LENGTH]
 
 
 # --- one of them ----------------------------------------------------------------------------------
 
 
-def _card(workspace: Workspace, review: Review, one: Correction, standing: Standing) -> None:
+def _card(workspace: Workspace, review: Review, correction: Correction, standing: Standing) -> None:
     open_ = standing != "taught"
-    st.markdown(f"**{KINDS[one.kind]}** :small[{_whence(one)}]")
-    _context(one)
-    if one.kind != "good":
-        said = shorten(one.answer, MAX_ANSWER_LENGTH)
-        st.markdown(f"The model said: {literal(said) if said else '(nothing)'}")
-    keys = _texts(workspace, one, open_)
-    for trouble in review.troubles(one):
-        st.markdown(_finding(trouble))
-    if record := review.session_of(one):
+    st.markdown(f"**{KINDS[correction.kind]}** :small[{_whence(correction)}]")
+    _context(correction)
+    if correction.kind != "good":
+        answer = shorten(correction.answer, MAX_ANSWER_LENGTH)
+        st.markdown(f"The model said: {literal(answer) if answer else '(nothing)'}")
+    keys = _texts(workspace, correction, open_)
+    for trouble in review.troubles(correction):
+        sign = "⛔" if trouble.stops else "ℹ️" if trouble.finding == "known" else "⚠️"
+        st.markdown(f"{sign} {plain(trouble.sentence)}")
+    if record := review.session_of(correction):
         sign, sentence = text.outcome(record)
         st.markdown(f"In the session **{plain(record.spec.name)}**: {sign} {plain(sentence)}")
         link("Sessions", "Look at it", session=record.spec.id)
     if open_:
-        _buttons(workspace, one, standing, keys)
+        _buttons(workspace, correction, standing, keys)
 
 
-def _whence(one: Correction) -> str:
-    variant = one.variant if one.variant in VARIANTS else None
-    title = one.title or "an unknown model"
+def _whence(correction: Correction) -> str:
+    variant = correction.variant if correction.variant in VARIANTS else None
     # Whether it was proven stands where it is chosen; here it is said which one it was.
-    model = chat.describe(
-        Origin(title, one.fingerprint, one.session, variant=variant, certified=True if variant else None)
+    origin = Origin(
+        correction.title or "an unknown model",
+        correction.fingerprint,
+        correction.session,
+        variant=variant,
+        certified=True if variant else None,
     )
-    when = text.moment(one.when, st.context.timezone) if one.when.year > 1970 else "at an unknown time"
-    reviewer = f", reviewed by {one.reviewer}" if one.reviewer else ""
-    return plain(f"by {one.who}, {when}, about an answer of {model}{reviewer}")
+    when = "at an unknown time"
+    if correction.when.year > 1970:
+        when = text.moment(correction.when, st.context.timezone)
+    reviewer = f", reviewed by {correction.reviewer}" if correction.reviewer else ""
+    return plain(f"by {correction.who}, {when}, about an answer of {chat.describe(origin)}{reviewer}")
 
 
-def _context(one: Correction) -> None:
-    if one.context:
+def _context(correction: Correction) -> None:
+    if correction.context:
         with st.expander("What was said before", icon=":material/forum:"):
             names = {"user": "Question", "assistant": "Answer", "system": "System message"}
-            for message in one.context:
+            for message in correction.context:
                 st.caption(names.get(message["role"], ""))
                 st.markdown(literal(message["content"]))
 
 
-def _texts(workspace: Workspace, one: Correction, open_: bool) -> tuple[str, str]:
+def _texts(workspace: Workspace, correction: Correction, open_: bool) -> tuple[str, str]:
     """The fields for question and answer; gives their keys. What is typed there is kept at once."""
     # Another text from elsewhere begins a field afresh.
-    mark = zlib.crc32(f"{one.question}\0{one.taught}".encode("utf-8", "replace"))
-    keys = f"review-{one.id}-{mark}-question", f"review-{one.id}-{mark}-answer"
+    mark = zlib.crc32(f"{correction.question}\0{correction.taught}".encode("utf-8", "replace"))
+    keys = f"review-{correction.id}-{mark}-question", f"review-{correction.id}-{mark}-answer"
     labels = "Question", "Answer that is taught"
-    texts = one.question, one.taught
+    texts = correction.question, correction.taught
     for column, key, label, value in zip(st.columns(2), keys, labels, texts, strict=True):
         column.text_area(
             label,
@@ -242,45 +249,40 @@ def _texts(workspace: Workspace, one: Correction, open_: bool) -> tuple[str, str
             max_chars=feedback.LONGEST_TEXT,
             disabled=system.view_only() or not open_,
             on_change=_keep,
-            args=(workspace, one.id, keys),
+            args=(workspace, correction.id, keys),
         )
     return keys
 
 
-def _finding(trouble: Trouble) -> str:
-    sign = "⛔" if trouble.stops else "ℹ️" if trouble.finding == "known" else "⚠️"
-    return f"{sign} {plain(trouble.sentence)}"
-
-
-def _buttons(workspace: Workspace, one: Correction, standing: Standing, keys: tuple[str, str]) -> None:
+def _buttons(workspace: Workspace, correction: Correction, standing: Standing, keys: tuple[str, str]) -> None:
     with st.container(horizontal=True):
         if standing != "approved":
             st.button(
                 "Approve",
-                key=f"review-approve-{one.id}",
+                key=f"review-approve-{correction.id}",
                 icon=":material/check:",
                 type="primary",
                 disabled=system.view_only(),
                 on_click=_approve_one,
-                args=(workspace, one.id, keys),
+                args=(workspace, correction.id, keys),
             )
         if standing != "rejected":
             st.button(
                 "Reject",
-                key=f"review-reject-{one.id}",
+                key=f"review-reject-{correction.id}",
                 icon=":material/close:",
                 disabled=system.view_only(),
                 on_click=_act,
-                args=(feedback.reject, workspace, [one.id], "Rejected; it is not taught."),
+                args=(feedback.reject, workspace, [correction.id], "Rejected; it is not taught."),
             )
         if standing != "waiting":
             st.button(
                 "Let it wait again",
-                key=f"review-reopen-{one.id}",
+                key=f"review-reopen-{correction.id}",
                 icon=":material/undo:",
                 disabled=system.view_only(),
                 on_click=_act,
-                args=(feedback.reopen, workspace, [one.id], "It waits for a review again."),
+                args=(feedback.reopen, workspace, [correction.id], "It waits for a review again."),
             )
 
 
@@ -288,7 +290,7 @@ def _buttons(workspace: Workspace, one: Correction, standing: Standing, keys: tu
 
 
 def _keep(workspace: Workspace, identity: str, keys: tuple[str, str]) -> None:
-    _edited(workspace, identity, keys)
+    _edited(workspace, identity, keys)  # its answer is for others: Streamlit wants none
 
 
 def _edited(workspace: Workspace, identity: str, keys: tuple[str, str]) -> bool:
@@ -297,12 +299,12 @@ def _edited(workspace: Workspace, identity: str, keys: tuple[str, str]) -> bool:
     if question is None or answer is None:
         return True
     try:
-        known = feedback.find(workspace, identity)
-        if (question.strip(), answer.strip()) != (known.question, known.taught):
+        correction = feedback.find(workspace, identity)
+        if (question.strip(), answer.strip()) != (correction.question, correction.taught):
             feedback.edit(
                 workspace, identity, question=question, answer=answer, who=st.session_state.get(WHO, "")
             )
-            if known.state != "waiting":
+            if correction.state != "waiting":
                 _say("done", "Changed. As it has other words, it waits for a review again.")
     except SailsError as error:
         _say("failed", plain(error.sentence))
@@ -330,7 +332,7 @@ def _act(action: Callable[..., object], workspace: Workspace, identities: list[s
 
 def _say(kind: str, sentence: str) -> None:
     """Shown when the list is drawn next; `sentence` is Markdown."""
-    st.session_state.setdefault(NEWS, []).append((kind, sentence))
+    st.session_state.setdefault(MESSAGES, []).append((kind, sentence))
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -342,15 +344,15 @@ def _files(workspace: Workspace, review: Review) -> None:
             "`sails chat` writes judged answers into a file; so may other programs: JSON Lines with `input`, "
             "`output` and `accepted`, maybe `correction`. What the file brings waits for your review."
         )
-        brought = st.file_uploader(
+        file = st.file_uploader(
             "A file of judged answers",
             key=f"review-file-{st.session_state.get('review-brought', 0)}",
             disabled=system.view_only(),
         )
-        if brought is not None and st.button("Bring it", key="review-bring", icon=":material/upload:"):
+        if file is not None and st.button("Bring it", key="review-bring", icon=":material/upload:"):
             with show_errors() as failed:
-                file = Path(data.file_name(brought.name))
-                count = feedback.import_file(workspace, file, brought.getvalue())
+                path = Path(data.file_name(file.name))
+                count = feedback.import_file(workspace, path, file.getvalue())
             if not failed:
                 st.session_state["review-brought"] = st.session_state.get("review-brought", 0) + 1
                 _say("done", f"{count:,} came into the list.")

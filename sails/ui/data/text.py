@@ -10,7 +10,7 @@ from sails.training import Lengths
 from sails.ui.text import plain
 
 USUAL_LIMIT = 512  # tokens; see `Settings.max_length`
-BARS = 12  # at most, in the chart of lengths
+MAX_BARS = 12  # in the chart of lengths
 JUDGED = 10 * ENOUGH_TO_JUDGE  # new questions of which enough are held out, as one in ten is
 GRADES = {
     "good": ("✅", "Good"),
@@ -31,25 +31,25 @@ CHECKED = {  # what each check found
 
 
 def quality(report: QualityReport) -> str:
-    """How good the rows are, in a sentence, and below it what was found how often."""
+    """Say how good the rows are, in a sentence, and below it what was found how often."""
     sign, grade = GRADES[report.grade]
     lines = [
         f"{sign} **{grade}: {report.valid:,} of {count(report.total, 'row')} can be taught as they are.**"
     ]
     if report.grade == "critical":
         lines.append("A model takes over the faults of its examples: correct these rows, or leave them out.")
-    found = [
+    findings = [
         f"- {count(number, 'row')}: {CHECKED[check]}" for check, number in report.counts.items() if number
     ]
     if unread := sum(problem.check == "refused" for problem in report.problems):
-        found.append(f"- {count(unread, 'row')}: cannot be read")
+        findings.append(f"- {count(unread, 'row')}: cannot be read")
     if report.duplicates:
-        found.append(f"- {count(report.duplicates, 'row')}: the same as an earlier one; each is kept once")
-    return "\n\n".join([*lines, "\n".join(found)])
+        findings.append(f"- {count(report.duplicates, 'row')}: the same as an earlier one; each is kept once")
+    return "\n\n".join([*lines, "\n".join(findings)])
 
 
 def facts(report: DatasetReport, moment: Callable[..., str]) -> str:
-    """A dataset in one line: examples, quality, tokens, and when it was saved."""
+    """Describe a dataset in one line: examples, quality, tokens, and when it was saved."""
     sign, grade = GRADES.get(report.grade, ("–", "not checked"))
     parts = [count(report.rows, "example"), f"{sign} quality: {grade.lower()}"]
     if report.tokens_counted:
@@ -70,7 +70,7 @@ def _rounded(number: int) -> int:
 
 
 def novelty(counts: Novelty) -> str:
-    """Whether there is enough to learn and enough to judge by."""
+    """Say whether there is enough to learn and enough to judge by."""
     if not counts.new and not counts.taught_before:
         return "⚠️ Nothing is left to teach: every question here belongs to the exam. Bring more examples."
     if not counts.new:
@@ -92,7 +92,7 @@ def novelty(counts: Novelty) -> str:
 
 
 def lengths(measured: Lengths) -> str:
-    """How long the examples are, and how many will be shortened."""
+    """Say how long the examples are, and how many will be shortened."""
     exact = measured.counted and not measured.sampled
     about, total = ("", measured.total) if exact else ("about ", _rounded(measured.total))
     first = (
@@ -109,7 +109,7 @@ def lengths(measured: Lengths) -> str:
 
 
 def how_measured(measured: Lengths) -> str:
-    """What a token is, and how far the figures are to be trusted."""
+    """Say what a token is, and how far the figures are to be trusted."""
     notes = ["A word piece (token) is about four letters long."]
     if not measured.counted:
         notes.append("No model is on this machine yet, so these numbers are estimates.")
@@ -119,12 +119,9 @@ def how_measured(measured: Lengths) -> str:
 
 
 def histogram(measured: Lengths) -> tuple[list[str], list[int]]:
-    """Ranges of tokens, all equally wide, and how many of the measured examples lie in each."""
-    width = next(
-        step
-        for step in [step * 10**power for power in range(12) for step in (1, 2, 5)]
-        if step * BARS >= measured.longest
-    )
+    """Return ranges of tokens, all equally wide, and how many of the measured examples lie in each."""
+    round_numbers = (step * 10**power for power in range(12) for step in (1, 2, 5))
+    width = next(number for number in round_numbers if number * MAX_BARS >= measured.longest)
     counts = [0] * max(1, -(-measured.longest // width))
     for length in measured.measured:
         counts[max(0, length - 1) // width] += 1
@@ -132,4 +129,5 @@ def histogram(measured: Lengths) -> tuple[list[str], list[int]]:
 
 
 def file_label(number: int, file: str) -> str:
+    """Name one of several files in a list: 1. talks.csv."""
     return f"{number}. {plain(file)}"

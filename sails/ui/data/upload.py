@@ -1,6 +1,6 @@
 """Bringing conversations: upload, paste, type or an example; and, when a file does not say it, its columns.
 
-Whatever comes of it lies on the desk; an example goes into the library at once.
+Whatever comes of it waits to be saved; an example goes into the library at once.
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ TEXT_COLUMNS = {
     "Question": st.column_config.TextColumn("Question", width=250),
     "Answer": st.column_config.TextColumn("Answer", width=380),
 }
+MAX_CELL_LENGTH = 4_000  # characters that a grid shows of a question or an answer
 ROW_COLUMN = {"Row": st.column_config.NumberColumn("Row", width=60)}
 
 
-def upload_panel(workspace: Workspace, desk: PendingUploads) -> None:
-    """Four ways to bring conversations."""
+def upload_panel(workspace: Workspace, uploads: PendingUploads) -> None:
+    """Offer four ways to bring conversations."""
     way = st.segmented_control(
         "How would you like to bring them?",
         list(WAYS),
@@ -55,20 +56,20 @@ def upload_panel(workspace: Workspace, desk: PendingUploads) -> None:
     with st.container(border=True):
         match way:
             case "paste":
-                _paste(desk)
+                _paste(uploads)
             case "type":
-                _type(desk)
+                _type(uploads)
             case "example":
                 _example(workspace)
             case _:
-                _upload(desk)
+                _upload(uploads)
 
 
-def _upload(desk: PendingUploads) -> None:
+def _upload(uploads: PendingUploads) -> None:
     files = st.file_uploader(
         f"Drop your files here: {data.FORMAT_TITLES}",
         accept_multiple_files=True,
-        key=desk.key("upload"),
+        key=uploads.key("upload"),
         disabled=system.view_only(),
     )
     st.caption(
@@ -80,35 +81,36 @@ def _upload(desk: PendingUploads) -> None:
         for file in files:
             name, content = file.name, file.getvalue()
             with st.spinner(f"Reading and checking {code(data.file_name(name))} …"):
-                _lay_down(desk, data.from_file, name, content)
-        desk.begin_afresh()
+                _add(uploads, data.from_file, name, content)
+        uploads.reset_widgets()
         st.rerun()
 
 
-def _paste(desk: PendingUploads) -> None:
+def _paste(uploads: PendingUploads) -> None:
     text = st.text_area(
         "Paste a table here, with the names of its columns in the first line",
         height=200,
         placeholder="question\tanswer\nHow do I reset my password?\tChoose “Forgot password”.",
-        key=desk.key("paste"),
+        key=uploads.key("paste"),
         disabled=system.view_only(),
     )
     st.caption("Copied from Excel or another spreadsheet, as CSV, or as JSON.")
     if st.button("Check the table", type="primary", key="data-check-paste", disabled=system.view_only()):
         with st.spinner("Reading and checking …"):
-            _lay_down(desk, data.from_text, text)
+            _add(uploads, data.from_text, text)
         st.rerun()
 
 
-def _type(desk: PendingUploads) -> None:
+def _type(uploads: PendingUploads) -> None:
     # Streamlit forgets a grid when another page is visited: it begins with what was typed before.
-    if desk.key("typed") not in st.session_state:
-        st.session_state["data-typed-first"] = st.session_state.get("data-typed", _nothing_typed())
+    if uploads.key("typed") not in st.session_state:
+        empty = pd.DataFrame({"Question": [""] * 3, "Answer": [""] * 3}, dtype="string")
+        st.session_state["data-typed-first"] = st.session_state.get("data-typed", empty)
     grid = st.data_editor(
         st.session_state["data-typed-first"],
         num_rows="dynamic",
         hide_index=True,
-        key=desk.key("typed"),
+        key=uploads.key("typed"),
         disabled=system.view_only(),
         column_config=TEXT_COLUMNS,
         alt="A grid to type questions and answers into, one pair in each row",
@@ -118,13 +120,9 @@ def _type(desk: PendingUploads) -> None:
     whole = count(sum(bool(question and answer) for question, answer in pairs), "example")
     st.caption(f"Click a cell and type. The last line of the grid adds another row. So far: {whole}.")
     if st.button("Check the examples", type="primary", key="data-check-typed", disabled=system.view_only()):
-        if _lay_down(desk, data.from_pairs, pairs):
+        if _add(uploads, data.from_pairs, pairs):
             del st.session_state["data-typed"]
         st.rerun()
-
-
-def _nothing_typed() -> pd.DataFrame:
-    return pd.DataFrame({"Question": [""] * 3, "Answer": [""] * 3}, dtype="string")
 
 
 def _cell(value: Any) -> str:
@@ -143,13 +141,13 @@ def _example(workspace: Workspace) -> None:
             show_dataset(data.add_example(workspace, example).name)
 
 
-def _lay_down(desk: PendingUploads, make: Callable[..., Draft | Unmapped], *arguments: Any) -> bool:
-    """Put what `make` gives on the desk, or else the sentence of why it cannot be used."""
-    desk.thrown_away = None
+def _add(uploads: PendingUploads, make: Callable[..., Draft | Unmapped], *arguments: Any) -> bool:
+    """Let what `make` gives wait to be saved, or else the sentence of why it cannot be used."""
+    uploads.discarded = None
     with show_errors() as failed:
-        desk.take(make(*arguments))
+        uploads.add(make(*arguments))
     for sentence in failed:
-        desk.say("failed", plain(sentence))
+        uploads.add_message("failed", plain(sentence))
     return not failed
 
 
@@ -157,7 +155,7 @@ def _lay_down(desk: PendingUploads, make: Callable[..., Draft | Unmapped], *argu
 
 
 def how_many_examples() -> None:
-    """How many examples a person needs, in words."""
+    """Say how many examples a person needs."""
     rounds = PRESETS[DEFAULT_PRESET].rounds
     repeated = "once" if rounds[-1] == 1 else f"{rounds[-1]} times"
     with st.expander("How many examples do I need?", icon=":material/help:", key="data-how-many"):
@@ -181,35 +179,35 @@ through {rounds[0]} times, more than {SIZES[-2].rows:,} {repeated}.
         )
 
 
-# --- the files on the desk ------------------------------------------------------------------------
+# --- the files that wait --------------------------------------------------------------------------
 
 
-def choose_waiting(desk: PendingUploads) -> None:
-    """Which of the files on the desk is looked at; they are saved one after another."""
-    labels = [file_label(number, waiting.file) for number, waiting in enumerate(desk.waiting, 1)]
+def choose_waiting(uploads: PendingUploads) -> None:
+    """Ask which of the files that wait is looked at; they are saved one after another."""
+    labels = [file_label(number, waiting.file) for number, waiting in enumerate(uploads.waiting, 1)]
     if len(labels) > 1:
         st.radio(
             f"{len(labels)} files wait to be saved. Which one would you like to look at?",
             range(len(labels)),
             format_func=labels.__getitem__,
-            index=min(desk.chosen, len(labels) - 1),
-            key=desk.key("chosen"),
+            index=min(uploads.chosen, len(labels) - 1),
+            key=uploads.key("chosen"),
             on_change=_choose,
-            args=(desk, desk.generation, desk.key("chosen")),
+            args=(uploads, uploads.generation, uploads.key("chosen")),
         )
-    st.header(plain(desk.current.file), anchor=False)
+    st.header(plain(uploads.current.file), anchor=False)
 
 
-def _choose(desk: PendingUploads, generation: int, key: str) -> None:
-    if generation == desk.generation:  # else a late word of a list that is gone
-        desk.chosen = st.session_state[key]
-        desk.begin_afresh()
+def _choose(uploads: PendingUploads, generation: int, key: str) -> None:
+    if generation == uploads.generation:  # else a late word of a list that is gone
+        uploads.chosen = st.session_state[key]
+        uploads.reset_widgets()
 
 
 # --- its columns ----------------------------------------------------------------------------------
 
 
-def ask_for_columns(desk: PendingUploads, unmapped: Unmapped) -> None:
+def ask_for_columns(uploads: PendingUploads, unmapped: Unmapped) -> None:
     """Ask which column asks and which one answers, beside the first rows of the file."""
     st.markdown(
         "The columns of this file have names that I do not know. **Which one holds the questions, "
@@ -222,10 +220,10 @@ def ask_for_columns(desk: PendingUploads, unmapped: Unmapped) -> None:
             alt="The first rows of the file, to see what each column holds",
         )
     first, second, *_ = unmapped.columns
-    mapping = choose_columns(desk, unmapped.columns, ColumnMapping(first, second))
+    mapping = choose_columns(uploads, unmapped.columns, ColumnMapping(first, second))
     no_names = unmapped.table and st.checkbox(
         "The first line is not a line of names: it is an example itself",
-        key=desk.key("first-row"),
+        key=uploads.key("first-row"),
         help="Tick this when the names of the columns above are really a question and an answer.",
     )
     with st.container(horizontal=True):
@@ -233,36 +231,36 @@ def ask_for_columns(desk: PendingUploads, unmapped: Unmapped) -> None:
             "Use these columns", type="primary", key="data-use-columns", disabled=system.view_only()
         ):
             with show_errors() as failed, st.spinner("Reading and checking …"):
-                desk.put(unmapped.mapped(mapping, first_row_taught=no_names))
+                uploads.replace_current(unmapped.mapped(mapping, first_row_taught=no_names))
             if not failed:
                 st.rerun()
-        discard_button(desk)
+        discard_button(uploads)
 
 
-def choose_columns(desk: PendingUploads, columns: Sequence[str], chosen: ColumnMapping) -> ColumnMapping:
-    """The columns of the question, the answer and, if any, of what belongs to the question."""
-    nothing = "(none)"
+def choose_columns(uploads: PendingUploads, columns: Sequence[str], chosen: ColumnMapping) -> ColumnMapping:
+    """Ask for the columns of the question, the answer and, if any, of what belongs to the question."""
+    no_column = "(none)"
     asks, answers, belongs = st.columns(3)
     question = asks.selectbox(
         "Column of the question",
         columns,
         index=_position(columns, chosen.input),
-        key=desk.key("question-column"),
+        key=uploads.key("question-column"),
     )
     answer = answers.selectbox(
         "Column of the answer",
         columns,
         index=_position(columns, chosen.output),
-        key=desk.key("answer-column"),
+        key=uploads.key("answer-column"),
     )
     context = belongs.selectbox(
         "Belongs to the question",
-        [nothing, *columns],
+        [no_column, *columns],
         index=_position(columns, chosen.context) + 1 if chosen.context else 0,
-        key=desk.key("context-column"),
+        key=uploads.key("context-column"),
         help="Optional: for example a passage that the question is about. It is put behind the question.",
     )
-    return ColumnMapping(question, answer, None if context == nothing else context)
+    return ColumnMapping(question, answer, None if context == no_column else context)
 
 
 def _position(columns: Sequence[str], wanted: str) -> int:

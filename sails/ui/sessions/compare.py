@@ -16,7 +16,7 @@ from sails.ui.frame import link
 from sails.ui.sessions import comparison
 from sails.ui.sessions.comparison import ComparedLine, ComparedQuestion
 from sails.ui.sessions.detail import find_session
-from sails.ui.text import literal, plain
+from sails.ui.text import plain
 
 DIFFERS = "≠ **Different**"
 CURVES = {
@@ -93,7 +93,7 @@ def _settings(letters: str, lines: Sequence[ComparedLine]) -> None:
 
 
 def _table(letters: str, lines: Sequence[ComparedLine], alt: str) -> None:
-    rows = [[plain(text) for text in (line.label, *line.values)] for line in lines]
+    rows = [[plain(cell) for cell in (line.label, *line.values)] for line in lines]
     columns = ["", *letters]
     st.table(pd.DataFrame(rows, columns=columns), border="horizontal", hide_index=True, alt=alt)
 
@@ -111,10 +111,4 @@ def _answers(letters: str, questions: Sequence[ComparedQuestion]) -> None:
             ):
                 with column:
                     st.caption(letter)
-                    st.markdown(_answer(answer))
-
-
-def _answer(answer: str | None) -> str:
-    if answer is None:
-        return "*(was not asked)*"
-    return literal(answer) if answer.strip() else "*(no answer)*"
+                    st.markdown("*(was not asked)*" if answer is None else text.answer(answer))

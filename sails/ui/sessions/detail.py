@@ -28,7 +28,7 @@ from sails.ui.outcome import did_it_work
 from sails.ui.retention import session_retention
 from sails.ui.sessions import comparison
 from sails.ui.sessions.actions import actions, decide, own_workspace, start
-from sails.ui.text import code, literal, plain
+from sails.ui.text import code, plain
 
 SHOWN_ROWS = 500  # of the conversations
 SHOWN_LINES = 300  # of the log
@@ -158,8 +158,7 @@ def _samples(feed: SessionMonitor) -> None:
             st.markdown(f"**{plain(prompt)}**")
             for sample in samples:
                 st.caption("Before the first step" if sample.step == 0 else f"After step {sample.step:,}")
-                answer = sample.answers[number] if number < len(sample.answers) else ""
-                st.markdown(literal(answer) if answer.strip() else "*(no answer)*")
+                st.markdown(text.answer(sample.answers[number] if number < len(sample.answers) else ""))
 
 
 def _spread(samples: Sequence[Samples], most: int = 4) -> list[Samples]:

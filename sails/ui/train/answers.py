@@ -6,7 +6,7 @@ import streamlit as st
 
 from sails.sessions import Samples, SessionMonitor
 from sails.ui.frame import lazy_expander
-from sails.ui.text import literal, plain
+from sails.ui.text import answer, plain
 
 
 def answers(feed: SessionMonitor, ended: bool) -> None:
@@ -43,8 +43,7 @@ def _first_and_latest(first: Samples, latest: Samples, ended: bool) -> None:
 
 def _answer(title: str, sample: Samples, number: int) -> None:
     st.caption(title)
-    text = _text(sample, number)
-    st.markdown(literal(text) if text.strip() else "*(no answer)*")
+    st.markdown(answer(_text(sample, number)))
 
 
 def _text(sample: Samples, number: int) -> str:

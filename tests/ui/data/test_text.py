@@ -133,7 +133,7 @@ def test_an_estimate_and_a_sample_say_that_they_are():
 def test_every_example_is_in_one_of_at_most_twelve_ranges(longest):
     lengths = Lengths((min(1, longest), longest), 2, counted=True)
     ranges, counts = text.histogram(lengths)
-    assert 1 <= len(ranges) == len(counts) <= text.BARS
+    assert 1 <= len(ranges) == len(counts) <= text.MAX_BARS
     assert sum(counts) == 2
     assert ranges[0].startswith("1–")
     assert counts[-1] >= 1
