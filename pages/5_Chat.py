@@ -10,13 +10,13 @@ from sails.ui import chat, page_frame
 
 with page_frame("Chat") as workspace:
     st.markdown("Ask your model what you taught it. It only knows what it learned, and it can be wrong.")
-    here = chat.chat_state(workspace)
-    chosen = chat.choose_models(here, workspace, chat_models(workspace))
-    settings = chat.chat_settings(here, chosen)
+    state = chat.chat_state(workspace)
+    chosen = chat.choose_models(state, workspace, chat_models(workspace))
+    settings = chat.chat_settings(state, chosen)
     possible = chat.all_ready(workspace, chosen)
-    marking = chat.mark_differences(here, len(chosen))
+    marking = chat.mark_differences(state, len(chosen))
 
-    chat.show_conversation(workspace, here.conversation, marking)
-    chat.question_field(here, chosen, settings, possible)
-    chat.save_or_clear(here)
-    chat.saved_prompts_panel(workspace, here, chosen, settings, possible, marking)
+    chat.show_conversation(workspace, state.conversation, marking)
+    chat.question_field(state, chosen, settings, possible)
+    chat.save_or_clear(state)
+    chat.saved_prompts_panel(workspace, state, chosen, settings, possible, marking)

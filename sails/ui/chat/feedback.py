@@ -35,7 +35,7 @@ BECOMES = {
 
 
 def feedback_buttons(workspace: Workspace, conversation: ChatHistory, turn: int, index: int) -> None:
-    """The two buttons below one answer, the form behind 👎, or what became of what was sent.
+    """Draw the two buttons below one answer, the form behind 👎, or what became of what was sent.
 
     `turn` is the number of the question in the conversation, `index` that of the answer, both from 0.
     """
@@ -45,25 +45,17 @@ def feedback_buttons(workspace: Workspace, conversation: ChatHistory, turn: int,
         return  # there is no answer to judge
     key = f"feedback-{asked.asked}-{turn}-{index}"
     with show_errors():
-        sent = _sent(workspace, st.session_state.get(key))
+        identity = st.session_state.get(key)  # of what was sent from here, unless it was taken back
+        corrections = feedback.corrections(workspace) if identity else ()
+        sent = next((correction for correction in corrections if correction.id == identity), None)
         if sent is not None:
             _what_became(workspace, sent, key)
-        elif st.session_state.get(_opened(key)):
+        elif st.session_state.get(f"{key}-opened"):
             _form(workspace, conversation, turn, index, key)
         else:
             _thumbs(workspace, conversation, turn, index, key)
         if problem := st.session_state.pop(f"{key}-problem", ""):
             st.error(plain(problem), icon=":material/error:")
-
-
-def _opened(key: str) -> str:
-    return f"{key}-opened"
-
-
-def _sent(workspace: Workspace, identity: str | None) -> Correction | None:
-    """What was sent from here; None when nothing was, or it was taken back."""
-    known = {one.id: one for one in feedback.corrections(workspace)} if identity else {}
-    return known.get(identity or "")
 
 
 # --- the buttons ----------------------------------------------------------------------------------
@@ -88,17 +80,13 @@ def _thumbs(workspace: Workspace, conversation: ChatHistory, turn: int, index: i
             type="tertiary",
             help="Write what it should have said, or that it must never say this.",
             disabled=system.view_only(),
-            on_click=_open,
-            args=(key,),
+            on_click=_set_open,
+            args=(key, True),
         )
 
 
-def _open(key: str) -> None:
-    st.session_state[_opened(key)] = True
-
-
-def _close(key: str) -> None:
-    st.session_state.pop(_opened(key), None)
+def _set_open(key: str, opened: bool) -> None:
+    st.session_state[f"{key}-opened"] = opened
 
 
 # --- the form -------------------------------------------------------------------------------------
@@ -143,7 +131,7 @@ def _form(workspace: Workspace, conversation: ChatHistory, turn: int, index: int
                     text = ""  # nobody wrote it, so that a reviewer still has to confirm it
                 _send(workspace, conversation, turn, index, key, cast(Kind, kind), text)
                 st.rerun()
-            st.button("Cancel", key=f"{key}-cancel", on_click=_close, args=(key,))
+            st.button("Cancel", key=f"{key}-cancel", on_click=_set_open, args=(key, False))
 
 
 def _send(
@@ -177,7 +165,7 @@ def _send(
         st.session_state[f"{key}-problem"] = error.sentence
         return
     st.session_state[key] = given.id
-    _close(key)
+    _set_open(key, False)
 
 
 # --- afterwards -----------------------------------------------------------------------------------

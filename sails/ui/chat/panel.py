@@ -20,36 +20,38 @@ from sails.ui.text import literal
 REDRAWN_SECONDS = 0.05  # an answer that grows is drawn at most so often
 
 
-def mark_differences(here: ChatState, count: int) -> bool:
-    """Whether differences are to be marked; asked where several answer or have answered."""
-    several = count > 1 or any(len(turn.replies) > 1 for turn in here.conversation.turns)
+def mark_differences(state: ChatState, count: int) -> bool:
+    """Ask whether differences are to be marked, where several answer or have answered."""
+    several = count > 1 or any(len(turn.replies) > 1 for turn in state.conversation.turns)
     if not several:
         return False
     wanted = st.toggle(
         "Mark where answers differ from the first one",
-        key=remembered(here, "chat_marking", True),
+        key=remembered(state, "chat_marking", True),
         help="Words that only the other answer has are bold, words that only the first one has are struck "
         "through.",
     )
-    here.chosen["chat_marking"] = wanted
+    state.chosen["chat_marking"] = wanted
     return wanted
 
 
-def question_field(here: ChatState, chosen: list[ChatModel], how: GenerationSettings, possible: bool) -> None:
-    """The field for a question; the answers grow above it, and Stop ends them where they are."""
+def question_field(
+    state: ChatState, chosen: list[ChatModel], settings: GenerationSettings, possible: bool
+) -> None:
+    """Draw the field for a question; the answers grow above it, and Stop ends them where they are."""
     growing = st.container()
-    show_context_usage(here.conversation, chosen, how)
+    show_context_usage(state.conversation, chosen, settings)
     typed = st.chat_input(
         "Ask something" if possible else "Nobody is ready to answer yet",
         key="chat_question",
         disabled=not possible,
         submit_mode="disable",
     )
-    question, here.next_question = typed or here.next_question, ""
+    question, state.next_question = typed or state.next_question, ""
     if question and possible:
         with show_errors() as failed, growing:
-            here.conversation.ask(question, [speaker.origin for speaker in chosen], how)
-            _answer(here.conversation, [speaker.answering for speaker in chosen])
+            state.conversation.ask(question, [model.origin for model in chosen], settings)
+            _answer(state.conversation, [model.answering for model in chosen])
         if not failed:
             st.rerun()  # draws the answers in their final form
 
@@ -58,29 +60,29 @@ def _answer(conversation: ChatHistory, folders: list[Path]) -> None:
     """Draws the newest turn as it grows. Left early, by Stop or another page, what was said stays."""
     turn = conversation.turns[-1]
     transcript.show_question(turn)
-    places = [index.empty() for index in transcript.reply_slots(turn)]
+    slots = [slot.empty() for slot in transcript.reply_slots(turn)]
     st.button("Stop", key="chat_stop", icon=":material/stop_circle:")  # whatever is pressed ends the answer
     waiting = "Thinking" if all(map(MODEL_CACHE.holds, folders)) else "Loading the model"
-    drawn = [0.0] * len(places)
+    drawn = [0.0] * len(slots)
     with ExitStack() as spinner, closing(chat.answers(conversation, folders)) as growing:
         spinner.enter_context(st.spinner(f"{waiting}…"))
         for index in growing:
             reply = turn.replies[index]
             if reply.text and time.monotonic() - drawn[index] > REDRAWN_SECONDS:
                 spinner.close()
-                places[index].markdown(literal(reply.text))
+                slots[index].markdown(literal(reply.text))
                 drawn[index] = time.monotonic()
 
 
-def save_or_clear(here: ChatState) -> None:
-    """Save the conversation, or begin a new one; the old one can be brought back."""
+def save_or_clear(state: ChatState) -> None:
+    """Offer to save the conversation, and to begin a new one; the old one can be brought back."""
     with st.container(horizontal=True):
-        if here.conversation.turns:
-            st.button("New conversation", icon=":material/add_comment:", on_click=_begin, args=(here,))
+        if state.conversation.turns:
+            st.button("New conversation", icon=":material/add_comment:", on_click=state.begin_anew)
             name = f"conversation-{datetime.now():%Y%m%d-%H%M}"
             st.download_button(
                 "Save as text",
-                here.conversation.as_text(),
+                state.conversation.as_text(),
                 f"{name}.txt",
                 "text/plain",
                 icon=":material/download:",
@@ -88,22 +90,11 @@ def save_or_clear(here: ChatState) -> None:
             )
             st.download_button(
                 "Save as JSON",
-                here.conversation.as_json(),
+                state.conversation.as_json(),
                 f"{name}.json",
                 "application/json",
                 icon=":material/download:",
                 on_click="ignore",
             )
-        elif here.before:
-            st.button(
-                "Bring back the last conversation", icon=":material/undo:", on_click=_back, args=(here,)
-            )
-
-
-def _begin(here: ChatState) -> None:
-    here.before, here.conversation = here.conversation, ChatHistory()
-
-
-def _back(here: ChatState) -> None:
-    if here.before:
-        here.conversation, here.before = here.before, None
+        elif state.before:
+            st.button("Bring back the last conversation", icon=":material/undo:", on_click=state.bring_back)

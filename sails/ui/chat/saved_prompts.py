@@ -23,37 +23,37 @@ REDRAWN_SECONDS = 0.2  # the table while it grows
 
 def saved_prompts_panel(
     workspace: Workspace,
-    here: ChatState,
+    state: ChatState,
     chosen: Sequence[ChatModel],
-    how: GenerationSettings,
+    settings: GenerationSettings,
     possible: bool,
     marking: bool,
 ) -> None:
-    """The list, and below it the table of what was answered."""
+    """Draw the list, and below it the table of what was answered."""
     st.header("Saved questions", anchor=False)
     with show_errors():
-        listed = chat.prompts(workspace)
+        prompts = chat.prompts(workspace)
         st.markdown(
-            f"{len(listed)} question{'s' * (len(listed) > 1)} that you ask again and again, to show "
+            f"{len(prompts)} question{'s' * (len(prompts) > 1)} that you ask again and again, to show "
             "a model or to compare two."
-            if listed
+            if prompts
             else "There are none yet. Keep the questions that you ask again and again here."
         )
         with st.expander("The list", icon=":material/format_list_bulleted:"):
-            for index, prompt in enumerate(listed):
-                _entry(workspace, here, prompt, possible, first=index == 0, last=index == len(listed) - 1)
-            _add(workspace, here, listed)
-        if listed:
-            _ask_all(here, listed, chosen, how, possible)
-        if here.table and here.table.rows:
-            _shown(here, here.table, marking)
+            for index, prompt in enumerate(prompts):
+                _entry(workspace, state, prompt, possible, first=index == 0, last=index == len(prompts) - 1)
+            _add(workspace, state, prompts)
+        if prompts:
+            _ask_all(state, prompts, chosen, settings, possible)
+        if state.table and state.table.rows:
+            _shown(state, state.table, marking)
 
 
 # --- the list -------------------------------------------------------------------------------------
 
 
 def _entry(
-    workspace: Workspace, here: ChatState, prompt: SavedPrompt, possible: bool, *, first: bool, last: bool
+    workspace: Workspace, state: ChatState, prompt: SavedPrompt, possible: bool, *, first: bool, last: bool
 ) -> None:
     editing = f"prompt-editing-{prompt.id}"
     if st.session_state.get(editing):
@@ -67,8 +67,8 @@ def _entry(
             icon=":material/send:",
             type="tertiary",
             disabled=not possible,
-            on_click=_next,
-            args=(here, prompt.question),
+            on_click=state.ask_next,
+            args=(prompt.question,),
         )
         st.button(
             "Change",
@@ -79,10 +79,6 @@ def _entry(
             on_click=_set,
             args=(editing, True),
         )
-
-
-def _next(here: ChatState, question: str) -> None:
-    here.next_question = question
 
 
 def _set(key: str, value: bool) -> None:
@@ -100,7 +96,7 @@ def _edit(workspace: Workspace, prompt: SavedPrompt, editing: str, *, first: boo
                     _set(editing, False)
                     st.rerun()
             st.button("Cancel", key=f"prompt-cancel-{prompt.id}", on_click=_set, args=(editing, False))
-            for label, icon, places, at_end in (
+            for label, icon, lines, at_end in (
                 ("Up", "arrow_upward", -1, first),
                 ("Down", "arrow_downward", 1, last),
             ):
@@ -110,7 +106,7 @@ def _edit(workspace: Workspace, prompt: SavedPrompt, editing: str, *, first: boo
                     icon=f":material/{icon}:",
                     disabled=at_end or system.view_only(),
                     on_click=_quietly,
-                    args=(lambda places=places: chat.move(workspace, prompt.id, places),),
+                    args=(lambda lines=lines: chat.move(workspace, prompt.id, lines),),
                 )
             st.button(
                 "Delete",
@@ -137,10 +133,9 @@ def _quietly(change: Callable[[], None]) -> None:
         st.session_state["prompt-problem"] = error.sentence
 
 
-def _add(workspace: Workspace, here: ChatState, listed: Sequence[SavedPrompt]) -> None:
-    asked = [turn.question.strip() for turn in here.conversation.turns]
-    known = {prompt.question for prompt in listed}
-    if asked and asked[-1] not in known:
+def _add(workspace: Workspace, state: ChatState, prompts: Sequence[SavedPrompt]) -> None:
+    asked = [turn.question.strip() for turn in state.conversation.turns]
+    if asked and asked[-1] not in {prompt.question for prompt in prompts}:
         st.button(
             "Save the last question",
             icon=":material/bookmark_add:",
@@ -164,39 +159,39 @@ def _add(workspace: Workspace, here: ChatState, listed: Sequence[SavedPrompt]) -
 
 
 def _ask_all(
-    here: ChatState,
-    listed: Sequence[SavedPrompt],
+    state: ChatState,
+    prompts: Sequence[SavedPrompt],
     chosen: Sequence[ChatModel],
-    how: GenerationSettings,
+    settings: GenerationSettings,
     possible: bool,
 ) -> None:
     whom = {1: "", 2: "both models "}.get(len(chosen), f"all {len(chosen)} models ")
     label = f"Ask {whom}all of these"
     if st.button(label, key="prompt-all", icon=":material/playlist_play:", disabled=not possible):
-        here.table = PromptTable([speaker.origin for speaker in chosen], how)
+        state.table = PromptTable([model.origin for model in chosen], settings)
         with show_errors() as failed:
-            _fill(here.table, listed, chosen)
+            _fill(state.table, prompts, chosen)
         if not failed:
             st.rerun()
 
 
-def _fill(table: PromptTable, listed: Sequence[SavedPrompt], chosen: Sequence[ChatModel]) -> None:
+def _fill(table: PromptTable, prompts: Sequence[SavedPrompt], chosen: Sequence[ChatModel]) -> None:
     """Draws the table as it grows. Left early, by Stop or another page, what was answered stays."""
     bar = st.progress(0.0)
     st.button("Stop", key="prompt-stop", icon=":material/stop_circle:")  # whatever is pressed ends it
     slot = st.empty()
     drawn = 0.0
-    with closing(chat.ask_all(table, listed, [one.answering for one in chosen])) as growing:
+    with closing(chat.ask_all(table, prompts, [model.answering for model in chosen])) as growing:
         for row in growing:
             if time.monotonic() - drawn > REDRAWN_SECONDS:
                 done = len(table.rows)
-                bar.progress((done - 1) / len(listed), f"Question {done} of {len(listed)}")
+                bar.progress((done - 1) / len(prompts), f"Question {done} of {len(prompts)}")
                 with slot.container():
                     _row(table, row, marking=False)
                 drawn = time.monotonic()
 
 
-def _shown(here: ChatState, table: PromptTable, marking: bool) -> None:
+def _shown(state: ChatState, table: PromptTable, marking: bool) -> None:
     count = len(table.rows)
     missing = (
         "" if count >= table.wanted else f" The rest of the {table.wanted} was not asked: it was stopped."
@@ -219,13 +214,9 @@ def _shown(here: ChatState, table: PromptTable, marking: bool) -> None:
                 icon=":material/download:",
                 on_click="ignore",
             )
-        st.button("Clear the table", icon=":material/close:", on_click=_clear, args=(here,))
+        st.button("Clear the table", icon=":material/close:", on_click=state.clear_table)
     for row in table.rows:
         _row(table, row, marking)
-
-
-def _clear(here: ChatState) -> None:
-    here.table = None
 
 
 def _row(table: PromptTable, row: PromptRow, marking: bool) -> None:

@@ -21,8 +21,26 @@ class ChatState:
     table: PromptTable | None = None  # all saved questions, asked of all
     next_question: str = ""  # a saved question that is to be asked as if it had been typed
 
+    def begin_anew(self) -> None:
+        """Begin a new conversation, and put the one so far away."""
+        self.before, self.conversation = self.conversation, ChatHistory()
+
+    def bring_back(self) -> None:
+        """Go on with the conversation that was put away."""
+        if self.before:
+            self.conversation, self.before = self.before, None
+
+    def ask_next(self, question: str) -> None:
+        """Ask a saved question when the page is drawn next."""
+        self.next_question = question
+
+    def clear_table(self) -> None:
+        """Forget what was answered to all saved questions."""
+        self.table = None
+
 
 def chat_state(workspace: Workspace) -> ChatState:
+    """Return what this browser keeps of its chat in a workspace."""
     key = chat_state_key(workspace)
     if key not in st.session_state:
         st.session_state[key] = ChatState()
@@ -30,12 +48,12 @@ def chat_state(workspace: Workspace) -> ChatState:
 
 
 def chat_state_key(workspace: Workspace) -> str:
-    """Under which name this browser keeps its chat in a workspace."""
+    """Return the name under which this browser keeps its chat in a workspace."""
     return f"chat in {workspace.root} with {workspace.trained_model}"
 
 
-def remembered(here: ChatState, key: str, usual: Any) -> str:
-    """The key of a field that keeps its value over other pages, where Streamlit forgets it."""
+def remembered(state: ChatState, key: str, usual: Any) -> str:
+    """Return the key of a field that keeps its value over other pages, where Streamlit forgets it."""
     if key not in st.session_state:
-        st.session_state[key] = here.chosen.get(key, usual)
+        st.session_state[key] = state.chosen.get(key, usual)
     return key

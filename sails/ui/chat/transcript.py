@@ -18,16 +18,18 @@ LEGEND = "**Bold** stands only here, ~~struck through~~ only in the first answer
 
 
 def show_conversation(workspace: Workspace, conversation: ChatHistory, marking: bool) -> None:
-    """All questions and answers, exactly as they were written, each answer to be judged.
+    """Draw all questions and answers, exactly as they were written, each answer to be judged.
 
     With `marking`, words in which an answer differs from the first one beside it are marked.
     """
     for number, turn in enumerate(conversation.turns):
         show_question(turn)
-        for side, (index, reply) in enumerate(zip(reply_slots(turn), turn.replies, strict=True)):
-            with index:
+        for side, (slot, reply) in enumerate(zip(reply_slots(turn), turn.replies, strict=True)):
+            with slot:
                 if reply.text:
-                    st.markdown(_marked(turn, side) if marking else literal(reply.text))
+                    first = turn.replies[0].text
+                    mark = marking and side and first
+                    st.markdown(mark_words(first, reply.text) if mark else literal(reply.text))
                 if marking:
                     _against_first(turn, side)
                 _about(reply, alone=len(turn.replies) == 1)
@@ -35,6 +37,7 @@ def show_conversation(workspace: Workspace, conversation: ChatHistory, marking: 
 
 
 def show_question(turn: ChatTurn) -> None:
+    """Draw the question of a turn; a long one is shortened, and unfolds."""
     with st.chat_message("user", avatar=":material/person:"):
         if len(turn.question) <= MAX_QUESTION_LENGTH:
             st.markdown(literal(turn.question))
@@ -45,16 +48,16 @@ def show_question(turn: ChatTurn) -> None:
 
 
 def reply_slots(turn: ChatTurn) -> list[DeltaGenerator]:
-    """Where each answer of a turn goes: one below the question, two side by side under their names."""
+    """Draw where each answer of a turn goes: one below the question, two side by side under their names."""
     if len(turn.replies) == 1:
         return [st.chat_message("assistant", avatar=":material/sailing:")]
-    found = []
+    slots = []
     names = chat.answerer_names([reply.origin for reply in turn.replies])
     for column, name in zip(st.columns(len(turn.replies)), names, strict=True):
         with column:
             st.markdown(f"**{plain(name)}**")
-            found.append(st.chat_message("assistant", avatar=":material/sailing:"))
-    return found
+            slots.append(st.chat_message("assistant", avatar=":material/sailing:"))
+    return slots
 
 
 def _about(reply: Reply, alone: bool) -> None:
@@ -64,20 +67,15 @@ def _about(reply: Reply, alone: bool) -> None:
     for note in chat.notes(reply):
         st.markdown(f"{'⏹️' if reply.stopped_by == 'interrupted' else 'ℹ️'} {plain(note)}")
     took = f"{reply.seconds:.1f} s" if reply.seconds >= 0.1 else "under 0.1 s"  # side by side, that of all
-    whose = chat.describe(reply.origin) if alone else chat.details(reply.origin)
-    st.caption(" · ".join(filter(None, [plain(whose), took if reply.text and alone else ""])))
+    origin = chat.describe(reply.origin) if alone else chat.details(reply.origin)
+    st.caption(" · ".join(filter(None, [plain(origin), took if reply.text and alone else ""])))
 
 
 # --- differences ----------------------------------------------------------------------------------
 
 
-def _marked(turn: ChatTurn, index: int) -> str:
-    first, reply = turn.replies[0], turn.replies[index]
-    return mark_words(first.text, reply.text) if index and first.text else literal(reply.text)
-
-
 def mark_words(first: str, other: str) -> str:
-    """`other` as Markdown that shows exactly that text, its own words bold and the first one's struck out."""
+    """Write `other` as Markdown: exactly that text, its own words bold and the first one's struck out."""
     lines = [""]
     for piece in chat.pieces(first, other):
         if piece.kind == "gone":
