@@ -21,11 +21,11 @@ from sails.ui.sessions import (
 )
 
 with page_frame("Sessions") as workspace:
-    one, several = st.query_params.get("session"), st.query_params.get("compare")
-    if one or several:
+    session, several = st.query_params.get("session"), st.query_params.get("compare")
+    if session or several:
         link("Sessions", "All sessions", icon=":material/arrow_back:")
-    if one:
-        session_page(workspace, find_session(workspace, one))
+    if session:
+        session_page(workspace, find_session(workspace, session))
     elif several:
         compare_sessions(sessions_to_compare(workspace, several))
     else:

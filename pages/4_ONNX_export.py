@@ -16,12 +16,12 @@ with page_frame("ONNX export") as workspace:
         "form that answers fast on any computer, without the programs that training needs."
     )
     situation = workspace.situation()
-    found = ui.variant_states(workspace, situation)
-    apart = models.inspect_failed_variants(workspace.onnx_model, situation.trained.fingerprint)
+    states = ui.variant_states(workspace, situation)
+    failed = models.inspect_failed_variants(workspace.onnx_model, situation.trained.fingerprint)
     jobs = export_jobs(workspace)
     running = running_export(workspace, workspace.onnx_model)
 
-    export.export_state(workspace, situation, found, apart, busy=running is not None)
+    export.export_state(workspace, situation, states, failed, busy=running is not None)
     with show_errors():
         named = st.query_params.get("job")
         job = read_job(sessions.find(workspace, named)) if named else running
@@ -29,19 +29,19 @@ with page_frame("ONNX export") as workspace:
             export.follow_job(workspace, job)
         if running and not (job and running.session == job.session):
             export.follow_job(workspace, running)
-    export.next_step(workspace, situation, found, busy=running is not None)
+    export.next_step(workspace, situation, states, busy=running is not None)
     with show_errors():
-        export.failed_variants(workspace, apart)
+        export.failed_variants(workspace, failed)
 
     if situation.onnx.present:
         st.header("Does it answer like the original?", anchor=False)
         with show_errors():
-            export.certificate_tabs(found)
-            export.speed_table(found)
+            export.certificate_tabs(states)
+            export.speed_table(states)
         st.header("Hand it over", anchor=False)
         with show_errors():
-            export.bundle_panel(workspace, found)
-            export.model_files(workspace, found)
+            export.bundle_panel(workspace, states)
+            export.model_files(workspace, states)
 
     st.header("Earlier exports", anchor=False)
     export.earlier_exports(jobs)

@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from sails.onnx.certify.certificate import Certificate, Speed, read_certificate, read_content
     from sails.onnx.certify.report import (
         CERTIFICATE_PAGE,
-        Check,
         certificate_checks,
         certificate_title,
         write_certificate,

@@ -14,7 +14,6 @@ from sails.models import VARIANT_TITLES, Variant, VariantState, Workspace, resol
 from sails.onnx.certify import (
     CERTIFICATE_PAGE,
     Certificate,
-    Check,
     Speed,
     certificate_checks,
     certificate_title,
@@ -25,30 +24,28 @@ from sails.ui.text import code, literal, plain
 
 GOOD = {True: "✅ Good.", False: "❌ Not good.", None: ""}
 
-# --- of what is in its place ----------------------------------------------------------------------
+# --- of what is in use ----------------------------------------------------------------------------
 
 
 def matching_certificate(state: VariantState) -> Certificate | None:
-    """The certificate of exactly what lies in a variant's folder."""
+    """Return the certificate of exactly what lies in a variant's folder; None where there is none."""
     return read_certificate(resolve(state.path)) if state.certified is not None else None
 
 
-def certificate_tabs(found: Mapping[Variant, VariantState]) -> None:
-    """The certificates of the variants that are there, each on a tab of its own."""
-    present = [state for state in found.values() if state.present]
-    for tab, state in zip(_tabs([VARIANT_TITLES[state.variant] for state in present]), present, strict=True):
+def certificate_tabs(states: Mapping[Variant, VariantState]) -> None:
+    """Draw the certificates of the variants that are there, each on a tab of its own."""
+    present = [state for state in states.values() if state.present]
+    titles = [_capital(state.variant) for state in present]
+    tabs: Sequence[Any] = st.tabs(titles) if len(present) > 1 else [st.container()]
+    for tab, state in zip(tabs, present, strict=True):
         with tab:
             _of_one(state)
 
 
-def _tabs(names: Sequence[str]) -> Sequence[Any]:
-    return st.tabs([name.capitalize() for name in names]) if len(names) > 1 else [st.container()]
-
-
 def _of_one(state: VariantState) -> None:
     folder = resolve(state.path)
-    found = read_certificate(folder)
-    if found is None:
+    certificate = read_certificate(folder)
+    if certificate is None:
         st.markdown(
             f"❔ **Not verified.** Nobody has compared the {VARIANT_TITLES[state.variant]} model with the "
             "model that it was made from. Make it again with the comparison switched on (under Options)."
@@ -57,10 +54,10 @@ def _of_one(state: VariantState) -> None:
     if state.certified is None:
         st.markdown(
             "⚠️ **The certificate belongs to another model.** What lies in this folder was measured on "
-            f"the one made from {code(found.source_fingerprint or 'an unknown model')}. Make it again."
+            f"the one made from {code(certificate.source_fingerprint or 'an unknown model')}. Make it again."
         )
         return
-    show_certificate(found)
+    show_certificate(certificate)
     page = folder / CERTIFICATE_PAGE
     if page.is_file():
         st.download_button(
@@ -74,37 +71,33 @@ def _of_one(state: VariantState) -> None:
         )
 
 
-def show_certificate(found: Certificate) -> None:
-    """The verdict, its reasons, each figure with whether it is good, and the answers of both."""
-    st.markdown(f"{'✅' if found.passed else '❌'} **{plain(certificate_title(found))}**")
-    for reason in found.reasons:
+def show_certificate(certificate: Certificate) -> None:
+    """Draw the verdict, its reasons, each figure with whether it is good, and the answers of both."""
+    st.markdown(f"{'✅' if certificate.passed else '❌'} **{plain(certificate_title(certificate))}**")
+    for reason in certificate.reasons:
         st.markdown(f"- {plain(reason)}")
-    judged = [check for check in certificate_checks(found) if check.good is not None]
+    judged = [check for check in certificate_checks(certificate) if check.good is not None]
     for start in range(0, len(judged), 2):
         for column, check in zip(st.columns(2), judged[start : start + 2], strict=False):
             with column, st.container(border=True, height="stretch", gap="xsmall"):
-                _figure(check)
-    own = found.own_prompts
-    asked = f": {own} of your own examples, the rest never change" if own else ""
+                st.metric(plain(check.name), plain(check.value))
+                st.markdown(f"{GOOD[check.good]} {plain(check.sentence)}".strip())
+    own_prompts = certificate.own_prompts
+    asked = f": {own_prompts} of your own examples, the rest never change" if own_prompts else ""
     st.caption(
-        f"Measured {plain(_moment(found.created))} in {system.duration(found.seconds)}, on "
-        f"{found.prompts} questions{asked}."
+        f"Measured {plain(_moment(certificate.created))} in {system.duration(certificate.seconds)}, on "
+        f"{certificate.prompts} questions{asked}."
     )
     with st.expander("Answers side by side", icon=":material/compare_arrows:"):
-        if not found.examples:
+        if not certificate.examples:
             st.markdown("None were kept.")
-        for example in found.examples:
+        for example in certificate.examples:
             st.markdown(f"**You:** {literal(example.prompt)}")
-            answers = (("Original (PyTorch)", example.torch), (_capital(found.variant), example.onnx))
+            answers = (("Original (PyTorch)", example.torch), (_capital(certificate.variant), example.onnx))
             for column, (who, answer) in zip(st.columns(2), answers, strict=True):
                 with column, st.container(border=True, gap="xsmall", height="stretch"):
                     st.caption(who)
                     st.markdown(literal(answer) if answer else "(nothing)")
-
-
-def _figure(check: Check) -> None:
-    st.metric(plain(check.name), plain(check.value))
-    st.markdown(f"{GOOD[check.good]} {plain(check.sentence)}".strip())
 
 
 def _capital(variant: Variant) -> str:
@@ -121,30 +114,32 @@ def _moment(created: str) -> str:
 # --- side by side ---------------------------------------------------------------------------------
 
 
-def speed_table(found: Mapping[Variant, VariantState]) -> None:
-    """How fast each variant is beside PyTorch, and what it takes; nothing where nothing was measured."""
+def speed_table(states: Mapping[Variant, VariantState]) -> None:
+    """Draw how fast each variant is beside PyTorch, and what it takes; nothing where nothing was measured."""
     measured = [
-        one
-        for state in found.values()
-        if state.present and (one := matching_certificate(state)) and one.speed
+        certificate
+        for state in states.values()
+        if state.present and (certificate := matching_certificate(state)) and certificate.speed
     ]
     if not measured:
         return
     st.header("How fast is it?", anchor=False)
-    newest = max((one for one in measured if one.original_speed), key=lambda one: one.created, default=None)
+    with_original = [certificate for certificate in measured if certificate.original_speed]
+    newest = max(with_original, key=lambda certificate: certificate.created, default=None)
     rows: list[tuple[str, Speed, float | None, int]] = []
     if newest and newest.original_speed:
         rows.append(("PyTorch", newest.original_speed, 1.0, newest.original_bytes))
-    for one in measured:
-        if one.speed:
-            rows.append((_capital(one.variant), one.speed, _times(one), one.bytes))
+    for certificate in measured:
+        if certificate.speed:
+            title = _capital(certificate.variant)
+            rows.append((title, certificate.speed, _times(certificate), certificate.bytes))
     st.markdown(_in_words(measured))
     rates = [row[1].tokens_per_second for row in rows]
-    said = "; ".join(f"{name}: {rate:,.1f}" for (name, *_), rate in zip(rows, rates, strict=True))
+    figures = "; ".join(f"{name}: {rate:,.1f}" for (name, *_), rate in zip(rows, rates, strict=True))
     charts.draw(
         charts.bars([row[0] for row in rows], rates, "", "Word pieces a second", height=220),
         "onnx_speed",
-        f"Word pieces that each writes in a second. {said}.",
+        f"Word pieces that each writes in a second. {figures}.",
     )
     st.table(
         pd.DataFrame(
@@ -161,9 +156,9 @@ def speed_table(found: Mapping[Variant, VariantState]) -> None:
     )
 
 
-def _times(one: Certificate) -> float | None:
-    if one.speed and one.original_speed and one.original_speed.tokens_per_second > 0:
-        return one.speed.tokens_per_second / one.original_speed.tokens_per_second
+def _times(certificate: Certificate) -> float | None:
+    if certificate.speed and certificate.original_speed and certificate.original_speed.tokens_per_second > 0:
+        return certificate.speed.tokens_per_second / certificate.original_speed.tokens_per_second
     return None
 
 
@@ -179,22 +174,22 @@ def _line(name: str, speed: Speed, times: float | None, size: int) -> tuple[str,
 
 
 def _in_words(measured: Sequence[Certificate]) -> str:
-    said = [
-        f"**{_capital(one.variant)}** is {times:.1f} times as fast"
-        for one in measured
-        if (times := _times(one))
+    sentences = [
+        f"**{_capital(certificate.variant)}** is {times:.1f} times as fast"
+        for certificate in measured
+        if (times := _times(certificate))
     ]
-    if not said:
+    if not sentences:
         return "How fast each form answers, measured here."
-    return f"Beside PyTorch, the program that trained the model: {', '.join(said)}."
+    return f"Beside PyTorch, the program that trained the model: {', '.join(sentences)}."
 
 
 # --- of what is kept apart ------------------------------------------------------------------------
 
 
-def failed_variants(workspace: Workspace, apart: Mapping[Variant, VariantState]) -> None:
-    """Each variant whose certificate failed: why, and a deliberate choice to use or to delete it."""
-    for variant, state in apart.items():
+def failed_variants(workspace: Workspace, failed: Mapping[Variant, VariantState]) -> None:
+    """Draw each variant whose certificate failed: why, and a deliberate choice to use or to delete it."""
+    for variant, state in failed.items():
         with st.container(border=True, gap="small"):
             st.header(f"❌ The {VARIANT_TITLES[variant]} model failed its certificate", anchor=False)
             st.markdown(
@@ -202,22 +197,22 @@ def failed_variants(workspace: Workspace, apart: Mapping[Variant, VariantState])
                 "not answer like the original. Making it again, or teaching the model a little more, often "
                 "helps."
             )
-            found = matching_certificate(state)
-            for reason in found.reasons if found else ():
+            certificate = matching_certificate(state)
+            for reason in certificate.reasons if certificate else ():
                 st.markdown(f"- {plain(reason)}")
             if state.stale:
                 st.markdown("It was made from an earlier model.")
-            if found:
+            if certificate:
                 with st.expander("What was compared", icon=":material/compare_arrows:"):
-                    show_certificate(found)
+                    show_certificate(certificate)
             _decide(workspace, variant)
 
 
 def _decide(workspace: Workspace, variant: Variant) -> None:
-    use, delete, looking_only = f"use-{variant}", f"delete-failed-{variant}", system.view_only()
+    use, delete, view_only = f"use-{variant}", f"delete-failed-{variant}", system.view_only()
     with st.container(horizontal=True):
-        confirm.ask_button("Use it all the same", use, icon=":material/warning:", disabled=looking_only)
-        confirm.ask_button("Delete it", delete, icon=":material/delete:", disabled=looking_only)
+        confirm.ask_button("Use it all the same", use, icon=":material/warning:", disabled=view_only)
+        confirm.ask_button("Delete it", delete, icon=":material/delete:", disabled=view_only)
     sentences = [
         f"**The {VARIANT_TITLES[variant]} model takes its place although it failed.** It may be offered for "
         "chat and download then. Its certificate goes with it and keeps saying that it failed."

@@ -21,13 +21,13 @@ from sails.ui.text import code, plain
 # --- a zip file that runs by itself ---------------------------------------------------------------
 
 
-def bundle_panel(workspace: Workspace, found: Mapping[Variant, VariantState]) -> None:
-    """Choose a variant, make its zip file, download it, and what its receiver does with it."""
+def bundle_panel(workspace: Workspace, states: Mapping[Variant, VariantState]) -> None:
+    """Offer a variant as a zip file, made and downloaded here, and say what its receiver does with it."""
     st.markdown(
         "One zip file with the model and all that it needs to answer: it runs on any computer that has "
         "Python, without MTN Sails and without PyTorch. It holds none of your examples."
     )
-    state = _choice(found)
+    state = _choice(states)
     allowed = state.certified is True or _insists(state)
     if state.stale:
         st.markdown("⚠️ It was made from an earlier model. Make it again first if it shall know all.")
@@ -51,22 +51,22 @@ def bundle_panel(workspace: Workspace, found: Mapping[Variant, VariantState]) ->
         _for_the_receiver()
 
 
-def _choice(found: Mapping[Variant, VariantState]) -> VariantState:
+def _choice(states: Mapping[Variant, VariantState]) -> VariantState:
     """8-bit unless somebody takes full precision, or only that is there."""
-    present = [variant for variant in reversed(VARIANTS) if found[variant].present]
+    present = [variant for variant in reversed(VARIANTS) if states[variant].present]
     if len(present) == 1:
-        st.markdown(f"**{VARIANT_TITLES[present[0]].capitalize()}**, {_facts(found[present[0]])}")
-        return found[present[0]]
-    best = models.preferred_variant(found)
+        st.markdown(f"**{VARIANT_TITLES[present[0]].capitalize()}**, {_facts(states[present[0]])}")
+        return states[present[0]]
+    best = models.preferred_variant(states)
     chosen = st.radio(
         "Which one?",
         present,
         index=present.index(best) if best else 0,
         format_func=lambda variant: VARIANT_TITLES[variant].capitalize(),
-        captions=[_facts(found[variant]) for variant in present],
+        captions=[_facts(states[variant]) for variant in present],
         key="onnx_zip_variant",
     )
-    return found[chosen]
+    return states[chosen]
 
 
 def _facts(state: VariantState) -> str:
@@ -145,13 +145,13 @@ def _for_the_receiver() -> None:
 # --- files ----------------------------------------------------------------------------------------
 
 
-def model_files(workspace: Workspace, found: Mapping[Variant, VariantState]) -> None:
-    """Where the model lies and what it consists of, folded away."""
+def model_files(workspace: Workspace, states: Mapping[Variant, VariantState]) -> None:
+    """Say where the model lies and what it consists of, folded away."""
     with st.expander("The files as they lie here", icon=":material/folder_open:"):
         st.markdown(f"They lie in the folder {code(workspace.onnx_model)}.")
         rows = [
             (code(file.name), VARIANT_TITLES[state.variant], system.size(file.size))
-            for state in found.values()
+            for state in states.values()
             for file in state.files
         ]
         st.table(

@@ -29,7 +29,7 @@ from sails.ui.frame import go, link, show_errors, stop_on_error
 from sails.ui.text import code, plain
 
 REFRESH_SECONDS = 1
-LISTED = 10  # earlier exports
+MAX_EARLIER = 10  # exports
 
 # --- how it stands --------------------------------------------------------------------------------
 
@@ -37,76 +37,76 @@ LISTED = 10  # earlier exports
 def export_state(
     workspace: Workspace,
     situation: Situation,
-    found: Mapping[Variant, VariantState],
-    apart: Mapping[Variant, VariantState],
+    states: Mapping[Variant, VariantState],
+    failed: Mapping[Variant, VariantState],
     busy: bool,
 ) -> None:
-    """How the ONNX model stands to the trained one, as a whole and each of its variants, in words.
+    """Say how the ONNX model stands to the trained one, as a whole and each of its variants.
 
-    `apart` are the variants whose certificate failed.
+    `failed` are the variants whose certificate failed.
     """
-    sign, headline, sentence = _as_a_whole(situation, found)
+    sign, headline, sentence = _as_a_whole(situation, states)
     st.header(f"{sign} {headline}", anchor=False)
     st.markdown(sentence)
-    if not any(one.present for one in found.values()):
+    if not any(state.present for state in states.values()):
         return
-    chatting = models.preferred_variant(found)
-    for column, one in zip(st.columns(len(found)), found.values(), strict=True):
+    chatting = models.preferred_variant(states)
+    for column, state in zip(st.columns(len(states)), states.values(), strict=True):
         with column, st.container(border=True, gap="xsmall", height="stretch"):
-            _variant(workspace, situation, one, busy, chatting == one.variant)
-            if one.variant in apart:
+            _variant(workspace, situation, state, busy, chatting == state.variant)
+            if state.variant in failed:
                 st.markdown("❌ One that failed its certificate is kept apart, see below.")
 
 
-def _as_a_whole(situation: Situation, found: Mapping[Variant, VariantState]) -> tuple[str, str, str]:
-    whole = jobs.freshness(situation)
-    old = [v for v in jobs.to_refresh(situation.trained, found) if found[v].present]
-    if whole == "fresh" and old:
-        fresh = [v for v in found if jobs.freshness_of(found[v], situation.trained) == "fresh"]
+def _as_a_whole(situation: Situation, states: Mapping[Variant, VariantState]) -> tuple[str, str, str]:
+    freshness = jobs.freshness(situation)
+    old = [v for v in jobs.to_refresh(situation.trained, states) if states[v].present]
+    if freshness == "fresh" and old:
+        fresh = [v for v in states if jobs.freshness_of(states[v], situation.trained) == "fresh"]
         these, others = (" and ".join(VARIANT_TITLES[v] for v in several) for several in (old, fresh))
         return (
             "⚠️",
             f"The {these} model is out of date",
             f"It was not made from the trained model that is here now, and the {others} one was.",
         )
-    said = FRESHNESS[whole]
-    if whole == "missing":
+    words = FRESHNESS[freshness]
+    if freshness == "missing":
         return (
-            said.sign,
-            said.headline,
+            words.sign,
+            words.headline,
             "It is what you talk with on the page Chat, and what you can hand on.",
         )
-    return said.sign, said.headline, said.sentence
+    return words.sign, words.headline, words.sentence
 
 
 def _variant(
-    workspace: Workspace, situation: Situation, one: VariantState, busy: bool, chatting: bool
+    workspace: Workspace, situation: Situation, state: VariantState, busy: bool, chatting: bool
 ) -> None:
-    st.subheader(VARIANT_TITLES[one.variant].capitalize(), anchor=False)
-    st.markdown(VARIANT_TABLE[one.variant].description)
-    way = jobs.freshness_of(one, situation.trained)
-    lines = [onnx_status.freshness_label(way)]
-    if one.present:
-        lines.append(onnx_status.certificate_label(one.certified))
-        lines.append(f"{system.size(one.size)}{', the chat uses this one' if chatting else ''}")
+    st.subheader(VARIANT_TITLES[state.variant].capitalize(), anchor=False)
+    st.markdown(VARIANT_TABLE[state.variant].description)
+    freshness = jobs.freshness_of(state, situation.trained)
+    lines = [onnx_status.freshness_label(freshness)]
+    if state.present:
+        lines.append(onnx_status.certificate_label(state.certified))
+        lines.append(f"{system.size(state.size)}{', the chat uses this one' if chatting else ''}")
     st.markdown("  \n".join(lines))
-    if one.present:
-        st.caption(_made(one))
-    if one.present and way != "fresh" and not busy and jobs.freshness(situation) == "fresh":
-        again = f"Make the {VARIANT_TITLES[one.variant]} model again"
-        onnx_status.export_button(workspace, (one.variant,), again, f"again_{one.variant}", primary=True)
+    if state.present:
+        st.caption(_made(state))
+    if state.present and freshness != "fresh" and not busy and jobs.freshness(situation) == "fresh":
+        label = f"Make the {VARIANT_TITLES[state.variant]} model again"
+        onnx_status.export_button(workspace, (state.variant,), label, f"again_{state.variant}", primary=True)
 
 
-def _made(one: VariantState) -> str:
+def _made(state: VariantState) -> str:
     """When and how it was made, as far as it is known."""
-    record = ExportRecord.read(resolve(one.path))
+    record = ExportRecord.read(resolve(state.path))
     facts = []
-    if one.modified:
-        facts.append(f"Last changed {text.moment(one.modified, st.context.timezone)}")
+    if state.modified:
+        facts.append(f"Last changed {text.moment(state.modified, st.context.timezone)}")
     if record and record.opset:
         facts.append(f"opset {record.opset}")
-    if one.fingerprint:
-        facts.append(f"made from the model with the fingerprint {code(one.fingerprint)}")
+    if state.fingerprint:
+        facts.append(f"made from the model with the fingerprint {code(state.fingerprint)}")
     return ", ".join(facts)
 
 
@@ -114,9 +114,9 @@ def _made(one: VariantState) -> str:
 
 
 def next_step(
-    workspace: Workspace, situation: Situation, found: Mapping[Variant, VariantState], busy: bool
+    workspace: Workspace, situation: Situation, states: Mapping[Variant, VariantState], busy: bool
 ) -> None:
-    """The one next step: train, make the ONNX model, or talk with it; making it again stays possible."""
+    """Draw the one next step: train, make the ONNX model, or talk with it; making it again stays possible."""
     trained = situation.trained
     if not trained.complete:
         why = f"it cannot be used: {trained.reason}" if trained.state == "incomplete" else "there is none yet"
@@ -125,9 +125,9 @@ def next_step(
             go("Train")
         return
     fresh = jobs.freshness(situation) == "fresh"
-    all_fresh = fresh and not jobs.to_refresh(trained, found)
+    all_fresh = fresh and not jobs.to_refresh(trained, states)
     buttons = st.container(horizontal=True)
-    wanted, verify, opset = _options()
+    variants, verify, opset = _options()
     with buttons:
         if fresh and st.button(
             "Talk with it", type="primary" if all_fresh else "secondary", icon=":material/chat:"
@@ -142,7 +142,7 @@ def next_step(
         )
     if clicked:
         with show_errors():
-            job = jobs.export_current(workspace, verify=verify, opset=opset, variants=wanted)
+            job = jobs.export_current(workspace, verify=verify, opset=opset, variants=variants)
             st.query_params["job"] = job.id
             st.rerun()
 
@@ -150,7 +150,7 @@ def next_step(
 def _options() -> tuple[tuple[Variant, ...], bool, int | None]:
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
         st.markdown("What to make:", width="content")
-        wanted = tuple(
+        variants = tuple(
             variant
             for variant in VARIANTS
             if st.checkbox(
@@ -174,7 +174,7 @@ def _options() -> tuple[tuple[Variant, ...], bool, int | None]:
             key="onnx_opset",
             help="Leave it on automatic unless the program that shall read the model asks for an older one.",
         )
-    return wanted, verify, opset
+    return variants, verify, opset
 
 
 # --- a job ----------------------------------------------------------------------------------------
@@ -192,15 +192,15 @@ _ENDS = {
 
 
 def follow_job(workspace: Workspace, job: Job) -> None:
-    """A job with its progress, refreshed only as long as it works; then how it ended."""
+    """Draw a job with its progress, refreshed only as long as it works; then how it ended."""
     refresh = REFRESH_SECONDS if job.at_work else None
     st.fragment(_follow, run_every=refresh)(workspace, job)
 
 
-def _follow(workspace: Workspace, seen: Job) -> None:
+def _follow(workspace: Workspace, before: Job) -> None:
     with stop_on_error():
-        job = jobs.read_job(seen.session)
-        if seen.at_work and not job.at_work:
+        job = jobs.read_job(before.session)
+        if before.at_work and not job.at_work:
             st.rerun()  # everything else on the page may be different now
         with st.container(border=True):
             if job.at_work:
@@ -252,22 +252,22 @@ def _ended(job: Job) -> None:
         st.markdown(f"{sign} {_what(job)} was {_ENDS.get(status.state, 'ended.')}")
     for note in status.notes:
         st.caption(plain(note))
-    for found in _measured(status).values():
-        if found and not found.passed:
+    for certificate in _measured(status).values():
+        if certificate and not certificate.passed:
             with st.expander(
-                f"What was compared: {VARIANT_TITLES[found.variant]}", icon=":material/compare_arrows:"
+                f"What was compared: {VARIANT_TITLES[certificate.variant]}", icon=":material/compare_arrows:"
             ):
-                certificates.show_certificate(found)
+                certificates.show_certificate(certificate)
 
 
 def _measured(status: Status) -> dict[str, Certificate | None]:
     """The certificates of what a job made, by variant; None for one that cannot be read."""
-    return {variant: read_content(one) for variant, one in status.results.certificates.items()}
+    return {name: read_content(content) for name, content in status.results.certificates.items()}
 
 
 def _not_made(status: Status) -> str:
     """How to say that it failed: where one variant passed, that one is there."""
-    passed = any(found and found.passed for found in _measured(status).values())
+    passed = any(certificate and certificate.passed for certificate in _measured(status).values())
     return "was made in part" if passed else "was not made"
 
 
@@ -281,11 +281,11 @@ def _what(job: Job) -> str:
 
 
 def earlier_exports(jobs: Sequence[Job]) -> None:
-    """The last exports, newest first: what, when, how long and how it ended."""
+    """List the last exports, newest first: what, when, how long and how it ended."""
     ended = [job for job in jobs if not job.at_work]
     if not ended:
         st.markdown("None yet. What a training made for itself stands with its session.")
-    for job in ended[:LISTED]:
+    for job in ended[:MAX_EARLIER]:
         status = job.status
         when = text.moment(job.spec.created, st.context.timezone)
         details = [when, *([system.duration(job.seconds)] if job.seconds is not None else [])]
@@ -307,7 +307,7 @@ def _one_line(job: Job) -> str:
         names = [
             VARIANT_TITLES[v]
             for v in VARIANTS
-            if v in measured and ((found := measured[v]) is not None and found.passed) is passed
+            if v in measured and ((certificate := measured[v]) is not None and certificate.passed) is passed
         ]
         if names:
             proven += f"; {' and '.join(names)}: {said}"

@@ -30,39 +30,38 @@ from sails.ui.frame import go, link, show_errors
 from sails.ui.settings import choice, number
 from sails.ui.text import code, plain
 
-# --- what came of it ------------------------------------------------------------------------------
-
 
 def start(plan: Plan) -> str:
+    """Name the model that a training starts from."""
     return "the trained model" if plan.start_from == "trained" else f"the base model {code(plan.model)}"
 
 
 # --- a model that was held back -------------------------------------------------------------------
 
 
-def decide(workspace: Workspace, record: SessionRecord, found: Retention | None) -> None:
-    """Why it was held back, the three choices, and what it answers now and answered before."""
+def decide(workspace: Workspace, record: SessionRecord, retained: Retention | None) -> None:
+    """Draw why it was held back, the three choices, and what it answers now and answered before."""
     with st.container(border=True, gap="small"):
         st.header("✋ Decide", anchor=False)
         st.markdown(f"**Why you are asked:** {plain(record.status.verdict_reason or 'It was held back.')}")
-        if found:
-            retention.findings(found)
+        if retained:
+            retention.findings(retained)
         _choices(own_workspace(workspace, record), record)
         _publish(own_workspace(workspace, record), record)
-        if found and found.changed:
+        if retained and retained.changed:
             st.markdown("Read these first: what the model answered before, and what the new one answers.")
-            retention.changed_answers(found)
+            retention.changed_answers(retained)
 
 
 def _choices(workspace: Workspace, record: SessionRecord) -> None:
     """Keep it, undo it, or teach the lesson again; no primary button, for the person is to weigh them."""
-    key, looking_only = record.session.id, system.view_only()
+    key, view_only = record.session.id, system.view_only()
     keep, undo, again = st.columns(3)
     with keep:
-        confirm.ask_button("Keep it", f"publish-{key}", icon=":material/check:", disabled=looking_only)
+        confirm.ask_button("Keep it", f"publish-{key}", icon=":material/check:", disabled=view_only)
         st.caption("The new model becomes the current one; the one before is kept as a version.")
     with undo:
-        if st.button("Undo", key="discard", icon=":material/undo:", disabled=looking_only):
+        if st.button("Undo", key="discard", icon=":material/undo:", disabled=view_only):
             jobs.discard(workspace, record.session)
             st.rerun()
         st.caption(
@@ -94,27 +93,28 @@ def _again_with_more(workspace: Workspace, record: SessionRecord) -> None:
 
 
 def actions(workspace: Workspace, record: SessionRecord) -> None:
-    state, looking_only = record.status.state, system.view_only()
+    """Offer what can be done with a session: stop, resume, make current, download, delete, run again."""
+    state, view_only = record.status.state, system.view_only()
     key, own = record.session.id, own_workspace(workspace, record)
-    kept_for = sessions.why_not_deletable(workspace, record)
+    why_kept = sessions.why_not_deletable(workspace, record)
     discarded = record.status.verdict == "discarded" and record.session.model.exists()
     if discarded:
         st.markdown("Its model is still here and can be made the current one; until then, nothing changes.")
     with st.container(horizontal=True):
         if state in ("running", "queued"):
             link("Train", "Watch it", session=key)
-            if st.button("Stop", key="stop", icon=":material/stop:", disabled=looking_only):
+            if st.button("Stop", key="stop", icon=":material/stop:", disabled=view_only):
                 jobs.launcher_for(record.session).stop(workspace, record.session)
                 st.rerun()
         if state in RESUMABLE and st.button(
-            "Resume", key="resume", type="primary", icon=":material/play_arrow:", disabled=looking_only
+            "Resume", key="resume", type="primary", icon=":material/play_arrow:", disabled=view_only
         ):
             sessions.resume(own, record.session)
             jobs.dispatch(own)
             go("Train", session=key)
         if discarded:
             label = "Make it the current model"
-            confirm.ask_button(label, f"publish-{key}", icon=":material/check:", disabled=looking_only)
+            confirm.ask_button(label, f"publish-{key}", icon=":material/check:", disabled=view_only)
         st.download_button(
             "Download",
             lambda: _packed(record.session),
@@ -128,10 +128,10 @@ def actions(workspace: Workspace, record: SessionRecord) -> None:
             "Delete",
             f"delete-{key}",
             icon=":material/delete:",
-            disabled=looking_only or kept_for is not None,
+            disabled=view_only or why_kept is not None,
         )
-    if kept_for:
-        st.caption(f"It cannot be deleted. {plain(kept_for)}")
+    if why_kept:
+        st.caption(f"It cannot be deleted. {plain(why_kept)}")
     if discarded:
         _publish(own, record)
     _delete(workspace, record)
@@ -140,7 +140,7 @@ def actions(workspace: Workspace, record: SessionRecord) -> None:
 
 
 def own_workspace(workspace: Workspace, record: SessionRecord) -> Workspace:
-    """The workspace with the model folders that the session was asked to use."""
+    """Return the workspace with the model folders that the session was asked to use."""
     if not isinstance(record.spec, TrainSpec):
         return workspace
     return Workspace(workspace.root, record.spec.trained_model, record.spec.onnx_model)
@@ -186,7 +186,7 @@ def _run_again(workspace: Workspace, record: SessionRecord) -> None:
     """The same lesson once more, as it was or with the settings that matter most changed."""
     if not isinstance(record.spec, TrainSpec):
         return
-    spec, looking_only = record.spec, system.view_only()
+    spec, view_only = record.spec, system.view_only()
     with st.expander("Run it again", icon=":material/replay:", key="run-again"), show_errors():
         plan = plan_training(
             workspace,
@@ -198,7 +198,7 @@ def _run_again(workspace: Workspace, record: SessionRecord) -> None:
             f"A new session teaches the same examples, {code(spec.dataset)}. It would start from "
             f"{start(plan)}, at the learning rate {plain(describe_learning_rate(plan))}."
         )
-        if st.button("Run again with the same settings", key="again", disabled=looking_only):
+        if st.button("Run again with the same settings", key="again", disabled=view_only):
             go("Train", session=jobs.run_again(workspace, record).id)
         _changed_run(workspace, record, spec)
         link("Train", "Change anything else on the page Train", dataset=spec.dataset, again=record.session.id)

@@ -26,7 +26,7 @@ CURVES = {
 
 
 def sessions_to_compare(workspace: Workspace, wanted: str) -> list[SessionRecord]:
-    """The sessions whose ids stand in the address; raises `RequestError` unless there are two to five."""
+    """Return the sessions whose ids stand in the address; raises `RequestError` unless two to five."""
     ids = list(dict.fromkeys(filter(None, wanted.split(","))))
     if not 2 <= len(ids) <= comparison.MAX_COMPARED:
         raise RequestError(
@@ -37,7 +37,7 @@ def sessions_to_compare(workspace: Workspace, wanted: str) -> list[SessionRecord
 
 
 def compare_sessions(records: Sequence[SessionRecord]) -> None:
-    """Everything in which the sessions may differ."""
+    """Draw everything in which the sessions may differ."""
     letters = string.ascii_uppercase[: len(records)]
     st.header(f"{len(records)} sessions side by side", anchor=False)
     for letter, record in zip(letters, records, strict=True):

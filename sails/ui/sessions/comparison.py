@@ -34,6 +34,7 @@ class ComparedLine:
 
     @property
     def differs(self) -> bool:
+        """Whether the sessions differ in it."""
         return len(set(self.values)) > 1
 
 
@@ -41,12 +42,8 @@ class ComparedLine:
 
 
 def compare_settings(records: Sequence[SessionRecord]) -> list[ComparedLine]:
-    """What was asked of each session and with what it was carried out."""
+    """Return what was asked of each session and with what it was carried out."""
     return [ComparedLine(label, tuple(map(value, records))) for label, value in _lines().items()]
-
-
-def _dataset(record: SessionRecord) -> str:
-    return record.spec.dataset if isinstance(record.spec, TrainSpec) else NOTHING
 
 
 def _start(record: SessionRecord) -> str:
@@ -54,10 +51,6 @@ def _start(record: SessionRecord) -> str:
     if plan is None:
         return NOTHING
     return f"the base model {plan.model}" if plan.start_from == "base" else "the trained model"
-
-
-def _base(record: SessionRecord) -> str:
-    return (record.status.plan and record.status.plan.base) or NOTHING
 
 
 def _learning_rate(record: SessionRecord) -> str:
@@ -105,11 +98,6 @@ def _advice(record: SessionRecord) -> str:
     return f"{format_rate(advice.learning_rate)} ({'followed' if followed else 'not followed'})"
 
 
-def _lessons_before(record: SessionRecord) -> str:
-    earlier = record.status.lessons
-    return NOTHING if earlier is None else str(len(earlier))
-
-
 def _rows(record: SessionRecord) -> str:
     results = record.status.results
     if not results.rows_taught:
@@ -127,24 +115,28 @@ _OUTCOMES: dict[str, Callable[[SessionRecord], str] | None] = {
 
 
 def _lines() -> dict[str, Callable[[SessionRecord], str]]:
-    """Each line of the table; a setting that has no place of its own in it stands at its end."""
+    """Each line of the table; a setting without a line of its own stands at its end."""
 
     def of_settings(*names: str) -> dict[str, Callable[[SessionRecord], str]]:
         values = {name: _OUTCOMES.get(name, _asked(name)) for name in names}
         return {option(name).label or option(name).title: value for name, value in values.items() if value}
 
     return {
-        "Examples (dataset)": _dataset,
+        "Examples (dataset)": lambda record: (
+            record.spec.dataset if isinstance(record.spec, TrainSpec) else NOTHING
+        ),
         "Examples taught": _rows,
         "Examples kept back": lambda record: str(record.status.results.rows_held_out or NOTHING),
-        "Earlier lessons of its model": _lessons_before,
+        "Earlier lessons of its model": lambda record: (
+            NOTHING if record.status.lessons is None else str(len(record.status.lessons))
+        ),
         **of_settings("replay_share"),
         "Examples of earlier lessons repeated": lambda record: str(
             record.status.results.rows_replayed or NOTHING
         ),
         **of_settings("teach_again", "publish"),
         "Started from": _start,
-        "Base model at its root": _base,
+        "Base model at its root": lambda record: (record.status.plan and record.status.plan.base) or NOTHING,
         **of_settings("learning_rate"),
         "Learning speed that was measured to suit it": _advice,
         **of_settings("epochs", "batch_size", "max_steps", "max_length", "early_stop", "seed", "device"),
@@ -157,7 +149,7 @@ def _lines() -> dict[str, Callable[[SessionRecord], str]]:
 
 
 def compare_scores(records: Sequence[SessionRecord]) -> list[ComparedLine]:
-    """What each session measured; the best after the lesson is marked where they can be told apart."""
+    """Return what each session measured; the best after the lesson is marked where they can be told apart."""
     results = [record.status.results for record in records]
     before_taught, after_taught = [r.taught_before for r in results], [r.taught_after for r in results]
     before_unseen, after_unseen = [r.held_out_before for r in results], [r.held_out_after for r in results]
@@ -172,23 +164,23 @@ def compare_scores(records: Sequence[SessionRecord]) -> list[ComparedLine]:
     ]
 
 
-def _losses(label: str, found: Sequence[Scores | None], *, mark: bool = False) -> ComparedLine:
+def _losses(label: str, scores: Sequence[Scores | None], *, mark: bool = False) -> ComparedLine:
     """Losses, of which the lowest is the best."""
-    values = [score.loss if score else None for score in found]
+    values = [score.loss if score else None for score in scores]
     return _line(label, values, "{:.2f}", min if mark else None)
 
 
-def _shares(label: str, found: Sequence[Scores | None]) -> ComparedLine:
-    return _line(label, [score.accuracy if score else None for score in found], "{:.0%}", max)
+def _shares(label: str, scores: Sequence[Scores | None]) -> ComparedLine:
+    return _line(label, [score.accuracy if score else None for score in scores], "{:.0%}", max)
 
 
 def _line(
     label: str, values: Sequence[float | None], form: str, best: Callable[[list[float]], float] | None
 ) -> ComparedLine:
-    known = [value for value in values if value is not None]
+    measured = [value for value in values if value is not None]
     texts = [NOTHING if value is None else form.format(value) for value in values]
-    if best and len(known) > 1 and len({text for text in texts if text != NOTHING}) > 1:
-        winner = form.format(best(known))
+    if best and len(measured) > 1 and len({text for text in texts if text != NOTHING}) > 1:
+        winner = form.format(best(measured))
         texts = [f"{text} {BEST} best" if text == winner else text for text in texts]
     return ComparedLine(label, tuple(texts))
 
@@ -205,15 +197,15 @@ class ComparedQuestion:
 
 
 def last_answers(feed: SessionMonitor) -> dict[str, str]:
-    """What the model answered after the lesson, by question; samples while it learned count as well."""
-    found: dict[str, str] = {}
+    """Return what the model answered after the lesson, by question; samples on the way count as well."""
+    answers: dict[str, str] = {}
     for samples in feed.samples[-1:]:
-        found.update(zip(samples.prompts, samples.answers, strict=False))
-    return found | {item.question: item.answer for item in feed.answers.get("after", ())}
+        answers.update(zip(samples.prompts, samples.answers, strict=False))
+    return answers | {item.question: item.answer for item in feed.answers.get("after", ())}
 
 
 def same_questions(answered: Sequence[Mapping[str, str]]) -> list[ComparedQuestion]:
-    """The questions that at least two were asked, those that most were asked first."""
+    """Return the questions that at least two were asked, those that most were asked first."""
     counts: dict[str, int] = {}
     for answers in answered:
         for question in answers:

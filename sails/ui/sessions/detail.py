@@ -30,16 +30,16 @@ from sails.ui.sessions import comparison
 from sails.ui.sessions.actions import actions, decide, own_workspace, start
 from sails.ui.text import code, plain
 
-SHOWN_ROWS = 500  # of the conversations
-SHOWN_LINES = 300  # of the log
+MAX_ROWS = 500  # of the conversations
+MAX_LINES = 300  # of the log
 
 
 def find_session(workspace: Workspace, identity: str) -> SessionRecord:
-    """The training session of exactly this id; raises `WorkspaceError` when there is none."""
+    """Return the training session of exactly this id; raises `WorkspaceError` when there is none."""
     with contextlib.suppress(WorkspaceError):
-        found = sessions.find(workspace, identity)
-        if found.id == identity and found.folder.parent == workspace.sessions:
-            return sessions.record(found)
+        session = sessions.find(workspace, identity)
+        if session.id == identity and session.folder.parent == workspace.sessions:
+            return sessions.record(session)
     raise WorkspaceError(
         f"The session {identity[:100]!r} is not here, or its files are damaged.",
         "It may have been deleted; all that there are stand under All sessions.",
@@ -47,15 +47,15 @@ def find_session(workspace: Workspace, identity: str) -> SessionRecord:
 
 
 def session_page(workspace: Workspace, record: SessionRecord) -> None:
-    """The whole page of one session."""
+    """Draw the whole page of one session."""
     _head(record)
-    found: Retention | None = None
+    retained: Retention | None = None
     with show_errors():
-        found = read_retention(record.session)
+        retained = read_retention(record.session)
     undecided = record.status.verdict == "held" and record.session.model.exists()
     if undecided:
         with show_errors():
-            decide(workspace, record, found)
+            decide(workspace, record, retained)
     actions(workspace, record)
     with show_errors():
         _onnx(own_workspace(workspace, record), record)
@@ -63,10 +63,10 @@ def session_page(workspace: Workspace, record: SessionRecord) -> None:
         feed = monitor_of(record.session)
         feed.wait()
     with show_errors():
-        did_it_work(record, found)
-    if found and found.after:
+        did_it_work(record, retained)
+    if retained and retained.after:
         with show_errors():
-            session_retention(found, decided=not undecided)
+            session_retention(retained, decided=not undecided)
     st.header("More about this session", anchor=False)
     parts: dict[str, Callable[[], None]] = {
         "Curves": lambda: _curves(feed),
@@ -161,12 +161,12 @@ def _samples(feed: SessionMonitor) -> None:
                 st.markdown(text.answer(sample.answers[number] if number < len(sample.answers) else ""))
 
 
-def _spread(samples: Sequence[Samples], most: int = 4) -> list[Samples]:
+def _spread(samples: Sequence[Samples], count: int = 4) -> list[Samples]:
     """The first, the last, and some in between at even distances."""
-    if len(samples) <= most:
+    if len(samples) <= count:
         return list(samples)
-    places = {round(n * (len(samples) - 1) / (most - 1)) for n in range(most)}
-    return [samples[index] for index in sorted(places)]
+    positions = {round(n * (len(samples) - 1) / (count - 1)) for n in range(count)}
+    return [samples[index] for index in sorted(positions)]
 
 
 FILES = {
@@ -181,19 +181,19 @@ def _examples(record: SessionRecord) -> None:
     if not any(rows.values()):
         st.markdown("It ended before its examples were sorted into taught and kept back.")
         return
-    counts = [f"**{len(found):,}** {use}" for use, found in rows.items() if found]
+    counts = [f"**{len(rows_used):,}** {use}" for use, rows_used in rows.items() if rows_used]
     st.markdown(
         f"Examples: {', '.join(counts)}. What is kept back is never taught, so it shows what was understood."
     )
-    shown = [(use, *pair) for use, found in rows.items() for pair in found[:SHOWN_ROWS]]
+    shown = [(use, *pair) for use, rows_used in rows.items() for pair in rows_used[:MAX_ROWS]]
     st.dataframe(
         pd.DataFrame(shown, columns=["Used", "Question", "Answer"]),
         hide_index=True,
         height="auto" if len(shown) <= 10 else 400,
         alt=f"The first {len(shown)} examples, with how they were used",
     )
-    if any(len(found) > SHOWN_ROWS for found in rows.values()):
-        st.caption(f"The first {SHOWN_ROWS} of each; the download holds all of them.")
+    if any(len(rows_used) > MAX_ROWS for rows_used in rows.values()):
+        st.caption(f"The first {MAX_ROWS} of each; the download holds all of them.")
 
 
 def _rows(path: Path) -> list[tuple[str, str]]:
@@ -207,23 +207,23 @@ def _log(feed: SessionMonitor) -> None:
     text = st.text_input("Search the log", key="log-search", type="search", placeholder="A word")
     details = st.toggle("With technical details", key="log-details")
     lines = list(feed.log) if details else without_details(feed.log)
-    found = [line for line in lines if text.casefold() in line.casefold()] if text else lines
-    if not found:
+    matching = [line for line in lines if text.casefold() in line.casefold()] if text else lines
+    if not matching:
         st.markdown("No line of the log holds that.")
         return
-    more = f"The last {SHOWN_LINES} of {len(found):,} lines." if len(found) > SHOWN_LINES else ""
+    more = f"The last {MAX_LINES} of {len(matching):,} lines." if len(matching) > MAX_LINES else ""
     st.code(
-        "\n".join(found[-SHOWN_LINES:]),
+        "\n".join(matching[-MAX_LINES:]),
         language=None,
         wrap_lines=True,
-        height=400 if len(found) > 15 else "content",
+        height=400 if len(matching) > 15 else "content",
     )
     if more:
         st.caption(more)
 
 
 def without_details(lines: Sequence[str]) -> list[str]:
-    """The log without what only a programmer reads: where in the program an error came up."""
+    """Return the log without what only a programmer reads: where in the program an error came up."""
     kept, inside = [], False
     for line in lines:
         if line.startswith("Traceback (most recent call last)"):

@@ -98,8 +98,8 @@ class _Table:
         `current` is the id of the session that made the current model.
         """
         with self._guard:
-            known = {id(row.record): row for row in self._rows}
-            rows = [_row(record, current, known.get(id(record))) for record in reversed(records)]
+            former = {id(row.record): row for row in self._rows}
+            rows = [_row(record, current, former.get(id(record))) for record in reversed(records)]
             if len(rows) != len(self._rows) or any(a is not b for a, b in zip(rows, self._rows, strict=True)):
                 self._rows, self._data = rows, _data(rows)
             return self._rows, self._data
@@ -110,10 +110,10 @@ def _table(sessions: Path) -> _Table:  # noqa: ARG001 (one for each folder of se
     return _Table()
 
 
-def _row(record: SessionRecord, current: str | None, known: HistoryRow | None) -> HistoryRow:
+def _row(record: SessionRecord, current: str | None, former: HistoryRow | None) -> HistoryRow:
     is_current = record.spec.id == current
-    if known is not None and known.record is record and known.current == is_current:
-        return known
+    if former is not None and former.record is record and former.current == is_current:
+        return former
     plan, results = record.status.plan, record.status.results
     verdict = CURRENT if is_current else VERDICTS.get(record.status.verdict or "", "")
     dataset = record.spec.dataset if isinstance(record.spec, TrainSpec) else ""
@@ -130,8 +130,8 @@ def _row(record: SessionRecord, current: str | None, known: HistoryRow | None) -
         results.taught_after.loss if results.taught_after else None,
         record.seconds / 60 if record.seconds is not None else None,
     )
-    said = (record.spec.name, *cells[2:6], cells[7], record.session.id, record.status.verdict_reason)
-    return HistoryRow(record, record.session.id, is_current, cells, " ".join(map(str, said)).casefold())
+    words = (record.spec.name, *cells[2:6], cells[7], record.session.id, record.status.verdict_reason)
+    return HistoryRow(record, record.session.id, is_current, cells, " ".join(map(str, words)).casefold())
 
 
 def _data(rows: Sequence[HistoryRow]) -> pd.DataFrame:
@@ -146,7 +146,7 @@ def _data(rows: Sequence[HistoryRow]) -> pd.DataFrame:
 
 
 def matching(rows: Sequence[HistoryRow], text: str, states: Sequence[str]) -> list[int]:
-    """The places of the rows that hold every word of the text and are in one of the states (none: in any)."""
+    """Return the indices of the rows that hold every word of the text, in one of the states (none: any)."""
     wanted = text.casefold().split()
     return [
         index
@@ -160,7 +160,7 @@ def matching(rows: Sequence[HistoryRow], text: str, states: Sequence[str]) -> li
 
 
 def history_table(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
-    """Search, filter, table, and what can be done with the sessions that are marked."""
+    """Draw the search, the filters, the table, and what can be done with the sessions that are marked."""
     if not records:
         st.markdown("There has been no training yet. Each one will stand here, with what came of it.")
         link("Train", "Teach the model something")
@@ -168,10 +168,10 @@ def history_table(workspace: Workspace, records: Sequence[SessionRecord]) -> Non
     current = sessions.maker_of(workspace.situation().trained, records)
     rows, data = _table(workspace.sessions).update(records, current)
     text, states = _filters()
-    places = matching(rows, text, states)
-    if len(places) < len(rows):
-        data = data.iloc[places]
-    shown = [rows[index] for index in places]
+    positions = matching(rows, text, states)
+    if len(positions) < len(rows):
+        data = data.iloc[positions]
+    shown = [rows[index] for index in positions]
     st.caption(_how_many(len(shown), len(rows)))
     if shown:
         _choose([shown[index] for index in _draw(data, shown)], shown)
@@ -203,20 +203,17 @@ def _how_many(shown: int, total: int) -> str:
 
 
 def _draw(data: pd.DataFrame, shown: Sequence[HistoryRow]) -> list[int]:
-    """The table; returns the places of the rows that are marked."""
-    # A mark is a place in the table, so it must not outlive a change of what stands there.
+    """The table; returns the indices of the rows that are marked."""
+    # A mark is an index into the table, so it must not outlive a change of what stands there.
     same = hash(tuple(row.identity for row in shown))
-    # When a session began, on the clock of who looks
     event = st.dataframe(
         data,
         key=f"history-{same}",
         hide_index=True,
         column_config={
             **COLUMNS,
-            "Begun": (
-                st.column_config.DatetimeColumn(
-                    help="When it was asked for.", format="D MMM YYYY, HH:mm", timezone=st.context.timezone
-                )
+            "Begun": st.column_config.DatetimeColumn(
+                help="When it was asked for.", format="D MMM YYYY, HH:mm", timezone=st.context.timezone
             ),
         },
         column_order=ORDER,
@@ -255,6 +252,6 @@ def _choose(marked: Sequence[HistoryRow], shown: Sequence[HistoryRow]) -> None:
 
 
 def session_title(record: SessionRecord) -> str:
-    """A session in one line of a list: 22 Nov 2025, 13:07 · databases · ✅ Finished."""
+    """Name a session in one line of a list: 22 Nov 2025, 13:07 · databases · ✅ Finished."""
     when = text.moment(record.spec.created, st.context.timezone)
     return f"{when} · {record.spec.name} · {STATES[record.status.state]}"

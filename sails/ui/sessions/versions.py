@@ -39,7 +39,7 @@ INDENT = "\u2003"  # as wide as a letter, and no space that a browser would swal
 
 
 def family_tree(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
-    """The sessions that made a model, each below the one that it continued."""
+    """Draw the sessions that made a model, each below the one that it continued."""
     lines = sessions.tree(workspace, records)
     if not lines:
         st.markdown("No session has made a model yet.")
@@ -59,18 +59,13 @@ def _line(line: Branch) -> None:
         if line.depth:
             st.markdown(f"{2 * INDENT * line.depth}└", width="content")
         link("Sessions", plain(line.record.spec.name), session=line.record.session.id)
-        said = [
+        fate = f"{FATES[line.fate]} {plain(line.version.name if line.version else '')}".strip()
+        details = [
             text.moment(line.record.spec.created, st.context.timezone),
-            _fate(line),
+            f"**{fate}**" if line.fate == "current" else fate,
             ORIGINS[line.origin],
         ]
-        st.markdown(f":small[{', '.join(filter(None, said))}]", width="content")
-
-
-def _fate(line: Branch) -> str:
-    name = line.version.name if line.version else ""
-    fate = f"{FATES[line.fate]} {plain(name)}".strip()
-    return f"**{fate}**" if line.fate == "current" else fate
+        st.markdown(f":small[{', '.join(filter(None, details))}]", width="content")
 
 
 # --- earlier models -------------------------------------------------------------------------------
@@ -84,7 +79,7 @@ class _Undo(TypedDict):
 
 
 def versions_panel(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
-    """The current model, the earlier ones, and what can be done with them."""
+    """Draw the current model, the earlier ones, and what can be done with them."""
     _undo(workspace)
     current = workspace.situation().trained
     with st.container(border=True, gap="xsmall"):
@@ -96,8 +91,8 @@ def versions_panel(workspace: Workspace, records: Sequence[SessionRecord]) -> No
             onnx_status.offer_refresh(workspace, "versions_onnx")
         else:
             st.markdown(f"There is none: it is {current.state}. {plain(current.reason or '')}".strip())
-    found = models.list_versions(workspace)
-    if not found:
+    versions = models.list_versions(workspace)
+    if not versions:
         st.markdown(
             "There are no earlier models yet. When a new one takes over, the one before is kept here."
         )
@@ -105,7 +100,7 @@ def versions_panel(workspace: Workspace, records: Sequence[SessionRecord]) -> No
     st.markdown(
         f"The {VERSIONS_KEPT} newest earlier models are kept. Older ones go, except those you keep for good."
     )
-    for version in found:
+    for version in versions:
         with st.container(border=True, gap="small"), show_errors():
             _version(workspace, records, version)
 
@@ -124,21 +119,20 @@ def _made_by(records: Sequence[SessionRecord], session: str | None, fingerprint:
 
 
 def _version(workspace: Workspace, records: Sequence[SessionRecord], version: Version) -> None:
-    key, looking_only = version.id, system.view_only()
+    key, view_only = version.id, system.view_only()
     kept = " 📌 kept for good" if version.pinned else ""
     st.subheader(f"{plain(_title(version, records))}{kept}", anchor=False)
-    made = provenance_of(workspace.versions / version.id)
+    provenance = provenance_of(workspace.versions / version.id)
     replaced = text.moment(version.retired, st.context.timezone)
-    st.markdown(
-        f"Replaced on {replaced}  \n{_made_by(records, made.session if made else None, version.fingerprint)}"
-    )
+    made_by = _made_by(records, provenance.session if provenance else None, version.fingerprint)
+    st.markdown(f"Replaced on {replaced}  \n{made_by}")
     with st.container(horizontal=True):
-        confirm.ask_button("Roll back to it", f"roll-{key}", icon=":material/undo:", disabled=looking_only)
+        confirm.ask_button("Roll back to it", f"roll-{key}", icon=":material/undo:", disabled=view_only)
         label = "No longer keep it for good" if version.pinned else "Keep it for good"
-        if st.button(label, key=f"pin-{key}", icon=":material/keep:", disabled=looking_only):
+        if st.button(label, key=f"pin-{key}", icon=":material/keep:", disabled=view_only):
             pin(workspace, version.id, pinned=not version.pinned)
             st.rerun()
-        with st.popover("Name it", icon=":material/edit:", disabled=looking_only):
+        with st.popover("Name it", icon=":material/edit:", disabled=view_only):
             _name(workspace, version)
     if confirm.confirmed(f"roll-{key}", _what_happens(workspace, records, version), "Yes, roll back"):
         _roll_back(workspace, version.id, _title(version, records))
@@ -204,8 +198,8 @@ def _undo(workspace: Workspace) -> None:
     if done is None:
         return
     st.success(f"{plain(done['now'])} is the current model again.", icon=":material/check_circle:")
-    known = any(version.id == done["version"] for version in models.list_versions(workspace))
-    if known and st.button("Undo", key="undo", icon=":material/redo:", disabled=system.view_only()):
+    is_kept = any(version.id == done["version"] for version in models.list_versions(workspace))
+    if is_kept and st.button("Undo", key="undo", icon=":material/redo:", disabled=system.view_only()):
         with st.spinner("Putting the former model back in place …"):
             models.roll_back(workspace, done["version"])
         del st.session_state[_undo_key(workspace)]
