@@ -30,9 +30,9 @@ def did_it_work(record: SessionRecord, measured: Retention | None = None) -> Non
 
     `measured` is what the session measured of earlier lessons, read here where it is not given.
     """
-    feed = monitor_of(record.session)
-    feed.wait()
-    answers = feed.answers
+    monitor = monitor_of(record.session)
+    monitor.wait()
+    answers = monitor.answers
     if measured is None:
         with contextlib.suppress(SailsError):
             measured = retention.read_retention(record.session)

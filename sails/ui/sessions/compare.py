@@ -46,10 +46,10 @@ def compare_sessions(records: Sequence[SessionRecord]) -> None:
             when = text.moment(record.spec.created, st.context.timezone)
             link("Sessions", f"{plain(record.spec.name)}, {when}", session=record.session.id)
     with st.spinner("Reading what was measured …"):
-        feeds = [monitor_of(record.session) for record in records]
-        for feed in feeds:
-            feed.wait()
-    _curves(letters, feeds)
+        monitors = [monitor_of(record.session) for record in records]
+        for monitor in monitors:
+            monitor.wait()
+    _curves(letters, monitors)
     st.header("How each was set up", anchor=False)
     _settings(letters, comparison.compare_settings(records))
     st.header("How well each did", anchor=False)
@@ -58,17 +58,17 @@ def compare_sessions(records: Sequence[SessionRecord]) -> None:
     )
     _table(letters, comparison.compare_scores(records), "What each session measured")
     st.header("What each answers", anchor=False)
-    _answers(letters, comparison.same_questions([comparison.last_answers(feed) for feed in feeds]))
+    _answers(letters, comparison.same_questions([comparison.last_answers(monitor) for monitor in monitors]))
 
 
-def _curves(letters: str, feeds: Sequence[SessionMonitor]) -> None:
+def _curves(letters: str, monitors: Sequence[SessionMonitor]) -> None:
     st.header("How each learned", anchor=False)
     drawn = False
     for name, title in CURVES.items():
         lines = [
             charts.Series(letter, curve.x, curve.y, points=name == "held_out_loss")
-            for letter, feed in zip(letters, feeds, strict=True)
-            if len(curve := feed.curve(name))
+            for letter, monitor in zip(letters, monitors, strict=True)
+            if len(curve := monitor.curve(name))
         ]
         if lines:
             drawn = True

@@ -196,12 +196,12 @@ class ComparedQuestion:
     answers: tuple[str | None, ...]
 
 
-def last_answers(feed: SessionMonitor) -> dict[str, str]:
+def last_answers(monitor: SessionMonitor) -> dict[str, str]:
     """Return what the model answered after the lesson, by question; samples on the way count as well."""
     answers: dict[str, str] = {}
-    for samples in feed.samples[-1:]:
+    for samples in monitor.samples[-1:]:
         answers.update(zip(samples.prompts, samples.answers, strict=False))
-    return answers | {item.question: item.answer for item in feed.answers.get("after", ())}
+    return answers | {item.question: item.answer for item in monitor.answers.get("after", ())}
 
 
 def same_questions(answered: Sequence[Mapping[str, str]]) -> list[ComparedQuestion]:

@@ -60,8 +60,8 @@ def session_page(workspace: Workspace, record: SessionRecord) -> None:
     with show_errors():
         _onnx(own_workspace(workspace, record), record)
     with st.spinner("Reading what was measured …"):
-        feed = monitor_of(record.session)
-        feed.wait()
+        monitor = monitor_of(record.session)
+        monitor.wait()
     with show_errors():
         did_it_work(record, retained)
     if retained and retained.after:
@@ -69,10 +69,10 @@ def session_page(workspace: Workspace, record: SessionRecord) -> None:
             session_retention(retained, decided=not undecided)
     st.header("More about this session", anchor=False)
     parts: dict[str, Callable[[], None]] = {
-        "Curves": lambda: _curves(feed),
-        "Sample answers": lambda: _samples(feed),
+        "Curves": lambda: _curves(monitor),
+        "Sample answers": lambda: _samples(monitor),
         "Examples": lambda: _examples(record),
-        "Log": lambda: _log(feed),
+        "Log": lambda: _log(monitor),
         "Settings and results": lambda: _everything_asked(record),
     }
     tabs = st.tabs(list(parts), key="part", on_change="rerun")
@@ -130,8 +130,8 @@ CURVES = (
 )
 
 
-def _curves(feed: SessionMonitor) -> None:
-    if not feed.rows:
+def _curves(monitor: SessionMonitor) -> None:
+    if not monitor.rows:
         st.markdown("Nothing was measured: the session ended before its first step.")
         return
     st.markdown("The loss should fall. Where it rises on the examples kept back, it learns by heart.")
@@ -139,7 +139,7 @@ def _curves(feed: SessionMonitor) -> None:
         lines = [
             charts.Series(label, curve.x, curve.y, points=name.startswith("held_out"))
             for name, label in names.items()
-            if len(curve := feed.curve(name))
+            if len(curve := monitor.curve(name))
         ]
         if lines:
             st.subheader(title, anchor=False)
@@ -147,8 +147,8 @@ def _curves(feed: SessionMonitor) -> None:
             charts.draw(charts.lines(lines, "Step", axis), f"curve-{axis}", f"{title}. {said}.")
 
 
-def _samples(feed: SessionMonitor) -> None:
-    samples = _spread(feed.samples)
+def _samples(monitor: SessionMonitor) -> None:
+    samples = _spread(monitor.samples)
     if not samples:
         st.markdown("No sample answers were written down.")
         return
@@ -200,13 +200,13 @@ def _rows(path: Path) -> list[tuple[str, str]]:
     return [(row.input, row.output) for row in read_jsonl(path)] if path.exists() else []
 
 
-def _log(feed: SessionMonitor) -> None:
-    if not feed.log:
+def _log(monitor: SessionMonitor) -> None:
+    if not monitor.log:
         st.markdown("Nothing was written to the log.")
         return
     text = st.text_input("Search the log", key="log-search", type="search", placeholder="A word")
     details = st.toggle("With technical details", key="log-details")
-    lines = list(feed.log) if details else without_details(feed.log)
+    lines = list(monitor.log) if details else without_details(monitor.log)
     matching = [line for line in lines if text.casefold() in line.casefold()] if text else lines
     if not matching:
         st.markdown("No line of the log holds that.")

@@ -9,13 +9,13 @@ from sails.ui.frame import lazy_expander
 from sails.ui.text import answer, plain
 
 
-def answers(feed: SessionMonitor, ended: bool) -> None:
-    """What it answers to a few questions: at first and now, and folded away all in between."""
-    samples = feed.samples
+def answers(monitor: SessionMonitor, ended: bool) -> None:
+    """Draw what it answers to a few questions: at first and now, and folded away all in between."""
+    samples = monitor.samples
     if not samples:
         return
     first, latest = samples[0], samples[-1]
-    if "after" not in feed.answers:  # else what it answers in the end stands above
+    if "after" not in monitor.answers:  # else what it answers in the end stands above
         st.subheader("What it answered on the way" if ended else "What it answers meanwhile", anchor=False)
         _first_and_latest(first, latest, ended)
     if len(samples) > 2:
@@ -23,7 +23,7 @@ def answers(feed: SessionMonitor, ended: bool) -> None:
         if folded.open:
             for number, question in enumerate(latest.prompts):
                 folded.markdown(f"**{plain(question)}**")
-                lines = (f"- Step {one.step}: {plain(_text(one, number))}" for one in samples)
+                lines = (f"- Step {sample.step}: {plain(_text(sample, number))}" for sample in samples)
                 folded.markdown("\n".join(lines))
 
 

@@ -15,11 +15,10 @@ from sails.ui.charts import Series
 from sails.ui.frame import lazy_expander
 
 CHART_SECONDS = 3.0
-
-
-LOSS_POINTS, SMALL_POINTS = 700, 100  # of the loss, and of the curves beside it: what a screen can show
-
-
+MAX_STEPS_DRAWN, MAX_POINTS_DRAWN = (
+    700,
+    100,
+)  # of the loss, and of the curves beside it: what a screen can show
 AVERAGE_FROM = 30  # steps, before an average says more than the steps themselves
 
 
@@ -36,25 +35,25 @@ class _Figures:
 _made: weakref.WeakKeyDictionary[SessionMonitor, _Figures] = weakref.WeakKeyDictionary()
 
 
-def _figures(feed: SessionMonitor, at_once: bool) -> _Figures:
-    """The charts of a feed as it is now, made once for all who look.
+def _figures(monitor: SessionMonitor, at_once: bool) -> _Figures:
+    """The charts of a session as it is now, made once for all who look.
 
     While a session runs they may be a few seconds old: a chart that changes forgets where the mouse was.
     """
-    version, now = feed.version, time.monotonic()
-    made = _made.get(feed)
-    if made is None or (made.version != version and (at_once or now - made.made > CHART_SECONDS)):
-        small = [_small(feed, name) for name in ("learning_rate", "tokens_per_second")]
-        made = _Figures(version, now, *_loss(feed), *small)
-        _made[feed] = made
-    return made
+    version, now = monitor.version, time.monotonic()
+    figures = _made.get(monitor)
+    if figures is None or (figures.version != version and (at_once or now - figures.made > CHART_SECONDS)):
+        small = [_small(monitor, name) for name in ("learning_rate", "tokens_per_second")]
+        figures = _Figures(version, now, *_loss(monitor), *small)
+        _made[monitor] = figures
+    return figures
 
 
-def _loss(feed: SessionMonitor) -> tuple[go.Figure, str]:
-    steps, held_out = feed.curve("loss", LOSS_POINTS), feed.curve("held_out_loss", SMALL_POINTS)
+def _loss(monitor: SessionMonitor) -> tuple[go.Figure, str]:
+    steps, held_out = monitor.curve("loss", MAX_STEPS_DRAWN), monitor.curve("held_out_loss", MAX_POINTS_DRAWN)
     lines = []
-    if feed.rows >= AVERAGE_FROM:
-        average = feed.average("loss", parts=min(60, feed.rows // 5))
+    if monitor.rows >= AVERAGE_FROM:
+        average = monitor.average("loss", parts=min(60, monitor.rows // 5))
         lines.append(Series("average", average.x, average.y, width=4))
     lines.append(Series("each step", steps.x, steps.y, width=1, dash="solid"))
     if len(held_out):
@@ -70,28 +69,29 @@ def _loss(feed: SessionMonitor) -> tuple[go.Figure, str]:
     return charts.lines(lines, "Step", "Loss"), alt
 
 
-def _small(feed: SessionMonitor, name: str) -> go.Figure:
-    curve = feed.curve(name, SMALL_POINTS)
+def _small(monitor: SessionMonitor, name: str) -> go.Figure:
+    curve = monitor.curve(name, MAX_POINTS_DRAWN)
     label = {"learning_rate": "Learning rate", "tokens_per_second": "Word pieces a second"}[name]
     return charts.lines([Series(label, curve.x, curve.y)], "Step", label, height=220)
 
 
-def curves(feed: SessionMonitor, at_once: bool) -> None:
-    if not feed.rows:
+def curves(monitor: SessionMonitor, at_once: bool) -> None:
+    """Draw the loss, and folded away the learning rate and the speed; `at_once` even if drawn just before."""
+    if not monitor.rows:
         return
     st.subheader("How wrong it still is (loss)", anchor=False)
     st.caption(
         "The lower, the better. It jumps from step to step; what counts is where it goes. Where the dotted "
         "line (examples kept back) rises while the others fall, it learns by heart instead of understanding."
     )
-    if feed.share_read < 1:
-        st.caption(f"Reading what was written so far: {feed.share_read:.0%}")
-    figures = _figures(feed, at_once)
+    if monitor.share_read < 1:
+        st.caption(f"Reading what was written so far: {monitor.share_read:.0%}")
+    figures = _figures(monitor, at_once)
     charts.draw(figures.loss, "live_loss", figures.loss_alt)
     folded = lazy_expander("Learning rate and speed", ":material/speed:", "live_rates")
     if folded.open:
         left, right = folded.columns(2)
-        rate, speed = feed.last.learning_rate, feed.last.tokens_per_second
+        rate, speed = monitor.last.learning_rate, monitor.last.tokens_per_second
         with left:
             st.caption("The learning rate rises at first, then falls to a tenth.")
             charts.draw(figures.rate, "live_rate", f"Learning rate by step, {rate} at the last one.")

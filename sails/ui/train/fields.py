@@ -25,8 +25,6 @@ from sails.ui.text import plain
 from sails.ui.train import lr_advice
 
 OTHER = "Another one"
-
-
 CONTINUE, START_OVER = "continue", "over"
 
 
@@ -34,18 +32,22 @@ CONTINUE, START_OVER = "continue", "over"
 
 
 def datasets(workspace: Workspace, wanted: str | None) -> tuple[str, ...]:
-    """The datasets that are chosen, `wanted` at first; says what happens to several."""
-    known = {report.name: report for report in reports(workspace)}
+    """Ask for datasets, `wanted` at first; says what happens to several."""
+    by_name = {report.name: report for report in reports(workspace)}
     if "train_datasets" not in st.session_state:
-        chosen = _named(workspace, wanted) if wanted else next(iter(known), None)
-        st.session_state["train_datasets"] = [chosen] if chosen in known else []
+        first = next(iter(by_name), None)
+        if wanted:
+            with show_errors() as failed:
+                first = report_of(workspace, wanted).name
+            first = None if failed else first
+        st.session_state["train_datasets"] = [first] if first in by_name else []
     else:  # one may have been deleted or renamed since
-        kept = [name for name in st.session_state["train_datasets"] if name in known]
+        kept = [name for name in st.session_state["train_datasets"] if name in by_name]
         st.session_state["train_datasets"] = kept
     names = st.multiselect(
         "Datasets",
-        list(known),
-        format_func=lambda name: f"{name} ({known[name].rows:,} examples)",
+        list(by_name),
+        format_func=lambda name: f"{name} ({by_name[name].rows:,} examples)",
         key="train_datasets",
         placeholder="Choose one or more",
         help="The conversations that the model will learn. The page Data adds more.",
@@ -58,19 +60,13 @@ def datasets(workspace: Workspace, wanted: str | None) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _named(workspace: Workspace, wanted: str) -> str | None:
-    with show_errors():
-        return report_of(workspace, wanted).name
-    return None
-
-
 # --- what it builds on ----------------------------------------------------------------------------
 
 
 def starting_point(
     workspace: Workspace, situation: Situation, names: Sequence[str]
 ) -> tuple[Start, str | None, bool]:
-    """Continue or start over, from which base model (None: not from one), and whether it learns all again."""
+    """Ask to continue or start over, from which base model (None: none), and whether to teach all again."""
     if situation.trained.complete:
         grown = f" (it grew from {situation.trained.base})" if situation.trained.base else ""
         chosen = st.radio(
@@ -91,8 +87,8 @@ def starting_point(
             "and you can go back to it on the page Sessions.",
             icon=":material/undo:",
         )
-        again = _teach_again(workspace, names)
-        return "base", _base_model(), again
+        teach_again = _teach_again(workspace, names)
+        return "base", _base_model(), teach_again
     if situation.trained.state == "incomplete":
         st.warning(
             f"The trained model cannot be used, because {plain(situation.trained.reason)}. "
@@ -107,12 +103,12 @@ def _teach_again(workspace: Workspace, names: Sequence[str]) -> bool:
     earlier = plan.earlier_lessons(workspace, names) if names else plan.Earlier()
     if not earlier.rows:
         return False
-    again = st.checkbox(option("teach_again").title, key="train_again")
+    teach_again = st.checkbox(option("teach_again").title, key="train_again")
     st.caption(
         f"There are {lr_advice.earlier_examples(earlier)} beside those chosen above. Without them, "
         "the new model knows nothing of what the present one was taught."
     )
-    return again
+    return teach_again
 
 
 def _base_model() -> str:
@@ -158,8 +154,8 @@ def _other_base() -> str:
     )
     if not name.strip():
         raise RequestError("No base model was named.", "Write its name, or choose one from the list.")
-    found = models.find_base_model(name)
-    st.markdown(plain(found.note))
+    base_model = models.find_base_model(name)
+    st.markdown(plain(base_model.note))
     return name.strip()
 
 
@@ -167,12 +163,15 @@ def _other_base() -> str:
 
 
 def preset(taught: int) -> str:
-    """How thoroughly, in rounds for that many examples."""
+    """Ask how thoroughly to train, in rounds for that many examples."""
     chosen: str = st.radio(
         "How thoroughly?",
         list(PRESETS),
         format_func=lambda name: f"{PRESETS[name].title}: {PRESETS[name].description}",
-        captions=[_rounds(preset.rounds_for(taught)) for preset in PRESETS.values()],
+        captions=[
+            f"{system.count(preset.rounds_for(taught), 'round')} through the examples"
+            for preset in PRESETS.values()
+        ],
         index=list(PRESETS).index(Settings().preset),
         key="train_preset",
         help="A round (epoch) goes once through all examples. More rounds take longer and stick better.",
@@ -185,12 +184,8 @@ def preset(taught: int) -> str:
     return chosen
 
 
-def _rounds(count: int) -> str:
-    return "1 round through the examples" if count == 1 else f"{count} rounds through the examples"
-
-
 def learning_rate(plan: Plan) -> float | None:
-    """The rate that was chosen, None for the automatic one of `plan`. Raises `RequestError` for nonsense."""
+    """Ask for the rate; None is the automatic one of `plan`. Raises `RequestError` for nonsense."""
     automatic = format_rate(plan.automatic_learning_rate)
     text = st.text_input(
         option("learning_rate").title,
@@ -199,7 +194,10 @@ def learning_rate(plan: Plan) -> float | None:
         max_chars=40,
         help="Leave it empty unless you have a reason. You may write 3e-5 or 0.00003.",
     )
-    st.caption(f"Automatic is {automatic}: {_why_automatic(plan)}")
+    why = "full speed, because a base model holds nothing of yours yet that this could damage."
+    if plan.start_from != "base":
+        why = "five times gentler than from base, so that the model keeps what it was taught before."
+    st.caption(f"Automatic is {automatic}: {why}")
     st.caption(
         "Higher learns faster, and sooner damages what the model knows already; "
         "lower is gentler, and needs more rounds to learn the same."
@@ -213,12 +211,6 @@ def learning_rate(plan: Plan) -> float | None:
     return rate
 
 
-def _why_automatic(plan: Plan) -> str:
-    if plan.start_from == "base":
-        return "full speed, because a base model holds nothing of yours yet that this could damage."
-    return "five times gentler than from base, so that the model keeps what it was taught before."
-
-
 def _how_much(rate: float, plan: Plan) -> str:
     times = rate / plan.automatic_learning_rate
     if abs(times - 1) < 0.01:
@@ -230,7 +222,7 @@ def _how_much(rate: float, plan: Plan) -> str:
 
 
 def advanced(taught: int, chosen: str) -> dict[str, Any]:
-    """Settings that most people leave as they are, folded away; None where the preset chooses."""
+    """Ask for what most people leave as it is, folded away; None where the preset chooses."""
     usual = resolve_schedule(Settings(preset=chosen), taught)
     with st.expander("Advanced settings", icon=":material/tune:"):
         left, right = st.columns(2)
@@ -257,7 +249,7 @@ def advanced(taught: int, chosen: str) -> dict[str, Any]:
 
 
 def name(usual: str) -> str:
-    """The name of the session; empty means that of its dataset."""
+    """Ask for the name of the session; empty means that of its dataset."""
     return st.text_input(
         "Name of this training",
         key="train_name",
@@ -268,6 +260,7 @@ def name(usual: str) -> str:
 
 
 def export() -> bool:
+    """Ask whether the ONNX model is made afterwards."""
     return st.toggle(
         "Make the ONNX model afterwards and verify it",
         value=True,

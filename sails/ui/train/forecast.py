@@ -10,36 +10,36 @@ from sails.ui.text import plain
 from sails.ui.train import lr_advice
 
 
-def forecast(seen: TrainingForecast) -> None:
-    """What will happen and what it takes, with the source of each figure."""
-    st.markdown(f"**{plain(seen.plan.reason)}.**")
-    st.markdown(plain(_what_is_taught(seen)))
-    if seen.need is None or seen.time is None:
+def draw_forecast(forecast: TrainingForecast) -> None:
+    """Draw what will happen and what it takes, with the source of each figure."""
+    st.markdown(f"**{plain(forecast.plan.reason)}.**")
+    st.markdown(plain(_what_is_taught(forecast)))
+    if forecast.need is None or forecast.time is None:
         st.markdown("How long it takes and what it needs is known when the model has been downloaded.")
         return
     with st.container(horizontal=True, gap="large"):
-        st.metric("Time", _range(seen.time), width="content")
-        st.metric("Memory", system.gigabytes(seen.need.memory), width="content")
-        st.metric("Disk, for a while", system.gigabytes(seen.need.disk), width="content")
-    st.caption(_source(seen.time))
-    if not seen.warnings:
+        st.metric("Time", _range(forecast.time), width="content")
+        st.metric("Memory", system.gigabytes(forecast.need.memory), width="content")
+        st.metric("Disk, for a while", system.gigabytes(forecast.need.disk), width="content")
+    st.caption(_source(forecast.time))
+    if not forecast.warnings:
         st.markdown("✅ This machine has room for it, in memory and on the disk.")
-    for warning in seen.warnings:
+    for warning in forecast.warnings:
         st.warning(
             plain(f"{warning} As it is now, the training would stop at once."), icon=":material/memory:"
         )
 
 
-def _what_is_taught(seen: TrainingForecast) -> str:
-    rounds = "once" if seen.pace.epochs == 1 else f"{seen.pace.epochs} times"
-    taught = f"{seen.taught:,} of the {seen.rows:,} examples are taught, each {rounds}"
-    if seen.pace.max_steps:
-        taught += f", at most {seen.pace.max_steps:,} steps"
-    if not seen.held_out:
+def _what_is_taught(forecast: TrainingForecast) -> str:
+    rounds = "once" if forecast.pace.epochs == 1 else f"{forecast.pace.epochs} times"
+    taught = f"{forecast.taught:,} of the {forecast.rows:,} examples are taught, each {rounds}"
+    if forecast.pace.max_steps:
+        taught += f", at most {forecast.pace.max_steps:,} steps"
+    if not forecast.held_out:
         taught += ". None is kept back, so what it learned is judged on what it was taught alone."
     else:
-        taught += f"; {seen.held_out:,} are kept back, to test it with questions that it never saw."
-    return f"{taught} {lr_advice.describe_replay(seen)}"
+        taught += f"; {forecast.held_out:,} are kept back, to test it with questions that it never saw."
+    return f"{taught} {lr_advice.describe_replay(forecast)}"
 
 
 def _range(time: TimeEstimate) -> str:

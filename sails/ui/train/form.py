@@ -20,13 +20,13 @@ from sails.training.plan import Choices, TrainingForecast, forecast_training
 from sails.ui.frame import go, show_errors
 from sails.ui.train import lr_advice
 from sails.ui.train.fields import advanced, datasets, export, learning_rate, name, preset, starting_point
-from sails.ui.train.forecast import forecast
+from sails.ui.train.forecast import draw_forecast
 
 # --- what to teach --------------------------------------------------------------------------------
 
 
 def nothing_to_teach() -> None:
-    """What to do first, where there is no dataset at all."""
+    """Say what to do first, where there is no dataset at all."""
     st.markdown("There is nothing to teach yet: a training needs examples, questions with their answers.")
     if st.button("Add examples", type="primary", icon=":material/library_add:"):
         go("Data")
@@ -36,7 +36,7 @@ def nothing_to_teach() -> None:
 
 
 def start_button(workspace: Workspace, choices: Choices | None) -> None:
-    """The one button that starts; a second click while the first is at work starts nothing more."""
+    """Draw the one button that starts; a second click while the first is at work starts nothing more."""
     running = sessions.running(workspace)
     label = "Start after the one that runs" if running else "Start the training"
     if jobs.running_measurement(workspace):
@@ -60,7 +60,7 @@ def start_button(workspace: Workspace, choices: Choices | None) -> None:
 
 
 def allow_next_start() -> None:
-    """The form may start another one: the session that it started is on the screen."""
+    """Let the form start another one: the session that it started is on the screen."""
     st.session_state.pop("train_button", None)
 
 
@@ -68,7 +68,7 @@ def allow_next_start() -> None:
 
 
 def training_form(workspace: Workspace, dataset: str | None) -> None:
-    """Everything that a person chooses, what it will do and take, and the button that starts it."""
+    """Draw everything that a person chooses, what it will do and take, and the button that starts it."""
     if not reports(workspace):
         nothing_to_teach()
         return
@@ -77,31 +77,26 @@ def training_form(workspace: Workspace, dataset: str | None) -> None:
     st.header("What to teach", anchor=False)
     names = datasets(workspace, dataset)
     st.header("What it builds on", anchor=False)
-    start, base, again = "auto", None, False
+    start, base, teach_again = "auto", None, False
     with show_errors() as failed:
-        start, base, again = starting_point(workspace, situation, names)
+        start, base, teach_again = starting_point(workspace, situation, names)
     problems += failed
-    first = None
+    forecast = None  # before anything else is chosen: it says the automatic learning rate and the rows
     if not problems and names:
-        first = _first_look(workspace, Choices(names, Settings(teach_again=again), "", start, base), problems)
+        first_choices = Choices(names, Settings(teach_again=teach_again), "", start, base)
+        with show_errors() as failed:
+            forecast = forecast_training(workspace, first_choices)
+        problems += failed
     st.header("How long and how fast", anchor=False)
-    choices = _pace(workspace, names, start, base, again, first, problems)
+    choices = _pace(workspace, names, start, base, teach_again, forecast, problems)
     st.header("Before you start", anchor=False)
     if choices is not None:
         with show_errors() as failed, st.spinner("Looking at the examples …"):
-            forecast(forecast_training(workspace, choices))
+            draw_forecast(forecast_training(workspace, choices))
         problems += failed
     elif not names:
         st.markdown("Choose a dataset above; then you see here how long it takes.")
     start_button(workspace, None if problems else choices)
-
-
-def _first_look(workspace: Workspace, choices: Choices, problems: list[str]) -> TrainingForecast | None:
-    """The plan before anything else is chosen, which says the automatic learning rate and the rows."""
-    with show_errors() as failed:
-        return forecast_training(workspace, choices)
-    problems += failed
-    return None
 
 
 def _pace(
@@ -109,38 +104,33 @@ def _pace(
     names: Sequence[str],
     start: Start,
     base: str | None,
-    again: bool,
-    first: TrainingForecast | None,
+    teach_again: bool,
+    forecast: TrainingForecast | None,
     problems: list[str],
 ) -> Choices | None:
-    taught = first.taught + (first.repeated if again else 0) if first else 0
+    taught = forecast.taught + (forecast.repeated if teach_again else 0) if forecast else 0
     left, right = st.columns(2, gap="large")
     with left:
         chosen = preset(taught)
     rate = None
     with right:
-        if first is not None:
+        if forecast is not None:
             with show_errors() as failed:
-                rate = learning_rate(first.plan)
+                rate = learning_rate(forecast.plan)
             problems += failed
         title = name(" and ".join(names) or "the dataset's name")
-    share = lr_advice.replay_share(first) if first is not None else None
+    share = lr_advice.replay_share(forecast) if forecast is not None else None
     slot = st.container()  # drawn last, when all is chosen that matters to it
     settings: Settings | None = None
-    more = advanced(taught, chosen) | ({} if share is None else {"replay_share": share})
+    others = advanced(taught, chosen) | ({} if share is None else {"replay_share": share})
     with show_errors() as failed:
-        settings = checked_settings(
-            preset=chosen,
-            learning_rate=rate,
-            teach_again=again,
-            **more,
-        )
+        settings = checked_settings(preset=chosen, learning_rate=rate, teach_again=teach_again, **others)
     problems += failed
     exported = export()
-    if settings is None or first is None:
+    if settings is None or forecast is None:
         return None
     choices = Choices(tuple(names), settings, title, start, base, exported)
     with slot, show_errors() as failed:
-        choices = replace(choices, advice=lr_advice.lr_finder_panel(workspace, choices, first))
+        choices = replace(choices, advice=lr_advice.lr_finder_panel(workspace, choices, forecast))
     problems += failed
     return choices

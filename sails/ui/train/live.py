@@ -1,7 +1,6 @@
 """A session or job as it happens: its steps, progress and time left, curves, answers, log, stop and resume.
 
-    live.view(workspace, session)      # any session or job folder, running or ended
-    live.now(workspace)                # what runs and what waits, in a few lines
+    live_view(workspace, session)      # any session or job folder, running or ended
 
 One part of the page refreshes itself, and only while something runs or waits; when the state changes, the
 whole page is drawn anew. What all viewers see alike (curves as figures) is made once for all of them. Not
@@ -41,7 +40,7 @@ from sails.ui.train.curves import curves
 from sails.ui.train.queue import REFRESH_SECONDS, queue, queue_position
 
 SILENT_SECONDS = 30  # a worker says that it lives every five
-LOG_TAIL = 25  # lines shown
+MAX_LINES = 25  # of the log
 
 ACTIVE = ("queued", "running")
 STEPS = {"prepare": "Prepare", "train": "Learn", "judge": "Judge", "publish": "Publish", "export": "Export"}
@@ -59,7 +58,7 @@ ENDED = {
 
 
 def live_view(workspace: Workspace, session: Session) -> None:
-    """The whole live view; refreshes itself until the session has ended."""
+    """Draw the whole live view; it refreshes itself until the session has ended."""
     record = sessions.record(session)
     status = record.status
     st.header(plain(record.spec.name), anchor=False)
@@ -84,27 +83,28 @@ def _tick(workspace: Workspace, session: Session, spec: sessions.AnySpec, state:
         status = session.status()
         if status.state != state or not session.folder.exists():
             st.rerun()  # everything else on the page is different now
-        feed = monitor_of(session)
-        feed.update()
-        # Each part has its place, so that one which appears moves no other and takes nothing typed with it.
+        monitor = monitor_of(session)
+        monitor.update()
+        # Each part has a slot, so that one which appears moves no other and takes nothing typed with it.
         slot = [st.container() for _ in range(7)]
         if state in ACTIVE:
             tab_title("Train", _tab(status))
             with slot[0]:
                 _steps(workspace, spec, status)
-                _progress(workspace, session, spec, status, feed)
+                _progress(workspace, session, spec, status, monitor)
             with slot[1]:
                 _stopping(workspace, session, spec, state)
             with slot[6]:
                 queue(workspace, but=session.id)
         with slot[2]:
-            _notes(status)
+            for note in status.notes:
+                st.markdown(f"ℹ️ {plain(note)}")
         with slot[3]:
-            curves(feed, at_once=state not in ACTIVE)
+            curves(monitor, at_once=state not in ACTIVE)
         with slot[4]:
-            answers(feed, ended=state not in ACTIVE)
+            answers(monitor, ended=state not in ACTIVE)
         with slot[5]:
-            _log(session, feed)
+            _log(session, monitor)
 
 
 def _tab(status: Status) -> str:
@@ -150,7 +150,7 @@ def _steps(workspace: Workspace, spec: sessions.AnySpec, status: Status) -> None
 
 
 def _progress(
-    workspace: Workspace, session: Session, spec: sessions.AnySpec, status: Status, feed: SessionMonitor
+    workspace: Workspace, session: Session, spec: sessions.AnySpec, status: Status, monitor: SessionMonitor
 ) -> None:
     if status.state == "queued":
         st.markdown(f"⏳ {queue_position(workspace, session)}")
@@ -160,7 +160,7 @@ def _progress(
     now = datetime.now(UTC)
     running = (now - status.started).total_seconds() if status.started else 0.0
     st.markdown(
-        f"**{_left(workspace, session, spec, status, feed, now)}** It has run for {duration(running)}."
+        f"**{_left(workspace, session, spec, status, monitor, now)}** It has run for {duration(running)}."
     )
     if status.heartbeat and (silent := (now - status.heartbeat).total_seconds()) > SILENT_SECONDS:
         st.warning(
@@ -174,15 +174,17 @@ def _left(
     session: Session,
     spec: sessions.AnySpec,
     status: Status,
-    feed: SessionMonitor,
+    monitor: SessionMonitor,
     now: datetime,
 ) -> str:
     if isinstance(spec, ReplaySpec):
         gone = (now - status.started).total_seconds() if status.started else 0.0
         left = TimeLeft(max(spec.seconds - gone, 0.0))
     else:
-        seen = _usual_seconds(workspace, session, status.phase)
-        left = time_left(status, _phases(workspace, spec), steps=feed.steps_since_resume, seen=seen, now=now)
+        usual = _usual_seconds(workspace, session, status.phase)
+        left = time_left(
+            status, _phases(workspace, spec), steps=monitor.steps_since_resume, seen=usual, now=now
+        )
     if left.seconds is None:
         return "How long it still takes is not known yet."
     if not left.unknown:
@@ -239,7 +241,7 @@ def _question(spec: sessions.AnySpec, state: str) -> str:
 
 
 def resume_button(workspace: Workspace, session: Session) -> None:
-    """Goes on from the last checkpoint; for sessions that were stopped or interrupted."""
+    """Offer to go on from the last checkpoint; for sessions that were stopped or interrupted."""
     if st.button(
         "Resume it",
         type="primary",
@@ -254,15 +256,10 @@ def resume_button(workspace: Workspace, session: Session) -> None:
             st.rerun()
 
 
-# --- log and notes --------------------------------------------------------------------------------
+# --- log ------------------------------------------------------------------------------------------
 
 
-def _notes(status: Status) -> None:
-    for note in status.notes:
-        st.markdown(f"ℹ️ {plain(note)}")
-
-
-def _log(session: Session, feed: SessionMonitor) -> None:
+def _log(session: Session, monitor: SessionMonitor) -> None:
     folded = lazy_expander("Log", ":material/article:", "live_log")
     if not folded.open:
         return
@@ -270,13 +267,13 @@ def _log(session: Session, feed: SessionMonitor) -> None:
         wanted = st.text_input(
             "Search in the log", key=f"log_{session.id}", placeholder="a word; empty shows the last lines"
         )
-        lines = feed.log
+        lines = monitor.log
         if wanted:
             lines = tuple(line for line in lines if wanted.casefold() in line.casefold())
-            found = "1 line holds it" if len(lines) == 1 else f"{len(lines):,} lines hold it"
-            st.caption(found + (f"; the last {LOG_TAIL}:" if len(lines) > LOG_TAIL else "."))
+            label = "1 line holds it" if len(lines) == 1 else f"{len(lines):,} lines hold it"
+            st.caption(label + (f"; the last {MAX_LINES}:" if len(lines) > MAX_LINES else "."))
         st.caption("The newest line stands at the top.")
-        newest = "\n".join(reversed(lines[-LOG_TAIL:]))
+        newest = "\n".join(reversed(lines[-MAX_LINES:]))
         st.code(newest or "(nothing)", language=None, wrap_lines=True)
 
 

@@ -22,7 +22,7 @@ from sails.ui.charts import Series
 from sails.ui.frame import show_errors, stop_on_error
 from sails.ui.text import plain
 
-USUAL_SHARE = 50  # percent
+DEFAULT_SHARE = 50  # percent
 REFRESH_SECONDS = 1.0
 # The embedded base model, three lessons: points of the answers' word pieces that a lesson made right.
 LEARNED_AUTOMATICALLY, LEARNED_FASTER = 13, 23
@@ -31,15 +31,15 @@ LEARNED_AUTOMATICALLY, LEARNED_FASTER = 13, 23
 
 
 def earlier_examples(earlier: Earlier) -> str:
-    """How many there are: 46 examples of 2 earlier lessons."""
+    """Count them in words: 46 examples of 2 earlier lessons."""
     return f"{count(earlier.rows, 'example')} of {count(earlier.lessons, 'earlier lesson')}"
 
 
-def replay_share(first: TrainingForecast) -> float | None:
-    """The share of earlier examples, None where there are none to repeat; says what it does."""
-    if first.plan.start_from == "base" or not first.earlier.rows:
+def replay_share(forecast: TrainingForecast) -> float | None:
+    """Ask for the share of earlier examples, None where there are none to repeat; says what it does."""
+    if forecast.plan.start_from == "base" or not forecast.earlier.rows:
         return None
-    st.session_state.setdefault("train_replay", USUAL_SHARE)
+    st.session_state.setdefault("train_replay", DEFAULT_SHARE)
     percent: int = st.slider(
         "Revisit earlier lessons",
         0,
@@ -50,12 +50,12 @@ def replay_share(first: TrainingForecast) -> float | None:
         help="A model forgets what it does not practise. Each round goes through the examples chosen above, "
         "and through some of earlier lessons, other ones each time.",
     )
-    st.caption(plain(_what_it_means(first, percent / 100)))
+    st.caption(plain(_what_it_means(forecast, percent / 100)))
     return percent / 100
 
 
-def _what_it_means(first: TrainingForecast, share: float) -> str:
-    old, new = first.earlier.rows, first.taught
+def _what_it_means(forecast: TrainingForecast, share: float) -> str:
+    old, new = forecast.earlier.rows, forecast.taught
     repeated = replay_count(new, old, share)
     if not repeated:
         return "No example of an earlier lesson is repeated. That is fastest, and forgets most."
@@ -71,15 +71,15 @@ def _what_it_means(first: TrainingForecast, share: float) -> str:
     )
 
 
-def describe_replay(seen: TrainingForecast) -> str:
-    """What the training repeats of earlier lessons, or why it repeats nothing."""
-    earlier = seen.earlier
-    if seen.repeated and seen.plan.start_from == "base":
+def describe_replay(forecast: TrainingForecast) -> str:
+    """Say what the training repeats of earlier lessons, or why it repeats nothing."""
+    earlier = forecast.earlier
+    if forecast.repeated and forecast.plan.start_from == "base":
         return f"Each round also teaches {earlier_examples(earlier)} again.{_gone(earlier)}"
-    if seen.repeated:
-        examples = count(seen.repeated, "example")
+    if forecast.repeated:
+        examples = count(forecast.repeated, "example")
         return f"In each round it also repeats {examples} of earlier lessons.{_gone(earlier)}"
-    if seen.plan.start_from == "base":
+    if forecast.plan.start_from == "base":
         if earlier.lessons:
             return "It is not taught its earlier lessons again."
         return "This is its first lesson, so there is no earlier one to repeat."
@@ -101,23 +101,23 @@ def _gone(earlier: Earlier) -> str:
 # --- the learning speed ---------------------------------------------------------------------------
 
 
-def lr_finder_panel(workspace: Workspace, choices: Choices, first: TrainingForecast) -> Advice | None:
-    """What the automatic speed costs, the better setting, and what was measured; gives what was measured."""
-    if jobs.why_not(first):
+def lr_finder_panel(workspace: Workspace, choices: Choices, forecast: TrainingForecast) -> Advice | None:
+    """Draw what the automatic speed costs, the better setting, and what was measured; returns the latter."""
+    if jobs.why_not(forecast):
         return None
     advice = jobs.advice_for(workspace, choices)
     with st.container(border=True):
         if job := jobs.running_measurement(workspace):
             st.fragment(_measuring, run_every=REFRESH_SECONDS)(workspace, job)
         elif advice:
-            _measured(choices, first, advice)
+            _measured(choices, forecast, advice)
         else:
-            _not_measured(workspace, choices, first)
+            _not_measured(workspace, choices, forecast)
     return advice
 
 
-def _not_measured(workspace: Workspace, choices: Choices, first: TrainingForecast) -> None:
-    automatic, faster = format_rate(first.plan.automatic_learning_rate), format_rate(BASE_LEARNING_RATE)
+def _not_measured(workspace: Workspace, choices: Choices, forecast: TrainingForecast) -> None:
+    automatic, faster = format_rate(forecast.plan.automatic_learning_rate), format_rate(BASE_LEARNING_RATE)
     if choices.settings.learning_rate is None:
         st.markdown(
             f"**At {automatic} it learns less in each lesson.** Measured on the embedded base model: of 100 "
@@ -139,7 +139,7 @@ def _not_measured(workspace: Workspace, choices: Choices, first: TrainingForecas
                 key="train_faster",
                 icon=":material/bolt:",
                 on_click=_use,
-                args=(BASE_LEARNING_RATE, USUAL_SHARE),
+                args=(BASE_LEARNING_RATE, DEFAULT_SHARE),
             )
         measure = st.button(
             "Measure the best learning speed",
@@ -149,7 +149,7 @@ def _not_measured(workspace: Workspace, choices: Choices, first: TrainingForecas
         )
     st.caption(
         "Measuring tries several learning speeds on a copy of the model, "
-        f"and takes {duration(jobs.seconds_for(first))} at most. Your model stays as it is."
+        f"and takes {duration(jobs.seconds_for(forecast))} at most. Your model stays as it is."
     )
     if measure:
         with show_errors() as failed:
@@ -182,9 +182,9 @@ def _measuring(workspace: Workspace, job: Session) -> None:
             st.rerun()
 
 
-def _measured(choices: Choices, first: TrainingForecast, advice: Advice) -> None:
+def _measured(choices: Choices, forecast: TrainingForecast, advice: Advice) -> None:
     used, advised = choices.settings.learning_rate, advice.learning_rate
-    automatic = first.plan.automatic_learning_rate
+    automatic = forecast.plan.automatic_learning_rate
     best = f"**advised {format_rate(advised)}** (measured)" if advised else "advised: none (measured)"
     yours = "the automatic one" if used is None else format_rate(used)
     st.markdown(f"Automatic {format_rate(automatic)} · {best} · yours: {yours}")
@@ -207,7 +207,7 @@ def _measured(choices: Choices, first: TrainingForecast, advice: Advice) -> None
 
 
 def chart(advice: Advice) -> go.Figure:
-    """Both curves over the rates that were tried, as change of the loss in percent."""
+    """Draw both curves over the rates that were tried, as change of the loss in percent."""
     rates = [trial.learning_rate for trial in advice.trials]
     figure = charts.lines(
         [
@@ -225,7 +225,7 @@ def chart(advice: Advice) -> go.Figure:
 
 
 def describe_chart(advice: Advice) -> str:
-    """The same for who does not see the chart."""
+    """Say the same for who does not see the chart."""
     tried = (
         f"at {format_rate(trial.learning_rate)} {new:+.1f} % on the new and {old:+.1f} % on the earlier ones"
         for trial, (new, old) in zip(advice.trials, _changes(advice), strict=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import streamlit as st
 
 from sails import jobs, sessions, system
@@ -15,10 +17,8 @@ from sails.ui.text import code, plain
 REFRESH_SECONDS = 1.0
 
 
-# --- how far it is --------------------------------------------------------------------------------
-
-
 def queue_position(workspace: Workspace, session: Session) -> str:
+    """Say how many trainings are before it."""
     ids = [entry.id for entry in sessions.waiting(workspace)]
     if session.id not in ids:
         return "It is about to start."
@@ -28,21 +28,18 @@ def queue_position(workspace: Workspace, session: Session) -> str:
     return f"It waits for its turn: {ahead} {'training is' if ahead == 1 else 'trainings are'} before it."
 
 
-# --- what runs and what waits ---------------------------------------------------------------------
-
-
 def running_and_waiting(workspace: Workspace) -> None:
-    """What runs, with a link to it, and what waits; draws nothing when there is neither."""
+    """Draw what runs, with a link to it, and what waits; nothing when there is neither."""
     running, queued = sessions.running(workspace), sessions.waiting(workspace)
     if running or queued:
         key = (running.spec.id if running else None, tuple(entry.id for entry in queued))
         st.fragment(_now, run_every=2 * REFRESH_SECONDS)(workspace, key)
 
 
-def _now(workspace: Workspace, was: tuple[str | None, tuple[str, ...]]) -> None:
+def _now(workspace: Workspace, before: tuple[str | None, tuple[str, ...]]) -> None:
     with stop_on_error():
         running, queued = sessions.running(workspace), sessions.waiting(workspace)
-        if was != (running.spec.id if running else None, tuple(entry.id for entry in queued)):
+        if before != (running.spec.id if running else None, tuple(entry.id for entry in queued)):
             st.rerun()
         if running:
             with st.container(border=True):
@@ -53,24 +50,20 @@ def _now(workspace: Workspace, was: tuple[str | None, tuple[str, ...]]) -> None:
 
 
 def queue(workspace: Workspace, but: str = "") -> None:
-    """Who waits, in order, each with a button to cancel it."""
+    """Draw who waits, in order, each with a button to cancel it."""
     waiting = [entry.id for entry in sessions.waiting(workspace)]
-    others = [one for one in waiting if one != but]
+    others = [session_id for session_id in waiting if session_id != but]
     if not others:
         return
     (st.subheader if but else st.header)("What waits", anchor=False)
-    for one in others:
-        session = Session(workspace.sessions / one)
+    for session_id in others:
+        session = Session(workspace.sessions / session_id)
+        name = session.id
+        with contextlib.suppress(SailsError):
+            name = session.spec().name
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{waiting.index(one) + 1}. ⏳ {code(_name(session))}", width="stretch")
-            if st.button("Cancel", key=f"cancel_{one}", disabled=system.view_only()):
+            st.markdown(f"{waiting.index(session_id) + 1}. ⏳ {code(name)}", width="stretch")
+            if st.button("Cancel", key=f"cancel_{session_id}", disabled=system.view_only()):
                 with show_errors():
                     jobs.launcher_for(session).stop(workspace, session)
                 st.rerun()
-
-
-def _name(session: Session) -> str:
-    try:
-        return session.spec().name
-    except SailsError:
-        return session.id
