@@ -221,7 +221,7 @@ def test_a_training_records_the_advice_whether_or_not_it_is_followed(workspace, 
     advice = lr_finder.advice_for(workspace, choices)
     for rate, chooser in ((None, "automatic"), (5e-5, "advice"), (2e-5, "person")):
         asked = dataclasses.replace(choices, settings=Settings(learning_rate=rate), advice=advice)
-        assert forecast_training.forecast(workspace, asked).plan.learning_rate_chosen_by == chooser
+        assert forecast_training(workspace, asked).plan.learning_rate_chosen_by == chooser
         spec = json.loads((submit.start_training(workspace, asked).folder / "spec.json").read_text())
         assert spec["advice"]["learning_rate"] == 5e-5
 
