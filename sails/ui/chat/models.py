@@ -181,7 +181,9 @@ def _way_on(workspace: Workspace, model: ChatModel) -> None:
         if st.button("Make the ONNX model", type="primary", icon=":material/package_2:"):
             go("ONNX export")
     else:
-        _last_try(workspace, model)
+        tried: Path | None = st.session_state.get(f"tried_{model.key}")
+        if tried and tried.parent == workspace.jobs and tried.exists():
+            export.follow_job(workspace, jobs.read_job(Session(tried)))
         st.markdown(
             f"{plain(model.title)} must be made ready once before it can answer{size}. For a small model "
             "that takes one or two minutes; afterwards it stays ready."
@@ -196,10 +198,3 @@ def _way_on(workspace: Workspace, model: ChatModel) -> None:
             job_folder = jobs.export_for(workspace, model.with_variant(None)).folder
             st.session_state[f"tried_{model.key}"] = job_folder
             st.rerun()
-
-
-def _last_try(workspace: Workspace, model: ChatModel) -> None:
-    """How the job that this person started for the model ended, when it did not succeed."""
-    folder: Path | None = st.session_state.get(f"tried_{model.key}")
-    if folder and folder.parent == workspace.jobs and folder.exists():
-        export.follow_job(workspace, jobs.read_job(Session(folder)))

@@ -73,8 +73,8 @@ def _curves(letters: str, monitors: Sequence[SessionMonitor]) -> None:
         if lines:
             drawn = True
             st.subheader(title, anchor=False)
-            said = "; ".join(f"{line.name} from {line.y[0]:.3g} to {line.y[-1]:.3g}" for line in lines)
-            charts.draw(charts.lines(lines, "Step", "Loss"), f"compare-{name}", f"{title}. {said}.")
+            summary = "; ".join(f"{line.name} from {line.y[0]:.3g} to {line.y[-1]:.3g}" for line in lines)
+            charts.draw(charts.lines(lines, "Step", "Loss"), f"compare-{name}", f"{title}. {summary}.")
     if not drawn:
         st.markdown("None of them was measured.")
 

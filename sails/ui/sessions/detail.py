@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -15,7 +14,6 @@ from sails.errors import WorkspaceError
 from sails.models import Workspace
 from sails.retention import Retention, read_retention
 from sails.sessions import (
-    Samples,
     SessionMonitor,
     SessionRecord,
     TrainSpec,
@@ -30,6 +28,7 @@ from sails.ui.sessions import comparison
 from sails.ui.sessions.actions import actions, decide, own_workspace, start
 from sails.ui.text import code, plain
 
+MAX_SAMPLES = 4  # answers to each question
 MAX_ROWS = 500  # of the conversations
 MAX_LINES = 300  # of the log
 
@@ -143,15 +142,18 @@ def _curves(monitor: SessionMonitor) -> None:
         ]
         if lines:
             st.subheader(title, anchor=False)
-            said = "; ".join(f"{line.name}: from {line.y[0]:.3g} to {line.y[-1]:.3g}" for line in lines)
-            charts.draw(charts.lines(lines, "Step", axis), f"curve-{axis}", f"{title}. {said}.")
+            summary = "; ".join(f"{line.name}: from {line.y[0]:.3g} to {line.y[-1]:.3g}" for line in lines)
+            charts.draw(charts.lines(lines, "Step", axis), f"curve-{axis}", f"{title}. {summary}.")
 
 
 def _samples(monitor: SessionMonitor) -> None:
-    samples = _spread(monitor.samples)
+    samples = list(monitor.samples)
     if not samples:
         st.markdown("No sample answers were written down.")
         return
+    if len(samples) > MAX_SAMPLES:  # the first, the last, and some in between at even distances
+        step = (len(samples) - 1) / (MAX_SAMPLES - 1)
+        samples = [samples[round(number * step)] for number in range(MAX_SAMPLES)]
     st.markdown("The same questions, asked again and again while it learned.")
     for number, prompt in enumerate(samples[0].prompts):
         with st.container(border=True, gap="xsmall"):
@@ -159,14 +161,6 @@ def _samples(monitor: SessionMonitor) -> None:
             for sample in samples:
                 st.caption("Before the first step" if sample.step == 0 else f"After step {sample.step:,}")
                 st.markdown(text.answer(sample.answers[number] if number < len(sample.answers) else ""))
-
-
-def _spread(samples: Sequence[Samples], count: int = 4) -> list[Samples]:
-    """The first, the last, and some in between at even distances."""
-    if len(samples) <= count:
-        return list(samples)
-    positions = {round(n * (len(samples) - 1) / (count - 1)) for n in range(count)}
-    return [samples[index] for index in sorted(positions)]
 
 
 FILES = {
@@ -177,7 +171,10 @@ FILES = {
 
 
 def _examples(record: SessionRecord) -> None:
-    rows = {use: _rows(record.session.data / name) for name, use in FILES.items()}
+    rows: dict[str, list[tuple[str, str]]] = {}
+    for name, use in FILES.items():
+        path = record.session.data / name
+        rows[use] = [(row.input, row.output) for row in read_jsonl(path)] if path.exists() else []
     if not any(rows.values()):
         st.markdown("It ended before its examples were sorted into taught and kept back.")
         return
@@ -194,10 +191,6 @@ def _examples(record: SessionRecord) -> None:
     )
     if any(len(rows_used) > MAX_ROWS for rows_used in rows.values()):
         st.caption(f"The first {MAX_ROWS} of each; the download holds all of them.")
-
-
-def _rows(path: Path) -> list[tuple[str, str]]:
-    return [(row.input, row.output) for row in read_jsonl(path)] if path.exists() else []
 
 
 def _log(monitor: SessionMonitor) -> None:
