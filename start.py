@@ -50,9 +50,8 @@ ENVIRONMENT = {
 LINT = "ruff check ."
 FORMAT_CHECK = "ruff format --check ."
 TYPES = "mypy"
-BOTH_CORES = (
-    "pytest -n 2 --dist loadgroup --no-loadscope-reorder"  # tests/conftest.py says what stays together
-)
+# On both cores; tests/conftest.py says which tests stay together.
+BOTH_CORES = "pytest -n 2 --dist loadgroup --no-loadscope-reorder"
 QUICK = (
     "tests/test_imports.py tests/test_docs.py tests/test_errors.py tests/system tests/sessions tests/data "
     "tests/training/plan tests/retention tests/ui tests/pages/test_every_page.py"
@@ -91,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
             return run(PYTHON, "examples/demo_continuous_training.py", *extra)
         if options.command in TOOLS:
             set_up(options.torch, tools=True)
-            if options.command == "test":  # the real one is taught in it
+            if options.command == "test":
                 fetch_base_model()
             return check(TOOLS[options.command], extra)
         set_up(options.torch)

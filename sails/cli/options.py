@@ -74,12 +74,13 @@ Verify = Annotated[
 VerifyUnlessNot = Annotated[
     bool, typer.Option("--verify/--no-verify", help="Compare the ONNX model's answers with the original's.")
 ]
-_NAMED = ", ".join(f"{name} {about.option_help}" for name, about in VARIANT_TABLE.items())
+_FIRST, *_OTHERS = ((name, about.option_help) for name, about in VARIANT_TABLE.items())
+_NAMED = ", ".join([" is ".join(_FIRST), *(" ".join(other) for other in _OTHERS)])
 if TYPE_CHECKING:
     Chosen = str
 else:
     Chosen = Literal[(*VARIANTS, "all")]
-VariantOption = Annotated[Chosen, typer.Option("--variant", help=f"{_NAMED.replace(' ', ' is ', 1)}.")]
+VariantOption = Annotated[Chosen, typer.Option("--variant", help=f"{_NAMED}.")]
 Prompt = Annotated[str | None, typer.Option(help="Ask one question, print the answer and end.")]
 MaxTokens = Annotated[int, typer.Option(help="Longest answer, in tokens.")]
 

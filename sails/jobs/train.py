@@ -156,8 +156,6 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
 
 def train(prepared: Prepared, session: Session, spec: TrainSpec, reporter: Reporter) -> Trained:
     """Train the model in place, from its newest checkpoint where there is one. Raises `Stopped`."""
-    from sails import training
-
     lesson, student, taught = prepared.lesson, prepared.student, prepared.taught
     plan = reporter.status.plan
     assert plan is not None

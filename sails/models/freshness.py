@@ -1,6 +1,6 @@
 """Whether an ONNX model still fits the trained one, and whether it is proven, in all the words for it.
 
-    FRESHNESS[exporting.freshness(situation)].headline
+    FRESHNESS[jobs.freshness(situation)].headline
     CERTIFIED[state.certified].phrase
 
 The command line, the pages and the chat say it each at its own length, all from here.

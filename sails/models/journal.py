@@ -202,7 +202,7 @@ def clear_leftovers(target: Path) -> None:
 
 def sweep(target: Path) -> None:
     ours = (f".{target.name}.staged-", f".{target.name}.previous-")
-    half = (f"..{target.name}.staged-", f".{journal_of(target).name}.")  # what locks.py was writing
+    half = (f"..{target.name}.staged-", f".{journal_of(target).name}.")  # what `system.files` was writing
     for leftover in target.parent.iterdir():
         if not leftover.name.startswith(ours + half) or _built_by_another(leftover):
             continue
@@ -217,9 +217,6 @@ def _built_by_another(staged: Path) -> bool:
     if builder is None or int(builder[1]) == os.getpid():
         return False
     return system.is_alive(system.ProcessIdentity(int(builder[1]), float(builder[2]), socket.gethostname()))
-
-
-# --- publishing a model ---------------------------------------------------------------------------
 
 
 def visible_entries(folder: Path) -> list[Path]:

@@ -50,9 +50,6 @@ class Version(BaseModel):
     name: str = ""  # what a person calls it
 
 
-# --- publishing a model ---------------------------------------------------------------------------
-
-
 def version_with(workspace: Workspace, fingerprint: str | None) -> Version | None:
     """The version that holds the model with this fingerprint, the one put away last of several."""
     return next((v for v in list_versions(workspace) if fingerprint and v.fingerprint == fingerprint), None)

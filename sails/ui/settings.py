@@ -9,9 +9,7 @@ import streamlit as st
 from sails.sessions import Settings, option
 
 
-def number(
-    name: str, *, key: str, value: int | None = None, placeholder: str = "", hint: str | None = None
-) -> int | None:
+def number(name: str, *, key: str, value: int | None = None, placeholder: str = "") -> int | None:
     """Draw a whole number; empty means None."""
     about = option(name)
     return st.number_input(
@@ -22,7 +20,7 @@ def number(
         1,
         key=key,
         placeholder=placeholder or None,
-        help=(about.hint if hint is None else hint) or None,
+        help=about.hint or None,
     )
 
 

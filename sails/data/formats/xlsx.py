@@ -6,7 +6,7 @@ needs: of a formula its last value, and nothing of how a cell looks. openpyxl re
 four times as long for 100,000 rows; python-calamine 0.9 is short and fast, but a damaged sheet (row number
 99999999999) ends the whole process, which would be the dashboard.
 
-Damaged files raise whatever they happen to raise; `files` turns it into a sentence.
+Damaged files raise whatever they happen to raise; `failing_as` turns it into a sentence.
 """
 
 from __future__ import annotations

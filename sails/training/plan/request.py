@@ -31,7 +31,7 @@ class Choices:
 def read_learning_rate(text: str) -> float | None:
     """A learning rate as people write it: 3e-5, 0.00003, 0,00003 or 3×10^-5; None for an empty text.
 
-    Raises `RequestError` for what is no number. Whether it is a sensible one, `behavior.plan` says.
+    Raises `RequestError` for what is no number. Whether it is sensible, `check_learning_rate` says.
     """
     written = unicodedata.normalize("NFKC", text).strip().replace("−", "-")
     if not written:
