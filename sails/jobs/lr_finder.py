@@ -29,7 +29,8 @@ from sails.sessions import Advice, ProbeSpec, Reporter, Session, SessionRecord, 
 from sails.training import plan
 from sails.training.plan import Choices, TrainingForecast
 
-MATTERS = ("replay_share", "batch_size", "max_length", "seed")  # of the settings
+# Settings with which a measurement holds as well; what is not named here counts as one that matters.
+OTHERS = {"preset", "epochs", "max_steps", "learning_rate", "early_stop", "device", "teach_again", "publish"}
 MIN_SECONDS, MAX_SHARE = 60.0, 0.1  # it may take so long, or this share of the training, whichever is longer
 NAME = "probe"
 MAX_OLD_ROWS = 200  # old rows that are tokenized
@@ -121,7 +122,7 @@ def latest_measurement(workspace: Workspace, choices: Choices) -> SessionRecord 
 
 
 def advice_for(workspace: Workspace, choices: Choices) -> Advice | None:
-    """Return what was measured last for the same rows, model and settings in `MATTERS`."""
+    """Return what was measured last for the same rows, model and settings that matter."""
     with contextlib.suppress(SailsError):
         found = (record.status for record in _matching(workspace, choices))
         done = (status.results.advice for status in found if status.state == "succeeded")
@@ -147,8 +148,8 @@ def _matching(workspace: Workspace, choices: Choices) -> Iterator[SessionRecord]
                 yield record
 
 
-def _what_matters(settings: Settings) -> tuple[Any, ...]:
-    return tuple(getattr(settings, name) for name in MATTERS)
+def _what_matters(settings: Settings) -> dict[str, Any]:
+    return settings.model_dump(exclude=OTHERS)
 
 
 # --- measuring ------------------------------------------------------------------------------------

@@ -3,9 +3,9 @@
     outcome = train(model, tokenizer, run, precision, session, watcher)
 
 `train` is one plain loop on `accelerate` that reads from top to bottom: optimizer, schedule, and then what
-happens in every step, in that order. A worker (`python -m sails.jobs.train SESSION_DIR`) calls it. Started in
-several processes (`torchrun --nproc-per-node 2 …`, on GPUs also `accelerate launch`) it runs unchanged: each
-takes its rows of every batch, all take the same steps, and only the main one writes, evaluates and asks
+happens in every step, in that order. A worker (`python -m sails.jobs.worker SESSION_DIR`) calls it. Started
+in several processes (`torchrun --nproc-per-node 2 …`, on GPUs also `accelerate launch`) it runs unchanged:
+each takes its rows of every batch, all take the same steps, and only the main one writes, evaluates and asks
 whether to stop.
 
 The whole session is one schedule of batches, so a checkpoint's step number says exactly which batch comes
@@ -41,7 +41,7 @@ from transformers.trainer_pt_utils import get_parameter_names
 
 from sails import system
 from sails.errors import DivergedError
-from sails.sessions import CHECKPOINT_COMPLETE, Session
+from sails.sessions import CHECKPOINT_COMPLETE, Session, Settings
 from sails.training.dataloader import IGNORED, Example, collate
 from sails.training.divergence import Guard
 from sails.training.loss import START_AGAIN, AnswerLogits, evaluate
@@ -67,17 +67,15 @@ class Run:
     examples: Sequence[Example]
     batches: Sequence[Sequence[Sequence[int]]]
     held_out: Sequence[Example]
-    learning_rate: float
-    seed: int
-    max_steps: int | None = None
-    early_stop: bool = False
+    learning_rate: float  # of the plan
+    settings: Settings
     prompts: Sequence[str] = ()
     earlier_losses: Sequence[float] = ()  # held-out losses seen before the checkpoint resumed from
     earlier_steps: Sequence[tuple[float, float]] = ()  # loss and gradient norm of every step before it
 
     @property
     def flat(self) -> list[Sequence[int]]:
-        return [batch for epoch in self.batches for batch in epoch][: self.max_steps]
+        return [batch for epoch in self.batches for batch in epoch][: self.settings.max_steps]
 
     def epochs_after(self, step: int) -> float:
         """Return the epochs done after `step` steps, as a number with a fraction."""
@@ -133,7 +131,7 @@ def train(
         mixed_precision="no",  # `precision` says what is cast
         kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],  # no second copy
     )
-    set_seed(run.seed, device_specific=True)  # dropout differs from process to process
+    set_seed(run.settings.seed, device_specific=True)  # dropout differs from process to process
     optimizer = torch.optim.AdamW(
         parameter_groups(model), lr=run.learning_rate, fused=precision.device != "mps"
     )
@@ -254,7 +252,7 @@ def train(
                 sampling_seconds += record_samples(model, tokenizer, run, precision, step, watcher)
 
         # Early stop, stop and checkpoint: the main process decides for all.
-        if run.early_stop and len(run.held_out) >= MIN_HELD_OUT:
+        if run.settings.early_stop and len(run.held_out) >= MIN_HELD_OUT:
             stopped_early = no_longer_improves(held_out_losses)
         stopped = accelerator.is_main_process and step < total and watcher.should_stop()
         save = stopped or time.monotonic() - saved > CHECKPOINT_SECONDS

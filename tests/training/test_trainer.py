@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from sails.errors import DivergedError
-from sails.sessions import CHECKPOINT_COMPLETE, Session
+from sails.sessions import CHECKPOINT_COMPLETE, Session, Settings
 from sails.training import trainer
 from sails.training.dataloader import IGNORED, collate, encode, load_tokenizer, schedule
 from sails.training.loss import evaluate
@@ -75,8 +75,12 @@ def run_of(examples, epochs=3, **changes):
     batches = schedule(
         [len(e) for e in examples], [range(len(examples))] * epochs, seed=changes.get("seed", 3), batch_size=4
     )
-    values = {"held_out": (), "learning_rate": RATE, "seed": 3, **changes}
-    return Run(examples, batches, **values)
+    chosen = {name: changes.pop(name) for name in ("seed", "max_steps", "early_stop") if name in changes}
+    return Run(
+        examples,
+        batches,
+        **{"held_out": (), "learning_rate": RATE, "settings": Settings(**{"seed": 3, **chosen}), **changes},
+    )
 
 
 def teach(tiny, run, folder, watcher=None):
@@ -125,7 +129,7 @@ def test_the_steps_are_those_of_a_plain_loop_with_the_full_loss(family, tmp_path
     notes = teach((folder, tokenizer), run, tmp_path / "session")[2]
 
     model = load_model(folder, "cpu").train()
-    torch.manual_seed(run.seed)
+    torch.manual_seed(run.settings.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0, fused=True)
     scheduler = get_cosine_with_min_lr_schedule_with_warmup(optimizer, 2, 21, min_lr_rate=0.1)
     collator = partial(collate, padding=tokenizer.pad_token_id)
@@ -170,7 +174,7 @@ def test_a_checkpoint_of_the_former_version_is_resumed_from(tiny, examples, tmp_
             warmup_steps=1,
             optim="adamw_torch_fused",
             use_cpu=True,
-            seed=run.seed,
+            seed=run.settings.seed,
             save_strategy="no",
             report_to=[],
             disable_tqdm=True,

@@ -13,19 +13,19 @@ from sails.errors import RequestError
 from sails.models import Situation, Workspace
 from sails.sessions import MAX_ROWS_FEW, PRESETS, Plan, Settings, Start, format_rate, option
 from sails.training import plan
-from sails.training.plan import (
-    Offer,
-    check_learning_rate,
-    read_learning_rate,
-    resolve_schedule,
-)
+from sails.training.plan import Offer, check_learning_rate, read_learning_rate, resolve_schedule
 from sails.ui.frame import show_errors
-from sails.ui.settings import choice, number
+from sails.ui.settings import field
 from sails.ui.text import plain
 from sails.ui.train import lr_advice
 
 OTHER = "Another one"
 CONTINUE, START_OVER = "continue", "over"
+# Where the settings stand: asked in parts of their own, or among the advanced ones. A new one is drawn at the
+# end of the right column by itself.
+ELSEWHERE = ("preset", "learning_rate", "replay_share", "teach_again")
+LEFT, RIGHT = ("epochs", "batch_size", "max_steps", "early_stop"), ("max_length", "seed", "device")
+WIDE = ("publish",)
 
 
 # --- what to teach --------------------------------------------------------------------------------
@@ -225,26 +225,17 @@ def advanced(taught: int, chosen: str) -> dict[str, Any]:
     """Ask for what most people leave as it is, folded away; None where the preset chooses."""
     usual = resolve_schedule(Settings(preset=chosen), taught)
     with st.expander("Advanced settings", icon=":material/tune:"):
-        left, right = st.columns(2)
-        with left:
-            automatic = {
-                "epochs": f"automatic: {usual.epochs}",
-                "batch_size": f"automatic: about {usual.token_budget} word pieces",
-                "max_steps": "no limit",
-            }
-            values: dict[str, Any] = {
-                name: number(name, key=f"train_{name}", placeholder=placeholder)
-                for name, placeholder in automatic.items()
-            }
-            stop = option("early_stop")
-            values["early_stop"] = st.toggle(stop.title, key="train_early_stop", help=stop.hint)
-        with right:
-            for name in ("max_length", "seed"):
-                default = Settings.model_fields[name].default
-                given = number(name, key=f"train_{name}", value=default)
-                values[name] = default if given is None else given
-            values["device"] = choice("device", key="train_device")
-        values["publish"] = choice("publish", key="train_publish")
+        placeholders = {
+            "epochs": f"automatic: {usual.epochs}",
+            "batch_size": f"automatic: about {usual.token_budget} word pieces",
+        }
+        others = [name for name in Settings.model_fields if name not in (*ELSEWHERE, *LEFT, *RIGHT, *WIDE)]
+        values: dict[str, Any] = {}
+        columns = (*st.columns(2), st.container())
+        for column, names in zip(columns, (LEFT, (*RIGHT, *others), WIDE), strict=True):
+            with column:
+                for name in names:
+                    values[name] = field(name, key=f"train_{name}", placeholder=placeholders.get(name, ""))
     return values
 
 
