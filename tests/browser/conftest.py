@@ -47,6 +47,13 @@ ARGUMENTS = (
     "--no-first-run",
 )
 START_SECONDS = 60
+# What opens slides into its place. A person waits for that; a click in the middle of it meets nothing.
+NO_SLIDING = """
+const animate = Element.prototype.animate;
+Element.prototype.animate = function (frames, options) {
+    return animate.call(this, frames, {...(typeof options === "object" ? options : {}), duration: 0});
+};
+"""
 
 
 def _until_it_is_one(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -169,6 +176,7 @@ def dashboard(server: Dashboard) -> Iterator[Dashboard]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """One profile for all tests, so that Streamlit's own files come out of the cache."""
     profile = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
+    profile.add_init_script(NO_SLIDING)
     yield profile
     profile.close()
 
