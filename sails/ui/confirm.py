@@ -1,8 +1,8 @@
 """Asking before something happens that cannot simply be taken back.
 
-    confirm.ask_button("Delete", "delete-x", icon=…, disabled=…)       # opens the question
+    confirm.ask_button("Delete", "delete", "delete-x")       # opens the question
     if confirm.confirmed("delete-x", ["This deletes …"], "Yes, delete it"):
-        …                                                              # the person said yes
+        …                                                    # the person said yes
 
 With `again` a second question follows the first. The question stands on the page and not in a dialog, so
 that what takes long can show its progress below it.
@@ -14,10 +14,12 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from sails.ui.widgets import change_button
 
-def ask_button(label: str, key: str, *, icon: str, disabled: bool = False, help: str | None = None) -> None:
+
+def ask_button(label: str, icon: str, key: str, *, disabled: bool = False) -> None:
     """Draw the button that opens the question."""
-    st.button(label, key=f"ask-{key}", icon=icon, disabled=disabled, help=help, on_click=_ask, args=(key,))
+    change_button(label, icon, f"ask-{key}", on_click=_ask, args=(key,), disabled=disabled)
 
 
 def confirmed(key: str, sentences: Sequence[str], yes: str, *, again: str | None = None) -> bool:
@@ -28,18 +30,17 @@ def confirmed(key: str, sentences: Sequence[str], yes: str, *, again: str | None
     stage = st.session_state.get(_state(key), 0)
     if not stage:
         return False
-    last = again is None or stage == 2
     with st.container(border=True):
         for sentence in sentences:
             st.markdown(sentence)
         if stage == 2 and again:
             st.markdown(f"**{again}**")
         with st.container(horizontal=True):
-            if last:
+            said_yes = False
+            if again is None or stage == 2:
                 said_yes = st.button(yes, key=f"yes-{key}-{stage}", type="secondary" if again else "primary")
             else:
                 st.button("Go on", key=f"yes-{key}-{stage}", on_click=_ask, args=(key, 2))
-                said_yes = False
             st.button("No, leave it as it is", key=f"no-{key}", on_click=close, args=(key,))
     if said_yes:
         close(key)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from sails import jobs, models, system
+from sails import jobs, models
 from sails.models import (
     CERTIFIED,
     FRESHNESS,
@@ -22,6 +22,7 @@ from sails.models import (
     Workspace,
 )
 from sails.ui.frame import go, show_errors
+from sails.ui.widgets import change_button
 
 
 def variant_states(workspace: Workspace, situation: Situation) -> dict[Variant, VariantState]:
@@ -84,13 +85,7 @@ def export_button(
         if st.button("See how far it is", key=key, icon=":material/visibility:"):
             go("ONNX export")
         return
-    if st.button(
-        label,
-        key=key,
-        type="primary" if primary else "secondary",
-        icon=":material/refresh:",
-        disabled=system.view_only(),
-    ):
+    if change_button(label, "refresh", key, type="primary" if primary else "secondary"):
         start_export(workspace, variants)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pandas as pd
 import streamlit as st
 from plotly.graph_objects import Figure
 
@@ -15,6 +14,7 @@ from sails.system import fit
 from sails.ui import charts
 from sails.ui.frame import link
 from sails.ui.text import answer, plain
+from sails.ui.widgets import table
 
 RETENTION_TAB = "What it still remembers"
 MAX_LESSONS = 10  # lessons in the picture; more have no room on a phone
@@ -133,11 +133,10 @@ def _table(lesson_map: RetentionMap, part: Part) -> None:
         [plain(row), *(plain(square.said) for square in line)]
         for row, line in zip(lesson_map.rows, lesson_map.squares, strict=True)
     ]
-    st.table(
-        pd.DataFrame(rows, columns=["", *map(plain, lesson_map.columns)]),
-        border="horizontal",
-        hide_index=True,
-        alt=f"{PARTS[part]}: the share of the answers' word pieces right after each lesson",
+    table(
+        ["", *map(plain, lesson_map.columns)],
+        rows,
+        f"{PARTS[part]}: the share of the answers' word pieces right after each lesson",
     )
 
 
@@ -225,14 +224,10 @@ def session_retention(retained: Retention, *, decided: bool = True) -> None:
         "it rests on only a few examples, that is too few to judge by."
     )
     lines = retention.before_and_after(retained)
-    st.table(
-        pd.DataFrame(
-            [[plain(cell) for cell in line] for line in lines],
-            columns=["Lesson", PARTS["recall"], PARTS["held_out"], "In short"],
-        ),
-        border="horizontal",
-        hide_index=True,
-        alt="For each lesson, what it scored before and after this session",
+    table(
+        ["Lesson", PARTS["recall"], PARTS["held_out"], "In short"],
+        [[plain(cell) for cell in line] for line in lines],
+        "For each lesson, what it scored before and after this session",
     )
     if decided:
         _gate(retained)

@@ -25,11 +25,7 @@ class NextStep:
 
 
 def choose_next_step(
-    situation: Situation,
-    *,
-    active: str | None,
-    datasets: Sequence[str],
-    last: SessionRecord | None,
+    situation: Situation, *, active: str | None, datasets: Sequence[str], last: SessionRecord | None
 ) -> NextStep:
     """Return the first of these that applies: watch, decide, resume, load an example, train, export, chat.
 

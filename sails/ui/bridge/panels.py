@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-import pandas as pd
 import streamlit as st
 
 from sails import sessions, system
@@ -17,6 +16,7 @@ from sails.ui import onnx_status, text
 from sails.ui.bridge.next_step import NextStep
 from sails.ui.frame import link, stop_on_error
 from sails.ui.text import code, plain
+from sails.ui.widgets import table
 
 REFRESH_SECONDS = 2
 STATES = {
@@ -91,11 +91,10 @@ def behavior_matrix(current: int) -> None:
     """Draw all six rows of the behavior matrix; a sign and words mark the one that applies."""
     columns = ["Trained model", "ONNX model", "Training starts from", "Learning rate"]
     rows = [_matrix_row(row, row.number == current) for row in MATRIX]
-    st.table(
-        pd.DataFrame(rows, columns=columns),
-        border="horizontal",
-        hide_index=True,
-        alt=f"The behavior matrix: six situations and what training does in each. Row {current} applies now.",
+    table(
+        columns,
+        rows,
+        f"The behavior matrix: six situations and what training does in each. Row {current} applies now.",
     )
 
 
@@ -175,12 +174,7 @@ def _files(files: Sequence[FoundFile], what: str) -> None:
         count = f"{len(files)} files" if len(files) > 1 else "1 file"
         with st.expander(f"{count}, {total}", icon=":material/folder_open:"):
             rows = [(code(file.name), system.size(file.size)) for file in files]
-            st.table(
-                pd.DataFrame(rows, columns=["File", "Size"]),
-                border="horizontal",
-                hide_index=True,
-                alt=f"The files of the {what}",
-            )
+            table(["File", "Size"], rows, f"The files of the {what}")
 
 
 # --- sessions -------------------------------------------------------------------------------------

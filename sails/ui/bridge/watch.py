@@ -13,8 +13,8 @@ from sails.sessions import checked_settings, option
 from sails.training.plan import read_learning_rate
 from sails.ui import text
 from sails.ui.frame import link, show_errors, stop_on_error, usual_workspace
-from sails.ui.settings import choice
 from sails.ui.text import plain
+from sails.ui.widgets import change_button, choice
 
 REFRESH_SECONDS = 3
 CORRECTIONS, FILE = "Approved corrections from the chat", "A file of conversations"
@@ -65,13 +65,13 @@ def _standing(workspace: Workspace, before: tuple[object, ...]) -> None:
 def _button(workspace: Workspace, state: WatchState, stands: str) -> None:
     """The one thing that may be done with it as it stands."""
     label, icon = {
-        "watching": ("Switch it off", ":material/pause:"),
-        "starting": ("Switch it off", ":material/pause:"),
-        "ended": ("Start it again", ":material/play_arrow:"),
-        "stopped": ("Switch it on again", ":material/play_arrow:"),
-        "off": ("Switch it on", ":material/play_arrow:"),
+        "watching": ("Switch it off", "pause"),
+        "starting": ("Switch it off", "pause"),
+        "ended": ("Start it again", "play_arrow"),
+        "stopped": ("Switch it on again", "play_arrow"),
+        "off": ("Switch it on", "play_arrow"),
     }[stands]
-    if st.button(label, icon=icon, key="watch-switch", disabled=system.view_only()):
+    if change_button(label, icon, "watch-switch"):
         with show_errors() as failed:
             if stands in ("watching", "starting"):
                 watch.switch_off(workspace)

@@ -11,6 +11,7 @@ from sails.models import Workspace, create_workspace, workspaces_in
 from sails.sessions import SessionRecord
 from sails.ui.frame import go, show_errors, usual_workspace, workspace_query
 from sails.ui.text import code
+from sails.ui.widgets import change_button
 
 # --- the demo -------------------------------------------------------------------------------------
 
@@ -31,10 +32,7 @@ def demo_panel(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
                 key="replay",
             )
             seconds = st.number_input("Seconds it takes", 10, 600, 60, key="replay_seconds", width=140)
-            if (
-                st.button("Replay it", icon=":material/replay:", disabled=system.view_only() or not recorded)
-                and chosen
-            ):
+            if change_button("Replay it", "replay", disabled=not recorded) and chosen:
                 job = jobs.start_replay(workspace, recorded[chosen].session, seconds)
                 go("Train", session=job.id)
 

@@ -10,13 +10,13 @@ from typing import cast
 
 import streamlit as st
 
-from sails import system
 from sails.chat import ChatHistory, Reply, feedback
 from sails.chat.feedback import REFUSAL, SOMEBODY, Correction, Kind
 from sails.errors import SailsError
 from sails.models import Workspace
 from sails.ui.frame import link, show_errors
 from sails.ui.text import plain
+from sails.ui.widgets import change_button
 
 CORRECT, NEVER = "corrected", "never"
 CHOICES = {CORRECT: "What it should have said", NEVER: "Never to say this again"}
@@ -63,23 +63,22 @@ def feedback_buttons(workspace: Workspace, conversation: ChatHistory, turn: int,
 
 def _thumbs(workspace: Workspace, conversation: ChatHistory, turn: int, index: int, key: str) -> None:
     with st.container(horizontal=True, gap="small"):
-        st.button(
+        change_button(
             "Good",
-            key=f"{key}-good",
-            icon=":material/thumb_up:",
+            "thumb_up",
+            f"{key}-good",
             type="tertiary",
             help="The answer is right as it is. Teaching it again makes it stick.",
-            disabled=system.view_only() or not conversation.turns[turn].replies[index].text,
             on_click=_send,
             args=(workspace, conversation, turn, index, key, "good", ""),
+            disabled=not conversation.turns[turn].replies[index].text,
         )
-        st.button(
+        change_button(
             "Correct it",
-            key=f"{key}-bad",
-            icon=":material/thumb_down:",
+            "thumb_down",
+            f"{key}-bad",
             type="tertiary",
             help="Write what it should have said, or that it must never say this.",
-            disabled=system.view_only(),
             on_click=_set_open,
             args=(key, True),
         )
@@ -119,13 +118,7 @@ def _form(workspace: Workspace, conversation: ChatHistory, turn: int, index: int
             placeholder=SOMEBODY,
         )
         with st.container(horizontal=True):
-            if st.button(
-                "Send for review",
-                key=f"{key}-send",
-                type="primary",
-                icon=":material/send:",
-                disabled=system.view_only(),
-            ):
+            if change_button("Send for review", "send", f"{key}-send", type="primary"):
                 st.session_state[WHO] = who
                 if never and text.strip() == REFUSAL:
                     text = ""  # nobody wrote it, so that a reviewer still has to confirm it
@@ -177,12 +170,11 @@ def _what_became(workspace: Workspace, sent: Correction, key: str) -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         link("Data", "Review list", icon=":material/rate_review:", corrections=standing)
         if standing != "taught":
-            st.button(
+            change_button(
                 "Take it back",
-                key=f"{key}-back",
-                icon=":material/undo:",
+                "undo",
+                f"{key}-back",
                 type="tertiary",
-                disabled=system.view_only(),
                 on_click=_take_back,
                 args=(workspace, sent.id, key),
             )

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from sails import chat, jobs, system
+from sails import chat, jobs
 from sails.chat import BASE, CURRENT, MAX_MODELS, ChatModel
 from sails.models import FULL_PRECISION, PREFERRED_TITLES, VARIANT_TITLES, VARIANTS, Workspace
 from sails.sessions import Session
@@ -16,6 +16,7 @@ from sails.ui import export
 from sails.ui.chat.state import ChatState, remembered
 from sails.ui.frame import go, link, show_errors
 from sails.ui.text import plain
+from sails.ui.widgets import change_button
 
 ONE, LESSON, SIZES, GROWN, ALL, OWN = "one", "lesson", "sizes", "grown", "all", "own"
 LABELS = {
@@ -188,13 +189,7 @@ def _way_on(workspace: Workspace, model: ChatModel) -> None:
             f"{plain(model.title)} must be made ready once before it can answer{size}. For a small model "
             "that takes one or two minutes; afterwards it stays ready."
         )
-        if st.button(
-            "Make it ready",
-            type="primary",
-            icon=":material/package_2:",
-            key=f"ready_{model.key}",
-            disabled=system.view_only(),
-        ):
+        if change_button("Make it ready", "package_2", f"ready_{model.key}", type="primary"):
             job_folder = jobs.export_for(workspace, model.with_variant(None)).folder
             st.session_state[f"tried_{model.key}"] = job_folder
             st.rerun()

@@ -16,6 +16,7 @@ from sails.ui.chat.settings import show_context_usage
 from sails.ui.chat.state import ChatState, remembered
 from sails.ui.frame import show_errors
 from sails.ui.text import literal
+from sails.ui.widgets import download_button
 
 REDRAWN_SECONDS = 0.05  # an answer that grows is drawn at most so often
 
@@ -80,21 +81,7 @@ def save_or_clear(state: ChatState) -> None:
         if state.conversation.turns:
             st.button("New conversation", icon=":material/add_comment:", on_click=state.begin_anew)
             name = f"conversation-{datetime.now():%Y%m%d-%H%M}"
-            st.download_button(
-                "Save as text",
-                state.conversation.as_text(),
-                f"{name}.txt",
-                "text/plain",
-                icon=":material/download:",
-                on_click="ignore",
-            )
-            st.download_button(
-                "Save as JSON",
-                state.conversation.as_json(),
-                f"{name}.json",
-                "application/json",
-                icon=":material/download:",
-                on_click="ignore",
-            )
+            download_button("Save as text", state.conversation.as_text(), f"{name}.txt", "text/plain")
+            download_button("Save as JSON", state.conversation.as_json(), f"{name}.json", "application/json")
         elif state.before:
             st.button("Bring back the last conversation", icon=":material/undo:", on_click=state.bring_back)

@@ -17,6 +17,7 @@ from sails.ui.chat import transcript
 from sails.ui.chat.state import ChatState
 from sails.ui.frame import show_errors
 from sails.ui.text import literal, plain
+from sails.ui.widgets import change_button, download_button
 
 REDRAWN_SECONDS = 0.2  # the table while it grows
 
@@ -70,12 +71,11 @@ def _entry(
             on_click=state.ask_next,
             args=(prompt.question,),
         )
-        st.button(
+        change_button(
             "Change",
-            key=f"prompt-change-{prompt.id}",
-            icon=":material/edit:",
+            "edit",
+            f"prompt-change-{prompt.id}",
             type="tertiary",
-            disabled=system.view_only(),
             on_click=_set,
             args=(editing, True),
         )
@@ -89,7 +89,7 @@ def _edit(workspace: Workspace, prompt: SavedPrompt, editing: str, *, first: boo
     with st.container(border=True):
         name, question = _fields(f"prompt-{prompt.id}", prompt.name, prompt.question)
         with st.container(horizontal=True):
-            if st.button("Save", key=f"prompt-save-{prompt.id}", type="primary", disabled=system.view_only()):
+            if change_button("Save", key=f"prompt-save-{prompt.id}", type="primary"):
                 with show_errors() as failed:
                     chat.change(workspace, prompt.id, question=question, name=name)
                 if not failed:
@@ -100,19 +100,18 @@ def _edit(workspace: Workspace, prompt: SavedPrompt, editing: str, *, first: boo
                 ("Up", "arrow_upward", -1, first),
                 ("Down", "arrow_downward", 1, last),
             ):
-                st.button(
+                change_button(
                     label,
-                    key=f"prompt-{label}-{prompt.id}",
-                    icon=f":material/{icon}:",
-                    disabled=at_end or system.view_only(),
+                    icon,
+                    f"prompt-{label}-{prompt.id}",
                     on_click=_quietly,
                     args=(lambda lines=lines: chat.move(workspace, prompt.id, lines),),
+                    disabled=at_end,
                 )
-            st.button(
+            change_button(
                 "Delete",
-                key=f"prompt-delete-{prompt.id}",
-                icon=":material/delete:",
-                disabled=system.view_only(),
+                "delete",
+                f"prompt-delete-{prompt.id}",
                 on_click=_quietly,
                 args=(lambda: chat.delete(workspace, prompt.id),),
             )
@@ -136,10 +135,9 @@ def _quietly(change: Callable[[], None]) -> None:
 def _add(workspace: Workspace, state: ChatState, prompts: Sequence[SavedPrompt]) -> None:
     asked = [turn.question.strip() for turn in state.conversation.turns]
     if asked and asked[-1] not in {prompt.question for prompt in prompts}:
-        st.button(
+        change_button(
             "Save the last question",
-            icon=":material/bookmark_add:",
-            disabled=system.view_only(),
+            "bookmark_add",
             on_click=_quietly,
             args=(lambda: chat.add(workspace, asked[-1]),),
         )
@@ -206,14 +204,7 @@ def _shown(state: ChatState, table: PromptTable, marking: bool) -> None:
             ("Save the table as CSV", chat.as_csv, "csv", "text/csv"),
             ("Save the table as JSON", chat.as_json, "json", "application/json"),
         ):
-            st.download_button(
-                label,
-                text(table),
-                f"{name}.{ending}",
-                kind,
-                icon=":material/download:",
-                on_click="ignore",
-            )
+            download_button(label, text(table), f"{name}.{ending}", kind)
         st.button("Clear the table", icon=":material/close:", on_click=state.clear_table)
     for row in table.rows:
         _row(table, row, marking)

@@ -19,6 +19,7 @@ from sails.ui.data.pending import PendingUploads, discard_button, show_dataset
 from sails.ui.data.upload import MAX_CELL_LENGTH, ROW_COLUMN, TEXT_COLUMNS, choose_columns
 from sails.ui.frame import show_errors, stop_on_error
 from sails.ui.text import code, plain
+from sails.ui.widgets import change_button
 
 PART_LENGTH = 50  # rows of the grid at a time
 MAX_REFUSED = 50  # refused rows that are listed
@@ -109,12 +110,12 @@ def save_panel(workspace: Workspace, uploads: PendingUploads, lengths: Lengths) 
         disabled=system.view_only(),
     )
     with st.container(horizontal=True):
-        if st.button(
+        if change_button(
             f"Save {count(len(draft.savable), 'example')}",
+            "save",
+            "data-save",
             type="primary",
-            icon=":material/save:",
-            key="data-save",
-            disabled=system.view_only() or not draft.savable,
+            disabled=not draft.savable,
         ):
             wanted = data.name_from_text(typed if typed.strip() else draft.name)
             with show_errors() as failed, st.spinner("Saving …"):

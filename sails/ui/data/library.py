@@ -18,6 +18,7 @@ from sails.ui.data.text import facts, histogram, how_measured, quality
 from sails.ui.data.upload import MAX_CELL_LENGTH, ROW_COLUMN, TEXT_COLUMNS
 from sails.ui.frame import go, link, show_error, show_errors
 from sails.ui.text import code, moment, plain
+from sails.ui.widgets import change_button, download_button
 
 MAX_DATASETS = 20  # datasets shown at first
 MAX_ROWS_SHOWN = 50  # rows
@@ -62,24 +63,16 @@ def dataset_heading(report: DatasetReport) -> None:
 def dataset_actions(workspace: Workspace, uploads: PendingUploads, report: DatasetReport) -> None:
     """Draw what most people want to do with a dataset; the first is the next step."""
     with st.container(horizontal=True):
-        if st.button(
-            "Teach this",
-            type="primary",
-            icon=":material/school:",
-            key="data-teach",
-            disabled=system.view_only(),
-        ):
+        if change_button("Teach this", "school", "data-teach", type="primary"):
             go("Train", dataset=report.name)
-        st.download_button(
+        download_button(
             "Download",
-            data=lambda: data.rows_file(workspace, report.name).read_bytes(),
-            file_name=f"{report.name}.jsonl",
-            mime="application/jsonl",
-            icon=":material/download:",
-            key="data-download",
-            on_click="ignore",
+            lambda: data.rows_file(workspace, report.name).read_bytes(),
+            f"{report.name}.jsonl",
+            "application/jsonl",
+            "data-download",
         )
-        if st.button("Correct a copy", icon=":material/edit:", key="data-copy", disabled=system.view_only()):
+        if change_button("Correct a copy", "edit", "data-copy"):
             with show_errors() as failed, st.spinner("Reading and checking …"):
                 uploads.add(data.from_dataset(workspace, report.name))
                 uploads.chosen = len(uploads.waiting) - 1
@@ -148,7 +141,7 @@ def _rename(workspace: Workspace, uploads: PendingUploads, report: DatasetReport
         key=f"data-new-name-{report.name}",
         disabled=system.view_only(),
     )
-    if st.button("Rename", key="data-rename", disabled=system.view_only()):
+    if change_button("Rename", key="data-rename"):
         with show_errors() as failed:
             renamed = data.rename(workspace, report.name, name)
         if not failed:
@@ -166,7 +159,7 @@ def _delete(workspace: Workspace, uploads: PendingUploads, report: DatasetReport
         key=f"data-confirm-{report.name}",
         disabled=system.view_only(),
     )
-    if not st.button("Delete for good", key="data-delete", disabled=system.view_only()):
+    if not change_button("Delete for good", key="data-delete"):
         return
     if typed.strip() != report.name:
         show_error("The name does not match, so nothing was deleted.", f"Type {report.name} to delete it.")

@@ -25,15 +25,12 @@ from sails.ui.chat import WHO
 from sails.ui.data.pending import draw_messages
 from sails.ui.frame import go, link, show_errors
 from sails.ui.text import literal, plain
+from sails.ui.widgets import change_button, download_button
 
 PART_LENGTH = 10  # corrections on the screen at a time
 MAX_ANSWER_LENGTH = 1_000  # characters of the model's own answer that are shown
 MESSAGES = "review-messages"  # of the last action, under this key of the browser tab
-KINDS = {
-    "good": "👍 Called good",
-    "corrected": "👎 Corrected",
-    "never": "🚫 Must never be said",
-}
+KINDS = {"good": "👍 Called good", "corrected": "👎 Corrected", "never": "🚫 Must never be said"}
 STANDINGS: dict[Standing, tuple[str, str]] = {
     "waiting": ("Waiting", ":material/hourglass_empty:"),
     "approved": ("Approved", ":material/check:"),
@@ -88,7 +85,7 @@ def train_button(workspace: Workspace, approved: int) -> None:
         return
     what = "approved correction" if approved == 1 else "approved corrections"
     label = f"{approved:,} {what} since the last session: train on {'it' if approved == 1 else 'them'}"
-    if st.button(label, icon=":material/school:", key="train-on-corrections", disabled=system.view_only()):
+    if change_button(label, "school", "train-on-corrections"):
         with show_errors() as failed:
             report = feedback.as_dataset(workspace)
         if not failed:
@@ -146,14 +143,7 @@ def _all_without_findings(workspace: Workspace, review: Review) -> None:
             if len(clean_ids) == 1
             else f"Approve all {len(clean_ids):,} without findings"
         )
-        st.button(
-            label,
-            key="review-approve-all",
-            icon=":material/done_all:",
-            disabled=system.view_only(),
-            on_click=_approve,
-            args=(workspace, clean_ids),
-        )
+        change_button(label, "done_all", "review-approve-all", on_click=_approve, args=(workspace, clean_ids))
 
 
 def _cards(workspace: Workspace, review: Review, chosen: Standing, corrections: list[Correction]) -> None:
@@ -257,30 +247,27 @@ def _texts(workspace: Workspace, correction: Correction, open_: bool) -> tuple[s
 def _buttons(workspace: Workspace, correction: Correction, standing: Standing, keys: tuple[str, str]) -> None:
     with st.container(horizontal=True):
         if standing != "approved":
-            st.button(
+            change_button(
                 "Approve",
-                key=f"review-approve-{correction.id}",
-                icon=":material/check:",
+                "check",
+                f"review-approve-{correction.id}",
                 type="primary",
-                disabled=system.view_only(),
                 on_click=_approve_one,
                 args=(workspace, correction.id, keys),
             )
         if standing != "rejected":
-            st.button(
+            change_button(
                 "Reject",
-                key=f"review-reject-{correction.id}",
-                icon=":material/close:",
-                disabled=system.view_only(),
+                "close",
+                f"review-reject-{correction.id}",
                 on_click=_act,
                 args=(feedback.reject, workspace, [correction.id], "Rejected; it is not taught."),
             )
         if standing != "waiting":
-            st.button(
+            change_button(
                 "Let it wait again",
-                key=f"review-reopen-{correction.id}",
-                icon=":material/undo:",
-                disabled=system.view_only(),
+                "undo",
+                f"review-reopen-{correction.id}",
                 on_click=_act,
                 args=(feedback.reopen, workspace, [correction.id], "It waits for a review again."),
             )
@@ -358,12 +345,10 @@ def _files(workspace: Workspace, review: Review) -> None:
                 _say("done", f"{count:,} came into the list.")
                 st.rerun()
         if review.corrections:
-            st.download_button(
+            download_button(
                 "Save all as JSON Lines",
                 lambda: feedback.as_json_lines(review, review.corrections),
                 "corrections.jsonl",
                 "application/jsonl",
-                icon=":material/download:",
-                key="review-download",
-                on_click="ignore",
+                "review-download",
             )

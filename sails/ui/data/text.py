@@ -12,11 +12,7 @@ from sails.ui.text import plain
 USUAL_LIMIT = 512  # tokens; see `Settings.max_length`
 MAX_BARS = 12  # in the chart of lengths
 JUDGED = 10 * ENOUGH_TO_JUDGE  # new questions of which enough are held out, as one in ten is
-GRADES = {
-    "good": ("✅", "Good"),
-    "acceptable": ("⚠️", "Acceptable"),
-    "critical": ("❌", "Critical"),
-}
+GRADES = {"good": ("✅", "Good"), "acceptable": ("⚠️", "Acceptable"), "critical": ("❌", "Critical")}
 CHECKED = {  # what each check found
     "empty": "the question or the answer is empty",
     "echo": "the answer only gives back the question",

@@ -28,6 +28,7 @@ from sails.ui.data.pending import PendingUploads, discard_button, show_dataset
 from sails.ui.data.text import JUDGED, file_label
 from sails.ui.frame import show_errors
 from sails.ui.text import code, plain
+from sails.ui.widgets import change_button
 
 WAYS = {
     "upload": ":material/upload_file: Upload files",
@@ -95,7 +96,7 @@ def _paste(uploads: PendingUploads) -> None:
         disabled=system.view_only(),
     )
     st.caption("Copied from Excel or another spreadsheet, as CSV, or as JSON.")
-    if st.button("Check the table", type="primary", key="data-check-paste", disabled=system.view_only()):
+    if change_button("Check the table", key="data-check-paste", type="primary"):
         with st.spinner("Reading and checking …"):
             _add(uploads, data.from_text, text)
         st.rerun()
@@ -119,7 +120,7 @@ def _type(uploads: PendingUploads) -> None:
     pairs = [(_cell(question), _cell(answer)) for question, answer in grid.to_numpy().tolist()]
     whole = count(sum(bool(question and answer) for question, answer in pairs), "example")
     st.caption(f"Click a cell and type. The last line of the grid adds another row. So far: {whole}.")
-    if st.button("Check the examples", type="primary", key="data-check-typed", disabled=system.view_only()):
+    if change_button("Check the examples", key="data-check-typed", type="primary"):
         if _add(uploads, data.from_pairs, pairs):
             del st.session_state["data-typed"]
         st.rerun()
@@ -134,9 +135,7 @@ def _example(workspace: Workspace) -> None:
     for example in data.EXAMPLES:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{example.title}**  \n{example.teaches}", width=560)
-            use = st.button(
-                f"Use “{example.title}”", key=f"data-example-{example.file}", disabled=system.view_only()
-            )
+            use = change_button(f"Use “{example.title}”", key=f"data-example-{example.file}")
         if use:
             show_dataset(data.add_example(workspace, example).name)
 
@@ -227,9 +226,7 @@ def ask_for_columns(uploads: PendingUploads, unmapped: Unmapped) -> None:
         help="Tick this when the names of the columns above are really a question and an answer.",
     )
     with st.container(horizontal=True):
-        if st.button(
-            "Use these columns", type="primary", key="data-use-columns", disabled=system.view_only()
-        ):
+        if change_button("Use these columns", key="data-use-columns", type="primary"):
             with show_errors() as failed, st.spinner("Reading and checking …"):
                 uploads.replace_current(unmapped.mapped(mapping, first_row_taught=no_names))
             if not failed:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from sails import models, system
@@ -21,6 +20,7 @@ from sails.onnx.certify import (
 )
 from sails.ui import charts, confirm, text
 from sails.ui.text import code, literal, plain
+from sails.ui.widgets import download_button, table
 
 GOOD = {True: "✅ Good.", False: "❌ Not good.", None: ""}
 
@@ -60,14 +60,13 @@ def _of_one(state: VariantState) -> None:
     show_certificate(certificate)
     page = folder / CERTIFICATE_PAGE
     if page.is_file():
-        st.download_button(
+        download_button(
             "Download the certificate as a page",
-            data=page.read_bytes(),
-            file_name=f"certificate-{state.variant}.html",
-            mime="text/html",
-            on_click="ignore",
-            icon=":material/verified:",
-            key=f"certificate-{state.variant}",
+            page.read_bytes(),
+            f"certificate-{state.variant}.html",
+            "text/html",
+            f"certificate-{state.variant}",
+            icon="verified",
         )
 
 
@@ -141,14 +140,10 @@ def speed_table(states: Mapping[Variant, VariantState]) -> None:
         "onnx_speed",
         f"Word pieces that each writes in a second. {figures}.",
     )
-    st.table(
-        pd.DataFrame(
-            [_line(*row) for row in rows],
-            columns=["", "First word after", "Word pieces a second", "Times PyTorch", "Memory", "Size"],
-        ),
-        border="horizontal",
-        hide_index=True,
-        alt="Speed, memory and size of each form of the model",
+    table(
+        ["", "First word after", "Word pieces a second", "Times PyTorch", "Memory", "Size"],
+        [_line(*row) for row in rows],
+        "Speed, memory and size of each form of the model",
     )
     st.caption(
         "Measured on this machine with the same questions, one form after the other in turns. Memory is what "
@@ -209,10 +204,10 @@ def failed_variants(workspace: Workspace, failed: Mapping[Variant, VariantState]
 
 
 def _decide(workspace: Workspace, variant: Variant) -> None:
-    use, delete, view_only = f"use-{variant}", f"delete-failed-{variant}", system.view_only()
+    use, delete = f"use-{variant}", f"delete-failed-{variant}"
     with st.container(horizontal=True):
-        confirm.ask_button("Use it all the same", use, icon=":material/warning:", disabled=view_only)
-        confirm.ask_button("Delete it", delete, icon=":material/delete:", disabled=view_only)
+        confirm.ask_button("Use it all the same", "warning", use)
+        confirm.ask_button("Delete it", "delete", delete)
     sentences = [
         f"**The {VARIANT_TITLES[variant]} model takes its place although it failed.** It may be offered for "
         "chat and download then. Its certificate goes with it and keeps saying that it failed."

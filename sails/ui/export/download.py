@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from sails import models, onnx, system
@@ -17,6 +16,7 @@ from sails.models import CERTIFIED, VARIANT_TITLES, VARIANTS, Variant, VariantSt
 from sails.system import Progress
 from sails.ui.frame import show_errors
 from sails.ui.text import code, plain
+from sails.ui.widgets import change_button, download_button, table
 
 # --- a zip file that runs by itself ---------------------------------------------------------------
 
@@ -37,12 +37,7 @@ def bundle_panel(workspace: Workspace, states: Mapping[Variant, VariantState]) -
             return
         if file.exists():
             _download(file, state.variant)
-        elif st.button(
-            "Make the zip file",
-            key="onnx_zip",
-            icon=":material/folder_zip:",
-            disabled=system.view_only(),
-        ):
+        elif change_button("Make the zip file", "folder_zip", "onnx_zip"):
             with _bar() as report:
                 onnx.make_download(
                     workspace, state.variant, allow_failed=state.certified is not True, progress=report
@@ -103,14 +98,12 @@ def _download(file: Path, variant: Variant) -> None:
     size = file.stat().st_size
     with show_errors():
         onnx.check_room_for_sending(size, file)
-        st.download_button(
+        download_button(
             f"Download the zip file ({system.size(size)})",
-            data=lambda: _Mapped(file),
-            file_name=f"model-{variant}.zip",
-            mime="application/zip",
-            on_click="ignore",
-            icon=":material/download:",
-            key="onnx_download",
+            lambda: _Mapped(file),
+            f"model-{variant}.zip",
+            "application/zip",
+            "onnx_download",
         )
     st.caption(f"On this machine it lies in {code(file)}")
 
@@ -154,10 +147,5 @@ def model_files(workspace: Workspace, states: Mapping[Variant, VariantState]) ->
             for state in states.values()
             for file in state.files
         ]
-        st.table(
-            pd.DataFrame(rows, columns=["File", "Of", "Size"]),
-            border="horizontal",
-            hide_index=True,
-            alt="The files of the ONNX model with their sizes",
-        )
+        table(["File", "Of", "Size"], rows, "The files of the ONNX model with their sizes")
         st.caption("To load it with Hugging Face's classes: `sails bundle --format folder --output DIR`")

@@ -27,6 +27,7 @@ from sails.ui import onnx_status, text
 from sails.ui.export import certificates
 from sails.ui.frame import go, link, show_errors, stop_on_error
 from sails.ui.text import code, plain
+from sails.ui.widgets import change_button
 
 REFRESH_SECONDS = 1
 MAX_EARLIER = 10  # exports
@@ -133,12 +134,12 @@ def next_step(
             "Talk with it", type="primary" if all_fresh else "secondary", icon=":material/chat:"
         ):
             go("Chat")
-        clicked = st.button(
+        clicked = change_button(
             "Make it again" if situation.onnx.present else "Make the ONNX model",
-            key="onnx_make",
+            "package_2",
+            "onnx_make",
             type="secondary" if fresh else "primary",
-            icon=":material/package_2:",
-            disabled=busy or system.view_only(),
+            disabled=busy,
         )
     if clicked:
         with show_errors():
@@ -217,13 +218,13 @@ def _at_work(workspace: Workspace, job: Job) -> None:
     st.progress(min(max(status.progress, 0.0), 1.0), plain(message))
     stopping = job.session.stop_requested()
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button(
+        change_button(
             "Stop",
-            key=f"stop_{job.session.id}",
-            icon=":material/stop_circle:",
+            "stop_circle",
+            f"stop_{job.session.id}",
             on_click=_stop,
             args=(workspace, job),
-            disabled=stopping or system.view_only(),
+            disabled=stopping,
         )
         spent = f"For {system.duration(job.seconds)} now. " if job.seconds is not None else ""
         st.caption(f"{spent}It goes on when you leave this page.")

@@ -27,8 +27,8 @@ from sails.training.plan import (
 )
 from sails.ui import confirm, retention
 from sails.ui.frame import go, link, show_errors
-from sails.ui.settings import choice, number
 from sails.ui.text import code, plain
+from sails.ui.widgets import change_button, choice, download_button, number
 
 
 def start(plan: Plan) -> str:
@@ -55,13 +55,12 @@ def decide(workspace: Workspace, record: SessionRecord, retained: Retention | No
 
 def _choices(workspace: Workspace, record: SessionRecord) -> None:
     """Keep it, undo it, or teach the lesson again; no primary button, for the person is to weigh them."""
-    key, view_only = record.session.id, system.view_only()
     keep, undo, again = st.columns(3)
     with keep:
-        confirm.ask_button("Keep it", f"publish-{key}", icon=":material/check:", disabled=view_only)
+        confirm.ask_button("Keep it", "check", f"publish-{record.session.id}")
         st.caption("The new model becomes the current one; the one before is kept as a version.")
     with undo:
-        if st.button("Undo", key="discard", icon=":material/undo:", disabled=view_only):
+        if change_button("Undo", "undo", "discard"):
             jobs.discard(workspace, record.session)
             st.rerun()
         st.caption(
@@ -78,8 +77,7 @@ def _again_with_more(workspace: Workspace, record: SessionRecord) -> None:
     now = record.spec.settings.replay_share
     more = jobs.share_to_try(workspace, record)
     label = "Train again with more of the earlier lessons"
-    disabled = system.view_only() or more is None
-    if st.button(label, key="more-replay", icon=":material/replay:", disabled=disabled):
+    if change_button(label, "replay", "more-replay", disabled=more is None):
         go("Train", session=jobs.train_again(workspace, record).id)
     st.caption(
         f"A new session teaches the same examples, and {more:.0%} of each round repeats earlier lessons "
@@ -94,8 +92,7 @@ def _again_with_more(workspace: Workspace, record: SessionRecord) -> None:
 
 def actions(workspace: Workspace, record: SessionRecord) -> None:
     """Offer what can be done with a session: stop, resume, make current, download, delete, run again."""
-    state, view_only = record.status.state, system.view_only()
-    key, own = record.session.id, own_workspace(workspace, record)
+    state, key, own = record.status.state, record.session.id, own_workspace(workspace, record)
     why_kept = sessions.why_not_deletable(workspace, record)
     discarded = record.status.verdict == "discarded" and record.session.model.exists()
     if discarded:
@@ -103,33 +100,23 @@ def actions(workspace: Workspace, record: SessionRecord) -> None:
     with st.container(horizontal=True):
         if state in ("running", "queued"):
             link("Train", "Watch it", session=key)
-            if st.button("Stop", key="stop", icon=":material/stop:", disabled=view_only):
+            if change_button("Stop", "stop", "stop"):
                 jobs.launcher_for(record.session).stop(workspace, record.session)
                 st.rerun()
-        if state in RESUMABLE and st.button(
-            "Resume", key="resume", type="primary", icon=":material/play_arrow:", disabled=view_only
-        ):
+        if state in RESUMABLE and change_button("Resume", "play_arrow", "resume", type="primary"):
             sessions.resume(own, record.session)
             jobs.dispatch(own)
             go("Train", session=key)
         if discarded:
-            label = "Make it the current model"
-            confirm.ask_button(label, f"publish-{key}", icon=":material/check:", disabled=view_only)
-        st.download_button(
+            confirm.ask_button("Make it the current model", "check", f"publish-{key}")
+        download_button(
             "Download",
             lambda: _packed(record.session),
-            file_name=f"{key}.zip",
-            mime="application/zip",
-            icon=":material/download:",
-            on_click="ignore",
+            f"{key}.zip",
+            "application/zip",
             help="What was asked, taught, measured and answered, as a zip file; without the model.",
         )
-        confirm.ask_button(
-            "Delete",
-            f"delete-{key}",
-            icon=":material/delete:",
-            disabled=view_only or why_kept is not None,
-        )
+        confirm.ask_button("Delete", "delete", f"delete-{key}", disabled=why_kept is not None)
     if why_kept:
         st.caption(f"It cannot be deleted. {plain(why_kept)}")
     if discarded:
@@ -186,19 +173,16 @@ def _run_again(workspace: Workspace, record: SessionRecord) -> None:
     """The same lesson once more, as it was or with the settings that matter most changed."""
     if not isinstance(record.spec, TrainSpec):
         return
-    spec, view_only = record.spec, system.view_only()
+    spec = record.spec
     with st.expander("Run it again", icon=":material/replay:", key="run-again"), show_errors():
         plan = plan_training(
-            workspace,
-            start=spec.start,
-            model_name=spec.model_name,
-            learning_rate=spec.settings.learning_rate,
+            workspace, start=spec.start, model_name=spec.model_name, learning_rate=spec.settings.learning_rate
         )
         st.markdown(
             f"A new session teaches the same examples, {code(spec.dataset)}. It would start from "
             f"{start(plan)}, at the learning rate {plain(describe_learning_rate(plan))}."
         )
-        if st.button("Run again with the same settings", key="again", disabled=view_only):
+        if change_button("Run again with the same settings", key="again"):
             go("Train", session=jobs.run_again(workspace, record).id)
         _changed_run(workspace, record, spec)
         link("Train", "Change anything else on the page Train", dataset=spec.dataset, again=record.session.id)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import string
 from collections.abc import Sequence
 
-import pandas as pd
 import streamlit as st
 
 from sails.errors import RequestError
@@ -17,6 +16,7 @@ from sails.ui.sessions import comparison
 from sails.ui.sessions.comparison import ComparedLine, ComparedQuestion
 from sails.ui.sessions.detail import find_session
 from sails.ui.text import plain
+from sails.ui.widgets import table
 
 DIFFERS = "≠ **Different**"
 CURVES = {
@@ -95,7 +95,7 @@ def _settings(letters: str, lines: Sequence[ComparedLine]) -> None:
 def _table(letters: str, lines: Sequence[ComparedLine], alt: str) -> None:
     rows = [[plain(cell) for cell in (line.label, *line.values)] for line in lines]
     columns = ["", *letters]
-    st.table(pd.DataFrame(rows, columns=columns), border="horizontal", hide_index=True, alt=alt)
+    table(columns, rows, alt)
 
 
 def _answers(letters: str, questions: Sequence[ComparedQuestion]) -> None:

@@ -13,13 +13,7 @@ from sails.data import read_jsonl
 from sails.errors import WorkspaceError
 from sails.models import Workspace
 from sails.retention import Retention, read_retention
-from sails.sessions import (
-    SessionMonitor,
-    SessionRecord,
-    TrainSpec,
-    describe_learning_rate,
-    monitor_of,
-)
+from sails.sessions import SessionMonitor, SessionRecord, TrainSpec, describe_learning_rate, monitor_of
 from sails.ui import charts, onnx_status, text
 from sails.ui.frame import show_errors
 from sails.ui.outcome import did_it_work
@@ -27,6 +21,7 @@ from sails.ui.retention import session_retention
 from sails.ui.sessions import comparison
 from sails.ui.sessions.actions import actions, decide, own_workspace, start
 from sails.ui.text import code, plain
+from sails.ui.widgets import table
 
 MAX_SAMPLES = 4  # answers to each question
 MAX_ROWS = 500  # of the conversations
@@ -230,11 +225,10 @@ def without_details(lines: Sequence[str]) -> list[str]:
 
 def _everything_asked(record: SessionRecord) -> None:
     asked = [*comparison.compare_settings([record]), *comparison.compare_scores([record])]
-    st.table(
-        pd.DataFrame([(line.label, plain(line.values[0])) for line in asked], columns=["What", "Value"]),
-        border="horizontal",
-        hide_index=True,
-        alt="What was asked of the session, and what was measured",
+    table(
+        ["What", "Value"],
+        [(line.label, plain(line.values[0])) for line in asked],
+        "What was asked of the session, and what was measured",
     )
     if record.status.results.seconds:
         took = record.status.results.seconds.items()

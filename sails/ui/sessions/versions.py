@@ -23,6 +23,7 @@ from sails.sessions import Branch, SessionRecord, TrainSpec
 from sails.ui import confirm, onnx_status, text
 from sails.ui.frame import link, show_errors
 from sails.ui.text import code, plain
+from sails.ui.widgets import change_button
 
 MAX_LINES = 100  # of the tree; the rest is older
 FATES = {
@@ -119,7 +120,7 @@ def _made_by(records: Sequence[SessionRecord], session: str | None, fingerprint:
 
 
 def _version(workspace: Workspace, records: Sequence[SessionRecord], version: Version) -> None:
-    key, view_only = version.id, system.view_only()
+    key = version.id
     kept = " 📌 kept for good" if version.pinned else ""
     st.subheader(f"{plain(_title(version, records))}{kept}", anchor=False)
     provenance = provenance_of(workspace.versions / version.id)
@@ -127,12 +128,12 @@ def _version(workspace: Workspace, records: Sequence[SessionRecord], version: Ve
     made_by = _made_by(records, provenance.session if provenance else None, version.fingerprint)
     st.markdown(f"Replaced on {replaced}  \n{made_by}")
     with st.container(horizontal=True):
-        confirm.ask_button("Roll back to it", f"roll-{key}", icon=":material/undo:", disabled=view_only)
+        confirm.ask_button("Roll back to it", "undo", f"roll-{key}")
         label = "No longer keep it for good" if version.pinned else "Keep it for good"
-        if st.button(label, key=f"pin-{key}", icon=":material/keep:", disabled=view_only):
+        if change_button(label, "keep", f"pin-{key}"):
             pin(workspace, version.id, pinned=not version.pinned)
             st.rerun()
-        with st.popover("Name it", icon=":material/edit:", disabled=view_only):
+        with st.popover("Name it", icon=":material/edit:", disabled=system.view_only()):
             _name(workspace, version)
     if confirm.confirmed(f"roll-{key}", _what_happens(workspace, records, version), "Yes, roll back"):
         _roll_back(workspace, version.id, _title(version, records))
@@ -199,7 +200,7 @@ def _undo(workspace: Workspace) -> None:
         return
     st.success(f"{plain(done['now'])} is the current model again.", icon=":material/check_circle:")
     is_kept = any(version.id == done["version"] for version in models.list_versions(workspace))
-    if is_kept and st.button("Undo", key="undo", icon=":material/redo:", disabled=system.view_only()):
+    if is_kept and change_button("Undo", "redo", "undo"):
         with st.spinner("Putting the former model back in place …"):
             models.roll_back(workspace, done["version"])
         del st.session_state[_undo_key(workspace)]

@@ -15,9 +15,9 @@ from sails.sessions import MAX_ROWS_FEW, PRESETS, Plan, Settings, Start, format_
 from sails.training import plan
 from sails.training.plan import Offer, check_learning_rate, read_learning_rate, resolve_schedule
 from sails.ui.frame import show_errors
-from sails.ui.settings import field
 from sails.ui.text import plain
 from sails.ui.train import lr_advice
+from sails.ui.widgets import field
 
 OTHER = "Another one"
 CONTINUE, START_OVER = "continue", "over"

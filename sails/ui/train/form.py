@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from sails import jobs, sessions, system
+from sails import jobs, sessions
 from sails.data import reports
 from sails.models import Workspace
 from sails.sessions import Settings, Start, checked_settings
@@ -21,6 +21,7 @@ from sails.ui.frame import go, show_errors
 from sails.ui.train import lr_advice
 from sails.ui.train.fields import advanced, datasets, export, learning_rate, name, preset, starting_point
 from sails.ui.train.forecast import draw_forecast
+from sails.ui.widgets import change_button
 
 # --- what to teach --------------------------------------------------------------------------------
 
@@ -42,13 +43,7 @@ def start_button(workspace: Workspace, choices: Choices | None) -> None:
     if jobs.running_measurement(workspace):
         label = "Start when the measuring is done"
     state: dict[str, Any] = st.session_state.setdefault("train_button", {"ready": True})
-    clicked = st.button(
-        label,
-        type="primary",
-        icon=":material/play_arrow:",
-        key="train_go",
-        disabled=choices is None or system.view_only(),
-    )
+    clicked = change_button(label, "play_arrow", "train_go", type="primary", disabled=choices is None)
     if clicked and choices is not None and state.pop("ready", False):
         with show_errors() as failed:
             # Nothing of Streamlit in here, so that another click cannot come in between.

@@ -38,6 +38,7 @@ from sails.ui.text import code, plain
 from sails.ui.train.answers import answers
 from sails.ui.train.curves import curves
 from sails.ui.train.queue import REFRESH_SECONDS, queue, queue_position
+from sails.ui.widgets import change_button
 
 SILENT_SECONDS = 30  # a worker says that it lives every five
 MAX_LINES = 25  # of the log
@@ -211,9 +212,7 @@ def _stopping(workspace: Workspace, session: Session, spec: sessions.AnySpec, st
     verb = "Stop" if state == "running" else "Cancel"
     asked = f"asked_{session.id}"
     if not st.session_state.get(asked):
-        if st.button(
-            f"{verb} …", key=f"stop_{session.id}", icon=":material/stop_circle:", disabled=system.view_only()
-        ):
+        if change_button(f"{verb} …", "stop_circle", f"stop_{session.id}"):
             st.session_state[asked] = True
             st.rerun()
         return
@@ -242,13 +241,7 @@ def _question(spec: sessions.AnySpec, state: str) -> str:
 
 def resume_button(workspace: Workspace, session: Session) -> None:
     """Offer to go on from the last checkpoint; for sessions that were stopped or interrupted."""
-    if st.button(
-        "Resume it",
-        type="primary",
-        icon=":material/play_arrow:",
-        key=f"resume_{session.id}",
-        disabled=system.view_only(),
-    ):
+    if change_button("Resume it", "play_arrow", f"resume_{session.id}", type="primary"):
         with show_errors() as failed:
             sessions.resume(workspace, session)
             jobs.dispatch(workspace)

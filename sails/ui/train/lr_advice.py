@@ -11,7 +11,7 @@ import math
 import plotly.graph_objects as go
 import streamlit as st
 
-from sails import jobs, sessions, system
+from sails import jobs, sessions
 from sails.models import Workspace
 from sails.retention import replay_count
 from sails.sessions import Advice, Session, format_rate, option
@@ -21,6 +21,7 @@ from sails.ui import charts
 from sails.ui.charts import Series
 from sails.ui.frame import show_errors, stop_on_error
 from sails.ui.text import plain
+from sails.ui.widgets import change_button
 
 DEFAULT_SHARE = 50  # percent
 REFRESH_SECONDS = 1.0
@@ -141,12 +142,7 @@ def _not_measured(workspace: Workspace, choices: Choices, forecast: TrainingFore
                 on_click=_use,
                 args=(BASE_LEARNING_RATE, DEFAULT_SHARE),
             )
-        measure = st.button(
-            "Measure the best learning speed",
-            key="train_measure",
-            icon=":material/speed:",
-            disabled=system.view_only(),
-        )
+        measure = change_button("Measure the best learning speed", "speed", "train_measure")
     st.caption(
         "Measuring tries several learning speeds on a copy of the model, "
         f"and takes {duration(jobs.seconds_for(forecast))} at most. Your model stays as it is."
@@ -174,9 +170,7 @@ def _measuring(workspace: Workspace, job: Session) -> None:
         st.progress(min(max(status.progress, 0.0), 1.0), plain(status.message or "starting"))
         if job.stop_requested():
             st.caption("It was asked to stop, and ends after the step that it is in.")
-        elif st.button(
-            "Stop measuring", key="train_stop", icon=":material/stop_circle:", disabled=system.view_only()
-        ):
+        elif change_button("Stop measuring", "stop_circle", "train_stop"):
             with show_errors():
                 jobs.launcher_for(job).stop(workspace, job)
             st.rerun()

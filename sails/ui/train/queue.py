@@ -6,13 +6,14 @@ import contextlib
 
 import streamlit as st
 
-from sails import jobs, sessions, system
+from sails import jobs, sessions
 from sails.errors import SailsError
 from sails.models import Workspace
 from sails.sessions import Session
 from sails.ui import text
 from sails.ui.frame import link, show_errors, stop_on_error
 from sails.ui.text import code, plain
+from sails.ui.widgets import change_button
 
 REFRESH_SECONDS = 1.0
 
@@ -63,7 +64,7 @@ def queue(workspace: Workspace, but: str = "") -> None:
             name = session.spec().name
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"{waiting.index(session_id) + 1}. ⏳ {code(name)}", width="stretch")
-            if st.button("Cancel", key=f"cancel_{session_id}", disabled=system.view_only()):
+            if change_button("Cancel", key=f"cancel_{session_id}"):
                 with show_errors():
                     jobs.launcher_for(session).stop(workspace, session)
                 st.rerun()

@@ -1,12 +1,66 @@
-"""A field for a setting of a training, with the words and the range that it is declared with."""
+"""What many pages draw alike: buttons that change something, downloads, tables, and fields for settings."""
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
+import pandas as pd
 import streamlit as st
+from streamlit.elements.widgets.button import DownloadButtonDataType
 
+from sails import system
 from sails.sessions import Settings, option
+
+
+def change_button(
+    label: str,
+    icon: str | None = None,
+    key: str | None = None,
+    *,
+    type: Literal["primary", "secondary", "tertiary"] = "secondary",
+    disabled: bool = False,
+    help: str | None = None,
+    on_click: Callable[..., None] | None = None,
+    args: tuple[object, ...] = (),
+) -> bool:
+    """Draw a button that changes something; who may only look cannot press it.
+
+    `icon` is the name of a Material symbol.
+    """
+    return st.button(
+        label,
+        key=key,
+        help=help,
+        on_click=on_click,
+        args=args,
+        type=type,
+        icon=f":material/{icon}:" if icon else None,
+        disabled=disabled or system.view_only(),
+    )
+
+
+def download_button(
+    label: str,
+    content: DownloadButtonDataType,
+    file_name: str,
+    mime: str,
+    key: str | None = None,
+    *,
+    icon: str = "download",
+    help: str | None = None,
+) -> None:
+    """Draw a button that saves a file in the browser and leaves the page as it is."""
+    symbol = f":material/{icon}:"
+    st.download_button(label, content, file_name, mime, key, help, on_click="ignore", icon=symbol)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], alt: str) -> None:
+    """Draw a small table as it is; `alt` is what a person hears who does not see it."""
+    st.table(pd.DataFrame(list(rows), columns=list(columns)), border="horizontal", hide_index=True, alt=alt)
+
+
+# --- settings of a training, with the words and the range that they are declared with -------------
 
 
 def field(name: str, *, key: str, placeholder: str = "") -> Any:
