@@ -13,17 +13,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from sails.chat import (
-    CURRENT,
-    LOG,
-    MAX_MODELS,
-    ChatModel,
-    GenerationSettings,
-    chat_model_in,
-    chat_models,
-    current_chat_model,
-    find_chat_model,
-)
+from sails import chat as chatting
+from sails.chat import CURRENT, LOG, MAX_MODELS, ChatModel, GenerationSettings
 from sails.cli.output import EXIT_FAILED, say, warn, write_file
 from sails.cli.repl import ChatRepl, list_prompts
 from sails.errors import RequestError
@@ -138,17 +129,17 @@ def _chosen_models(
     if len(keys) > MAX_MODELS:
         raise RequestError(f"{len(keys)} models cannot answer side by side.", f"Name up to {MAX_MODELS}.")
     if all(key.partition("@")[0] == CURRENT for key in keys):
-        everybody = [current_chat_model(workspace)]  # the others take longer to find
+        everybody = [chatting.current_chat_model(workspace)]  # the others take longer to find
     else:
-        everybody = chat_models(workspace)
-    chosen = [find_chat_model(everybody, key) for key in keys]
+        everybody = chatting.chat_models(workspace)
+    chosen = [chatting.find_chat_model(everybody, key) for key in keys]
     if variant:
         chosen = [model if model.wanted else model.with_variant(variant) for model in chosen]
     return [_ready(workspace, model, make_ready) for model in chosen]
 
 
 def _in_folder(folder: Path) -> ChatModel:
-    model = chat_model_in(folder)
+    model = chatting.chat_model_in(folder)
     if not model.answers:
         raise RequestError(f"There is no ONNX model in {folder}.", "Make one first: sails convert")
     return model
@@ -171,7 +162,7 @@ def _ready(workspace: Workspace, model: ChatModel, make_ready: bool) -> ChatMode
         from sails.cli.follow import follow
 
         follow(jobs.export_for(workspace, model.with_variant(None)))
-        exported = find_chat_model(chat_models(workspace), model.key)
+        exported = chatting.find_chat_model(chatting.chat_models(workspace), model.key)
         if exported.answers:
             return exported
     if model.key.startswith(CURRENT):

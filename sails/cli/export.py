@@ -14,16 +14,7 @@ from sails.cli.chat import answer_once
 from sails.cli.follow import follow, print_table, progress_bar, say_certificates
 from sails.cli.output import say, say_json, warn
 from sails.errors import JobError, ModelLoadError, RequestError
-from sails.models import (
-    VARIANT_TITLES,
-    VARIANTS,
-    Variant,
-    Workspace,
-    base_model_path,
-    base_models,
-    inspect_model,
-    variant_folder,
-)
+from sails.models import VARIANT_TITLES, VARIANTS, Variant, Workspace
 from sails.onnx import about, choose_for_bundle, make_bundle, make_bundle_folder
 from sails.retention import UNRELATED
 from sails.sessions import Session
@@ -50,13 +41,13 @@ def convert(
     workspace = Workspace.open(folder, output_dir=model_path, onnx_output=onnx_output)
     if keep_failed is not None:
         models.keep_failed(workspace.onnx_model, keep_failed)
-        where = variant_folder(workspace.onnx_model, keep_failed)
+        where = models.variant_folder(workspace.onnx_model, keep_failed)
         say(f"⚠️ The {VARIANT_TITLES[keep_failed]} model lies in {where} now.")
         say("   It does not answer like the original; its certificate says so.")
         return
     variants = options.variants_of(variant)
     follow_export(jobs.export_current(workspace, verify=verify, opset=opset_version, variants=variants))
-    say(f"✅ ONNX model written to {variant_folder(workspace.onnx_model, variants[0])}")
+    say(f"✅ ONNX model written to {models.variant_folder(workspace.onnx_model, variants[0])}")
 
 
 def baseline(
@@ -144,9 +135,9 @@ def bundle(
 @base_app.command("list")
 def base_list(as_json: options.AsJson = False) -> None:
     """The base models known by name, and which are here already."""
-    models = [(model, base_model_path(model)) for model in base_models()]
+    known = [(model, models.base_model_path(model)) for model in models.base_models()]
     if as_json:
-        say_json([{**asdict(model), "here": path is not None, "path": path} for model, path in models])
+        say_json([{**asdict(model), "here": path is not None, "path": path} for model, path in known])
         return
     rows = [
         (
@@ -158,7 +149,7 @@ def base_list(as_json: options.AsJson = False) -> None:
             "yes" if path else "no",
             model.note,
         )
-        for model, path in models
+        for model, path in known
     ]
     columns = ("name", "size", "download", "memory to train", "licence", "here", "what it can do")
     print_table("Base models (any other Hugging Face name or local folder works too)", columns, rows)
@@ -177,6 +168,6 @@ def base_fetch(
         return
     with progress_bar() as report:
         path = models.ensure_base_model(name, report)
-    if not inspect_model(path).complete:
+    if not models.inspect_model(path).complete:
         raise ModelLoadError(f"{name} was fetched but is not complete.", "Fetch it again.")
     say(f"✅ {model.name} is ready.")

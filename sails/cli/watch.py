@@ -12,18 +12,7 @@ from sails.cli import options
 from sails.cli.options import with_options
 from sails.cli.output import EXIT_FAILED, say, say_json
 from sails.errors import RequestError
-from sails.jobs.watch import (
-    Order,
-    is_alive,
-    is_starting,
-    latest_lesson,
-    order_of,
-    run_watch,
-    standing,
-    switch_off,
-    watch_state,
-    what_became,
-)
+from sails.jobs import watch as watching
 from sails.models import Workspace
 from sails.sessions import Settings
 
@@ -71,15 +60,15 @@ def watch(
     elif once and data_file and not data_file.exists():
         raise RequestError(f"There is no file {data_file}.", "Check the name and the folder.")
     else:
-        order = order_of(file=data_file, at_least=at_least, every=every, settings=settings)
+        order = watching.order_of(file=data_file, at_least=at_least, every=every, settings=settings)
         _watch(workspace, order, once)
 
 
-def _watch(workspace: Workspace, order: Order, once: bool) -> None:
+def _watch(workspace: Workspace, order: watching.Order, once: bool) -> None:
     try:
-        end = run_watch(workspace, order, once=once, say=say, wait=time.sleep)
+        end = watching.run_watch(workspace, order, once=once, say=say, wait=time.sleep)
     except KeyboardInterrupt:
-        switch_off(workspace)
+        watching.switch_off(workspace)
         say(f"⏹️ The watch has ended. {_goes_on(workspace)}".rstrip())
         return
     if end.stopped or end.failures:
@@ -87,25 +76,25 @@ def _watch(workspace: Workspace, order: Order, once: bool) -> None:
 
 
 def _stop(workspace: Workspace) -> None:
-    if not watch_state(workspace).on:
+    if not watching.watch_state(workspace).on:
         say("The watch is not switched on.")
         return
-    switch_off(workspace)
+    watching.switch_off(workspace)
     say(f"⏹️ The watch is switched off. {_goes_on(workspace)}".rstrip())
 
 
 def _goes_on(workspace: Workspace) -> str:
-    batch = watch_state(workspace).open_batch
+    batch = watching.watch_state(workspace).open_batch
     if batch is None or batch.session is None:
         return ""
     return f"Session {batch.session} goes on by itself: see it with `sails status`."
 
 
 def _say_status(workspace: Workspace, as_json: bool) -> None:
-    now = watch_state(workspace)
-    alive, starting = is_alive(workspace), is_starting(workspace)
-    stands, sentence = standing(now, alive=alive, starting=starting)
-    latest = latest_lesson(workspace)
+    now = watching.watch_state(workspace)
+    alive, starting = watching.is_alive(workspace), watching.is_starting(workspace)
+    stands, sentence = watching.standing(now, alive=alive, starting=starting)
+    latest = watching.latest_lesson(workspace)
     if as_json:
         said = {"standing": stands, "sentence": sentence, "alive": alive}
         say_json({**said, **now.model_dump(mode="json")})
@@ -118,5 +107,5 @@ def _say_status(workspace: Workspace, as_json: bool) -> None:
     for reason in now.failures:
         say(f"{'Failed':14} {reason}")
     for number, batch, record in latest:
-        sign, words = what_became(batch, record)
+        sign, words = watching.what_became(batch, record)
         say(f"{f'Batch {number}':14} {sign} {words} {f'({batch.session})' if batch.session else ''}".rstrip())

@@ -10,17 +10,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from sails import jobs, models
-from sails.models import (
-    CERTIFIED,
-    FRESHNESS,
-    VARIANT_TITLES,
-    VARIANTS,
-    Freshness,
-    Situation,
-    Variant,
-    VariantState,
-    Workspace,
-)
+from sails.models import VARIANT_TITLES, VARIANTS, Situation, Variant, VariantState, Workspace
 from sails.ui.frame import go, show_errors
 from sails.ui.widgets import change_button
 
@@ -46,14 +36,14 @@ def describe_variants(workspace: Workspace, situation: Situation) -> list[str]:
     ]
 
 
-def freshness_label(freshness: Freshness) -> str:
+def freshness_label(freshness: models.Freshness) -> str:
     """Say how it stands to the trained model, in a sign and a word or two."""
-    return f"{FRESHNESS[freshness].sign} {FRESHNESS[freshness].title}"
+    return f"{models.FRESHNESS[freshness].sign} {models.FRESHNESS[freshness].title}"
 
 
 def certificate_label(certified: bool | None) -> str:
     """Say whether it is proven, in a sign and a few words."""
-    return f"{CERTIFIED[certified].sign} {CERTIFIED[certified].title}"
+    return f"{models.CERTIFIED[certified].sign} {models.CERTIFIED[certified].title}"
 
 
 def offer_refresh(workspace: Workspace, key: str) -> None:

@@ -12,15 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from sails import data, system
-from sails.data import (
-    ENOUGH_ROWS,
-    ENOUGH_TO_JUDGE,
-    MAX_HELD_OUT,
-    MIN_HELD_OUT,
-    ColumnMapping,
-    Draft,
-    Unmapped,
-)
+from sails.data import ENOUGH_ROWS, ENOUGH_TO_JUDGE, ColumnMapping, Draft, Unmapped
 from sails.models import Workspace
 from sails.sessions import DEFAULT_PRESET, PRESETS, SIZES
 from sails.system import count
@@ -164,11 +156,11 @@ Begin with what you have: you can teach more at any time, and the model builds o
 
 - **Fewer than {ENOUGH_ROWS}** are enough to see that it works. All of them are taught, so none is left
   to test whether the model can also answer what it was not taught.
-- **From {ENOUGH_ROWS} new questions on**, one in ten, at least {MIN_HELD_OUT}, is kept back. The model
+- **From {ENOUGH_ROWS} new questions on**, one in ten, at least {data.MIN_HELD_OUT}, is kept back. The model
   never learns from those; they are its exam.
 - **From about {JUDGED}**, at least {ENOUGH_TO_JUDGE} are kept back, and the result of the exam can be
   trusted.
-- **Thousands** make it better still, as long as they are good. Never more than {MAX_HELD_OUT} are kept
+- **Thousands** make it better still, as long as they are good. Never more than {data.MAX_HELD_OUT} are kept
   back.
 
 Good examples help more than many: answer in whole sentences, in the tone that you would like to read, and

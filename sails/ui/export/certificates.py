@@ -10,14 +10,8 @@ import streamlit as st
 
 from sails import models, system
 from sails.models import VARIANT_TITLES, Variant, VariantState, Workspace, resolve
-from sails.onnx.certify import (
-    CERTIFICATE_PAGE,
-    Certificate,
-    Speed,
-    certificate_checks,
-    certificate_title,
-    read_certificate,
-)
+from sails.onnx import certify
+from sails.onnx.certify import Certificate, Speed, read_certificate
 from sails.ui import charts, confirm, text
 from sails.ui.text import code, literal, plain
 from sails.ui.widgets import download_button, table
@@ -58,7 +52,7 @@ def _of_one(state: VariantState) -> None:
         )
         return
     show_certificate(certificate)
-    page = folder / CERTIFICATE_PAGE
+    page = folder / certify.CERTIFICATE_PAGE
     if page.is_file():
         download_button(
             "Download the certificate as a page",
@@ -72,10 +66,10 @@ def _of_one(state: VariantState) -> None:
 
 def show_certificate(certificate: Certificate) -> None:
     """Draw the verdict, its reasons, each figure with whether it is good, and the answers of both."""
-    st.markdown(f"{'✅' if certificate.passed else '❌'} **{plain(certificate_title(certificate))}**")
+    st.markdown(f"{'✅' if certificate.passed else '❌'} **{plain(certify.certificate_title(certificate))}**")
     for reason in certificate.reasons:
         st.markdown(f"- {plain(reason)}")
-    judged = [check for check in certificate_checks(certificate) if check.good is not None]
+    judged = [check for check in certify.certificate_checks(certificate) if check.good is not None]
     for start in range(0, len(judged), 2):
         for column, check in zip(st.columns(2), judged[start : start + 2], strict=False):
             with column, st.container(border=True, height="stretch", gap="xsmall"):

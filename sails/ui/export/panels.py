@@ -9,18 +9,7 @@ import streamlit as st
 
 from sails import jobs, models, system
 from sails.jobs import Job
-from sails.models import (
-    FRESHNESS,
-    VARIANT_TABLE,
-    VARIANT_TITLES,
-    VARIANTS,
-    ExportRecord,
-    Situation,
-    Variant,
-    VariantState,
-    Workspace,
-    resolve,
-)
+from sails.models import VARIANT_TITLES, VARIANTS, Situation, Variant, VariantState, Workspace
 from sails.onnx.certify import Certificate, read_content
 from sails.sessions import Phase, Status
 from sails.ui import onnx_status, text
@@ -70,7 +59,7 @@ def _as_a_whole(situation: Situation, states: Mapping[Variant, VariantState]) ->
             f"The {these} model is out of date",
             f"It was not made from the trained model that is here now, and the {others} one was.",
         )
-    words = FRESHNESS[freshness]
+    words = models.FRESHNESS[freshness]
     if freshness == "missing":
         return (
             words.sign,
@@ -84,7 +73,7 @@ def _variant(
     workspace: Workspace, situation: Situation, state: VariantState, busy: bool, chatting: bool
 ) -> None:
     st.subheader(VARIANT_TITLES[state.variant].capitalize(), anchor=False)
-    st.markdown(VARIANT_TABLE[state.variant].description)
+    st.markdown(models.VARIANT_TABLE[state.variant].description)
     freshness = jobs.freshness_of(state, situation.trained)
     lines = [onnx_status.freshness_label(freshness)]
     if state.present:
@@ -100,7 +89,7 @@ def _variant(
 
 def _made(state: VariantState) -> str:
     """When and how it was made, as far as it is known."""
-    record = ExportRecord.read(resolve(state.path))
+    record = models.ExportRecord.read(models.resolve(state.path))
     facts = []
     if state.modified:
         facts.append(f"Last changed {text.moment(state.modified, st.context.timezone)}")
@@ -158,7 +147,7 @@ def _options() -> tuple[tuple[Variant, ...], bool, int | None]:
                 VARIANT_TITLES[variant].capitalize(),
                 value=True,
                 key=f"onnx_make_{variant}",
-                help=VARIANT_TABLE[variant].description,
+                help=models.VARIANT_TABLE[variant].description,
             )
         )
     with st.expander("Options", icon=":material/tune:"):

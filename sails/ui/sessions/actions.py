@@ -9,22 +9,9 @@ import streamlit as st
 from sails import jobs, sessions, system
 from sails.models import Workspace
 from sails.retention import Retention
-from sails.sessions import (
-    RESUMABLE,
-    Plan,
-    Session,
-    SessionRecord,
-    TrainSpec,
-    describe_learning_rate,
-    format_rate,
-    option,
-)
-from sails.training.plan import (
-    BASE_LEARNING_RATE,
-    CONTINUE_LEARNING_RATE,
-    HIGHEST_LEARNING_RATE,
-    plan_training,
-)
+from sails.sessions import Plan, Session, SessionRecord, TrainSpec, format_rate
+from sails.training import plan as planning
+from sails.training.plan import BASE_LEARNING_RATE, CONTINUE_LEARNING_RATE
 from sails.ui import confirm, retention
 from sails.ui.frame import go, link, show_errors
 from sails.ui.text import code, plain
@@ -103,7 +90,7 @@ def actions(workspace: Workspace, record: SessionRecord) -> None:
             if change_button("Stop", "stop", "stop"):
                 jobs.launcher_for(record.session).stop(workspace, record.session)
                 st.rerun()
-        if state in RESUMABLE and change_button("Resume", "play_arrow", "resume", type="primary"):
+        if state in sessions.RESUMABLE and change_button("Resume", "play_arrow", "resume", type="primary"):
             sessions.resume(own, record.session)
             jobs.dispatch(own)
             go("Train", session=key)
@@ -175,12 +162,12 @@ def _run_again(workspace: Workspace, record: SessionRecord) -> None:
         return
     spec = record.spec
     with st.expander("Run it again", icon=":material/replay:", key="run-again"), show_errors():
-        plan = plan_training(
+        plan = planning.plan_training(
             workspace, start=spec.start, model_name=spec.model_name, learning_rate=spec.settings.learning_rate
         )
         st.markdown(
             f"A new session teaches the same examples, {code(spec.dataset)}. It would start from "
-            f"{start(plan)}, at the learning rate {plain(describe_learning_rate(plan))}."
+            f"{start(plan)}, at the learning rate {plain(sessions.describe_learning_rate(plan))}."
         )
         if change_button("Run again with the same settings", key="again"):
             go("Train", session=jobs.run_again(workspace, record).id)
@@ -194,7 +181,7 @@ def _changed_run(workspace: Workspace, record: SessionRecord, spec: TrainSpec) -
         st.markdown("**Or with other settings**")
         preset = choice("preset", key="again-preset", value=asked.preset)
         epochs = number("epochs", key="again-epochs", value=asked.epochs, placeholder="As the preset says")
-        speed = option("learning_rate")
+        speed = sessions.option("learning_rate")
         rate = st.number_input(
             speed.title,
             key="again-rate",
@@ -205,7 +192,7 @@ def _changed_run(workspace: Workspace, record: SessionRecord, spec: TrainSpec) -
             help=speed.hint,
         )
         st.caption(
-            f"At most {HIGHEST_LEARNING_RATE:g}. Usual: {format_rate(BASE_LEARNING_RATE)} from base, "
+            f"At most {planning.HIGHEST_LEARNING_RATE:g}. Usual: {format_rate(BASE_LEARNING_RATE)} from base, "
             f"{format_rate(CONTINUE_LEARNING_RATE)} when it continues."
         )
         if st.form_submit_button("Run with these settings", key="again-changed", disabled=system.view_only()):

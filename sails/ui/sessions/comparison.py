@@ -8,16 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sails.sessions import (
-    Scores,
-    SessionMonitor,
-    SessionRecord,
-    Settings,
-    TrainSpec,
-    describe_learning_rate,
-    format_rate,
-    option,
-)
+from sails import sessions
+from sails.sessions import Scores, SessionMonitor, SessionRecord, Settings, TrainSpec, format_rate, option
 from sails.training.plan import resolve_schedule
 
 MAX_COMPARED = 5  # sessions that can be compared; more are hard to tell apart
@@ -55,7 +47,7 @@ def _start(record: SessionRecord) -> str:
 
 def _learning_rate(record: SessionRecord) -> str:
     if record.status.plan:
-        return describe_learning_rate(record.status.plan)
+        return sessions.describe_learning_rate(record.status.plan)
     asked = record.spec.settings.learning_rate if isinstance(record.spec, TrainSpec) else None
     return f"{format_rate(asked)} (chosen)" if asked else "automatic"
 

@@ -8,17 +8,7 @@ from typing import TypedDict
 import streamlit as st
 
 from sails import models, sessions, system
-from sails.models import (
-    MAX_NAME_LENGTH,
-    VERSIONS_KEPT,
-    Prospect,
-    Version,
-    Workspace,
-    name_version,
-    pin,
-    provenance_of,
-    version_with,
-)
+from sails.models import MAX_NAME_LENGTH, VERSIONS_KEPT, Prospect, Version, Workspace
 from sails.sessions import Branch, SessionRecord, TrainSpec
 from sails.ui import confirm, onnx_status, text
 from sails.ui.frame import link, show_errors
@@ -123,7 +113,7 @@ def _version(workspace: Workspace, records: Sequence[SessionRecord], version: Ve
     key = version.id
     kept = " 📌 kept for good" if version.pinned else ""
     st.subheader(f"{plain(_title(version, records))}{kept}", anchor=False)
-    provenance = provenance_of(workspace.versions / version.id)
+    provenance = models.provenance_of(workspace.versions / version.id)
     replaced = text.moment(version.retired, st.context.timezone)
     made_by = _made_by(records, provenance.session if provenance else None, version.fingerprint)
     st.markdown(f"Replaced on {replaced}  \n{made_by}")
@@ -131,7 +121,7 @@ def _version(workspace: Workspace, records: Sequence[SessionRecord], version: Ve
         confirm.ask_button("Roll back to it", "undo", f"roll-{key}")
         label = "No longer keep it for good" if version.pinned else "Keep it for good"
         if change_button(label, "keep", f"pin-{key}"):
-            pin(workspace, version.id, pinned=not version.pinned)
+            models.pin(workspace, version.id, pinned=not version.pinned)
             st.rerun()
         with st.popover("Name it", icon=":material/edit:", disabled=system.view_only()):
             _name(workspace, version)
@@ -145,7 +135,7 @@ def _name(workspace: Workspace, version: Version) -> None:
             "Name of this version", value=version.name, max_chars=MAX_NAME_LENGTH, key=f"name-of-{version.id}"
         )
         if st.form_submit_button("Save", key=f"save-{version.id}", disabled=system.view_only()):
-            name_version(workspace, version.id, name)
+            models.name_version(workspace, version.id, name)
             st.rerun()
 
 
@@ -188,7 +178,7 @@ def _roll_back(workspace: Workspace, version: str, title: str) -> None:
     before = workspace.situation().trained.fingerprint
     with st.spinner("Putting the model in place; this copies the whole model …"):
         models.roll_back(workspace, version)
-    former = version_with(workspace, before)
+    former = models.version_with(workspace, before)
     st.session_state[_undo_key(workspace)] = _Undo(version=former.id if former else "", now=title)
     st.rerun()
 

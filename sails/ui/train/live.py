@@ -18,16 +18,7 @@ import streamlit as st
 from sails import jobs, sessions, system
 from sails.errors import SailsError
 from sails.models import Workspace
-from sails.sessions import (
-    ExportSpec,
-    ProbeSpec,
-    ReplaySpec,
-    Session,
-    SessionMonitor,
-    Status,
-    TrainSpec,
-    monitor_of,
-)
+from sails.sessions import ProbeSpec, ReplaySpec, Session, SessionMonitor, Status, TrainSpec, monitor_of
 from sails.system import duration
 from sails.training import plan
 from sails.training.plan import TimeLeft, time_left
@@ -299,7 +290,7 @@ def _next_step(workspace: Workspace, record: sessions.SessionRecord) -> None:
     if isinstance(spec, ReplaySpec):
         link("Sessions", "The recorded session", session=spec.session)
         return
-    if isinstance(spec, ExportSpec):
+    if isinstance(spec, sessions.ExportSpec):
         link("ONNX export", "The ONNX model and its certificate", job=spec.id)
         return
     if isinstance(spec, ProbeSpec):
