@@ -10,6 +10,7 @@ not see the chart: say what it shows, with the figures that matter.
 from __future__ import annotations
 
 import base64
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,8 +48,7 @@ class Series:
 def lines(curves: Sequence[Series], x_label: str, y_label: str, *, height: int = HEIGHT) -> go.Figure:
     """Draw curves on one pair of axes, each line of its own kind; a legend names them when there are two."""
     traces = [_trace(curve, number) for number, curve in enumerate(curves)]
-    layout = _layout(x_label, y_label, height)
-    layout["showlegend"] = len(curves) > 1
+    layout = {**_layout(x_label, y_label, height), "showlegend": len(curves) > 1}
     return go.Figure({"data": traces, "layout": layout})
 
 
@@ -127,7 +127,7 @@ def heat_map(
 
 def escape(text: str) -> str:
     """Write any text so that a chart shows exactly that text: Plotly takes some of HTML for what it means."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return html.escape(text, quote=False)
 
 
 def colour_of(share: float) -> tuple[int, int, int]:

@@ -26,7 +26,6 @@ from sails.models import Workspace
 from sails.ui.text import code, plain
 
 WIDTH = 1000  # pixels; beyond that, lines become hard to read
-KEPT_PARAMETERS = ("workspace", "model")  # the parts of the address that every link keeps
 
 # Streamlit writes white on the accent colour in both themes; on the light one of the dark theme nobody can
 # read that.
@@ -70,12 +69,14 @@ def page_frame(title: str) -> Iterator[Workspace]:
             st.markdown("⛵ **MTN Sails**", width="content")
             for page in PAGES:
                 st.page_link(page.script, label=page.title, icon=page.icon, query_params=workspace_query())
-        workspace = chosen_workspace()
+        usual = Workspace.open().root
+        root = system.allowed_root(usual)
+        named = {name: system.inside(root, value) for name, value in workspace_query().items()}
+        workspace = Workspace.open(named.get("workspace", usual), output_dir=named.get("model"))
+        missing = " (nothing is here yet; it is made when something is added)"
         if workspace.root.exists():
             jobs.dispatch(workspace)  # after a crash, whoever looks keeps the queue moving
-        missing = (
-            "" if workspace.root.exists() else " (nothing is here yet; it is made when something is added)"
-        )
+            missing = ""
         st.caption(f"Workspace: {code(workspace.root)}{missing}")
         if system.view_only():
             st.info("You can look at everything here and change nothing.", icon=":material/visibility:")
@@ -92,22 +93,9 @@ def tab_title(title: str, state: str = "") -> None:
 # --- where a person is ----------------------------------------------------------------------------
 
 
-def usual_workspace() -> Workspace:
-    """Return the workspace that opens when the address names none."""
-    return Workspace.open()
-
-
-def chosen_workspace() -> Workspace:
-    """Open the workspace and model folder that the address names; raises `RequestError` outside the root."""
-    usual = usual_workspace()
-    root = system.allowed_root(usual.root)
-    named = {name: system.inside(root, value) for name, value in workspace_query().items()}
-    return Workspace.open(named.get("workspace", usual.root), output_dir=named.get("model"))
-
-
 def workspace_query() -> dict[str, str]:
     """Return what the address says of the workspace, empty for the usual one; every link passes it on."""
-    return {name: st.query_params[name] for name in KEPT_PARAMETERS if st.query_params.get(name)}
+    return {name: st.query_params[name] for name in ("workspace", "model") if st.query_params.get(name)}
 
 
 def _page(title: str) -> Page:
@@ -116,10 +104,8 @@ def _page(title: str) -> Page:
 
 def link(title: str, label: str, *, icon: str | None = None, **parameters: str) -> None:
     """Draw a link to another page in the same workspace; `parameters` stand in the address as well."""
-    page = _page(title)
-    st.page_link(
-        page.script, label=label, icon=icon or page.icon, query_params={**workspace_query(), **parameters}
-    )
+    page, query = _page(title), {**workspace_query(), **parameters}
+    st.page_link(page.script, label=label, icon=icon or page.icon, query_params=query)
 
 
 def go(title: str, **parameters: str) -> NoReturn:
@@ -153,9 +139,8 @@ def show_errors() -> Iterator[list[str]]:
         shown.append(show_error(str(error), error.remedy))
     except OSError as error:
         log.warning("cannot read or write: %s", error)
-        what = error.filename or "A file"
-        remedy = "Check that it is there and may be opened."
-        shown.append(show_error(f"{what} cannot be used: {error.strerror}.", remedy))
+        sentence = f"{error.filename or 'A file'} cannot be used: {error.strerror}."
+        shown.append(show_error(sentence, "Check that it is there and may be opened."))
     except Exception as error:  # the last resort: a person must never meet a stack trace
         number = secrets.token_hex(3)
         log.error("error %s", number, exc_info=error)
@@ -171,9 +156,6 @@ def show_error(message: str, remedy: str = "") -> str:
     sentence = f"{message} {remedy}".strip()
     st.error(plain(sentence), icon=":material/error:")
     return sentence
-
-
-# --- log and notes --------------------------------------------------------------------------------
 
 
 def lazy_expander(label: str, icon: str, key: str) -> ExpanderContainer:

@@ -53,8 +53,7 @@ def offer_refresh(workspace: Workspace, key: str) -> None:
     """
     situation = workspace.situation()
     states = variant_states(workspace, situation)
-    variants = jobs.to_refresh(situation.trained, states)
-    if variants:
+    if variants := jobs.to_refresh(situation.trained, states):
         sentence = f"⚠️ The {variant_names(variants)} is not made from the current model."
         label = f"Make the {variant_names(variants)} again"
     elif situation.trained.complete and not any(state.present for state in states.values()):
@@ -70,8 +69,7 @@ def export_button(
     workspace: Workspace, variants: tuple[Variant, ...], label: str, key: str, *, primary: bool = False
 ) -> None:
     """Draw the button that makes these variants, verified, or leads to where they are being made."""
-    running = jobs.running_export(workspace, workspace.onnx_model)
-    if running:
+    if jobs.running_export(workspace, workspace.onnx_model):
         if st.button("See how far it is", key=key, icon=":material/visibility:"):
             go("ONNX export")
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -44,7 +43,11 @@ def did_it_work(record: SessionRecord, measured: Retention | None = None) -> Non
         st.markdown(f"{SIGNS[judgement.outcome]} **{plain(judgement.sentence)}**")
         st.markdown(f"**What to do next:** {plain(judgement.next_step)}")
     _unseen(record)
-    if _other_things_changed(answers):
+    unrelated = [
+        [one_line(item.answer) for item in answers.get(when, ()) if item.about == "unrelated"]
+        for when in WHEN
+    ]
+    if all(unrelated) and unrelated[0] != unrelated[1]:
         st.markdown(
             "⚠️ It answers differently even where the lesson has nothing to do with it: see the last "
             "question. Compare the two answers; if the new one is wrong, the page Sessions leads back "
@@ -65,15 +68,6 @@ def _unseen(record: SessionRecord) -> None:
             f"On {after.rows} questions that were kept back and never taught, it does {direction}: "
             f"{before.accuracy:.0%} → {after.accuracy:.0%} of the answers' word pieces right.{few}"
         )
-
-
-def _other_things_changed(answers: Mapping[str, Sequence[AnsweredQuestion]]) -> bool:
-    """Whether the question that has nothing to do with the lesson is answered in other words now."""
-    unrelated = [
-        [one_line(item.answer) for item in answers.get(when, ()) if item.about == "unrelated"]
-        for when in WHEN
-    ]
-    return all(unrelated) and unrelated[0] != unrelated[1]
 
 
 def _question(before: AnsweredQuestion, after: AnsweredQuestion) -> None:

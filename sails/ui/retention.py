@@ -79,13 +79,21 @@ def _map(memory: Memory) -> None:
     st.markdown(f"{ABOUT[part]} The figures are the share of the answers' word pieces right.")
     whole = retention.retention_map(memory.matrix, part)
     shown = _newest(whole)
-    charts.draw(_figure(shown), f"map-{part}", _alt(shown, part))
+    now = ", ".join(f"{c} {s.text}" for c, s in zip(shown.columns, shown.squares[-1], strict=True))
+    alt = (
+        f"A map of {len(shown.rows)} rows and {len(shown.columns)} columns: {PARTS[part].lower()}, "
+        f"after each lesson. Now: {now}. The same stands below as a table."
+    )
+    charts.draw(_figure(shown), f"map-{part}", alt)
     if shown != whole:
         st.caption(f"The last {MAX_LESSONS} of {len(whole.columns) - 1} lessons; the table has all of them.")
     st.markdown(":small[– not measured. Point at a field to see how many examples it rests on, or why.]")
     _list(memory.matrix.notes, "more that could not be measured")
     with st.expander("The same as a table", icon=":material/table:"):
-        _table(whole, part)
+        lines = zip(whole.rows, whole.squares, strict=True)
+        rows = [[plain(row), *(plain(square.said) for square in line)] for row, line in lines]
+        about = f"{PARTS[part]}: the share of the answers' word pieces right after each lesson"
+        table(["", *map(plain, whole.columns)], rows, about)
 
 
 def _newest(whole: RetentionMap) -> RetentionMap:
@@ -118,26 +126,6 @@ def _figure(lesson_map: RetentionMap) -> Figure:
 def _label(lines: Sequence[str]) -> str:
     """The lines of a label, each cut where it is long."""
     return "<br>".join(charts.escape(fit(line, MAX_LABEL_LENGTH)) for line in lines)
-
-
-def _alt(lesson_map: RetentionMap, part: Part) -> str:
-    last = ", ".join(f"{c} {s.text}" for c, s in zip(lesson_map.columns, lesson_map.squares[-1], strict=True))
-    return (
-        f"A map of {len(lesson_map.rows)} rows and {len(lesson_map.columns)} columns: {PARTS[part].lower()}, "
-        f"after each lesson. Now: {last}. The same stands below as a table."
-    )
-
-
-def _table(lesson_map: RetentionMap, part: Part) -> None:
-    rows = [
-        [plain(row), *(plain(square.said) for square in line)]
-        for row, line in zip(lesson_map.rows, lesson_map.squares, strict=True)
-    ]
-    table(
-        ["", *map(plain, lesson_map.columns)],
-        rows,
-        f"{PARTS[part]}: the share of the answers' word pieces right after each lesson",
-    )
 
 
 # --- in sentences ---------------------------------------------------------------------------------
@@ -201,11 +189,8 @@ def _answers(answers: Sequence[Changed], names: dict[str, str], none: str) -> No
             shares = f"{changed.share_before:.0%} → {changed.share_after:.0%} of its word pieces right"
             st.caption(f"{plain(names.get(changed.lesson, changed.lesson))}: {shares}")
             st.markdown(f"**{plain(changed.question)}**")
-            for title, text in (
-                ("Expected", changed.expected),
-                ("Before", changed.before),
-                ("After", changed.after),
-            ):
+            texts = {"Expected": changed.expected, "Before": changed.before, "After": changed.after}
+            for title, text in texts.items():
                 st.caption(title)
                 st.markdown(answer(text))
 
@@ -230,19 +215,13 @@ def session_retention(retained: Retention, *, decided: bool = True) -> None:
         "For each lesson, what it scored before and after this session",
     )
     if decided:
-        _gate(retained)
+        if retained.decision:
+            sign = "✋" if retained.decision.held else "✅"
+            st.markdown(f"{sign} **{plain(retained.decision.reason)}**")
+            findings(retained)
         if retained.changed:
             with st.expander("Answers lost and answers gained", icon=":material/compare_arrows:"):
                 changed_answers(retained)
-
-
-def _gate(retained: Retention) -> None:
-    """What the comparison with the current model found, in words."""
-    if retained.decision is None:
-        return
-    sign = "✋" if retained.decision.held else "✅"
-    st.markdown(f"{sign} **{plain(retained.decision.reason)}**")
-    findings(retained)
 
 
 def findings(retained: Retention) -> None:

@@ -25,7 +25,6 @@ STATES = {
     "missing": "◻️ missing",
     "incomplete": "⚠️ incomplete",
 }
-APPLIES = ":primary-badge[◀\u00a0this\u00a0one]"
 
 # --- what happens next ----------------------------------------------------------------------------
 
@@ -90,7 +89,15 @@ def main_button(step: NextStep) -> bool:
 def behavior_matrix(current: int) -> None:
     """Draw all six rows of the behavior matrix; a sign and words mark the one that applies."""
     columns = ["Trained model", "ONNX model", "Training starts from", "Learning rate"]
-    rows = [_matrix_row(row, row.number == current) for row in MATRIX]
+    rows = []
+    for row in MATRIX:
+        start = "base model" if row.start_from == "base" else "trained model"
+        cells = [row.trained, row.onnx, start, sessions.format_rate(row.learning_rate)]
+        if row.number == current:
+            cells = [f"**{cell}**" for cell in cells]
+            # In the first column, which no screen is too narrow for.
+            cells[0] += " :primary-badge[◀\u00a0this\u00a0one]"
+        rows.append(cells)
     table(
         columns,
         rows,
@@ -98,24 +105,15 @@ def behavior_matrix(current: int) -> None:
     )
 
 
-def _matrix_row(row: MatrixRow, applies: bool) -> list[str]:
-    start = "base model" if row.start_from == "base" else "trained model"
-    cells = [row.trained, row.onnx, start, sessions.format_rate(row.learning_rate)]
-    if not applies:
-        return cells
-    first, *others = (f"**{cell}**" for cell in cells)
-    return [f"{first} {APPLIES}", *others]  # in the first column, which no screen is too narrow for
-
-
 # --- what was found on disk -----------------------------------------------------------------------
 
 
 def found_on_disk(workspace: Workspace, situation: Situation) -> None:
     """Draw both model folders side by side: state, age, origin and files."""
-    left, right = st.columns(2)
-    with left, st.container(border=True, height="stretch"):
+    left, right = (column.container(border=True, height="stretch") for column in st.columns(2))
+    with left:
         _trained_model(situation.trained)
-    with right, st.container(border=True, height="stretch"):
+    with right:
         _onnx_model(workspace, situation)
 
 
@@ -142,21 +140,17 @@ def _onnx_model(workspace: Workspace, situation: Situation) -> None:
     model = situation.onnx
     st.subheader("ONNX model", anchor=False)
     st.markdown(f"**{STATES[model.state]}**")
-    st.markdown(_how_fresh(workspace, situation))
+    state = freshness(situation)
+    origin = FRESHNESS[state].origin
+    if state == "fresh" and to_refresh(situation.trained, onnx_status.variant_states(workspace, situation)):
+        st.markdown("**Partly fresh:** one of its two sizes was made from the trained model beside it.")
+    else:
+        st.markdown(origin if state == "missing" else f"**{FRESHNESS[state].title}:** {origin}")
     for line in onnx_status.describe_variants(workspace, situation):
         st.markdown(line)
     onnx_status.offer_refresh(workspace, "bridge_onnx")
     _facts([("Folder", code(model.path))], model.fingerprint, model.modified)
     _files(model.files, "ONNX model")
-
-
-def _how_fresh(workspace: Workspace, situation: Situation) -> str:
-    states = onnx_status.variant_states(workspace, situation)
-    state = freshness(situation)
-    if state == "fresh" and to_refresh(situation.trained, states):
-        return "**Partly fresh:** one of its two sizes was made from the trained model beside it."
-    origin = FRESHNESS[state].origin
-    return origin if state == "missing" else f"**{FRESHNESS[state].title}:** {origin}"
 
 
 def _facts(facts: Sequence[tuple[str, str]], fingerprint: str | None, modified: datetime | None) -> None:
@@ -171,8 +165,7 @@ def _facts(facts: Sequence[tuple[str, str]], fingerprint: str | None, modified: 
 def _files(files: Sequence[FoundFile], what: str) -> None:
     if files:
         total = system.size(sum(file.size for file in files))
-        count = f"{len(files)} files" if len(files) > 1 else "1 file"
-        with st.expander(f"{count}, {total}", icon=":material/folder_open:"):
+        with st.expander(f"{system.count(len(files), 'file')}, {total}", icon=":material/folder_open:"):
             rows = [(code(file.name), system.size(file.size)) for file in files]
             table(["File", "Size"], rows, f"The files of the {what}")
 
@@ -183,8 +176,7 @@ def _files(files: Sequence[FoundFile], what: str) -> None:
 def running_now(workspace: Workspace) -> None:
     """Draw what trains and runs beside it, with progress; refreshes itself only while anything runs."""
     active = sessions.running(workspace) is not None or bool(sessions.running_jobs(workspace))
-    refresh = REFRESH_SECONDS if active else None
-    st.fragment(_running_now, run_every=refresh)(workspace, active)
+    st.fragment(_running_now, run_every=REFRESH_SECONDS if active else None)(workspace, active)
 
 
 def _running_now(workspace: Workspace, was_active: bool) -> None:
@@ -220,12 +212,8 @@ def last_sessions(records: Sequence[SessionRecord]) -> None:
     for record in reversed(records):
         sign, sentence = text.outcome(record)
         when = text.moment(record.spec.created, st.context.timezone)
-        details = [when, *filter(None, [plain(text.describe_learning(record))])]
+        details = ", ".join(filter(None, [when, plain(text.describe_learning(record))]))
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
-            lines = [
-                f"**{plain(record.spec.name)}**",
-                f"{sign} {plain(sentence)}",
-                f":small[{', '.join(details)}]",
-            ]
-            st.markdown("  \n".join(lines), width="stretch")
+            what = f"**{plain(record.spec.name)}**  \n{sign} {plain(sentence)}  \n:small[{details}]"
+            st.markdown(what, width="stretch")
             link("Sessions", "Look at it", session=record.spec.id)

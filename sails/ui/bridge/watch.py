@@ -12,7 +12,7 @@ from sails.models import Workspace
 from sails.sessions import checked_settings, option
 from sails.training.plan import read_learning_rate
 from sails.ui import text
-from sails.ui.frame import link, show_errors, stop_on_error, usual_workspace
+from sails.ui.frame import link, show_errors, stop_on_error
 from sails.ui.text import plain
 from sails.ui.widgets import change_button, choice
 
@@ -97,7 +97,7 @@ def _batches(workspace: Workspace) -> None:
 def _order(workspace: Workspace, state: WatchState) -> None:
     """What to watch and how to teach; a living watch takes it over, else it is switched on with it."""
     current, view_only = state.order, system.view_only()
-    root = system.allowed_root(usual_workspace().root)
+    root = system.allowed_root(Workspace.open().root)
     with st.form("watch-order", border=False):
         source = st.radio(
             "What it watches", [CORRECTIONS, FILE], index=0 if current.file is None else 1, disabled=view_only

@@ -9,7 +9,7 @@ import streamlit as st
 from sails import jobs, system
 from sails.models import Workspace, create_workspace, workspaces_in
 from sails.sessions import SessionRecord
-from sails.ui.frame import go, show_errors, usual_workspace, workspace_query
+from sails.ui.frame import go, show_errors, workspace_query
 from sails.ui.text import code
 from sails.ui.widgets import change_button
 
@@ -42,7 +42,7 @@ def demo_panel(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
 
 def choose_workspace(workspace: Workspace) -> None:
     """Open another workspace or model folder inside the allowed root, or make a new workspace."""
-    root = system.allowed_root(usual_workspace().root)
+    root = system.allowed_root(Workspace.open().root)
     with st.expander("Workspace and model folder", icon=":material/folder_open:"):
         st.markdown(
             "Everything of one model lies in one folder, its workspace. "

@@ -192,8 +192,8 @@ def _changed_run(workspace: Workspace, record: SessionRecord, spec: TrainSpec) -
             help=speed.hint,
         )
         st.caption(
-            f"At most {planning.HIGHEST_LEARNING_RATE:g}. Usual: {format_rate(BASE_LEARNING_RATE)} from base, "
-            f"{format_rate(CONTINUE_LEARNING_RATE)} when it continues."
+            f"At most {planning.HIGHEST_LEARNING_RATE:g}. Usual: {format_rate(BASE_LEARNING_RATE)} from "
+            f"base, {format_rate(CONTINUE_LEARNING_RATE)} when it continues."
         )
         if st.form_submit_button("Run with these settings", key="again-changed", disabled=system.view_only()):
             changes = {"preset": preset, "epochs": epochs, "learning_rate": rate}
