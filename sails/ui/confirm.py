@@ -11,6 +11,7 @@ that what takes long can show its progress below it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -19,7 +20,7 @@ from sails.ui.widgets import change_button
 
 def ask_button(label: str, icon: str, key: str, *, disabled: bool = False) -> None:
     """Draw the button that opens the question."""
-    change_button(label, icon, f"ask-{key}", on_click=_ask, args=(key,), disabled=disabled)
+    change_button(label, icon, f"ask-{key}", on_click=partial(_ask, key), disabled=disabled)
 
 
 def confirmed(key: str, sentences: Sequence[str], yes: str, *, again: str | None = None) -> bool:
@@ -40,8 +41,8 @@ def confirmed(key: str, sentences: Sequence[str], yes: str, *, again: str | None
             if again is None or stage == 2:
                 said_yes = st.button(yes, key=f"yes-{key}-{stage}", type="secondary" if again else "primary")
             else:
-                st.button("Go on", key=f"yes-{key}-{stage}", on_click=_ask, args=(key, 2))
-            st.button("No, leave it as it is", key=f"no-{key}", on_click=close, args=(key,))
+                st.button("Go on", key=f"yes-{key}-{stage}", on_click=partial(_ask, key, 2))
+            st.button("No, leave it as it is", key=f"no-{key}", on_click=partial(close, key))
     if said_yes:
         close(key)
     return said_yes

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pandas as pd
 import streamlit as st
 from streamlit.elements.widgets.button import DownloadButtonDataType
 
 from sails import system
+from sails.chat.feedback import LONGEST_NAME, SOMEBODY
 from sails.sessions import Settings, option
+
+WHO = "feedback-who"  # the name of a person who judges answers, kept while another page is open too
+Item = TypeVar("Item")
 
 
 def change_button(
@@ -21,8 +25,7 @@ def change_button(
     type: Literal["primary", "secondary", "tertiary"] = "secondary",
     disabled: bool = False,
     help: str | None = None,
-    on_click: Callable[..., None] | None = None,
-    args: tuple[object, ...] = (),
+    on_click: Callable[[], None] | None = None,
 ) -> bool:
     """Draw a button that changes something; who may only look cannot press it.
 
@@ -33,7 +36,6 @@ def change_button(
         key=key,
         help=help,
         on_click=on_click,
-        args=args,
         type=type,
         icon=f":material/{icon}:" if icon else None,
         disabled=disabled or system.view_only(),
@@ -58,6 +60,29 @@ def download_button(
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], alt: str) -> None:
     """Draw a small table as it is; `alt` is what a person hears who does not see it."""
     st.table(pd.DataFrame(list(rows), columns=list(columns)), border="horizontal", hide_index=True, alt=alt)
+
+
+def show_part(items: Sequence[Item], length: int, of_what: str, key: str) -> Sequence[Item]:
+    """Return one part of many items, which one a person says; `of_what` stands behind their number."""
+    parts = -(-len(items) // length)
+    if parts <= 1:
+        return items
+    label = f"{len(items):,}{of_what} in {parts:,} parts; show part"
+    number = st.number_input(label, 1, parts, key=key, width=320)
+    first = (min(max(int(number), 1), parts) - 1) * length
+    return items[first : first + length]
+
+
+def who_field(key: str) -> str:
+    """Ask for a name, at first the one that this browser tab keeps under `WHO`."""
+    return st.text_input(
+        "Your name (may stay empty)",
+        value=st.session_state.get(WHO, ""),
+        key=key,
+        max_chars=LONGEST_NAME,
+        placeholder=SOMEBODY,
+        disabled=system.view_only(),
+    )
 
 
 # --- settings of a training, with the words and the range that they are declared with -------------

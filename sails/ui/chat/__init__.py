@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from sails import lazy_exports
 
 if TYPE_CHECKING:
-    from sails.ui.chat.feedback import WHO
     from sails.ui.chat.models import all_ready, choose_models
     from sails.ui.chat.panel import mark_differences, question_field, save_or_clear
     from sails.ui.chat.saved_prompts import saved_prompts_panel

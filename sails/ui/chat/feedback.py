@@ -6,21 +6,25 @@ here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import streamlit as st
 
 from sails.chat import ChatHistory, Reply, feedback
-from sails.chat.feedback import REFUSAL, SOMEBODY, Correction, Kind
-from sails.errors import SailsError
+from sails.chat.feedback import REFUSAL, Correction, Kind
+from sails.errors import RequestError, SailsError
 from sails.models import Workspace
-from sails.ui.frame import link, show_errors
-from sails.ui.text import plain
-from sails.ui.widgets import change_button
+from sails.ui.frame import link, show_error, show_errors
+from sails.ui.widgets import WHO, change_button, who_field
 
 CORRECT, NEVER = "corrected", "never"
 CHOICES = {CORRECT: "What it should have said", NEVER: "Never to say this again"}
-WHO = "feedback-who"  # the name that this browser tab keeps, also while another page is open
+CORRECTION_HELP = {
+    CORRECT: "Change the answer as you want to read it.",
+    NEVER: "A reviewer can still change this.",
+}
 SAID = {
     "good": "👍 You called this answer good.",
     "corrected": "👎 You corrected this answer.",
@@ -51,17 +55,17 @@ def feedback_buttons(workspace: Workspace, conversation: ChatHistory, turn: int,
         if sent is not None:
             _what_became(workspace, sent, key)
         elif st.session_state.get(f"{key}-opened"):
-            _form(workspace, conversation, turn, index, key)
+            _form(reply, key, partial(_send, workspace, conversation, turn, index, key))
         else:
-            _thumbs(workspace, conversation, turn, index, key)
+            _thumbs(reply, key, partial(_send, workspace, conversation, turn, index, key))
         if problem := st.session_state.pop(f"{key}-problem", ""):
-            st.error(plain(problem), icon=":material/error:")
+            show_error(problem)
 
 
 # --- the buttons ----------------------------------------------------------------------------------
 
 
-def _thumbs(workspace: Workspace, conversation: ChatHistory, turn: int, index: int, key: str) -> None:
+def _thumbs(reply: Reply, key: str, send: Callable[[Kind, str], None]) -> None:
     with st.container(horizontal=True, gap="small"):
         change_button(
             "Good",
@@ -69,9 +73,8 @@ def _thumbs(workspace: Workspace, conversation: ChatHistory, turn: int, index: i
             f"{key}-good",
             type="tertiary",
             help="The answer is right as it is. Teaching it again makes it stick.",
-            on_click=_send,
-            args=(workspace, conversation, turn, index, key, "good", ""),
-            disabled=not conversation.turns[turn].replies[index].text,
+            on_click=partial(send, "good", ""),
+            disabled=not reply.text,
         )
         change_button(
             "Correct it",
@@ -79,8 +82,7 @@ def _thumbs(workspace: Workspace, conversation: ChatHistory, turn: int, index: i
             f"{key}-bad",
             type="tertiary",
             help="Write what it should have said, or that it must never say this.",
-            on_click=_set_open,
-            args=(key, True),
+            on_click=partial(_set_open, key, True),
         )
 
 
@@ -91,8 +93,7 @@ def _set_open(key: str, opened: bool) -> None:
 # --- the form -------------------------------------------------------------------------------------
 
 
-def _form(workspace: Workspace, conversation: ChatHistory, turn: int, index: int, key: str) -> None:
-    reply = conversation.turns[turn].replies[index]
+def _form(reply: Reply, key: str, send: Callable[[Kind, str], None]) -> None:
     with st.container(border=True):
         kind = st.radio(
             "What do you want to teach it?",
@@ -106,53 +107,37 @@ def _form(workspace: Workspace, conversation: ChatHistory, turn: int, index: int
             value=REFUSAL if never else reply.text[: feedback.LONGEST_TEXT],
             key=f"{key}-{kind}-text",
             max_chars=feedback.LONGEST_TEXT,
-            help="A reviewer can still change this."
-            if never
-            else "Change the answer as you want to read it.",
+            help=CORRECTION_HELP[kind],
         )
-        who = st.text_input(
-            "Your name (may stay empty)",
-            value=st.session_state.get(WHO, ""),
-            key=f"{key}-who",
-            max_chars=feedback.LONGEST_NAME,
-            placeholder=SOMEBODY,
-        )
+        who = who_field(f"{key}-who")
         with st.container(horizontal=True):
             if change_button("Send for review", "send", f"{key}-send", type="primary"):
                 st.session_state[WHO] = who
                 if never and text.strip() == REFUSAL:
                     text = ""  # nobody wrote it, so that a reviewer still has to confirm it
-                _send(workspace, conversation, turn, index, key, cast(Kind, kind), text)
+                send(cast(Kind, kind), text)
                 st.rerun()
-            st.button("Cancel", key=f"{key}-cancel", on_click=_set_open, args=(key, False))
+            st.button("Cancel", key=f"{key}-cancel", on_click=partial(_set_open, key, False))
 
 
 def _send(
-    workspace: Workspace,
-    conversation: ChatHistory,
-    turn: int,
-    index: int,
-    key: str,
-    kind: Kind,
-    correction: str,
+    workspace: Workspace, conversation: ChatHistory, turn: int, index: int, key: str, kind: Kind, text: str
 ) -> None:
     """Take it down; what goes wrong is shown below the answer."""
     asked = conversation.turns[turn]
-    reply: Reply = asked.replies[index]
-    so_far = ChatHistory(conversation.turns[: turn + 1])
+    reply = asked.replies[index]
     try:
-        if kind == "corrected" and not correction.strip():
-            st.session_state[f"{key}-problem"] = "The right answer is empty. Write what it should have said."
-            return
+        if kind == "corrected" and not text.strip():
+            raise RequestError("The right answer is empty.", "Write what it should have said.")
         given = feedback.give(
             workspace,
             question=asked.question,
             answer=reply.text,
             kind=kind,
-            correction=correction,
+            correction=text,
             who=st.session_state.get(WHO, ""),
             origin=reply.origin,
-            context=so_far.messages(index)[:-1],
+            context=ChatHistory(conversation.turns[: turn + 1]).messages(index)[:-1],
         )
     except SailsError as error:
         st.session_state[f"{key}-problem"] = error.sentence
@@ -175,8 +160,7 @@ def _what_became(workspace: Workspace, sent: Correction, key: str) -> None:
                 "undo",
                 f"{key}-back",
                 type="tertiary",
-                on_click=_take_back,
-                args=(workspace, sent.id, key),
+                on_click=partial(_take_back, workspace, sent.id, key),
             )
 
 

@@ -41,8 +41,11 @@ def choose_models(
     state: ChatState, workspace: Workspace, chat_models: Sequence[ChatModel]
 ) -> list[ChatModel]:
     """Ask for one model, a choice that is ready made, or two to four others; at first the current one."""
-    earlier = chat.previous_chat_model(workspace, chat_models)
-    ready_made = _ready_made(earlier)
+    sizes = [f"{CURRENT}@{variant}" for variant in VARIANTS]
+    ready_made = {GROWN: [BASE, CURRENT], SIZES: sizes[:MAX_MODELS], ALL: [BASE, *sizes][:MAX_MODELS]}
+    if earlier := chat.previous_chat_model(workspace, chat_models):
+        ready_made[LESSON] = [earlier.key, CURRENT]
+        ready_made[ALL] = [BASE, earlier.key, *sizes][:MAX_MODELS]
     options = [key for key in LABELS if key in (ONE, OWN) or key in ready_made]
     remembered(state, "chat_choice", ONE)
     if st.session_state["chat_choice"] not in options:
@@ -63,15 +66,6 @@ def choose_models(
     chosen = [chat.find_chat_model(chat_models, key) for key in ready_made[choice]]
     st.caption(" · ".join(f"{plain(model.title)}: {plain(_marks(model))}" for model in chosen))
     return chosen
-
-
-def _ready_made(earlier: ChatModel | None) -> dict[str, list[str]]:
-    """Who answers in each choice that is ready made."""
-    sizes = [f"{CURRENT}@{variant}" for variant in VARIANTS]
-    keys = {GROWN: [BASE, CURRENT], SIZES: sizes[:MAX_MODELS], ALL: [BASE, *sizes][:MAX_MODELS]}
-    if earlier:
-        keys |= {LESSON: [earlier.key, CURRENT], ALL: [BASE, earlier.key, *sizes][:MAX_MODELS]}
-    return keys
 
 
 def _own(state: ChatState, chat_models: Sequence[ChatModel]) -> list[ChatModel]:
@@ -190,6 +184,7 @@ def _way_on(workspace: Workspace, model: ChatModel) -> None:
             "that takes one or two minutes; afterwards it stays ready."
         )
         if change_button("Make it ready", "package_2", f"ready_{model.key}", type="primary"):
-            job_folder = jobs.export_for(workspace, model.with_variant(None)).folder
-            st.session_state[f"tried_{model.key}"] = job_folder
+            st.session_state[f"tried_{model.key}"] = jobs.export_for(
+                workspace, model.with_variant(None)
+            ).folder
             st.rerun()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime
+from functools import partial
 
 import streamlit as st
 
@@ -13,9 +14,10 @@ from sails import chat, system
 from sails.chat import ChatModel, GenerationSettings, PromptRow, PromptTable, SavedPrompt
 from sails.errors import SailsError
 from sails.models import Workspace
+from sails.system import count
 from sails.ui.chat import transcript
 from sails.ui.chat.state import ChatState
-from sails.ui.frame import show_errors
+from sails.ui.frame import show_error, show_errors
 from sails.ui.text import literal, plain
 from sails.ui.widgets import change_button, download_button
 
@@ -34,12 +36,11 @@ def saved_prompts_panel(
     st.header("Saved questions", anchor=False)
     with show_errors():
         prompts = chat.prompts(workspace)
-        st.markdown(
-            f"{len(prompts)} question{'s' * (len(prompts) > 1)} that you ask again and again, to show "
-            "a model or to compare two."
-            if prompts
-            else "There are none yet. Keep the questions that you ask again and again here."
-        )
+        about = "There are none yet. Keep the questions that you ask again and again here."
+        if prompts:
+            again = "that you ask again and again, to show a model or to compare two."
+            about = f"{count(len(prompts), 'question')} {again}"
+        st.markdown(about)
         with st.expander("The list", icon=":material/format_list_bulleted:"):
             for index, prompt in enumerate(prompts):
                 _entry(workspace, state, prompt, possible, first=index == 0, last=index == len(prompts) - 1)
@@ -68,16 +69,14 @@ def _entry(
             icon=":material/send:",
             type="tertiary",
             disabled=not possible,
-            on_click=state.ask_next,
-            args=(prompt.question,),
+            on_click=partial(state.ask_next, prompt.question),
         )
         change_button(
             "Change",
             "edit",
             f"prompt-change-{prompt.id}",
             type="tertiary",
-            on_click=_set,
-            args=(editing, True),
+            on_click=partial(_set, editing, True),
         )
 
 
@@ -95,7 +94,7 @@ def _edit(workspace: Workspace, prompt: SavedPrompt, editing: str, *, first: boo
                 if not failed:
                     _set(editing, False)
                     st.rerun()
-            st.button("Cancel", key=f"prompt-cancel-{prompt.id}", on_click=_set, args=(editing, False))
+            st.button("Cancel", key=f"prompt-cancel-{prompt.id}", on_click=partial(_set, editing, False))
             for label, icon, lines, at_end in (
                 ("Up", "arrow_upward", -1, first),
                 ("Down", "arrow_downward", 1, last),
@@ -104,16 +103,14 @@ def _edit(workspace: Workspace, prompt: SavedPrompt, editing: str, *, first: boo
                     label,
                     icon,
                     f"prompt-{label}-{prompt.id}",
-                    on_click=_quietly,
-                    args=(lambda lines=lines: chat.move(workspace, prompt.id, lines),),
+                    on_click=partial(_quietly, partial(chat.move, workspace, prompt.id, lines)),
                     disabled=at_end,
                 )
             change_button(
                 "Delete",
                 "delete",
                 f"prompt-delete-{prompt.id}",
-                on_click=_quietly,
-                args=(lambda: chat.delete(workspace, prompt.id),),
+                on_click=partial(_quietly, lambda: chat.delete(workspace, prompt.id)),
             )
 
 
@@ -124,7 +121,7 @@ def _fields(key: str, name: str, question: str) -> tuple[str, str]:
     )
 
 
-def _quietly(change: Callable[[], None]) -> None:
+def _quietly(change: Callable[[], object]) -> None:
     """Carry out a change before the page is drawn; what went wrong is told at the next field."""
     try:
         change()
@@ -138,8 +135,7 @@ def _add(workspace: Workspace, state: ChatState, prompts: Sequence[SavedPrompt])
         change_button(
             "Save the last question",
             "bookmark_add",
-            on_click=_quietly,
-            args=(lambda: chat.add(workspace, asked[-1]),),
+            on_click=partial(_quietly, lambda: chat.add(workspace, asked[-1])),
         )
     with st.form("prompt-add", clear_on_submit=True, border=False):
         name, question = _fields("prompt-new", "", "")
@@ -150,7 +146,7 @@ def _add(workspace: Workspace, state: ChatState, prompts: Sequence[SavedPrompt])
         if not failed:
             st.rerun()
     if problem := st.session_state.pop("prompt-problem", ""):
-        st.error(plain(problem), icon=":material/error:")
+        show_error(problem)
 
 
 # --- all of them, asked of all --------------------------------------------------------------------
@@ -190,21 +186,18 @@ def _fill(table: PromptTable, prompts: Sequence[SavedPrompt], chosen: Sequence[C
 
 
 def _shown(state: ChatState, table: PromptTable, marking: bool) -> None:
-    count = len(table.rows)
-    missing = (
-        "" if count >= table.wanted else f" The rest of the {table.wanted} was not asked: it was stopped."
-    )
+    missing = ""
+    if len(table.rows) < table.wanted:
+        missing = f" The rest of the {table.wanted} was not asked: it was stopped."
     st.subheader("Asked all at once", anchor=False)
-    st.markdown(f"{count} question{'s' * (count > 1)} answered by {plain(', '.join(table.names))}.{missing}")
+    asked = count(len(table.rows), "question")
+    st.markdown(f"{asked} answered by {plain(', '.join(table.names))}.{missing}")
     if marking and len(table.origins) > 1:
         st.caption(f"Where an answer differs from the first in some words: {transcript.LEGEND}")
     name = f"questions-{datetime.now():%Y%m%d-%H%M}"
     with st.container(horizontal=True):
-        for label, text, ending, kind in (
-            ("Save the table as CSV", chat.as_csv, "csv", "text/csv"),
-            ("Save the table as JSON", chat.as_json, "json", "application/json"),
-        ):
-            download_button(label, text(table), f"{name}.{ending}", kind)
+        download_button("Save the table as CSV", chat.as_csv(table), f"{name}.csv", "text/csv")
+        download_button("Save the table as JSON", chat.as_json(table), f"{name}.json", "application/json")
         st.button("Clear the table", icon=":material/close:", on_click=state.clear_table)
     for row in table.rows:
         _row(table, row, marking)
@@ -222,7 +215,7 @@ def _row(table: PromptTable, row: PromptRow, marking: bool) -> None:
             with column:
                 st.caption(plain(name))
                 if reply.problem:
-                    st.error(plain(reply.problem), icon=":material/error:")
+                    show_error(reply.problem)
                 elif reply.text:
                     first = row.turn.replies[0].text
                     mark = marking and index and first

@@ -10,6 +10,7 @@ from sails.chat import ChatHistory, ChatTurn, Reply
 from sails.models import Workspace
 from sails.system import shorten
 from sails.ui.chat import feedback
+from sails.ui.frame import show_error
 from sails.ui.text import literal, plain
 
 MAX_QUESTION_LENGTH = 2000  # characters; of a longer one the beginning is shown, and the rest on demand
@@ -63,7 +64,7 @@ def reply_slots(turn: ChatTurn) -> list[DeltaGenerator]:
 def _about(reply: Reply, alone: bool) -> None:
     """What there is to know about an answer besides its text."""
     if reply.problem:
-        st.error(plain(reply.problem), icon=":material/error:")
+        show_error(reply.problem)
     for note in chat.notes(reply):
         st.markdown(f"{'⏹️' if reply.stopped_by == 'interrupted' else 'ℹ️'} {plain(note)}")
     took = f"{reply.seconds:.1f} s" if reply.seconds >= 0.1 else "under 0.1 s"  # side by side, that of all

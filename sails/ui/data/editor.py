@@ -19,7 +19,7 @@ from sails.ui.data.pending import PendingUploads, discard_button, show_dataset
 from sails.ui.data.upload import MAX_CELL_LENGTH, ROW_COLUMN, TEXT_COLUMNS, choose_columns
 from sails.ui.frame import show_errors, stop_on_error
 from sails.ui.text import code, plain
-from sails.ui.widgets import change_button
+from sails.ui.widgets import change_button, show_part
 
 PART_LENGTH = 50  # rows of the grid at a time
 MAX_REFUSED = 50  # refused rows that are listed
@@ -41,7 +41,10 @@ def draft_quality(uploads: PendingUploads) -> None:
         with st.container(horizontal=True):
             _drop(uploads, "errors", draft.wrong)
             _drop(uploads, "warnings", draft.doubtful)
-            _restore(uploads)
+            label = f"Put {count(len(draft.left_out), 'row')} back"
+            if draft.left_out and st.button(label, icon=":material/undo:", key="data-restore"):
+                uploads.replace_current(draft.restored())
+                st.rerun()
     if draft.refused:
         _refused(draft)
     _columns_used(uploads)
@@ -51,14 +54,6 @@ def _drop(uploads: PendingUploads, what: str, rows: Collection[int]) -> None:
     label = f"Drop the {count(len(rows), 'row')} with {what}"
     if rows and st.button(label, icon=":material/delete_sweep:", key=f"data-drop-{what}"):
         uploads.replace_current(uploads.draft.dropped(rows))
-        st.rerun()
-
-
-def _restore(uploads: PendingUploads) -> None:
-    dropped = uploads.draft.left_out
-    label = f"Put {count(len(dropped), 'row')} back"
-    if dropped and st.button(label, icon=":material/undo:", key="data-restore"):
-        uploads.replace_current(uploads.draft.restored())
         st.rerun()
 
 
@@ -150,35 +145,15 @@ def rows_grid(uploads: PendingUploads) -> None:
         key=uploads.key("which"),
     )
     search = st.text_input("Find rows by their words", key=uploads.key("search"), icon=":material/search:")
-    numbers = _asked_rows(uploads, which, search)
+    if uploads.grid is None or uploads.grid[0] != (which, search):
+        among = draft.wrong | draft.doubtful if which == "problems" else {row.row for row in draft.rows}
+        uploads.grid = ((which, search), draft.find(search, among))
+    numbers = uploads.grid[1]  # they stay while the grid is worked in, also those that are right by now
     if not numbers:
         st.markdown("No row fits." if search else "✅ There is nothing to look at: no row has a problem.")
         return
-    part = _part(uploads, len(numbers))
-    _grid(
-        uploads,
-        numbers[part * PART_LENGTH : (part + 1) * PART_LENGTH],
-        key=uploads.key(f"grid-{which}-{search}-{part}"),
-    )
-
-
-def _asked_rows(uploads: PendingUploads, which: str, search: str) -> list[int]:
-    """The rows that the grid shows. They stay while it is worked in, also those that are right by now."""
-    if uploads.grid is None or uploads.grid[0] != (which, search):
-        draft = uploads.draft
-        among = draft.wrong | draft.doubtful if which == "problems" else {row.row for row in draft.rows}
-        uploads.grid = ((which, search), draft.find(search, among))
-    return uploads.grid[1]
-
-
-def _part(uploads: PendingUploads, rows: int) -> int:
-    """Which part of many rows to show, from 0."""
-    parts = -(-rows // PART_LENGTH)
-    if parts == 1:
-        return 0
-    label = f"{rows:,} rows in {parts:,} parts; show part"
-    number = st.number_input(label, 1, parts, key=uploads.key("part"), width=320)
-    return min(max(int(number), 1), parts) - 1
+    shown = show_part(numbers, PART_LENGTH, " rows", uploads.key("part"))
+    _grid(uploads, shown, key=uploads.key(f"grid-{which}-{search}-{numbers.index(shown[0])}"))
 
 
 def _grid(uploads: PendingUploads, shown: Sequence[int], key: str) -> None:

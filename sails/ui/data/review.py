@@ -1,13 +1,13 @@
 """The review list on the page Data: what people think of the chat's answers, before it may train.
 
-Also what the bridge and the page Data say of it. What there is to find is decided in
-`sails.chat.feedback.review`.
+What there is to find is decided in `sails.chat.feedback.review`.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -15,17 +15,16 @@ import streamlit as st
 
 from sails import chat, data, system
 from sails.chat import Origin, feedback
-from sails.chat.feedback import SOMEBODY, Correction, Review, Standing
+from sails.chat.feedback import Correction, Review, Standing
 from sails.errors import SailsError
 from sails.models import VARIANTS, Workspace
 from sails.sessions import MAX_ROWS_FEW
 from sails.system import shorten
 from sails.ui import text
-from sails.ui.chat import WHO
 from sails.ui.data.pending import draw_messages
 from sails.ui.frame import go, link, show_errors
 from sails.ui.text import literal, plain
-from sails.ui.widgets import change_button, download_button
+from sails.ui.widgets import WHO, change_button, download_button, show_part, who_field
 
 PART_LENGTH = 10  # corrections on the screen at a time
 MAX_ANSWER_LENGTH = 1_000  # characters of the model's own answer that are shown
@@ -116,34 +115,13 @@ def review_list(workspace: Workspace, wanted: str) -> None:
     if chosen == "approved":
         train_button(workspace, len(corrections))
     if corrections and chosen != "taught":
-        _who()
-    if chosen == "waiting":
-        _all_without_findings(workspace, review)
+        st.session_state[WHO] = who_field("review-who")
+    clean = [correction.id for correction in review.without_findings()] if chosen == "waiting" else []
+    if clean:
+        label = f"Approve {'the one' if len(clean) == 1 else f'all {len(clean):,}'} without findings"
+        change_button(label, "done_all", "review-approve-all", on_click=partial(_approve, workspace, clean))
     _cards(workspace, review, chosen, corrections)
     _files(workspace, review)
-
-
-def _who() -> None:
-    """The reviewer's name, which is that of the chat as well."""
-    st.session_state[WHO] = st.text_input(
-        "Your name (may stay empty)",
-        value=st.session_state.get(WHO, ""),
-        key="review-who",
-        max_chars=feedback.LONGEST_NAME,
-        placeholder=SOMEBODY,
-        disabled=system.view_only(),
-    )
-
-
-def _all_without_findings(workspace: Workspace, review: Review) -> None:
-    clean_ids = [correction.id for correction in review.without_findings()]
-    if clean_ids:
-        label = (
-            "Approve the one without findings"
-            if len(clean_ids) == 1
-            else f"Approve all {len(clean_ids):,} without findings"
-        )
-        change_button(label, "done_all", "review-approve-all", on_click=_approve, args=(workspace, clean_ids))
 
 
 def _cards(workspace: Workspace, review: Review, chosen: Standing, corrections: list[Correction]) -> None:
@@ -153,26 +131,13 @@ def _cards(workspace: Workspace, review: Review, chosen: Standing, corrections: 
     if len(corrections) > PART_LENGTH:
         search = st.text_input("Find by its words", key="review-find", icon=":material/search:")
         wanted = search.casefold().strip()
-        corrections = [
-            correction
-            for correction in corrections
-            if wanted in f"{correction.question}\n{correction.taught}\n{correction.answer}".casefold()
-        ]
+        corrections = [c for c in corrections if wanted in f"{c.question}\n{c.taught}\n{c.answer}".casefold()]
         if not corrections:
             st.markdown("None has these words.")
-    for correction in _part(corrections, chosen):
+    key = f"review-part-{chosen}-{-(-len(corrections) // PART_LENGTH)}"
+    for correction in show_part(corrections, PART_LENGTH, "", key):
         with st.container(border=True, gap="small"):
             _card(workspace, review, correction, chosen)
-
-
-def _part(corrections: list[Correction], chosen: Standing) -> list[Correction]:
-    parts = -(-len(corrections) // PART_LENGTH)
-    if parts <= 1:
-        return corrections
-    label = f"{len(corrections):,} in {parts:,} parts; show part"
-    number = st.number_input(label, 1, parts, key=f"review-part-{chosen}-{parts}", width=320)
-    first = (min(max(int(number), 1), parts) - 1) * PART_LENGTH
-    return corrections[first : first + PART_LENGTH]
 
 
 # --- one of them ----------------------------------------------------------------------------------
@@ -181,7 +146,12 @@ def _part(corrections: list[Correction], chosen: Standing) -> list[Correction]:
 def _card(workspace: Workspace, review: Review, correction: Correction, standing: Standing) -> None:
     open_ = standing != "taught"
     st.markdown(f"**{KINDS[correction.kind]}** :small[{_whence(correction)}]")
-    _context(correction)
+    if correction.context:
+        with st.expander("What was said before", icon=":material/forum:"):
+            names = {"user": "Question", "assistant": "Answer", "system": "System message"}
+            for message in correction.context:
+                st.caption(names.get(message["role"], ""))
+                st.markdown(literal(message["content"]))
     if correction.kind != "good":
         answer = shorten(correction.answer, MAX_ANSWER_LENGTH)
         st.markdown(f"The model said: {literal(answer) if answer else '(nothing)'}")
@@ -200,27 +170,13 @@ def _card(workspace: Workspace, review: Review, correction: Correction, standing
 def _whence(correction: Correction) -> str:
     variant = correction.variant if correction.variant in VARIANTS else None
     # Whether it was proven stands where it is chosen; here it is said which one it was.
-    origin = Origin(
-        correction.title or "an unknown model",
-        correction.fingerprint,
-        correction.session,
-        variant=variant,
-        certified=True if variant else None,
-    )
+    title, certified = correction.title or "an unknown model", True if variant else None
+    origin = Origin(title, correction.fingerprint, correction.session, variant=variant, certified=certified)
     when = "at an unknown time"
     if correction.when.year > 1970:
         when = text.moment(correction.when, st.context.timezone)
     reviewer = f", reviewed by {correction.reviewer}" if correction.reviewer else ""
     return plain(f"by {correction.who}, {when}, about an answer of {chat.describe(origin)}{reviewer}")
-
-
-def _context(correction: Correction) -> None:
-    if correction.context:
-        with st.expander("What was said before", icon=":material/forum:"):
-            names = {"user": "Question", "assistant": "Answer", "system": "System message"}
-            for message in correction.context:
-                st.caption(names.get(message["role"], ""))
-                st.markdown(literal(message["content"]))
 
 
 def _texts(workspace: Workspace, correction: Correction, open_: bool) -> tuple[str, str]:
@@ -252,55 +208,35 @@ def _buttons(workspace: Workspace, correction: Correction, standing: Standing, k
                 "check",
                 f"review-approve-{correction.id}",
                 type="primary",
-                on_click=_approve_one,
-                args=(workspace, correction.id, keys),
+                on_click=partial(_keep, workspace, correction.id, keys, approve=True),
             )
         if standing != "rejected":
-            change_button(
-                "Reject",
-                "close",
-                f"review-reject-{correction.id}",
-                on_click=_act,
-                args=(feedback.reject, workspace, [correction.id], "Rejected; it is not taught."),
-            )
+            reject = partial(_act, feedback.reject, workspace, [correction.id], "Rejected; it is not taught.")
+            change_button("Reject", "close", f"review-reject-{correction.id}", on_click=reject)
         if standing != "waiting":
-            change_button(
-                "Let it wait again",
-                "undo",
-                f"review-reopen-{correction.id}",
-                on_click=_act,
-                args=(feedback.reopen, workspace, [correction.id], "It waits for a review again."),
-            )
+            said = "It waits for a review again."
+            reopen = partial(_act, feedback.reopen, workspace, [correction.id], said)
+            change_button("Let it wait again", "undo", f"review-reopen-{correction.id}", on_click=reopen)
 
 
 # --- what happens ---------------------------------------------------------------------------------
 
 
-def _keep(workspace: Workspace, identity: str, keys: tuple[str, str]) -> None:
-    _edited(workspace, identity, keys)  # its answer is for others: Streamlit wants none
-
-
-def _edited(workspace: Workspace, identity: str, keys: tuple[str, str]) -> bool:
-    """Keep what stands in the fields; whether that went well."""
+def _keep(workspace: Workspace, identity: str, keys: tuple[str, str], *, approve: bool = False) -> None:
+    """Keep what stands in the fields and, where that went well and is wanted, approve it."""
     question, answer = (st.session_state.get(key) for key in keys)
-    if question is None or answer is None:
-        return True
     try:
         correction = feedback.find(workspace, identity)
-        if (question.strip(), answer.strip()) != (correction.question, correction.taught):
-            feedback.edit(
-                workspace, identity, question=question, answer=answer, who=st.session_state.get(WHO, "")
-            )
+        known = (correction.question, correction.taught)
+        if None not in (question, answer) and (question.strip(), answer.strip()) != known:
+            who = st.session_state.get(WHO, "")
+            feedback.edit(workspace, identity, question=question, answer=answer, who=who)
             if correction.state != "waiting":
                 _say("done", "Changed. As it has other words, it waits for a review again.")
     except SailsError as error:
         _say("failed", plain(error.sentence))
-        return False
-    return True
-
-
-def _approve_one(workspace: Workspace, identity: str, keys: tuple[str, str]) -> None:
-    if _edited(workspace, identity, keys):
+        return
+    if approve:
         _approve(workspace, [identity])
 
 

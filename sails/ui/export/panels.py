@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -211,8 +212,7 @@ def _at_work(workspace: Workspace, job: Job) -> None:
             "Stop",
             "stop_circle",
             f"stop_{job.session.id}",
-            on_click=_stop,
-            args=(workspace, job),
+            on_click=partial(_stop, workspace, job),
             disabled=stopping,
         )
         spent = f"For {system.duration(job.seconds)} now. " if job.seconds is not None else ""

@@ -7,6 +7,7 @@ with the figures that were measured, the better setting is one click away, and s
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -139,8 +140,7 @@ def _not_measured(workspace: Workspace, choices: Choices, forecast: TrainingFore
                 f"Use {faster} and repeat earlier lessons",
                 key="train_faster",
                 icon=":material/bolt:",
-                on_click=_use,
-                args=(BASE_LEARNING_RATE, DEFAULT_SHARE),
+                on_click=partial(_use, BASE_LEARNING_RATE, DEFAULT_SHARE),
             )
         measure = change_button("Measure the best learning speed", "speed", "train_measure")
     st.caption(
@@ -189,8 +189,7 @@ def _measured(choices: Choices, forecast: TrainingForecast, advice: Advice) -> N
             key="train_advised",
             type="primary" if used is None else "secondary",
             icon=":material/check:",
-            on_click=_use,
-            args=(advised,),
+            on_click=partial(_use, advised),
         )
     if advice.trials:
         charts.draw(chart(advice), "train_trials", describe_chart(advice))
