@@ -224,11 +224,11 @@ def _buttons(workspace: Workspace, correction: Correction, standing: Standing, k
 
 def _keep(workspace: Workspace, identity: str, keys: tuple[str, str], *, approve: bool = False) -> None:
     """Keep what stands in the fields and, where that went well and is wanted, approve it."""
-    question, answer = (st.session_state.get(key) for key in keys)
     try:
         correction = feedback.find(workspace, identity)
         known = (correction.question, correction.taught)
-        if None not in (question, answer) and (question.strip(), answer.strip()) != known:
+        question, answer = (st.session_state.get(k, text) for k, text in zip(keys, known, strict=True))
+        if (question.strip(), answer.strip()) != known:
             who = st.session_state.get(WHO, "")
             feedback.edit(workspace, identity, question=question, answer=answer, who=who)
             if correction.state != "waiting":

@@ -36,7 +36,6 @@ STATES: dict[State, str] = {
 }
 VERDICTS = {"published": "Was current", "held": "✋ Held back", "discarded": "↩️ Discarded"}
 CURRENT = "★ Current"
-STARTS = {"base": "base", "trained": "trained"}
 CHOSEN_BY = {"automatic": "automatic", "person": "chosen", "advice": "measured"}
 
 # --- the table ------------------------------------------------------------------------------------
@@ -123,7 +122,7 @@ def _row(record: SessionRecord, current: str | None, former: HistoryRow | None) 
         STATES[record.status.state],
         verdict,
         dataset,
-        STARTS[plan.start_from] if plan else "",
+        plan.start_from if plan else "",
         plan.learning_rate if plan else None,
         CHOSEN_BY[plan.learning_rate_chosen_by] if plan else "",
         results.taught_before.loss if results.taught_before else None,
@@ -167,19 +166,8 @@ def history_table(workspace: Workspace, records: Sequence[SessionRecord]) -> Non
         return
     current = sessions.maker_of(workspace.situation().trained, records)
     rows, data = _table(workspace.sessions).update(records, current)
-    text, states = _filters()
-    positions = matching(rows, text, states)
-    if len(positions) < len(rows):
-        data = data.iloc[positions]
-    shown = [rows[index] for index in positions]
-    st.caption(_how_many(len(shown), len(rows)))
-    if shown:
-        _choose([shown[index] for index in _draw(data, shown)], shown)
-
-
-def _filters() -> tuple[str, list[str]]:
     with st.container(horizontal=True):
-        text = st.text_input(
+        search = st.text_input(
             "Search",
             key="search",
             bind="query-params",
@@ -190,7 +178,13 @@ def _filters() -> tuple[str, list[str]]:
         states = st.multiselect(
             "State", list(STATES.values()), key="state", bind="query-params", placeholder="Any", width=300
         )
-    return text or "", states
+    positions = matching(rows, search or "", states)
+    if len(positions) < len(rows):
+        data = data.iloc[positions]
+    shown = [rows[index] for index in positions]
+    st.caption(_how_many(len(shown), len(rows)))
+    if shown:
+        _choose([shown[index] for index in _draw(data, shown)], shown)
 
 
 def _how_many(shown: int, total: int) -> str:
@@ -230,10 +224,16 @@ def _choose(marked: Sequence[HistoryRow], shown: Sequence[HistoryRow]) -> None:
     """Open one session or compare several: those marked in the table, or chosen from the list."""
     offered = {row.identity: row.record for row in shown[:MAX_OFFERED]}
     offered |= {row.identity: row.record for row in marked}
+
+    def title(identity: str) -> str:  # 22 Nov 2025, 13:07 · databases · ✅ Finished
+        record = offered[identity]
+        when = text.moment(record.spec.created, st.context.timezone)
+        return f"{when} · {record.spec.name} · {STATES[record.status.state]}"
+
     picked = st.multiselect(
         "Open one session, or compare up to five",
         list(offered),
-        format_func=lambda identity: session_title(offered[identity]),
+        format_func=title,
         key="chosen",
         placeholder="Choose here, or mark rows in the table",
         help=f"The {MAX_OFFERED} newest ones that are shown above.",
@@ -249,9 +249,3 @@ def _choose(marked: Sequence[HistoryRow], shown: Sequence[HistoryRow]) -> None:
         )
     if st.button(label, type="primary", key="open", disabled=not chosen or too_many):
         go("Sessions", **({"compare": ",".join(chosen)} if several else {"session": chosen[0]}))
-
-
-def session_title(record: SessionRecord) -> str:
-    """Name a session in one line of a list: 22 Nov 2025, 13:07 · databases · ✅ Finished."""
-    when = text.moment(record.spec.created, st.context.timezone)
-    return f"{when} · {record.spec.name} · {STATES[record.status.state]}"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
 
 import streamlit as st
 
 from sails import models, sessions, system
-from sails.models import MAX_NAME_LENGTH, VERSIONS_KEPT, Prospect, Version, Workspace
+from sails.models import MAX_NAME_LENGTH, VERSIONS_KEPT, Version, Workspace
 from sails.sessions import Branch, SessionRecord, TrainSpec
 from sails.ui import confirm, onnx_status, text
 from sails.ui.frame import link, show_errors
@@ -60,13 +59,6 @@ def _line(line: Branch) -> None:
 
 
 # --- earlier models -------------------------------------------------------------------------------
-
-
-class _Undo(TypedDict):
-    """After a roll back: the version that was the current model before, and what is current now."""
-
-    version: str
-    now: str
 
 
 def versions_panel(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
@@ -123,20 +115,14 @@ def _version(workspace: Workspace, records: Sequence[SessionRecord], version: Ve
         if change_button(label, "keep", f"pin-{key}"):
             models.pin(workspace, version.id, pinned=not version.pinned)
             st.rerun()
-        with st.popover("Name it", icon=":material/edit:", disabled=system.view_only()):
-            _name(workspace, version)
+        naming = st.popover("Name it", icon=":material/edit:", disabled=system.view_only())
+        with naming, st.form(f"name-{key}", border=False):
+            name = st.text_input("Name of this version", version.name, MAX_NAME_LENGTH, key=f"name-of-{key}")
+            if st.form_submit_button("Save", key=f"save-{key}", disabled=system.view_only()):
+                models.name_version(workspace, key, name)
+                st.rerun()
     if confirm.confirmed(f"roll-{key}", _what_happens(workspace, records, version), "Yes, roll back"):
         _roll_back(workspace, version.id, _title(version, records))
-
-
-def _name(workspace: Workspace, version: Version) -> None:
-    with st.form(f"name-{version.id}", border=False):
-        name = st.text_input(
-            "Name of this version", value=version.name, max_chars=MAX_NAME_LENGTH, key=f"name-of-{version.id}"
-        )
-        if st.form_submit_button("Save", key=f"save-{version.id}", disabled=system.view_only()):
-            models.name_version(workspace, version.id, name)
-            st.rerun()
 
 
 # --- going back -----------------------------------------------------------------------------------
@@ -147,31 +133,26 @@ def _what_happens(workspace: Workspace, records: Sequence[SessionRecord], versio
         return []
     prospect = models.prospect(workspace, version.id)
     title = plain(_title(version, records))
+    replaced = "There is no current model now, so nothing makes room for it."
+    if prospect.current.complete:
+        replaced = "The model that is current now is kept as a version, so nothing is lost."
+    elif prospect.current.state == "incomplete":
+        replaced = "What lies in the folder of the current model is incomplete; it is set aside, not deleted."
+    if not prospect.onnx.present:
+        onnx = "There is no ONNX model; to chat with it, make one afterwards."
+    elif prospect.refreshes_onnx:
+        onnx = "The ONNX model that is here was made from it, so it fits again."
+    else:
+        onnx = (
+            "The ONNX model that is here was made from another model, so it goes out of date. A button "
+            "beside the current model makes it again."
+        )
     return [
         f"**{title} becomes the current model again** ({system.size(prospect.size)} are copied).",
-        _what_becomes_of_the_current(prospect),
-        _what_becomes_of_the_onnx(prospect),
+        replaced,
+        onnx,
         "The next training continues from it. Afterwards you can undo this.",
     ]
-
-
-def _what_becomes_of_the_current(prospect: Prospect) -> str:
-    if prospect.current.complete:
-        return "The model that is current now is kept as a version, so nothing is lost."
-    if prospect.current.state == "incomplete":
-        return "What lies in the folder of the current model is incomplete; it is set aside, not deleted."
-    return "There is no current model now, so nothing makes room for it."
-
-
-def _what_becomes_of_the_onnx(prospect: Prospect) -> str:
-    if not prospect.onnx.present:
-        return "There is no ONNX model; to chat with it, make one afterwards."
-    if prospect.refreshes_onnx:
-        return "The ONNX model that is here was made from it, so it fits again."
-    return (
-        "The ONNX model that is here was made from another model, so it goes out of date. A button beside "
-        "the current model makes it again."
-    )
 
 
 def _roll_back(workspace: Workspace, version: str, title: str) -> None:
@@ -179,20 +160,20 @@ def _roll_back(workspace: Workspace, version: str, title: str) -> None:
     with st.spinner("Putting the model in place; this copies the whole model …"):
         models.roll_back(workspace, version)
     former = models.version_with(workspace, before)
-    st.session_state[_undo_key(workspace)] = _Undo(version=former.id if former else "", now=title)
+    st.session_state[_undo_key(workspace)] = (former.id if former else "", title)
     st.rerun()
 
 
 def _undo(workspace: Workspace) -> None:
     """What was just done, and taking it back."""
-    done: _Undo | None = st.session_state.get(_undo_key(workspace))
-    if done is None:
+    former, now = st.session_state.get(_undo_key(workspace), ("", ""))
+    if not now:
         return
-    st.success(f"{plain(done['now'])} is the current model again.", icon=":material/check_circle:")
-    is_kept = any(version.id == done["version"] for version in models.list_versions(workspace))
+    st.success(f"{plain(now)} is the current model again.", icon=":material/check_circle:")
+    is_kept = any(version.id == former for version in models.list_versions(workspace))
     if is_kept and change_button("Undo", "redo", "undo"):
         with st.spinner("Putting the former model back in place …"):
-            models.roll_back(workspace, done["version"])
+            models.roll_back(workspace, former)
         del st.session_state[_undo_key(workspace)]
         st.toast("Undone: the model that was current before is current again.", icon=":material/redo:")
         st.rerun()

@@ -15,11 +15,10 @@ from sails.ui.charts import Series
 from sails.ui.frame import lazy_expander
 
 CHART_SECONDS = 3.0
-MAX_STEPS_DRAWN, MAX_POINTS_DRAWN = (
-    700,
-    100,
-)  # of the loss, and of the curves beside it: what a screen can show
+# Of the loss, and of the curves beside it: what a screen can show.
+MAX_STEPS_DRAWN, MAX_POINTS_DRAWN = 700, 100
 AVERAGE_FROM = 30  # steps, before an average says more than the steps themselves
+SMALL = {"learning_rate": "Learning rate", "tokens_per_second": "Word pieces a second"}
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,11 @@ def _figures(monitor: SessionMonitor, at_once: bool) -> _Figures:
     version, now = monitor.version, time.monotonic()
     figures = _made.get(monitor)
     if figures is None or (figures.version != version and (at_once or now - figures.made > CHART_SECONDS)):
-        small = [_small(monitor, name) for name in ("learning_rate", "tokens_per_second")]
-        figures = _Figures(version, now, *_loss(monitor), *small)
-        _made[monitor] = figures
+        small = []
+        for name, label in SMALL.items():
+            curve = monitor.curve(name, MAX_POINTS_DRAWN)
+            small.append(charts.lines([Series(label, curve.x, curve.y)], "Step", label, height=220))
+        figures = _made[monitor] = _Figures(version, now, *_loss(monitor), *small)
     return figures
 
 
@@ -67,12 +68,6 @@ def _loss(monitor: SessionMonitor) -> tuple[go.Figure, str]:
     if len(held_out):
         alt += f" On the examples kept back: {held_out.y[0]:.2f} at first, {held_out.y[-1]:.2f} now."
     return charts.lines(lines, "Step", "Loss"), alt
-
-
-def _small(monitor: SessionMonitor, name: str) -> go.Figure:
-    curve = monitor.curve(name, MAX_POINTS_DRAWN)
-    label = {"learning_rate": "Learning rate", "tokens_per_second": "Word pieces a second"}[name]
-    return charts.lines([Series(label, curve.x, curve.y)], "Step", label, height=220)
 
 
 def curves(monitor: SessionMonitor, at_once: bool) -> None:

@@ -12,26 +12,16 @@ from typing import Any
 
 import streamlit as st
 
-from sails import jobs, sessions
+from sails import jobs, sessions, system
 from sails.data import reports
 from sails.models import Workspace
 from sails.sessions import Settings, Start, checked_settings
-from sails.training.plan import Choices, TrainingForecast, forecast_training
+from sails.training.plan import Choices, TimeEstimate, TrainingForecast, forecast_training
 from sails.ui.frame import go, show_errors
+from sails.ui.text import plain
 from sails.ui.train import lr_advice
 from sails.ui.train.fields import advanced, datasets, export, learning_rate, name, preset, starting_point
-from sails.ui.train.forecast import draw_forecast
 from sails.ui.widgets import change_button
-
-# --- what to teach --------------------------------------------------------------------------------
-
-
-def nothing_to_teach() -> None:
-    """Say what to do first, where there is no dataset at all."""
-    st.markdown("There is nothing to teach yet: a training needs examples, questions with their answers.")
-    if st.button("Add examples", type="primary", icon=":material/library_add:"):
-        go("Data")
-
 
 # --- before the start -----------------------------------------------------------------------------
 
@@ -59,13 +49,62 @@ def allow_next_start() -> None:
     st.session_state.pop("train_button", None)
 
 
+def _draw_forecast(forecast: TrainingForecast) -> None:
+    """What will happen and what it takes, with the source of each figure."""
+    st.markdown(f"**{plain(forecast.plan.reason)}.**")
+    st.markdown(plain(_what_is_taught(forecast)))
+    if forecast.need is None or forecast.time is None:
+        st.markdown("How long it takes and what it needs is known when the model has been downloaded.")
+        return
+    with st.container(horizontal=True, gap="large"):
+        # An estimate of hours is not good for minutes: from two hours on, half hours.
+        low, high = (
+            system.duration(round(seconds / 1800) * 1800 if seconds >= 7200 else seconds)
+            for seconds in (forecast.time.low, forecast.time.high)
+        )
+        st.metric("Time", low if low == high else f"{low} to {high}", width="content")
+        st.metric("Memory", system.gigabytes(forecast.need.memory), width="content")
+        st.metric("Disk, for a while", system.gigabytes(forecast.need.disk), width="content")
+    st.caption(_source(forecast.time))
+    if not forecast.warnings:
+        st.markdown("✅ This machine has room for it, in memory and on the disk.")
+    for warning in forecast.warnings:
+        st.warning(
+            plain(f"{warning} As it is now, the training would stop at once."), icon=":material/memory:"
+        )
+
+
+def _what_is_taught(forecast: TrainingForecast) -> str:
+    rounds = "once" if forecast.pace.epochs == 1 else f"{forecast.pace.epochs} times"
+    taught = f"{forecast.taught:,} of the {forecast.rows:,} examples are taught, each {rounds}"
+    if forecast.pace.max_steps:
+        taught += f", at most {forecast.pace.max_steps:,} steps"
+    if not forecast.held_out:
+        taught += ". None is kept back, so what it learned is judged on what it was taught alone."
+    else:
+        taught += f"; {forecast.held_out:,} are kept back, to test it with questions that it never saw."
+    return f"{taught} {lr_advice.describe_replay(forecast)}"
+
+
+def _source(time: TimeEstimate) -> str:
+    if time.sessions:
+        before = "the last training" if time.sessions == 1 else f"the last {time.sessions} trainings"
+        return f"The time is estimated from {before} with this base model on this machine."
+    return (
+        "The time is estimated from how fast this processor calculates right now; a graphics card is much "
+        "faster. After the first training it is known better."
+    )
+
+
 # --- all of it ------------------------------------------------------------------------------------
 
 
 def training_form(workspace: Workspace, dataset: str | None) -> None:
     """Draw everything that a person chooses, what it will do and take, and the button that starts it."""
     if not reports(workspace):
-        nothing_to_teach()
+        st.markdown("There is nothing to teach yet: a training needs examples, questions with their answers.")
+        if st.button("Add examples", type="primary", icon=":material/library_add:"):
+            go("Data")
         return
     situation = workspace.situation()
     problems: list[str] = []
@@ -87,7 +126,7 @@ def training_form(workspace: Workspace, dataset: str | None) -> None:
     st.header("Before you start", anchor=False)
     if choices is not None:
         with show_errors() as failed, st.spinner("Looking at the examples …"):
-            draw_forecast(forecast_training(workspace, choices))
+            _draw_forecast(forecast_training(workspace, choices))
         problems += failed
     elif not names:
         st.markdown("Choose a dataset above; then you see here how long it takes.")

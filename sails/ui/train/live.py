@@ -18,7 +18,16 @@ import streamlit as st
 from sails import jobs, sessions, system
 from sails.errors import SailsError
 from sails.models import Workspace
-from sails.sessions import ProbeSpec, ReplaySpec, Session, SessionMonitor, Status, TrainSpec, monitor_of
+from sails.sessions import (
+    ProbeSpec,
+    ReplaySpec,
+    Samples,
+    Session,
+    SessionMonitor,
+    Status,
+    TrainSpec,
+    monitor_of,
+)
 from sails.system import duration
 from sails.training import plan
 from sails.training.plan import TimeLeft, time_left
@@ -26,7 +35,6 @@ from sails.ui import onnx_status, text
 from sails.ui.frame import go, lazy_expander, link, show_errors, stop_on_error, tab_title
 from sails.ui.outcome import did_it_work
 from sails.ui.text import code, plain
-from sails.ui.train.answers import answers
 from sails.ui.train.curves import curves
 from sails.ui.train.queue import REFRESH_SECONDS, queue, queue_position
 from sails.ui.widgets import change_button
@@ -94,7 +102,7 @@ def _tick(workspace: Workspace, session: Session, spec: sessions.AnySpec, state:
         with slot[3]:
             curves(monitor, at_once=state not in ACTIVE)
         with slot[4]:
-            answers(monitor, ended=state not in ACTIVE)
+            _answers(monitor, ended=state not in ACTIVE)
         with slot[5]:
             _log(session, monitor)
 
@@ -238,6 +246,41 @@ def resume_button(workspace: Workspace, session: Session) -> None:
             jobs.dispatch(workspace)
         if not failed:
             st.rerun()
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+def _answers(monitor: SessionMonitor, ended: bool) -> None:
+    """What it answers to a few questions: at first and now, and folded away all in between."""
+    samples = monitor.samples
+    if not samples:
+        return
+    first, latest = samples[0], samples[-1]
+    if "after" not in monitor.answers:  # else what it answers in the end stands above
+        st.subheader("What it answered on the way" if ended else "What it answers meanwhile", anchor=False)
+        for number, question in enumerate(latest.prompts):
+            with st.container(border=True, gap="xsmall"):
+                st.markdown(f"**{plain(question)}**")
+                before, now = st.columns(2)
+                before.caption("Before the lesson")
+                before.markdown(text.answer(_text(first, number)))
+                if latest is not first:
+                    now.caption(f"After step {latest.step}")
+                    now.markdown(text.answer(_text(latest, number)))
+                elif not ended:
+                    now.caption("What it answers in between comes here after a while.")
+    if len(samples) > 2:
+        folded = lazy_expander("All answers on the way", ":material/timeline:", "live_between")
+        if folded.open:
+            for number, question in enumerate(latest.prompts):
+                folded.markdown(f"**{plain(question)}**")
+                lines = (f"- Step {sample.step}: {plain(_text(sample, number))}" for sample in samples)
+                folded.markdown("\n".join(lines))
+
+
+def _text(sample: Samples, number: int) -> str:
+    return sample.answers[number] if number < len(sample.answers) else ""
 
 
 # --- log ------------------------------------------------------------------------------------------
