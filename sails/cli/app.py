@@ -29,18 +29,8 @@ def all_commands() -> typer.Typer:
     from sails.cli import chat, corrections, dashboard, data, export, sessions, status, train, watch
 
     app = _application()
-    for command in (
-        train.train,
-        export.convert,
-        chat.chat,
-        train.pipeline,
-        data.validate,
-        export.baseline,
-        export.bundle,
-        status.reset,
-        status.status,
-        watch.watch,
-    ):
+    first = (train.train, export.convert, chat.chat, train.pipeline, data.validate)
+    for command in (*first, export.baseline, export.bundle, status.reset, status.status, watch.watch):
         app.command()(command)
     app.command("daemon", help="Another name for `sails watch`.")(watch.watch)
     app.add_typer(data.datasets_app, name="datasets")
@@ -49,15 +39,6 @@ def all_commands() -> typer.Typer:
     app.add_typer(export.base_app, name="base")
     app.command()(dashboard.serve)
     app.command()(dashboard.demo)
-    return app
-
-
-def _chat_alone() -> typer.Typer:
-    """Return the application with the one command whose first word must come soon."""
-    from sails.cli.chat import chat
-
-    app = _application()
-    app.command()(chat)
     return app
 
 
@@ -88,7 +69,13 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(encoding="utf-8", errors="replace")
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        chosen = _chat_alone() if words[:1] == ["chat"] else all_commands()
+        if words[:1] == ["chat"]:  # alone, because its first word must come soon
+            from sails.cli.chat import chat
+
+            chosen = _application()
+            chosen.command()(chat)
+        else:
+            chosen = all_commands()
         result = typer.main.get_command(chosen)(arguments, prog_name="sails", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except SailsError as error:

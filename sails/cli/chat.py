@@ -6,26 +6,19 @@ a chat does not need, so that the first word comes soon.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from sails import chat as chatting
 from sails.chat import CURRENT, LOG, MAX_MODELS, ChatModel, GenerationSettings
-from sails.cli.output import EXIT_FAILED, say, warn, write_file
+from sails.cli.output import EXIT_FAILED, WorkspaceOption, say, warn, write_file
 from sails.cli.repl import ChatRepl, list_prompts
 from sails.errors import RequestError
 from sails.models import FULL_PRECISION, PREFERRED_TITLES, VARIANT_TITLES, VARIANTS, Variant, Workspace
-
-WorkspaceOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--workspace", help="Folder that holds everything. Default: $SAILS_WORKSPACE, else ./workspace."
-    ),
-]
 
 
 def chat(
@@ -175,19 +168,17 @@ def _ready(workspace: Workspace, model: ChatModel, make_ready: bool) -> ChatMode
 
 def _ask_all(talk: ChatRepl, output: Path | None) -> None:
     """Ask all saved questions of all who answer; ended early, what was answered so far is kept."""
-    from sails.chat import PromptTable, as_csv, as_json, ask_all, prompts
-
-    listed = prompts(talk.workspace)
+    listed = chatting.prompts(talk.workspace)
     if not listed:
         raise RequestError("There are no saved questions.", "Add some on the page Chat, or with /save.")
-    ways: dict[str, Callable[[Any], str]] = {".csv": as_csv, ".json": as_json}
+    ways = {".csv": chatting.as_csv, ".json": chatting.as_json}
     if output and output.suffix.lower() not in ways:
         raise RequestError(f"{output.name} is neither .csv nor .json.", "Choose one of the two endings.")
-    table = PromptTable([model.origin for model in talk.chosen], talk.how)
+    table = chatting.PromptTable([model.origin for model in talk.chosen], talk.how)
     folders = [model.answering for model in talk.chosen]
     begun, stopped = 0, False
     try:
-        with closing(ask_all(table, listed, folders)) as growing:
+        with closing(chatting.ask_all(table, listed, folders)) as growing:
             for row in growing:
                 if len(table.rows) > begun:
                     begun = len(table.rows)
@@ -198,18 +189,12 @@ def _ask_all(talk: ChatRepl, output: Path | None) -> None:
         write_file(output, ways[output.suffix.lower()](table))
         warn(f"✅ {len(table.rows)} of {len(listed)} questions and their answers are in {output}")
     else:
-        _print_table(table)
+        for number, row in enumerate(table.rows, 1):
+            say(f"=== {number}. {' '.join(row.prompt.question.split())}")
+            for index, name in enumerate(table.names):
+                likeness = chatting.describe_likeness(row, index)
+                say(f"--- {name}" + (f" ({likeness})" if likeness else ""))
+                say(chatting.answer_text(row, index))
+            say()
     if stopped:
         raise typer.Exit(EXIT_FAILED)
-
-
-def _print_table(table: Any) -> None:
-    from sails.chat import answer_text, describe_likeness
-
-    for number, row in enumerate(table.rows, 1):
-        say(f"=== {number}. {' '.join(row.prompt.question.split())}")
-        for index, name in enumerate(table.names):
-            likeness = describe_likeness(row, index)
-            say(f"--- {name}" + (f" ({likeness})" if likeness else ""))
-            say(answer_text(row, index))
-        say()

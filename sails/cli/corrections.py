@@ -23,7 +23,6 @@ from sails.training.plan import Choices, plan_training
 
 MIN_ID_LENGTH = 4  # characters of an id that may stand for it
 ID_LENGTH = 8
-MAX_CELL_LENGTH = 60
 KINDS = {"good": "good", "corrected": "corrected", "never": "never say"}
 
 corrections_app = typer.Typer(
@@ -46,9 +45,7 @@ def corrections_list(
     """What waits for a review, with what there is to know about each; or what was decided already."""
     workspace = Workspace.open(folder)
     review = load_review(workspace)
-    listed = [
-        correction for correction in review.corrections if which in ("all", review.standing(correction))
-    ]
+    listed = [c for c in review.corrections if which in ("all", review.standing(c))]
     if as_json:
         say_json([_full(review, correction) for correction in listed])
         return
@@ -65,11 +62,8 @@ def corrections_list(
         for correction in listed
     ]
     if rows:
-        print_table(
-            f"Corrections in {workspace.root}",
-            ("id", "state", "kind", "who", "question", "answer that is taught"),
-            rows,
-        )
+        columns = ("id", "state", "kind", "who", "question", "answer that is taught")
+        print_table(f"Corrections in {workspace.root}", columns, rows)
     for correction in listed:
         for trouble in review.troubles(correction):
             say(f"  {correction.id[:ID_LENGTH]}: {trouble.sentence}")
@@ -104,8 +98,10 @@ def corrections_approve(
     workspace = Workspace.open(folder)
     if everything and ids:
         raise RequestError("Ids and --all exclude each other.", "Leave out one of the two.")
-    approvable = feedback.load_review(workspace).without_findings() if everything else ()
-    wanted = [correction.id for correction in approvable] if everything else _matching_ids(workspace, ids)
+    if everything:
+        wanted = [correction.id for correction in load_review(workspace).without_findings()]
+    else:
+        wanted = _matching_ids(workspace, ids)
     feedback.approve(workspace, *wanted, who=who)
     say(f"{count(len(wanted), 'correction')} approved.")
 
@@ -158,9 +154,7 @@ def corrections_export(
 ) -> None:
     """Write the list as JSON Lines, which `sails corrections import` reads again."""
     review = load_review(Workspace.open(workspace))
-    listed = [
-        correction for correction in review.corrections if which in ("all", review.standing(correction))
-    ]
+    listed = [c for c in review.corrections if which in ("all", review.standing(c))]
     lines = as_json_lines(review, listed)
     if output is None:
         sys.stdout.write(lines)
@@ -184,9 +178,8 @@ def corrections_teach(
 ) -> None:
     """Teach the model all approved corrections that it was not taught yet."""
     workspace = Workspace.open(folder, output_dir=output_dir, onnx_output=onnx_output)
-    plan_training(
-        workspace, learning_rate=settings.learning_rate
-    )  # what cannot be is refused before it begins
+    # What cannot be is refused before it begins.
+    plan_training(workspace, learning_rate=settings.learning_rate)
     report = feedback.as_dataset(workspace)
     say(f"{count(report.rows, 'correction')} to teach, as the dataset {report.name}")
     session = jobs.start_training(workspace, Choices((report.name,), settings, name or "", export=export))
@@ -208,11 +201,8 @@ def _matching_ids(workspace: Workspace, ids: list[str] | None) -> list[str]:
     all_ids = [correction.id for correction in feedback.corrections(workspace)]
     matching = []
     for wanted in ids:
-        matches = [
-            identity
-            for identity in all_ids
-            if identity == wanted or (len(wanted) >= MIN_ID_LENGTH and identity.startswith(wanted))
-        ]
+        long_enough = len(wanted) >= MIN_ID_LENGTH
+        matches = [i for i in all_ids if i == wanted or (long_enough and i.startswith(wanted))]
         if len(matches) != 1:
             what = f"{len(matches)} corrections begin with" if matches else "There is no correction"
             raise RequestError(f"{what} {wanted[:40]!r}.", "See `sails corrections list --state all`.")
@@ -221,4 +211,4 @@ def _matching_ids(workspace: Workspace, ids: list[str] | None) -> list[str]:
 
 
 def _short(text: str) -> str:
-    return shorten(one_line(text), MAX_CELL_LENGTH)
+    return shorten(one_line(text), 60)

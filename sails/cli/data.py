@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,7 @@ from sails import data, system
 from sails.cli import options
 from sails.cli.follow import print_table
 from sails.cli.output import EXIT_FAILED, say, say_json
-from sails.data import ColumnMapping, Conversation, QualityReport, Reading, assess, clean, read, write_jsonl
+from sails.data import ColumnMapping, QualityReport, Reading, assess, clean, read, write_jsonl
 from sails.errors import RequestError
 from sails.models import Workspace
 
@@ -39,7 +38,11 @@ def validate(
     target = output or data_file.with_name(f"{data_file.stem}_filtered.json")
     good = clean(reading.conversations, report)
     if keep_good:
-        _write_clean(target, good)
+        if target.suffix == ".jsonl":
+            write_jsonl(target, good)
+        else:  # a list, written whole or not at all
+            lines = ",\n".join(json.dumps(row.to_json(), ensure_ascii=False) for row in good)
+            system.write_atomic(target, f"[\n{lines}\n]\n")
     if as_json:
         content = {"file": str(data_file), **asdict(report), "refused": [asdict(r) for r in reading.refused]}
         content |= {"duplicates": reading.duplicates, "encoding": reading.encoding, "format": reading.format}
@@ -54,15 +57,6 @@ def validate(
             say(f"{len(good)} good rows written to {target}")
     if report.grade == "critical":
         raise typer.Exit(EXIT_FAILED)
-
-
-def _write_clean(target: Path, rows: Sequence[Conversation]) -> None:
-    """A JSON list, or JSON Lines when the name ends so; written whole or not at all."""
-    if target.suffix == ".jsonl":
-        write_jsonl(target, rows)
-    else:
-        lines = ",\n".join(json.dumps(row.to_json(), ensure_ascii=False) for row in rows)
-        system.write_atomic(target, f"[\n{lines}\n]\n")
 
 
 def column_mapping(question: str | None, answer: str | None) -> ColumnMapping | None:

@@ -115,14 +115,8 @@ def bundle(
         warn(f"⚠️ The {title} model is older than the trained model; refresh it with: sails convert")
     make = make_bundle if shape == "zip" else make_bundle_folder
     with progress_bar() as report:
-        made = make(
-            onnx,
-            wanted,
-            target,
-            known=about(workspace, chosen.fingerprint),
-            allow_failed=allow_uncertified,
-            progress=report,
-        )
+        known = about(workspace, chosen.fingerprint)
+        made = make(onnx, wanted, target, known=known, allow_failed=allow_uncertified, progress=report)
     proven = "certified" if made.certified else "⚠️ not certified"
     say(f"✅ {made.path} ({megabytes(made.size)}): the {VARIANT_TITLES[wanted]} model, {proven}.")
     if shape == "zip":

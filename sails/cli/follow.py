@@ -27,7 +27,6 @@ from sails.system import Progress
 from sails.training import judge
 
 POLL_SECONDS = 0.25
-MIN_STEP = 0.1  # without a terminal, progress is a line for every tenth
 
 PHASES = {
     "queued": "waiting",
@@ -86,7 +85,7 @@ def _quiet_progress() -> Progress:
     def report(fraction: float, words: str) -> None:
         nonlocal said
         what = words.partition(":")[0]
-        if what != said[0] or fraction - said[1] >= MIN_STEP:
+        if what != said[0] or fraction - said[1] >= 0.1:  # a line for every tenth
             warn(f"{words} ({fraction:.0%})")
             said = (what, fraction)
 
@@ -201,12 +200,12 @@ def say_certificates(certificates: Mapping[str, dict[str, Any]]) -> None:
             say(f"   {sign} {check.name}: {check.value}. {check.sentence}".rstrip())
 
 
-def refresh_hint(workspace: Workspace) -> list[str]:
-    """A line that says which command makes the ONNX model fit the trained model again; none when it does."""
+def refresh_hint(workspace: Workspace) -> str:
+    """Which command makes the ONNX model fit the trained model again; empty when it does."""
     trained = workspace.situation().trained
     again = jobs.to_refresh(trained, models.inspect_variants(workspace.onnx_model, trained.fingerprint))
     if not again:
-        return []
+        return ""
     which = f" --variant {again[0]}" if len(again) == 1 else ""
     model = f"The {VARIANT_TITLES[again[0]]} ONNX model" if which else "The ONNX model"
-    return [f"⚠️ {model} is older than the trained model; refresh it with: sails convert{which} --verify"]
+    return f"⚠️ {model} is older than the trained model; refresh it with: sails convert{which} --verify"

@@ -15,16 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from sails.cli.output import WorkspaceOption as WorkspaceOption
 from sails.data import FORMAT_TITLES
 from sails.models import VARIANT_TABLE, VARIANTS, Variant
 from sails.sessions import Settings, Start, checked_settings, flag, option
 
-WorkspaceOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--workspace", help="Folder that holds everything. Default: $SAILS_WORKSPACE, else ./workspace."
-    ),
-]
 OutputDir = Annotated[
     Path | None, typer.Option(help="Where the trained model lies. Default: trained_model in the workspace.")
 ]

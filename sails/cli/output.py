@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from sails import system
 from sails.errors import WorkspaceError
 
 EXIT_FAILED, EXIT_WRONG = 1, 2
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace", help="Folder that holds everything. Default: $SAILS_WORKSPACE, else ./workspace."
+    ),
+]
 
 
 def say(text: str = "") -> None:
@@ -29,9 +37,8 @@ def write_file(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
-        raise WorkspaceError(
-            f"{path} cannot be written: {error.strerror}.", "Choose another file."
-        ) from error
+        what = f"{path} cannot be written: {error.strerror}."
+        raise WorkspaceError(what, "Choose another file.") from error
 
 
 def say_json(value: Any) -> None:

@@ -162,20 +162,16 @@ class ChatRepl:
         warn("A new conversation begins.")
 
     def _ask_saved(self, rest: str) -> None:
-        from sails.chat import prompts
-
-        listed = prompts(self.workspace)
+        listed = chat.prompts(self.workspace)
         if not rest.isdecimal() or not 1 <= int(rest) <= len(listed):
             raise RequestError(f"There are {len(listed)} saved questions.", "Name one: /ask 1")
         warn(listed[int(rest) - 1].question)
         self.ask(listed[int(rest) - 1].question)
 
     def _save(self, name: str) -> None:
-        from sails.chat import add
-
         if not self.conversation.turns:
             raise RequestError("There is no question yet.", "Ask something first.")
-        add(self.workspace, self.conversation.turns[-1].question, name)
+        chat.add(self.workspace, self.conversation.turns[-1].question, name)
         warn("It is saved. /prompts lists all saved questions.")
 
     def _judge(self, kind: Literal["good", "corrected", "never"], rest: str) -> None:
@@ -235,7 +231,9 @@ def _lines() -> Iterator[str]:
             import readline  # noqa: F401  arrow keys, from here on
     while True:
         try:
-            line = _line() if asking else sys.stdin.readline()
+            if asking and not sys.stdout.isatty():  # standard output is for answers alone
+                print("You: ", end="", file=sys.stderr, flush=True)
+            line = input("You: " if sys.stdout.isatty() else "") if asking else sys.stdin.readline()
         except EOFError:
             say()
             return
@@ -255,22 +253,14 @@ def _lines() -> Iterator[str]:
             yield line.strip()
 
 
-def _line() -> str:
-    if sys.stdout.isatty():
-        return input("You: ")
-    print("You: ", end="", file=sys.stderr, flush=True)  # standard output is for answers alone
-    return input()
-
-
 def list_prompts(workspace: Workspace, as_json: bool) -> None:
     """Print the saved questions, numbered, or as JSON."""
-    from sails.chat import prompts
-
-    listed = prompts(workspace)
+    listed = chat.prompts(workspace)
     if as_json:
         say_json([asdict(prompt) for prompt in listed])
-    elif not listed:
+        return
+    if not listed:
         warn("There are no saved questions yet. Add some on the page Chat, or with /save in sails chat.")
-    for number, prompt in enumerate(listed if not as_json else (), 1):
+    for number, prompt in enumerate(listed, 1):
         named = f"{prompt.name}: " if prompt.name else ""
         say(f"{number}. {named}{' '.join(prompt.question.split())}")

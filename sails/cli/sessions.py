@@ -21,9 +21,8 @@ sessions_app = typer.Typer(
     help="The history: list, show, stop, resume, decide, what is still remembered, versions, roll back.",
     no_args_is_help=True,
 )
-
-
 SessionName = Annotated[str, typer.Argument(help="The session's full name, its short name, or `last`.")]
+VersionName = Annotated[str, typer.Argument(help="A version, as `sails sessions versions` lists it.")]
 
 
 @sessions_app.command("list")
@@ -102,8 +101,7 @@ def sessions_resume(
     session: SessionName, folder: options.WorkspaceOption = None, detach: options.Detach = False
 ) -> None:
     """Go on with a session that was stopped or interrupted."""
-    workspace = _workspace_of(Workspace.open(folder), session)
-    chosen = sessions.find(workspace, session)
+    workspace, chosen = _training_session(folder, session)
     sessions.resume(workspace, chosen)
     jobs.dispatch(workspace)
     if detach:
@@ -160,8 +158,7 @@ def sessions_delete(
 @sessions_app.command("publish")
 def sessions_publish(session: SessionName, folder: options.WorkspaceOption = None) -> None:
     """Make the candidate of a held session the current model; the current one becomes a version."""
-    workspace = _workspace_of(Workspace.open(folder), session)
-    chosen = sessions.find(workspace, session)
+    workspace, chosen = _training_session(folder, session)
     since = jobs.taught_since(workspace, sessions.record(chosen))
     jobs.publish_held(workspace, chosen)
     say(f"✅ {chosen.id} is published.")
@@ -172,8 +169,7 @@ def sessions_publish(session: SessionName, folder: options.WorkspaceOption = Non
 @sessions_app.command("discard")
 def sessions_discard(session: SessionName, folder: options.WorkspaceOption = None) -> None:
     """Leave the current model in place of a held session's candidate, which can still be published later."""
-    workspace = _workspace_of(Workspace.open(folder), session)
-    chosen = sessions.find(workspace, session)
+    workspace, chosen = _training_session(folder, session)
     jobs.discard(workspace, chosen)
     say(f"✅ {chosen.id} is discarded; the current model stays.")
 
@@ -201,10 +197,8 @@ def sessions_retention(
     if memory.matrix.lessons:
         for part, title in PARTS.items():
             lesson_map = retention.retention_map(memory.matrix, part)
-            rows = [
-                (row, *(square.text for square in line))
-                for row, line in zip(lesson_map.rows, lesson_map.squares, strict=True)
-            ]
+            lines = zip(lesson_map.rows, lesson_map.squares, strict=True)
+            rows = [(row, *(square.text for square in line)) for row, line in lines]
             say()
             print_table(title, ("", *lesson_map.columns), rows)
         say()
@@ -231,7 +225,7 @@ def sessions_versions(folder: options.WorkspaceOption = None, as_json: options.A
 
 @sessions_app.command("keep")
 def sessions_keep(
-    version: Annotated[str, typer.Argument(help="A version, as `sails sessions versions` lists it.")],
+    version: VersionName,
     workspace: options.WorkspaceOption = None,
     no_longer: Annotated[bool, typer.Option("--no-longer", help="Let it be deleted when it is old.")] = False,
 ) -> None:
@@ -242,7 +236,7 @@ def sessions_keep(
 
 @sessions_app.command("name")
 def sessions_name(
-    version: Annotated[str, typer.Argument(help="A version, as `sails sessions versions` lists it.")],
+    version: VersionName,
     name: Annotated[str, typer.Argument(help="What to call it; empty for no name.")],
     workspace: options.WorkspaceOption = None,
 ) -> None:
@@ -253,9 +247,7 @@ def sessions_name(
 
 @sessions_app.command("rollback")
 def sessions_rollback(
-    version: Annotated[str, typer.Argument(help="A version, as `sails sessions versions` lists it.")],
-    folder: options.WorkspaceOption = None,
-    output_dir: options.OutputDir = None,
+    version: VersionName, folder: options.WorkspaceOption = None, output_dir: options.OutputDir = None
 ) -> None:
     """Make an earlier model the current one again; the current one becomes a version."""
     workspace = Workspace.open(folder, output_dir=output_dir)
@@ -263,9 +255,11 @@ def sessions_rollback(
     say(f"✅ {version} is the current model again. Refresh the ONNX model with: sails convert")
 
 
-def _workspace_of(workspace: Workspace, session: str) -> Workspace:
-    """The workspace with the model folders that the session was asked to use."""
-    spec = sessions.find(workspace, session).spec()
+def _training_session(folder: Path | None, name: str) -> tuple[Workspace, sessions.Session]:
+    """A training session, and the workspace with the model folders that it was asked to use."""
+    workspace = Workspace.open(folder)
+    chosen = sessions.find(workspace, name)
+    spec = chosen.spec()
     if spec.kind != "train":
         raise RequestError(f"{spec.id} is no training session.")
-    return Workspace(workspace.root, spec.trained_model, spec.onnx_model)
+    return Workspace(workspace.root, spec.trained_model, spec.onnx_model), chosen

@@ -80,8 +80,8 @@ def status(
     for variant, state in failed.items():
         title = VARIANT_TITLES[variant]
         say(f"               {title}: ❌ kept apart because its certificate failed: {state.path}")
-    for line in refresh_hint(workspace):
-        say(f"               {line}")
+    if hint := refresh_hint(workspace):
+        say(f"               {hint}")
     say(f"Next training  {plan.reason}")
     say(f"               from {plan.model}, learning rate {format_rate(plan.learning_rate)}")
     if running:
@@ -125,8 +125,4 @@ def reset(
         if not typer.confirm("Go on?"):
             return
     kept = models.unpublish(workspace)
-    say(
-        f"✅ Ready to train from base. The model was kept as {kept.name}."
-        if kept
-        else "✅ Ready to train from base."
-    )
+    say("✅ Ready to train from base." + (f" The model was kept as {kept.name}." if kept else ""))

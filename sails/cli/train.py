@@ -17,7 +17,7 @@ from sails.cli.output import say, warn
 from sails.data import assess, read
 from sails.errors import JobError, QualityError, RequestError
 from sails.models import Workspace
-from sails.sessions import Advice, Plan, Settings, format_rate
+from sails.sessions import Plan, Settings, format_rate
 from sails.training import plan
 from sails.training.plan import Choices, plan_training
 
@@ -109,8 +109,8 @@ def _train(
         announce(status.plan)
     conclude(session, status)
     say_certificates(status.results.certificates)
-    for line in refresh_hint(workspace):
-        say(line)
+    if hint := refresh_hint(workspace):
+        say(hint)
     return status.verdict == "published"
 
 
@@ -139,15 +139,9 @@ def _measured(workspace: Workspace, choices: Choices) -> Settings:
     advice = status.results.advice
     if advice is None:
         raise JobError("The learning rate was not measured: it was stopped.", "Start it again.")
-    print_table("", ("learning rate", "steps", "new examples (loss)", "earlier ones (loss)"), _trials(advice))
+    rows = [("before", "", f"{advice.new_loss:.3f}", f"{advice.old_loss:.3f}")]
+    for t in advice.trials:
+        rows.append((format_rate(t.learning_rate), str(t.steps), f"{t.new_loss:.3f}", f"{t.old_loss:.3f}"))
+    print_table("", ("learning rate", "steps", "new examples (loss)", "earlier ones (loss)"), rows)
     say(advice.reason)
     return choices.settings.model_copy(update={"learning_rate": advice.learning_rate})
-
-
-def _trials(advice: Advice) -> list[tuple[str, ...]]:
-    before = ("before", "", f"{advice.new_loss:.3f}", f"{advice.old_loss:.3f}")
-    tried = [
-        (format_rate(t.learning_rate), str(t.steps), f"{t.new_loss:.3f}", f"{t.old_loss:.3f}")
-        for t in advice.trials
-    ]
-    return [before, *tried]

@@ -54,7 +54,11 @@ def watch(
     if show_status:
         _say_status(workspace, as_json)
     elif stop:
-        _stop(workspace)
+        if not watching.watch_state(workspace).on:
+            say("The watch is not switched on.")
+            return
+        watching.switch_off(workspace)
+        say(f"⏹️ The watch is switched off. {_goes_on(workspace)}".rstrip())
     elif corrections and data_file:
         raise RequestError("--corrections and --data-file exclude each other.", "Leave out one of the two.")
     elif once and data_file and not data_file.exists():
@@ -75,14 +79,6 @@ def _watch(workspace: Workspace, order: watching.Order, once: bool) -> None:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _stop(workspace: Workspace) -> None:
-    if not watching.watch_state(workspace).on:
-        say("The watch is not switched on.")
-        return
-    watching.switch_off(workspace)
-    say(f"⏹️ The watch is switched off. {_goes_on(workspace)}".rstrip())
-
-
 def _goes_on(workspace: Workspace) -> str:
     batch = watching.watch_state(workspace).open_batch
     if batch is None or batch.session is None:
@@ -92,9 +88,8 @@ def _goes_on(workspace: Workspace) -> str:
 
 def _say_status(workspace: Workspace, as_json: bool) -> None:
     now = watching.watch_state(workspace)
-    alive, starting = watching.is_alive(workspace), watching.is_starting(workspace)
-    stands, sentence = watching.standing(now, alive=alive, starting=starting)
-    latest = watching.latest_lesson(workspace)
+    alive = watching.is_alive(workspace)
+    stands, sentence = watching.standing(now, alive=alive, starting=watching.is_starting(workspace))
     if as_json:
         said = {"standing": stands, "sentence": sentence, "alive": alive}
         say_json({**said, **now.model_dump(mode="json")})
@@ -106,6 +101,6 @@ def _say_status(workspace: Workspace, as_json: bool) -> None:
         say(f"{'':14} {note}")
     for reason in now.failures:
         say(f"{'Failed':14} {reason}")
-    for number, batch, record in latest:
+    for number, batch, record in watching.latest_lesson(workspace):
         sign, words = watching.what_became(batch, record)
         say(f"{f'Batch {number}':14} {sign} {words} {f'({batch.session})' if batch.session else ''}".rstrip())

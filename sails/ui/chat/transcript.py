@@ -31,8 +31,10 @@ def show_conversation(workspace: Workspace, conversation: ChatHistory, marking: 
                     first = turn.replies[0].text
                     mark = marking and side and first
                     st.markdown(mark_words(first, reply.text) if mark else literal(reply.text))
-                if marking:
-                    _against_first(turn, side)
+                    if mark:
+                        likeness = chat.likeness(first, reply.text)
+                        legend = f" {LEGEND}" if likeness == "similar" else ""
+                        st.caption(f"{SIGNS[likeness]} {chat.SENTENCES[likeness]}{legend}")
                 _about(reply, alone=len(turn.replies) == 1)
                 feedback.feedback_buttons(workspace, conversation, number, side)
 
@@ -103,12 +105,3 @@ def _joined(before: str, line: str, bold: bool) -> str:
 
 def _bold(text: str, bold: bool) -> str:
     return f"**{text}**" if bold and text else text
-
-
-def _against_first(turn: ChatTurn, index: int) -> None:
-    """In a sentence, how an answer stands to the first one."""
-    first, reply = turn.replies[0], turn.replies[index]
-    if index and first.text and reply.text:
-        likeness = chat.likeness(first.text, reply.text)
-        legend = f" {LEGEND}" if likeness == "similar" else ""
-        st.caption(f"{SIGNS[likeness]} {chat.SENTENCES[likeness]}{legend}")

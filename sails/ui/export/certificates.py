@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -75,10 +76,12 @@ def show_certificate(certificate: Certificate) -> None:
             with column, st.container(border=True, height="stretch", gap="xsmall"):
                 st.metric(plain(check.name), plain(check.value))
                 st.markdown(f"{GOOD[check.good]} {plain(check.sentence)}".strip())
-    own_prompts = certificate.own_prompts
+    own_prompts, when = certificate.own_prompts, certificate.created
+    with contextlib.suppress(ValueError):
+        when = text.moment(datetime.fromisoformat(when), st.context.timezone)
     asked = f": {own_prompts} of your own examples, the rest never change" if own_prompts else ""
     st.caption(
-        f"Measured {plain(_moment(certificate.created))} in {system.duration(certificate.seconds)}, on "
+        f"Measured {plain(when)} in {system.duration(certificate.seconds)}, on "
         f"{certificate.prompts} questions{asked}."
     )
     with st.expander("Answers side by side", icon=":material/compare_arrows:"):
@@ -95,13 +98,6 @@ def show_certificate(certificate: Certificate) -> None:
 
 def _capital(variant: Variant) -> str:
     return VARIANT_TITLES[variant].capitalize()
-
-
-def _moment(created: str) -> str:
-    try:
-        return text.moment(datetime.fromisoformat(created), st.context.timezone)
-    except ValueError:
-        return created
 
 
 # --- side by side ---------------------------------------------------------------------------------

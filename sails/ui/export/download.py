@@ -28,7 +28,11 @@ def bundle_panel(workspace: Workspace, states: Mapping[Variant, VariantState]) -
         "Python, without MTN Sails and without PyTorch. It holds none of your examples."
     )
     state = _choice(states)
-    allowed = state.certified is True or _insists(state)
+    allowed = state.certified is True
+    if not allowed:
+        why = "failed its certificate" if state.certified is False else "was never verified"
+        label = f"Hand the {VARIANT_TITLES[state.variant]} model over although it {why}"
+        allowed = st.checkbox(label, key=f"onnx_insist_{state.variant}")
     if state.stale:
         st.markdown("⚠️ It was made from an earlier model. Make it again first if it shall know all.")
     with show_errors():
@@ -43,7 +47,12 @@ def bundle_panel(workspace: Workspace, states: Mapping[Variant, VariantState]) -
                     workspace, state.variant, allow_failed=state.certified is not True, progress=report
                 )
             st.rerun()
-        _for_the_receiver()
+        st.markdown(
+            "**What its receiver does:**\n"
+            "1. Unpack it, and install Python 3.11 or newer if there is none.\n"
+            "2. In a terminal in that folder, once: `python -m pip install -r requirements.txt`\n"
+            '3. `python chat.py`, or `python chat.py --prompt "…"` for one answer.'
+        )
 
 
 def _choice(states: Mapping[Variant, VariantState]) -> VariantState:
@@ -67,14 +76,6 @@ def _choice(states: Mapping[Variant, VariantState]) -> VariantState:
 def _facts(state: VariantState) -> str:
     proven = CERTIFIED[state.certified].phrase
     return f"{system.size(state.size)}, {proven}" + (", out of date" if state.stale else "")
-
-
-def _insists(state: VariantState) -> bool:
-    why = "failed its certificate" if state.certified is False else "was never verified"
-    return st.checkbox(
-        f"Hand the {VARIANT_TITLES[state.variant]} model over although it {why}",
-        key=f"onnx_insist_{state.variant}",
-    )
 
 
 @contextmanager
@@ -124,15 +125,6 @@ class _Mapped(io.RawIOBase):
     def read(self, size: int = -1) -> Any:  # noqa: ARG002
         """All of it: whatever is not bytes but may be sliced and sent like bytes."""
         return memoryview(self._content)
-
-
-def _for_the_receiver() -> None:
-    st.markdown(
-        "**What its receiver does:**\n"
-        "1. Unpack it, and install Python 3.11 or newer if there is none.\n"
-        "2. In a terminal in that folder, once: `python -m pip install -r requirements.txt`\n"
-        '3. `python chat.py`, or `python chat.py --prompt "…"` for one answer.'
-    )
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ from sails.ui.text import plain
 from sails.ui.train import lr_advice
 from sails.ui.widgets import field
 
-OTHER = "Another one"
 CONTINUE, START_OVER = "continue", "over"
 # Where the settings stand: asked in parts of their own, or among the advanced ones. A new one is drawn at the
 # end of the right column by itself.
@@ -116,14 +115,22 @@ def _base_model() -> str:
     offered = {offer.model.name: offer for offer in plan.offers()}
     name = st.selectbox(
         "Base model: what the new model grows from",
-        [*offered, OTHER],
-        format_func=lambda name: _offer_line(offered[name]) if name in offered else "Another one …",
+        [*offered, "Another one"],
+        format_func=lambda name: _offer_line(offered[name]) if name in offered else f"{name} …",
         key="train_base",
     )
     if name in offered:
         st.markdown(_offer_facts(offered[name]))
     else:
-        name = _other_base()
+        name = st.text_input(
+            "Its name or folder",
+            key="train_other_base",
+            placeholder="owner/name on the Hugging Face hub, or a folder on the machine of this dashboard",
+            help="Only models that continue a text can be taught. No code that comes with a model is run.",
+        ).strip()
+        if not name:
+            raise RequestError("No base model was named.", "Write its name, or choose one from the list.")
+        st.markdown(plain(models.find_base_model(name).note))
     with st.expander("What each base model can and cannot do", icon=":material/help:"):
         for offer in offered.values():
             st.markdown(f"**{plain(_offer_line(offer))}**  \n{_offer_facts(offer)}")
@@ -143,20 +150,6 @@ def _offer_facts(offer: Offer) -> str:
         where += f": {system.size(model.download_bytes)}." if model.download_bytes else "."
     need = f"Training it needs about {system.gigabytes(model.training_memory_bytes)} of memory."
     return f"{plain(model.note)} {plain(need)} {plain(where)}"
-
-
-def _other_base() -> str:
-    name = st.text_input(
-        "Its name or folder",
-        key="train_other_base",
-        placeholder="owner/name on the Hugging Face hub, or a folder on the machine of this dashboard",
-        help="Only models that continue a text can be taught. No code that comes with a model is run.",
-    )
-    if not name.strip():
-        raise RequestError("No base model was named.", "Write its name, or choose one from the list.")
-    base_model = models.find_base_model(name)
-    st.markdown(plain(base_model.note))
-    return name.strip()
 
 
 # --- how long and how fast ------------------------------------------------------------------------
@@ -204,7 +197,7 @@ def learning_rate(plan: Plan) -> float | None:
     )
     rate = read_learning_rate(text)
     if rate is not None:
-        warnings = check_learning_rate(rate)
+        warnings = check_learning_rate(rate)  # raises for what no training can use
         st.markdown(f"**Automatic {automatic}, you chose {format_rate(rate)}**: {_how_much(rate, plan)}")
         for warning in warnings:
             st.warning(plain(warning))

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import streamlit as st
 
-from sails import jobs, sessions, system
+from sails import jobs, sessions
 from sails.errors import SailsError
 from sails.models import Workspace
 from sails.sessions import (
@@ -200,7 +200,7 @@ def _usual_seconds(workspace: Workspace, session: Session, _phase: str) -> dict[
     return plan.usual_seconds(workspace, session.status())
 
 
-# --- stop, resume, cancel -------------------------------------------------------------------------
+# --- stop, cancel ---------------------------------------------------------------------------------
 
 
 def _stopping(workspace: Workspace, session: Session, spec: sessions.AnySpec, state: str) -> None:
@@ -236,16 +236,6 @@ def _question(spec: sessions.AnySpec, state: str) -> str:
             "Stop it? What it learned so far is kept, and it can be resumed later. The current model stays."
         )
     return "Take it out of the queue? Nothing is lost; it can be put back later."
-
-
-def resume_button(workspace: Workspace, session: Session) -> None:
-    """Offer to go on from the last checkpoint; for sessions that were stopped or interrupted."""
-    if change_button("Resume it", "play_arrow", f"resume_{session.id}", type="primary"):
-        with show_errors() as failed:
-            sessions.resume(workspace, session)
-            jobs.dispatch(workspace)
-        if not failed:
-            st.rerun()
 
 
 # --- answers --------------------------------------------------------------------------------------
@@ -340,7 +330,12 @@ def _next_step(workspace: Workspace, record: sessions.SessionRecord) -> None:
         link("Train", "What was measured, and the training", dataset=spec.dataset)
         return
     if status.state in sessions.RESUMABLE:
-        resume_button(workspace, record.session)
+        if change_button("Resume it", "play_arrow", f"resume_{spec.id}", type="primary"):
+            with show_errors() as failed:
+                sessions.resume(workspace, record.session)
+                jobs.dispatch(workspace)
+            if not failed:
+                st.rerun()
     elif status.verdict == "held":
         if st.button("Decide what becomes of it", type="primary", key="live_next", icon=":material/balance:"):
             go("Sessions", session=spec.id)
@@ -348,15 +343,12 @@ def _next_step(workspace: Workspace, record: sessions.SessionRecord) -> None:
         label = "Train again with other choices"
         if st.button(label, type="primary", key="live_next", icon=":material/school:"):
             go("Train", dataset=spec.dataset)
+    elif status.verdict == "published" and workspace.situation().onnx.stale is False:
+        if st.button("Try it in the chat", type="primary", key="live_next", icon=":material/arrow_forward:"):
+            go("Chat")
     elif status.verdict == "published":
-        fresh = workspace.situation().onnx.stale is False
-        label = "Try it in the chat" if fresh else "Make the ONNX model, to chat with it"
-        disabled = not fresh and system.view_only()
-        if st.button(
-            label, type="primary", key="live_next", icon=":material/arrow_forward:", disabled=disabled
-        ):
-            if fresh:
-                go("Chat")
+        label = "Make the ONNX model, to chat with it"
+        if change_button(label, "arrow_forward", "live_next", type="primary"):
             onnx_status.start_export(workspace)
     link("Sessions", "Everything about this session", session=spec.id)
     if status.state != "failed":

@@ -7,6 +7,7 @@ with the figures that were measured, the better setting is one click away, and s
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import plotly.graph_objects as go
@@ -67,20 +68,23 @@ def _what_it_means(forecast: TrainingForecast, share: float) -> str:
     every = ""
     if repeated == old and replay_count(new, 10 * (old + 1), share) > old:
         every = ", the 1 there is" if old == 1 else f", all {old:,} there are"
-    return (
-        f"{much} of what it goes through are examples of earlier lessons{every}. It takes {longer}, and "
-        "forgets less."
-    )
+    what = f"{much} of what it goes through are examples of earlier lessons{every}."
+    return f"{what} It takes {longer}, and forgets less."
 
 
 def describe_replay(forecast: TrainingForecast) -> str:
     """Say what the training repeats of earlier lessons, or why it repeats nothing."""
     earlier = forecast.earlier
+    gone = ""
+    if earlier.gone:
+        lessons = count(earlier.gone, "earlier lesson")
+        gone = f" The examples of {lessons} were deleted and cannot be repeated."
     if forecast.repeated and forecast.plan.start_from == "base":
-        return f"Each round also teaches {earlier_examples(earlier)} again.{_gone(earlier)}"
+        return f"Each round also teaches {earlier_examples(earlier)} again.{gone}"
     if forecast.repeated:
-        examples = count(forecast.repeated, "example")
-        return f"In each round it also repeats {examples} of earlier lessons.{_gone(earlier)}"
+        return (
+            f"In each round it also repeats {count(forecast.repeated, 'example')} of earlier lessons.{gone}"
+        )
     if forecast.plan.start_from == "base":
         if earlier.lessons:
             return "It is not taught its earlier lessons again."
@@ -91,13 +95,7 @@ def describe_replay(forecast: TrainingForecast) -> str:
         return "No earlier lesson can be repeated: their examples were deleted."
     if not earlier.rows:
         return "It holds all examples of the earlier lessons, so none is left to repeat."
-    return f"No example of an earlier lesson is repeated.{_gone(earlier)}"
-
-
-def _gone(earlier: Earlier) -> str:
-    if not earlier.gone:
-        return ""
-    return f" The examples of {count(earlier.gone, 'earlier lesson')} were deleted and cannot be repeated."
+    return f"No example of an earlier lesson is repeated.{gone}"
 
 
 # --- the learning speed ---------------------------------------------------------------------------
@@ -129,8 +127,7 @@ def _not_measured(workspace: Workspace, choices: Choices, forecast: TrainingFore
     else:
         st.markdown("**Is this the right learning speed?** How fast it may learn can be measured.")
     latest = jobs.latest_measurement(workspace, choices)
-    if latest and latest.status.failure:
-        failure = latest.status.failure
+    if latest and (failure := latest.status.failure):
         st.warning(plain(f"It could not be measured. {failure.message} {failure.remedy}"))
     elif latest and latest.status.state in sessions.RESUMABLE:
         st.caption("The last measurement was stopped before its end.")
@@ -192,20 +189,29 @@ def _measured(choices: Choices, forecast: TrainingForecast, advice: Advice) -> N
             on_click=partial(_use, advised),
         )
     if advice.trials:
-        charts.draw(chart(advice), "train_trials", describe_chart(advice))
+        changes = [
+            (_rise(trial.new_loss, advice.new_loss), _rise(trial.old_loss, advice.old_loss))
+            for trial in advice.trials
+        ]
+        rates = [trial.learning_rate for trial in advice.trials]
+        said = (
+            f"at {format_rate(rate)} {new:+.1f} % on the new and {old:+.1f} % on the earlier ones"
+            for rate, (new, old) in zip(rates, changes, strict=True)
+        )
+        alt = f"Change of the error by learning speed: {'; '.join(said)}."
+        charts.draw(_chart(rates, changes), "train_trials", alt)
         st.caption(
             "For each learning speed that was tried: how its error (loss) changed within a few steps. "
             "Below 0 is better than before; above 0 on the earlier examples, it began to forget."
         )
 
 
-def chart(advice: Advice) -> go.Figure:
-    """Draw both curves over the rates that were tried, as change of the loss in percent."""
-    rates = [trial.learning_rate for trial in advice.trials]
+def _chart(rates: Sequence[float], changes: Sequence[tuple[float, float]]) -> go.Figure:
+    """Both curves over the rates that were tried: how much the new and the old loss rose, in percent."""
     figure = charts.lines(
         [
-            Series("new examples", rates, [new for new, _ in _changes(advice)], points=True),
-            Series("earlier examples", rates, [old for _, old in _changes(advice)], points=True),
+            Series("new examples", rates, [new for new, _ in changes], points=True),
+            Series("earlier examples", rates, [old for _, old in changes], points=True),
         ],
         "Learning speed (learning rate)",
         "Change of its error, %",
@@ -215,23 +221,6 @@ def chart(advice: Advice) -> go.Figure:
     figure.update_xaxes(type="log", tickmode="array", tickvals=rates, ticktext=named)
     figure.update_traces(hovertemplate="%{y:+.1f} %")
     return figure
-
-
-def describe_chart(advice: Advice) -> str:
-    """Say the same for who does not see the chart."""
-    tried = (
-        f"at {format_rate(trial.learning_rate)} {new:+.1f} % on the new and {old:+.1f} % on the earlier ones"
-        for trial, (new, old) in zip(advice.trials, _changes(advice), strict=True)
-    )
-    return f"Change of the error by learning speed: {'; '.join(tried)}."
-
-
-def _changes(advice: Advice) -> list[tuple[float, float]]:
-    """(new, old) for each trial: how much the loss rose, in percent."""
-    return [
-        (_rise(trial.new_loss, advice.new_loss), _rise(trial.old_loss, advice.old_loss))
-        for trial in advice.trials
-    ]
 
 
 def _rise(after: float, before: float) -> float:
