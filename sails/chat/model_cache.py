@@ -10,6 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -66,8 +67,8 @@ class ModelCache:
     def _find(self, folder: Path, cache: OrderedDict[_Key, Loaded], load: Callable[[Path], Loaded]) -> Loaded:
         """Load until nothing was replaced in the meantime.
 
-        The folder around it may have been gone for a moment and look as before: only what fails twice is
-        damaged.
+        The folder around it may have been gone for a moment and look as before: only what fails twice, in
+        folders that nobody replaced, is damaged.
         """
         failures = 0
         for _ in range(ATTEMPTS):
@@ -75,14 +76,15 @@ class ModelCache:
             if model := self._cached(cache, key):
                 return model
             with self._loading:
-                resolved = resolved_folder(folder)
+                before = _folders(folder)
                 if model := self._cached(cache, key):  # somebody else was faster
                     return model
                 try:
                     loaded = load(folder)
                 except (ModelLoadError, FileNotFoundError) as error:
-                    failures += 1
-                    if failures > 1 and (resolved_folder(folder), _identity(folder)) == (resolved, key[1]):
+                    replaced = (_folders(folder), _identity(folder)) != (before, key[1])
+                    failures = 0 if replaced else failures + 1
+                    if failures > 1:
                         if isinstance(error, ModelLoadError):
                             raise
                         raise ModelLoadError(
@@ -136,6 +138,17 @@ class ModelCache:
 def resolved_folder(folder: Path) -> Path:
     """The place of an ONNX folder's files now, also while it, or the folder around it, is replaced."""
     return resolve(resolve(folder.parent) / folder.name)
+
+
+def _folders(folder: Path) -> list[tuple[Path, int, int]]:
+    """Where an ONNX folder lies and which folder that is, and the same of the one around it."""
+    folders = []
+    resolved = resolved_folder(folder)
+    for path in (resolved, resolved.parent):
+        with suppress(OSError):
+            status = path.stat()
+            folders.append((path, status.st_ino, status.st_ctime_ns))
+    return folders
 
 
 def _identity(folder: Path) -> _Identity:
