@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from sails.chat.model_cache import MODEL_CACHE, ModelCache
 from sails.errors import RequestError, SailsError
 from sails.models import CERTIFIED, VARIANT_TITLES, Variant
+from sails.onnx import SamplingOptions
 
 if TYPE_CHECKING:  # half a second to import, and not needed to show what was said
     from sails.onnx import Stream
@@ -61,13 +62,9 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class GenerationSettings:
-    """How to answer, as `sails.onnx.runtime.sampling.Sampling` means it."""
+class GenerationSettings(SamplingOptions):
+    """How to answer; what is out of its range is refused when an answer begins."""
 
-    max_new_tokens: int = 256
-    temperature: float = 0.0
-    top_p: float = 1.0
-    repetition_penalty: float = 1.0
     seed: int | None = 42  # None: another one each time
     system: str = ""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,12 +16,15 @@ import typer
 
 from sails import chat as chatting
 from sails.chat import CURRENT, LOG, MAX_MODELS, ChatModel, GenerationSettings
+from sails.cli.grouped import group_options
 from sails.cli.output import EXIT_FAILED, WorkspaceOption, say, warn, write_file
 from sails.cli.repl import ChatRepl, list_prompts
 from sails.errors import RequestError
 from sails.models import FULL_PRECISION, PREFERRED_TITLES, VARIANT_TITLES, VARIANTS, Variant, Workspace
+from sails.onnx import SamplingOptions
 
 
+@group_options
 def chat(
     model_path: Annotated[Path | None, typer.Option(help="The ONNX model. Default: the workspace's.")] = None,
     folder: WorkspaceOption = None,
@@ -54,15 +58,11 @@ def chat(
     system: Annotated[
         str | None, typer.Option(help="What the model is told before the conversation.")
     ] = None,
-    max_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 256,
+    sampling: SamplingOptions = SamplingOptions(),  # noqa: B008  it is frozen
     max_length: Annotated[
         int | None,
         typer.Option(help="Longest conversation the model is shown, in tokens. Default: all it can take."),
     ] = None,
-    temperature: Annotated[float, typer.Option(min=0.0, help="0 always gives the likeliest answer.")] = 0.0,
-    top_p: Annotated[float, typer.Option(min=0.01, max=1.0, help="Choose among the likeliest words.")] = 1.0,
-    repetition_penalty: Annotated[float, typer.Option(min=0.1, help="Above 1 avoids repeating.")] = 1.0,
-    seed: Annotated[int | None, typer.Option(help="Makes random answers repeatable.")] = None,
     log_conversations: Annotated[
         bool, typer.Option("--log-conversations", help="Append every question and answer to the log file.")
     ] = False,
@@ -80,7 +80,7 @@ def chat(
     if prompts:
         list_prompts(workspace, as_json)
         return
-    how = GenerationSettings(max_tokens, temperature, top_p, repetition_penalty, seed, system or "")
+    how = GenerationSettings(**asdict(sampling), system=system or "")
     chosen = _chosen_models(workspace, model_path, version, variant, compare or [], make_ready)
     log = log_file or workspace.root / LOG if log_conversations or log_file else None
     talk = ChatRepl(workspace, chosen, how, max_length, log, feedback_file)

@@ -7,14 +7,15 @@ The options of a training's settings are made from `sails.sessions.settings`: a 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import wraps
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from sails.cli.grouped import as_option, group_options
 from sails.cli.output import WorkspaceOption as WorkspaceOption
 from sails.data import FORMAT_TITLES
 from sails.models import VARIANT_TABLE, VARIANTS, Variant
@@ -109,48 +110,15 @@ def with_options(*settings: str) -> Callable[[Callable[..., None]], Callable[...
 
     The command itself takes them together, as `settings: Settings` and as its dataclass of options.
     """
-    names = settings or tuple(Settings.model_fields)
-
-    def wrap(command: Callable[..., None]) -> Callable[..., None]:
-        groups: dict[str, tuple[type, list[inspect.Parameter]]] = {}
-        parameters = []
-        for parameter in inspect.signature(command, eval_str=True).parameters.values():
-            kind = parameter.annotation
-            if kind is Settings:
-                groups[parameter.name] = kind, [_of_setting(name) for name in names]
-            elif is_dataclass(kind) and isinstance(kind, type):
-                groups[parameter.name] = kind, list(_of_fields(kind))
-            parameters += groups[parameter.name][1] if parameter.name in groups else [parameter]
-
-        @wraps(command)
-        def run(**values: Any) -> None:
-            for name, (kind, members) in groups.items():
-                own = {member.name: values.pop(member.name) for member in members}
-                values[name] = checked_settings(flags=True, **own) if kind is Settings else kind(**own)
-            command(**values)
-
-        keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
-        run.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
-        run.__annotations__ = {parameter.name: parameter.annotation for parameter in keywords}
-        return run
-
-    return wrap
+    group = (
+        [_of_setting(name) for name in settings or Settings.model_fields],
+        partial(checked_settings, flags=True),
+    )
+    return partial(group_options, groups={Settings: group})
 
 
 def _of_setting(name: str) -> inspect.Parameter:
     declared, about = Settings.model_fields[name], option(name)
     kind: Any = Literal[tuple(about.choices)] if about.choices else declared.annotation
     flags = (flag(name),) if kind is bool else ()
-    annotation = Annotated[kind, typer.Option(*flags, help=about.help)]
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=declared.default, annotation=annotation
-    )
-
-
-def _of_fields(kind: type) -> Iterator[inspect.Parameter]:
-    hints = get_type_hints(kind, include_extras=True)
-    for member in fields(kind):
-        default = inspect.Parameter.empty if member.default is MISSING else member.default
-        yield inspect.Parameter(
-            member.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[member.name]
-        )
+    return as_option(name, Annotated[kind, typer.Option(*flags, help=about.help)], declared.default)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sails.onnx.quantize import quantize_model
     from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
     from sails.onnx.runtime.generate import Generator, Stream
-    from sails.onnx.runtime.sampling import Sampling
+    from sails.onnx.runtime.options import Sampling, SamplingOptions, sampling_options
     from sails.onnx.runtime.tokenizer import Reader, room_for_prompt
 
 __getattr__, __all__ = lazy_exports(__name__)

@@ -58,6 +58,7 @@ MODULES = (
     "onnx/runtime/chat_template.py",
     "onnx/runtime/decoder.py",
     "onnx/runtime/generate.py",
+    "onnx/runtime/options.py",
     "onnx/runtime/sampling.py",
     "onnx/runtime/tokenizer.py",
 )

@@ -27,7 +27,8 @@ from sails.errors import ModelLoadError, RequestError
 from sails.models import ExportRecord
 from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, Messages, as_messages
 from sails.onnx.runtime.decoder import Decoder
-from sails.onnx.runtime.sampling import Sampling, choose, next_scores
+from sails.onnx.runtime.options import Sampling
+from sails.onnx.runtime.sampling import choose, next_scores
 from sails.onnx.runtime.tokenizer import EXPORT_AGAIN, Reader, read_record, room_for_prompt
 
 __all__ = ["DEFAULT_CHAT_TEMPLATE", "Answer", "Generator", "Messages", "Stream"]
@@ -97,22 +98,12 @@ class Generator:
         """Logits [tokens, vocabulary] of the whole text in one pass, for comparing with another model."""
         return self.decoder.step(token_ids, self.decoder.empty_past(), 0)[0].astype(np.float32)
 
-    def stream(
-        self,
-        messages: Messages,
-        *,
-        max_new_tokens: int = 256,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        top_k: int = 0,
-        repetition_penalty: float = 1.0,
-        stop: Sequence[str] = (),
-        seed: int | None = None,
-        max_length: int | None = None,
-    ) -> Stream:
-        """The answer piece by piece; raises RequestError at once when settings or messages cannot be used."""
-        settings = (max_new_tokens, temperature, top_p, top_k, repetition_penalty, stop, seed, max_length)
-        return Stream(self, as_messages(messages), Sampling(*settings))
+    def stream(self, messages: Messages, **settings: Any) -> Stream:
+        """The answer piece by piece; `settings` are the fields of `Sampling`.
+
+        Raises RequestError at once when settings or messages cannot be used.
+        """
+        return Stream(self, as_messages(messages), Sampling(**settings))
 
     def answer(self, messages: Messages, **settings: Any) -> Answer:
         """The whole answer; `settings` as in `stream`."""

@@ -3,46 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from sails.errors import ModelLoadError, RequestError
+from sails.errors import ModelLoadError
+from sails.onnx.runtime.options import Sampling
 
 BLOCK = 256  # tokens
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How an answer is drawn: temperature 0 takes the likeliest token, above 0 draws. Raises RequestError.
-
-    `max_length` limits prompt and answer together, in tokens; None leaves that to the model.
-    """
-
-    max_new_tokens: int = 256
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    repetition_penalty: float = 1.0
-    stop: Sequence[str] = ()
-    seed: int | None = None
-    max_length: int | None = None
-
-    def __post_init__(self) -> None:
-        limits = (
-            (self.max_new_tokens >= 1, "The number of new tokens", "at least 1"),
-            (0 <= self.temperature < float("inf"), "The temperature", "0 or more"),
-            (0 < self.top_p <= 1, "Top-p", "above 0 and at most 1"),
-            (self.top_k >= 0, "Top-k", "0 (off) or more"),
-            (0 < self.repetition_penalty < float("inf"), "The repetition penalty", "above 0 (1 is off)"),
-            (self.max_length is None or self.max_length >= 2, "The longest conversation", "2 tokens or more"),
-            (self.seed is None or self.seed >= 0, "The seed", "0 or more"),
-        )
-        for holds, name, limit in limits:
-            if not holds:
-                raise RequestError(f"{name} must be {limit}.", "Correct the setting and ask again.")
-        stop = (self.stop,) if isinstance(self.stop, str) else self.stop
-        object.__setattr__(self, "stop", tuple(text for text in stop if text))
 
 
 def next_scores(logits: np.ndarray, token_ids: Sequence[int] | np.ndarray, sampling: Sampling) -> np.ndarray:

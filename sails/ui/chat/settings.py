@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import streamlit as st
@@ -11,10 +10,9 @@ import streamlit as st
 from sails import chat
 from sails.chat import MODEL_CACHE, ChatHistory, ChatModel, GenerationSettings
 from sails.errors import SailsError
+from sails.onnx import sampling_options
 from sails.ui.chat.state import ChatState, remembered
 from sails.ui.text import plain
-
-MAX_ANSWER_TOKENS = 4096  # tokens that the field offers
 
 
 def chat_settings(state: ChatState, chosen: Sequence[ChatModel]) -> GenerationSettings:
@@ -22,51 +20,23 @@ def chat_settings(state: ChatState, chosen: Sequence[ChatModel]) -> GenerationSe
     defaults = GenerationSettings()
     without_system = [model for model in chosen if not _takes_system(model)]
     with st.expander("Settings", icon=":material/tune:"):
-        values: dict[str, Any] = {
-            "max_new_tokens": st.number_input(
-                "Longest answer, in word pieces (tokens)",
-                min_value=1,
-                max_value=MAX_ANSWER_TOKENS,
-                key=remembered(state, "chat_max_new_tokens", defaults.max_new_tokens),
-            ),
-            "temperature": st.number_input(
-                "Variety (temperature)",
-                min_value=0.0,
-                max_value=2.0,
-                step=0.1,
-                key=remembered(state, "chat_temperature", defaults.temperature),
-                help="0 always gives the likeliest answer. Higher gives other answers, and more mistakes.",
-            ),
-            "top_p": st.number_input(
-                "Choice of words (top-p)",
-                min_value=0.01,
-                max_value=1.0,
-                step=0.05,
-                key=remembered(state, "chat_top_p", defaults.top_p),
-                help="Below 1, unlikely words are never drawn. It only matters with some variety.",
-            ),
-            "repetition_penalty": st.number_input(
-                "Against repeating itself (repetition penalty)",
-                min_value=0.1,
-                max_value=2.0,
-                step=0.05,
-                key=remembered(state, "chat_repetition_penalty", defaults.repetition_penalty),
-                help="1 is off. A little above, such as 1.1, keeps small models from going round in circles.",
-            ),
-            "seed": st.number_input(
-                "Seed",
-                min_value=0,
-                max_value=2**32 - 1,
-                key=remembered(state, "chat_seed", defaults.seed),
-                help="The same seed gives the same answer again. It only matters with some variety.",
-            ),
-            "system": st.text_area(
-                "What the model is told before the conversation (system message)",
-                key=remembered(state, "chat_system", defaults.system),
-                placeholder="For example: You answer in one short sentence.",
-                disabled=bool(chosen) and len(without_system) == len(chosen),
-            ),
-        }
+        values: dict[str, Any] = {}
+        for name, option in sampling_options().items():
+            kind = float if option.step else int
+            values[name] = st.number_input(
+                option.title,
+                min_value=kind(option.low if option.lowest is None else option.lowest),
+                max_value=kind(option.high if option.highest is None else option.highest),
+                step=option.step,
+                key=remembered(state, f"chat_{name}", getattr(defaults, name)),
+                help=option.hint or None,
+            )
+        values["system"] = st.text_area(
+            "What the model is told before the conversation (system message)",
+            key=remembered(state, "chat_system", defaults.system),
+            placeholder="For example: You answer in one short sentence.",
+            disabled=bool(chosen) and len(without_system) == len(chosen),
+        )
         if without_system:
             titles = list(dict.fromkeys(plain(model.title) for model in without_system))
             listed = titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
@@ -80,7 +50,7 @@ def chat_settings(state: ChatState, chosen: Sequence[ChatModel]) -> GenerationSe
         state.chosen[f"chat_{name}"] = value
     if without_system and len(without_system) == len(chosen):
         values["system"] = ""
-    return GenerationSettings(**{field.name: values[field.name] for field in fields(GenerationSettings)})
+    return GenerationSettings(**values)
 
 
 def _takes_system(model: ChatModel) -> bool:

@@ -30,7 +30,8 @@ from sails.errors import ModelLoadError, RequestError
 from sails.onnx.runtime import generate
 from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE
 from sails.onnx.runtime.generate import Generator
-from sails.onnx.runtime.sampling import Sampling, choose, next_scores
+from sails.onnx.runtime.options import Sampling
+from sails.onnx.runtime.sampling import choose, next_scores
 from tests.onnx.conftest import TAUGHT, Pair
 from tests.support.tiny import FAMILIES
 
