@@ -46,15 +46,8 @@ def pipeline(
 ) -> None:
     """Train, export to ONNX, verify and, with --prompt, ask a first question: all in one."""
     workspace = Workspace.open(request.workspace, output_dir=request.output_dir, onnx_output=onnx_output)
-    published = _train(
-        workspace,
-        request,
-        settings,
-        export=True,
-        verify=verify,
-        opset=opset_version,
-        variants=options.variants_of(variant),
-    )
+    export: dict[str, Any] = {"export": True, "verify": verify, "opset": opset_version}
+    published = _train(workspace, request, settings, variants=options.variants_of(variant), **export)
     if prompt and published:
         answer_once(workspace.onnx_model, prompt, max_tokens)
 

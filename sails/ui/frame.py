@@ -130,9 +130,12 @@ def stop_on_error() -> Iterator[None]:
 
 
 @contextmanager
-def show_errors() -> Iterator[list[str]]:
-    """Show an error as `stop_on_error` does, and let the page go on; gives the sentences that were shown."""
-    shown: list[str] = []
+def show_errors(earlier: list[str] | None = None) -> Iterator[list[str]]:
+    """Show an error as `stop_on_error` does, and let the page go on; gives the sentences that were shown.
+
+    They join those in `earlier`, where that is given.
+    """
+    shown = [] if earlier is None else earlier
     try:
         yield shown
     except SailsError as error:

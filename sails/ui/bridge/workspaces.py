@@ -25,12 +25,8 @@ def demo_panel(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
         )
         recorded = {record.spec.id: record for record in records if record.status.plan}
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            chosen = st.selectbox(
-                "A recorded training",
-                list(recorded),
-                format_func=lambda session: recorded[session].spec.name,
-                key="replay",
-            )
+            names = {session: record.spec.name for session, record in recorded.items()}
+            chosen = st.selectbox("A recorded training", list(names), 0, names.__getitem__, key="replay")
             seconds = st.number_input("Seconds it takes", 10, 600, 60, key="replay_seconds", width=140)
             if change_button("Replay it", "replay", disabled=not recorded) and chosen:
                 job = jobs.start_replay(workspace, recorded[chosen].session, seconds)
@@ -51,12 +47,8 @@ def choose_workspace(workspace: Workspace) -> None:
         names = [str(path.relative_to(root)) for path in workspaces_in(root)]
         current = str(workspace.root.relative_to(root)) if workspace.root.is_relative_to(root) else None
         names = names if current is None or current in names else [current, *names]
-        chosen = st.selectbox(
-            "Open a workspace",
-            names,
-            index=names.index(current) if current else None,
-            key=f"open_workspace {current}",
-        )
+        index = names.index(current) if current else None
+        chosen = st.selectbox("Open a workspace", names, index, key=f"open_workspace {current}")
         if chosen and chosen != current:
             _open_workspace(workspace=chosen)
         with st.form("make_workspace", border=False):

@@ -95,12 +95,8 @@ def _set_open(key: str, opened: bool) -> None:
 
 def _form(reply: Reply, key: str, send: Callable[[Kind, str], None]) -> None:
     with st.container(border=True):
-        kind = st.radio(
-            "What do you want to teach it?",
-            list(CHOICES) if reply.text else [CORRECT],
-            format_func=CHOICES.__getitem__,
-            key=f"{key}-kind",
-        )
+        kinds = list(CHOICES) if reply.text else [CORRECT]
+        kind = st.radio("What do you want to teach it?", kinds, 0, CHOICES.__getitem__, key=f"{key}-kind")
         never = kind == NEVER
         text = st.text_area(
             "What it should say instead" if never else "The right answer",
@@ -155,13 +151,8 @@ def _what_became(workspace: Workspace, sent: Correction, key: str) -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         link("Data", "Review list", icon=":material/rate_review:", corrections=standing)
         if standing != "taught":
-            change_button(
-                "Take it back",
-                "undo",
-                f"{key}-back",
-                type="tertiary",
-                on_click=partial(_take_back, workspace, sent.id, key),
-            )
+            take_back = partial(_take_back, workspace, sent.id, key)
+            change_button("Take it back", "undo", f"{key}-back", type="tertiary", on_click=take_back)
 
 
 def _take_back(workspace: Workspace, identity: str, key: str) -> None:

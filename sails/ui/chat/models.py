@@ -50,13 +50,9 @@ def choose_models(
     remembered(state, "chat_choice", ONE)
     if st.session_state["chat_choice"] not in options:
         st.session_state["chat_choice"] = ONE
-    choice = st.pills(
-        "Who answers",
-        options,
-        key="chat_choice",
-        format_func=LABELS.__getitem__,
-        help="Several models answer the same question side by side, and where they differ is marked.",
-    )
+    about = "Several models answer the same question side by side, and where they differ is marked."
+    label = LABELS.__getitem__
+    choice = st.pills("Who answers", options, key="chat_choice", format_func=label, help=about)
     state.chosen["chat_choice"] = choice = choice or ONE
     if choice == ONE:
         usual = st.query_params.get("speaker", CURRENT)

@@ -42,12 +42,8 @@ def question_field(
     """Draw the field for a question; the answers grow above it, and Stop ends them where they are."""
     growing = st.container()
     show_context_usage(state.conversation, chosen, settings)
-    typed = st.chat_input(
-        "Ask something" if possible else "Nobody is ready to answer yet",
-        key="chat_question",
-        disabled=not possible,
-        submit_mode="disable",
-    )
+    label = "Ask something" if possible else "Nobody is ready to answer yet"
+    typed = st.chat_input(label, key="chat_question", disabled=not possible, submit_mode="disable")
     question, state.next_question = typed or state.next_question, ""
     if question and possible:
         with show_errors() as failed, growing:

@@ -71,13 +71,8 @@ def _entry(
             disabled=not possible,
             on_click=partial(state.ask_next, prompt.question),
         )
-        change_button(
-            "Change",
-            "edit",
-            f"prompt-change-{prompt.id}",
-            type="tertiary",
-            on_click=partial(_set, editing, True),
-        )
+        change = partial(_set, editing, True)
+        change_button("Change", "edit", f"prompt-change-{prompt.id}", type="tertiary", on_click=change)
 
 
 def _set(key: str, value: bool) -> None:
@@ -95,23 +90,12 @@ def _edit(workspace: Workspace, prompt: SavedPrompt, editing: str, *, first: boo
                     _set(editing, False)
                     st.rerun()
             st.button("Cancel", key=f"prompt-cancel-{prompt.id}", on_click=partial(_set, editing, False))
-            for label, icon, lines, at_end in (
-                ("Up", "arrow_upward", -1, first),
-                ("Down", "arrow_downward", 1, last),
-            ):
-                change_button(
-                    label,
-                    icon,
-                    f"prompt-{label}-{prompt.id}",
-                    on_click=partial(_quietly, partial(chat.move, workspace, prompt.id, lines)),
-                    disabled=at_end,
-                )
-            change_button(
-                "Delete",
-                "delete",
-                f"prompt-delete-{prompt.id}",
-                on_click=partial(_quietly, lambda: chat.delete(workspace, prompt.id)),
-            )
+            up = partial(_quietly, partial(chat.move, workspace, prompt.id, -1))
+            down = partial(_quietly, partial(chat.move, workspace, prompt.id, 1))
+            delete = partial(_quietly, partial(chat.delete, workspace, prompt.id))
+            change_button("Up", "arrow_upward", f"prompt-Up-{prompt.id}", on_click=up, disabled=first)
+            change_button("Down", "arrow_downward", f"prompt-Down-{prompt.id}", on_click=down, disabled=last)
+            change_button("Delete", "delete", f"prompt-delete-{prompt.id}", on_click=delete)
 
 
 def _fields(key: str, name: str, question: str) -> tuple[str, str]:

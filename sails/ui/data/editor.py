@@ -105,13 +105,8 @@ def save_panel(workspace: Workspace, uploads: PendingUploads, lengths: Lengths) 
         disabled=system.view_only(),
     )
     with st.container(horizontal=True):
-        if change_button(
-            f"Save {count(len(draft.savable), 'example')}",
-            "save",
-            "data-save",
-            type="primary",
-            disabled=not draft.savable,
-        ):
+        label = f"Save {count(len(draft.savable), 'example')}"
+        if change_button(label, "save", "data-save", type="primary", disabled=not draft.savable):
             wanted = data.name_from_text(typed if typed.strip() else draft.name)
             with show_errors() as failed, st.spinner("Saving …"):
                 counted = lengths.total if lengths.counted and not lengths.sampled else None

@@ -203,13 +203,9 @@ def _texts(workspace: Workspace, correction: Correction, open_: bool) -> tuple[s
 def _buttons(workspace: Workspace, correction: Correction, standing: Standing, keys: tuple[str, str]) -> None:
     with st.container(horizontal=True):
         if standing != "approved":
-            change_button(
-                "Approve",
-                "check",
-                f"review-approve-{correction.id}",
-                type="primary",
-                on_click=partial(_keep, workspace, correction.id, keys, approve=True),
-            )
+            key = f"review-approve-{correction.id}"
+            approve = partial(_keep, workspace, correction.id, keys, approve=True)
+            change_button("Approve", "check", key, type="primary", on_click=approve)
         if standing != "rejected":
             reject = partial(_act, feedback.reject, workspace, [correction.id], "Rejected; it is not taught.")
             change_button("Reject", "close", f"review-reject-{correction.id}", on_click=reject)

@@ -230,18 +230,10 @@ def choose_columns(uploads: PendingUploads, columns: Sequence[str], chosen: Colu
     """Ask for the columns of the question, the answer and, if any, of what belongs to the question."""
     no_column = "(none)"
     asks, answers, belongs = st.columns(3)
-    question = asks.selectbox(
-        "Column of the question",
-        columns,
-        index=_position(columns, chosen.input),
-        key=uploads.key("question-column"),
-    )
-    answer = answers.selectbox(
-        "Column of the answer",
-        columns,
-        index=_position(columns, chosen.output),
-        key=uploads.key("answer-column"),
-    )
+    index = _position(columns, chosen.input)
+    question = asks.selectbox("Column of the question", columns, index, key=uploads.key("question-column"))
+    index = _position(columns, chosen.output)
+    answer = answers.selectbox("Column of the answer", columns, index, key=uploads.key("answer-column"))
     context = belongs.selectbox(
         "Belongs to the question",
         [no_column, *columns],

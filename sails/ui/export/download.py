@@ -99,13 +99,8 @@ def _download(file: Path, variant: Variant) -> None:
     size = file.stat().st_size
     with show_errors():
         onnx.check_room_for_sending(size, file)
-        download_button(
-            f"Download the zip file ({system.size(size)})",
-            lambda: _Mapped(file),
-            f"model-{variant}.zip",
-            "application/zip",
-            "onnx_download",
-        )
+        label, name = f"Download the zip file ({system.size(size)})", f"model-{variant}.zip"
+        download_button(label, lambda: _Mapped(file), name, "application/zip", "onnx_download")
     st.caption(f"On this machine it lies in {code(file)}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import streamlit as st
 
@@ -124,13 +125,9 @@ def next_step(
             "Talk with it", type="primary" if all_fresh else "secondary", icon=":material/chat:"
         ):
             go("Chat")
-        clicked = change_button(
-            "Make it again" if situation.onnx.present else "Make the ONNX model",
-            "package_2",
-            "onnx_make",
-            type="secondary" if fresh else "primary",
-            disabled=busy,
-        )
+        label = "Make it again" if situation.onnx.present else "Make the ONNX model"
+        kind: Literal["primary", "secondary"] = "secondary" if fresh else "primary"
+        clicked = change_button(label, "package_2", "onnx_make", type=kind, disabled=busy)
     if clicked:
         with show_errors():
             job = jobs.export_current(workspace, verify=verify, opset=opset, variants=variants)
@@ -141,23 +138,15 @@ def next_step(
 def _options() -> tuple[tuple[Variant, ...], bool, int | None]:
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
         st.markdown("What to make:", width="content")
-        variants = tuple(
-            variant
-            for variant in VARIANTS
-            if st.checkbox(
-                VARIANT_TITLES[variant].capitalize(),
-                value=True,
-                key=f"onnx_make_{variant}",
-                help=models.VARIANT_TABLE[variant].description,
-            )
-        )
+        wanted = []
+        for variant in VARIANTS:
+            title, about = VARIANT_TITLES[variant].capitalize(), models.VARIANT_TABLE[variant].description
+            if st.checkbox(title, value=True, key=f"onnx_make_{variant}", help=about):
+                wanted.append(variant)
     with st.expander("Options", icon=":material/tune:"):
-        verify = st.checkbox(
-            "Prove that it answers like the original",
-            value=True,
-            key="onnx_verify",
-            help="Asks both the same questions and compares the answers. Takes about as long as making it.",
-        )
+        about = "Asks both the same questions and compares the answers. Takes about as long as making it."
+        label = "Prove that it answers like the original"
+        verify = st.checkbox(label, value=True, key="onnx_verify", help=about)
         opset = st.selectbox(
             "ONNX opset (which edition of the format)",
             [None, *jobs.OPSETS],
@@ -165,7 +154,7 @@ def _options() -> tuple[tuple[Variant, ...], bool, int | None]:
             key="onnx_opset",
             help="Leave it on automatic unless the program that shall read the model asks for an older one.",
         )
-    return variants, verify, opset
+    return tuple(wanted), verify, opset
 
 
 # --- a job ----------------------------------------------------------------------------------------
@@ -208,13 +197,8 @@ def _at_work(workspace: Workspace, job: Job) -> None:
     st.progress(min(max(status.progress, 0.0), 1.0), plain(message))
     stopping = job.session.stop_requested()
     with st.container(horizontal=True, vertical_alignment="center"):
-        change_button(
-            "Stop",
-            "stop_circle",
-            f"stop_{job.session.id}",
-            on_click=partial(_stop, workspace, job),
-            disabled=stopping,
-        )
+        stop = partial(_stop, workspace, job)
+        change_button("Stop", "stop_circle", f"stop_{job.session.id}", on_click=stop, disabled=stopping)
         spent = f"For {system.duration(job.seconds)} now. " if job.seconds is not None else ""
         st.caption(f"{spent}It goes on when you leave this page.")
     if stopping:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from io import BytesIO
 
 import streamlit as st
@@ -96,13 +97,9 @@ def actions(workspace: Workspace, record: SessionRecord) -> None:
             go("Train", session=key)
         if discarded:
             confirm.ask_button("Make it the current model", "check", f"publish-{key}")
-        download_button(
-            "Download",
-            lambda: _packed(record.session),
-            f"{key}.zip",
-            "application/zip",
-            help="What was asked, taught, measured and answered, as a zip file; without the model.",
-        )
+        about = "What was asked, taught, measured and answered, as a zip file; without the model."
+        packed = partial(_packed, record.session)
+        download_button("Download", packed, f"{key}.zip", "application/zip", help=about)
         confirm.ask_button("Delete", "delete", f"delete-{key}", disabled=why_kept is not None)
     if why_kept:
         st.caption(f"It cannot be deleted. {plain(why_kept)}")

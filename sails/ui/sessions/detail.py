@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import pandas as pd
 import streamlit as st
@@ -199,15 +200,10 @@ def _log(monitor: SessionMonitor) -> None:
     if not matching:
         st.markdown("No line of the log holds that.")
         return
-    more = f"The last {MAX_LINES} of {len(matching):,} lines." if len(matching) > MAX_LINES else ""
-    st.code(
-        "\n".join(matching[-MAX_LINES:]),
-        language=None,
-        wrap_lines=True,
-        height=400 if len(matching) > 15 else "content",
-    )
-    if more:
-        st.caption(more)
+    height: Literal["content"] | int = 400 if len(matching) > 15 else "content"
+    st.code("\n".join(matching[-MAX_LINES:]), language=None, wrap_lines=True, height=height)
+    if len(matching) > MAX_LINES:
+        st.caption(f"The last {MAX_LINES} of {len(matching):,} lines.")
 
 
 def without_details(lines: Sequence[str]) -> list[str]:

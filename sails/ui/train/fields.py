@@ -245,9 +245,6 @@ def name(usual: str) -> str:
 
 def export() -> bool:
     """Ask whether the ONNX model is made afterwards."""
-    return st.toggle(
-        "Make the ONNX model afterwards and verify it",
-        value=True,
-        key="train_export",
-        help="The ONNX model is what the chat uses. Verifying compares its answers with the original's.",
-    )
+    about = "The ONNX model is what the chat uses. Verifying compares its answers with the original's."
+    label = "Make the ONNX model afterwards and verify it"
+    return st.toggle(label, value=True, key="train_export", help=about)

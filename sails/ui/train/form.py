@@ -112,22 +112,19 @@ def training_form(workspace: Workspace, dataset: str | None) -> None:
     names = datasets(workspace, dataset)
     st.header("What it builds on", anchor=False)
     start, base, teach_again = "auto", None, False
-    with show_errors() as failed:
+    with show_errors(problems):
         start, base, teach_again = starting_point(workspace, situation, names)
-    problems += failed
     forecast = None  # before anything else is chosen: it says the automatic learning rate and the rows
     if not problems and names:
         first_choices = Choices(names, Settings(teach_again=teach_again), "", start, base)
-        with show_errors() as failed:
+        with show_errors(problems):
             forecast = forecast_training(workspace, first_choices)
-        problems += failed
     st.header("How long and how fast", anchor=False)
     choices = _pace(workspace, names, start, base, teach_again, forecast, problems)
     st.header("Before you start", anchor=False)
     if choices is not None:
-        with show_errors() as failed, st.spinner("Looking at the examples …"):
+        with show_errors(problems), st.spinner("Looking at the examples …"):
             _draw_forecast(forecast_training(workspace, choices))
-        problems += failed
     elif not names:
         st.markdown("Choose a dataset above; then you see here how long it takes.")
     start_button(workspace, None if problems else choices)
@@ -149,22 +146,19 @@ def _pace(
     rate = None
     with right:
         if forecast is not None:
-            with show_errors() as failed:
+            with show_errors(problems):
                 rate = learning_rate(forecast.plan)
-            problems += failed
         title = name(" and ".join(names) or "the dataset's name")
     share = lr_advice.replay_share(forecast) if forecast is not None else None
     slot = st.container()  # drawn last, when all is chosen that matters to it
     settings: Settings | None = None
     others = advanced(taught, chosen) | ({} if share is None else {"replay_share": share})
-    with show_errors() as failed:
+    with show_errors(problems):
         settings = checked_settings(preset=chosen, learning_rate=rate, teach_again=teach_again, **others)
-    problems += failed
     exported = export()
     if settings is None or forecast is None:
         return None
     choices = Choices(tuple(names), settings, title, start, base, exported)
-    with slot, show_errors() as failed:
-        choices = replace(choices, advice=lr_advice.lr_finder_panel(workspace, choices, forecast))
-    problems += failed
-    return choices
+    with slot, show_errors(problems):
+        return replace(choices, advice=lr_advice.lr_finder_panel(workspace, choices, forecast))
+    return choices  # without advice: why not is on the page
