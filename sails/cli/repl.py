@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -137,42 +137,38 @@ class ChatRepl:
                     self._carry_out(command[1], (command[2] or "").strip())
                 else:
                     self.ask(line)
-                    if self.alone and self.conversation.turns[-1].replies[0].problem:
-                        warn(self.conversation.turns[-1].replies[0].problem)
+                    self.raise_problem()
             except SailsError as error:
                 warn(error.sentence)
 
     def _carry_out(self, name: str, rest: str) -> None:
-        commands: dict[str, Callable[[str], None]] = {
-            "good": lambda rest: self._judge("good", rest),
-            "bad": lambda rest: self._judge("corrected", rest),
-            "never": lambda rest: self._judge("never", rest),
-            "new": self._new,
-            "prompts": lambda _: list_prompts(self.workspace, as_json=False),
-            "ask": self._ask_saved,
-            "save": self._save,
-            "help": lambda _: warn(HELP),
-        }
-        if name not in commands:
-            raise RequestError(f"There is no command /{name}.", "/help lists those that there are.")
-        commands[name](rest)
-
-    def _new(self, _: str) -> None:
-        self.conversation = ChatHistory()
-        warn("A new conversation begins.")
-
-    def _ask_saved(self, rest: str) -> None:
-        listed = chat.prompts(self.workspace)
-        if not rest.isdecimal() or not 1 <= int(rest) <= len(listed):
-            raise RequestError(f"There are {len(listed)} saved questions.", "Name one: /ask 1")
-        warn(listed[int(rest) - 1].question)
-        self.ask(listed[int(rest) - 1].question)
-
-    def _save(self, name: str) -> None:
-        if not self.conversation.turns:
-            raise RequestError("There is no question yet.", "Ask something first.")
-        chat.add(self.workspace, self.conversation.turns[-1].question, name)
-        warn("It is saved. /prompts lists all saved questions.")
+        match name:
+            case "good":
+                self._judge("good", rest)
+            case "bad":
+                self._judge("corrected", rest)
+            case "never":
+                self._judge("never", rest)
+            case "new":
+                self.conversation = ChatHistory()
+                warn("A new conversation begins.")
+            case "prompts":
+                list_prompts(self.workspace, as_json=False)
+            case "ask":
+                listed = chat.prompts(self.workspace)
+                if not rest.isdecimal() or not 1 <= int(rest) <= len(listed):
+                    raise RequestError(f"There are {len(listed)} saved questions.", "Name one: /ask 1")
+                warn(listed[int(rest) - 1].question)
+                self.ask(listed[int(rest) - 1].question)
+            case "save":
+                if not self.conversation.turns:
+                    raise RequestError("There is no question yet.", "Ask something first.")
+                chat.add(self.workspace, self.conversation.turns[-1].question, rest)
+                warn("It is saved. /prompts lists all saved questions.")
+            case "help":
+                warn(HELP)
+            case _:
+                raise RequestError(f"There is no command /{name}.", "/help lists those that there are.")
 
     def _judge(self, kind: Literal["good", "corrected", "never"], rest: str) -> None:
         """Note what a person thinks of the last answer, for review and, where wanted, in a file."""
