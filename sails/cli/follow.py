@@ -48,6 +48,7 @@ def print_table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, 
         grid.add_column(column, overflow="fold")
     for row in rows:
         grid.add_row(*(Text(cell) for cell in row))
+    # Where nobody sees the width, a row must not be folded into lines that no search finds.
     width = None if sys.stdout.isatty() else 200
     Console(highlight=False, markup=False, width=width).print(grid)
 

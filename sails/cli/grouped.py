@@ -37,6 +37,7 @@ def group_options(command: Command, groups: Mapping[type, Group] | None = None) 
         command(**values)
 
     keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    # typer reads the options from these two and not from what `run` itself takes.
     run.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in keywords}
     return run

@@ -35,6 +35,7 @@ def write_file(path: Path, text: str) -> None:
     """Write a text to a file that a person named; raises `WorkspaceError` when it cannot be written."""
     system.require_changes()
     try:
+        # Without a translation of line ends: CSV brings its own.
         path.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
         what = f"{path} cannot be written: {error.strerror}."

@@ -189,11 +189,13 @@ def draw(figure: go.Figure, key: str, alt: str) -> None:
 def pack(values: Any) -> dict[str, str]:
     """Turn numbers into Plotly's packed array: a third of the bytes, and nothing to convert again."""
     array = np.asarray(values)
+    # Plotly unpacks no integers of 64 bits, which numpy makes of Python's.
     if array.dtype.kind in "iu" and array.size and abs(array).max() < 2**31:
         array = array.astype(np.int32)
     elif array.dtype != np.float32:
         array = array.astype(np.float64)
     kind = f"{array.dtype.kind}{array.dtype.itemsize}"
+    # Whatever the order of bytes on this machine is: a browser's is this one.
     little = array.astype(array.dtype.newbyteorder("<"))
     return {"dtype": kind, "bdata": base64.b64encode(little.tobytes()).decode()}
 

@@ -38,6 +38,7 @@ def confirmed(key: str, sentences: Sequence[str], yes: str, *, again: str | None
             st.markdown(f"**{again}**")
         with st.container(horizontal=True):
             said_yes = False
+            # Each stage has a button of its own, so that a double click does not answer both questions.
             if again is None or stage == 2:
                 said_yes = st.button(yes, key=f"yes-{key}-{stage}", type="secondary" if again else "primary")
             else:

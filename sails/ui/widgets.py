@@ -54,6 +54,7 @@ def download_button(
 ) -> None:
     """Draw a button that saves a file in the browser and leaves the page as it is."""
     symbol = f":material/{icon}:"
+    # Ignored, because drawing the page anew would end what it is just doing, an answer for example.
     st.download_button(label, content, file_name, mime, key, help, on_click="ignore", icon=symbol)
 
 
@@ -69,6 +70,7 @@ def show_part(items: Sequence[Item], length: int, of_what: str, key: str) -> Seq
         return items
     label = f"{len(items):,}{of_what} in {parts:,} parts; show part"
     number = st.number_input(label, 1, parts, key=key, width=320)
+    # What was chosen when there were more items may lie behind the last part by now.
     first = (min(max(int(number), 1), parts) - 1) * length
     return items[first : first + length]
 

@@ -70,6 +70,7 @@ def _upload(uploads: PendingUploads) -> None:
         "The files stay on this machine."
     )
     if files:
+        # A field that is switched off is no lock: a browser can be made to send a file all the same.
         system.require_changes()
         for file in files:
             name, content = file.name, file.getvalue()

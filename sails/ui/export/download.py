@@ -114,6 +114,7 @@ class _Mapped(io.RawIOBase):
         with open(path, "rb") as file:
             self._content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
+    # Streamlit goes to the beginning before it reads; `read` gives all, so there is nothing to do.
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:  # noqa: ARG002
         return 0
 

@@ -85,6 +85,7 @@ class _Table:
     """The table of one workspace, newest first, kept from one look to the next."""
 
     def __init__(self) -> None:
+        # Each browser's page is drawn in a thread of its own, and all of them share this table.
         self._guard = threading.Lock()
         self._rows: list[HistoryRow] = []
         self._data = pd.DataFrame(columns=list(COLUMNS))

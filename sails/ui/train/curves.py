@@ -31,6 +31,7 @@ class _Figures:
     speed: go.Figure
 
 
+# Goes with the monitor, so that a session nobody looks at any more keeps no memory.
 _made: weakref.WeakKeyDictionary[SessionMonitor, _Figures] = weakref.WeakKeyDictionary()
 
 

@@ -153,6 +153,7 @@ def _not_measured(workspace: Workspace, choices: Choices, forecast: TrainingFore
 
 def _use(rate: float, share: int | None = None) -> None:
     """Fill the fields of the form."""
+    # From a callback only: once a field is drawn, Streamlit lets nobody set its value in that run.
     st.session_state["train_rate"] = format_rate(rate)
     if share is not None:
         st.session_state["train_replay"] = share
