@@ -13,8 +13,6 @@ from sails.ui.frame import go, show_errors, workspace_query
 from sails.ui.text import code
 from sails.ui.widgets import change_button
 
-# --- the demo -------------------------------------------------------------------------------------
-
 
 def demo_panel(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
     """Say what a demo workspace is, and play one of its sessions again for an audience."""
@@ -31,9 +29,6 @@ def demo_panel(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
             if change_button("Replay it", "replay", disabled=not recorded) and chosen:
                 job = jobs.start_replay(workspace, recorded[chosen].session, seconds)
                 go("Train", session=job.id)
-
-
-# --- which workspace ------------------------------------------------------------------------------
 
 
 def choose_workspace(workspace: Workspace) -> None:

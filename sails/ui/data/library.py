@@ -135,13 +135,8 @@ def rename_and_delete(workspace: Workspace, uploads: PendingUploads, report: Dat
 
 
 def _rename(workspace: Workspace, uploads: PendingUploads, report: DatasetReport) -> None:
-    name = st.text_input(
-        "New name",
-        value=report.name,
-        max_chars=data.LONGEST_NAME,
-        key=f"data-new-name-{report.name}",
-        disabled=system.view_only(),
-    )
+    key, longest = f"data-new-name-{report.name}", data.LONGEST_NAME
+    name = st.text_input("New name", report.name, longest, key, disabled=system.view_only())
     if change_button("Rename", key="data-rename"):
         with show_errors() as failed:
             renamed = data.rename(workspace, report.name, name)

@@ -168,13 +168,9 @@ def history_table(workspace: Workspace, records: Sequence[SessionRecord]) -> Non
     current = sessions.maker_of(workspace.situation().trained, records)
     rows, data = _table(workspace.sessions).update(records, current)
     with st.container(horizontal=True):
+        hint = "A name, a dataset, a word"
         search = st.text_input(
-            "Search",
-            key="search",
-            bind="query-params",
-            type="search",
-            placeholder="A name, a dataset, a word",
-            width=300,
+            "Search", key="search", bind="query-params", type="search", placeholder=hint, width=300
         )
         states = st.multiselect(
             "State", list(STATES.values()), key="state", bind="query-params", placeholder="Any", width=300
