@@ -1,6 +1,9 @@
 """What holds for every test: it starts in an empty folder, far from this repository and from a real home."""
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,17 +20,36 @@ REPOSITORY = Path(__file__).parent.parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests run on two cores: a file stays together, and all browser tests are one after another.
 
-    The longest go first, so that both cores end at about the same time.
+    So do those of the real base model, which is trained once for all of them. The longest go first, so that
+    both cores end at about the same time.
     """
     here = Path(__file__).parent
 
     def group(item: pytest.Item) -> str:
         inside = item.path.relative_to(here)
-        return "browser" if inside.parts[0] == "browser" else str(inside)
+        together = inside.parts[0] == "browser" or item.get_closest_marker("embedded")
+        return "browser" if together else str(inside)
 
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group(item)))
     items.sort(key=lambda item: (group(item) != "browser", item.get_closest_marker("embedded") is None))
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory) -> tuple[Path, str]:
+    """A workspace in which the real base model was taught, exported and certified; and what that printed."""
+    folder = tmp_path_factory.mktemp("embedded")
+    examples = json.loads((REPOSITORY / "examples" / "programming_basics.json").read_text())
+    (folder / "lesson.json").write_text(json.dumps(examples[:24]))
+    command = [sys.executable, "-m", "sails", "pipeline", "--data-file", "lesson.json"]
+    command += ["--workspace", "workspace", "--epochs", "2", "--preset", "quick"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    del environment["OMP_NUM_THREADS"]  # a real model is worth every core
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "workspace", done.stdout
 
 
 @pytest.fixture(autouse=True)

@@ -1,45 +1,20 @@
 """The main job with the real embedded model, once: train, publish, export in both sizes, verify, chat."""
 
-import json
-from pathlib import Path
-
 import pytest
 
 from sails import sessions
-from sails.cli import app
-from sails.models import catalog, variants
-from sails.models.workspace import Workspace
+from sails.models import Workspace, catalog, variants
 from sails.onnx.runtime.generate import Generator
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
-
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.timeout(900)]
 
 
-@pytest.mark.timeout(900)
-def test_a_lesson_becomes_a_chatting_onnx_model(tmp_path, capsys, monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # a real model is worth every core
-    lesson = tmp_path / "lesson.json"
-    lesson.write_text(json.dumps(json.loads((EXAMPLES / "programming_basics.json").read_text())[:24]))
-    root = tmp_path / "workspace"
-    code = app.main(
-        [
-            "pipeline",
-            "--data-file",
-            str(lesson),
-            "--workspace",
-            str(root),
-            "--epochs",
-            "2",
-            "--preset",
-            "quick",
-        ]
-    )
-    out, err = capsys.readouterr()
-    assert code == 0, err
+def test_a_lesson_becomes_a_chatting_onnx_model(embedded):
+    root, out = embedded
     place = Workspace.open(root)
     (record,) = sessions.read_history(place)
     plan, results = record.status.plan, record.status.results
+    assert record.status.verdict == "published"
     assert (plan.row, plan.model, plan.learning_rate) == (1, catalog.DEFAULT_BASE_MODEL, 5e-5)
     assert results.taught_after.loss < results.taught_before.loss - 0.3
     assert results.certificates["fp32"]["passed"]
