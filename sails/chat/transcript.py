@@ -32,17 +32,11 @@ def append(path: Path, question: str, answer: str, accepted: bool | None = None,
     written = f"{json.dumps(line, ensure_ascii=False)}\n".encode("utf-8", "replace")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if system.ends_in_half_a_line(path):
+            written = b"\n" + written
         with open(path, "ab", buffering=0) as file:
-            if file.tell() and not _ends_well(path):
-                written = b"\n" + written  # after a line that was cut off
             file.write(written)
     except OSError as error:
         raise WorkspaceError(
             f"{path} cannot be written: {error.strerror}.", "Choose another file."
         ) from error
-
-
-def _ends_well(path: Path) -> bool:
-    with open(path, "rb") as file:
-        file.seek(-1, 2)
-        return file.read(1) == b"\n"

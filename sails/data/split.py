@@ -10,14 +10,13 @@ both for ever, by the fingerprint of the question, one line each:
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
+from sails import system
 from sails.data.conversation import Conversation
 
 ENOUGH_ROWS = 20
@@ -61,11 +60,7 @@ class Register:
         if not new:
             return
         lines = "".join(f"{word} {fingerprint} {session}\n" for fingerprint, word in new.items())
-        with self.path.open("ab+") as file:
-            # A writer may have died here; its half line must not swallow ours.
-            file.write((lines if _ends_with_newline(file) else "\n" + lines).encode())
-            file.flush()
-            os.fsync(file.fileno())
+        system.append_lines(self.path, lines.encode())
         for fingerprint, word in new.items():
             self._enter(word, fingerprint)
 
@@ -129,10 +124,3 @@ def ledger(conversations: Iterable[Conversation], taught_fingerprints: AbstractS
     """Count by the fingerprint of the whole row: a known question with another answer is new."""
     was_taught = [conversation.fingerprint in taught_fingerprints for conversation in conversations]
     return Ledger(len(was_taught), was_taught.count(False), was_taught.count(True))
-
-
-def _ends_with_newline(file: BinaryIO) -> bool:
-    if not file.seek(0, os.SEEK_END):
-        return True
-    file.seek(-1, os.SEEK_END)
-    return file.read(1) == b"\n"

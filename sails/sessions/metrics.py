@@ -7,13 +7,15 @@ import math
 from pathlib import Path
 from typing import Any
 
+from sails import system
+
 
 class MetricsWriter:
     """Appends one JSON object a line; numbers that are not finite are written as null."""
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (held for the session's life)
-        if _ends_in_half_a_line(path):  # a killed worker's; the next line must not be lost with it
+        if system.ends_in_half_a_line(path):
             self._file.write("\n")
 
     def write(self, kind: str, **values: Any) -> None:
@@ -23,14 +25,6 @@ class MetricsWriter:
 
     def close(self) -> None:
         self._file.close()
-
-
-def _ends_in_half_a_line(path: Path) -> bool:
-    with open(path, "rb") as file:
-        if file.seek(0, 2) == 0:
-            return False
-        file.seek(-1, 2)
-        return file.read() != b"\n"
 
 
 class LineReader:

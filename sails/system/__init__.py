@@ -7,7 +7,9 @@ from sails import lazy_exports
 if TYPE_CHECKING:
     from sails.system.access import allowed_root, inside, require_changes, view_only
     from sails.system.files import (
+        append_lines,
         copy_folder,
+        ends_in_half_a_line,
         fsync_folder,
         fsync_tree,
         move_folder,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,10 +12,6 @@ from typing import Any
 
 import tenacity
 
-if sys.platform == "win32":
-    pass
-else:
-    pass
 from sails.system.locks import WINDOWS
 
 # --- judging a model folder -----------------------------------------------------------------------
@@ -43,6 +38,28 @@ def write_atomic(path: Path, text: str) -> None:
         os.fsync(file.fileno())
     _retry_sharing(lambda: os.replace(temporary, path))
     fsync_folder(path.parent)
+
+
+def append_lines(path: Path, lines: bytes) -> None:
+    """Append whole lines and return when they are safely on the disk."""
+    if ends_in_half_a_line(path):
+        lines = b"\n" + lines
+    with open(path, "ab") as file:
+        file.write(lines)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def ends_in_half_a_line(path: Path) -> bool:
+    """Tell whether a writer died in the middle of the last line: the next one must not be lost with it."""
+    try:
+        with open(path, "rb") as file:
+            if file.seek(0, os.SEEK_END) == 0:
+                return False
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except FileNotFoundError:
+        return False
 
 
 def fsync_folder(folder: Path) -> None:

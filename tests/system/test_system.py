@@ -654,3 +654,18 @@ def test_the_windows_branches_lock_detach_and_try_again(tmp_path):
         "written": ["text", 3],
         "break handled": True,
     }
+
+
+# --- files that grow line by line -----------------------------------------------------------------
+
+
+def test_lines_are_appended_after_half_a_line_without_being_lost_in_it(tmp_path):
+    path = tmp_path / "log.jsonl"
+    assert not files.ends_in_half_a_line(path)
+    files.append_lines(path, b"one\n")
+    assert not files.ends_in_half_a_line(path)
+    with open(path, "ab") as file:
+        file.write(b'{"hal')
+    assert files.ends_in_half_a_line(path)
+    files.append_lines(path, b"two\nthree\n")
+    assert path.read_bytes() == b'one\n{"hal\ntwo\nthree\n'

@@ -9,7 +9,6 @@ loses itself and nothing else.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -145,14 +144,7 @@ def write(workspace: Workspace, events: Sequence[Mapping[str, Any]]) -> None:
     path = log_file(workspace)
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in events)
-    with open(path, "a+b") as file:
-        if file.seek(0, os.SEEK_END):
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":  # of a writer that was killed; the next line must not be lost with it
-                lines = "\n" + lines
-        file.write(lines.encode("utf-8", "backslashreplace"))
-        file.flush()
-        os.fsync(file.fileno())
+    system.append_lines(path, lines.encode("utf-8", "backslashreplace"))
 
 
 def events(workspace: Workspace) -> list[Event]:

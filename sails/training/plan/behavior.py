@@ -44,8 +44,8 @@ class MatrixRow:
 
 
 _NEW = "🆕 Training a new model from base"
-_CONTINUE: Mapping[Chooser, str] = {
-    "automatic": "🔄 Continuing from the trained model, 📚 lower learning rate to keep what it knows",
+_CONTINUE = "🔄 Continuing from the trained model, 📚 lower learning rate to keep what it knows"
+_CONTINUE_AT: Mapping[Chooser, str] = {
     "person": "🔄 Continuing from the trained model, at the learning rate that was chosen",
     "advice": "🔄 Continuing from the trained model, at the learning rate that was measured",
 }
@@ -54,15 +54,8 @@ _INCOMPLETE = "⚠️ The trained model is incomplete: training from base; its f
 
 MATRIX = (
     MatrixRow(1, "missing", "missing", "base", _NEW),
-    MatrixRow(2, "complete", "missing", "trained", _CONTINUE["automatic"]),
-    MatrixRow(
-        3,
-        "complete",
-        "present",
-        "trained",
-        _CONTINUE["automatic"],
-        "; the ONNX model needs a refresh afterwards",
-    ),
+    MatrixRow(2, "complete", "missing", "trained", _CONTINUE),
+    MatrixRow(3, "complete", "present", "trained", _CONTINUE, "; the ONNX model needs a refresh afterwards"),
     MatrixRow(4, "missing", "present", "base", _ORPHAN),
     MatrixRow(5, "incomplete", "missing", "base", _INCOMPLETE),
     MatrixRow(6, "incomplete", "present", "base", _INCOMPLETE),
@@ -129,8 +122,8 @@ def plan_from(
         warnings += check_learning_rate(learning_rate)
         follows = advised is not None and math.isclose(learning_rate, advised, rel_tol=1e-6)
         rate_chosen_by = "advice" if follows else "person"
-    if start_from == "trained":
-        reason = _CONTINUE[rate_chosen_by] + row.afterwards
+    if start_from == "trained" and rate_chosen_by != "automatic":
+        reason = _CONTINUE_AT[rate_chosen_by] + row.afterwards
     base = (model_name or default_base) if start_from == "base" else trained.base
     return Plan(
         row=row.number,
