@@ -17,6 +17,7 @@ for _name, _value in {**PATIENT_THREADS, "OMP_NUM_THREADS": "1"}.items():
 REPOSITORY = Path(__file__).parent.parent
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests run on two cores: a file stays together, and all browser tests are one after another.
 
