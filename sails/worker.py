@@ -1,8 +1,6 @@
 """Kept for one release: a worker that runs during an upgrade starts its successor by this name."""
 
-import sys
-
-from sails.jobs.worker import run_worker
+import runpy
 
 if __name__ == "__main__":
-    sys.exit(run_worker(sys.argv[1]))
+    runpy.run_module("sails.jobs.worker", run_name="__main__")

@@ -4,6 +4,8 @@
 one lesson of 28 rows, taught to the tiny model of `support/tiny.py` and exported in both variants.
 """
 
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -74,3 +76,13 @@ def test_it_continues_with_what_it_was_taught_and_exports_anew(workspace, tmp_pa
     job = run_worker(export_current(workspace, verify=False))
     assert job.state == "succeeded", job.failure
     assert workspace.situation().onnx.stale is False
+
+
+@pytest.mark.parametrize(("former", "now"), [("worker", "jobs.worker"), ("watching", "jobs.watch")])
+def test_the_names_that_its_processes_start_each_other_by_do_the_same(former, now, tmp_path):
+    def said(module):
+        command = [sys.executable, "-m", f"sails.{module}", str(tmp_path / "none")]
+        return subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+
+    assert said(former).returncode == said(now).returncode == 1
+    assert said(former).stderr.splitlines()[-1] == said(now).stderr.splitlines()[-1]
