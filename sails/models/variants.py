@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from sails.models.export_record import ExportRecord
 from sails.models.folder import FoundFile, found_files
 from sails.models.journal import resolve, steadily
-from sails.system import read_json
+from sails.system import listed, read_json
 
 CERTIFICATE = "certificate.json"
 
@@ -121,7 +121,10 @@ VARIANT_TABLE: Mapping[str, VariantDeclaration] = {
 VARIANTS = tuple(VARIANT_TABLE)
 FULL_PRECISION = VARIANTS[0]
 VARIANT_TITLES: Mapping[str, str] = {name: about.title for name, about in VARIANT_TABLE.items()}
-PREFERRED_TITLES = " or ".join(title for name, title in VARIANT_TITLES.items() if name != FULL_PRECISION)
+# Those that the chat takes before full precision, once they are certified.
+PREFERRED_TITLES = listed(
+    [v.title for v in VARIANT_TABLE.values() if v.preference > VARIANT_TABLE[FULL_PRECISION].preference], "or"
+)
 
 if TYPE_CHECKING:
     Variant = str

@@ -14,6 +14,7 @@ import numpy as np
 from sails.retention.bootstrap import bootstrap_generator, difference, lowest, paired, pooled
 from sails.retention.lessons import MIN_ROWS
 from sails.retention.schema import Cell, Decision, GateFinding, Lesson, Measured
+from sails.system import listed
 
 MAX_LOSS_POINTS = 5.0  # points below the published model
 MAX_GRADUAL_LOSS_POINTS = 10.0  # points below the best model that was ever published
@@ -144,10 +145,10 @@ def _reason(findings: Sequence[GateFinding], names: dict[str, str]) -> list[str]
     reasons = []
     if at_once:
         losses = [_words(finding, finding.before, names, full=n == 0) for n, finding in enumerate(at_once)]
-        reasons.append(f"It lost {_listed(losses)}, more than chance explains.")
+        reasons.append(f"It lost {listed(losses)}, more than chance explains.")
     if slowly:
         losses = [_words(f, f.best or f.before, names, full=n == 0) for n, f in enumerate(slowly)]
-        reasons.append(f"Little by little, over several sessions, {_listed(losses)} were lost.")
+        reasons.append(f"Little by little, over several sessions, {listed(losses)} were lost.")
     if lost:
         return reasons
     worst = max(findings, key=lambda finding: finding.before - finding.after)
@@ -163,7 +164,7 @@ def _words(finding: GateFinding, reference: float, names: dict[str, str], *, ful
     """Such as "23 points on databases (81% → 58% of the answers' word pieces right)"."""
     lost = _points(reference, finding.after)
     unit = "point" if lost == 1 else "points"
-    what = _listed([names[lesson] for lesson in finding.lessons])
+    what = listed([names[lesson] for lesson in finding.lessons])
     together = " together" if len(finding.lessons) > 1 else ""
     of_what = " of the answers' word pieces right" if full else ""
     return f"{lost} {unit} on {what}{together} ({reference:.0f}% → {finding.after:.0f}%{of_what})"
@@ -190,8 +191,4 @@ def _not_compared(before: Measured, after: Measured, lessons: Sequence[Lesson]) 
         else:
             why = "the two models were measured on different examples"
         names.setdefault(why, []).append(lesson.name)
-    return [f"Not compared: {_listed(found)} ({why})." for why, found in names.items()]
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+    return [f"Not compared: {listed(found)} ({why})." for why, found in names.items()]

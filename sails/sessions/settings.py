@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from sails.errors import RequestError
 from sails.sessions.presets import DEFAULT_PRESET, PRESETS
+from sails.system import listed
 
 Publishing = Literal["gate", "always", "never"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -57,7 +58,7 @@ class Settings(BaseModel):
         Option(
             title="How thorough (preset)",
             what="The preset",
-            help=f"How thoroughly to learn: {', '.join(list(PRESETS)[:-1])} or {list(PRESETS)[-1]}.",
+            help=f"How thoroughly to learn: {listed(list(PRESETS), last='or')}.",
             choices={name: preset.title for name, preset in PRESETS.items()},
         ),
     ] = DEFAULT_PRESET

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
         rename,
         write_atomic,
     )
-    from sails.system.format import count, duration, fit, gigabytes, megabytes, one_line, shorten, size
+    from sails.system.format import (
+        count,
+        duration,
+        fit,
+        gigabytes,
+        listed,
+        megabytes,
+        one_line,
+        shorten,
+        size,
+    )
     from sails.system.locks import LifeLock, is_held, short_lock
     from sails.system.memory import available_memory, give_back_memory, peak_memory
     from sails.system.processes import ProcessIdentity, is_alive, on_termination, start_detached, this_process

@@ -7,6 +7,8 @@ Needs nothing but the language, so that everybody may use it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def size(number: int) -> str:
     """Bytes in the unit that suits them: 538 MB, 1.2 GB."""
@@ -42,6 +44,11 @@ def duration(seconds: float) -> str:
 def count(number: int, noun: str) -> str:
     """How many there are of something whose plural ends in s: 1 row, 12,300 rows."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listed(words: Sequence[str], last: str = "and") -> str:
+    """Some words as a sentence names them: a; a and b; a, b and c."""
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def one_line(text: str) -> str:

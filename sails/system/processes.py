@@ -9,17 +9,12 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-if sys.platform == "win32":
-    pass
-else:
-    pass
 from sails.system.locks import WINDOWS
 
 _DETACHED_WINDOWS = 0x0200 | 0x08000000 if WINDOWS else 0  # CREATE_NEW_PROCESS_GROUP | CREATE_NO_WINDOW

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sails.system.format import count, duration, fit, gigabytes, megabytes, one_line, shorten, size
+from sails.system.format import count, duration, fit, gigabytes, listed, megabytes, one_line, shorten, size
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,8 @@ def test_a_long_text_ends_in_an_ellipsis():
 
 def test_a_text_of_many_lines_becomes_one():
     assert one_line(" a\n\tb  c ") == "a b c"
+
+
+def test_words_are_listed_as_a_sentence_names_them():
+    assert [listed("abc"[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
+    assert listed(["a", "b", "c"], last="or") == "a, b or c"

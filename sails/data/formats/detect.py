@@ -10,7 +10,7 @@ counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from sails.data.formats.source import Source
 from sails.data.formats.text_encoding import decode
 from sails.data.formats.xlsx import read_excel
 from sails.errors import ConversationFileError
+from sails.system import listed
 
 
 class Format(NamedTuple):
@@ -47,11 +48,7 @@ FORMATS = (
 )
 
 
-def _one_of(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-FORMAT_TITLES = _one_of([title for known in FORMATS for title in known.titles])
+FORMAT_TITLES = listed([title for known in FORMATS for title in known.titles], last="or")
 """Every format that can be read, as a sentence names them."""
 _OTHER_KINDS = (  # what people choose by mistake, by its first bytes
     (b"\xd0\xcf\x11\xe0", "an old Excel file (.xls) or one with a password"),
@@ -74,7 +71,7 @@ def open_source(path: Path, content: bytes | None = None) -> Source:
             return known.read(raw, path.name)
     for signature, kind in _OTHER_KINDS:
         if raw.startswith(signature):
-            usual = _one_of([known.suffixes[0] for known in FORMATS])
+            usual = listed([known.suffixes[0] for known in FORMATS], last="or")
             raise ConversationFileError(f"{path.name} is {kind}.", f"Save the conversations as {usual}.")
     text, encoding, notes = decode(raw, path.name)
     del raw

@@ -11,6 +11,7 @@ from sails import chat
 from sails.chat import MODEL_CACHE, ChatHistory, ChatModel, GenerationSettings
 from sails.errors import SailsError
 from sails.onnx import sampling_options
+from sails.system import listed
 from sails.ui.chat.state import ChatState, remembered
 from sails.ui.text import plain
 
@@ -39,9 +40,8 @@ def chat_settings(state: ChatState, chosen: Sequence[ChatModel]) -> GenerationSe
         )
         if without_system:
             titles = list(dict.fromkeys(plain(model.title) for model in without_system))
-            listed = titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
             does = "does" if len(without_system) == 1 else "do"
-            who = "This model does" if len(chosen) == 1 else f"{listed} {does}"
+            who = "This model does" if len(chosen) == 1 else f"{listed(titles)} {does}"
             st.caption(
                 f"{who} not read it: the text that a conversation is turned into (chat template) has no "
                 "place for a system message."
