@@ -17,18 +17,17 @@ from typing import Any
 from sails.errors import ConversationFileError
 
 ROLES = ("system", "user", "assistant")
+# Names that the clean form uses for the turns, so that a kept field can never have them.
 RESERVED = frozenset({"input", "output", "messages"})
-"""Names that the clean form uses for the turns, so that a kept field can never have them."""
+# A kept field and its value: of this conversation only the last answer is learned, the others are read.
 ANSWERS, ONLY_LAST = "answers", "last"
-"""A kept field and its value: of this conversation only the last answer is learned, the others are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """What one speaker said at a time."""
 
-    role: str
-    """`system`, `user` or `assistant`."""
+    role: str  # `system`, `user` or `assistant`
     content: str
 
 

@@ -16,15 +16,13 @@ from typing import Literal
 from sails.data.checks import CHECKS, Severity, findings
 from sails.data.conversation import Conversation
 from sails.data.formats.source import Refusal
+from sails.data.split import ENOUGH_ROWS
 from sails.system import count
 
 Grade = Literal["good", "acceptable", "critical"]
 GOOD, ACCEPTABLE = 0.7, 0.5
 WARNING_COST = 0.1
-ENOUGH_ROWS = 20
-"""With fewer, none are held out (see `splitting`)."""
-MANY = 0.1
-"""A share of rows with the same warning that is worth a recommendation."""
+MANY = 0.1  # a share of rows with the same warning that is worth a recommendation
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +30,7 @@ class RowProblem:
     """One thing that is wrong with one row."""
 
     row: int
-    check: str
-    """One of CHECKS, or `refused` for a row that could not be read."""
+    check: str  # one of CHECKS, or `refused` for a row that could not be read
     severity: Severity
     reason: str
 
@@ -43,20 +40,13 @@ class QualityReport:
     """The quality of a file: its score, its problems and what to do about them."""
 
     total: int
-    valid: int
-    """Rows without an error."""
-    score: float
-    """From 0 to 1; see the module."""
-    grade: Grade
-    """`good` from 0.7, `acceptable` from 0.5, `critical` below."""
-    counts: dict[str, int]
-    """Rows that each of CHECKS found fault with, errors and warnings together."""
-    duplicates: int
-    """Rows that repeat an earlier one."""
-    problems: tuple[RowProblem, ...]
-    """In the order of the rows."""
-    recommendations: tuple[str, ...]
-    """What a person can do, the most useful first."""
+    valid: int  # rows without an error
+    score: float  # from 0 to 1; see the module
+    grade: Grade  # `good` from 0.7, `acceptable` from 0.5, `critical` below
+    counts: dict[str, int]  # rows that each of CHECKS found fault with, errors and warnings together
+    duplicates: int  # rows that repeat an earlier one
+    problems: tuple[RowProblem, ...]  # in the order of the rows
+    recommendations: tuple[str, ...]  # what a person can do, the most useful first
 
     @property
     def errors(self) -> tuple[RowProblem, ...]:
@@ -79,7 +69,6 @@ def summarise(
     """The report that `assess` gives, when the problems are known already, as when one row was corrected."""
     problems = [RowProblem(refusal.row, "refused", "error", refusal.reason) for refusal in refused]
     problems = sorted([*problems, *row_problems], key=lambda problem: problem.row)
-
     wrong = {problem.row for problem in problems if problem.severity == "error"}
     doubtful = {problem.row for problem in problems} - wrong
     total = len(conversations) + len(refused)

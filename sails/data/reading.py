@@ -1,7 +1,7 @@
 """A file of conversations as conversations: every row either used or refused by its number.
 
 Two shapes are known (`columns`): a pair of columns with question and answer, and a column of whole
-chats. How files are opened and their rows numbered is `files`' business, what happens to one row
+chats. How files are opened and their rows numbered is `formats`' business, what happens to one row
 `turns`'.
 """
 
@@ -30,19 +30,13 @@ class Reading:
 
     conversations: tuple[Conversation, ...]
     refused: tuple[Refusal, ...]
-    duplicates: int
-    """Conversations that repeat an earlier one; they are still among `conversations`."""
+    duplicates: int  # conversations that repeat an earlier one; they are still among `conversations`
     columns: tuple[str, ...]
-    encoding: str
-    """For example `utf-8`, `utf-16-le`, `windows-1252`; empty for Excel and Parquet."""
-    format: str
-    """`json`, `jsonl`, `csv`, `tsv`, `xlsx` or `parquet`."""
-    mapping: ColumnMapping | None
-    """The columns that were used; None where the rows are chats."""
-    notes: tuple[str, ...]
-    """What a person should know about how the file was read, a sentence each."""
-    is_table: bool = False
-    """Every row has every column; an empty cell is left out of its conversation."""
+    encoding: str  # for example `utf-8`, `utf-16-le`, `windows-1252`; empty for Excel and Parquet
+    format: str  # as `Source` has it
+    mapping: ColumnMapping | None  # the columns that were used; None where the rows are chats
+    notes: tuple[str, ...]  # what a person should know about how the file was read, a sentence each
+    is_table: bool = False  # every row has every column; an empty cell is left out of its conversation
 
 
 def read(path: Path | str, mapping: ColumnMapping | None = None, *, content: bytes | None = None) -> Reading:
@@ -119,9 +113,7 @@ class _Rows:
                 self.mapping = self.mapping or mapping
             else:
                 raise RowRefused("lacks the column of the question or that of the answer")
-            extra = plain(
-                {name: fields[name] for name in fields if name not in used and name not in RESERVED}
-            )
+            extra = plain({name: fields[name] for name in fields if name not in RESERVED.union(used)})
         except RecursionError as error:
             raise RowRefused("is nested too deeply") from error
         finally:
@@ -151,8 +143,8 @@ class _Rows:
         return self._requested.columns if self._requested else ()
 
     def notes(self) -> tuple[str, ...]:
-        rows = ((remark, count, "row" if count == 1 else "rows") for remark, count in self._remarks.items())
-        notes = [f"{remark} in {count} {noun}." for remark, count, noun in rows]
+        counts = self._remarks.items()
+        notes = [f"{remark} in {count} row{'' if count == 1 else 's'}." for remark, count in counts]
         if self.mapping and self.mapping.context:
             notes.append(f"A question is “{self.mapping.input}” followed by “{self.mapping.context}”.")
         return tuple(notes)

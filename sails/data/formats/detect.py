@@ -29,14 +29,11 @@ class Format(NamedTuple):
     """A kind of file that can be read."""
 
     titles: tuple[str, ...]
-    suffixes: tuple[str, ...]
-    """The first one is the one to save under."""
+    suffixes: tuple[str, ...]  # the first one is the one to save under
+    # From the file's bytes, or its text where it is text, and its name, which is for sentences.
     read: Callable[..., Source]
-    """From the file's bytes, or its text where it is text, and its name, which is for sentences."""
-    signature: bytes = b""
-    """The first bytes of every such file; empty where it is text."""
-    opening: str = ""
-    """Such a text begins with one of these characters."""
+    signature: bytes = b""  # the first bytes of every such file; empty where it is text
+    opening: str = ""  # such a text begins with one of these characters
 
 
 # A new format is a module with its reader, and a line here. Text like none of them is read as CSV.
@@ -48,8 +45,8 @@ FORMATS = (
 )
 
 
+# Every format that can be read, as a sentence names them.
 FORMAT_TITLES = listed([title for known in FORMATS for title in known.titles], last="or")
-"""Every format that can be read, as a sentence names them."""
 _OTHER_KINDS = (  # what people choose by mistake, by its first bytes
     (b"\xd0\xcf\x11\xe0", "an old Excel file (.xls) or one with a password"),
     (b"%PDF", "a PDF"),

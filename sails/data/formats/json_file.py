@@ -12,8 +12,6 @@ from sails.data.formats.text_encoding import printable
 from sails.errors import ConversationFileError
 
 _LISTS = ("data", "conversations", "examples", "rows", "items", "records", "dataset", "pairs", "train")
-
-
 _JSON = json.JSONDecoder(strict=False)  # a raw line break inside a text is common, and clear
 
 

@@ -25,19 +25,12 @@ class Refusal:
 class Source:
     """An opened file, whose `records` can be gone through once."""
 
-    format: str
-    """`json`, `jsonl`, `csv`, `tsv`, `xlsx` or `parquet`."""
+    format: str  # `json`, `jsonl`, `csv`, `tsv`, `xlsx` or `parquet`
     records: Iterable[Record | Refusal]
-    columns: tuple[str, ...] = ()
-    """Empty for JSON, where each record names its own."""
-    named_in_file: bool = False
-    """The columns' names are the file's first row, which may be an example by mistake."""
-    encoding: str = ""
-    """Empty for Excel and Parquet."""
+    columns: tuple[str, ...] = ()  # empty for JSON, where each record names its own
+    named_in_file: bool = False  # the columns' names are the first row, which may be an example by mistake
+    encoding: str = ""  # empty for Excel and Parquet
     notes: tuple[str, ...] = ()
-
-
-# ---- JSON and JSON Lines --------------------------------------------------------------------------
 
 
 def text_lines(text: str) -> Iterator[str]:
@@ -51,9 +44,7 @@ def text_lines(text: str) -> Iterator[str]:
 
 # ---- tables ---------------------------------------------------------------------------------------
 
-
-Cells = Sequence[Any] | str
-"""A row of a table, or the reason why it cannot be told apart into cells."""
+Cells = Sequence[Any] | str  # a row of a table, or the reason why it cannot be told apart into cells
 
 
 def source_of_table(kind: str, rows: Iterable[Cells], name: str) -> Source:
