@@ -53,7 +53,10 @@ def findings(pairs: Sequence[tuple[str, str]]) -> list[CheckFinding]:
         problem = _repetitive(answer, words) or _gibberish(question, answer) or problem
     if problem and problem.severity == "error":
         return [problem]
-    return [finding for finding in (problem, _too_short(answer, words), _cut_off(answer)) if finding]
+    # A hint only: “4” and “Paris” are right, and a model learns more from a sentence.
+    is_short = len(answer) < 12 and len(words) < 3
+    short = CheckFinding("too_short", "warning", "the answer is very short") if is_short else None
+    return [finding for finding in (problem, short, _cut_off(answer)) if finding]
 
 
 def _words(text: str) -> list[str]:
@@ -213,7 +216,9 @@ def _is_typed_at_random(text: str, other: str) -> bool:
     plain = [word for word in _PLAIN_WORD.findall(text) if word not in other]
     if 3 * sum(map(len, plain)) < 2 * sum(map(str.isalpha, text)):
         return False
-    if walked and 2 * sum(map(_is_walk, plain)) >= len(plain):
+    lower = [word.lower() for word in plain if len(word) > 3]
+    walks = [word for word in lower if word.startswith(_KEYBOARD_WALKS) and word not in _KEYBOARDS]
+    if walked and 2 * len(walks) >= len(plain):
         return True
     if 2 * sum(map(text.count, ",;|\n")) >= len(plain):  # a list of names: mkdir, chmod, pwd
         return False
@@ -225,19 +230,7 @@ def _is_typed_at_random(text: str, other: str) -> bool:
     return sum(odd) / pairs >= (0.6 if len(plain) == 1 else 0.3 if pairs < 20 else 0.2)
 
 
-def _is_walk(word: str) -> bool:
-    return len(word) > 3 and word.lower().startswith(_KEYBOARD_WALKS) and word.lower() not in _KEYBOARDS
-
-
-# ---- too short, cut off ---------------------------------------------------------------------------
-
-
-def _too_short(answer: str, words: list[str]) -> CheckFinding | None:
-    """A hint only: “4” and “Paris” are right, and a model learns more from a sentence."""
-    if len(answer) < 12 and len(words) < 3:
-        return CheckFinding("too_short", "warning", "the answer is very short")
-    return None
-
+# ---- cut off --------------------------------------------------------------------------------------
 
 _DANGLING = frozenset({"the", "a", "an", "and", "or", "but", "because", "which", "whose", "than"})
 _OPEN_END = frozenset(",([{،、،，")
@@ -257,10 +250,9 @@ def _cut_off(answer: str) -> CheckFinding | None:
     cased_word = last_word.isalpha() and last_word.lower() != last_word.upper()
     unfinished = cased_word and len(text) > 100 and len(last_line) > 60
     dangling = len(text) > 20 and (last_word in _DANGLING or text[-1] in _OPEN_END)
-    if unfinished or dangling:
-        free_form = "```" in text or _LIST_ITEM.match(last_line) or _CODE.search(last_line[-60:])
-    else:
-        free_form = True
-    if not free_form or text.count("```") % 2:
+    breaks_off = (unfinished or dangling) and not (
+        "```" in text or _LIST_ITEM.match(last_line) or _CODE.search(last_line[-60:])
+    )
+    if breaks_off or text.count("```") % 2:
         return CheckFinding("cut_off", "warning", "the answer seems to break off")
     return None

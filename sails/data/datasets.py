@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,8 +33,6 @@ CHARACTERS_A_TOKEN = 4  # of ordinary English text
 MARKS_A_TURN = 10  # tokens of a chat template around a turn
 ROWS, REPORT = "conversations.jsonl", "report.json"
 EXAMPLE_FILES = Path(__file__).resolve().parents[2] / "examples"
-
-
 _ASSESSMENT = TypeAdapter(QualityReport)
 
 
@@ -108,15 +106,8 @@ def add(
         quality=asdict(report),
         tokens=tokens,
     )
-
-    def keep_source(folder: Path) -> None:
-        kept = folder / f"source{source.suffix}"
-        if content is None:
-            shutil.copyfile(source, kept)
-        else:
-            kept.write_bytes(content)
-
-    return _store(workspace, name_from_text(name or source.stem), entry, rows, keep_source)
+    kept = {f"source{source.suffix}": source.read_bytes() if content is None else content}
+    return _store(workspace, name_from_text(name or source.stem), entry, rows, kept)
 
 
 def add_rows(
@@ -167,8 +158,7 @@ def combine(workspace: Workspace, names: Sequence[str]) -> DatasetReport:
     for _, report in parts:
         if report.fingerprint == entry.fingerprint or report.rows == entry.rows:
             return report  # the others add nothing to it
-    stem = name_from_text("-and-".join(name for name, _ in parts))
-    return _store(workspace, stem, entry, rows, lambda _: None)
+    return _store(workspace, name_from_text("-and-".join(name for name, _ in parts)), entry, rows, {})
 
 
 def _entry(rows: Sequence[Conversation], tokens: int | None = None, **fields: Any) -> DatasetReport:
@@ -188,9 +178,9 @@ def _store(
     stem: str,
     entry: DatasetReport,
     rows: Sequence[Conversation],
-    write_source: Callable[[Path], object],
+    files: Mapping[str, bytes],
 ) -> DatasetReport:
-    """Write a dataset under the first free name of `stem`, `stem-2`, …; never half of one."""
+    """Write a dataset and the `files` beside it under the first free name of `stem`, `stem-2`, …, at once."""
     with _library_lock(workspace):
         taken = {name: report for report in reports(workspace) for name in (report.name, *report.formerly)}
         for name in (stem, *(f"{stem}-{n}" for n in range(2, 10_000))):
@@ -203,7 +193,8 @@ def _store(
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(parents=True)
         write_jsonl(staged / ROWS, rows)
-        write_source(staged)
+        for file, content in files.items():
+            (staged / file).write_bytes(content)
         system.write_atomic(staged / REPORT, entry.model_dump_json(indent=1))
         system.rename(staged, workspace.datasets / name)
     return report_of(workspace, name)

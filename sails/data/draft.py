@@ -15,7 +15,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -116,12 +116,8 @@ class Draft:
         """The numbers of the rows that hold these words in question or answer; `among` limits them."""
         wanted = words.casefold().strip()
         numbers = self._by_number if among is None else [n for n in self._by_number if n in among]
-        rows = (self.row(number) for number in numbers)
-        return [
-            row.row
-            for row in rows
-            if row and (not wanted or any(wanted in turn.content.casefold() for turn in row.turns))
-        ]
+        rows = filter(None, map(self.row, numbers))
+        return [row.row for row in rows if any(wanted in turn.content.casefold() for turn in row.turns)]
 
     def save(self, workspace: Workspace, *, tokens: int | None = None) -> DatasetReport:
         """Put the rows without an error into the library; raises `BadDataError` when none is left.
@@ -131,10 +127,7 @@ class Draft:
         if not self.savable:
             raise BadDataError("No row is fit to be taught.", "Correct one in the grid, or bring others.")
         reading = replace(
-            self.reading,
-            conversations=self.rows,
-            refused=self.refused,
-            duplicates=self.report.duplicates,
+            self.reading, conversations=self.rows, refused=self.refused, duplicates=self.report.duplicates
         )
         return datasets.add(
             workspace,
@@ -228,10 +221,8 @@ def from_dataset(workspace: Workspace, name: str) -> Draft:
 
 
 def _draft(file: str, content: bytes, reading: Reading) -> Draft:
-    problems_by_row: dict[int, list[RowProblem]] = {}
-    for problem in assess(reading.conversations).problems:
-        problems_by_row.setdefault(problem.row, []).append(problem)
-    problems = {row: tuple(some) for row, some in problems_by_row.items()}
+    found = groupby(assess(reading.conversations).problems, key=lambda problem: problem.row)
+    problems = {row: tuple(some) for row, some in found}
     return Draft(file, content, reading, datasets.name_from_text(Path(file).stem), problems=problems)
 
 
@@ -263,11 +254,9 @@ def file_name(name: str) -> str:
     last = PurePosixPath(PureWindowsPath(printable(name)).as_posix()).name
     visible = "".join("_" if c in '<>:"|?*' else c for c in last if c.isprintable()).strip()
     stem, dot, suffix = visible.rpartition(".")
-    if len(visible) > LONGEST_FILE_NAME:
-        visible = (
-            f"{stem[: LONGEST_FILE_NAME - 10]}{dot}{suffix[:9]}" if stem else visible[:LONGEST_FILE_NAME]
-        )
-    return visible if visible.strip(".") else "file"
+    if len(visible) > LONGEST_FILE_NAME and stem:
+        visible = f"{stem[: LONGEST_FILE_NAME - 10]}{dot}{suffix[:9]}"
+    return visible[:LONGEST_FILE_NAME] if visible.strip(".") else "file"
 
 
 def _typed(text: str) -> str:

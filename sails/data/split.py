@@ -19,10 +19,8 @@ from pathlib import Path
 from sails import system
 from sails.data.conversation import Conversation
 
-ENOUGH_ROWS = 20
-"""With fewer new questions than this, all are taught."""
-ENOUGH_TO_JUDGE = 20
-"""With fewer held-out rows than this, a measurement says little."""
+ENOUGH_ROWS = 20  # with fewer new questions, all are taught
+ENOUGH_TO_JUDGE = 20  # with fewer held-out rows, a measurement says little
 MIN_HELD_OUT, MAX_HELD_OUT = 5, 200
 
 _LINE = re.compile(r"(held|taught) ([0-9a-f]{32}) \S")

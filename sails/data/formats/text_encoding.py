@@ -23,9 +23,8 @@ _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _BROKEN_BYTES = re.compile("[\udc80-\udcff]")
 _BEYOND_ASCII = re.compile("[^\x00-\x7f]")
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
-
+# Lone surrogates: bytes that are not UTF-8 (see `decode`), or one half of a pair in JSON.
 HALF_CHARACTERS = re.compile("[\ud800-\udfff]")
-"""Lone surrogates: bytes that are not UTF-8 (see `decode`), or one half of a pair in JSON."""
 
 
 class Decoded(NamedTuple):
@@ -41,7 +40,7 @@ def printable(text: str) -> str:
 
 
 def decode(raw: bytes, name: str) -> Decoded:
-    """Raises ConversationFileError where `raw` is not text, or text in an encoding we cannot tell."""
+    """Decode a file; raises ConversationFileError for no text, or text in an encoding we cannot tell."""
     text, encoding, notes = _decoded(raw, name)
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -51,7 +50,13 @@ def decode(raw: bytes, name: str) -> Decoded:
 def _decoded(raw: bytes, name: str) -> Decoded:
     for mark, encoding in _MARKS:
         if raw.startswith(mark):
-            return _marked(raw[len(mark) :], encoding, name)
+            try:
+                return Decoded(raw[len(mark) :].decode(encoding, "surrogatepass"), encoding, ())
+            except UnicodeDecodeError as error:
+                raise ConversationFileError(
+                    f"{name} is damaged: it says that it is {encoding.upper()} text, and it is not.",
+                    "Save it again as UTF-8 and try once more.",
+                ) from error
     raw = raw.removeprefix(codecs.BOM_UTF8)
     if utf16 := _unmarked_utf16(raw):
         return Decoded(raw.decode(utf16, "surrogatepass"), utf16, ())
@@ -67,16 +72,6 @@ def _decoded(raw: bytes, name: str) -> Decoded:
         note = f"Bytes that are not UTF-8: {broken}; the rows that hold them are refused."
         return Decoded(text, "utf-8", (note,))
     return _windows(raw, name)
-
-
-def _marked(raw: bytes, encoding: str, name: str) -> Decoded:
-    try:
-        return Decoded(raw.decode(encoding, "surrogatepass"), encoding, ())
-    except UnicodeDecodeError as error:
-        raise ConversationFileError(
-            f"{name} is damaged: it says that it is {encoding.upper()} text, and it is not.",
-            "Save it again as UTF-8 and try once more.",
-        ) from error
 
 
 def _unmarked_utf16(raw: bytes) -> str | None:

@@ -34,10 +34,8 @@ _NOT_OF_A_DATE = re.compile(r'"[^"]*"|\[[^\]]*\]|[\\_*].')
 
 class Sheet(NamedTuple):
     title: str
-    rows: list[list[Any]]
-    """Texts, numbers, booleans and dates, None between them; a blank row is an empty list."""
-    of: int
-    """How many sheets the workbook has."""
+    rows: list[list[Any]]  # texts, numbers, booleans and dates, None between them; a blank row is empty
+    of: int  # how many sheets the workbook has
 
 
 def first_sheet(raw: bytes) -> Sheet:
@@ -57,9 +55,11 @@ class _Workbook:
         (path,) = self._related("", "officeDocument").values()
         book = ElementTree.fromstring(self._zip.read(path))
         paths = self._related(path, "worksheet")
-        named = [(sheet.get("name", ""), _relation(sheet)) for sheet in book.iterfind("{*}sheets/{*}sheet")]
-        self.sheets = [(name, paths[relation]) for name, relation in named if relation in paths]
-
+        self.sheets: list[tuple[str, str]] = []
+        for sheet in book.iterfind("{*}sheets/{*}sheet"):
+            relation = next((value for key, value in sheet.items() if key.endswith("}id")), "")
+            if relation in paths:
+                self.sheets.append((sheet.get("name", ""), paths[relation]))
         self._texts: list[str] = []
         for shared in self._related(path, "sharedStrings").values():
             self._texts += map(_text, self._elements(shared, "si"))
@@ -114,10 +114,9 @@ class _Workbook:
         """The parts of one kind that belong to the part at `path`, by the name of their relation."""
         folder, name = posixpath.split(path)
         relations = ElementTree.fromstring(self._zip.read(posixpath.join(folder, "_rels", f"{name}.rels")))
+        base = posixpath.join("/", folder)
         return {
-            relation.get("Id", ""): posixpath.normpath(
-                posixpath.join("/", folder, relation.get("Target", ""))
-            )[1:]
+            relation.get("Id", ""): posixpath.normpath(posixpath.join(base, relation.get("Target", "")))[1:]
             for relation in relations
             if relation.get("Type", "").endswith(f"/{kind}")
         }
@@ -130,10 +129,6 @@ class _Workbook:
                 if element.tag.endswith(ending):
                     yield element
                     element.clear()
-
-
-def _relation(sheet: Element) -> str:
-    return next((value for key, value in sheet.items() if key.endswith("}id")), "")
 
 
 def _text(item: Element) -> str:
