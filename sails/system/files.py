@@ -14,8 +14,6 @@ import tenacity
 
 from sails.system.locks import WINDOWS
 
-# --- judging a model folder -----------------------------------------------------------------------
-
 
 def read_json(path: Path) -> dict[str, Any] | None:
     """The JSON object in a small file, or None when it is not there or cannot be read."""
@@ -24,9 +22,6 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
-
-
-# --- files ----------------------------------------------------------------------------------------
 
 
 def write_atomic(path: Path, text: str) -> None:
