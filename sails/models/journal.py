@@ -27,9 +27,6 @@ from sails.system import read_json
 Found = TypeVar("Found")
 
 
-# --- reading through a publication ----------------------------------------------------------------
-
-
 def journal_of(target: Path) -> Path:
     """The journal that `sails.models.publish` keeps beside a folder while it replaces it."""
     return target.with_name(f".{target.name}.journal.json")
@@ -92,9 +89,6 @@ class _Journal:
         system.write_atomic(journal_of(target), json.dumps(asdict(self), default=str))
 
 
-# --- replacing a folder ---------------------------------------------------------------------------
-
-
 def stage_path(target: Path, tag: str) -> Path:
     """Where to build new content for `target`: a hidden folder beside it, so that a rename suffices.
 
@@ -102,23 +96,6 @@ def stage_path(target: Path, tag: str) -> Path:
     """
     builder = system.this_process()
     return target.with_name(f".{target.name}.staged-{tag}.{builder.pid}-{builder.created:.0f}")
-
-
-def replace_folder(staged: Path, target: Path, keep: Path | None) -> None:
-    """Put the complete folder `staged` (beside `target`) in the place of `target`.
-
-    What was there goes to `keep`, or is deleted at the very end when `keep` is None; what is no ONNX
-    export is never deleted but moved beside the target. Safe to be killed at any instruction:
-    `recover(target)` finishes or undoes.
-    """
-    system.require_changes()
-    if staged.parent != target.parent:
-        raise ValueError(f"{staged} must lie beside {target}")
-    system.fsync_tree(staged)
-    with write_lock(target):
-        if keep is None and is_foreign(target):
-            keep = unused_path(target.with_name(f"{target.name}-set-aside"))
-        swap(staged, target, keep)
 
 
 def is_foreign(folder: Path) -> bool:
@@ -157,8 +134,11 @@ def finish(target: Path) -> None:
 def swap(staged: Path, target: Path, keep: Path | None, candidate: Path | None = None) -> None:
     """Put `staged`, where `candidate` is moved to first if there is one, in the place of `target`.
 
-    For who holds the lock, see `write_lock`; `replace_folder` does both.
+    For who holds the lock, see `write_lock`. What was there goes to `keep`, or is deleted at the very end
+    when that is None. Safe to be killed at any instruction: `recover_folder(target)` finishes or undoes.
     """
+    if staged.parent != target.parent:
+        raise ValueError(f"{staged} must lie beside {target}")
     previous = staged.name.replace(".staged-", ".previous-")
     journal = _Journal(candidate=candidate, staged=staged.name, previous=previous, keep=keep)
     journal.write(target)
@@ -204,23 +184,21 @@ def sweep(target: Path) -> None:
     ours = (f".{target.name}.staged-", f".{target.name}.previous-")
     half = (f"..{target.name}.staged-", f".{journal_of(target).name}.")  # what `system.files` was writing
     for leftover in target.parent.iterdir():
-        if not leftover.name.startswith(ours + half) or _built_by_another(leftover):
+        if not leftover.name.startswith(ours + half):
             continue
+        builder = re.search(r"\.(\d+)-(\d+)(?:\.partial)?$", leftover.name)
+        if builder and int(builder[1]) != os.getpid():
+            pid, created = int(builder[1]), float(builder[2])
+            if system.is_alive(system.ProcessIdentity(pid, created, socket.gethostname())):
+                continue
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
 
 
-def _built_by_another(staged: Path) -> bool:
-    builder = re.search(r"\.(\d+)-(\d+)(?:\.partial)?$", staged.name)
-    if builder is None or int(builder[1]) == os.getpid():
-        return False
-    return system.is_alive(system.ProcessIdentity(int(builder[1]), float(builder[2]), socket.gethostname()))
-
-
 def visible_entries(folder: Path) -> list[Path]:
-    """What a person would say lies in the folder."""
+    """The entries that are not hidden; none where there is no folder."""
     return [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
 
 

@@ -9,7 +9,7 @@ A folder is replaced in five steps, each of which survives a crash:
     keep     previous ─► versions/ (or set aside when it was incomplete)
     done     the journal is removed
 
-`recover` finishes whatever a dead process left, so the worst that a crash costs is the time to call it.
+`recover_folder` finishes what a dead process left, so the worst that a crash costs is the time to call it.
 Every writer holds a short lock beside the target, also when two workspaces share one model folder.
 """
 
@@ -91,7 +91,13 @@ def roll_back(workspace: Workspace, version: str) -> str:
     with exclusive_training(workspace), write_lock(target):
         source = _model_of(workspace, version)  # somebody else may have been faster
         sweep(target)
-        _refuse_without_room(source, target.parent)
+        size = sum(file.size for file in inspect_model(source).files)
+        free = shutil.disk_usage(target.parent).free
+        if size > free:
+            raise DiskFullError(
+                f"The model needs {megabytes(size)} in {target.parent}, and {megabytes(free)} are free.",
+                "Free some space, then try again.",
+            )
         staged = stage_path(target, version)
         # What belongs to a version and not to its model: its ONNX model, and what a dead export left of one.
         onnx = source / VERSION_ONNX
@@ -139,16 +145,6 @@ def _model_of(workspace: Workspace, version: str) -> Path:
     if version not in names or not inspect_model(folder).complete:
         raise WorkspaceError(f"There is no version {version!r}.", "See `sails sessions versions`.")
     return folder
-
-
-def _refuse_without_room(source: Path, folder: Path) -> None:
-    size = sum(file.size for file in inspect_model(source).files)
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        raise DiskFullError(
-            f"The model needs {megabytes(size)} in {folder}, and {megabytes(free)} are free.",
-            "Free some space, then try again.",
-        )
 
 
 def unpublish(workspace: Workspace) -> Path | None:

@@ -13,12 +13,12 @@ import pytest
 from sails.models import folder as model_folder
 from sails.models import journal, publish, versions, workspace
 from sails.models.folder import inspect_model
-from sails.models.journal import journal_of, recover_folder, replace_folder, stage_path
+from sails.models.journal import journal_of, recover_folder, stage_path
 from sails.models.publish import roll_back, unpublish
 from sails.models.versions import Provenance, list_versions
 from sails.models.workspace import Workspace
 from sails.system import files, locks
-from tests.support.folders import fingerprint_of, make_model, make_onnx
+from tests.support.folders import fingerprint_of, make_model, make_onnx, replace_folder
 from tests.support.killing import deaths, die_at, folder_in_memory, for_every_line
 
 pytestmark = [
@@ -235,7 +235,7 @@ def test_replacing_an_onnx_model_killed_anywhere_leaves_the_old_one_or_the_new_o
     make_onnx(workspace.onnx_model, "old")
 
     def export():
-        replace_folder(make_onnx(stage_path(workspace.onnx_model, "job"), "new"), workspace.onnx_model, None)
+        replace_folder(make_onnx(stage_path(workspace.onnx_model, "job"), "new"), workspace.onnx_model)
 
     for death in deaths(stage.remember(), export, ALL_LINES, stage.disk):
         onnx = workspace.situation().onnx
@@ -315,7 +315,7 @@ def test_an_export_between_any_two_lines_of_a_reader_never_shows(stage):
     make_onnx(target, "old")
 
     def happens():
-        replace_folder(make_onnx(stage_path(target, "job"), "new"), target, keep=None)
+        replace_folder(make_onnx(stage_path(target, "job"), "new"), target)
 
     states = every_interleaving(stage.remember(), happens, lambda: stage.workspace.situation().onnx)
     assert {(state.state, state.fingerprint) for state in states} == {("present", "old"), ("present", "new")}
@@ -349,7 +349,7 @@ def test_a_reader_that_polls_during_a_hundred_publications_never_misses_a_model(
         for number in range(100):
             stage.publish(2 + number % 7, f"s{number}")
             staged = make_onnx(stage_path(workspace.onnx_model, "job"), str(number))
-            replace_folder(staged, workspace.onnx_model, keep=None)
+            replace_folder(staged, workspace.onnx_model)
         (workspace.root / "end").touch()
         models, polls, wrong = reader.stdout.readline().split(maxsplit=2)
     finally:

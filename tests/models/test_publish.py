@@ -18,9 +18,10 @@ from sails.models.journal import (
     is_foreign,
     journal_of,
     recover_folder,
-    replace_folder,
     stage_path,
+    swap,
 )
+from sails.models.onnx_store import install
 from sails.models.publish import prospect, roll_back, unpublish
 from sails.models.publish import publish_model as publish
 from sails.models.versions import (
@@ -34,7 +35,7 @@ from sails.models.versions import (
     version_with,
 )
 from sails.models.workspace import Workspace
-from tests.support.folders import fingerprint_of, listing, make_model, make_onnx
+from tests.support.folders import fingerprint_of, listing, make_model, make_onnx, replace_folder
 
 
 @pytest.fixture
@@ -492,7 +493,7 @@ def test_an_export_takes_the_place_of_the_one_before(workspace):
     make_onnx(workspace.onnx_model, "old")
     (workspace.onnx_model / "int8").mkdir()
     staged = stage(workspace.onnx_model)
-    replace_folder(staged, workspace.onnx_model, keep=None)
+    replace_folder(staged, workspace.onnx_model)
     assert workspace.situation().onnx.fingerprint == "new"
     assert not (workspace.onnx_model / "int8").exists()
     assert not staged.exists()
@@ -501,7 +502,7 @@ def test_an_export_takes_the_place_of_the_one_before(workspace):
 
 def test_an_export_without_a_record_is_replaced_as_well(workspace):
     make_onnx(workspace.onnx_model)
-    replace_folder(stage(workspace.onnx_model), workspace.onnx_model, keep=None)
+    replace_folder(stage(workspace.onnx_model), workspace.onnx_model)
     assert sorted(os.listdir(workspace.root)) == [".onnx_model.lock", "onnx_model"]
 
 
@@ -512,7 +513,7 @@ def test_a_folder_that_is_no_export_is_moved_aside_and_not_deleted(tmp_path, nam
     (target / name).write_text("years of work")
     assert is_foreign(target)
     for number in ("", "-2"):
-        replace_folder(stage(target), target, keep=None)
+        install(stage(target), target, "fp32")
         shutil.copytree(tmp_path / "documents-set-aside", target, dirs_exist_ok=True)
         (target / "export.json").unlink()
         (target / "config.json").unlink()
@@ -530,7 +531,7 @@ def test_an_empty_folder_and_an_export_are_not_foreign(tmp_path):
 def test_a_staged_folder_must_lie_beside_its_target(tmp_path):
     make_onnx(tmp_path / "elsewhere" / "staged")
     with pytest.raises(ValueError, match="must lie beside"):
-        replace_folder(tmp_path / "elsewhere" / "staged", tmp_path / "onnx_model", keep=None)
+        swap(tmp_path / "elsewhere" / "staged", tmp_path / "onnx_model", None)
 
 
 # --- what the dead leave --------------------------------------------------------------------------

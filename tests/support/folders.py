@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from sails import system
 from sails.models.folder import inspect_model
+from sails.models.journal import swap, write_lock
 
 CONFIG = {"model_type": "llama", "hidden_size": 8, "num_hidden_layers": 2, "vocab_size": 32}
 
@@ -55,6 +57,13 @@ def make_onnx(folder: Path, fingerprint: str | None = None, content: bytes = b"o
     if fingerprint is not None:
         (folder / "export.json").write_text(json.dumps({"fingerprint": fingerprint}))
     return folder
+
+
+def replace_folder(staged: Path, target: Path) -> None:
+    """Put a staged folder in the place of `target`, as every writer of a model folder does."""
+    system.fsync_tree(staged)
+    with write_lock(target):
+        swap(staged, target, None)
 
 
 def fingerprint_of(folder: Path) -> str:
