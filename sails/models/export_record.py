@@ -53,13 +53,13 @@ class ExportRecord:
         """Take what can be used from the content of a file; never raises."""
         files = content.get("files")
         return cls(
-            fingerprint=_text(content.get("fingerprint")),
-            variant=_text(content.get("variant")),
+            fingerprint=as_text(content.get("fingerprint")),
+            variant=as_text(content.get("variant")),
             fused_attentions=_number(content.get("fused_attentions")),
             quantized_matrices=_number(content.get("quantized_matrices")),
             block=_number(content.get("block")),
             opset=_number(content.get("opset")),
-            created=_text(content.get("created")),
+            created=as_text(content.get("created")),
             versions={name: str(version) for name, version in _table(content.get("versions")).items()},
             files={name: _number(size) for name, size in files.items()} if isinstance(files, dict) else None,
             # A digest that is no text must not pass for one that was never recorded: it matches no file.
@@ -67,7 +67,7 @@ class ExportRecord:
                 name: None if digest is None else str(digest)
                 for name, digest in _table(content.get("sha256")).items()
             },
-            note=_text(content.get("note")) or "",
+            note=as_text(content.get("note")) or "",
         )
 
     def write(self, folder: Path) -> None:
@@ -80,7 +80,7 @@ class ExportRecord:
         (folder / EXPORT_RECORD).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _text(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 

@@ -17,18 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sails.models.export_record import ExportRecord
+from sails.models.export_record import ExportRecord, as_text
 from sails.system import read_json
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-
-
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-
-
 PROVENANCE = "sails.json"
-
-
 MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors format itself
 
 
@@ -92,17 +86,17 @@ def inspect_model(folder: Path) -> ModelState:
     if not files:
         return ModelState(folder, "missing")
     sizes = {file.name: file.size for file in files}
-    reason = _config_problem(folder, sizes) or _weights_problem(folder, sizes)
+    reason = _problem(folder, sizes)
     record = read_json(folder / PROVENANCE) or {}
     return ModelState(
         path=folder,
         state="incomplete" if reason else "complete",
         reason=reason,
         fingerprint=None if reason else _fingerprint(folder, sizes),
-        base=_text(record.get("base")) or _base_in_config(folder),
-        session=_text(record.get("session")),
+        base=as_text(record.get("base")) or _base_in_config(folder),
+        session=as_text(record.get("session")),
         files=files,
-        modified=_modified(folder, files),
+        modified=modified(folder, files),
     )
 
 
@@ -125,12 +119,8 @@ def inspect_onnx(folder: Path, trained_fingerprint: str | None) -> OnnxState:
         stale=None if fingerprint is None else fingerprint != trained_fingerprint,
         fingerprint=fingerprint,
         files=files,
-        modified=_modified(folder, files),
+        modified=modified(folder, files),
     )
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def found_files(folder: Path) -> tuple[FoundFile, ...]:
@@ -143,31 +133,27 @@ def found_files(folder: Path) -> tuple[FoundFile, ...]:
     return tuple(sorted(found, key=lambda file: file.name))
 
 
-def _modified(folder: Path, files: Iterable[FoundFile]) -> datetime | None:
-    times = [(folder / file.name).stat().st_mtime for file in files]
+def modified(folder: Path, files: Iterable[FoundFile]) -> datetime | None:
+    """When the latest of these files was changed; one that is gone meanwhile does not count."""
+    times = [(folder / file.name).stat().st_mtime for file in files if (folder / file.name).exists()]
     return datetime.fromtimestamp(max(times), UTC) if times else None
 
 
 def _base_in_config(folder: Path) -> str | None:
     """The base model that transformers noted in a model made elsewhere; None for a folder's path."""
-    name = _text((read_json(folder / "config.json") or {}).get("_name_or_path"))
+    name = as_text((read_json(folder / "config.json") or {}).get("_name_or_path"))
     return name if name and re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", name) else None
 
 
-def _config_problem(folder: Path, sizes: dict[str, int]) -> str | None:
+def _problem(folder: Path, sizes: dict[str, int]) -> str | None:
+    """Why the model cannot be used, or None."""
     if "config.json" not in sizes:
         return "config.json is missing"
     if read_json(folder / "config.json") is None:
         return "config.json cannot be read"
-    return None
-
-
-def _weights_problem(folder: Path, sizes: dict[str, int]) -> str | None:
-    """Why the weights cannot be used, or None."""
-    source = _weights_source(sizes)
+    source, names = _weights(folder, sizes)
     if source is None:
         return f"the weights are missing ({' or '.join(WEIGHTS)})"
-    names = _weight_files(folder, source)
     if not names:
         return f"{source} cannot be read"
     for number, name in enumerate(names, 1):
@@ -179,25 +165,22 @@ def _weights_problem(folder: Path, sizes: dict[str, int]) -> str | None:
     return None
 
 
-def _weights_source(sizes: dict[str, int]) -> str | None:
-    """The weights file, or the index of its parts, in the order in which transformers looks for it."""
-    order = (WEIGHTS[0], INDEXES[0], WEIGHTS[1], INDEXES[1])
-    return next((name for name in order if name in sizes), None)
-
-
 def weight_files(folder: Path) -> list[Path]:
     """The files that are loaded as the model's weights, in order; none when there are none to load."""
-    sizes = {file.name: file.size for file in found_files(folder)}
-    source = _weights_source(sizes)
-    return [folder / name for name in _weight_files(folder, source)] if source else []
+    _, names = _weights(folder, {file.name: file.size for file in found_files(folder)})
+    return [folder / name for name in names]
 
 
-def _weight_files(folder: Path, source: str) -> list[str]:
-    """The files that hold the weights, in order; none when the index cannot be read."""
+def _weights(folder: Path, sizes: dict[str, int]) -> tuple[str | None, list[str]]:
+    """The weights file, or the index of its parts, and the files to load; none when it cannot be read."""
+    # The order in which transformers looks for it.
+    order = (WEIGHTS[0], INDEXES[0], WEIGHTS[1], INDEXES[1])
+    source = next((name for name in order if name in sizes), None)
     if source not in INDEXES:
-        return [source]
+        return source, [source] if source else []
     weight_map = (read_json(folder / source) or {}).get("weight_map")
-    return sorted({str(name) for name in weight_map.values()}) if isinstance(weight_map, dict) else []
+    names = weight_map.values() if isinstance(weight_map, dict) else ()
+    return source, sorted({str(name) for name in names})
 
 
 def _safetensors_problem(path: Path, size: int) -> str | None:
@@ -271,8 +254,7 @@ def _fingerprint(folder: Path, sizes: dict[str, int]) -> str:
     files give 512 evenly spaced blocks. Files that are not loaded as weights do not count.
     """
     digest = hashlib.sha256((folder / "config.json").read_bytes())
-    source = _weights_source(sizes)
-    for name in _weight_files(folder, source) if source else ():
+    for name in _weights(folder, sizes)[1]:
         path = folder / name
         digest.update(f"{name} {sizes[name]}".encode())
         with open(path, "rb") as file:

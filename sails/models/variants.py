@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sails.models.export_record import ExportRecord
-from sails.models.folder import FoundFile, found_files
+from sails.models.folder import FoundFile, found_files, modified
 from sails.models.journal import resolve, steadily
 from sails.system import listed, read_json
 
@@ -192,7 +192,6 @@ def inspect_variant(folder: Path, variant: Variant, trained_fingerprint: str | N
     certificate = read_json(real / CERTIFICATE) or {}
     passed, measured = certificate.get("passed"), certificate.get("variant", FULL_PRECISION)
     belongs = measured == variant and certificate.get("source_fingerprint") == fingerprint
-    times = [(real / file.name).stat().st_mtime for file in files if (real / file.name).exists()]
     return VariantState(
         variant=variant,
         path=folder,
@@ -201,7 +200,7 @@ def inspect_variant(folder: Path, variant: Variant, trained_fingerprint: str | N
         stale=None if fingerprint is None else fingerprint != trained_fingerprint,
         certified=passed if belongs and isinstance(passed, bool) else None,
         files=files,
-        modified=datetime.fromtimestamp(max(times), UTC) if times else None,
+        modified=modified(real, files),
     )
 
 
