@@ -26,8 +26,6 @@ from sails.models.catalog import (
 )
 from sails.system import Progress, silent
 
-# --- what is here ---------------------------------------------------------------------------------
-
 
 def base_model_path(model: BaseModelEntry) -> Path | None:
     """The folder of a model that is complete on this machine, or None; never touches the network."""
@@ -35,9 +33,6 @@ def base_model_path(model: BaseModelEntry) -> Path | None:
     if model.hub_id:
         candidates += [download.hub_snapshot(hub_id) for hub_id in (model.hub_id, model.name)]
     return next((folder for folder in candidates if folder and problem_with(folder) is None), None)
-
-
-# --- fetching -------------------------------------------------------------------------------------
 
 
 def ensure_base_model(name: str, progress: Progress | None = None) -> Path:

@@ -125,17 +125,17 @@ def hub_reachable() -> bool:
 
 def hub_snapshot(hub_id: str) -> Path | None:
     """The folder in which the hub's cache on this machine keeps the newest known version, complete or not."""
-    from huggingface_hub import constants
-
-    repository = _hub_folder(hub_id, Path(constants.HF_HUB_CACHE))
+    repository = _hub_folder(hub_id)
     with suppress(OSError):
         snapshot = repository / "snapshots" / (repository / "refs" / "main").read_text().strip()
         return snapshot if snapshot.is_dir() else None
     return None
 
 
-def _hub_folder(hub_id: str, cache: Path) -> Path:
-    return cache / f"models--{hub_id.replace('/', '--')}"
+def _hub_folder(hub_id: str) -> Path:
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE) / f"models--{hub_id.replace('/', '--')}"
 
 
 def list_hub(hub_id: str) -> HubFiles:
@@ -178,9 +178,7 @@ def fetch_hub(files: HubFiles, names: Sequence[str], progress: Progress) -> None
 
     Raises `DownloadError` or `DiskFullError`.
     """
-    from huggingface_hub import constants
-
-    folder = _hub_folder(files.hub_id, Path(constants.HF_HUB_CACHE))
+    folder = _hub_folder(files.hub_id)
     require_space(folder, max(0, files.size - _bytes_below(folder)))
     # The plain protocol: the faster one cannot go on where a download broke off.
     environment = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
@@ -205,7 +203,6 @@ def _unknown_to_hub(hub_id: str) -> DownloadError:
 
 
 # --- one wheel from the package index -------------------------------------------------------------
-
 
 RUN_PIP = """
 import runpy
@@ -273,7 +270,6 @@ def fetch_wheel(wheel: PinnedWheel, folder: Path, progress: Progress) -> Path:
 
 # --- watching a child process ---------------------------------------------------------------------
 
-
 # However this process dies, its end of the child's standard input closes, and the child with it: a download
 # that nobody waits for must not fill a disk.
 END_WITH_PARENT = """
@@ -311,8 +307,7 @@ def _watch(
                     size = grown
                     if size > before:
                         arrived = min(size, total)
-                        words = f"Downloading: {megabytes(arrived)} of {megabytes(total)}"
-                        progress(arrived / total, words)
+                        progress(arrived / total, f"Downloading: {megabytes(arrived)} of {megabytes(total)}")
             finally:
                 process.kill()
         output.seek(0)

@@ -1,8 +1,8 @@
 """A variant of an ONNX model put in its place, or kept apart: at once, and never half.
 
     built = Path(".onnx_model.staged-…")         # complete, on the same disk
-    put(built, Path("onnx_model"), "int8")       # ► onnx_model/int8
-    keep_apart(built, Path("onnx_model"), "int8")  # ► onnx_model_failed/int8
+    install(built, Path("onnx_model"), "int8")     # ► onnx_model/int8
+    quarantine(built, Path("onnx_model"), "int8")  # ► onnx_model_failed/int8
 
 Full precision lies flat in the ONNX folder and 8-bit inside of it, so the one is replaced with the other in
 it: hard links carry it over, which takes no time and no disk. Every change holds the lock beside the ONNX
@@ -80,7 +80,13 @@ def _check(built: Path) -> None:
 def _put(built: Path, onnx: Path, variant: Variant, keep: Path | None) -> None:
     target = variant_folder(onnx, variant)
     if target == onnx and keep is None:
-        _carry_over(onnx, built)
+        # The variants that lie inside of the ONNX folder also lie in the new one.
+        for other in VARIANTS:
+            inside, copy = variant_folder(onnx, other), variant_folder(built, other)
+            if inside != onnx and inside.is_dir():
+                shutil.rmtree(copy, ignore_errors=True)  # of an attempt that died
+                shutil.copytree(inside, copy, copy_function=_link)
+                system.fsync_tree(copy)
     onnx.parent.mkdir(parents=True, exist_ok=True)
     if target != onnx:
         onnx.mkdir(exist_ok=True)
@@ -88,16 +94,6 @@ def _put(built: Path, onnx: Path, variant: Variant, keep: Path | None) -> None:
         name = onnx.name if target == onnx else f"{onnx.name}-{variant}"
         keep = journal.unused_path(onnx.with_name(f"{name}-set-aside"))
     journal.swap(journal.stage_path(target, "placed"), target, keep, built)
-
-
-def _carry_over(onnx: Path, built: Path) -> None:
-    """The variants that lie inside of the ONNX folder, also in the new one."""
-    for variant in VARIANTS:
-        inside, copy = variant_folder(onnx, variant), variant_folder(built, variant)
-        if inside != onnx and inside.is_dir():
-            shutil.rmtree(copy, ignore_errors=True)  # of an attempt that died
-            shutil.copytree(inside, copy, copy_function=_link)
-            system.fsync_tree(copy)
 
 
 def _link(source: str, target: str) -> None:

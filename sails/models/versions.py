@@ -18,14 +18,8 @@ from sails.models.workspace import Workspace
 from sails.system import read_json
 
 VERSION_RECORD = "version.json"
-
-
 VERSION_ONNX = "onnx"  # a version's own ONNX model, made on demand; it stays behind when the version leaves
-
-
 VERSIONS_KEPT = 5
-
-
 MAX_NAME_LENGTH = 60  # characters that a person may call a version
 
 
@@ -53,9 +47,6 @@ class Version(BaseModel):
 def version_with(workspace: Workspace, fingerprint: str | None) -> Version | None:
     """The version that holds the model with this fingerprint, the one put away last of several."""
     return next((v for v in list_versions(workspace) if fingerprint and v.fingerprint == fingerprint), None)
-
-
-# --- versions -------------------------------------------------------------------------------------
 
 
 def list_versions(workspace: Workspace) -> list[Version]:
@@ -124,7 +115,6 @@ def discard(version: Path) -> None:
 
 def provenance_of(folder: Path) -> Provenance | None:
     """Where the model in `folder` came from; None when nobody recorded it."""
-    content: dict[str, Any] | None = read_json(folder / PROVENANCE)
     with contextlib.suppress(ValidationError):
-        return Provenance.model_validate(content)
+        return Provenance.model_validate(read_json(folder / PROVENANCE))
     return None
