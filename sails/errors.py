@@ -103,8 +103,8 @@ class UnknownError(JobError):
     kind = "unknown"
 
 
-def classify(error: BaseException) -> SailsError:
-    """The error as one of ours, whatever library it came from; never raises."""
+def classify(error: BaseException, otherwise: SailsError | None = None) -> SailsError:
+    """The error as one of ours, whatever library it came from, or `otherwise`; never raises."""
     if isinstance(error, SailsError):
         return error
     text = str(error) or type(error).__name__
@@ -116,7 +116,7 @@ def classify(error: BaseException) -> SailsError:
             "The work needed more memory than this machine has free.",
             "Close other programs, choose a smaller batch size, or a smaller base model.",
         )
-    return UnknownError(
+    return otherwise or UnknownError(
         f"{type(error).__name__}: {text.splitlines()[0][:300].rstrip('.')}.",
         "The last lines of the log say more; running the session again is safe.",
     )

@@ -22,7 +22,7 @@ from sails.models import catalog, versions
 from sails.models.variants import VARIANT_TABLE, failed_folder
 from sails.models.workspace import Workspace
 from sails.onnx import quantize
-from sails.onnx.certify.verify import FIXED_PROMPTS
+from sails.onnx.certify.questions import FIXED_PROMPTS
 from sails.retention import gate, lessons
 from sails.sessions import PRESETS, SIZES, Phase, State, plan
 from sails.system import format

@@ -1,6 +1,6 @@
 """Handing a model over: one zip file that runs by itself, or a folder as Hugging Face knows it.
 
-    made = bundle(workspace.onnx_model, "int8", Path("model.zip"), known=about(workspace, fingerprint))
+    made = make_bundle(workspace.onnx_model, "int8", Path("model.zip"), known=about(workspace, fingerprint))
 
 The zip file holds the model, its certificate, a model card, `chat.py`, and the modules of this package that
 answer, unchanged: a chat in it runs the same lines as a chat here. The same model gives the same bytes. What
@@ -15,7 +15,6 @@ import hashlib
 import os
 import re
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -171,29 +170,21 @@ def _unchanged(model: _BundledModel) -> Iterator[None]:
 
 def _without_own_questions(certificate: Certificate) -> Certificate:
     """The certificate without the person's own questions: those are examples of what was taught."""
-    from sails.onnx.certify import FIXED_PROMPTS
     from sails.onnx.runtime.chat_template import as_messages
 
-    ours = {as_messages(prompt)[-1]["content"] for prompt in FIXED_PROMPTS}
-    return replace(
-        certificate,
-        examples=tuple(example for example in certificate.examples if example.prompt in ours),
-        reasons=tuple(
-            re.sub("“.*”", "a question", reason, flags=re.DOTALL) for reason in certificate.reasons
-        ),
-    )
+    ours = {as_messages(prompt)[-1]["content"] for prompt in certify.FIXED_PROMPTS}
+    examples = tuple(example for example in certificate.examples if example.prompt in ours)
+    # Quoted is the first question that was answered differently.
+    reasons = (re.sub("“.*”", "a question", reason, flags=re.DOTALL) for reason in certificate.reasons)
+    return replace(certificate, examples=examples, reasons=tuple(reasons))
 
 
 _Content = dict[str, Path | bytes]  # name in the bundle ► a file, or what is to be written
 
 
-def _papers(model: _BundledModel) -> _Content:
-    """The certificate for programs and for people; none where there is none."""
-    if model.certificate is None:
-        return {}
-    with tempfile.TemporaryDirectory() as folder:
-        certify.write_certificate(Path(folder), model.certificate)
-        return {name: (Path(folder) / name).read_bytes() for name in (certify.CERTIFICATE_PAGE, CERTIFICATE)}
+def _papers(model: _BundledModel) -> dict[str, bytes]:
+    """The certificate for people and for programs; none where there is none."""
+    return certify.certificate_files(model.certificate) if model.certificate else {}
 
 
 # --- a zip file that runs by itself ---------------------------------------------------------------
@@ -218,7 +209,15 @@ def make_bundle(
     if output.is_dir():
         raise WorkspaceError(f"{output} is a folder.", "Name a zip file, for example model.zip.")
     model = _open(onnx, variant, allow_failed)
-    content = _zip_content(model, known or About())
+    package = Path(sails.__file__).parent
+    content: _Content = {
+        CARD: card(known or About(), model.state, model.certificate, runs_by_itself=True).encode(),
+        "chat.py": package / CHAT,
+        "requirements.txt": ("\n".join(REQUIREMENTS) + "\n").encode(),
+        **_papers(model),
+        **{f"model/{path.name}": path for path in model.files},
+        **{f"sails/{name}": package / name for name in MODULES},
+    }
     with _built_beside(output, content) as part:
         with _unchanged(model), open(part, "wb") as file:
             _write_zip(content, f"model-{variant}", file, progress or silent)
@@ -227,18 +226,6 @@ def make_bundle(
         os.replace(part, output)
         system.fsync_folder(output.parent)
     return Bundle(output, variant, output.stat().st_size, model.state.certified is True)
-
-
-def _zip_content(model: _BundledModel, known: About) -> _Content:
-    package = Path(sails.__file__).parent
-    return {
-        CARD: card(known, model.state, model.certificate, runs_by_itself=True).encode(),
-        "chat.py": package / CHAT,
-        "requirements.txt": ("\n".join(REQUIREMENTS) + "\n").encode(),
-        **_papers(model),
-        **{f"model/{path.name}": path for path in model.files},
-        **{f"sails/{name}": package / name for name in MODULES},
-    }
 
 
 def _write_zip(content: _Content, folder: str, stream: BinaryIO, progress: Progress) -> None:
@@ -376,11 +363,9 @@ def _built_beside(output: Path, content: _Content) -> Iterator[Path]:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise
-        raise WorkspaceError(
-            f"{output} cannot be written: {error.strerror}.", "Choose another place."
-        ) from error
+        sentence = f"{output} cannot be written: {error.strerror}."
+        raise WorkspaceError(sentence, "Choose another place.") from error
     finally:
-        if part.is_dir():
-            shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
         with contextlib.suppress(OSError):
             part.unlink()

@@ -1,6 +1,6 @@
 """A model folder as Hugging Face saves it ► an ONNX folder that chats without torch.
 
-    export(Path("trained_model"), staging, source_fingerprint="…")
+    export_model(Path("trained_model"), staging, source_fingerprint="…")
 
 The one module that knows optimum. Attention is fused afterwards (`sails.onnx.fuse`) where the family of
 models is known: a chat then needs a quarter to a third less time. What it writes is complete in itself:
@@ -140,9 +140,8 @@ def _supported_opset(architecture: str, wanted: int | None) -> tuple[int, str]:
     if wanted is None:
         return int(config.func.DEFAULT_ONNX_OPSET), ""
     opset = min(max(wanted, MIN_OPSET), MAX_OPSET)
-    if opset == wanted:
-        return opset, ""
-    return opset, f"Opset {wanted} cannot be written for this model; the export uses {opset}."
+    note = f"Opset {wanted} cannot be written for this model; the export uses {opset}."
+    return opset, "" if opset == wanted else note
 
 
 def _write_graph(model: Path, output: Path, opset: int) -> None:
@@ -172,9 +171,8 @@ def _write_tokenizer(model: Path, output: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True, trust_remote_code=False)
         tokenizer.save_pretrained(output)
     except Exception as error:
-        if classify(error).kind != "unknown":
-            raise
-        raise ModelLoadError(f"The tokenizer in {model.name} cannot be read.", _CHECK_FOLDER) from error
+        unreadable = ModelLoadError(f"The tokenizer in {model.name} cannot be read.", _CHECK_FOLDER)
+        raise classify(error, unreadable) from error
     if not (output / "tokenizer.json").is_file():
         raise ModelLoadError(
             f"The tokenizer in {model.name} is of a kind that cannot be used without Python code of its own.",
@@ -233,11 +231,9 @@ def digest(file: Path) -> str:
 
 def explained(error: Exception, architecture: str) -> SailsError:
     """Say in one sentence what a library raised."""
-    known = classify(error)
-    if known.kind != "unknown":
-        return known
     cause = (str(error) or type(error).__name__).strip().splitlines()[0][:200].rstrip(".")
-    return ModelLoadError(f"This {architecture} model cannot be exported: {cause}.", _CHECK_FOLDER)
+    sentence = f"This {architecture} model cannot be exported: {cause}."
+    return classify(error, ModelLoadError(sentence, _CHECK_FOLDER))
 
 
 @contextmanager

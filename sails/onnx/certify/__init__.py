@@ -6,12 +6,14 @@ from sails import lazy_exports
 
 if TYPE_CHECKING:
     from sails.onnx.certify.certificate import Certificate, Speed, read_certificate, read_content
+    from sails.onnx.certify.questions import FIXED_PROMPTS
     from sails.onnx.certify.report import (
         CERTIFICATE_PAGE,
         certificate_checks,
+        certificate_files,
         certificate_title,
         write_certificate,
     )
-    from sails.onnx.certify.verify import FIXED_PROMPTS, verify_model
+    from sails.onnx.certify.verify import verify_model
 
 __getattr__, __all__ = lazy_exports(__name__)

@@ -22,8 +22,6 @@ from sails.models import CERTIFICATE, FULL_PRECISION, Variant
 # Stands for a difference that is not a number, so that every figure of a certificate is one, in JSON too.
 NOT_A_NUMBER = 1e9
 
-# --- what was measured ----------------------------------------------------------------------------
-
 # One that is none would fail whoever shows it.
 Figure = Annotated[float, AfterValidator(lambda number: number if math.isfinite(number) else NOT_A_NUMBER)]
 Count = Annotated[int, Field(lt=2**63)]  # more is no figure that anything can be computed from
@@ -97,9 +95,6 @@ class Certificate:
         if self.loss is None or self.original_loss is None:
             return None
         return self.loss - self.original_loss
-
-
-# --- its files ------------------------------------------------------------------------------------
 
 
 def read_certificate(folder: Path) -> Certificate | None:

@@ -12,10 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from sails.errors import ModelLoadError, SailsError, classify
+from sails.errors import ModelLoadError, classify
 from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE
-
-# --- the original ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,9 @@ class Original:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32", local_files_only=True)
         except Exception as error:
-            raise _unloadable(error, folder) from error
+            sentence = f"The model in {folder.name} cannot be loaded."
+            unloadable = ModelLoadError(sentence, "Check that the folder is complete.")
+            raise classify(error, unloadable) from error
         self._model: Any = model.eval()
         self._template = None if self._tokenizer.chat_template else DEFAULT_CHAT_TEMPLATE
         self.ends = ends
@@ -96,7 +96,12 @@ class Original:
             progress(0.0)
             logits, past = self._step(ids, mask, None)
             progress(0.3)
-            known_logits = self._read_known(known, mask, copy.deepcopy(past)) if any(known) else logits
+            known_logits = logits
+            if any(known):
+                width = max(map(len, known))
+                right = torch.tensor([list(one) + [self._padding] * (width - len(one)) for one in known])
+                both = torch.cat([mask, torch.ones_like(right)], dim=1)
+                known_logits, _ = self._step(right, both, copy.deepcopy(past))
             progress(0.6)
             answers, answer_logits = self._answer(
                 logits, mask, past, new_tokens, lambda done: progress(0.6 + 0.4 * done)
@@ -105,16 +110,10 @@ class Original:
         for row, prompt in enumerate(prompts):
             own = logits[row, longest - len(prompt) :].numpy()
             answer = until_end(answers[row], self.ends)
-            readings.append(
-                ReferenceRun(
-                    prompt=own,
-                    answer=answer,
-                    answered=np.concatenate([own[-1:], answer_logits[row, : len(answer) - 1].numpy()]),
-                    known=np.concatenate([own[-1:], known_logits[row, : len(known[row]) - 1].numpy()])
-                    if known[row]
-                    else own[:0],
-                )
-            )
+            answered = np.concatenate([own[-1:], answer_logits[row, : len(answer) - 1].numpy()])
+            behind = known_logits[row, : len(known[row]) - 1].numpy()
+            read = np.concatenate([own[-1:], behind]) if known[row] else own[:0]
+            readings.append(ReferenceRun(own, answer, answered, read))
         return readings
 
     def _answer(
@@ -136,13 +135,6 @@ class Original:
             found.append(logits)
             chosen.append(logits[:, -1].argmax(dim=-1))
         return torch.stack(chosen, dim=1).tolist(), torch.cat([logits[:, :0], *found], dim=1)
-
-    def _read_known(self, known: Sequence[Sequence[int]], mask: Any, past: Any) -> Any:
-        import torch
-
-        longest = max(map(len, known))
-        ids = torch.tensor([list(one) + [self._padding] * (longest - len(one)) for one in known])
-        return self._step(ids, torch.cat([mask, torch.ones_like(ids)], dim=1), past)[0]
 
     def _step(self, ids: Any, mask: Any, past: Any) -> tuple[Any, Any]:
         """Logits [texts, tokens, vocabulary] of `ids`, which follow what `past` holds; `mask` covers both."""
@@ -166,6 +158,19 @@ class Original:
         return watch.times
 
 
+def lost(logits: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """How far below the best of each row of logits these tokens are scored, one a row."""
+    return logits.max(axis=-1) - np.take_along_axis(logits, tokens[:, None], axis=-1)[:, 0]
+
+
+def nats(logits: np.ndarray, text: Sequence[int]) -> list[float]:
+    """The loss at each token of the text."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        top = logits.max(axis=-1, keepdims=True)
+        total = np.log(np.exp(logits - top).sum(axis=-1)) + top[:, 0]
+        return (total - np.take_along_axis(logits, np.array(text)[:, None], axis=-1)[:, 0]).tolist()
+
+
 class _Watch:
     """A streamer of `generate` that writes down when tokens come; what comes first is the prompt."""
 
@@ -187,12 +192,3 @@ def until_end(tokens: Sequence[int], ends: frozenset[int]) -> list[int]:
     """The tokens up to the first that ends a turn, and that one."""
     end = next((index + 1 for index, token in enumerate(tokens) if token in ends), len(tokens))
     return list(tokens[:end])
-
-
-def _unloadable(error: Exception, folder: Path) -> SailsError:
-    known = classify(error)
-    if known.kind != "unknown":
-        return known
-    return ModelLoadError(
-        f"The model in {folder.name} cannot be loaded.", "Check that the folder is complete."
-    )

@@ -1,8 +1,8 @@
 """How a person reads a certificate, and the two files that it lies in.
 
-    for check in checks(certificate):
+    for check in certificate_checks(certificate):
         print(check.name, check.value, check.sentence)
-    write(Path("onnx_model/int8"), certificate)
+    write_certificate(Path("onnx_model/int8"), certificate)
 
 `certificate.json` is for programs, `certificate.html` for people. Pages, commands, model cards and
 the readable page share the words.
@@ -11,6 +11,7 @@ the readable page share the words.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -45,64 +46,51 @@ def certificate_checks(certificate: Certificate) -> list[Check]:
     return [*_judged(certificate), *_told(certificate)]
 
 
-def _judged(certificate: Certificate) -> list[Check]:
+def _judged(certificate: Certificate) -> Iterator[Check]:
     needed = VARIANT_TABLE[certificate.variant].thresholds
-    same, excused, asked = certificate.identical_answers, certificate.excused_answers, certificate.prompts
-    found = [
-        Check(
-            "Answers that are the same",
-            f"{same + excused} of {asked}",
-            # Certificates of old do not say how many were excused.
-            asked > 0 and (same + excused >= needed.identical_answers * asked or certificate.passed),
-            _how_many(certificate),
-        ),
-        Check(
-            "Next word pieces on which both agree",
-            f"{certificate.next_token_agreement:.2%}",
-            certificate.next_token_agreement >= needed.next_token_agreement,
-            "Of all places in the answers, where one that the original finds about as likely counts too; at "
-            f"least {needed.next_token_agreement:.1%} are needed.",
-        ),
-    ]
+    same, asked = certificate.identical_answers + certificate.excused_answers, certificate.prompts
+    yield Check(
+        "Answers that are the same",
+        f"{same} of {asked}",
+        # Certificates of old do not say how many were excused.
+        asked > 0 and (same >= needed.identical_answers * asked or certificate.passed),
+        _how_many(certificate),
+    )
+    yield Check(
+        "Next word pieces on which both agree",
+        f"{certificate.next_token_agreement:.2%}",
+        certificate.next_token_agreement >= needed.next_token_agreement,
+        "Of all places in the answers, where one that the original finds about as likely counts too; at "
+        f"least {needed.next_token_agreement:.1%} are needed.",
+    )
     if needed.logit_difference is not None:
         largest = certificate.max_logit_difference
-        found.append(
-            Check(
-                "Largest difference of any score",
-                "less than 0.00001" if largest < 1e-5 else f"{largest:,.5f}",
-                largest <= needed.logit_difference,
-                f"At most {needed.logit_difference:g} is allowed. Rounding stays below that; a real fault "
-                "goes far beyond it.",
-            )
+        yield Check(
+            "Largest difference of any score",
+            "less than 0.00001" if largest < 1e-5 else f"{largest:,.5f}",
+            largest <= needed.logit_difference,
+            f"At most {needed.logit_difference:g} is allowed. Rounding stays below that; a real fault "
+            "goes far beyond it.",
         )
     if needed.mean_difference is not None:
-        found.append(
-            Check(
-                "Mean difference of the scores",
-                f"{certificate.mean_share:.1%}",
-                certificate.mean_share <= needed.mean_difference,
-                "Each word piece gets a score. This is how far off it is, as a share of how far all scores "
-                f"lie apart; at most {needed.mean_difference:.0%} is allowed. The largest difference is "
-                f"{certificate.max_logit_difference:,.2f}.",
-            )
+        yield Check(
+            "Mean difference of the scores",
+            f"{certificate.mean_share:.1%}",
+            certificate.mean_share <= needed.mean_difference,
+            "Each word piece gets a score. This is how far off it is, as a share of how far all scores "
+            f"lie apart; at most {needed.mean_difference:.0%} is allowed. The largest difference is "
+            f"{certificate.max_logit_difference:,.2f}.",
         )
-    difference = certificate.loss_difference
+    difference, known = certificate.loss_difference, certificate.known_answers
     if difference is not None:
-        about = (
-            f"On the right answers to {certificate.known_answers} questions"
-            if certificate.known_answers
-            else "On what the original answers"
+        about = f"On the right answers to {known} questions" if known else "On what the original answers"
+        yield Check(
+            "Surprise at the answers (loss)",
+            f"{difference:+.4f}",
+            difference <= needed.loss,
+            f"{about}, {certificate.loss:.3f} against {certificate.original_loss:.3f} of the original; "
+            f"less is better, and at most {needed.loss:g} more is allowed.",
         )
-        found.append(
-            Check(
-                "Surprise at the answers (loss)",
-                f"{difference:+.4f}",
-                difference <= needed.loss,
-                f"{about}, {certificate.loss:.3f} against {certificate.original_loss:.3f} of the original; "
-                f"less is better, and at most {needed.loss:g} more is allowed.",
-            )
-        )
-    return found
 
 
 def _how_many(certificate: Certificate) -> str:
@@ -121,35 +109,37 @@ def _how_many(certificate: Certificate) -> str:
     )
 
 
-def _told(certificate: Certificate) -> list[Check]:
-    found = []
+def _told(certificate: Certificate) -> Iterator[Check]:
     ours, theirs = certificate.speed, certificate.original_speed
     if ours:
         beside = f"PyTorch took {theirs.first_token_seconds:.2f} s for the same questions." if theirs else ""
-        found.append(Check("Time to the first word", f"{ours.first_token_seconds:.2f} s", None, beside))
+        yield Check("Time to the first word", f"{ours.first_token_seconds:.2f} s", None, beside)
         if theirs and theirs.tokens_per_second > 0:
             times = ours.tokens_per_second / theirs.tokens_per_second
             beside = (
                 f"Word pieces a second; PyTorch wrote {theirs.tokens_per_second:,.1f}, so this is "
                 f"{times:.1f} times as fast."
             )
-        found.append(Check("Speed", f"{ours.tokens_per_second:,.1f} a second", None, beside))
+        yield Check("Speed", f"{ours.tokens_per_second:,.1f} a second", None, beside)
         beside = f"A program with PyTorch takes {size(theirs.memory_bytes)}." if theirs else ""
-        found.append(
-            Check("Memory", size(ours.memory_bytes), None, f"With the libraries it needs. {beside}".strip())
-        )
+        yield Check("Memory", size(ours.memory_bytes), None, f"With the libraries it needs. {beside}".strip())
     if certificate.bytes:
         beside = f"The original has {size(certificate.original_bytes)}." if certificate.original_bytes else ""
-        found.append(Check("Size", size(certificate.bytes), None, beside))
-    return found
+        yield Check("Size", size(certificate.bytes), None, beside)
+
+
+def certificate_files(certificate: Certificate) -> dict[str, bytes]:
+    """The certificate for people and for programs, by the name of the file."""
+    content = json.dumps(asdict(certificate), indent=2, ensure_ascii=False) + "\n"
+    texts = {CERTIFICATE_PAGE: as_page(certificate), CERTIFICATE: content}
+    return {name: text.encode("utf-8", "replace") for name, text in texts.items()}
 
 
 def write_certificate(folder: Path, certificate: Certificate) -> None:
     """Put the certificate into an ONNX folder, for programs and for people."""
     system.require_changes()
-    content = json.dumps(asdict(certificate), indent=2, ensure_ascii=False) + "\n"
-    write_atomic(folder / CERTIFICATE, content.encode("utf-8", "replace").decode("utf-8"))
-    write_atomic(folder / CERTIFICATE_PAGE, as_page(certificate).encode("utf-8", "replace").decode("utf-8"))
+    for name, content in certificate_files(certificate).items():
+        write_atomic(folder / name, content.decode())
 
 
 def as_page(certificate: Certificate) -> str:

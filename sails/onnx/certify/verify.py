@@ -1,7 +1,7 @@
 """Does an ONNX model answer like the model it came from? Measured, with a verdict that can fail.
 
     folders = {"fp32": Path("onnx_model"), "int8": Path("onnx_model/int8")}
-    certificates = verify(Path("trained_model"), folders, questions, answers)
+    certificates = verify_model(Path("trained_model"), folders, questions, answers)
 
 The PyTorch model is loaded once, in fp32 on the processor; all variants are compared with it on the same
 questions: eight of ours that never change, and the person's own.
@@ -22,47 +22,27 @@ import copy
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import jinja2
 import numpy as np
 
 from sails.errors import ModelLoadError, RequestError
-from sails.models import VARIANT_TABLE, Thresholds, Variant, found_files
+from sails.models import VARIANT_TABLE, Variant, found_files
 from sails.onnx.certify.certificate import NOT_A_NUMBER, AnswerPair, Certificate, Speed
 from sails.onnx.certify.memory import Kind, Probes
-from sails.onnx.certify.reference import Original, ReferenceRun, until_end
+from sails.onnx.certify.questions import Question, batches, questions_for
+from sails.onnx.certify.reference import Original, ReferenceRun, lost, nats, until_end
 from sails.onnx.certify.report import write_certificate
-from sails.onnx.runtime.chat_template import Messages, as_messages
+from sails.onnx.runtime.chat_template import Messages
 from sails.onnx.runtime.generate import Generator
 from sails.system import Progress, silent
 
-MAX_OWN_PROMPTS = 64
 NEW_TOKENS, OWN_NEW_TOKENS = 24, 12  # of an answer to one of our questions, to one of the person's own
-KNOWN_TOKENS = 48  # of a right answer; more would tell little more
 OWN_SECONDS, MIN_OWN_PROMPTS = 20.0, 16
-BATCH, BATCH_TOKENS = 16, 1024  # questions that PyTorch answers at once, and their tokens with padding
-# Longer prompts are left out: the logits of 512 positions over 150,000 tokens are 0.3 GB, twice.
-MAX_PROMPT_TOKENS = 512
 TIMED = 3  # questions that are answered with a watch
 MAX_EXAMPLES = 5
-
-FIXED_PROMPTS: tuple[Messages, ...] = (
-    "What is the capital of France?",
-    "Explain in one sentence what a database is.",
-    "Write a Python function that adds two numbers.",
-    "Name three colors and something that has each of them.",
-    "Why should a team write tests before it changes its code?",
-    "Wie heißt der größte Planet, und was bedeutet 日本?",
-    "42 + 17 = ?",
-    (
-        {"role": "user", "content": "My name is Robin."},
-        {"role": "assistant", "content": "Nice to meet you, Robin."},
-        {"role": "user", "content": "What is my name?"},
-    ),
-)
 
 
 def verify_model(
@@ -91,12 +71,17 @@ def verify_model(
     comparisons = {
         variant: VariantComparison(variant, Generator.open(folder)) for variant, folder in folders.items()
     }
-    ends = next(iter(comparisons.values())).generator.eos_token_ids
-    original = Original(model, ends)
+    original = Original(model, next(iter(comparisons.values())).generator.eos_token_ids)
+    theirs = original.vocabulary_size
     for comparison in comparisons.values():
-        _check_vocabulary(original, comparison.generator)
+        if (ours := comparison.generator.decoder.vocabulary_size) != theirs:
+            raise ModelLoadError(
+                f"The ONNX model has {ours:,} tokens and its original {theirs:,}: "
+                "they do not belong together.",
+                "Export the model again.",
+            )
     verification = Verification(original, list(comparisons.values()), report)
-    questions = _questions(original, prompts, answers, new_tokens, own_new_tokens)
+    questions = questions_for(original, prompts, answers, new_tokens, own_new_tokens)
     verification.time(questions)
     measured: dict[str, tuple[Kind, Path]] = {"torch": ("torch", model)}
     measured |= {variant: ("onnx", folder) for variant, folder in folders.items()}
@@ -116,46 +101,6 @@ def verify_model(
             write_certificate(folder, made[variant])
     report(1.0, "compared")
     return made
-
-
-# --- the questions --------------------------------------------------------------------------------
-
-
-@dataclass
-class _Question:
-    """One question as PyTorch's tokenizer writes it, with the right answer where it is known."""
-
-    messages: list[dict[str, str]]
-    prompt: list[int]
-    known: list[int]
-    room: int  # tokens of the answer
-    own: bool
-
-    @property
-    def text(self) -> str:
-        return self.messages[-1]["content"]
-
-
-def _questions(
-    original: Original, prompts: Sequence[Messages], answers: Sequence[str], new_tokens: int, own_tokens: int
-) -> list[_Question]:
-    """Ours, then the person's own, without those that are too long or that the template refuses."""
-    right = [*answers, *[""] * (len(prompts) - len(answers))]
-    asked = [(prompt, "", False, new_tokens) for prompt in FIXED_PROMPTS]
-    asked += [
-        (prompt, answer, True, own_tokens)
-        for prompt, answer in zip(prompts[:MAX_OWN_PROMPTS], right, strict=False)
-    ]
-    questions = []
-    for content, answer, own, wanted in asked:
-        with contextlib.suppress(jinja2.TemplateError):
-            messages = as_messages(content)
-            prompt, known = original.encode(messages, answer)
-            left = original.context_length - len(prompt)
-            room = min(wanted, original.context_length // 2, left)
-            if 0 < len(prompt) <= MAX_PROMPT_TOKENS and room > 0:
-                questions.append(_Question(messages, prompt, known[: min(KNOWN_TOKENS, left)], room, own))
-    return questions
 
 
 # --- what was found about a variant ---------------------------------------------------------------
@@ -195,11 +140,12 @@ class VariantComparison:
         self._prompts = self._positions = self._chosen = self._agreeing = self._values = 0
         self._numbers = True
         self._largest = self._total = self._spread = 0.0
-        self._losses: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+        self._known_losses: list[tuple[float, float]] = []  # on the right answers, PyTorch's first
+        self._losses: list[tuple[float, float]] = []  # the same on what PyTorch answers
         self._timed: dict[str, list[int]] = {}
         self._different = ""  # the first question that was answered differently
 
-    def answer(self, question: _Question) -> list[int]:
+    def answer(self, question: Question) -> list[int]:
         """Answer token by token, as people chat with it; empty when it breaks down."""
         try:
             answer = self.generator.answer(question.messages, max_new_tokens=question.room)
@@ -207,37 +153,38 @@ class VariantComparison:
             return []
         return list(answer.token_ids)
 
-    def time(self, question: _Question) -> None:
+    def time(self, question: Question) -> None:
         """Answer with a watch, so that no token ends it."""
         with contextlib.suppress(ModelLoadError, RequestError):
             answer = self._endless.answer(question.messages, max_new_tokens=question.room)
             self.clock.add(answer.seconds_to_first_token, answer.seconds, len(answer.token_ids))
             self._timed[question.text] = until_end(answer.token_ids, self.generator.eos_token_ids)
 
-    def compare(self, question: _Question, original: Original, theirs: ReferenceRun) -> None:
+    def compare(self, question: Question, original: Original, theirs: ReferenceRun) -> None:
         """Count one question, and what PyTorch made of it."""
         self._prompts += 1
         self._own += question.own
         self._known += bool(question.known)
-        self._foreign += not self._same_prompt(question)
+        try:
+            own_prompt = self.generator.encode(self.generator.render(question.messages))
+        except RequestError:
+            own_prompt = []
+        self._foreign += question.prompt != own_prompt
         ours = self._read(question, theirs)
         self._add(ours.prompt, theirs.prompt)
-        for name in ("known", "answered"):
-            self._add(getattr(ours, name), getattr(theirs, name))
-            self._count(getattr(ours, name), getattr(theirs, name))
-        for known, text in ((True, question.known), (False, theirs.answer)):
-            pair = (theirs.known, ours.known) if known else (theirs.answered, ours.answered)
+        for text, here, there, losses in (
+            (question.known, ours.known, theirs.known, self._known_losses),
+            (theirs.answer, ours.answered, theirs.answered, self._losses),
+        ):
             if text:
-                self._losses[known] += zip(*(_nats(logits, text) for logits in pair), strict=True)
+                # At how many places both put the same token first, or tokens that are as good.
+                self._chosen += len(there)
+                if self._add(here, there):
+                    self._agreeing += int((lost(there, here.argmax(axis=-1)) < self._needed.margin).sum())
+                losses += zip(nats(there, text), nats(here, text), strict=True)
         self._add_answer(question, original, theirs, ours)
 
-    def _same_prompt(self, question: _Question) -> bool:
-        try:
-            return question.prompt == self.generator.encode(self.generator.render(question.messages))
-        except RequestError:
-            return False
-
-    def _read(self, question: _Question, theirs: ReferenceRun) -> ReferenceRun:
+    def _read(self, question: Question, theirs: ReferenceRun) -> ReferenceRun:
         """The same texts; `answer` is what it puts first behind the prompt and each part of PyTorch's."""
         decoder, length = self.generator.decoder, len(question.prompt)
         try:
@@ -247,33 +194,26 @@ class VariantComparison:
                 behind = [decoder.step(text[:-1], past, length)[0]] if len(text) > 1 else []
                 found.append(np.concatenate([prompt[-1:], *behind]) if text else prompt[:0])
         except (ModelLoadError, RequestError):  # it stopped while it was computing
-            found = [
-                np.full_like(logits, np.nan) for logits in (theirs.prompt, theirs.known, theirs.answered)
-            ]
+            read = (theirs.prompt, theirs.known, theirs.answered)
+            found = [np.full_like(logits, np.nan) for logits in read]
         prompt, known, answered = (logits.astype(np.float32) for logits in found)
         return ReferenceRun(prompt, np.nan_to_num(answered).argmax(axis=-1).tolist(), answered, known)
 
-    def _add(self, ours: np.ndarray, theirs: np.ndarray) -> None:
-        if not theirs.size:
-            return
+    def _add(self, ours: np.ndarray, theirs: np.ndarray) -> bool:
+        """Count what both read at some places; says whether all of it are numbers."""
         self._positions += len(theirs)
         self._values += theirs.size
         if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
             self._numbers = False
-            return
+            return False
         difference = np.abs(ours - theirs)
         self._largest = max(self._largest, float(difference.max()))
         self._total += float(difference.sum(dtype=np.float64))
         self._spread += float(theirs.std(axis=-1).sum())
-
-    def _count(self, ours: np.ndarray, theirs: np.ndarray) -> None:
-        """At how many places of an answer both put the same token first, or tokens that are as good."""
-        self._chosen += len(theirs)
-        if np.isfinite(ours).all() and np.isfinite(theirs).all():
-            self._agreeing += int((_lost(theirs, ours.argmax(axis=-1)) < self._needed.margin).sum())
+        return True
 
     def _add_answer(
-        self, question: _Question, original: Original, theirs: ReferenceRun, ours: ReferenceRun
+        self, question: Question, original: Original, theirs: ReferenceRun, ours: ReferenceRun
     ) -> None:
         """Whether its greedy answer is PyTorch's, or parts from it where two tokens are as good as equal."""
         expected, answer = theirs.answer, ours.answer
@@ -284,7 +224,7 @@ class VariantComparison:
         excused = False
         if parting is not None and parting < len(answer):
             token = np.array(answer[parting : parting + 1])
-            excused = bool(_lost(theirs.answered[parting : parting + 1], token)[0] < self._needed.margin)
+            excused = bool(lost(theirs.answered[parting : parting + 1], token)[0] < self._needed.margin)
         self._identical += identical
         self._excused += excused
         if not identical and not excused and not self._different:
@@ -292,16 +232,15 @@ class VariantComparison:
         if identical or sum(not same for same, _ in self._examples) < MAX_EXAMPLES:
             if not identical and question.own:  # what was read was PyTorch's answer, not its own
                 answer = self.answer(question)
-            said = self.generator.decode(answer).strip()
-            self._examples.append(
-                (identical, AnswerPair(question.text, original.decode(expected).strip(), said))
-            )
+            wanted, said = original.decode(expected).strip(), self.generator.decode(answer).strip()
+            self._examples.append((identical, AnswerPair(question.text, wanted, said)))
 
     def certificate(
         self, *, original_bytes: int, size: int, original_speed: Speed | None, memory: int
     ) -> Certificate:
-        known = self._losses[True] or self._losses[False]
-        losses = np.mean(known, axis=0).tolist() if known and self._numbers else [None, None]
+        read = self._known_losses or self._losses
+        losses = np.mean(read, axis=0).tolist() if read and self._numbers else [None, None]
+        examples = [example for _, example in sorted(self._examples, key=lambda one: one[0])]
         certificate = Certificate(
             variant=self._variant,
             passed=False,
@@ -314,9 +253,7 @@ class VariantComparison:
             positions=self._positions,
             source_fingerprint=self.generator.fingerprint,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            examples=tuple(example for _, example in sorted(self._examples, key=lambda one: one[0]))[
-                :MAX_EXAMPLES
-            ],
+            examples=tuple(examples[:MAX_EXAMPLES]),
             seconds=time.monotonic() - self._began,
             spread=self._spread / max(self._positions, 1),
             excused_answers=self._excused,
@@ -329,12 +266,13 @@ class VariantComparison:
             original_bytes=original_bytes,
             bytes=size,
         )
-        reasons = tuple(self._reasons(certificate, self._needed))
+        reasons = tuple(self._reasons(certificate))
         return replace(certificate, passed=not reasons, reasons=reasons)
 
-    def _reasons(self, certificate: Certificate, needed: Thresholds) -> Iterator[str]:
+    def _reasons(self, certificate: Certificate) -> Iterator[str]:
         """Why it is not passed, in words."""
-        count = certificate.prompts
+        count, needed = certificate.prompts, self._needed
+        largest, share = certificate.max_logit_difference, certificate.mean_share
         if not count:
             yield "No prompt was short enough for this model, so nothing was compared."
             return
@@ -345,26 +283,20 @@ class VariantComparison:
             )
         if not self._numbers:
             yield "A model computes values that are not numbers."
-        elif (
-            needed.logit_difference is not None and certificate.max_logit_difference > needed.logit_difference
-        ):
-            yield (
-                f"The models' scores differ by up to {certificate.max_logit_difference:.2g}; at most "
-                f"{needed.logit_difference:g} is allowed."
-            )
-        elif needed.mean_difference is not None and certificate.mean_share > needed.mean_difference:
-            yield (
-                f"The models' scores differ by {certificate.mean_share:.1%} of how far they lie apart; at "
-                f"most {needed.mean_difference:.0%} is allowed."
-            )
+        elif needed.logit_difference is not None and largest > needed.logit_difference:
+            at_most = f"at most {needed.logit_difference:g} is allowed"
+            yield f"The models' scores differ by up to {largest:.2g}; {at_most}."
+        elif needed.mean_difference is not None and share > needed.mean_difference:
+            at_most = f"at most {needed.mean_difference:.0%} is allowed"
+            yield f"The models' scores differ by {share:.1%} of how far they lie apart; {at_most}."
         if certificate.next_token_agreement < needed.next_token_agreement:
             yield (
                 f"They agree on {certificate.next_token_agreement:.1%} of the next words; "
                 f"{needed.next_token_agreement:.1%} are needed."
             )
-        if certificate.identical_answers + certificate.excused_answers < needed.identical_answers * count:
-            different = count - certificate.identical_answers - certificate.excused_answers
-            yield f"{different} of {count} answers differ, the first to “{self._different}”."
+        same = certificate.identical_answers + certificate.excused_answers
+        if same < needed.identical_answers * count:
+            yield f"{count - same} of {count} answers differ, the first to “{self._different}”."
         if certificate.loss_difference is not None and not certificate.loss_difference <= needed.loss:
             yield (
                 f"It finds the answers less likely than the original, by {certificate.loss_difference:.3g} "
@@ -372,56 +304,41 @@ class VariantComparison:
             )
 
 
-def _lost(theirs: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-    """How far below its own best PyTorch scores these tokens, one a row."""
-    return theirs.max(axis=-1) - np.take_along_axis(theirs, tokens[:, None], axis=-1)[:, 0]
-
-
-def _nats(logits: np.ndarray, text: Sequence[int]) -> list[float]:
-    """The loss at each token of the text."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        top = logits.max(axis=-1, keepdims=True)
-        total = np.log(np.exp(logits - top).sum(axis=-1)) + top[:, 0]
-        return (total - np.take_along_axis(logits, np.array(text)[:, None], axis=-1)[:, 0]).tolist()
-
-
 # --- the verification -----------------------------------------------------------------------------
 
 
+@dataclass
 class Verification:
     """All questions to all models, with progress at every step."""
 
-    def __init__(
-        self, original: Original, comparisons: Sequence[VariantComparison], report: Progress
-    ) -> None:
-        self.clock = _Clock()
-        self._original = original
-        self._comparisons = comparisons
-        self._report = report
+    original: Original
+    comparisons: Sequence[VariantComparison]
+    report: Progress
+    clock: _Clock = field(default_factory=_Clock)
 
-    def time(self, questions: Sequence[_Question]) -> None:
+    def time(self, questions: Sequence[Question]) -> None:
         """Put some questions to PyTorch and to every variant by turns, once all are warm."""
         timed = [question for question in questions if not question.own][:TIMED]
         for question in timed[:1]:
-            self._report(0.05, "warming up")
-            self._original.timed(question.prompt, 2)
-            for comparison in self._comparisons:
+            self.report(0.05, "warming up")
+            self.original.timed(question.prompt, 2)
+            for comparison in self.comparisons:
                 comparison.answer(replace(question, room=2))
         for number, question in enumerate(timed):
-            self._report(0.05 + 0.15 * number / len(timed), f"timing answer {number + 1} of {len(timed)}")
-            times = self._original.timed(question.prompt, question.room)
+            self.report(0.05 + 0.15 * number / len(timed), f"timing answer {number + 1} of {len(timed)}")
+            times = self.original.timed(question.prompt, question.room)
             if times:
                 self.clock.add(times[0], times[-1], len(times))
-            for comparison in self._comparisons:
+            for comparison in self.comparisons:
                 comparison.time(question)
 
-    def compare(self, questions: Sequence[_Question]) -> None:
+    def compare(self, questions: Sequence[Question]) -> None:
         """Put our questions to all, and the person's own as long as there is time."""
         ours = [question for question in questions if not question.own]
         own = [question for question in questions if question.own]
         self._compare_some(ours, 0.2, 0.4 if own else 0.98)
         began, done = time.monotonic(), 0
-        for batch in _batches(own):
+        for batch in batches(own):
             spent = time.monotonic() - began
             if done >= MIN_OWN_PROMPTS and spent * (1 + len(batch) / done) > OWN_SECONDS:
                 break
@@ -429,43 +346,21 @@ class Verification:
             self._compare_some(batch, *(0.4 + 0.58 * count / len(own) for count in (done, end)))
             done = end
 
-    def _compare_some(self, questions: Sequence[_Question], start: float, end: float) -> None:
+    def _compare_some(self, questions: Sequence[Question], start: float, end: float) -> None:
         if not questions:
             return
         middle = (start + end) / 2
-        readings = self._original.read(
+        readings = self.original.read(
             [question.prompt for question in questions],
             [question.known for question in questions],
             max(question.room for question in questions),
-            lambda done: self._report(start + (middle - start) * done, "the original answers some questions"),
+            lambda done: self.report(start + (middle - start) * done, "the original answers some questions"),
         )
         for number, (question, reading) in enumerate(zip(questions, readings, strict=True)):
             words = f"comparing answer {number + 1} of {len(questions)}"
-            self._report(middle + (end - middle) * number / len(questions), words)
-            for comparison in self._comparisons:
-                comparison.compare(question, self._original, reading)
-
-
-def _batches(questions: Sequence[_Question]) -> Iterator[list[_Question]]:
-    """In their order, so many at once that `BATCH_TOKENS` hold them, padded to the longest."""
-    batch: list[_Question] = []
-    for question in questions:
-        longest = max(len(one.prompt) + one.room for one in (*batch, question))
-        if batch and (len(batch) == BATCH or longest * (len(batch) + 1) > BATCH_TOKENS):
-            yield batch
-            batch = []
-        batch.append(question)
-    if batch:
-        yield batch
-
-
-def _check_vocabulary(original: Original, generator: Generator) -> None:
-    ours, theirs = generator.decoder.vocabulary_size, original.vocabulary_size
-    if ours != theirs:
-        raise ModelLoadError(
-            f"The ONNX model has {ours:,} tokens and its original {theirs:,}: they do not belong together.",
-            "Export the model again.",
-        )
+            self.report(middle + (end - middle) * number / len(questions), words)
+            for comparison in self.comparisons:
+                comparison.compare(question, self.original, reading)
 
 
 def _size(folder: Path) -> int:

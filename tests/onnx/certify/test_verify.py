@@ -19,9 +19,10 @@ from transformers import AutoModelForCausalLM
 
 from sails.errors import ModelLoadError
 from sails.models.variants import CERTIFICATE, VARIANTS, Variant
-from sails.onnx.certify import verify as verification
+from sails.onnx.certify import questions as asked
 from sails.onnx.certify.certificate import Certificate, read_certificate
-from sails.onnx.certify.verify import FIXED_PROMPTS, MAX_OWN_PROMPTS, verify_model
+from sails.onnx.certify.questions import FIXED_PROMPTS, MAX_OWN_PROMPTS
+from sails.onnx.certify.verify import verify_model
 from sails.onnx.export import export_model
 from sails.onnx.quantize import quantize_model
 from sails.onnx.runtime.generate import Generator
@@ -309,7 +310,7 @@ def test_at_most_64_own_prompts_are_compared_and_long_ones_left_out(exported: Ca
 def test_where_nothing_could_be_compared_nothing_is_certified(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verification, "MAX_PROMPT_TOKENS", 1)
+    monkeypatch.setattr(asked, "MAX_PROMPT_TOKENS", 1)
     certificate = verify(pair.model, pair.onnx, [])
     assert (certificate.passed, certificate.prompts) == (False, 0)
     assert "nothing was compared" in certificate.reasons[0]
