@@ -21,12 +21,11 @@ from sails import data, models
 from sails.data import Conversation
 from sails.errors import RequestError
 from sails.models import Workspace
-from sails.onnx import DEFAULT_CHAT_TEMPLATE, ChatTemplate
+from sails.onnx import DEFAULT_CHAT_TEMPLATE, ChatTemplate, special_tokens
 from sails.system import read_json
 
 MOST_MEASURED = 10_000  # more conversations are sampled, which takes at most a few seconds
 TOGETHER = 500  # conversations tokenized between two reports of progress
-_SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
 @dataclass(frozen=True)
@@ -112,15 +111,9 @@ def _template(folder: Path) -> ChatTemplate:
     config = read_json(folder / "tokenizer_config.json") or {}
     file = folder / "chat_template.jinja"
     text: Any = file.read_text(encoding="utf-8") if file.is_file() else config.get("chat_template")
-    special = {name: _written(config[name]) for name in _SPECIAL_TOKENS if config.get(name)}
     # A conversation that is taught ends with its answer: no prompt for another one.
-    values = {**special, "add_generation_prompt": ""}
+    values = {**special_tokens(config), "add_generation_prompt": ""}
     return ChatTemplate(text if isinstance(text, str) else DEFAULT_CHAT_TEMPLATE, values)
-
-
-def _written(token: Any) -> str:
-    """A special token as text; some files keep it in an object with its settings."""
-    return str(token.get("content", "")) if isinstance(token, dict) else str(token)
 
 
 def _rendered(template: ChatTemplate, conversation: Conversation) -> str:

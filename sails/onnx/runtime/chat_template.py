@@ -15,6 +15,8 @@ from sails.errors import ModelLoadError, RequestError
 
 Messages = Sequence[Mapping[str, str]] | str
 
+_SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
 # For a model that brings no chat template. Training saves the same text, so that both sides agree.
 DEFAULT_CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -38,6 +40,13 @@ def as_messages(messages: Messages) -> list[dict[str, str]]:
             "Give at least one message with the role user.",
         )
     return checked
+
+
+def special_tokens(tokenizer_config: Mapping[str, Any]) -> dict[str, str]:
+    """The special tokens that a tokenizer's settings name, as templates read them: text by name."""
+    tokens = {name: tokenizer_config.get(name) for name in _SPECIAL_TOKENS}
+    texts = {name: one.get("content") if isinstance(one, dict) else one for name, one in tokens.items()}
+    return {name: text for name, text in texts.items() if text and isinstance(text, str)}
 
 
 class ChatTemplate:

@@ -22,14 +22,11 @@ from tokenizers import Tokenizer
 
 from sails.errors import ModelLoadError, RequestError
 from sails.models import EXPORT_RECORD, ExportRecord
-from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate, Messages
+from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate, Messages, special_tokens
 
 EXPORT_AGAIN = "Export the model again."
-# Where nothing says how much a model can read.
-UNKNOWN_CONTEXT_LENGTH = 2048
+UNKNOWN_CONTEXT_LENGTH = 2048  # where nothing says how much a model can read
 _PROBE = "Sails 7315"  # a system message that no template writes by itself
-
-_SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 _CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 
 
@@ -64,21 +61,16 @@ class Reader:
         tokenizer = _read_tokenizer(folder, read_record(folder))
         tokenizer_config = read_json(folder / "special_tokens_map.json")
         tokenizer_config |= read_json(folder / "tokenizer_config.json")
-        special_tokens: dict[str, str] = {}
-        for name in _SPECIAL_TOKENS:
-            token = tokenizer_config.get(name)
-            text = token.get("content") if isinstance(token, dict) else token
-            if isinstance(text, str) and text:
-                special_tokens[name] = text
+        special = special_tokens(tokenizer_config)
         template = _read_template(folder, tokenizer_config) or DEFAULT_CHAT_TEMPLATE
         config = read_json(folder / "config.json")
         generation_config = read_json(folder / "generation_config.json")
         ends = _integers(generation_config.get("eos_token_id")) | _integers(config.get("eos_token_id"))
         return cls(
             tokenizer,
-            ChatTemplate(template, special_tokens),
+            ChatTemplate(template, special),
             context_length=_context_length(config, tokenizer_config),
-            eos_token_ids=ends or _integers(tokenizer.token_to_id(special_tokens.get("eos_token", ""))),
+            eos_token_ids=ends or _integers(tokenizer.token_to_id(special.get("eos_token", ""))),
         )
 
     def render(self, messages: Messages) -> str:
@@ -134,9 +126,6 @@ class Reader:
 def room_for_prompt(context: int, max_new_tokens: int) -> int:
     """Of so many tokens of context, those for the conversation: an answer gets at most half of them."""
     return context - min(max_new_tokens, context // 2)
-
-
-# --- the files ------------------------------------------------------------------------------------
 
 
 def read_json(file: Path) -> dict[str, Any]:
