@@ -1,7 +1,7 @@
 """One model folder ► its ONNX model: built beside its place, judged, and put there at once.
 
-    order = Order(model=Path("trained_model"), target=Path("onnx_model"), variants=VARIANTS, verify=True)
-    convert(order, reporter)
+    order = ConversionOrder(Path("trained_model"), Path("onnx_model"), VARIANTS, verify=True)
+    convert_model(order, reporter)
 
 All variants are built first, each in a hidden folder beside the target. Those that answer like the original
 take their places; one that does not is kept apart, and what was in its place stays. Killed at any moment,
@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from sails import models, system
 from sails.errors import ModelLoadError, VerificationError, WorkspaceError
@@ -33,11 +33,10 @@ from sails.models import (
     variant_folder,
 )
 from sails.sessions import Reporter
-from sails.system import Progress
+from sails.system import Progress, listed
 
 if TYPE_CHECKING:
     from sails.onnx.certify import Certificate
-
 
 VERIFY_SECONDS = 40.0  # against which `build_seconds` of the variants are; only how they compare counts
 MEASURES_MEMORY = True  # in processes of their own, which take some seconds
@@ -79,8 +78,10 @@ def convert_model(order: ConversionOrder, reporter: Reporter, progress: Progress
             "Choose another model.",
         )
     models.recover_onnx(order.target)
-    with _Stages(order.target, reporter.session.id) as stages:
-        work = _Work(order, state.fingerprint, reporter, stages, _Steps(progress or reporter.progress))
+    with _writing(order.target):
+        models.clear_leftovers(order.target)
+    with contextlib.ExitStack() as cleaning:
+        work = _Work(order, state.fingerprint, reporter, cleaning, _Steps(progress or reporter.progress))
         built, certificates = _build(work)
         if inspect_model(order.model).fingerprint != state.fingerprint:
             raise ModelLoadError(
@@ -96,12 +97,11 @@ class _Work:
     order: ConversionOrder
     fingerprint: str | None
     reporter: Reporter
-    stages: _Stages
+    cleaning: contextlib.ExitStack  # of what was built and did not take its place
     steps: _Steps
 
 
 # --- building -------------------------------------------------------------------------------------
-
 
 Built = dict[Variant, Path]
 
@@ -114,7 +114,7 @@ def _build(work: _Work) -> tuple[Built, dict[Variant, Certificate]]:
             built, certificates = _build_from(work, lying)
             if all(certificate.passed for certificate in certificates.values()):
                 return built, certificates
-        names = " and ".join(VARIANT_TITLES[variant] for variant in lying)
+        names = listed([VARIANT_TITLES[variant] for variant in lying])
         log.info("The %s model that lies there is of no use; it is made anew.", names)
     return _build_from(work, {})
 
@@ -135,7 +135,7 @@ def _build_from(work: _Work, lying: Built) -> tuple[Built, dict[Variant, Certifi
         source = VARIANT_TABLE[variant].built_from
         try:
             with work.steps.next() as report:
-                staged = work.stages.empty(variant)
+                staged = _empty_stage(work, variant)
                 if source and source not in available:
                     raise ModelLoadError(f"There is no {VARIANT_TITLES[source]} model to make it from.")
                 BUILDERS[variant](work, available[source] if source else order.model, staged, report)
@@ -213,10 +213,7 @@ def _verify(work: _Work, built: Built) -> dict[Variant, Certificate]:
 
 
 def _place(
-    order: ConversionOrder,
-    built: Built,
-    certificates: Mapping[Variant, Certificate],
-    reporter: Reporter,
+    order: ConversionOrder, built: Built, certificates: Mapping[Variant, Certificate], reporter: Reporter
 ) -> None:
     """What is good takes its place, what failed goes apart; raises VerificationError for that."""
     failures: list[tuple[str, str]] = []
@@ -234,48 +231,33 @@ def _place(
         else:
             failures.append((sentence, str(where)))
     if failures:
-        places = " and ".join(where for _, where in failures)
+        places = listed([where for _, where in failures])
         remedy = f"It is kept apart in {places}; what was in its place is untouched. Make it again."
         raise VerificationError(" ".join(sentence for sentence, _ in failures), remedy)
 
 
-class _Stages:
-    """Folders beside the target to build in, gone at the end."""
+def _empty_stage(work: _Work, variant: Variant) -> Path:
+    """Make an empty folder beside the target to build a variant in, gone at the end."""
+    staged = models.stage_path(work.order.target, f"{work.reporter.session.id}-{variant}")
+    with _writing(work.order.target):
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir(parents=True)
+    work.cleaning.callback(shutil.rmtree, staged, ignore_errors=True)
+    return staged
 
-    def __init__(self, target: Path, tag: str) -> None:
-        self._target, self._tag = target, tag
-        self._made: list[Path] = []
 
-    def __enter__(self) -> Self:
-        with self._refusals():
-            models.clear_leftovers(self._target)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for folder in self._made:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def empty(self, variant: Variant) -> Path:
-        """Make an empty folder to build a variant in."""
-        staged = models.stage_path(self._target, f"{self._tag}-{variant}")
-        with self._refusals():
-            shutil.rmtree(staged, ignore_errors=True)
-            staged.mkdir(parents=True)
-        self._made.append(staged)
-        return staged
-
-    @contextlib.contextmanager
-    def _refusals(self) -> Iterator[None]:
-        """Raises `WorkspaceError` where nothing can be written."""
-        try:
-            yield
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise
-            raise WorkspaceError(
-                f"Nothing can be written in {self._target.parent}: {error.strerror}.",
-                "Give yourself the right to write there, or choose another folder.",
-            ) from error
+@contextlib.contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Raises `WorkspaceError` where nothing can be written beside the target."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise WorkspaceError(
+            f"Nothing can be written in {target.parent}: {error.strerror}.",
+            "Give yourself the right to write there, or choose another folder.",
+        ) from error
 
 
 # --- progress -------------------------------------------------------------------------------------
@@ -286,25 +268,23 @@ class _Steps:
     """Progress through all parts, as far as it is measured: it stands still while a library says nothing."""
 
     progress: Progress
-    _bounds: list[tuple[float, float]] = field(default_factory=list)
+    _seconds: list[float] = field(default_factory=list)  # that each part to come takes
     _at: float = 0.0
 
     def plan(self, seconds: Sequence[float]) -> None:
         """Say how long each part to come takes, in place of what was planned before."""
-        left, start = 1 - self._at, self._at
-        self._bounds = []
-        for part in seconds:
-            end = start + left * part / sum(seconds)
-            self._bounds.append((start, end))
-            start = end
+        self._seconds = list(seconds)
 
     @contextlib.contextmanager
     def next(self) -> Iterator[Progress]:
         """Begin the next part; its progress is told as part of the whole. It never goes back."""
-        start, end = self._bounds.pop(0)
+        start = self._at
+        end = start + (1 - start) * self._seconds[0] / sum(self._seconds)
+        del self._seconds[0]
 
         def report(fraction: float, words: str) -> None:
             self._at = max(self._at, start + (end - start) * fraction)
             self.progress(self._at, words)
 
         yield report
+        self._at = end
