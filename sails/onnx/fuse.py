@@ -15,7 +15,7 @@ that is the certificate's part.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -67,20 +67,17 @@ class Graph:
         return {name: node for node in self.proto.node for name in node.output if name}
 
     def take(self, node: onnx.NodeProto) -> str:
-        """The name of what a node makes, for another to make it: nobody reads this node any more."""
+        """Free the name of what a node makes for another node, and return it."""
         made = node.output[0]
         node.output[0] = f"{made}/apart"
         return made
 
     def read_instead(self, old: str, new: str) -> None:
-        """Whoever reads `old` reads `new`."""
+        """Let every node that reads `old` read `new`."""
         for node in self.proto.node:
             for index, name in enumerate(node.input):
                 if name == old:
                     node.input[index] = new
-
-    def within(self, scope: str) -> Iterator[onnx.NodeProto]:
-        return (node for node in self.proto.node if node.name.startswith(f"{scope}/"))
 
     def tidy(self) -> None:
         """Keeps what the outputs rest on, each node behind those that it reads."""
@@ -137,9 +134,8 @@ def _plain_layers(graph: Graph) -> None:
             continue
         scope = found[1]
         flattened = graph.nodes.get(f"{scope}/Reshape")
-        outside = [
-            one for one in graph.within(scope) if node.output[0] in one.input and one.op_type == "Reshape"
-        ]
+        within = (one for one in graph.proto.node if one.name.startswith(f"{scope}/"))
+        outside = [one for one in within if node.output[0] in one.input and one.op_type == "Reshape"]
         if flattened is None or flattened.output[0] != node.input[0] or len(outside) != 1:
             continue
         given, made = flattened.input[0], outside[0].output[0]
@@ -182,46 +178,43 @@ def _fuse_attentions(graph: Graph, config: Mapping[str, Any]) -> int:
         shape = {"num_heads": heads, "kv_num_heads": int(config.get("num_key_value_heads") or heads)}
         size = int(config.get("head_dim") or config["hidden_size"] // heads)
         tables = _rotary_tables(graph, size, config)
-        return sum(
-            _fuse_one(
-                graph, layer, [f"{scope}/{name}_proj" for name in "qkv"], f"{scope}/o_proj", shape, tables
-            )
-            for scope, layer in _scopes(graph, _ROTARY)
-        )
-    if (
+        form = (["q_proj", "k_proj", "v_proj"], "o_proj", shape, tables)
+        attentions = [found for name in graph.nodes if (found := _ROTARY.fullmatch(name))]
+    elif (
         family == "gpt2"
         and config.get("scale_attn_weights", True)
         and not (config.get("scale_attn_by_inverse_layer_idx") or config.get("add_cross_attention"))
     ):
         shape = {"num_heads": int(config["n_head"]), "kv_num_heads": int(config["n_head"])}
-        return sum(
-            _fuse_one(graph, layer, [f"{scope}/c_attn"], f"{scope}/c_proj", shape, [])
-            for scope, layer in _scopes(graph, _PACKED)
-        )
-    return 0
-
-
-def _scopes(graph: Graph, pattern: re.Pattern[str]) -> list[tuple[str, str]]:
-    """The attentions: (scope of its nodes, number of its layer)."""
-    return [(found[1], found[2]) for name in graph.nodes if (found := pattern.fullmatch(name))]
+        form = (["c_attn"], "c_proj", shape, [])
+        attentions = [found for name in graph.nodes if (found := _PACKED.fullmatch(name))]
+    else:
+        return 0
+    return sum(_fuse_one(graph, found[1], found[2], *form) for found in attentions)
 
 
 def _fuse_one(
-    graph: Graph, layer: str, projections: list[str], output: str, shape: dict[str, int], tables: list[str]
+    graph: Graph,
+    scope: str,
+    layer: str,
+    projections: list[str],
+    output: str,
+    shape: dict[str, int],
+    tables: list[str],
 ) -> bool:
     """One attention between its `projections` (three, or one that makes all three) and its `output` layer."""
-    given = _packed(graph, projections)
-    taken = _entry(graph, output)
+    given = _packed(graph, [f"{scope}/{name}" for name in projections])
+    reader = graph.nodes.get(f"{scope}/{output}/MatMul")
     past = [f"past_key_values.{layer}.{kind}" for kind in ("key", "value")]
     present = [f"present.{layer}.{kind}" for kind in ("key", "value")]
     makers = [node for node in graph.proto.node for name in node.output if name in present]
-    if not given or taken is None or [node.op_type for node in makers] != ["Concat", "Concat"]:
+    if not given or reader is None or [node.op_type for node in makers] != ["Concat", "Concat"]:
         return False
     for node, name in zip(makers, present, strict=True):  # the outputs' names belong to the fused node
         node.output[0] = f"{name}_apart"
         graph.read_instead(name, node.output[0])
-    result = f"{output}/Attention"
-    graph.read_instead(taken, result)
+    result = f"{scope}/{output}/Attention"
+    graph.read_instead(reader.input[0], result)
     empty = [""] * (3 - len(given))
     graph.add(
         "GroupQueryAttention",
@@ -241,13 +234,8 @@ def _packed(graph: Graph, scopes: list[str]) -> list[str]:
     if not len(made) == len(products) == len(scopes) > 1:
         return made
     weights = [node.input[1] for node in products]
-    biases = [
-        name
-        for scope in scopes
-        if f"{scope}/Add" in graph.nodes
-        for name in graph.nodes[f"{scope}/Add"].input
-        if name in graph.weights
-    ]
+    adds = [graph.nodes[f"{scope}/Add"] for scope in scopes if f"{scope}/Add" in graph.nodes]
+    biases = [name for node in adds for name in node.input if name in graph.weights]
     if not all(name in graph.weights for name in weights) or len(biases) not in (0, len(scopes)):
         return made
     name = f"{scopes[0].rpartition('/')[0]}/packed"
@@ -268,12 +256,6 @@ def _last(graph: Graph, scope: str) -> str | None:
         if f"{scope}/{name}" in graph.nodes:
             return graph.nodes[f"{scope}/{name}"].output[0]
     return None
-
-
-def _entry(graph: Graph, scope: str) -> str | None:
-    """What a plain layer reads."""
-    node = graph.nodes.get(f"{scope}/MatMul")
-    return node.input[0] if node else None
 
 
 def _lengths(graph: Graph) -> list[str]:
@@ -318,10 +300,8 @@ def _rotary_tables(graph: Graph, size: int, config: Mapping[str, Any]) -> list[s
     positions = np.arange(int(config["max_position_embeddings"]), dtype=np.float32)
     base = float(config.get("rope_theta") or 10_000.0)
     # As PyTorch computes them: the frequencies in fp32, and angles of fp32.
-    frequencies = (1.0 / base ** (np.arange(0, size, 2, dtype=np.float32) / np.float32(size))).astype(
-        np.float32
-    )
-    angles = np.outer(positions, frequencies)
+    exponents = np.arange(0, size, 2, dtype=np.float32) / np.float32(size)
+    angles = np.outer(positions, (1.0 / base**exponents).astype(np.float32))
     return [
         graph.add_weight("sails/cosines", np.cos(angles).astype(np.float32)),
         graph.add_weight("sails/sines", np.sin(angles).astype(np.float32)),
