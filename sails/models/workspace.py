@@ -86,6 +86,11 @@ class Workspace:
     def training_lock(self) -> Path:
         return self.root / "training.lock"
 
+    @staticmethod
+    def is_version(model: Path) -> bool:
+        """Whether a folder is that of an earlier version, in whatever workspace: it may have been moved."""
+        return model.parent.name == "versions"
+
     def situation(self) -> Situation:
         """Inspect both model folders; a publication that runs meanwhile is never seen half done."""
         trained = steadily(self.trained_model, inspect_model)

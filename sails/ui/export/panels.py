@@ -249,7 +249,7 @@ def _what(job: Job) -> str:
     if job.spec.kind == "baseline":
         return f"The ONNX model of the base model {code(job.spec.model)}"
     model = Path(job.spec.model)
-    if model.parent.name == "versions":
+    if Workspace.is_version(model):
         return f"The ONNX model of version {code(model.name)}"
     return "The ONNX model"
 
