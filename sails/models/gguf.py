@@ -108,9 +108,6 @@ def _config(metadata: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-# --- weights --------------------------------------------------------------------------------------
-
-
 def _weights(reader: GGUFReader, config: dict[str, Any]) -> dict[str, numpy.ndarray]:
     """Every tensor in fp32 under the name that transformers gives it."""
     import numpy
@@ -125,19 +122,15 @@ def _weights(reader: GGUFReader, config: dict[str, Any]) -> dict[str, numpy.ndar
             values = _rotary_halves(values, config["num_attention_heads"])
         elif ".attn_k." in tensor.name:
             values = _rotary_halves(values, config["num_key_value_heads"])
-        weights[_tensor_name(tensor.name)] = values
+        parts = tensor.name.split(".")  # blk.7.attn_q.weight or output_norm.weight
+        if parts[-2] not in TENSORS or parts[-1] != "weight":
+            raise _refused(f"nobody knows its tensor {tensor.name}")
+        layer = f"model.layers.{parts[1]}." if parts[0] == "blk" else ""
+        weights[f"{layer}{TENSORS[parts[-2]]}.weight"] = values
     expected = TENSORS_IN_A_LAYER * config["num_hidden_layers"] + 2 + ("lm_head.weight" in weights)
     if len(weights) != expected:
         raise _refused(f"it holds {len(weights)} tensors instead of {expected}")
     return weights
-
-
-def _tensor_name(name: str) -> str:
-    parts = name.split(".")  # blk.7.attn_q.weight or output_norm.weight
-    layer = f"model.layers.{parts[1]}." if parts[0] == "blk" else ""
-    if parts[-2] not in TENSORS or parts[-1] != "weight":
-        raise _refused(f"nobody knows its tensor {name}")
-    return f"{layer}{TENSORS[parts[-2]]}.weight"
 
 
 def _rotary_halves(weight: numpy.ndarray, heads: int) -> numpy.ndarray:
@@ -148,9 +141,6 @@ def _rotary_halves(weight: numpy.ndarray, heads: int) -> numpy.ndarray:
     """
     rows, hidden = weight.shape
     return weight.reshape(heads, rows // heads // 2, 2, hidden).swapaxes(1, 2).reshape(rows, hidden)
-
-
-# --- the tokenizer --------------------------------------------------------------------------------
 
 
 def _save_tokenizer(metadata: dict[str, Any], folder: Path) -> None:
@@ -168,9 +158,8 @@ def _save_tokenizer(metadata: dict[str, Any], folder: Path) -> None:
     )
     tokenizer.decoder = decoders.ByteLevel()
     control = {number: tokens[number] for number, kind in enumerate(kinds) if kind == CONTROL_TOKEN}
-    tokenizer.add_special_tokens(
-        [AddedToken(token, special=True, normalized=False) for token in control.values()]
-    )
+    added = [AddedToken(token, special=True, normalized=False) for token in control.values()]
+    tokenizer.add_special_tokens(added)
     if tokenizer.decode(tokenizer.encode(PROBE).ids) != PROBE:
         raise _refused("its tokenizer changes the text")
     tokenizer.save(str(folder / "tokenizer.json"))

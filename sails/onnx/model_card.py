@@ -77,8 +77,6 @@ def _base(name: str | None) -> About:
     return About(Path(name).name)
 
 
-# --- the card -------------------------------------------------------------------------------------
-
 _RUN = """\
 ## How to run it
 
