@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         start_measurement,
         why_not,
     )
-    from sails.jobs.replay import start_replay
+    from sails.jobs.playback import start_replay
     from sails.jobs.submit import start_training, submit_training
     from sails.jobs.worker import run_worker
 

@@ -16,7 +16,7 @@ from sails import system
 from sails.errors import BusyError
 from sails.jobs.export import run_export
 from sails.jobs.lr_finder import run_measurement
-from sails.jobs.replay import run_replay
+from sails.jobs.playback import run_replay
 from sails.jobs.train import train_in_turn
 from sails.sessions import Reporter, Session, live
 

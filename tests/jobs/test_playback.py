@@ -6,7 +6,7 @@ import pytest
 
 from sails import sessions
 from sails.errors import RequestError, ViewOnlyError
-from sails.jobs import launcher, replay
+from sails.jobs import launcher, playback
 from sails.models.workspace import Workspace
 from sails.sessions import MetricsReader
 from tests.support.helpers import run_worker
@@ -39,7 +39,7 @@ def play(place, monkeypatch):
     def run(recorded, seconds=1.0):
         with monkeypatch.context() as patch:
             patch.setattr(launcher, "start_worker", lambda _: None)
-            job = replay.start_replay(place, recorded, seconds)
+            job = playback.start_replay(place, recorded, seconds)
         return job, run_worker(job)
 
     return run
@@ -75,31 +75,31 @@ def test_each_step_takes_its_share_of_the_time(recorded):
     metrics[2]["tokens_per_second"] = 25.0  # the second step took twice as long
     recorded.metrics.write_text("".join(json.dumps(line) + "\n" for line in metrics))
     paper = Paper()
-    replay._play_metrics(recorded, 10.0, paper)
+    playback._play_metrics(recorded, 10.0, paper)
     assert paper.waited == pytest.approx([2.0, 4.0, 2.0, 2.0])
     assert [kind for kind, _ in paper.written] == ["samples", "step", "step", "step", "step"]
 
 
 def test_a_replay_can_be_stopped(place, recorded, monkeypatch):
     monkeypatch.setattr(launcher, "start_worker", lambda _: None)
-    job = replay.start_replay(place, recorded, 600)
+    job = playback.start_replay(place, recorded, 600)
     job.request_stop()
     assert run_worker(job).state == "stopped"
 
 
 def test_what_never_trained_cannot_be_replayed(place):
     with pytest.raises(RequestError, match="nothing to replay"):
-        replay.start_replay(place, make_session(place, "empty", state="queued"))
+        playback.start_replay(place, make_session(place, "empty", state="queued"))
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 1e9, float("nan")])
 def test_a_replay_takes_a_sensible_time(place, recorded, seconds):
     with pytest.raises(RequestError, match="cannot take"):
-        replay.start_replay(place, recorded, seconds)
+        playback.start_replay(place, recorded, seconds)
 
 
 def test_where_nothing_may_be_changed_nothing_is_replayed(place, recorded, monkeypatch):
     monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
     with pytest.raises(ViewOnlyError):
-        replay.start_replay(place, recorded)
+        playback.start_replay(place, recorded)
     assert not place.jobs.exists()
