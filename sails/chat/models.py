@@ -111,10 +111,7 @@ def _with_readiness(model: ChatModel) -> ChatModel:
     session = model.trained_session if is_same_model else None
     stale = state.stale is not False and model.key.partition("@")[0] == CURRENT
     return replace(
-        model,
-        readiness="stale" if stale else "ready",
-        fingerprint=state.fingerprint,
-        session=session,
+        model, readiness="stale" if stale else "ready", fingerprint=state.fingerprint, session=session
     )
 
 

@@ -104,9 +104,6 @@ def describe_likeness(row: PromptRow, index: int) -> str:
     return diff.SENTENCES[diff.likeness(first.text, other.text)]
 
 
-# --- to take away ---------------------------------------------------------------------------------
-
-
 def as_csv(table: PromptTable) -> str:
     """Write one row for each question, for a spreadsheet: no cell of it is taken for a formula."""
     written = io.StringIO()

@@ -21,8 +21,6 @@ from sails.sessions import history, lineage, queue
 from sails.sessions.history import SessionRecord
 from sails.sessions.session import Session
 
-# --- a file to keep -------------------------------------------------------------------------------
-
 FILES = ("spec.json", "status.json", "metrics.jsonl", "train.log", "retention.json")
 ANSWERS = "answers.json"  # made for the file: the answers before and after, which lie among the metrics
 
@@ -56,9 +54,6 @@ def _files(session: Session) -> Iterator[Path]:
     for path in (*(session.folder / name for name in FILES), *sorted(session.data.glob("*.jsonl"))):
         if path.is_file() and not path.is_symlink():
             yield path
-
-
-# --- not wanted any more --------------------------------------------------------------------------
 
 
 def why_not_deletable(workspace: Workspace, record: SessionRecord) -> str | None:

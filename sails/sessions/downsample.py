@@ -9,11 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 POINTS = 1000  # at most so many in a curve
-
-
 Floats = NDArray[np.float32]
-
-
 Steps = NDArray[np.int64]
 
 

@@ -19,8 +19,6 @@ from sails.sessions.spec import TrainSpec
 Fate = Literal["current", "version", "held", "discarded", "gone"]
 Origin = Literal["base", "unknown", "session"]
 
-# --- the tree -------------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class Branch:
@@ -114,12 +112,9 @@ def _fate(record: SessionRecord) -> Fate:
     return verdict if verdict in ("held", "discarded") else "gone"
 
 
-# --- who is still needed --------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class NeededFor:
-    """Why a session must stay: the model that is still here and goes back to it."""
+    """The model that is still here and goes back to a session, which must therefore stay."""
 
     model: str  # as a sentence names it: the current model, the version "before summer"
     itself: bool  # whether the session made that very model, or one that it grew from

@@ -8,11 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 StartFrom = Literal["base", "trained"]
-
-
 Chooser = Literal["automatic", "person", "advice"]
-
-
 Start = Literal["auto", "base", "trained"]
 
 

@@ -113,9 +113,5 @@ class ProbeSpec(BaseModel):
 
 
 AnySpec = TrainSpec | ExportSpec | ReplaySpec | ProbeSpec
-
-
 Spec = Annotated[AnySpec, Field(discriminator="kind")]
-
-
 SPEC: TypeAdapter[AnySpec] = TypeAdapter(Spec)

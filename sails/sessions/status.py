@@ -12,11 +12,7 @@ from sails.sessions.plan import Plan
 from sails.sessions.spec import Advice
 
 State = Literal["queued", "running", "succeeded", "failed", "stopped", "interrupted"]
-
-
 Phase = Literal["queued", "prepare", "train", "judge", "publish", "export", "done"]
-
-
 Verdict = Literal["published", "held", "discarded"]
 
 

@@ -25,7 +25,7 @@ def view_only() -> bool:
 
 
 def require_changes() -> None:
-    """Raises `ViewOnlyError` where nothing may be changed."""
+    """Raise `ViewOnlyError` where nothing may be changed."""
     if view_only():
         raise ViewOnlyError(
             "This dashboard only shows; nothing can be changed here.",
@@ -51,7 +51,6 @@ def inside(root: Path, name: str) -> Path:
         path = root
     if not wanted or path == root or not path.is_relative_to(root):
         raise RequestError(
-            f"The folder {wanted[:200] or '(empty)'} does not lie in {root}.",
-            "Choose a folder inside of it.",
+            f"The folder {wanted[:200] or '(empty)'} does not lie in {root}.", "Choose a folder inside of it."
         )
     return path

@@ -20,9 +20,6 @@ from sails.system.locks import WINDOWS
 _DETACHED_WINDOWS = 0x0200 | 0x08000000 if WINDOWS else 0  # CREATE_NEW_PROCESS_GROUP | CREATE_NO_WINDOW
 
 
-# --- process identity -----------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class ProcessIdentity:
     """A process id with its creation time in seconds since 1970, and the machine that it runs on."""
@@ -47,9 +44,6 @@ def is_alive(identity: ProcessIdentity) -> bool:
         return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-# --- starting and ending processes ----------------------------------------------------------------
 
 
 _started: list[subprocess.Popen[bytes]] = []

@@ -16,8 +16,6 @@ from sails.training.dataloader import IGNORED, Example, collate
 from sails.training.model import Precision
 
 START_AGAIN = "Choose a lower learning rate, or start over from base; the model that you had is untouched."
-
-
 SCORING_TOKENS = 1024  # in a batch that is scored; 2048 are 4 % faster, with logits of twice the memory
 
 

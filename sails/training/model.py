@@ -24,8 +24,6 @@ from transformers import AutoModelForCausalLM
 from sails import system
 from sails.errors import ModelLoadError
 
-# --- the machine and the model --------------------------------------------------------------------
-
 
 def choose_device(wanted: str) -> str:
     """`cpu`, `cuda` or `mps`: what was asked for, or the fastest that is here."""
@@ -114,9 +112,6 @@ def end_of_turn(tokenizer: Any) -> int:
     tokens = tokenizer.apply_chat_template(turns, tokenize=True)
     special = [token for token in tokens[-3:] if token in tokenizer.all_special_ids]
     return special[-1] if special else tokenizer.eos_token_id
-
-
-# --- loss and scores ------------------------------------------------------------------------------
 
 
 @torch.no_grad()

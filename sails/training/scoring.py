@@ -60,9 +60,6 @@ def score(model: Any, tokenizer: Any, rows: Sample, longest: int, precision: Pre
     return tuple(cells)
 
 
-# --- general knowledge ----------------------------------------------------------------------------
-
-
 def general_drift(model: Any, base: Any, base_folder: Path, tokenizer: Any, precision: Precision) -> Drift:
     """How far `model` is from `base`, which lies in `base_folder`, on prompts that no lesson is about."""
     rows = [

@@ -86,9 +86,6 @@ def withdraw(workspace: Workspace, identity: str) -> None:
         write(workspace, [{"event": "withdrawn", "id": correction.id, "timestamp": utc_now()}])
 
 
-# --- reviewing ------------------------------------------------------------------------------------
-
-
 def edit(
     workspace: Workspace,
     identity: str,

@@ -81,9 +81,6 @@ def _nearest(turns: Sequence[Turn]) -> list[Turn]:
     return [*system, *spoken[kept:]]
 
 
-# --- texts ----------------------------------------------------------------------------------------
-
-
 def checked_text(text: str, what: str) -> str:
     """Clean a text that a person wrote; raises `RequestError`, which names it as `what`, when too long."""
     text = printable(text).replace("\r\n", "\n").replace("\r", "\n").strip()

@@ -96,9 +96,6 @@ def standing(correction: Correction, used: Mapping[str, SessionRecord]) -> Stand
     return "taught" if correction.dataset in used else correction.state
 
 
-# --- the dataset ----------------------------------------------------------------------------------
-
-
 def as_dataset(workspace: Workspace) -> DatasetReport:
     """Put those that `to_teach` gives into the library, as `corrections`, `corrections-2` and so on.
 

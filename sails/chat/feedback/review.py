@@ -174,8 +174,6 @@ def as_json_lines(review: Review, chosen: Iterable[Correction]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-# --- what was taught before -----------------------------------------------------------------------
-
 _File = tuple[Path, Stamp, str]  # a lesson's rows, and its name
 
 
