@@ -25,6 +25,8 @@ from __future__ import annotations
 
 import errno
 
+NEEDS_LESS_MEMORY = "Close other programs, choose a smaller batch size, or a smaller base model."
+
 
 class SailsError(Exception):
     """Base of the tree. Raise a leaf, with one sentence for what happened and one for the remedy."""
@@ -112,10 +114,8 @@ def classify(error: BaseException, otherwise: SailsError | None = None) -> Sails
         return DiskFullError("The disk is full.", "Free some space, then run the session again.")
     out_of_memory = "out of memory" in text.lower() or "can't allocate memory" in text.lower()
     if isinstance(error, MemoryError) or out_of_memory:
-        return OutOfMemoryError(
-            "The work needed more memory than this machine has free.",
-            "Close other programs, choose a smaller batch size, or a smaller base model.",
-        )
+        problem = "The work needed more memory than this machine has free."
+        return OutOfMemoryError(problem, NEEDS_LESS_MEMORY)
     return otherwise or UnknownError(
         f"{type(error).__name__}: {text.splitlines()[0][:300].rstrip('.')}.",
         "The last lines of the log say more; running the session again is safe.",

@@ -82,7 +82,7 @@ def mean(figures: Sequence[BootstrapEstimate]) -> BootstrapEstimate:
 
 
 def lowest(figures: Sequence[BootstrapEstimate], confidence: float) -> float:
-    """The end above the lowest of several figures that share their resamples, as `Sampled.interval` has one.
+    """The end above the lowest of several figures with shared resamples (see `BootstrapEstimate.interval`).
 
     The lowest of many is partly the unluckiest, so its end is where the lowest would be in a resample if all
     were the same (after White, "A Reality Check for Data Snooping", 2000).
@@ -115,9 +115,6 @@ def _sampled(value: float, draws: Floats, rows: int) -> BootstrapEstimate:
     return BootstrapEstimate(value, value + stretch * (draws - value), rows - 1)
 
 
-# --- rows that two cells share --------------------------------------------------------------------
-
-
 def paired(before: Cell, after: Cell) -> tuple[Cell, Cell] | None:
     """Return both cells on the rows that both have, in the order of `after`; None when there are none.
 
@@ -140,9 +137,6 @@ def pooled(cells: Sequence[Cell]) -> Cell:
             "loss": tuple(loss for cell in cells for loss in cell.loss),
         }
     )
-
-
-# --- Student's t ----------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=1024)

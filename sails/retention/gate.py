@@ -1,7 +1,7 @@
 """The gate: whether a candidate lost so much of the earlier lessons that a person must decide about it.
 
 Two models are compared on *recall* alone, rows that they were taught, row by row on those that both were
-scored on. A lesson with `LEAST` such rows stands for itself; smaller ones are judged together.
+scored on. A lesson with `MIN_ROWS` such rows stands for itself; smaller ones are judged together.
 """
 
 from __future__ import annotations
@@ -53,9 +53,6 @@ def decide(
     )
 
 
-# --- what is compared -----------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Compared:
     """One comparison: the lessons, and the two models' scores on the same rows of each."""
@@ -99,7 +96,7 @@ def _finding(
         # A generator for each, so that models that were scored on the same rows get the same resamples.
         lowest([difference(then, now, bootstrap_generator()) for then, now in earlier], confidence) < 0
     )
-    return GateFinding(
+    finding = GateFinding(
         lessons=group.lessons,
         rows=group.rows,
         before=100 * old.accuracy,
@@ -107,8 +104,13 @@ def _finding(
         low=max(low, -100.0),
         high=min(high, 100.0),
         best=100 * best[0].accuracy,
-        lost=slowly or (change.value < -MAX_LOSS_POINTS and high < 0),
     )
+    return finding.model_copy(update={"lost": slowly or lost_at_once(finding)})
+
+
+def lost_at_once(finding: GateFinding) -> bool:
+    """Tell whether it is far below the published model, rather than below the best one before that."""
+    return finding.before - finding.after > MAX_LOSS_POINTS and finding.high < 0
 
 
 def _lost(pair: tuple[Cell, Cell]) -> float:
@@ -119,7 +121,7 @@ def _lost(pair: tuple[Cell, Cell]) -> float:
 def _earlier(group: Compared, published: Sequence[Measured]) -> list[tuple[Cell, Cell]]:
     """Each published model beside the candidate, on the rows of the group that both were scored on.
 
-    Left out are models that were scored on fewer than `LEAST` of the rows, or not on all of still fewer.
+    Left out are models that were scored on fewer than `MIN_ROWS` of the rows, or not on all of still fewer.
     """
     earlier = []
     for model in published:
@@ -130,17 +132,12 @@ def _earlier(group: Compared, published: Sequence[Measured]) -> list[tuple[Cell,
     return earlier
 
 
-# --- in words -------------------------------------------------------------------------------------
-
-
 def _reason(findings: Sequence[GateFinding], names: dict[str, str]) -> list[str]:
     """What was found, in one or two sentences; none when nothing was compared."""
     if not findings:
         return ["Nothing of the earlier lessons could be compared, so what it lost is not known."]
     lost = [finding for finding in findings if finding.lost]
-    at_once = [
-        finding for finding in lost if finding.before - finding.after > MAX_LOSS_POINTS and finding.high < 0
-    ]
+    at_once = [finding for finding in lost if lost_at_once(finding)]
     slowly = [finding for finding in lost if finding not in at_once]
     reasons = []
     if at_once:
@@ -152,7 +149,7 @@ def _reason(findings: Sequence[GateFinding], names: dict[str, str]) -> list[str]
     if lost:
         return reasons
     worst = max(findings, key=lambda finding: finding.before - finding.after)
-    if _points(worst.before, worst.after) <= 0:
+    if rounded_points(worst.before, worst.after) <= 0:
         return ["It lost nothing of the earlier lessons."]
     words = _words(worst, worst.before, names, full=True)
     if worst.before - worst.after > MAX_LOSS_POINTS:
@@ -162,7 +159,7 @@ def _reason(findings: Sequence[GateFinding], names: dict[str, str]) -> list[str]
 
 def _words(finding: GateFinding, reference: float, names: dict[str, str], *, full: bool) -> str:
     """Such as "23 points on databases (81% → 58% of the answers' word pieces right)"."""
-    lost = _points(reference, finding.after)
+    lost = rounded_points(reference, finding.after)
     unit = "point" if lost == 1 else "points"
     what = listed([names[lesson] for lesson in finding.lessons])
     together = " together" if len(finding.lessons) > 1 else ""
@@ -170,7 +167,7 @@ def _words(finding: GateFinding, reference: float, names: dict[str, str], *, ful
     return f"{lost} {unit} on {what}{together} ({reference:.0f}% → {finding.after:.0f}%{of_what})"
 
 
-def _points(before: float, after: float) -> int:
+def rounded_points(before: float, after: float) -> int:
     """The loss as a person reckons it from the two rounded shares."""
     return int(f"{before:.0f}") - int(f"{after:.0f}")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sails import sessions
-from sails.data import Conversation, read_jsonl
+from sails.data import ENOUGH_TO_JUDGE, Conversation, read_jsonl
 from sails.errors import SailsError
 from sails.models import Workspace
 from sails.retention.schema import Lesson, Part
@@ -99,10 +99,8 @@ def all_lesson_rows(
     return {identity: rows_by_lesson[identity] for identity in ids}
 
 
-# --- the rows that are measured -------------------------------------------------------------------
-
 ROWS = 256  # shared by all cells of one model
-MIN_ROWS = 20  # of a cell's rows, as long as there are enough for all: fewer say too little
+MIN_ROWS = ENOUGH_TO_JUDGE  # of a cell's rows, as long as there are enough for all: fewer say too little
 RECALL_SHARE = 0.6  # of the rows go to what was taught, the others to what was kept back
 
 Sample = dict[tuple[str, Part], tuple[Conversation, ...]]

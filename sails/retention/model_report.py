@@ -1,7 +1,7 @@
 """What one model was measured to know, in words: the map of its lessons, and a sentence for each figure.
 
-    memory = memory_of(workspace, fingerprint)
-    for sentence in sentences(memory): …
+    memory = current_memory(workspace)
+    for sentence in figure_sentences(memory): …
 
 Page and command say the same. Each figure comes with one sentence on whether it is good. Draws nothing.
 """
@@ -185,11 +185,7 @@ def describe_headline(memory: Memory) -> str:
 
 def figure_sentences(memory: Memory) -> tuple[str, ...]:
     """A sentence for each figure about the whole model: ACC, BWT, general knowledge."""
-    return (
-        acc_sentence(memory.measures),
-        bwt_sentence(memory.measures),
-        general_sentence(memory.matrix),
-    )
+    return (acc_sentence(memory.measures), bwt_sentence(memory.measures), general_sentence(memory.matrix))
 
 
 def acc_sentence(measures: Measures) -> str:

@@ -172,8 +172,7 @@ def read_retention(session: Session) -> Retention | None:
         return None
     except (OSError, ValidationError) as error:
         raise WorkspaceError(
-            f"What {session.id} measured of earlier lessons is damaged.",
-            "The next session measures it anew.",
+            f"What {session.id} measured of earlier lessons is damaged.", "The next session measures it anew."
         ) from error
 
 

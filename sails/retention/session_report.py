@@ -9,13 +9,11 @@ import math
 from collections.abc import Callable, Sequence
 
 from sails.data import ENOUGH_TO_JUDGE
-from sails.retention.gate import MAX_LOSS_POINTS
+from sails.retention.gate import MAX_LOSS_POINTS, lost_at_once, rounded_points
 from sails.retention.schema import Changed, GateFinding, Lesson, Part, Retention
 
 NOTHING = "–"
 GOOD = 80.0  # points: share of the answers' word pieces right
-
-# --- figures --------------------------------------------------------------------------------------
 
 
 def points(change: float, low: float, high: float) -> str:
@@ -30,11 +28,7 @@ def spread(low: float, high: float) -> str:
     """Write an interval: 60 to 68; in words where too few examples give none."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return "too few examples to say how sure that is"
-    return f"{_rounded(low)} to {_rounded(high)}"
-
-
-def _rounded(value: float) -> str:
-    return f"{round(value):d}".replace("-", "−")
+    return f"{round(low)} to {round(high)}".replace("-", "−")
 
 
 def numbered(lessons: Sequence[Lesson]) -> tuple[str, ...]:
@@ -42,13 +36,12 @@ def numbered(lessons: Sequence[Lesson]) -> tuple[str, ...]:
     return tuple(f"{number}. {lesson.name}" for number, lesson in enumerate(lessons, 1))
 
 
-# --- what the gate found --------------------------------------------------------------------------
-
-
 def describe_losses(retention: Retention) -> str:
     """Say what the gate found lost, worst first: “23 points on databases”; empty when nothing was lost."""
-    lost = sorted((f for f in findings(retention) if f.lost), key=_lost_points, reverse=True)
-    return " and ".join(f"{_lost_points(finding)} points on {_names(retention, finding)}" for finding in lost)
+    lost = [finding for finding in findings(retention) if finding.lost]
+    found = [(rounded_points(_reference(one), one.after), _names(retention, one)) for one in lost]
+    found.sort(key=lambda loss: -loss[0])
+    return " and ".join(f"{count} points on {names}" for count, names in found)
 
 
 def findings(retention: Retention) -> tuple[GateFinding, ...]:
@@ -77,13 +70,7 @@ def describe_finding(retention: Retention, finding: GateFinding) -> str:
 
 def _reference(finding: GateFinding) -> float:
     """The score that the loss is counted from: the published model's, or the best one of a slow loss."""
-    at_once = finding.before - finding.after > MAX_LOSS_POINTS and finding.high < 0
-    return finding.before if at_once or finding.best is None else finding.best
-
-
-def _lost_points(finding: GateFinding) -> int:
-    """Points lost, as a person reckons them from the two rounded shares."""
-    return round(_reference(finding)) - round(finding.after)
+    return finding.before if lost_at_once(finding) or finding.best is None else finding.best
 
 
 def _names(retention: Retention, finding: GateFinding) -> str:
@@ -129,9 +116,6 @@ def _in_short(retention: Retention, lesson: Lesson, *, new: bool, lost: bool) ->
     if gained >= 0:
         return "Kept. That is good."
     return "Kept, as far as one can tell."
-
-
-# --- answers --------------------------------------------------------------------------------------
 
 
 def lost_answers(retention: Retention | None) -> tuple[Changed, ...]:

@@ -13,7 +13,7 @@ from typing import Literal
 from sails import retention
 from sails.data import ENOUGH_TO_JUDGE
 from sails.retention import Retention
-from sails.sessions import Scores, Status, format_rate
+from sails.sessions import PRESETS, Scores, Status, format_rate
 from sails.training.plan import BASE_LEARNING_RATE
 
 Learned = Literal["well", "partly", "little", "nothing", "by heart"]
@@ -90,7 +90,8 @@ def _faster(status: Status) -> str:
     """What makes a session learn more: rounds first, then speed."""
     plan = status.plan
     if plan is None or plan.learning_rate >= BASE_LEARNING_RATE:
-        return "More rounds help; the preset “thorough” has most."
+        most = max(PRESETS, key=lambda name: PRESETS[name].rounds)
+        return f"More rounds help; the preset “{most}” has most."
     used = format_rate(plan.learning_rate)
     how = "Continuing" if plan.start_from == "trained" else "Learning"
     return f"{how} at {used} needs more rounds, or choose {format_rate(BASE_LEARNING_RATE)}."

@@ -40,6 +40,7 @@ from transformers import get_cosine_with_min_lr_schedule_with_warmup
 from transformers.trainer_pt_utils import get_parameter_names
 
 from sails import system
+from sails.data import ENOUGH_TO_JUDGE
 from sails.errors import DivergedError
 from sails.sessions import CHECKPOINT_COMPLETE, Session, Settings
 from sails.training.dataloader import IGNORED, Example, collate
@@ -55,7 +56,6 @@ CHECKPOINT_SECONDS = 300
 EVALUATIONS = 5  # about how often a session looks at its held-out rows and samples answers
 SAMPLING_SHARE = 0.1  # of the time of the steps
 PATIENCE = 3  # evaluations without a better held-out loss, before an early stop
-MIN_HELD_OUT = 20  # fewer rows are too few to judge
 
 # --- what goes in and what comes out --------------------------------------------------------------
 
@@ -252,7 +252,7 @@ def train(
                 sampling_seconds += record_samples(model, tokenizer, run, precision, step, watcher)
 
         # Early stop, stop and checkpoint: the main process decides for all.
-        if run.settings.early_stop and len(run.held_out) >= MIN_HELD_OUT:
+        if run.settings.early_stop and len(run.held_out) >= ENOUGH_TO_JUDGE:
             stopped_early = no_longer_improves(held_out_losses)
         stopped = accelerator.is_main_process and step < total and watcher.should_stop()
         save = stopped or time.monotonic() - saved > CHECKPOINT_SECONDS
@@ -384,11 +384,7 @@ def save_checkpoint(
         torch.save(optimizer.state_dict(), folder / "optimizer.pt")
         torch.save(scheduler.state_dict(), folder / "scheduler.pt")
     accelerator.wait_for_everyone()
-    state = {
-        "python": random.getstate(),
-        "numpy": np.random.get_state(),
-        "cpu": torch.get_rng_state(),
-    }
+    state = {"python": random.getstate(), "numpy": np.random.get_state(), "cpu": torch.get_rng_state()}
     if accelerator.device.type != "cpu":
         state[accelerator.device.type] = torch.get_device_module(accelerator.device).get_rng_state()
     torch.save(state, folder / _rng_file(accelerator))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sails import system
-from sails.errors import DiskFullError, OutOfMemoryError
+from sails.errors import NEEDS_LESS_MEMORY, DiskFullError, OutOfMemoryError
 from sails.models import count_parameters, export_memory, training_memory
 from sails.system import gigabytes
 from sails.training.plan.schedule import Schedule
@@ -20,14 +20,18 @@ class ResourceNeed:
     parameters: int
 
 
-def estimate(model: Path, pace: Schedule, max_length: int, *, export: bool) -> ResourceNeed:
+def estimate(model: Path, schedule: Schedule, max_length: int, *, export: bool) -> ResourceNeed:
     """What a session on the model in `model` needs at its peak, from its files alone."""
-    return need_of(count_parameters(model), pace, max_length, export=export)
+    return need_of(count_parameters(model), schedule, max_length, export=export)
 
 
-def need_of(parameters: int, pace: Schedule, max_length: int, *, export: bool) -> ResourceNeed:
-    """The same for a model of so many parameters, which may not be on this machine yet."""
-    tokens = max_length * pace.batch_size if pace.batch_size else max(pace.token_budget or 0, max_length)
+def need_of(parameters: int, schedule: Schedule, max_length: int, *, export: bool) -> ResourceNeed:
+    """What a session needs at its peak with a model of so many parameters, which may not be here yet."""
+    tokens = (
+        max_length * schedule.batch_size
+        if schedule.batch_size
+        else max(schedule.token_budget or 0, max_length)
+    )
     memory = training_memory(parameters, tokens)
     if export:
         memory = max(memory, export_memory(parameters))
@@ -45,7 +49,7 @@ def refuse_if_too_big(need: ResourceNeed, folder: Path) -> None:
         raise OutOfMemoryError(
             f"This training needs about {gigabytes(need.memory)} of memory, "
             f"and {gigabytes(free_memory)} are free.",
-            "Close other programs, choose a smaller batch size, or a smaller base model.",
+            NEEDS_LESS_MEMORY,
         )
     if need.disk > free_disk:
         raise DiskFullError(
