@@ -24,7 +24,7 @@ from sails.models.workspace import Workspace
 from sails.onnx import quantize
 from sails.onnx.certify.questions import FIXED_PROMPTS
 from sails.retention import gate, lessons
-from sails.sessions import PRESETS, SIZES, Phase, State, plan
+from sails.sessions import PRESET_ROWS, PRESETS, Phase, State, plan
 from sails.system import format
 from sails.training.plan import behavior
 
@@ -153,13 +153,13 @@ def test_the_matrix_is_the_one_in_the_code(document):
 
 
 def test_the_presets_are_those_in_the_code():
-    *upper, last = SIZES
+    *upper, last = PRESET_ROWS
     sizes = [*(f"up to {size.rows:,}" for size in upper), "more"]
     assert last.rows > 10**9
     rounds = [[*map(str, preset.rounds)] for preset in PRESETS.values()]
     assert table(GUIDE, "Rows taught") == [
         [name, *chosen, str(size.token_budget)]
-        for name, size, *chosen in zip(sizes, SIZES, *rounds, strict=True)
+        for name, size, *chosen in zip(sizes, PRESET_ROWS, *rounds, strict=True)
     ]
 
 

@@ -45,7 +45,7 @@ class Launcher(Protocol):
         """Return the last lines that its worker said."""
 
 
-class Local:
+class LocalLauncher:
     """Each worker is a detached process on this machine; all that is known of it lies in its folder."""
 
     def submit(self, session: Session) -> None:
@@ -66,7 +66,7 @@ class Local:
         return session.log_tail(lines)
 
 
-LOCAL = Local()
+LOCAL = LocalLauncher()
 
 
 def launcher_for(_: Session) -> Launcher:

@@ -179,7 +179,7 @@ class _NextLesson:
 
     train: Sequence[Conversation]
     old: Sequence[Conversation]
-    pace: plan.Schedule
+    schedule: plan.Schedule
     each: float
     repeated: float
 
@@ -191,7 +191,7 @@ def _measure(workspace: Workspace, spec: ProbeSpec, reporter: Reporter) -> None:
     if not situation.trained.complete or situation.trained.fingerprint != reporter.status.parent:
         raise WorkspaceError("The model changed before it could be measured.", "Measure it again.")
     rows = _rows(workspace, spec)
-    need = plan.estimate(workspace.trained_model, rows.pace, spec.settings.max_length, export=False)
+    need = plan.estimate(workspace.trained_model, rows.schedule, spec.settings.max_length, export=False)
     plan.refuse_if_too_big(replace(need, disk=0), workspace.root)  # nothing is written
     reporter.check_stop()
     from sails import training
@@ -204,8 +204,8 @@ def _measure(workspace: Workspace, spec: ProbeSpec, reporter: Reporter) -> None:
     reporter.check_stop()
     new = training.encode(rows.train, tokenizer, longest)
     old = training.encode(rows.old, tokenizer, longest)
-    pace, lengths = rows.pace, (*new.lengths, *old.lengths)
-    in_a_batch = pace.batch_size or (pace.token_budget or 0) * len(lengths) // sum(lengths)
+    schedule, lengths = rows.schedule, (*new.lengths, *old.lengths)
+    in_a_batch = schedule.batch_size or (schedule.token_budget or 0) * len(lengths) // sum(lengths)
     gone = (datetime.now(UTC) - began).total_seconds()
     advice = probe(
         model,
@@ -229,9 +229,9 @@ def _rows(workspace: Workspace, spec: ProbeSpec) -> _NextLesson:
     earlier = retention.replayable_rows(retention.all_lesson_rows(workspace, ids, train), train)
     total = sum(map(len, earlier.values()))
     count = replay_count(len(train), total, spec.settings.replay_share)
-    pace = plan.resolve_schedule(spec.settings, len(train), count)
+    schedule = plan.resolve_schedule(spec.settings, len(train), count)
     return _NextLesson(
-        train, _in_turn(list(earlier.values())), pace, count / len(train), count / max(1, total)
+        train, _in_turn(list(earlier.values())), schedule, count / len(train), count / max(1, total)
     )
 
 

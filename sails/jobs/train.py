@@ -25,15 +25,7 @@ from sails.jobs.export import verification_rows
 from sails.models import Workspace, inspect_model
 from sails.onnx import ConversionOrder, convert_model
 from sails.retention import UNRELATED, ProbeAnswer, ProbeQuestion, questions_for
-from sails.sessions import (
-    MetricsReader,
-    Reporter,
-    Session,
-    Stopped,
-    TrainSpec,
-    describe_learning_rate,
-    live,
-)
+from sails.sessions import MetricsReader, Reporter, Session, Stopped, TrainSpec, describe_learning_rate, live
 from sails.training import TrainingMixture, plan
 from sails.training.plan import current_plan
 
@@ -122,7 +114,7 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
     with reporter.phase("prepare"):
         start = _choose_start(workspace, session, spec, reporter)
         lesson = training.prepare(workspace, session, spec, reporter)
-        need = plan.estimate(start, lesson.pace, spec.settings.max_length, export=spec.export)
+        need = plan.estimate(start, lesson.schedule, spec.settings.max_length, export=spec.export)
         plan.refuse_if_too_big(need, workspace.root)
         reporter.check_stop()
         reporter.progress(0.5, "loading the model")
@@ -169,8 +161,8 @@ def train(prepared: Prepared, session: Session, spec: TrainSpec, reporter: Repor
                 taught.lengths,
                 [[examples[row] for row in rows if row in examples] for rows in lesson.rounds()],
                 seed=spec.settings.seed,
-                token_budget=lesson.pace.token_budget,
-                batch_size=lesson.pace.batch_size,
+                token_budget=lesson.schedule.token_budget,
+                batch_size=lesson.schedule.batch_size,
             ),
             held_out=training.encode(prepared.held_out, student.tokenizer, student.longest).examples,
             learning_rate=plan.learning_rate,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         format_rate,
         where,
     )
-    from sails.sessions.presets import DEFAULT_PRESET, MAX_ROWS_FEW, PRESETS, SIZES, size_for
+    from sails.sessions.presets import DEFAULT_PRESET, MAX_ROWS_FEW, PRESET_ROWS, PRESETS, size_for
     from sails.sessions.queue import (
         RESUMABLE,
         dequeue,

@@ -1,11 +1,11 @@
 """What a session's metrics say so far, read once and shared by everybody who looks at it.
 
-    feed = feed_of(session)
-    feed.update()                  # reads what was written since the last time, whoever asks
-    feed.curve("loss")             # Curve(x, y), at most 1,000 points
+    monitor = monitor_of(session)
+    monitor.update()               # reads what was written since the last time, whoever asks
+    monitor.curve("loss")          # Curve(x, y), at most 1,000 points
 
-One feed per session folder lives in the process, so a second viewer costs no reading. A curve is thinned to
-the lowest and the highest point of each stretch of steps, so that a spike of a single step stays visible
+One monitor per session folder lives in the process, so a second viewer costs no reading. A curve is thinned
+to the lowest and the highest point of each stretch of steps, so that a spike of a single step stays visible
 among a million; the stretches are kept up to date as rows arrive and never computed anew. A first read of a
 long file goes on in the background, and what was read so far can be drawn. Nothing is drawn here, and
 nothing is written.
@@ -25,7 +25,7 @@ from sails.sessions.downsample import POINTS, Curve, Table
 from sails.sessions.metrics import LineReader
 from sails.sessions.session import Session
 
-KEPT_FEEDS = 32  # with a million rows each, 24 MB apiece
+KEPT_MONITORS = 32  # with a million rows each, 24 MB apiece
 BLOCK = 1 << 20  # bytes read and understood at a time
 PATIENCE = 0.1  # seconds that an `update` may take before the rest is left to the background
 LOG_BYTES = 1 << 20  # of a log that is already there, the end is enough
@@ -336,23 +336,23 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 # --- all sessions ---------------------------------------------------------------------------------
 
-_feeds: OrderedDict[tuple[str, int], SessionMonitor] = OrderedDict()
-_feeds_guard = threading.Lock()
+_monitors: OrderedDict[tuple[str, int], SessionMonitor] = OrderedDict()
+_monitors_guard = threading.Lock()
 
 
 def monitor_of(session: Session) -> SessionMonitor:
-    """The one feed of this session in this process; it is forgotten when the session's folder is gone."""
-    with _feeds_guard:
+    """The one monitor of this session in this process; it is forgotten when the session's folder is gone."""
+    with _monitors_guard:
         key = (str(session.folder), _identity(session.folder))
-        feed = _feeds.pop(key, None)
-        if feed is None:
-            for known in [known for known in _feeds if _identity(Path(known[0])) != known[1]]:
-                del _feeds[known]
-            while len(_feeds) >= KEPT_FEEDS:
-                _feeds.popitem(last=False)
-            feed = SessionMonitor(session)
-        _feeds[key] = feed
-        return feed
+        monitor = _monitors.pop(key, None)
+        if monitor is None:
+            for known in [known for known in _monitors if _identity(Path(known[0])) != known[1]]:
+                del _monitors[known]
+            while len(_monitors) >= KEPT_MONITORS:
+                _monitors.popitem(last=False)
+            monitor = SessionMonitor(session)
+        _monitors[key] = monitor
+        return monitor
 
 
 def _identity(folder: Path) -> int:

@@ -16,7 +16,7 @@ class PresetRow:
     token_budget: int
 
 
-SIZES = (
+PRESET_ROWS = (
     PresetRow(20, token_budget=256),
     PresetRow(50, token_budget=256),
     PresetRow(200, token_budget=256),
@@ -24,12 +24,12 @@ SIZES = (
     PresetRow(10_000, token_budget=512),
     PresetRow(10**12, token_budget=1024),
 )
-MAX_ROWS_FEW = SIZES[0].rows  # so few are repeated so often that other answers may change as well
+MAX_ROWS_FEW = PRESET_ROWS[0].rows  # so few are repeated so often that other answers may change as well
 
 
 @dataclass(frozen=True)
 class Preset:
-    """How thoroughly to learn: its name on a page, when it is right, and its rounds for each of `SIZES`."""
+    """How thoroughly to learn: its name on a page, when it is right, and its rounds for each `PresetRow`."""
 
     title: str
     description: str
@@ -37,7 +37,7 @@ class Preset:
 
     def rounds_for(self, rows: int) -> int:
         """Return the rounds for that many taught rows."""
-        return self.rounds[SIZES.index(size_for(rows))]
+        return self.rounds[PRESET_ROWS.index(size_for(rows))]
 
 
 # A handful of rows, such as corrections, is learned at the gentle rate of a continued training only when each
@@ -53,4 +53,4 @@ DEFAULT_PRESET = "balanced"
 
 def size_for(rows: int) -> PresetRow:
     """Return the line of the table that holds for that many taught rows."""
-    return next(size for size in SIZES if rows <= size.rows)
+    return next(size for size in PRESET_ROWS if rows <= size.rows)

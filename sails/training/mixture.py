@@ -27,12 +27,12 @@ class TrainingMixture:
     train: tuple[Conversation, ...]
     held_out: tuple[Conversation, ...]
     repeated: tuple[Conversation, ...]
-    pace: Schedule
+    schedule: Schedule
 
     def rounds(self) -> list[list[int]]:
         """The rows of each epoch, as numbers into `train` followed by `repeated`."""
         first = len(self.train)
-        epochs: list[list[int]] = [list(range(first)) for _ in range(self.pace.epochs)]
+        epochs: list[list[int]] = [list(range(first)) for _ in range(self.schedule.epochs)]
         for number, row in enumerate(self.repeated, first):
             for epoch in row.extra[ROUNDS]:
                 if epoch < len(epochs):
@@ -71,8 +71,8 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
         for text in _notes(workspace, reporter.status):
             reporter.note(text)
     old_rows = read_jsonl(repeated)
-    pace = resolve_schedule(spec.settings, len(taught), len(old_rows))
-    return TrainingMixture(tuple(taught), tuple(read_jsonl(held_out)), tuple(old_rows), pace)
+    schedule = resolve_schedule(spec.settings, len(taught), len(old_rows))
+    return TrainingMixture(tuple(taught), tuple(read_jsonl(held_out)), tuple(old_rows), schedule)
 
 
 def begin_again(session: Session) -> None:
@@ -97,7 +97,7 @@ def choose_repeated(
 ) -> list[Conversation]:
     """The old rows that a session with `new` rows repeats, each with its lesson and its epochs."""
     total = sum(len(rows) for rows in old.values())
-    pace = resolve_schedule(settings, new, total)
+    schedule = resolve_schedule(settings, new, total)
     everything = [(identity, row) for identity, rows in old.items() for row in rows]
     places: list[list[int]] = []
     for rows in old.values():
@@ -105,7 +105,7 @@ def choose_repeated(
         places.append(list(range(first, first + len(rows))))
     count = total if settings.teach_again else replay_count(new, total, settings.replay_share)
     epochs: dict[int, list[int]] = {}
-    for epoch in range(pace.epochs):
+    for epoch in range(schedule.epochs):
         for number in draw(places, count, seed=settings.seed, epoch=epoch):
             epochs.setdefault(number, []).append(epoch)
     return [

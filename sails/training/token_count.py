@@ -51,7 +51,7 @@ class Lengths:
 
     @cached_property
     def typical(self) -> int:
-        """Half of the conversations are shorter, half are longer."""
+        """The median length: half of the conversations are shorter, half are longer."""
         return round(median(self.measured)) if self.measured else 0
 
     def longer_than(self, limit: int) -> int:

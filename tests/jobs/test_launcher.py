@@ -55,7 +55,7 @@ def recorded(workspace):
 
 def test_a_worker_is_starting_running_absent_or_ended(workspace, recorded):
     session = make_session(workspace, "new", state="queued", queued=datetime.now(UTC))
-    local = launcher.Local()
+    local = launcher.LocalLauncher()
     assert local.state(session) == "starting"
     long_ago = datetime.now(UTC) - timedelta(seconds=queue.START_SECONDS + 1)
     session.write_status(session.written_status().model_copy(update={"queued": long_ago}))
@@ -76,7 +76,7 @@ def test_a_worker_is_starting_running_absent_or_ended(workspace, recorded):
 def test_a_clock_that_was_set_back_lets_nobody_wait(workspace):
     ahead = datetime.now(UTC) + timedelta(hours=1)
     session = make_session(workspace, "new", state="queued", queued=ahead)
-    assert launcher.Local().state(session) == "absent"
+    assert launcher.LocalLauncher().state(session) == "absent"
 
 
 def test_another_launcher_is_handed_trainings_and_jobs_alike(workspace, recorded, elsewhere, tmp_path):

@@ -157,7 +157,7 @@ def test_old_rows_are_mixed_in_as_the_session_would_repeat_them(workspace, choic
     rows = lr_finder._rows(workspace, spec)
     assert rows.each == pytest.approx(0.25, abs=0.05)
     assert rows.repeated == pytest.approx(rows.each * len(rows.train) / len(rows.old))
-    assert rows.pace.token_budget == 256
+    assert rows.schedule.token_budget == 256
 
 
 # --- what it holds for ----------------------------------------------------------------------------

@@ -277,9 +277,9 @@ def test_all_viewers_share_one_feed_until_the_folder_is_gone(session):
 
 def test_no_more_feeds_are_kept_than_fit(tmp_path):
     kept = []
-    for n in range(monitor.KEPT_FEEDS + 5):
+    for n in range(monitor.KEPT_MONITORS + 5):
         (tmp_path / str(n)).mkdir()
         kept.append(monitor_of(Session(tmp_path / str(n))))
-    assert len(monitor._feeds) <= monitor.KEPT_FEEDS
+    assert len(monitor._monitors) <= monitor.KEPT_MONITORS
     assert monitor_of(kept[-1].session) is kept[-1]
     assert monitor_of(kept[0].session) is not kept[0]

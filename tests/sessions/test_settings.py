@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 from sails.cli.app import all_commands
 from sails.models.workspace import Workspace
 from sails.sessions import PRESETS, Settings, checked_settings, flag, option, read_history
-from sails.sessions.presets import SIZES, Preset
+from sails.sessions.presets import PRESET_ROWS, Preset
 from sails.training.plan.schedule import resolve_schedule
 from sails.ui.sessions import comparison
 from tests.conftest import REPOSITORY
@@ -61,5 +61,5 @@ def test_every_setting_can_be_changed_when_a_session_is_run_again_and_says_what_
 
 
 def test_a_preset_that_is_added_to_the_table_can_be_chosen_and_has_its_rounds(monkeypatch):
-    monkeypatch.setitem(PRESETS, "once", Preset("Once", "to try it", rounds=(1,) * len(SIZES)))
+    monkeypatch.setitem(PRESETS, "once", Preset("Once", "to try it", rounds=(1,) * len(PRESET_ROWS)))
     assert resolve_schedule(checked_settings(preset="once"), 10).epochs == 1

@@ -124,7 +124,7 @@ def path_of(workspace: Workspace) -> Path:
 
 
 def lock_of(workspace: Workspace) -> Path:
-    """Held by a watch for its whole life."""
+    """The lock that a watch holds for its whole life."""
     return workspace.root / "watch.lock"
 
 

@@ -19,17 +19,9 @@ from sails.training.plan.schedule import Schedule
 
 
 BYTES_A_TOKEN = 3.0  # of rows as JSON Lines, with what a chat template adds; English, SmolLM2: 2.9
-
-
 LATEST = 5  # earlier sessions that an estimate rests on
-
-
 SPREAD = (0.8, 1.4)  # how much faster or slower a machine is than the last time
-
-
 EFFICIENCY = (0.5, 2.5)  # training against the fp32 matrix multiplication measured; bf16 is the fast end
-
-
 LOOKED_AT_ROWS = 64  # at most so many of those kept back are scored while it learns
 
 
@@ -110,7 +102,7 @@ def _size(path: Path) -> int:
 
 def estimate_time(
     lesson: LessonSize,
-    pace: Schedule,
+    schedule: Schedule,
     parameters: int,
     *,
     export: bool,
@@ -121,7 +113,7 @@ def estimate_time(
 
     `parameters` are the model's. A range, because the machine may be busier or idler then.
     """
-    tokens = _tokens(lesson, pace, seen.bytes_a_token if seen else BYTES_A_TOKEN)
+    tokens = _tokens(lesson, schedule, seen.bytes_a_token if seen else BYTES_A_TOKEN)
     if seen:
         slowest, fastest = seen.tokens_per_second
         guessed = _guessed_seconds(lesson, parameters, fastest)
@@ -138,13 +130,15 @@ def estimate_time(
     )
 
 
-def _tokens(lesson: LessonSize, pace: Schedule, bytes_a_token: float) -> float:
+def _tokens(lesson: LessonSize, schedule: Schedule, bytes_a_token: float) -> float:
     """Tokens that a session goes through, rounds counted; fewer when `max_steps` ends it before."""
-    tokens = lesson.size / bytes_a_token * pace.epochs
+    tokens = lesson.size / bytes_a_token * schedule.epochs
     steps = (
-        lesson.rows * pace.epochs / pace.batch_size if pace.batch_size else tokens / (pace.token_budget or 1)
+        lesson.rows * schedule.epochs / schedule.batch_size
+        if schedule.batch_size
+        else tokens / (schedule.token_budget or 1)
     )
-    return tokens * min(1.0, pace.max_steps / max(steps, 1.0)) if pace.max_steps else tokens
+    return tokens * min(1.0, schedule.max_steps / max(steps, 1.0)) if schedule.max_steps else tokens
 
 
 def _guessed_seconds(lesson: LessonSize, parameters: int, rate: float) -> dict[str, float]:

@@ -54,10 +54,7 @@ def offers() -> list[Offer]:
     best = fitting[0] if fitting and fitting[0].name == DEFAULT_BASE_MODEL else smallest
     made = [
         Offer(
-            model,
-            fits=model in fitting,
-            here=base_model_path(model) is not None,
-            recommended=model is best,
+            model, fits=model in fitting, here=base_model_path(model) is not None, recommended=model is best
         )
         for model in models
     ]
@@ -87,7 +84,7 @@ class TrainingForecast:
     held_out: int
     earlier: Earlier
     repeated: int  # rows of earlier lessons that each round goes through
-    pace: Schedule
+    schedule: Schedule
     need: ResourceNeed | None
     time: TimeEstimate | None
     warnings: tuple[str, ...]  # why it may not fit
@@ -100,34 +97,25 @@ def forecast_training(workspace: Workspace, choices: Choices) -> TrainingForecas
     counts = _count(workspace, choices.datasets)
     earlier = counts.earlier
     repeated = _repeated(counts, plan, choices.settings)
-    pace = resolve_schedule(choices.settings, counts.taught, repeated)
+    schedule = resolve_schedule(choices.settings, counts.taught, repeated)
     parameters = _parameters(workspace, plan)
     need = time = None
     warnings: tuple[str, ...] = ()
     if parameters:
-        need = resources.need_of(parameters, pace, choices.settings.max_length, export=choices.export)
+        need = resources.need_of(parameters, schedule, choices.settings.max_length, export=choices.export)
         warnings = _too_big(need, workspace)
         seen = duration.experience(sessions.read_history(workspace), plan.base)
         old_size = round(earlier.size * repeated / max(earlier.rows, 1))
         time = duration.estimate_time(
             LessonSize(counts.taught + repeated, counts.size + old_size),
-            pace,
+            schedule,
             parameters,
             export=choices.export,
             seen=seen,
             speed=0.0 if seen else duration.processor_speed(),
         )
     return TrainingForecast(
-        plan,
-        counts.rows,
-        counts.taught,
-        counts.held_out,
-        earlier,
-        repeated,
-        pace,
-        need,
-        time,
-        warnings,
+        plan, counts.rows, counts.taught, counts.held_out, earlier, repeated, schedule, need, time, warnings
     )
 
 
@@ -210,7 +198,7 @@ def _count(workspace: Workspace, names: Sequence[str]) -> _Counts:
 
 
 def rows_fingerprint(workspace: Workspace, names: Sequence[str]) -> str:
-    """The same for datasets with the same rows, whatever they are called and however they are ordered."""
+    """A hash of the rows of these datasets, whatever they are called and however they are ordered."""
     return _fingerprint(_files(workspace, names))
 
 

@@ -14,7 +14,7 @@ import streamlit as st
 from sails import data, system
 from sails.data import ENOUGH_ROWS, ENOUGH_TO_JUDGE, ColumnMapping, Draft, Unmapped
 from sails.models import Workspace
-from sails.sessions import DEFAULT_PRESET, PRESETS, SIZES
+from sails.sessions import DEFAULT_PRESET, PRESET_ROWS, PRESETS
 from sails.system import count
 from sails.ui.data.pending import PendingUploads, discard_button, show_dataset
 from sails.ui.data.text import JUDGED, file_label
@@ -165,8 +165,8 @@ Begin with what you have: you can teach more at any time, and the model builds o
   back.
 
 Good examples help more than many: answer in whole sentences, in the tone that you would like to read, and
-ask the same thing in several ways. Few examples are repeated more often: up to {SIZES[0].rows} are gone
-through {rounds[0]} times, more than {SIZES[-2].rows:,} {repeated}.
+ask the same thing in several ways. Few examples are repeated more often: up to {PRESET_ROWS[0].rows} are gone
+through {rounds[0]} times, more than {PRESET_ROWS[-2].rows:,} {repeated}.
 """
         )
 

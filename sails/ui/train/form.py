@@ -75,10 +75,10 @@ def _draw_forecast(forecast: TrainingForecast) -> None:
 
 
 def _what_is_taught(forecast: TrainingForecast) -> str:
-    rounds = "once" if forecast.pace.epochs == 1 else f"{forecast.pace.epochs} times"
+    rounds = "once" if forecast.schedule.epochs == 1 else f"{forecast.schedule.epochs} times"
     taught = f"{forecast.taught:,} of the {forecast.rows:,} examples are taught, each {rounds}"
-    if forecast.pace.max_steps:
-        taught += f", at most {forecast.pace.max_steps:,} steps"
+    if forecast.schedule.max_steps:
+        taught += f", at most {forecast.schedule.max_steps:,} steps"
     if not forecast.held_out:
         taught += ". None is kept back, so what it learned is judged on what it was taught alone."
     else:

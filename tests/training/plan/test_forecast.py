@@ -128,7 +128,7 @@ def test_the_forecast_counts_what_the_worker_would_teach_and_writes_nothing(work
     seen = forecast_training(workspace, Choices((lesson,)))
     assert (seen.rows, seen.taught, seen.held_out) == (28, 23, 5)
     assert seen.plan.learning_rate == BASE_LEARNING_RATE
-    assert seen.pace.epochs == 8
+    assert seen.schedule.epochs == 8
     assert seen.need is not None
     assert seen.need.parameters == catalog.base_models()[0].parameters
     assert seen.time is not None
@@ -255,7 +255,7 @@ def test_starting_over_repeats_nothing_or_teaches_everything_again(workspace, se
         workspace, Choices((second,), Settings(teach_again=True, replay_share=0), start="base")
     )
     assert again.repeated == 23
-    assert again.pace == schedule.resolve_schedule(Settings(), 46)
+    assert again.schedule == schedule.resolve_schedule(Settings(), 46)
 
 
 def test_rows_that_are_taught_anyway_are_not_counted_as_earlier_ones(workspace, lesson, second):

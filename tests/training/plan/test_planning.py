@@ -13,7 +13,7 @@ from sails import sessions, system
 from sails.errors import DiskFullError, OutOfMemoryError
 from sails.models.size import count_parameters, training_memory
 from sails.models.workspace import Workspace
-from sails.sessions import PRESETS, SIZES, Results, Settings, Status
+from sails.sessions import PRESET_ROWS, PRESETS, Results, Settings, Status
 from sails.training.plan import duration, resources
 from sails.training.plan.duration import LessonSize, TimeLeft, estimate_time, experience, time_left
 from sails.training.plan.resources import ResourceNeed, estimate, refuse_if_too_big
@@ -46,27 +46,29 @@ PACE = Schedule(epochs=1, token_budget=512, batch_size=None, max_steps=None)
 )
 def test_the_preset_chooses_rounds_and_tokens_by_the_rows(rows, quick, balanced, thorough, tokens):
     chosen = [resolve_schedule(Settings(preset=name), rows) for name in ("quick", "balanced", "thorough")]
-    assert [pace.epochs for pace in chosen] == [quick, balanced, thorough]
-    assert {(pace.token_budget, pace.batch_size, pace.max_steps) for pace in chosen} == {(tokens, None, None)}
+    assert [schedule.epochs for schedule in chosen] == [quick, balanced, thorough]
+    assert {(schedule.token_budget, schedule.batch_size, schedule.max_steps) for schedule in chosen} == {
+        (tokens, None, None)
+    }
 
 
 def test_more_rows_never_mean_more_rounds_and_thorough_never_fewer_than_quick():
-    assert [size.rows for size in SIZES] == sorted({size.rows for size in SIZES})
+    assert [size.rows for size in PRESET_ROWS] == sorted({size.rows for size in PRESET_ROWS})
     for preset in PRESETS.values():
-        assert len(preset.rounds) == len(SIZES)
+        assert len(preset.rounds) == len(PRESET_ROWS)
         assert list(preset.rounds) == sorted(preset.rounds, reverse=True)
     for quick, balanced, thorough in zip(*(preset.rounds for preset in PRESETS.values()), strict=True):
         assert 1 <= quick <= balanced <= thorough
 
 
 def test_a_persons_own_values_win_over_the_preset():
-    pace = resolve_schedule(Settings(preset="quick", epochs=9, max_steps=7), 100)
-    assert pace == Schedule(epochs=9, token_budget=256, batch_size=None, max_steps=7)
+    schedule = resolve_schedule(Settings(preset="quick", epochs=9, max_steps=7), 100)
+    assert schedule == Schedule(epochs=9, token_budget=256, batch_size=None, max_steps=7)
 
 
 def test_a_fixed_batch_size_takes_the_place_of_the_token_budget():
-    pace = resolve_schedule(Settings(batch_size=4), 100)
-    assert (pace.batch_size, pace.token_budget) == (4, None)
+    schedule = resolve_schedule(Settings(batch_size=4), 100)
+    assert (schedule.batch_size, schedule.token_budget) == (4, None)
 
 
 # --- what it needs --------------------------------------------------------------------------------
@@ -110,8 +112,8 @@ def test_longer_and_larger_batches_need_more_memory(tmp_path):
     model = make_model(tmp_path / "model")
     save_file({"w": np.zeros((1000, 1000), np.float32)}, model / "model.safetensors")
 
-    def memory(max_length=512, **pace):
-        fields = {"token_budget": None, "batch_size": None} | pace
+    def memory(max_length=512, **schedule):
+        fields = {"token_budget": None, "batch_size": None} | schedule
         return estimate(model, Schedule(epochs=1, max_steps=None, **fields), max_length, export=False).memory
 
     assert memory(token_budget=256) == memory(token_budget=512)  # one conversation may be that long
@@ -198,8 +200,8 @@ def test_an_estimate_rests_on_what_earlier_sessions_took(workspace):
     assert before is not None
     assert (before.sessions, before.tokens_per_second, before.bytes_a_token) == (1, (90.0, 120.0), 3.0)
     assert before.seconds == {"prepare": 20.0, "train": 100.0, "judge": 7.0}
-    pace = Schedule(epochs=3, token_budget=256, batch_size=None, max_steps=None)
-    time = estimate_time(LESSON, pace, 10**6, export=False, seen=before, speed=TINY_SPEED)
+    schedule = Schedule(epochs=3, token_budget=256, batch_size=None, max_steps=None)
+    time = estimate_time(LESSON, schedule, 10**6, export=False, seen=before, speed=TINY_SPEED)
     assert time.sessions == 1
     assert time.low <= 300 + 27 <= time.high  # three rounds, and what came before and after
     assert time.high < 3 * time.low
@@ -251,18 +253,18 @@ def test_without_earlier_sessions_the_measured_processor_decides():
 
 
 @pytest.mark.parametrize(
-    ("pace", "share"),
+    ("schedule", "share"),
     [
         (Schedule(epochs=2, token_budget=500, batch_size=None, max_steps=18), 0.5),
         (Schedule(epochs=2, token_budget=500, batch_size=None, max_steps=10_000), 1.0),
         (Schedule(epochs=2, token_budget=None, batch_size=9, max_steps=5), 0.25),
     ],
 )
-def test_a_limit_of_steps_shortens_the_estimate(workspace, pace, share):
+def test_a_limit_of_steps_shortens_the_estimate(workspace, schedule, share):
     earlier(workspace, "one", 9)
     times = [
         estimate_time(LESSON, each, 10**6, export=False, seen=seen(workspace), speed=TINY_SPEED)
-        for each in (pace, dataclasses.replace(pace, max_steps=None))
+        for each in (schedule, dataclasses.replace(schedule, max_steps=None))
     ]
     around = duration.SPREAD[0] * 27.5
     assert times[0].low - around == pytest.approx(share * (times[1].low - around))
