@@ -35,7 +35,7 @@ from sails.ui import onnx_status, text
 from sails.ui.frame import go, lazy_expander, link, show_errors, stop_on_error, tab_title
 from sails.ui.outcome import did_it_work
 from sails.ui.text import code, plain
-from sails.ui.train.curves import curves
+from sails.ui.train.live_charts import curves
 from sails.ui.train.queue import REFRESH_SECONDS, queue, queue_position
 from sails.ui.widgets import change_button
 

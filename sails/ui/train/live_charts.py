@@ -1,4 +1,4 @@
-"""The curves of a session, live."""
+"""The charts of the page Train while it trains: a session's curves, live."""
 
 from __future__ import annotations
 
