@@ -18,6 +18,8 @@ from sails.errors import WorkspaceError
 from sails.models.folder import Situation, inspect_model, inspect_onnx
 from sails.models.journal import steadily
 
+VERSIONS = "versions"  # the folder of the earlier models
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -67,7 +69,7 @@ class Workspace:
 
     @property
     def versions(self) -> Path:
-        return self.root / "versions"
+        return self.root / VERSIONS
 
     @property
     def set_aside(self) -> Path:
@@ -89,7 +91,7 @@ class Workspace:
     @staticmethod
     def is_version(model: Path) -> bool:
         """Whether a folder is that of an earlier version, in whatever workspace: it may have been moved."""
-        return model.parent.name == "versions"
+        return model.parent.name == VERSIONS
 
     def situation(self) -> Situation:
         """Inspect both model folders; a publication that runs meanwhile is never seen half done."""

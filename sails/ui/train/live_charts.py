@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from dataclasses import dataclass
+from itertools import cycle
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -18,7 +19,14 @@ CHART_SECONDS = 3.0
 # Of the loss, and of the curves beside it: what a screen can show.
 MAX_STEPS_DRAWN, MAX_POINTS_DRAWN = 700, 100
 AVERAGE_FROM = 30  # steps, before an average says more than the steps themselves
-SMALL = {"learning_rate": "Learning rate", "tokens_per_second": "Word pieces a second"}
+# The small charts beside the loss, each of a curve of the session: its label, and what it shows.
+SMALL = {
+    "learning_rate": ("Learning rate", "The learning rate rises at first, then falls to a tenth."),
+    "tokens_per_second": (
+        "Word pieces a second",
+        "How many word pieces (tokens) it goes through in a second.",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -27,8 +35,7 @@ class _Figures:
     made: float  # seconds on the machine's own clock
     loss: go.Figure
     loss_alt: str
-    rate: go.Figure
-    speed: go.Figure
+    small: dict[str, tuple[go.Figure, str]]
 
 
 # Goes with the monitor, so that a session nobody looks at any more keeps no memory.
@@ -43,11 +50,12 @@ def _figures(monitor: SessionMonitor, at_once: bool) -> _Figures:
     version, now = monitor.version, time.monotonic()
     figures = _made.get(monitor)
     if figures is None or (figures.version != version and (at_once or now - figures.made > CHART_SECONDS)):
-        small = []
-        for name, label in SMALL.items():
+        small = {}
+        for name, (label, _) in SMALL.items():
             curve = monitor.curve(name, MAX_POINTS_DRAWN)
-            small.append(charts.lines([Series(label, curve.x, curve.y)], "Step", label, height=220))
-        figures = _made[monitor] = _Figures(version, now, *_loss(monitor), *small)
+            alt = f"{label} by step, {curve.y[-1]:g} at the last one." if len(curve) else f"No {label} yet."
+            small[name] = charts.lines([Series(label, curve.x, curve.y)], "Step", label, height=220), alt
+        figures = _made[monitor] = _Figures(version, now, *_loss(monitor), small)
     return figures
 
 
@@ -86,13 +94,8 @@ def curves(monitor: SessionMonitor, at_once: bool) -> None:
     charts.draw(figures.loss, "live_loss", figures.loss_alt)
     folded = lazy_expander("Learning rate and speed", ":material/speed:", "live_rates")
     if folded.open:
-        left, right = folded.columns(2)
-        rate, speed = monitor.last.learning_rate, monitor.last.tokens_per_second
-        with left:
-            st.caption("The learning rate rises at first, then falls to a tenth.")
-            charts.draw(figures.rate, "live_rate", f"Learning rate by step, {rate} at the last one.")
-        with right:
-            st.caption("How many word pieces (tokens) it goes through in a second.")
-            charts.draw(
-                figures.speed, "live_speed", f"Word pieces a second by step, {speed} at the last one."
-            )
+        for column, (name, (_, caption)) in zip(cycle(folded.columns(2)), SMALL.items(), strict=False):
+            with column:
+                st.caption(caption)
+                figure, alt = figures.small[name]
+                charts.draw(figure, f"live_{name}", alt)
