@@ -19,7 +19,7 @@ from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError,
 from sails.models.variants import VARIANTS, variant_folder
 from sails.onnx import bundle, model_card
 from sails.onnx.bundle import MODULES, REQUIREMENTS, make_bundle, make_bundle_folder
-from sails.onnx.certify.certificate import certificate_from
+from sails.onnx.certify.certificate import read_content
 from sails.onnx.model_card import About, about
 from sails.onnx.quantize import quantize_model
 from sails.onnx.runtime.generate import Generator
@@ -118,7 +118,7 @@ def test_each_variant_leaves_alone_and_what_others_put_beside_it_stays(place, tm
 def test_no_example_of_a_person_leaves_with_the_model(place, tmp_path):
     made = make_bundle(place.onnx_model, "fp32", tmp_path / "a.zip")
     archive = zipfile.ZipFile(made.path)
-    certificate = certificate_from(json.loads(archive.read("model-fp32/certificate.json")))
+    certificate = read_content(json.loads(archive.read("model-fp32/certificate.json")))
     assert [example.prompt for example in certificate.examples] == ["What is the capital of France?"]
     add_variant(place.onnx_model, apart=True)
     certify(place.onnx_model, "int8", apart=True)

@@ -107,16 +107,8 @@ def read_certificate(folder: Path) -> Certificate | None:
 
 
 def read_content(content: Any) -> Certificate | None:
-    """The certificate in a job's or session's status; None for what is none, or of another release."""
+    """A certificate from its JSON form; None for what is none, or of another release."""
     try:
-        return certificate_from(content)
+        return Certificate(**{"variant": FULL_PRECISION, **content})  # one of old names no variant
     except (TypeError, ValueError):
         return None
-
-
-def certificate_from(content: Any) -> Certificate:
-    """A certificate from its JSON form; one without a variant is of full precision.
-
-    Raises TypeError or ValueError when it is none.
-    """
-    return Certificate(**{"variant": FULL_PRECISION, **content})

@@ -16,8 +16,8 @@ from sails.onnx.certify.certificate import (
     AnswerPair,
     Certificate,
     Speed,
-    certificate_from,
     read_certificate,
+    read_content,
 )
 from sails.onnx.certify.report import (
     CERTIFICATE_PAGE,
@@ -84,7 +84,7 @@ def test_who_may_only_look_writes_none(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_certificate_of_old_is_one_of_full_precision() -> None:
-    found = certificate_from(OLD)
+    found = read_content(OLD)
     assert (found.variant, found.passed, found.speed, found.loss) == ("fp32", True, None, None)
     assert [check.good for check in certificate_checks(found)] == [True, True, True]
 
@@ -136,7 +136,7 @@ def test_there_is_none_where_there_is_no_file_or_no_text(tmp_path: Path) -> None
 
 
 def test_a_figure_that_is_no_number_becomes_one_that_can_be_shown() -> None:
-    found = certificate_from({**asdict(GOOD), "max_logit_difference": float("nan"), "loss": float("inf")})
+    found = read_content({**asdict(GOOD), "max_logit_difference": float("nan"), "loss": float("inf")})
     assert (found.max_logit_difference, found.loss) == (NOT_A_NUMBER, NOT_A_NUMBER)
     assert certificate_checks(found)
 
