@@ -39,21 +39,14 @@ class TokenizedPrompt:
     dropped: int
 
 
+@dataclass(eq=False, repr=False)
 class Reader:
     """Tokenizer, chat template and limits of one exported model; `open` one. Keeps nothing between calls."""
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        template: ChatTemplate,
-        *,
-        context_length: int,
-        eos_token_ids: frozenset[int],
-    ) -> None:
-        self.context_length = context_length
-        self.eos_token_ids = eos_token_ids
-        self._tokenizer = tokenizer
-        self._template = template
+    _tokenizer: Tokenizer
+    _template: ChatTemplate
+    context_length: int
+    eos_token_ids: frozenset[int]
 
     @classmethod
     def open(cls, folder: Path) -> Reader:
