@@ -13,6 +13,7 @@ import hashlib
 import shutil
 import unicodedata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,8 +122,6 @@ def add_rows(
         columns=("input", "output"),
         encoding="utf-8",
         format="jsonl",
-        mapping=None,
-        notes=(),
     )
     content = b"".join(jsonl_lines(rows))
     return add(workspace, Path(file), reading, assess(rows), content=content, keep_all=keep_all, name=name)
@@ -236,9 +235,8 @@ def report_of(workspace: Workspace, name: str) -> DatasetReport:
     report = _read(workspace.datasets / name / REPORT) if is_plain else None
     report = report or next((other for other in reports(workspace) if name in other.formerly), None)
     if report is None:
-        raise WorkspaceError(
-            f"There is no dataset {name[:200]!r} in {workspace.root}.", "Add its file again."
-        )
+        sentence = f"There is no dataset {name[:200]!r} in {workspace.root}."
+        raise WorkspaceError(sentence, "Add its file again.")
     return report
 
 
@@ -331,14 +329,11 @@ def delete(workspace: Workspace, name: str) -> None:
 
 def used_by(workspace: Workspace, report: DatasetReport) -> list[str]:
     """The ids of the sessions that wait or run and need this dataset."""
-    ids = [entry.id for entry in sessions.waiting(workspace)]
     running = sessions.running(workspace)
     records = [running] if running else []
-    for session in (sessions.Session(workspace.sessions / waiting) for waiting in ids):
-        try:
-            records.append(sessions.record(session))
-        except WorkspaceError:  # its folder is gone or damaged; it will never run
-            continue
+    for waiting in sessions.waiting(workspace):
+        with suppress(WorkspaceError):  # its folder is gone or damaged; it will never run
+            records.append(sessions.record(sessions.Session(workspace.sessions / waiting.id)))
     names = (report.name, *report.formerly)
     return sorted({record.spec.id for record in records if getattr(record.spec, "dataset", None) in names})
 

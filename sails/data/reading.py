@@ -34,18 +34,16 @@ class Reading:
     columns: tuple[str, ...]
     encoding: str  # for example `utf-8`, `utf-16-le`, `windows-1252`; empty for Excel and Parquet
     format: str  # as `Source` has it
-    mapping: ColumnMapping | None  # the columns that were used; None where the rows are chats
-    notes: tuple[str, ...]  # what a person should know about how the file was read, a sentence each
+    mapping: ColumnMapping | None = None  # the columns that were used; None where the rows are chats
+    notes: tuple[str, ...] = ()  # what a person should know about how the file was read, a sentence each
     is_table: bool = False  # every row has every column; an empty cell is left out of its conversation
 
 
 def read(path: Path | str, mapping: ColumnMapping | None = None, *, content: bytes | None = None) -> Reading:
     """Read a file in any of the formats that `formats.detect` lists.
 
-    `mapping` names the columns of a file whose names are not recognised by themselves. A row's
-    number is the line in JSON Lines, the position from 1 in a JSON list, and in a table the data
-    row, the column names not counted. `content` is what the file holds where that is in memory already;
-    nothing needs to lie at `path` then, which names it.
+    `mapping` names the columns of a file whose names are not recognised by themselves. `content` is what
+    the file holds where that is in memory already; nothing needs to lie at `path` then, which names it.
 
     Raises ConversationFileError when the file cannot be read or no row of it can be used.
     """
@@ -94,6 +92,7 @@ class _Rows:
         self.mapping: ColumnMapping | None = None
         self._table = columns
         self._requested = requested
+        self._requested_columns = requested.columns if requested else ()
         self._shapes: dict[tuple[str, ...], _Shape] = {}
         self._remarks: Counter[Remark] = Counter()
 
@@ -137,10 +136,6 @@ class _Rows:
     def has_requested_columns(self) -> bool:
         found = {name.strip().casefold() for name in self.columns}
         return all(name.strip().casefold() in found for name in self._requested_columns)
-
-    @property
-    def _requested_columns(self) -> tuple[str, ...]:
-        return self._requested.columns if self._requested else ()
 
     def notes(self) -> tuple[str, ...]:
         counts = self._remarks.items()

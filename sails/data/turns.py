@@ -66,10 +66,9 @@ def chat_turns(items: list[Any], remarks: set[Remark]) -> tuple[Turn, ...]:
     turns: list[Turn] = []
     expected = "user"
     for position, (role, content) in enumerate(spoken[:answered], 1):
-        if role == "system" and position == 1 and not _is_blank(content):
-            turns.append(Turn(role, _text(content, "the system turn", remarks)))
-        elif role == "system" and position == 1:
-            continue
+        if role == "system" and position == 1:
+            if not _is_blank(content):
+                turns.append(Turn(role, _text(content, "the system turn", remarks)))
         elif role != expected:
             raise RowRefused(f"turn {position} is by the {role} where one by the {expected} is due")
         else:
@@ -114,16 +113,13 @@ def _speaker(item: Any, position: int) -> tuple[str, Any]:
     if item.get("tool_calls") or item.get("function_call"):
         role = "tool"
     content = item.get("content", item.get("value", item.get("text")))
-    return role, _joined(content, position) if isinstance(content, list) else content
-
-
-def _joined(parts: list[Any], position: int) -> str:
-    """A content made of parts, as chat services export it; only text can be taught."""
-    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
-    written = [text for text in texts if isinstance(text, str)]
-    if len(written) < len(parts):
-        raise RowRefused(f"turn {position} holds something that is not text")
-    return "\n".join(written)
+    if isinstance(content, list):  # made of parts, as chat services export it; only text can be taught
+        texts = [part.get("text") if isinstance(part, dict) else part for part in content]
+        written = [text for text in texts if isinstance(text, str)]
+        if len(written) < len(content):
+            raise RowRefused(f"turn {position} holds something that is not text")
+        content = "\n".join(written)
+    return role, content
 
 
 def _text(value: Any, where: str, remarks: set[Remark]) -> str:

@@ -19,7 +19,10 @@ def read_json_text(text: str, name: str) -> Source:
     try:
         document = _JSON.decode(text)
     except (ValueError, RecursionError) as error:
-        if _is_json_lines(text):
+        # At least half of the first lines are each a whole JSON object or list.
+        first = list(islice(_json_lines(text), 20))
+        whole = sum(not isinstance(one, Refusal) and isinstance(one[1], dict | list) for one in first)
+        if len(first) > 1 and 2 * whole >= len(first):
             return Source("jsonl", _json_lines(text))
         line = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise ConversationFileError(
@@ -55,13 +58,6 @@ def _list_inside(document: dict[str, Any]) -> tuple[str, list[Any]]:
 
 def _is_turn(item: Any) -> bool:
     return isinstance(item, dict) and ("role" in item or "from" in item)
-
-
-def _is_json_lines(text: str) -> bool:
-    """Whether at least half of the first lines are each a whole JSON object or list."""
-    sample = list(islice(_json_lines(text), 20))
-    whole = sum(not isinstance(record, Refusal) and isinstance(record[1], dict | list) for record in sample)
-    return len(sample) > 1 and 2 * whole >= len(sample)
 
 
 def _json_lines(text: str) -> Iterator[Record | Refusal]:

@@ -42,8 +42,6 @@ def text_lines(text: str) -> Iterator[str]:
         start = end
 
 
-# ---- tables ---------------------------------------------------------------------------------------
-
 Cells = Sequence[Any] | str  # a row of a table, or the reason why it cannot be told apart into cells
 
 
