@@ -48,9 +48,7 @@ def ensure_base_model(name: str, progress: Progress | None = None) -> Path:
             with suppress(filelock.Timeout, OSError), filelock.FileLock(_lock(model), timeout=0):
                 shutil.rmtree(_workshop(model))
         return here
-    if model.embedded:
-        return _ensure_embedded(model, report)
-    return _from_hub(model, report)
+    return _ensure_embedded(model, report) if model.embedded else _from_hub(model, report)
 
 
 def _from_hub(model: BaseModelEntry, progress: Progress) -> Path:

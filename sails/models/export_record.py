@@ -51,7 +51,7 @@ class ExportRecord:
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> ExportRecord:
         """Take what can be used from the content of a file; never raises."""
-        files = content.get("files")
+        files, digests = content.get("files"), _table(content.get("sha256")).items()
         return cls(
             fingerprint=as_text(content.get("fingerprint")),
             variant=as_text(content.get("variant")),
@@ -63,20 +63,14 @@ class ExportRecord:
             versions={name: str(version) for name, version in _table(content.get("versions")).items()},
             files={name: _number(size) for name, size in files.items()} if isinstance(files, dict) else None,
             # A digest that is no text must not pass for one that was never recorded: it matches no file.
-            sha256={
-                name: None if digest is None else str(digest)
-                for name, digest in _table(content.get("sha256")).items()
-            },
+            sha256={name: None if digest is None else str(digest) for name, digest in digests},
             note=as_text(content.get("note")) or "",
         )
 
     def write(self, folder: Path) -> None:
         """Write the record into a folder that nobody reads yet."""
-        content = {
-            name: value
-            for name, value in asdict(self).items()
-            if name == "fingerprint" or value not in (None, "")
-        }
+        facts = asdict(self).items()
+        content = {name: fact for name, fact in facts if name == "fingerprint" or fact not in (None, "")}
         (folder / EXPORT_RECORD).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

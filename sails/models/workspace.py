@@ -1,8 +1,6 @@
 """The model directory: where everything lies, and what state the two models are in.
 
-Reads only, in milliseconds, without any machine-learning library. What a model folder holds is judged
-by its files: `config.json` must be readable and every weights file present at its full length (a
-safetensors file says in its header how long it must be). Writing models is `sails.models.publish`.
+Reads only, in milliseconds, without any machine-learning library. Writing models is `sails.models.publish`.
 """
 
 from __future__ import annotations

@@ -206,9 +206,8 @@ def _verify(work: _Work, built: Built) -> dict[Variant, Certificate]:
             progress=report,
         )
     work.reporter.result(certificates=json.loads(json.dumps({v: asdict(one) for v, one in made.items()})))
-    for variant, certificate in made.items():
-        difference = certificate.max_logit_difference
-        log.info("%s: largest logit difference %.2g.", VARIANT_TITLES[variant], difference)
+    for variant, one in made.items():
+        log.info("%s: largest logit difference %.2g.", VARIANT_TITLES[variant], one.max_logit_difference)
     return made
 
 

@@ -136,9 +136,8 @@ def _front_matter(about: About, state: VariantState) -> str:
     fields = [f"license: {about.licence.lower()}"] if about.licence else []
     fields += [f"base_model: {json.dumps(about.hub_id)}"] if about.hub_id else []
     tags = ["onnx", "text-generation", "mtn-sails", *VARIANT_TABLE[state.variant].tags]
-    return "\n".join(
-        ["---", *fields, "pipeline_tag: text-generation", "tags:", *(f"- {tag}" for tag in tags), "---", ""]
-    )
+    fields += ["pipeline_tag: text-generation", "tags:", *(f"- {tag}" for tag in tags)]
+    return "\n".join(["---", *fields, "---", ""])
 
 
 def _warning(certificate: Certificate | None) -> str:
@@ -164,9 +163,8 @@ def _origin(about: About, state: VariantState) -> str:
         lines.append("- Taught: not recorded")
     record = ExportRecord.read(resolve(state.path))
     if record and record.created is not None:
-        lines.append(
-            f"- Made into an ONNX model: {_one_line(record.created)}, {VARIANT_TITLES[state.variant]}"
-        )
+        made = f"{_one_line(record.created)}, {VARIANT_TITLES[state.variant]}"
+        lines.append(f"- Made into an ONNX model: {made}")
     lines.append(f"- Fingerprint of the trained model: {_one_line(state.fingerprint or 'not recorded')}")
     return "\n".join(lines) + "\n"
 

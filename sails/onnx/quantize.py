@@ -1,6 +1,6 @@
 """A full-precision ONNX folder ► one with 8-bit weights: a third of the size, several times as fast.
 
-    quantize(Path("onnx_model"), staging)
+    quantize_model(Path("onnx_model"), staging)
 
 Every matrix is cut into blocks of 16 weights of one output, each block with a scale of its own (the format
 that onnxruntime's MatMulNBits reads, symmetric, with sums of 8-bit products), after what goes into it was
@@ -110,7 +110,7 @@ def _products(graph: Graph) -> list[_Product]:
 
 
 def _replace(graph: Graph, product: _Product) -> None:
-    """Puts MatMulNBits in the place of a product."""
+    """Put MatMulNBits in the place of a product."""
     node = product.node
     values = graph.values(product.source)
     weights = values if product.turned else values.T
@@ -130,14 +130,13 @@ def _replace(graph: Graph, product: _Product) -> None:
 
 
 def _replace_embedding(graph: Graph) -> None:
-    """Lets the look-up of the tokens read 8-bit rows: those of the last matrix, where it is the same one."""
+    """Let the look-up of the tokens read 8-bit rows: those of the last matrix, where it is the same one."""
     makers = graph.makers()
 
     def are_tokens(name: str) -> bool:
-        maker = makers.get(name)
-        return name == "input_ids" or (
-            maker is not None and maker.op_type in ("Reshape", "Cast") and are_tokens(maker.input[0])
-        )
+        while name in makers and makers[name].op_type in ("Reshape", "Cast"):
+            name = makers[name].input[0]
+        return name == "input_ids"
 
     for node in list(graph.proto.node):
         if node.op_type == "Gather" and node.input[0] in graph.weights and are_tokens(node.input[1]):
