@@ -85,9 +85,6 @@ def _empty(question: str, answer: str) -> CheckFinding | None:
     return None
 
 
-# ---- echo -----------------------------------------------------------------------------------------
-
-
 def _echo(question: str, answer: str, given: list[str]) -> CheckFinding | None:
     """An answer that adds no word to the question.
 

@@ -338,9 +338,6 @@ def used_by(workspace: Workspace, report: DatasetReport) -> list[str]:
     return sorted({record.spec.id for record in records if getattr(record.spec, "dataset", None) in names})
 
 
-# --- the examples ---------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class ExampleDataset:
     """A small lesson that comes with the program."""

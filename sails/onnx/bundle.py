@@ -244,9 +244,6 @@ def _write_zip(content: _Content, folder: str, stream: BinaryIO, progress: Progr
                     progress(min(done / total, 1.0), f"packing: {name}")
 
 
-# --- to be downloaded -----------------------------------------------------------------------------
-
-
 def download_of(workspace: Workspace, state: VariantState) -> Path:
     """Return where the zip file of exactly this model is kept for who downloads it, made or not."""
     folder = resolve(state.path)
@@ -327,9 +324,6 @@ def make_bundle_folder(
             output.rmdir()
         system.rename(part, output)
     return Bundle(output, variant, _size(content), model.state.certified is True)
-
-
-# --- small things ---------------------------------------------------------------------------------
 
 
 def _opened(source: Path | bytes) -> BinaryIO:

@@ -259,9 +259,6 @@ def _writing(target: Path) -> Iterator[None]:
         ) from error
 
 
-# --- progress -------------------------------------------------------------------------------------
-
-
 @dataclass
 class _Steps:
     """Progress through all parts, as far as it is measured: it stands still while a library says nothing."""

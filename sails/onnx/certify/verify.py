@@ -103,9 +103,6 @@ def verify_model(
     return made
 
 
-# --- what was found about a variant ---------------------------------------------------------------
-
-
 class _Clock:
     """Seconds to the first token and tokens a second, over some answers."""
 
@@ -302,9 +299,6 @@ class VariantComparison:
                 f"It finds the answers less likely than the original, by {certificate.loss_difference:.3g} "
                 f"nats a word piece; at most {needed.loss:g} is allowed."
             )
-
-
-# --- the verification -----------------------------------------------------------------------------
 
 
 @dataclass
