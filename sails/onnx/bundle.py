@@ -24,22 +24,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import sails
-from sails import system
+from sails import models, system
 from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, WorkspaceError
-from sails.models import (
-    CERTIFICATE,
-    EXPORT_RECORD,
-    VARIANT_TITLES,
-    ExportRecord,
-    Variant,
-    VariantState,
-    Workspace,
-    failed_folder,
-    found_files,
-    inspect_variant,
-    resolve,
-    variant_folder,
-)
+from sails.models import Variant, VariantState, Workspace
 from sails.onnx import certify
 from sails.onnx.certify import Certificate, read_certificate
 from sails.onnx.export import digest
@@ -99,9 +86,9 @@ def choose_for_bundle(onnx: Path, variant: Variant, *, allow_failed: bool = Fals
 
     Raises `RequestError` when there is none, and without `allow_failed` when it is not certified.
     """
-    state = inspect_variant(variant_folder(onnx, variant), variant, None)
-    kept_apart = inspect_variant(failed_folder(onnx, variant), variant, None)
-    title = VARIANT_TITLES[variant]
+    state = models.inspect_variant(models.variant_folder(onnx, variant), variant, None)
+    kept_apart = models.inspect_variant(models.failed_folder(onnx, variant), variant, None)
+    title = models.VARIANT_TITLES[variant]
     if not state.present and not kept_apart.present:
         raise RequestError(
             f"There is no {title} ONNX model in {onnx}.",
@@ -116,31 +103,31 @@ def choose_for_bundle(onnx: Path, variant: Variant, *, allow_failed: bool = Fals
     )
     if chosen.certified is None:
         raise RequestError(f"Nobody has proven that the {title} model answers like the original.", remedy)
-    certificate = read_certificate(resolve(chosen.path))
+    certificate = read_certificate(models.resolve(chosen.path))
     reasons = " ".join(certificate.reasons) if certificate else ""
     raise RequestError(f"The {title} model failed its certificate. {reasons}".strip(), remedy)
 
 
 def _open(onnx: Path, variant: Variant, allow_failed: bool) -> _BundledModel:
     state = choose_for_bundle(onnx, variant, allow_failed=allow_failed)
-    folder = resolve(state.path)
-    record = ExportRecord.read(folder) or ExportRecord()
+    folder = models.resolve(state.path)
+    record = models.ExportRecord.read(folder) or models.ExportRecord()
     certificate = read_certificate(folder) if state.certified is not None else None
     return _BundledModel(state, _files(folder, record), certificate and _without_own_questions(certificate))
 
 
-def _files(folder: Path, record: ExportRecord) -> tuple[Path, ...]:
+def _files(folder: Path, record: models.ExportRecord) -> tuple[Path, ...]:
     """What the export wrote, as it was then; raises `ModelLoadError`. Without a record, all there is.
 
     So nothing leaves that somebody else put beside it.
     """
     if record.files is None:
-        ours = (CERTIFICATE, certify.CERTIFICATE_PAGE, CARD)
-        return tuple(folder / file.name for file in found_files(folder) if file.name not in ours)
-    sizes = {file.name: file.size for file in found_files(folder)}
+        ours = (models.CERTIFICATE, certify.CERTIFICATE_PAGE, CARD)
+        return tuple(folder / file.name for file in models.found_files(folder) if file.name not in ours)
+    sizes = {file.name: file.size for file in models.found_files(folder)}
     for name, size in record.files.items():
         if size is None:  # nobody can tell what was exported
-            raise ModelLoadError(f"{EXPORT_RECORD} is damaged.", "Make the ONNX model again.")
+            raise ModelLoadError(f"{models.EXPORT_RECORD} is damaged.", "Make the ONNX model again.")
         if sizes.get(name) != size:
             raise ModelLoadError(
                 f"{name} is damaged: it has {sizes.get(name, 0):,} of {size:,} bytes.",
@@ -151,7 +138,7 @@ def _files(folder: Path, record: ExportRecord) -> tuple[Path, ...]:
             raise ModelLoadError(
                 f"{name} is damaged: it does not hold what was exported.", "Make the ONNX model again."
             )
-    return tuple(folder / name for name in sorted({*record.files, EXPORT_RECORD}))
+    return tuple(folder / name for name in sorted({*record.files, models.EXPORT_RECORD}))
 
 
 @contextmanager
@@ -246,8 +233,9 @@ def _write_zip(content: _Content, folder: str, stream: BinaryIO, progress: Progr
 
 def download_of(workspace: Workspace, state: VariantState) -> Path:
     """Return where the zip file of exactly this model is kept for who downloads it, made or not."""
-    folder = resolve(state.path)
-    seen = [(file.name, file.size, (folder / file.name).stat().st_mtime_ns) for file in found_files(folder)]
+    folder = models.resolve(state.path)
+    files = models.found_files(folder)
+    seen = [(file.name, file.size, (folder / file.name).stat().st_mtime_ns) for file in files]
     key = hashlib.sha256(repr((sails.__version__, seen)).encode()).hexdigest()[:8]
     return workspace.jobs / DOWNLOADS / f"model-{state.variant}-{key}.zip"
 

@@ -22,16 +22,7 @@ from typing import TYPE_CHECKING
 
 from sails import models, system
 from sails.errors import ModelLoadError, VerificationError, WorkspaceError
-from sails.models import (
-    FULL_PRECISION,
-    VARIANT_TABLE,
-    VARIANT_TITLES,
-    VARIANTS,
-    ExportRecord,
-    Variant,
-    inspect_model,
-    variant_folder,
-)
+from sails.models import VARIANT_TABLE, VARIANT_TITLES, VARIANTS, Variant
 from sails.sessions import Reporter
 from sails.system import Progress, listed
 
@@ -55,7 +46,7 @@ class ConversionOrder:
 
     model: Path
     target: Path
-    variants: tuple[Variant, ...] = (FULL_PRECISION,)
+    variants: tuple[Variant, ...] = (models.FULL_PRECISION,)
     verify: bool = False
     opset: int | None = None
     prompts: tuple[str, ...] = ()
@@ -71,7 +62,7 @@ def convert_model(order: ConversionOrder, reporter: Reporter, progress: Progress
     `VerificationError` when a variant does not answer like it, `WorkspaceError` where nothing can be written.
     """
     system.require_changes()
-    state = inspect_model(order.model)
+    state = models.inspect_model(order.model)
     if not state.complete:  # a version may have been deleted since it was asked for
         raise ModelLoadError(
             f"There is no complete model in {order.model} ({state.reason or 'it is missing'}).",
@@ -83,7 +74,7 @@ def convert_model(order: ConversionOrder, reporter: Reporter, progress: Progress
     with contextlib.ExitStack() as cleaning:
         work = _Work(order, state.fingerprint, reporter, cleaning, _Steps(progress or reporter.progress))
         built, certificates = _build(work)
-        if inspect_model(order.model).fingerprint != state.fingerprint:
+        if models.inspect_model(order.model).fingerprint != state.fingerprint:
             raise ModelLoadError(
                 "The model changed while its ONNX model was being made.", "Make the ONNX model again."
             )
@@ -157,7 +148,7 @@ def _lying_ready(work: _Work) -> Built:
     lying = Built()
     for variant, state in models.inspect_variants(work.order.target, work.fingerprint).items():
         if variant in sources and state.present and state.stale is False and state.certified:
-            record = ExportRecord.read(state.path)
+            record = models.ExportRecord.read(state.path)
             if work.order.opset in (None, record.opset if record else None):
                 lying[variant] = state.path
     return lying
@@ -219,7 +210,7 @@ def _place(
     for variant, staged in built.items():
         certificate = certificates.get(variant)
         if certificate is None or certificate.passed:
-            keep = order.keep and variant_folder(order.keep, variant)
+            keep = order.keep and models.variant_folder(order.keep, variant)
             models.install(staged, order.target, variant, keep)
             continue
         where = models.quarantine(staged, order.target, variant)

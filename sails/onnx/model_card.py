@@ -16,15 +16,7 @@ from pathlib import Path
 
 from sails import models, sessions
 from sails.errors import RequestError
-from sails.models import (
-    VARIANT_TABLE,
-    VARIANT_TITLES,
-    ExportRecord,
-    VariantState,
-    Workspace,
-    inspect_model,
-    resolve,
-)
+from sails.models import VariantState, Workspace
 from sails.onnx.certify import Certificate, certificate_checks, certificate_title
 from sails.system import count, one_line
 
@@ -53,8 +45,8 @@ def about(workspace: Workspace, fingerprint: str | None) -> About:
     if plan:
         base = plan.base
     else:  # no session here made it; a note may lie in the model's own folder
-        versions = (workspace.versions / version.id for version in models.list_versions(workspace))
-        states = (inspect_model(resolve(folder)) for folder in (workspace.trained_model, *versions))
+        folders = [workspace.versions / version.id for version in models.list_versions(workspace)]
+        states = (models.inspect_model(models.resolve(one)) for one in (workspace.trained_model, *folders))
         base = next((one.base for one in states if fingerprint and one.fingerprint == fingerprint), None)
     results = [record.status.results for record in line]
     return replace(
@@ -117,7 +109,7 @@ _PAPERS = """\
 
 def card(about: About, state: VariantState, certificate: Certificate | None, *, runs_by_itself: bool) -> str:
     """The README.md of a zip file that runs by itself, or of a folder that other programs load."""
-    name = VARIANT_TITLES[state.variant]
+    name = models.VARIANT_TITLES[state.variant]
     parts = [
         _front_matter(about, state),
         f"# A language model made with MTN Sails ({name})\n",
@@ -135,7 +127,7 @@ def _front_matter(about: About, state: VariantState) -> str:
     """What Hugging Face reads; what is not known is left out."""
     fields = [f"license: {about.licence.lower()}"] if about.licence else []
     fields += [f"base_model: {json.dumps(about.hub_id)}"] if about.hub_id else []
-    tags = ["onnx", "text-generation", "mtn-sails", *VARIANT_TABLE[state.variant].tags]
+    tags = ["onnx", "text-generation", "mtn-sails", *models.VARIANT_TABLE[state.variant].tags]
     fields += ["pipeline_tag: text-generation", "tags:", *(f"- {tag}" for tag in tags)]
     return "\n".join(["---", *fields, "---", ""])
 
@@ -161,9 +153,9 @@ def _origin(about: About, state: VariantState) -> str:
         lines.append(f"- Last training: {about.session}")
     else:
         lines.append("- Taught: not recorded")
-    record = ExportRecord.read(resolve(state.path))
+    record = models.ExportRecord.read(models.resolve(state.path))
     if record and record.created is not None:
-        made = f"{_one_line(record.created)}, {VARIANT_TITLES[state.variant]}"
+        made = f"{_one_line(record.created)}, {models.VARIANT_TITLES[state.variant]}"
         lines.append(f"- Made into an ONNX model: {made}")
     lines.append(f"- Fingerprint of the trained model: {_one_line(state.fingerprint or 'not recorded')}")
     return "\n".join(lines) + "\n"
@@ -201,7 +193,7 @@ def _limits(about: About, state: VariantState) -> str:
     ]
     if not about.licence:
         lines.append("The licence of its base model was not recorded: ask before you pass it on.")
-    if limits := VARIANT_TABLE[state.variant].limits:
+    if limits := models.VARIANT_TABLE[state.variant].limits:
         lines.append(limits)
     return "\n".join(["## Limits\n", *(f"- {line}" for line in lines), ""])
 

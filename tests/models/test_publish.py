@@ -563,7 +563,7 @@ def test_leftovers_of_the_dead_are_removed_and_nothing_else(tmp_path):
 EXPORT = """
 import sys
 from pathlib import Path
-from sails.models.publish import stage_path
+from sails.models.journal import stage_path
 staged = stage_path(Path(sys.argv[1]), "job")
 staged.mkdir(parents=True)
 (staged / "model.onnx").write_text("half")
