@@ -16,7 +16,6 @@ from typing import Any
 
 from sails.errors import ConversationFileError
 
-ROLES = ("system", "user", "assistant")
 # Names that the clean form uses for the turns, so that a kept field can never have them.
 RESERVED = frozenset({"input", "output", "messages"})
 # A kept field and its value: of this conversation only the last answer is learned, the others are read.
@@ -78,7 +77,10 @@ class Conversation:
     def _hashed(self) -> tuple[str, str]:
         # Asked for by reading, cleaning, splitting and the ledger alike: hashed once.
         if self._fingerprints is None:
-            texts = [f"{turn.role}\x1f{_normalised(turn.content)}\x1e" for turn in self.turns]
+            texts = []
+            for turn in self.turns:
+                text = turn.content if turn.content.isascii() else unicodedata.normalize("NFC", turn.content)
+                texts.append(f"{turn.role}\x1f{' '.join(text.casefold().split())}\x1e")
             asked = texts[self.turns[0].role == "system" : -1] if self.turns else []
             object.__setattr__(self, "_fingerprints", (_digest("".join(texts)), _digest("".join(asked))))
         return self._fingerprints or ("", "")
@@ -128,15 +130,10 @@ def _from_json(fields: dict[str, Any], row: int) -> Conversation:
         turns = tuple(Turn(message["role"], message["content"]) for message in fields["messages"])
     else:
         turns = (Turn("user", fields["input"]), Turn("assistant", fields["output"]))
-    if not all(turn.role in ROLES and isinstance(turn.content, str) for turn in turns):
+    roles = ("system", "user", "assistant")
+    if not all(turn.role in roles and isinstance(turn.content, str) for turn in turns):
         raise ValueError("not a turn")
     return Conversation(turns, {name: fields[name] for name in fields if name not in RESERVED}, row)
-
-
-def _normalised(text: str) -> str:
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
-    return " ".join(text.casefold().split())
 
 
 def _digest(text: str) -> str:

@@ -19,7 +19,6 @@ from sails.data.formats.source import Refusal
 from sails.data.split import ENOUGH_ROWS
 from sails.system import count
 
-Grade = Literal["good", "acceptable", "critical"]
 GOOD, ACCEPTABLE = 0.7, 0.5
 WARNING_COST = 0.1
 MANY = 0.1  # a share of rows with the same warning that is worth a recommendation
@@ -42,7 +41,7 @@ class QualityReport:
     total: int
     valid: int  # rows without an error
     score: float  # from 0 to 1; see the module
-    grade: Grade  # `good` from 0.7, `acceptable` from 0.5, `critical` below
+    grade: Literal["good", "acceptable", "critical"]  # good from 0.7, acceptable from 0.5
     counts: dict[str, int]  # rows that each of CHECKS found fault with, errors and warnings together
     duplicates: int  # rows that repeat an earlier one
     problems: tuple[RowProblem, ...]  # in the order of the rows

@@ -243,9 +243,8 @@ def fetch_wheel(wheel: PinnedWheel, folder: Path, progress: Progress) -> Path:
     scratch.mkdir()
     arguments = ["download", wheel.requirement, "--no-deps", "--only-binary=:all:", f"--dest={folder}"]
     arguments += ["--no-cache-dir", "--progress-bar=off", "--no-input", "--retries=2"]
-    environment = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch)) | {
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1"
-    }
+    environment = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
+    environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
     said = _watch(RUN_PIP, arguments, environment, folder, wheel.size, progress) or ""
     if not said and path.exists():
         if is_intact(path, wheel):

@@ -106,26 +106,18 @@ class Graph:
 
 
 def fuse(graph: Graph, config: Mapping[str, Any]) -> int:
-    """Rewrites what has a known form, by the model's `config`; returns how many attentions were fused."""
-    _part_twins(graph)
+    """Rewrite what has a known form, by the model's `config`; returns how many attentions were fused."""
+    # Each layer gets vectors of its own: the exporter stores equal ones only once.
+    for node in graph.proto.node:
+        weight = node.input[0] if node.op_type == "Identity" else ""
+        if weight in graph.weights and len(graph.weights[weight].dims) == 1:
+            graph.add_weight(graph.take(node), graph.values(weight))
     _plain_layers(graph)
     if config.get("model_type") in ROTARY_FAMILIES and config.get("rms_norm_eps"):
         _fuse_norms(graph, float(config["rms_norm_eps"]))
     fused = _fuse_attentions(graph, config)
     graph.tidy()
     return fused
-
-
-def _part_twins(graph: Graph) -> None:
-    """Gives each layer vectors of its own where the exporter stored equal ones only once."""
-    for node in graph.proto.node:
-        if node.op_type == "Identity" and node.input[0] in graph.weights:
-            weight = node.input[0]
-            if len(graph.weights[weight].dims) == 1:
-                graph.add_weight(graph.take(node), graph.values(weight))
-
-
-# --- plain layers ---------------------------------------------------------------------------------
 
 
 def _plain_layers(graph: Graph) -> None:
@@ -163,9 +155,6 @@ def _fuse_norms(graph: Graph, epsilon: float) -> None:
             epsilon=epsilon,
             stash_type=1,
         )
-
-
-# --- attention ------------------------------------------------------------------------------------
 
 
 def _fuse_attentions(graph: Graph, config: Mapping[str, Any]) -> int:

@@ -28,8 +28,7 @@ HALF_CHARACTERS = re.compile("[\ud800-\udfff]")
 
 
 class Decoded(NamedTuple):
-    text: str
-    """Line ends are `\\n`. Bytes that are not UTF-8 stand as lone surrogates U+DC80 to U+DCFF."""
+    text: str  # bytes that are not UTF-8 stand as lone surrogates U+DC80 to U+DCFF
     encoding: str
     notes: tuple[str, ...]
 

@@ -154,6 +154,10 @@ def as_page(certificate: Certificate) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    try:
+        measured = f"{datetime.fromisoformat(certificate.created).astimezone(UTC):%d %B %Y, %H:%M} UTC"
+    except (ValueError, OverflowError):
+        measured = certificate.created
     source = files(__package__).joinpath("certificate.html.jinja").read_text(encoding="utf-8")
     return environment.from_string(source).render(
         certificate=certificate,
@@ -161,12 +165,5 @@ def as_page(certificate: Certificate) -> str:
         verdict=certificate_title(certificate),
         about=VARIANT_TABLE[certificate.variant].certificate,
         checks=certificate_checks(certificate),
-        measured=_moment(certificate.created),
+        measured=measured,
     )
-
-
-def _moment(created: str) -> str:
-    try:
-        return f"{datetime.fromisoformat(created).astimezone(UTC):%d %B %Y, %H:%M} UTC"
-    except (ValueError, OverflowError):
-        return created

@@ -187,6 +187,5 @@ def _integers(value: Any) -> frozenset[int]:
 def _context_length(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]) -> int:
     lengths = [config.get(name) for name in _CONTEXT_NAMES] + [tokenizer_config.get("model_max_length")]
     # A tokenizer without a limit says so with 10^30.
-    return next(
-        (length for length in lengths if isinstance(length, int) and length < 10**9), UNKNOWN_CONTEXT_LENGTH
-    )
+    known = (length for length in lengths if isinstance(length, int) and length < 10**9)
+    return next(known, UNKNOWN_CONTEXT_LENGTH)
