@@ -218,6 +218,7 @@ def from_dataset(workspace: Workspace, name: str) -> Draft:
 
 
 def _draft(file: str, content: bytes, reading: Reading) -> Draft:
+    # A report has its problems in the order of the rows.
     found = groupby(assess(reading.conversations).problems, key=lambda problem: problem.row)
     problems = {row: tuple(some) for row, some in found}
     return Draft(file, content, reading, datasets.name_from_text(Path(file).stem), problems=problems)

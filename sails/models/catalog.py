@@ -56,6 +56,7 @@ class BaseModelEntry:
     embedded: bool = False
 
     def __post_init__(self) -> None:
+        # A field and no property, so that `asdict` tells it to other programs.
         object.__setattr__(self, "training_memory_bytes", training_memory(self.parameters))
 
     @property

@@ -101,6 +101,7 @@ class Original:
                 width = max(map(len, known))
                 right = torch.tensor([list(one) + [self._padding] * (width - len(one)) for one in known])
                 both = torch.cat([mask, torch.ones_like(right)], dim=1)
+                # A copy: reading goes on in the past that it is given, and the answer begins there too.
                 known_logits, _ = self._step(right, both, copy.deepcopy(past))
             progress(0.6)
             answers, answer_logits = self._answer(

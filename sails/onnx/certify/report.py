@@ -131,6 +131,7 @@ def _told(certificate: Certificate) -> Iterator[Check]:
 def certificate_files(certificate: Certificate) -> dict[str, bytes]:
     """The certificate for people and for programs, by the name of the file."""
     content = json.dumps(asdict(certificate), indent=2, ensure_ascii=False) + "\n"
+    # In this order they lie in a bundle, where the same model gives the same bytes.
     texts = {CERTIFICATE_PAGE: as_page(certificate), CERTIFICATE: content}
     return {name: text.encode("utf-8", "replace") for name, text in texts.items()}
 

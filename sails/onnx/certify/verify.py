@@ -130,6 +130,7 @@ class VariantComparison:
         self._variant: Variant = variant
         self._needed = VARIANT_TABLE[variant].thresholds
         self._began = time.monotonic()
+        # Under the watch no token ends an answer, so that all are equally long.
         self._endless = copy.copy(generator)
         self._endless.eos_token_ids = frozenset()
         self._examples: list[tuple[bool, AnswerPair]] = []
