@@ -82,6 +82,7 @@ class Conversation:
                 text = turn.content if turn.content.isascii() else unicodedata.normalize("NFC", turn.content)
                 texts.append(f"{turn.role}\x1f{' '.join(text.casefold().split())}\x1e")
             asked = texts[self.turns[0].role == "system" : -1] if self.turns else []
+            # The class is frozen for everybody else.
             object.__setattr__(self, "_fingerprints", (_digest("".join(texts)), _digest("".join(asked))))
         return self._fingerprints or ("", "")
 
@@ -106,12 +107,20 @@ def read_jsonl(path: Path | str) -> list[Conversation]:
     Raises ConversationFileError, naming the line, for anything that `write_jsonl` does not write.
     For files from elsewhere there is `read`.
     """
-    conversations = []
-    number = 0
+    conversations, number = [], 0
+    roles = ("system", "user", "assistant")
     try:
         with open(path, encoding="utf-8", newline="\n") as file:
             for number, line in enumerate(file, 1):
-                conversations.append(_from_json(json.loads(line), number))
+                fields = json.loads(line)
+                if "messages" in fields:
+                    turns = tuple(Turn(turn["role"], turn["content"]) for turn in fields["messages"])
+                else:
+                    turns = (Turn("user", fields["input"]), Turn("assistant", fields["output"]))
+                if not all(turn.role in roles and isinstance(turn.content, str) for turn in turns):
+                    raise ValueError("not a turn")
+                extra = {name: fields[name] for name in fields if name not in RESERVED}
+                conversations.append(Conversation(turns, extra, number))
     except OSError as error:
         raise ConversationFileError(
             f"{Path(path).name} cannot be opened: {error.strerror or error}.",
@@ -123,17 +132,6 @@ def read_jsonl(path: Path | str) -> list[Conversation]:
             "Add the original file to the library again.",
         ) from error
     return conversations
-
-
-def _from_json(fields: dict[str, Any], row: int) -> Conversation:
-    if "messages" in fields:
-        turns = tuple(Turn(message["role"], message["content"]) for message in fields["messages"])
-    else:
-        turns = (Turn("user", fields["input"]), Turn("assistant", fields["output"]))
-    roles = ("system", "user", "assistant")
-    if not all(turn.role in roles and isinstance(turn.content, str) for turn in turns):
-        raise ValueError("not a turn")
-    return Conversation(turns, {name: fields[name] for name in fields if name not in RESERVED}, row)
 
 
 def _digest(text: str) -> str:

@@ -92,8 +92,6 @@ class _Work:
     steps: _Steps
 
 
-# --- building -------------------------------------------------------------------------------------
-
 Built = dict[Variant, Path]
 
 
@@ -178,9 +176,6 @@ BUILDERS: Mapping[Variant, Callable[[_Work, Path, Path, Progress], None]] = {
     "fp32": _build_full_precision,
     "int8": _build_8_bit,
 }
-
-
-# --- judging and placing --------------------------------------------------------------------------
 
 
 def _verify(work: _Work, built: Built) -> dict[Variant, Certificate]:
@@ -274,4 +269,5 @@ class _Steps:
             self.progress(self._at, words)
 
         yield report
+        # A library that fell silent before its end has done its part all the same.
         self._at = end
