@@ -115,9 +115,6 @@ def _retry_sharing(action: Callable[[], None]) -> None:
     if not WINDOWS:
         action()
         return
-    tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(PermissionError),
-        wait=tenacity.wait_fixed(0.05),
-        stop=tenacity.stop_after_delay(5),
-        reraise=True,
-    )(action)
+    patient = tenacity.retry_if_exception_type(PermissionError)
+    wait, stop = tenacity.wait_fixed(0.05), tenacity.stop_after_delay(5)
+    tenacity.Retrying(retry=patient, wait=wait, stop=stop, reraise=True)(action)

@@ -32,7 +32,6 @@ else:
 
 WINDOWS = sys.platform == "win32"
 
-
 # POSIX drops a process's record locks on a file as soon as the process closes *any* handle of it, and grants
 # them to every handle of the process that holds them. So a process must never open a lock file that it holds:
 # this registry tells, and the guard keeps one thread from opening what another is just taking.
@@ -76,7 +75,7 @@ class LifeLock:
             time.sleep(0.02)
 
     def _try_to_acquire(self) -> bool:
-        key = _key(self.path)
+        key = os.path.realpath(self.path)
         with _guard:
             if key in _held_here:
                 raise BusyError(f"This process already holds {self.path.name}.")
@@ -91,7 +90,7 @@ class LifeLock:
     def release(self) -> None:
         with _guard:
             if self._file is not None:
-                _held_here.pop(_key(self.path), None)
+                _held_here.pop(os.path.realpath(self.path), None)
                 _unlock(self._file)
                 self._file.close()
                 self._file = None
@@ -100,7 +99,7 @@ class LifeLock:
 def is_held(path: Path) -> bool:
     """Whether a living process (this one included) holds the `LifeLock` at `path`."""
     with _guard:
-        if _key(path) in _held_here:
+        if os.path.realpath(path) in _held_here:
             return True
         try:
             with open(path, "rb") as file:
@@ -121,10 +120,6 @@ def short_lock(path: Path, timeout: float = 30.0) -> Iterator[None]:
             yield
     except filelock.Timeout as error:
         raise BusyError(f"Another process is using {path.name}.", "Try again in a minute.") from error
-
-
-def _key(path: Path) -> str:
-    return os.path.realpath(path)
 
 
 if sys.platform == "win32":

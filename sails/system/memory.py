@@ -8,11 +8,6 @@ from pathlib import Path
 
 import psutil
 
-if sys.platform == "win32":
-    pass
-else:
-    pass
-
 
 def available_memory(group: Path = Path("/sys/fs/cgroup")) -> int:
     """Bytes of memory that a new process can have, a container's own limit included."""
@@ -43,9 +38,8 @@ def peak_memory() -> int:
     """The most bytes of memory that this process ever had."""
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
-    with contextlib.suppress(
-        OSError, IndexError
-    ):  # on Linux, getrusage counts what the starter of this process used
+    # On Linux, getrusage counts what the starter of this process used.
+    with contextlib.suppress(OSError, IndexError):
         status = Path("/proc/self/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
     import resource

@@ -17,8 +17,6 @@ import psutil
 
 from sails.system.locks import WINDOWS
 
-_DETACHED_WINDOWS = 0x0200 | 0x08000000 if WINDOWS else 0  # CREATE_NEW_PROCESS_GROUP | CREATE_NO_WINDOW
-
 
 @dataclass(frozen=True)
 class ProcessIdentity:
@@ -64,7 +62,8 @@ def start_detached(command: Sequence[str], log: Path, environment: dict[str, str
             env=environment,
             close_fds=True,
             start_new_session=not WINDOWS,
-            creationflags=_DETACHED_WINDOWS,
+            # CREATE_NEW_PROCESS_GROUP | CREATE_NO_WINDOW
+            creationflags=0x0200 | 0x08000000 if WINDOWS else 0,
         )
     _started.append(process)
     return process
