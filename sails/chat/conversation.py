@@ -96,9 +96,8 @@ class ChatHistory:
         if not question.strip():
             raise RequestError("There is nothing to answer: the question is empty.", "Write a question.")
         asked = datetime.now(UTC).isoformat(timespec="seconds")
-        turn = ChatTurn(
-            question, settings or GenerationSettings(), [Reply(origin) for origin in origins], asked
-        )
+        replies = [Reply(origin) for origin in origins]
+        turn = ChatTurn(question, settings or GenerationSettings(), replies, asked)
         self.turns.append(turn)
         return turn
 
@@ -169,8 +168,7 @@ def notes(reply: Reply) -> list[str]:
         "context": "Cut off: the model cannot keep more of this conversation in mind.",
     }
     sentences = [] if reply.problem else [said[reply.stopped_by]] if reply.stopped_by in said else []
-    if reply.dropped_messages:
-        count = reply.dropped_messages
+    if count := reply.dropped_messages:
         what = "oldest message" if count == 1 else f"{count} oldest messages"
         sentences.append(f"The conversation is long: the {what} could not be kept in mind.")
     if reply.system_left_out:

@@ -47,21 +47,15 @@ def likeness(first: str, other: str) -> Likeness:
 def pieces(first: str, other: str) -> list[Piece]:
     """Cut `other` into pieces, with what only `first` has in between; without those it is `other` again."""
     first_words, other_words = _WORD.findall(first), _WORD.findall(other)
-    differences = []
     if likeness(first, other) == "other":
-        differences.append(Piece(other, "same"))
-    else:
-        plain = _matcher([word.strip() for word in first_words], [word.strip() for word in other_words])
-        for what, a, b, c, d in plain.get_opcodes():
-            if what == "equal":
-                differences.append(Piece("".join(other_words[c:d]), "same"))
-                continue
-            if a < b:
-                differences.append(Piece("".join(first_words[a:b]), "gone"))
-            if c < d:
-                differences.append(Piece("".join(other_words[c:d]), "added"))
-        if end := other[len("".join(other_words)) :]:
-            differences.append(Piece(end, "same"))
+        return [Piece(other, "same")] if other else []
+    plain = _matcher([word.strip() for word in first_words], [word.strip() for word in other_words])
+    differences = []
+    for what, a, b, c, d in plain.get_opcodes():
+        if what != "equal":
+            differences.append(Piece("".join(first_words[a:b]), "gone"))
+        differences.append(Piece("".join(other_words[c:d]), "same" if what == "equal" else "added"))
+    differences.append(Piece(other[len("".join(other_words)) :], "same"))
     return [piece for piece in differences if piece.text]
 
 

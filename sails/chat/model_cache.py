@@ -84,12 +84,11 @@ class ModelCache:
                 except (ModelLoadError, FileNotFoundError) as error:
                     replaced = (_folders(folder), _identity(folder)) != (before, key[1])
                     failures = 0 if replaced else failures + 1
+                    if failures > 1 and isinstance(error, ModelLoadError):
+                        raise
                     if failures > 1:
-                        if isinstance(error, ModelLoadError):
-                            raise
-                        raise ModelLoadError(
-                            "A file of the ONNX model is missing.", "Export the model again."
-                        ) from error
+                        problem = "A file of the ONNX model is missing."
+                        raise ModelLoadError(problem, "Export the model again.") from error
                     loaded = None
                 if loaded is not None and _identity(folder) == key[1]:
                     with self._guard:

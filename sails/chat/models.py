@@ -117,8 +117,6 @@ def _with_readiness(model: ChatModel) -> ChatModel:
 
 def chat_models(workspace: Workspace) -> list[ChatModel]:
     """All that can be chatted with: the current model first, then the base, then versions from new to old."""
-    from sails import models
-
     trained = workspace.situation().trained
     return [
         current_chat_model(workspace, trained),
@@ -148,13 +146,9 @@ def _variant(name: str) -> Variant:
 
 def previous_chat_model(workspace: Workspace, everybody: Sequence[ChatModel]) -> ChatModel | None:
     """The version that the last lesson continued, else the one that was current before; None without one."""
-    from sails.models import provenance_of
-
-    record = provenance_of(workspace.trained_model)
+    record = models.provenance_of(workspace.trained_model)
     own = workspace.situation().trained.fingerprint
-    versions = [
-        version for version in everybody if version.key.startswith(f"{VERSION}/") and version.trained != own
-    ]
+    versions = [m for m in everybody if m.key.startswith(f"{VERSION}/") and m.trained != own]
     if record and record.parent:
         return next((version for version in versions if version.trained == record.parent), None)
     return versions[0] if versions else None
@@ -196,15 +190,13 @@ def chat_model_in(folder: Path) -> ChatModel:
 
 
 def _version(workspace: Workspace, version: Any) -> ChatModel:
-    from sails.models import VERSION_ONNX
-
     folder = workspace.versions / version.id
     model = inspect_model(folder)
     return _chat_model(
         key=f"{VERSION}/{version.id}",
         title=f"Version {version.name} ({version.id})" if version.name else f"Version {version.id}",
         model=str(folder),
-        onnx=folder / VERSION_ONNX,
+        onnx=folder / models.VERSION_ONNX,
         trained=model.fingerprint,
         trained_session=model.session,
         exportable=model.complete,
@@ -227,18 +219,9 @@ def _chat_model(
         for variant, state in models.inspect_variants(onnx, trained).items()
         if state.present and answers and (older_too or trained is None or state.fingerprint == trained)
     }
-    quarantined = tuple(models.inspect_failed_variants(onnx, trained))
-    model = ChatModel(
-        onnx=onnx,
-        readiness="unmade",
-        fingerprint=trained,
-        variants=own_variants,
-        quarantined=quarantined,
-        trained=trained,
-        exportable=exportable,
-        **fields,
-    )
-    return _with_readiness(model)
+    fields |= {"variants": own_variants, "trained": trained, "exportable": exportable}
+    fields["quarantined"] = tuple(models.inspect_failed_variants(onnx, trained))
+    return _with_readiness(ChatModel(onnx=onnx, readiness="unmade", fingerprint=trained, **fields))
 
 
 def describe_variant(model: ChatModel) -> str:
@@ -247,9 +230,8 @@ def describe_variant(model: ChatModel) -> str:
     if variant is None:
         return ""
     if not model.answers:
-        return (
-            f"{VARIANT_TITLES[variant]}, {'kept apart' if variant in model.quarantined else 'not made yet'}"
-        )
+        doubt = "kept apart" if variant in model.quarantined else "not made yet"
+        return f"{VARIANT_TITLES[variant]}, {doubt}"
     return ", ".join(filter(None, (VARIANT_TITLES[variant], CERTIFIED[model.certified].doubt)))
 
 
@@ -258,8 +240,6 @@ def describe_variant(model: ChatModel) -> str:
 
 def _base(trained: ModelState) -> ChatModel:
     """The base model that the current model grew from; where nobody noted it, the usual one."""
-    from sails import models
-
     name = trained.base or models.DEFAULT_BASE_MODEL
     try:
         model = models.find_base_model(name)
@@ -284,8 +264,6 @@ def base_onnx(name: str) -> Path:
     `name` is a catalogue name, a hub id or a folder. What is no plain name gets eight digits of its hash
     behind it: two folders may be called alike.
     """
-    from sails import models
-
     plain = re.sub(r"[^\w.-]+", "-", Path(name).name, flags=re.ASCII).strip(".-")[:60] or "model"
     if plain != name:
         plain = f"{plain}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"

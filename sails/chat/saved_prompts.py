@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from sails import system
 from sails.errors import RequestError, WorkspaceError
@@ -43,12 +41,10 @@ class SavedPrompt:
 
 def prompts(workspace: Workspace) -> list[SavedPrompt]:
     """The list in its order. Raises `WorkspaceError` when the file cannot be read."""
-    path = _file(workspace)
+    path = workspace.root / FILE
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["prompts"]
-        listed = [
-            SavedPrompt(str(row["id"]), str(row["question"]), str(row.get("name") or "")) for row in rows
-        ]
+        listed = [SavedPrompt(str(r["id"]), str(r["question"]), str(r.get("name") or "")) for r in rows]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -61,10 +57,11 @@ def prompts(workspace: Workspace) -> list[SavedPrompt]:
 def add(workspace: Workspace, question: str, name: str = "") -> SavedPrompt:
     """Put a question at the end. Raises `RequestError` when it is empty, too long, or there already."""
     system.require_changes()
-    prompt = SavedPrompt(secrets.token_hex(6), _question(question), _name(name))
+    prompt = SavedPrompt(
+        secrets.token_hex(6), _question(question), _checked(one_line(name), "The name", LONGEST_NAME)
+    )
     with _changing(workspace) as listed:
-        if any(other.question == prompt.question for other in listed):
-            raise RequestError("This question is in the list already.", "Ask it from there.")
+        _refuse_twice(listed, prompt)
         if len(listed) >= MAX_PROMPTS:
             raise RequestError(f"The list is full: {MAX_PROMPTS:,} questions.", "Delete one first.")
         listed.append(prompt)
@@ -74,12 +71,16 @@ def add(workspace: Workspace, question: str, name: str = "") -> SavedPrompt:
 def change(workspace: Workspace, identity: str, *, question: str, name: str = "") -> None:
     """Write another question or name in its place; raises `RequestError` as `add`, or when it is gone."""
     system.require_changes()
-    written = {"question": _question(question), "name": _name(name)}
+    changed = SavedPrompt(identity, _question(question), _checked(one_line(name), "The name", LONGEST_NAME))
     with _changing(workspace) as listed:
         index = _place(listed, identity)
-        if any(other.question == written["question"] and other.id != identity for other in listed):
-            raise RequestError("This question is in the list already.", "Ask it from there.")
-        listed[index] = replace(listed[index], **written)
+        _refuse_twice(listed, changed)
+        listed[index] = changed
+
+
+def _refuse_twice(listed: list[SavedPrompt], prompt: SavedPrompt) -> None:
+    if any(other.question == prompt.question and other.id != prompt.id for other in listed):
+        raise RequestError("This question is in the list already.", "Ask it from there.")
 
 
 def delete(workspace: Workspace, identity: str) -> None:
@@ -108,7 +109,7 @@ def _place(listed: list[SavedPrompt], identity: str) -> int:
 def _changing(workspace: Workspace) -> Iterator[list[SavedPrompt]]:
     """The list to change; written when the block ends well. One at a time."""
     workspace.root.mkdir(parents=True, exist_ok=True)
-    path = _file(workspace)
+    path = workspace.root / FILE
     with system.short_lock(path.with_name(f".{FILE}.lock")):
         listed = prompts(workspace)
         yield listed
@@ -116,24 +117,15 @@ def _changing(workspace: Workspace) -> Iterator[list[SavedPrompt]]:
         system.write_atomic(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def _file(workspace: Workspace) -> Path:
-    return workspace.root / FILE
-
-
 def _question(text: str) -> str:
-    return _checked(text.strip(), "The question", LONGEST_QUESTION, lambda text: not text)
+    if question := _checked(text, "The question", LONGEST_QUESTION):
+        return question
+    raise RequestError("The question is empty.", "Write one.")
 
 
-def _name(text: str) -> str:
-    return _checked(" ".join(text.split()), "The name", LONGEST_NAME, lambda _: False)
-
-
-def _checked(text: str, what: str, longest: int, is_wrong: Callable[[str], Any]) -> str:
-    text = (
-        text.encode("utf-8", "replace").decode("utf-8").replace("\0", "").strip()
-    )  # no text: half a character
-    if is_wrong(text):
-        raise RequestError(f"{what} is empty.", "Write one.")
+def _checked(text: str, what: str, longest: int) -> str:
+    # Half a character, of a pair that makes one, is no text and could not be written.
+    text = text.strip().encode("utf-8", "replace").decode("utf-8").replace("\0", "").strip()
     if len(text) > longest:
         raise RequestError(f"{what} has {len(text):,} characters.", f"Use at most {longest:,}.")
     return text

@@ -44,10 +44,10 @@ def give(
     """
     system.require_changes()
     if kind not in get_args(Kind):
-        raise RequestError(
-            f"There is no feedback of the kind {str(kind)[:40]!r}.", "Choose one that there is."
-        )
+        problem = f"There is no feedback of the kind {str(kind)[:40]!r}."
+        raise RequestError(problem, "Choose one that there is.")
     correction = checked_text(correction, "The correction")
+    origin = origin or Origin("")
     identity = secrets.token_hex(8)
     event = {
         "event": "given",
@@ -60,10 +60,10 @@ def give(
         "correction": "" if kind == "good" else correction or (REFUSAL if kind == "never" else ""),
         "who": checked_name(who),
         "version": {
-            "title": origin.title if origin else "",
-            "fingerprint": origin.fingerprint if origin else None,
-            "session": origin.session if origin else None,
-            "variant": origin.variant if origin else None,
+            "title": origin.title,
+            "fingerprint": origin.fingerprint,
+            "session": origin.session,
+            "variant": origin.variant,
         },
         "context": [{"role": m["role"], "content": printable(m["content"])} for m in context],
         "confirmed": bool(correction),
@@ -117,11 +117,7 @@ def approve(workspace: Workspace, *identities: str, who: str = "") -> list[Corre
     """
     with log_lock(workspace):
         wanted = [_open(workspace, identity) for identity in dict.fromkeys(identities)]
-        ready = {
-            correction.asked: correction
-            for correction in to_teach(workspace)
-            if correction.id not in identities
-        }
+        ready = {other.asked: other for other in to_teach(workspace) if other.id not in identities}
         held = Register.load(workspace.register).held
         for correction in wanted:
             if reason := why_not_teachable(correction, held):
@@ -132,7 +128,7 @@ def approve(workspace: Workspace, *identities: str, who: str = "") -> list[Corre
                     f"“{_short(correction.question)}” has another approved answer: “{_short(other.taught)}”.",
                     "Only one can be taught: reject the other, or give both the same answer.",
                 )
-        _decide(workspace, "approved", wanted, who)
+        _decide(workspace, "approved", identities, who)
     return [find(workspace, correction.id) for correction in wanted]
 
 
@@ -153,22 +149,19 @@ def why_not_teachable(correction: Correction, held: Collection[str]) -> str:
 def reject(workspace: Workspace, *identities: str, who: str = "") -> None:
     """Never teach these; they stay in the list. Raises `RequestError` for one that was taught."""
     with log_lock(workspace):
-        wanted = [_open(workspace, identity) for identity in dict.fromkeys(identities)]
-        _decide(workspace, "rejected", wanted, who)
+        _decide(workspace, "rejected", identities, who)
 
 
 def reopen(workspace: Workspace, *identities: str, who: str = "") -> None:
     """Let these wait for a review again. Raises `RequestError` for one that was taught."""
     with log_lock(workspace):
-        wanted = [_open(workspace, identity) for identity in dict.fromkeys(identities)]
-        _decide(workspace, "reopened", wanted, who)
+        _decide(workspace, "reopened", identities, who)
 
 
-def _decide(workspace: Workspace, what: str, wanted: Iterable[Correction], who: str) -> None:
-    write(
-        workspace,
-        [{"event": what, "id": c.id, "who": checked_name(who), "timestamp": utc_now()} for c in wanted],
-    )
+def _decide(workspace: Workspace, what: str, identities: Iterable[str], who: str) -> None:
+    ids = [_open(workspace, identity).id for identity in dict.fromkeys(identities)]
+    decision = {"event": what, "who": checked_name(who), "timestamp": utc_now()}
+    write(workspace, [decision | {"id": identity} for identity in ids])
 
 
 def _open(workspace: Workspace, identity: str) -> Correction:

@@ -56,7 +56,7 @@ class Correction:
     @cached_property
     def asked(self) -> str:
         """The question with what was said before it, in plain words: the same for what asks the same."""
-        return "\n".join(plain_words(t.content) for t in self.row.turns[:-1] if t.role != "system")
+        return asked_in(self.row)
 
     @cached_property
     def row(self) -> Conversation:
@@ -85,15 +85,19 @@ def checked_text(text: str, what: str) -> str:
     """Clean a text that a person wrote; raises `RequestError`, which names it as `what`, when too long."""
     text = printable(text).replace("\r\n", "\n").replace("\r", "\n").strip()
     if len(text) > LONGEST_TEXT:
-        raise RequestError(
-            f"{what} has {len(text):,} characters.", f"Shorten it to {LONGEST_TEXT:,} at the most."
-        )
+        problem = f"{what} has {len(text):,} characters."
+        raise RequestError(problem, f"Shorten it to {LONGEST_TEXT:,} at the most.")
     return text
 
 
 def checked_name(name: str) -> str:
     """Clean the name of whoever gave or reviewed a correction; `SOMEBODY` where it is empty."""
     return " ".join(printable(name).split())[:LONGEST_NAME] or SOMEBODY
+
+
+def asked_in(row: Conversation) -> str:
+    """The last question of a row with what was said before it, in plain words."""
+    return "\n".join(plain_words(turn.content) for turn in row.turns[:-1] if turn.role != "system")
 
 
 def same_words(one: str, other: str) -> bool:

@@ -57,9 +57,14 @@ def _taught_names(workspace: Workspace) -> dict[str, SessionRecord]:
     return sessions_by_name
 
 
+def _reports(workspace: Workspace) -> dict[str, DatasetReport]:
+    """Each dataset's report under every name that it has or had."""
+    return {name: one for one in data.reports(workspace) for name in (one.name, *one.formerly)}
+
+
 def _parts(workspace: Workspace) -> dict[str, set[str]]:
     """For each name that a dataset has or had, the names of all that is in it, its own ones included."""
-    reports = {name: one for one in data.reports(workspace) for name in (one.name, *one.formerly)}
+    reports = _reports(workspace)
 
     def inside(name: str, seen: frozenset[str]) -> set[str]:
         report = reports.get(name)
@@ -109,9 +114,8 @@ def as_dataset(workspace: Workspace) -> DatasetReport:
             raise BadDataError("No approved correction waits to be taught.", "Review some first.")
         rows = tuple(replace(correction.row, row=number) for number, correction in enumerate(chosen, 1))
         # A person approved each of them, whatever the quality check thinks.
-        report = data.add_rows(
-            workspace, rows, file=f"{DATASET}.jsonl", name=_name(workspace, rows), keep_all=True
-        )
+        name = _name(workspace, rows)
+        report = data.add_rows(workspace, rows, file=f"{DATASET}.jsonl", name=name, keep_all=True)
         # So that none is kept back as an exam: whoever approved it wants it to be learned.
         Register.load(workspace.register).record(
             held=(), taught=[row.input_fingerprint for row in rows], session=report.name
@@ -125,7 +129,7 @@ def as_dataset(workspace: Workspace) -> DatasetReport:
 
 def _name(workspace: Workspace, rows: Sequence[Conversation]) -> str:
     """The first name that neither other rows have nor a session was taught under, even if they are gone."""
-    reports = {name: report for report in data.reports(workspace) for name in (report.name, *report.formerly)}
+    reports = _reports(workspace)
     taught = _taught_names(workspace)
     wanted = {row.fingerprint for row in rows}
     names = (DATASET if n == 1 else f"{DATASET}-{n}" for n in itertools.count(1))

@@ -41,9 +41,8 @@ def _imported(row: Conversation) -> dict[str, Any] | None:
     """A row of a file as an event; None when nobody judged it. The same row always gets the same id."""
     accepted = row.extra.get("accepted")
     if isinstance(accepted, str):
-        accepted = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(
-            accepted.strip().casefold()
-        )
+        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        accepted = words.get(accepted.strip().casefold())
     if accepted not in (True, False):
         return None
     correction = checked_text(str(row.extra.get("correction") or ""), f"The correction in row {row.row}")
@@ -53,7 +52,6 @@ def _imported(row: Conversation) -> dict[str, Any] | None:
     elif kind != "never":
         kind = "corrected"
     version = row.extra.get("version")
-    context = [{"role": turn.role, "content": turn.content} for turn in row.turns[:-2]]
     content = {
         "input": checked_text(row.input, f"The question in row {row.row}"),
         "output": checked_text(row.output, f"The answer in row {row.row}"),
@@ -62,7 +60,7 @@ def _imported(row: Conversation) -> dict[str, Any] | None:
         "kind": kind,
         "correction": correction or (REFUSAL if kind == "never" else ""),
         "who": checked_name(str(row.extra.get("who") or "")),
-        "context": context,
+        "context": [{"role": turn.role, "content": turn.content} for turn in row.turns[:-2]],
     }
     written = json.dumps(content, sort_keys=True).encode("utf-8", "surrogatepass")
     identity = str(row.extra.get("id") or "")

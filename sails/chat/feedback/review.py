@@ -20,7 +20,7 @@ from typing import Literal
 
 from sails import retention, sessions
 from sails.chat.feedback import actions, dataset, events, exchange
-from sails.chat.feedback.correction import Correction, plain_words, same_words
+from sails.chat.feedback.correction import Correction, asked_in, same_words
 from sails.chat.feedback.dataset import Standing
 from sails.data import Conversation, Register, problems_of, read_jsonl
 from sails.errors import SailsError
@@ -65,9 +65,7 @@ class Review:
 
     def at(self, standing: Standing) -> list[Correction]:
         """The corrections that stand there, the newest first."""
-        return [
-            correction for correction in reversed(self.corrections) if self.standing(correction) == standing
-        ]
+        return [one for one in reversed(self.corrections) if self.standing(one) == standing]
 
     def session_of(self, correction: Correction) -> SessionRecord | None:
         """The session that taught it or will; None when none has."""
@@ -162,12 +160,6 @@ def load_review(workspace: Workspace) -> Review:
     return Review(corrections, used, taught, frozenset(Register.load(workspace.register).held))
 
 
-def troubles(workspace: Workspace) -> dict[str, tuple[Trouble, ...]]:
-    """Say what to know about each correction, by its id."""
-    review = load_review(workspace)
-    return {correction.id: review.troubles(correction) for correction in review.corrections}
-
-
 def as_json_lines(review: Review, chosen: Iterable[Correction]) -> str:
     """Write corrections as JSON Lines, one object a line, as `corrections.import_file` reads them."""
     rows = (exchange.as_json(correction, review.standing(correction)) for correction in chosen)
@@ -198,8 +190,7 @@ def _taught(files: tuple[_File, ...]) -> Mapping[str, TaughtAnswer]:
         except SailsError:
             continue
         for row in rows:
-            asked = "\n".join(plain_words(turn.content) for turn in row.turns[:-1] if turn.role != "system")
-            taught[asked] = _taught_row(row, name)
+            taught[asked_in(row)] = _taught_row(row, name)
     return taught
 
 

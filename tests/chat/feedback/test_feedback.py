@@ -11,7 +11,7 @@ import pytest
 from sails import sessions
 from sails.chat import feedback
 from sails.chat.conversation import Origin
-from sails.chat.feedback import dataset, events, review
+from sails.chat.feedback import dataset, events
 from sails.chat.feedback.review import load_review
 from sails.data import Conversation, Register, Turn, datasets, split_rows, write_jsonl
 from sails.errors import BadDataError, ConversationFileError, RequestError, ViewOnlyError
@@ -235,8 +235,13 @@ def test_a_question_of_an_exam_cannot_be_approved(workspace):
 # --- what there is to find ------------------------------------------------------------------------
 
 
+def troubles(workspace, correction):
+    review = load_review(workspace)
+    return review.troubles(next(one for one in review.corrections if one.id == correction.id))
+
+
 def findings(workspace, correction):
-    return [trouble.finding for trouble in review.troubles(workspace)[correction.id]]
+    return [trouble.finding for trouble in troubles(workspace, correction)]
 
 
 def test_duplicates_and_conflicts_are_found_whatever_the_spelling(workspace):
@@ -285,12 +290,12 @@ def test_what_a_lesson_taught_otherwise_will_be_replaced(workspace):
     ]
     write_jsonl(session.data / "train.jsonl", rows)
     assert findings(workspace, known) == ["known"]
-    (trouble,) = review.troubles(workspace)[other.id]
+    (trouble,) = troubles(workspace, other)
     assert trouble.finding == "replaces"
     assert "“mountains”" in trouble.sentence
     assert "“There is none.”" in trouble.sentence
     assert "will replace it" in trouble.sentence
-    (trouble,) = review.troubles(workspace)[third.id]
+    (trouble,) = troubles(workspace, third)
     assert "Write it in the same way" in trouble.sentence
 
 
