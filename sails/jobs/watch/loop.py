@@ -24,7 +24,6 @@ from sails.training.plan import Choices
 
 MOST_FAILURES = 5  # in a row
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)  # doubled after each failure
-LONGEST_STEM = 28  # characters of a file's name in the name of its datasets
 
 Say = Callable[[str], None]
 Look = Literal["did something", "waits for a session", "waits for examples"]
@@ -75,7 +74,7 @@ class Watch:
             dataset = feedback.as_dataset(self.workspace)
         else:
             stem = now.order.file.stem
-            name = f"{stem[:LONGEST_STEM]} batch {len(now.batches) + 1}"
+            name = f"{stem[:28]} batch {len(now.batches) + 1}"
             dataset = data.add_rows(self.workspace, rows, file=f"{stem}.jsonl", name=name)
         batch = Batch(
             dataset=dataset.name,
@@ -113,7 +112,11 @@ class Watch:
     # --- from a batch to its end
 
     def _follow(self, now: WatchState, batch: Batch) -> Look:
-        record = self._record_of(now, batch)
+        found = {record.spec.id: record for record in _sessions_with(self.workspace, batch.dataset)}
+        # One that was queued just before a death is known by its dataset.
+        known = {*batch.others, *(other.session for other in now.batches)}
+        identity = batch.session or next((name for name in found if name not in known), "")
+        record = found.get(identity)
         if record is None:
             return self._end(batch, "gone") if batch.session else self._submit(now, batch)
         if batch.session is None:
@@ -129,14 +132,6 @@ class Watch:
         if status.verdict:  # also when the ONNX model failed after the new model was published
             return self._end(batch, status.verdict, record)
         return self._end(batch, "stopped" if status.state == "stopped" else "failed", record)
-
-    def _record_of(self, now: WatchState, batch: Batch) -> SessionRecord | None:
-        """The batch's session; one that was queued just before a death is known by its dataset."""
-        found = _sessions_with(self.workspace, batch.dataset)
-        if batch.session:
-            return next((record for record in found if record.spec.id == batch.session), None)
-        known = {*batch.others, *(other.session for other in now.batches)}
-        return next((record for record in found if record.spec.id not in known), None)
 
     def _submit(self, now: WatchState, batch: Batch) -> Look:
         if self._pauses(now):
@@ -234,23 +229,19 @@ def _sessions_with(workspace: Workspace, dataset: str) -> list[SessionRecord]:
     with contextlib.suppress(WorkspaceError):
         report = data.report_of(workspace, dataset)
         names |= {report.name, *report.formerly}
-    return [
-        record for record in sessions.read_history(workspace) if getattr(record.spec, "dataset", "") in names
-    ]
+    history = sessions.read_history(workspace)
+    return [record for record in history if getattr(record.spec, "dataset", "") in names]
 
 
 def latest_lesson(workspace: Workspace, count: int = 5) -> list[tuple[int, Batch, SessionRecord | None]]:
     """The last batches with their numbers from 1 and their sessions, newest first."""
-    batches = list(enumerate(watch_state(workspace).batches, 1))[-count:]
-    return [(number, batch, _find(workspace, batch)) for number, batch in reversed(batches)]
-
-
-def _find(workspace: Workspace, batch: Batch) -> SessionRecord | None:
-    if batch.session is None:
-        return None
-    with contextlib.suppress(WorkspaceError):
-        return sessions.record(Session(workspace.sessions / batch.session))
-    return None
+    lessons: list[tuple[int, Batch, SessionRecord | None]] = []
+    for number, batch in reversed(list(enumerate(watch_state(workspace).batches, 1))[-count:]):
+        record = None
+        with contextlib.suppress(WorkspaceError):
+            record = sessions.record(Session(workspace.sessions / batch.session)) if batch.session else None
+        lessons.append((number, batch, record))
+    return lessons
 
 
 def _used(workspace: Workspace, now: WatchState) -> tuple[set[str], set[str]]:
@@ -258,15 +249,12 @@ def _used(workspace: Workspace, now: WatchState) -> tuple[set[str], set[str]]:
     used: set[str] = set()
     free: set[str] = set()
     for batch in now.batches:
-        failed = batch.outcome in ("failed", "stopped") and not _is_taught(workspace, batch)
+        # A failed batch's rows are taught all the same, or may be, where its session can be resumed, say.
+        failed = batch.outcome in ("failed", "stopped") and not any(
+            record.status.claims for record in _sessions_with(workspace, batch.dataset)
+        )
         (free if failed else used).update(batch.rows)
     return used, free - used
-
-
-def _is_taught(workspace: Workspace, batch: Batch) -> bool:
-    """Whether a failed batch's rows are taught all the same, or may be: its session can be resumed, say."""
-    statuses = (record.status for record in _sessions_with(workspace, batch.dataset))
-    return any(status.claims for status in statuses)
 
 
 @lru_cache(maxsize=4)

@@ -28,11 +28,9 @@ _SIXTEEN_BITS = (b"\xff\xfe", b"\xfe\xff")  # a line end is two bytes there, and
 class Approved:
     """What a file holds now."""
 
-    rows: tuple[Conversation, ...] = ()
-    """Approved and fit, each once, without the field `accepted`."""
+    rows: tuple[Conversation, ...] = ()  # approved and fit, each once, without the field `accepted`
     not_accepted: int = 0
-    unfit: tuple[str, ...] = ()
-    """Why rows are not used, a few words for each: “row 7: the answer is empty”."""
+    unfit: tuple[str, ...] = ()  # why rows are not used, in a few words: “row 7: the answer is empty”
 
 
 def approved(path: Path, now: float) -> Approved:
@@ -43,13 +41,12 @@ def approved(path: Path, now: float) -> Approved:
     """
     try:
         seen = stamp(path)
-        if now - seen.modified_ns / 1e9 >= QUIET_SECONDS:
-            return _at_rest(path, seen)
-        return _read(path, quiet=False)
+        quiet = now - seen.modified_ns / 1e9 >= QUIET_SECONDS
+        return _at_rest(path, seen) if quiet else _read(path, quiet)
     except OSError as error:
+        problem = f"{path} cannot be read: {(error.strerror or str(error)).lower()}."
         raise ConversationFileError(
-            f"{path} cannot be read: {(error.strerror or str(error)).lower()}.",
-            "It is looked for again; nothing else needs to be done.",
+            problem, "It is looked for again; nothing else needs to be done."
         ) from error
 
 
@@ -67,11 +64,9 @@ def _read(path: Path, quiet: bool) -> Approved:
     report = assess(rows)
     wrong = {problem.row: problem.reason for problem in report.errors}
     wrong |= {refusal.row: refusal.reason for refusal in reading.refused}
-    return Approved(
-        rows=tuple(map(_without_mark, clean(rows, report))),
-        not_accepted=len(reading.conversations) - len(rows),
-        unfit=tuple(f"row {row}: {reason}" for row, reason in sorted(wrong.items())),
-    )
+    unfit = tuple(f"row {row}: {reason}" for row, reason in sorted(wrong.items()))
+    fit = tuple(map(_without_mark, clean(rows, report)))
+    return Approved(fit, len(reading.conversations) - len(rows), unfit)
 
 
 def _is_accepted(row: Conversation, reading: Reading) -> bool:

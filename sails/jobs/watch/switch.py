@@ -27,9 +27,8 @@ def switch_on(workspace: Workspace, order: Order) -> None:
     _check(workspace, order)
     begin(workspace, order)
     arguments = [str(workspace.root), str(workspace.trained_model), str(workspace.onnx_model)]
-    launcher.start_module(
-        "sails.jobs.watch", arguments, log_of(workspace)
-    )  # ends at once beside a living one
+    # It ends at once beside a living one.
+    launcher.start_module("sails.jobs.watch", arguments, log_of(workspace))
 
 
 def switch_off(workspace: Workspace) -> None:
@@ -84,9 +83,8 @@ def run_watch(
     try:
         own.acquire(timeout=2 * SLICE_SECONDS)  # one that was just switched off needs a moment to end
     except BusyError as error:
-        raise BusyError(
-            f"{workspace.root} is watched already.", "End that watch first: sails watch --stop."
-        ) from error
+        problem = f"{workspace.root} is watched already."
+        raise BusyError(problem, "End that watch first: sails watch --stop.") from error
     try:
         if order is not None:
             begin(workspace, order)
@@ -107,12 +105,9 @@ def _live(watch: Watch, wait: Callable[[float], None], once: bool) -> WatchState
             return watch_state(workspace)
         if look != "did something":
             every = watch_state(workspace).order.every
-            _rest(watch, min(every, FOLLOW_SECONDS) if look == "waits for a session" else every, wait)
+            seconds = min(every, FOLLOW_SECONDS) if look == "waits for a session" else every
+            end = watch.clock() + timedelta(seconds=seconds)
+            while (left := (end - watch.clock()).total_seconds()) > 0 and watch_state(workspace).on:
+                wait(min(left, SLICE_SECONDS))
     watch.say(f"⏹️ {now.stopped}" if now.stopped else "⏹️ Switched off.")
     return now
-
-
-def _rest(watch: Watch, seconds: float, wait: Callable[[float], None]) -> None:
-    end = watch.clock() + timedelta(seconds=seconds)
-    while (left := (end - watch.clock()).total_seconds()) > 0 and watch_state(watch.workspace).on:
-        wait(min(left, SLICE_SECONDS))
