@@ -17,7 +17,6 @@ from sails.models import VARIANTS, Workspace, inspect_model
 from sails.retention import replay_count
 from sails.sessions import Reporter, Session, SessionRecord, Status, TrainSpec, checked_settings, option
 
-FIRST_SHARE = 0.5
 HIGHEST_SHARE = option("replay_share").high or 1.0
 STEP = 0.05
 
@@ -31,9 +30,8 @@ def discard(workspace: Workspace, session: Session) -> None:
     with models.exclusive_training(workspace):
         status = session.status()
         if status.verdict != "held" or not inspect_model(session.model).complete:
-            raise RequestError(
-                f"{session.id} holds no candidate.", "Only a model that was held back can be discarded."
-            )
+            problem = f"{session.id} holds no candidate."
+            raise RequestError(problem, "Only a model that was held back can be discarded.")
         session.write_status(status.model_copy(update={"verdict": "discarded"}))
 
 
@@ -41,7 +39,7 @@ def more_replay(share: float) -> float | None:
     """A higher replay share: one half, else half way to the highest; None when it is the highest already."""
     if share >= HIGHEST_SHARE:
         return None
-    wanted = (share + HIGHEST_SHARE) / 2 if share else FIRST_SHARE
+    wanted = (share + HIGHEST_SHARE) / 2 if share else 0.5
     return min(HIGHEST_SHARE, round(round(wanted / STEP) * STEP, 2))
 
 
@@ -73,10 +71,8 @@ def train_again(workspace: Workspace, record: SessionRecord) -> Session:
     """
     share = share_to_try(workspace, record)
     if share is None:
-        raise RequestError(
-            f"{record.spec.id} cannot repeat more of the earlier lessons.",
-            "Choose a lower learning rate instead.",
-        )
+        problem = f"{record.spec.id} cannot repeat more of the earlier lessons."
+        raise RequestError(problem, "Choose a lower learning rate instead.")
     return run_again(workspace, record, replay_share=share)
 
 
@@ -115,9 +111,8 @@ def publish_held(workspace: Workspace, session: Session) -> None:
     """A person's decision for a candidate that was held or discarded. Raises `RequestError` without one."""
     status = session.status()
     if status.verdict not in ("held", "discarded") or not inspect_model(session.model).complete:
-        raise RequestError(
-            f"{session.id} holds no candidate.", "Only a model that was held back can be published."
-        )
+        problem = f"{session.id} holds no candidate."
+        raise RequestError(problem, "Only a model that was held back can be published.")
     with models.exclusive_training(workspace):
         publish_candidate(workspace, session, status)
         session.write_status(status.model_copy(update={"verdict": "published"}))
@@ -125,12 +120,8 @@ def publish_held(workspace: Workspace, session: Session) -> None:
 
 def publish_candidate(workspace: Workspace, session: Session, status: Status) -> None:
     """Make a session's candidate the current model; the one before becomes a version."""
-    provenance = models.Provenance(
-        session=session.id,
-        base=status.plan.base if status.plan else None,
-        parent=status.parent,
-        created=datetime.now(UTC),
-    )
+    base, now = status.plan.base if status.plan else None, datetime.now(UTC)
+    provenance = models.Provenance(session=session.id, base=base, parent=status.parent, created=now)
     models.publish_model(workspace, session.model, provenance)
 
 

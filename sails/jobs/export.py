@@ -8,11 +8,11 @@ part.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from sails import models, sessions, system
 from sails.chat import BASE, CURRENT, ChatModel
@@ -60,16 +60,10 @@ def export_current(
         )
     if opset is not None and opset < 1:
         raise RequestError(f"{opset} is no ONNX opset.", f"Choose one from {OPSETS[0]} to {OPSETS[-1]}.")
-    return _start(
-        workspace,
-        name="export",
-        model=str(workspace.trained_model),
-        onnx_output=workspace.onnx_model,
-        verify=verify,
-        opset=opset,
-        variants=variants,
-        **_own_questions(workspace, state.fingerprint, verify),
-    )
+    rows = verification_rows(workspace, state.fingerprint) if verify else []
+    model, target = str(workspace.trained_model), workspace.onnx_model
+    how: dict[str, Any] = {"verify": verify, "opset": opset, "variants": variants}
+    return _start(workspace, "export", rows, model=model, onnx_output=target, **how)
 
 
 def export_base(
@@ -87,15 +81,8 @@ def export_base(
     """
     system.require_changes()
     models.find_base_model(name)
-    return _start(
-        workspace,
-        kind="baseline",
-        name="baseline",
-        model=name,
-        onnx_output=target,
-        verify=verify,
-        variants=variants,
-    )
+    how: dict[str, Any] = {"kind": "baseline", "verify": verify, "variants": variants}
+    return _start(workspace, "baseline", model=name, onnx_output=target, **how)
 
 
 def export_for(workspace: Workspace, model: ChatModel) -> Session:
@@ -107,41 +94,22 @@ def export_for(workspace: Workspace, model: ChatModel) -> Session:
         raise RequestError(f"{model.title} is not complete, so it cannot answer.", "Choose another one.")
     if model.key == BASE:
         return export_base(workspace, model.model, model.onnx)
-    fingerprint = inspect_model(Path(model.model)).fingerprint
-    return _start(
-        workspace,
-        name="export",
-        model=model.model,
-        onnx_output=model.onnx,
-        verify=True,
-        variants=VARIANTS,
-        **_own_questions(workspace, fingerprint, verify=True),
-    )
+    rows = verification_rows(workspace, inspect_model(Path(model.model)).fingerprint)
+    how: dict[str, Any] = {"verify": True, "variants": VARIANTS}
+    return _start(workspace, "export", rows, model=model.model, onnx_output=model.onnx, **how)
 
 
-def _own_questions(workspace: Workspace, fingerprint: str | None, verify: bool) -> dict[str, Any]:
-    """The person's own questions with their answers, for the spec of an export that is verified."""
-    rows = verification_rows(workspace, fingerprint) if verify else []
-    return {"prompts": tuple(row.input for row in rows), "answers": tuple(row.output for row in rows)}
-
-
-def _start(
-    workspace: Workspace, *, kind: Literal["export", "baseline"] = "export", name: str, **fields: Any
-) -> Session:
+def _start(workspace: Workspace, name: str, rows: Sequence[Conversation] = (), **fields: Any) -> Session:
+    """Start an export that is verified on these rows: the person's own questions with their answers."""
     if not fields["variants"]:
         raise RequestError("No variant of the ONNX model was chosen.", "Choose one or both.")
     with system.short_lock(workspace.root / "jobs.lock"):
         if running_export(workspace, fields["onnx_output"]):
-            raise BusyError(
-                "This ONNX model is being made already.", "Wait until it is done, or stop it first."
-            )
-        spec = ExportSpec(
-            kind=kind,
-            id=sessions.free_id(workspace.jobs, name),
-            name=name,
-            created=datetime.now(UTC),
-            **fields,
-        )
+            problem = "This ONNX model is being made already."
+            raise BusyError(problem, "Wait until it is done, or stop it first.")
+        fields |= {"id": sessions.free_id(workspace.jobs, name), "name": name, "created": datetime.now(UTC)}
+        prompts, answers = (row.input for row in rows), (row.output for row in rows)
+        spec = ExportSpec(prompts=tuple(prompts), answers=tuple(answers), **fields)
         session = sessions.create(workspace.jobs, spec)
     launcher_for(session).submit(session)  # it does not wait for the queue
     return session
@@ -188,9 +156,8 @@ def export_jobs(workspace: Workspace) -> list[Job]:
 
 def running_export(workspace: Workspace, target: Path) -> Job | None:
     """The job that makes the ONNX model in `target` right now."""
-    return next(
-        (job for job in export_jobs(workspace) if job.at_work and job.spec.onnx_output == target), None
-    )
+    at_work = (job for job in export_jobs(workspace) if job.at_work)
+    return next((job for job in at_work if job.spec.onnx_output == target), None)
 
 
 # --- what there is --------------------------------------------------------------------------------
@@ -206,7 +173,7 @@ def freshness(situation: Situation) -> Freshness:
 
 
 def freshness_of(variant: VariantState, trained: ModelState) -> Freshness:
-    """The same of one variant."""
+    """How one variant stands to the trained model, in the words of `freshness`."""
     return _freshness(variant.present, variant.stale, trained)
 
 
@@ -242,9 +209,8 @@ def run_export(_: Session, spec: ExportSpec, reporter: Reporter) -> None:
     models.recover_onnx(spec.onnx_output)
     reporter.check_stop()
     with reporter.phase("prepare"):
-        model = (
-            models.ensure_base_model(spec.model, progress) if spec.kind == "baseline" else Path(spec.model)
-        )
+        base = spec.kind == "baseline"
+        model = models.ensure_base_model(spec.model, progress) if base else Path(spec.model)
     with reporter.phase("export"):
         order = ConversionOrder(
             model=model,

@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import zip_longest
-from typing import Any
 
 from sails import data, retention, sessions, system, training
 from sails.data import Conversation
@@ -25,7 +24,7 @@ from sails.errors import BusyError, RequestError, SailsError, WorkspaceError
 from sails.jobs import launcher
 from sails.models import Workspace
 from sails.retention import replay_count
-from sails.sessions import Advice, ProbeSpec, Reporter, Session, SessionRecord, Settings
+from sails.sessions import Advice, ProbeSpec, Reporter, Session, SessionRecord
 from sails.training import plan
 from sails.training.plan import Choices, TrainingForecast
 
@@ -76,7 +75,13 @@ def start_measurement(workspace: Workspace, choices: Choices) -> Session:
         raise refusal
     dataset = data.combine(workspace, choices.datasets)
     with system.short_lock(workspace.root / "jobs.lock"):
-        _refuse_if_busy(workspace)
+        if running_measurement(workspace):
+            raise BusyError("The learning speed is being measured already.", "Wait until that is done.")
+        if system.is_held(workspace.training_lock) or sessions.waiting(workspace):
+            raise BusyError(
+                "A training runs or waits now, and measuring beside it would slow down both.",
+                "Wait until it has ended, or stop it first.",
+            )
         spec = ProbeSpec(
             id=sessions.free_id(workspace.jobs, NAME),
             name=dataset.name,
@@ -92,16 +97,6 @@ def start_measurement(workspace: Workspace, choices: Choices) -> Session:
         job.write_status(job.written_status().model_copy(update={"parent": parent}))
     launcher.launcher_for(job).submit(job)
     return job
-
-
-def _refuse_if_busy(workspace: Workspace) -> None:
-    if running_measurement(workspace):
-        raise BusyError("The learning speed is being measured already.", "Wait until that is done.")
-    if system.is_held(workspace.training_lock) or sessions.waiting(workspace):
-        raise BusyError(
-            "A training runs or waits now, and measuring beside it would slow down both.",
-            "Wait until it has ended, or stop it first.",
-        )
 
 
 # --- following ------------------------------------------------------------------------------------
@@ -135,21 +130,17 @@ def _matching(workspace: Workspace, choices: Choices) -> Iterator[SessionRecord]
     if choices.start == "base" or not choices.datasets:
         return
     current = workspace.situation().trained.fingerprint
+    asked = choices.settings.model_dump(exclude=OTHERS)
     for path in sorted(workspace.jobs.glob(f"*-{NAME}*/spec.json"), reverse=True):
         with contextlib.suppress(SailsError, OSError):
             record = sessions.record(Session(path.parent))
             spec = record.spec
             if not isinstance(spec, ProbeSpec) or not current or record.status.parent != current:
                 continue
-            if _what_matters(spec.settings) == _what_matters(choices.settings) and (
-                plan.rows_fingerprint(workspace, (spec.dataset,))
-                == plan.rows_fingerprint(workspace, choices.datasets)
-            ):
-                yield record
-
-
-def _what_matters(settings: Settings) -> dict[str, Any]:
-    return settings.model_dump(exclude=OTHERS)
+            if spec.settings.model_dump(exclude=OTHERS) == asked:
+                rows = plan.rows_fingerprint(workspace, (spec.dataset,))
+                if rows == plan.rows_fingerprint(workspace, choices.datasets):
+                    yield record
 
 
 # --- measuring ------------------------------------------------------------------------------------
@@ -162,9 +153,8 @@ def run_measurement(job: Session, spec: ProbeSpec, reporter: Reporter) -> None:
     try:
         training.acquire(timeout=1.0)
     except BusyError as error:
-        raise BusyError(
-            "A training began before the learning speed could be measured.", "Measure it afterwards."
-        ) from error
+        problem = "A training began before the learning speed could be measured."
+        raise BusyError(problem, "Measure it afterwards.") from error
     try:
         with reporter.phase("prepare"):
             _measure(workspace, spec, reporter)
@@ -230,16 +220,11 @@ def _rows(workspace: Workspace, spec: ProbeSpec) -> _NextLesson:
     total = sum(map(len, earlier.values()))
     count = replay_count(len(train), total, spec.settings.replay_share)
     schedule = plan.resolve_schedule(spec.settings, len(train), count)
-    return _NextLesson(
-        train, _in_turn(list(earlier.values())), schedule, count / len(train), count / max(1, total)
-    )
-
-
-def _in_turn(earlier: Sequence[Sequence[Conversation]]) -> list[Conversation]:
-    """Old rows evenly from all lessons, each shuffled, as many as a session in small may need."""
+    # Old rows evenly from all lessons, each shuffled, as many as a session in small may need.
     mixed = []
-    for number, rows in enumerate(earlier):
+    for number, rows in enumerate(earlier.values()):
         shuffled = sorted(rows, key=lambda row: row.fingerprint)
         random.Random(number).shuffle(shuffled)
         mixed.append(shuffled)
-    return [row for turn in zip_longest(*mixed) for row in turn if row is not None][:MAX_OLD_ROWS]
+    old = [row for turn in zip_longest(*mixed) for row in turn if row is not None][:MAX_OLD_ROWS]
+    return _NextLesson(train, old, schedule, count / len(train), count / max(1, total))

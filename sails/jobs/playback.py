@@ -7,7 +7,6 @@ of the time that it took when it was recorded.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -33,16 +32,9 @@ def start_replay(workspace: Workspace, recorded: Session, seconds: float = 60.0)
         raise RequestError(f"{recorded.id} holds nothing to replay.", "Choose a session that has trained.")
     if not 1 <= seconds <= 3600:
         raise RequestError(f"A replay cannot take {seconds:g} seconds.", "Choose 1 to 3600.")
-    job = sessions.create(
-        workspace.jobs,
-        ReplaySpec(
-            id=sessions.free_id(workspace.jobs, f"replay {spec.name}"),
-            name=spec.name,
-            created=datetime.now(UTC),
-            session=recorded.id,
-            seconds=seconds,
-        ),
-    )
+    identity, now = sessions.free_id(workspace.jobs, f"replay {spec.name}"), datetime.now(UTC)
+    asked = ReplaySpec(id=identity, name=spec.name, created=now, session=recorded.id, seconds=seconds)
+    job = sessions.create(workspace.jobs, asked)
     launcher.launcher_for(job).submit(job)
     return job
 
@@ -73,11 +65,9 @@ def _play_metrics(recorded: Session, seconds: float, reporter: Reporter) -> None
     per_second = seconds / max(sum(lengths), 1e-9)
     times = iter(lengths)
     for metric in metrics:
-        values = {key: value for key, value in metric.items() if key != "kind"}
-        reporter.metric(metric["kind"], **values)
+        reporter.metric(**metric)
         if metric["kind"] == "step":
-            with contextlib.suppress(StopIteration):
-                reporter.wait(next(times) * per_second)
+            reporter.wait(next(times) * per_second)
 
 
 def _step_seconds(metrics: list[dict[str, Any]]) -> Iterator[float]:

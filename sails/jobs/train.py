@@ -64,9 +64,9 @@ def run_training(workspace: Workspace, session: Session, spec: TrainSpec, report
     else:
         if not inspect_model(session.model).complete:
             prepared = prepare(workspace, session, spec, reporter)
-            trained = train(prepared, session, spec, reporter)
-            evaluate(prepared, trained, session, reporter)
-            del prepared, trained  # the model's memory: the export needs it
+            prompts = train(prepared, session, spec, reporter)
+            evaluate(prepared, prompts, session, reporter)
+            del prepared  # the model's memory: the export needs it
             reporter.check_stop()
         publish(workspace, session, spec, reporter)
     shutil.rmtree(session.checkpoints, ignore_errors=True)
@@ -99,14 +99,6 @@ class Prepared:
     questions: Sequence[ProbeQuestion]  # asked before and after the lesson
     taught: training.Encoded
     held_out: Sequence[Conversation]  # rows that are scored along the way
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a training was made of and what came of it; the model itself was trained in place."""
-
-    run: training.Run
-    outcome: training.Outcome
 
 
 def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> Prepared:
@@ -146,8 +138,11 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
     return Prepared(lesson, student, examination, questions, taught, held_out)
 
 
-def train(prepared: Prepared, session: Session, spec: TrainSpec, reporter: Reporter) -> Trained:
-    """Train the model in place, from its newest checkpoint where there is one. Raises `Stopped`."""
+def train(prepared: Prepared, session: Session, spec: TrainSpec, reporter: Reporter) -> list[str]:
+    """Train the model in place, from its newest checkpoint where there is one; returns its sample prompts.
+
+    Raises `Stopped`.
+    """
     lesson, student, taught = prepared.lesson, prepared.student, prepared.taught
     plan = reporter.status.plan
     assert plan is not None
@@ -155,6 +150,7 @@ def train(prepared: Prepared, session: Session, spec: TrainSpec, reporter: Repor
         earlier_losses, earlier_steps = _seen_before(session)
         examples = {row: example for example, row in enumerate(taught.kept)}  # not all rows have one
         samples = [row.input for row in (*lesson.train[:2], *lesson.held_out[:1]) if len(row.input) < 500]
+        prompts = [*samples, UNRELATED]
         run = training.Run(
             examples=taught.examples,
             batches=training.schedule(
@@ -167,7 +163,7 @@ def train(prepared: Prepared, session: Session, spec: TrainSpec, reporter: Repor
             held_out=training.encode(prepared.held_out, student.tokenizer, student.longest).examples,
             learning_rate=plan.learning_rate,
             settings=spec.settings,
-            prompts=[*samples, UNRELATED],
+            prompts=prompts,
             earlier_losses=earlier_losses,
             earlier_steps=earlier_steps,
         )
@@ -184,15 +180,12 @@ def train(prepared: Prepared, session: Session, spec: TrainSpec, reporter: Repor
         reporter.update(guarded=outcome.guarded)
         if outcome.stopped_early:
             reporter.note(f"Stopped early at step {outcome.steps}: the held-out loss no longer improved.")
-    return Trained(run, outcome)
+    return prompts
 
 
-def evaluate(prepared: Prepared, trained: Trained, session: Session, reporter: Reporter) -> None:
+def evaluate(prepared: Prepared, prompts: list[str], session: Session, reporter: Reporter) -> None:
     """Measure what the model knows now, ask the same questions again, and save it as the candidate."""
-    from sails import training
-
     student, examination, questions = prepared.student, prepared.examination, prepared.questions
-    prompts = list(trained.run.prompts)
     with reporter.phase("judge"):
         reporter.progress(0.1, "measuring what it knows now")
         examination.after()
@@ -201,7 +194,7 @@ def evaluate(prepared: Prepared, trained: Trained, session: Session, reporter: R
         with student.precision.autocast():  # in bf16 it takes less than half the time
             answers = training.answer(student.model, student.tokenizer, asked)
         said = [answers[prompt] for prompt in prompts]
-        reporter.metric("samples", step=trained.outcome.steps, prompts=prompts, answers=said)
+        reporter.metric("samples", step=reporter.status.results.steps, prompts=prompts, answers=said)
         _write_down(questions, answers, "after", reporter)
         reporter.progress(0.8, "asking the model before it what changed most")
         examination.compare_answers(answers)
@@ -259,10 +252,8 @@ def _write_down(
     reporter: Reporter,
 ) -> None:
     """The answers to the questions that show what the lesson did."""
-    items = [
-        ProbeAnswer(**question.model_dump(), answer=answers[question.question]).model_dump()
-        for question in questions
-    ]
+    said = (ProbeAnswer(**asked.model_dump(), answer=answers[asked.question]) for asked in questions)
+    items = [answer.model_dump() for answer in said]
     reporter.metric("answers", when=when, items=items)
 
 
