@@ -10,8 +10,6 @@ import contextlib
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from sails import models, system
@@ -29,11 +27,11 @@ def write_zip(session: Session, stream: BinaryIO) -> None:
     """Write everything about a session but its model and checkpoints; `WorkspaceError` when it is gone."""
     session.spec()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
-        for path in _files(session):
-            with contextlib.suppress(FileNotFoundError):  # a running session replaces its status
-                archive.write(path, f"{session.id}/{path.relative_to(session.folder).as_posix()}")
-        answers = _answers(session)
-        if answers:
+        for path in (*(session.folder / name for name in FILES), *sorted(session.data.glob("*.jsonl"))):
+            if path.is_file() and not path.is_symlink():
+                with contextlib.suppress(FileNotFoundError):  # a running session replaces its status
+                    archive.write(path, f"{session.id}/{path.relative_to(session.folder).as_posix()}")
+        if answers := _answers(session):
             text = json.dumps(answers, ensure_ascii=False, indent=1)
             archive.writestr(f"{session.id}/{ANSWERS}", text)
 
@@ -48,12 +46,6 @@ def _answers(session: Session) -> dict[str, Any]:
                     metric = json.loads(line)
                     found[metric["when"]] = metric["items"]
     return found
-
-
-def _files(session: Session) -> Iterator[Path]:
-    for path in (*(session.folder / name for name in FILES), *sorted(session.data.glob("*.jsonl"))):
-        if path.is_file() and not path.is_symlink():
-            yield path
 
 
 def why_not_deletable(workspace: Workspace, record: SessionRecord) -> str | None:
@@ -73,7 +65,11 @@ def delete(workspace: Workspace, session: Session) -> None:
     """
     system.require_changes()
     deleted = session.folder.with_name(f".{session.id}.deleted")
-    with _settled(workspace, session):
+    with contextlib.ExitStack() as held:
+        # Meanwhile nobody resumes or starts a session, or publishes what it holds back.
+        if history.record(session).status.verdict in ("held", "discarded"):
+            held.enter_context(models.exclusive_training(workspace))
+        held.enter_context(queue.queue_at_rest(workspace))
         reason = why_not_deletable(workspace, history.record(session))
         if reason:
             raise RequestError(f"{session.id} cannot be deleted. {reason}")
@@ -83,13 +79,3 @@ def delete(workspace: Workspace, session: Session) -> None:
         system.rename(session.folder, deleted)
     for half_deleted in workspace.sessions.glob(".*.deleted"):
         shutil.rmtree(half_deleted, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _settled(workspace: Workspace, session: Session) -> Iterator[None]:
-    """While nobody resumes or starts a session, or publishes what it holds back."""
-    with contextlib.ExitStack() as held:
-        if history.record(session).status.verdict in ("held", "discarded"):
-            held.enter_context(models.exclusive_training(workspace))
-        held.enter_context(queue.queue_at_rest(workspace))
-        yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,13 @@ def _extremes(values: Floats, begin: int, end: int, width: int) -> NDArray[np.in
     return np.unique(np.concatenate([low[kept], high[kept]]))
 
 
+def _grown(values: NDArray[Any], needed: int) -> NDArray[Any]:
+    """A copy with room for `needed` values at least, and for as many again as there are."""
+    grown = np.empty(max(needed, 2 * len(values)), values.dtype)
+    grown[: len(values)] = values
+    return grown
+
+
 class _Column:
     """One growing row of values, and the extremes of its complete stretches.
 
@@ -57,9 +65,6 @@ class _Column:
 
     def __init__(self) -> None:
         self._values: Floats = np.empty(256, np.float32)
-        self._forget()
-
-    def _forget(self) -> None:
         self._count, self._done, self._width = 0, 0, 2
         self._kept: NDArray[np.int64] = np.empty(0, np.int64)
 
@@ -68,28 +73,23 @@ class _Column:
             new = np.asarray(values, np.float32)
         needed = self._count + len(new)
         if needed > len(self._values):
-            grown = np.empty(max(needed, 2 * len(self._values)), np.float32)
-            grown[: self._count] = self._values[: self._count]
-            self._values = grown
+            self._values = _grown(self._values, needed)
         self._values[self._count : needed] = new
         self._count = needed
-        self._settle()
+        while self._count > POINTS // 2 * self._width:
+            self._widen()
+        # The extremes of the stretches that are complete now.
+        end = self._count // self._width * self._width
+        if end > self._done:
+            new_extremes = _extremes(self._values, self._done, end, self._width)
+            self._kept = np.concatenate([self._kept, new_extremes])
+            self._done = end
 
     def cut(self, count: int) -> None:
         """Keep the first `count` values."""
         self._count = count
         self._done = count // self._width * self._width
         self._kept = self._kept[self._kept < self._done]
-
-    def _settle(self) -> None:
-        """Note the extremes of the stretches that are complete now."""
-        while self._count > POINTS // 2 * self._width:
-            self._widen()
-        end = self._count // self._width * self._width
-        if end > self._done:
-            new = _extremes(self._values, self._done, end, self._width)
-            self._kept = np.concatenate([self._kept, new])
-            self._done = end
 
     def _widen(self) -> None:
         self._width *= 2
@@ -105,9 +105,9 @@ class _Column:
 
     def indices(self) -> NDArray[np.int64]:
         """Where the points to draw lie: at most `POINTS`, rising."""
-        rest = np.empty(0, np.int64)
-        if self._count > self._done:
-            rest = _extremes(self._values, self._done, self._count, self._width)
+        if self._count == self._done:
+            return self._kept
+        rest = _extremes(self._values, self._done, self._count, self._width)
         return np.concatenate([self._kept, rest])
 
     def means(self, parts: int) -> tuple[NDArray[np.int64], Floats]:
@@ -137,9 +137,7 @@ class Table:
     def extend(self, steps: Sequence[int], values: Mapping[str, Sequence[float]]) -> None:
         needed = self.rows + len(steps)
         if needed > len(self._steps):
-            grown = np.empty(max(needed, 2 * len(self._steps)), np.int64)
-            grown[: self.rows] = self._steps[: self.rows]
-            self._steps = grown
+            self._steps = _grown(self._steps, needed)
         self._steps[self.rows : needed] = steps
         self.rows = needed
         for name, column in self._columns.items():

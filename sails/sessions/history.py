@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,6 @@ from sails.sessions.session import Session
 from sails.sessions.spec import SPEC, AnySpec
 from sails.sessions.status import Status
 from sails.system import Stamp, stamp_or_none
-
-_ID = re.compile(r"\w[\w.-]{0,99}")  # what a folder of a session may be called
 
 
 @dataclass(frozen=True)
@@ -136,16 +135,12 @@ class _Index:
 
     def _entry(self, name: str) -> _Entry | None:
         """What is known of a session, read again if need be; None where there is no spec (any more)."""
-        file = stamp_or_none(f"{self.folder}{os.sep}{name}/status.json")
+        folder = f"{self.folder}{os.sep}{name}"  # not a Path: of those, thousands cost more than the reading
+        file = stamp_or_none(f"{folder}/status.json")
         known = self._entries.get(name)
         # The spec never changes, so the status alone tells; without one, the session may have been deleted.
         if known is not None and known.settled and file is not None and known.file == file:
             return known
-        return self._read(name, file)
-
-    def _read(self, name: str, file: Stamp | None) -> _Entry | None:
-        """The session as its files say now; None where there is no spec, or none any more."""
-        folder = f"{self.folder}{os.sep}{name}"  # not a Path: of those, thousands cost more than the reading
         now = time.time_ns()
         try:
             with open(f"{folder}/spec.json", "rb") as opened:
@@ -205,17 +200,14 @@ def _index(folder: Path) -> _Index:
 
 def find(workspace: Workspace, wanted: str) -> Session:
     """A session or job by its id, the end of its id, or `last`; raises `WorkspaceError` unless it is one."""
-    if _ID.fullmatch(wanted):
+    if re.fullmatch(r"\w[\w.-]{0,99}", wanted):  # what a folder of a session may be called
         for folder in (workspace.sessions, workspace.jobs):
             if (folder / wanted / "spec.json").exists():
                 return Session(folder / wanted)
     names = _names(workspace.sessions)
-    if wanted == "last":
-        for name in reversed(names):
-            if (workspace.sessions / name / "spec.json").exists():
-                return Session(workspace.sessions / name)
-    called = (name for name in names if name.endswith(f"-{wanted}"))
-    matches = [name for name in called if (workspace.sessions / name / "spec.json").exists()]
+    called = reversed(names) if wanted == "last" else (n for n in names if n.endswith(f"-{wanted}"))
+    there = (name for name in called if (workspace.sessions / name / "spec.json").exists())
+    matches = list(islice(there, 1) if wanted == "last" else there)
     if len(matches) == 1:
         return Session(workspace.sessions / matches[0])
     name = wanted[:100]  # it may come from an address, of any length

@@ -45,13 +45,19 @@ def tree(workspace: Workspace, records: Sequence[SessionRecord]) -> list[Branch]
         if parent := parents.get(record.session.id):
             children.setdefault(parent.session.id, []).append(record)
     homes = _homes(workspace, makers)
-    main = _line_to(next((i for i, (fate, _) in homes.items() if fate == "current"), None), parents)
+    main = set()  # the line that leads to the current model
+    identity = next((i for i, (fate, _) in homes.items() if fate == "current"), None)
+    while identity is not None:
+        main.add(identity)
+        identity = parents[identity].session.id if identity in parents else None
 
     lines: list[Branch] = []
     left = [(record, 0) for record in _main_last(roots, main)[::-1]]
     while left:
         record, depth = left.pop()
-        fate, version = homes.get(record.session.id) or (_fate(record), None)
+        verdict = record.status.verdict
+        lost: Fate = verdict if verdict in ("held", "discarded") else "gone"
+        fate, version = homes.get(record.session.id) or (lost, None)
         origin: Origin = "session" if record.session.id in parents else "unknown"
         lines.append(Branch(record, depth, origin if record.status.parent else "base", fate, version))
         grown = _main_last(children.get(record.session.id, []), main)
@@ -70,14 +76,6 @@ def _parents(makers: Sequence[SessionRecord]) -> dict[str, SessionRecord]:
             parents[record.session.id] = parent
         made[record.status.fingerprint or ""] = record
     return parents
-
-
-def _line_to(identity: str | None, parents: dict[str, SessionRecord]) -> set[str]:
-    line = set()
-    while identity is not None:
-        line.add(identity)
-        identity = parents[identity].session.id if identity in parents else None
-    return line
 
 
 def _main_last(records: Sequence[SessionRecord], main: set[str]) -> list[SessionRecord]:
@@ -105,11 +103,6 @@ def maker_of(model: ModelState, records: Sequence[SessionRecord]) -> str | None:
         return None
     makers = [r.session.id for r in records if r.status.fingerprint == model.fingerprint]
     return model.session if model.session in makers else next(reversed(makers), None)
-
-
-def _fate(record: SessionRecord) -> Fate:
-    verdict = record.status.verdict
-    return verdict if verdict in ("held", "discarded") else "gone"
 
 
 @dataclass(frozen=True)

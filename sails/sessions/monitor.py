@@ -105,7 +105,7 @@ class _Blocks(LineReader):
         try:
             with open(self.path, "rb") as file:
                 if self._keep is not None:
-                    self._offset = self._near_the_end(file.seek(0, 2))
+                    self._offset = max(0, file.seek(0, 2) - self._keep)
                     self._keep = None
                 file.seek(self._offset)
                 block = file.read(BLOCK)
@@ -116,9 +116,6 @@ class _Blocks(LineReader):
         complete, newline, _ = block.rpartition(b"\n")
         self._offset += len(complete) + len(newline)
         return complete.split(b"\n") if newline else []
-
-    def _near_the_end(self, size: int) -> int:
-        return max(0, size - self._keep) if self._keep is not None else 0
 
 
 class SessionMonitor:
@@ -140,7 +137,7 @@ class SessionMonitor:
         self._held_out = Table(tuple(HELD_OUT_CURVES))
         self._samples: list[Samples] = []
         self._answers: dict[str, tuple[AnsweredQuestion, ...]] = {}
-        self._last = LastStep()
+        self.last = LastStep()  # the last step, since a resume where there was one
         self._resumed_at = 0
 
     # --- what it knows ----------------------------------------------------------------------------
@@ -156,14 +153,9 @@ class SessionMonitor:
         return self._metrics.share if self._reading_on else 1.0
 
     @property
-    def last(self) -> LastStep:
-        """The last step, since a resume where there was one."""
-        return self._last
-
-    @property
     def steps_since_resume(self) -> int:
         """Steps since the session was resumed last, or since its start when it never was."""
-        return max(0, self._last.step - self._resumed_at)
+        return max(0, self.last.step - self._resumed_at)
 
     @property
     def samples(self) -> tuple[Samples, ...]:
@@ -204,8 +196,7 @@ class SessionMonitor:
             self._read_log()
             if not self._read_metrics(time.monotonic() + PATIENCE):
                 self._reading_on = True
-                thread = threading.Thread(target=self._read_on, daemon=True, name="sails-feed")
-                thread.start()
+                threading.Thread(target=self._read_on, daemon=True, name="sails-feed").start()
                 handed_over = True
         finally:
             if not handed_over:
@@ -262,7 +253,9 @@ class SessionMonitor:
         for metric in metrics:
             kind, step = metric.get("kind"), metric.get("step")
             if kind == "answers":
-                self._take_answers(metric)
+                when, items = metric.get("when"), metric.get("items")
+                if isinstance(when, str) and isinstance(items, list):
+                    self._answers[when] = tuple(filter(None, map(_answered, items)))
             elif not isinstance(step, int) or not 0 <= step < MOST_STEPS:
                 continue  # rubbish, or a kind that a later version writes
             elif kind == "step":
@@ -278,7 +271,7 @@ class SessionMonitor:
             columns = {name: [_number(metric.get(name)) for metric in metrics] for name in STEP_CURVES}
             self._steps.extend([metric["step"] for metric in metrics], columns)
             rate, speed = (metrics[-1].get(name) for name in ("learning_rate", "tokens_per_second"))
-            self._last = LastStep(metrics[-1]["step"], _known(rate), _known(speed))
+            self.last = LastStep(metrics[-1]["step"], _known(rate), _known(speed))
 
     def _take_other(self, kind: Any, step: int, metric: dict[str, Any]) -> None:
         if kind == "evaluation":
@@ -290,15 +283,10 @@ class SessionMonitor:
             if len(self._samples) > KEPT_SAMPLES:  # the first stays: it is how the model answered before
                 del self._samples[1]
         elif kind == "resume":
-            self._resumed_at, self._last = step, LastStep()
+            self._resumed_at, self.last = step, LastStep()
             self._steps.cut_after(step)
             self._held_out.cut_after(step)
             self._samples = [sample for sample in self._samples if sample.step <= step]
-
-    def _take_answers(self, metric: dict[str, Any]) -> None:
-        when, items = metric.get("when"), metric.get("items")
-        if isinstance(when, str) and isinstance(items, list):
-            self._answers[when] = tuple(filter(None, map(_answered, items)))
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sails import system
-from sails.errors import SailsError, UnknownError, classify
+from sails.errors import UnknownError, classify
 from sails.sessions import session
 from sails.sessions.metrics import MetricsWriter
 from sails.sessions.session import Session
@@ -141,13 +141,10 @@ def live(session: Session, work: Callable[[Reporter], None]) -> int:
         failure = classify(error)
         log.error("%s\n%s", failure.sentence, "".join(traceback.format_exception(error)))
         shutil.rmtree(session.checkpoints, ignore_errors=True)  # a failed session is not resumed
-        reporter.end("failed", failure=_failure(session, failure))
+        tail = session.log_tail() if isinstance(failure, UnknownError) else ()
+        said = Failure(kind=failure.kind, message=str(failure), remedy=failure.remedy, log_tail=tail)
+        reporter.end("failed", failure=said)
         return 1
     reporter.end("succeeded", phase="done", message="")
     log.info("Done.")
     return 0
-
-
-def _failure(session: Session, error: SailsError) -> Failure:
-    tail = session.log_tail() if isinstance(error, UnknownError) else ()
-    return Failure(kind=error.kind, message=str(error), remedy=error.remedy, log_tail=tail)

@@ -68,9 +68,8 @@ class Session:
         try:
             return SPEC.validate_json((self.folder / "spec.json").read_bytes())
         except FileNotFoundError as error:
-            raise WorkspaceError(
-                f"There is no session in {self.folder}.", "See `sails sessions list`."
-            ) from error
+            problem = f"There is no session in {self.folder}."
+            raise WorkspaceError(problem, "See `sails sessions list`.") from error
         except ValidationError as error:
             raise WorkspaceError(f"The spec of {self.id} is damaged.", "Start the session anew.") from error
 

@@ -34,9 +34,8 @@ class Option:
     hint: str = ""  # of its field on a page
     label: str = ""  # of its line where sessions are compared; empty: the title
     unset: str = ""  # where sessions are compared, when it was left to the program
-    choices: Mapping[str, str] = field(
-        default_factory=dict
-    )  # a choice of words: each value as a page names it
+    # A choice of words: each value as a page names it.
+    choices: Mapping[str, str] = field(default_factory=dict)
     outcomes: Mapping[str, str] = field(default_factory=dict)  # the same where sessions are compared
     percent: bool = False
     max_on_page: int | None = None  # where the field of a page is narrower than the range
