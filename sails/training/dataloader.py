@@ -42,28 +42,23 @@ def load_tokenizer(folder: Path) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # tokenizers raises bare Exceptions for a damaged file
+        first = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise ModelLoadError(
-            f"The tokenizer in {folder} cannot be loaded: {_first_line(error)}.",
+            f"The tokenizer in {folder} cannot be loaded: {first}.",
             "Copy the tokenizer files of the base model into the folder, or start over from base.",
         ) from error
     if not tokenizer.is_fast:
-        raise ModelLoadError(
-            f"The tokenizer in {folder} has no tokenizer.json.", "Choose a base model with a fast tokenizer."
-        )
+        problem = f"The tokenizer in {folder} has no tokenizer.json."
+        raise ModelLoadError(problem, "Choose a base model with a fast tokenizer.")
     if tokenizer.eos_token_id is None:
-        raise ModelLoadError(
-            f"The tokenizer in {folder} has no end-of-text token.", "Choose another base model."
-        )
+        problem = f"The tokenizer in {folder} has no end-of-text token."
+        raise ModelLoadError(problem, "Choose another base model.")
     if not tokenizer.chat_template:
         tokenizer.chat_template = DEFAULT_CHAT_TEMPLATE
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "right"
     return tokenizer
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 
 # --- conversations to tokens ----------------------------------------------------------------------
@@ -153,9 +148,8 @@ def _answer_spans(messages: list[dict[str, str]], text: str, tokenizer: Any) -> 
         else:
             start = text.find(message["content"].strip(), searched)
             if start < 0:
-                raise BadDataError(
-                    "The chat template of this model drops an answer.", "Choose another base model."
-                )
+                problem = "The chat template of this model drops an answer."
+                raise BadDataError(problem, "Choose another base model.")
             end = start + len(message["content"].strip())
         spans.append((start, end))
         searched = end
@@ -219,12 +213,9 @@ def _cut(
     """Cut examples sorted by length into batches."""
     batches: list[list[int]] = []
     for i in group:
-        full = not batches or (
-            len(batches[-1]) >= batch_size
-            if batch_size
-            else (len(batches[-1]) + 1) * lengths[i] > (token_budget or 0)
-        )
-        if full:
+        rows = len(batches[-1]) if batches else 0
+        full = rows >= batch_size if batch_size else (rows + 1) * lengths[i] > (token_budget or 0)
+        if full or not batches:
             batches.append([])
         batches[-1].append(i)
     return batches

@@ -23,7 +23,17 @@ from sails import models, retention, sessions
 from sails.data import Conversation
 from sails.errors import SailsError, classify
 from sails.models import Workspace, inspect_model
-from sails.retention import GENERAL_PROMPTS, Cell, Changed, Decision, Drift, Measured, Retention, Sample
+from sails.retention import (
+    GENERAL_PROMPTS,
+    Cell,
+    Changed,
+    Decision,
+    Drift,
+    Lesson,
+    Measured,
+    Retention,
+    Sample,
+)
 from sails.sessions import Reporter, Session, SessionRecord
 from sails.training import model, scoring
 from sails.training.mixture import TrainingMixture
@@ -65,9 +75,8 @@ class Examination:
         earlier = retention.all_lesson_rows(self.workspace, self._earlier, self.lesson.train)
         own = retention.in_sample_order(self.lesson.train, self.lesson.held_out)
         rows = {**earlier, self.session.id: own}
-        return retention.sample_rows(
-            {name: some for name, some in rows.items() if some.taught or some.held_out}
-        )
+        found = {name: some for name, some in rows.items() if some.taught or some.held_out}
+        return retention.sample_rows(found)
 
     @property
     def _earlier(self) -> tuple[str, ...]:
@@ -81,15 +90,10 @@ class Examination:
         cells = self._before_cells(stored)
         general = stored.general if stored else None
         if parent is None and self.reporter.status.plan and self._base_folder():
-            general = Drift(
-                divergence=0.0, agreement=1.0, prompts=len(GENERAL_PROMPTS)
-            )  # it is the base model
-        ids = (*self._earlier, self.session.id)
-        found = Retention(
-            lessons=retention.lessons_of(self.workspace, ids),
-            before=Measured(fingerprint=parent, cells=cells, general=general),
-            seconds=time.monotonic() - began,
-        )
+            # It is the base model.
+            general = Drift(divergence=0.0, agreement=1.0, prompts=len(GENERAL_PROMPTS))
+        before = Measured(fingerprint=parent, cells=cells, general=general)
+        found = Retention(lessons=self._lessons(), before=before, seconds=time.monotonic() - began)
         retention.write_retention(self.session, found)
         self._tell("before", cells)
 
@@ -125,18 +129,22 @@ class Examination:
         with contextlib.suppress(SailsError):
             if known := retention.read_retention(self.session):
                 return known
-        ids = (*self._earlier, self.session.id)
-        parent = self.reporter.status.parent
-        return Retention(
-            lessons=retention.lessons_of(self.workspace, ids), before=Measured(fingerprint=parent)
-        )
+        before = Measured(fingerprint=self.reporter.status.parent)
+        return Retention(lessons=self._lessons(), before=before)
+
+    def _lessons(self) -> tuple[Lesson, ...]:
+        return retention.lessons_of(self.workspace, (*self._earlier, self.session.id))
 
     def _decide(self, found: Retention, after: Measured) -> Decision:
         status = self.reporter.status
         if self._earlier and not found.before.cells:
             return Decision(held=True, reason=UNKNOWN)
-        published = published_rows(self.workspace, status.replaces)
-        decision = retention.decide(self._published(found), after, published, found.lessons[:-1])
+        line = _measured(sessions.ancestors(self.workspace, status.replaces))
+        # The published model: the one that this session may replace.
+        published = found.before
+        if status.parent != status.replaces:
+            published = stored_row(self.workspace, status.replaces) or Measured()
+        decision = retention.decide(published, after, line, found.lessons[:-1])
         if self._earlier or status.replaces is None:
             return decision
         reason = STARTED_OVER if status.parent is None else retention.ELSEWHERE
@@ -150,13 +158,6 @@ class Examination:
         except Exception as error:
             log.warning("%s", sentence, exc_info=error)
             self.reporter.note(f"{sentence}: {classify(error).sentence}")
-
-    def _published(self, found: Retention) -> Measured:
-        """What the published model was measured to know: the one that this session may replace."""
-        status = self.reporter.status
-        if status.parent == status.replaces:
-            return found.before
-        return stored_row(self.workspace, status.replaces) or Measured()
 
     def _score(self, rows: Sample) -> tuple[Cell, ...]:
         student = self.student
@@ -201,7 +202,11 @@ class Examination:
 
     def compare_answers(self, answers: Mapping[str, str]) -> None:
         """Write down what the candidate answers to `changed`, beside what the model before it does."""
-        found, folder = self._found(), self._folder_before()
+        # The model that the session started from, if it is still there.
+        found, folder, parent = self._found(), self._base_folder(), self.reporter.status.parent
+        if parent is not None:
+            current = self.workspace.trained_model
+            folder = current if inspect_model(current).fingerprint == parent else None
         if not self.changed or folder is None:
             return
         began = time.monotonic()
@@ -222,10 +227,8 @@ class Examination:
             for name, row, was, now in self._most_changed
             if row.input in old
         )
-        seconds = found.seconds + time.monotonic() - began
-        retention.write_retention(
-            self.session, found.model_copy(update={"changed": changed, "seconds": seconds})
-        )
+        done = {"changed": changed, "seconds": found.seconds + time.monotonic() - began}
+        retention.write_retention(self.session, found.model_copy(update=done))
 
     def _moved(self, before: Measured, after: Measured) -> list[tuple[str, Conversation, float, float]]:
         """Lesson, row and its share of tokens right before and now, of the rows that changed most."""
@@ -238,19 +241,13 @@ class Examination:
             found += [
                 (name, row, was[row.fingerprint], now[row.fingerprint])
                 for row in rows
-                if row.fingerprint in was.keys() & now.keys() and _can_be_asked(row)
+                if row.fingerprint in was.keys() & now.keys()
+                and [turn.role for turn in row.turns] == ["user", "assistant"]
+                and len(row.input) <= LONGEST
             ]
         found.sort(key=lambda moved: moved[3] - moved[2])
         lost = [moved for moved in found[:SHOWN] if moved[3] - moved[2] <= -MUCH]
         return lost + [moved for moved in found[-SHOWN:] if moved[3] - moved[2] >= MUCH]
-
-    def _folder_before(self) -> Path | None:
-        """Where the model that the session started from lies, if it is still there."""
-        parent = self.reporter.status.parent
-        if parent is None:
-            return self._base_folder()
-        folder = self.workspace.trained_model
-        return folder if inspect_model(folder).fingerprint == parent else None
 
 
 def answer(model: Any, tokenizer: Any, questions: Sequence[str]) -> dict[str, str]:
@@ -265,21 +262,13 @@ def _shares(cell: Cell) -> dict[str, float]:
     return {row: right / tokens for row, right, tokens in figures}
 
 
-def _can_be_asked(row: Conversation) -> bool:
-    return [turn.role for turn in row.turns] == ["user", "assistant"] and len(row.input) <= LONGEST
-
-
 def stored_row(workspace: Workspace, fingerprint: str | None) -> Measured | None:
     """What the session that made the model with this fingerprint measured of it, if it did."""
     return next(iter(_measured(sessions.ancestors(workspace, fingerprint)[-1:])), None)
 
 
-def published_rows(workspace: Workspace, fingerprint: str | None) -> list[Measured]:
-    """The scores of the model with this fingerprint and of those before it, oldest first, where measured."""
-    return _measured(sessions.ancestors(workspace, fingerprint))
-
-
 def _measured(records: Sequence[SessionRecord]) -> list[Measured]:
+    """The scores of the models that these sessions made, in their order, where measured."""
     found = []
     for record in records:
         with contextlib.suppress(SailsError):

@@ -74,10 +74,7 @@ class RowScores:
 def score_rows(
     model: Any, examples: Sequence[Example], padding: int, precision: Precision
 ) -> list[RowScores]:
-    """The scores of each example, in the order of `examples`.
-
-    Raises `DivergedError` when a loss is not finite.
-    """
+    """The scores of each example, in their order. Raises `DivergedError` when a loss is not finite."""
     was_training = model.training
     model.eval()
     answer_logits = AnswerLogits(model)
@@ -94,9 +91,8 @@ def score_rows(
             scores[number] = RowScores(count, int(right.sum()), loss.double().sum().item())
     model.train(was_training)
     if not all(math.isfinite(row.loss) for row in scores.values()):
-        raise DivergedError(
-            "The model's loss is not a finite number: its weights are of no use.", START_AGAIN
-        )
+        problem = "The model's loss is not a finite number: its weights are of no use."
+        raise DivergedError(problem, START_AGAIN)
     return [scores[number] for number in range(len(examples))]
 
 
@@ -118,9 +114,5 @@ def evaluate(model: Any, examples: Sequence[Example], padding: int, precision: P
     if not examples:
         return None
     rows = score_rows(model, examples, padding, precision)
-    count = sum(row.tokens for row in rows)
-    return Scores(
-        loss=math.fsum(row.loss for row in rows) / count,
-        accuracy=sum(row.right for row in rows) / count,
-        rows=len(rows),
-    )
+    count, loss = sum(row.tokens for row in rows), math.fsum(row.loss for row in rows)
+    return Scores(loss=loss / count, accuracy=sum(row.right for row in rows) / count, rows=len(rows))

@@ -196,10 +196,11 @@ class _Probe:
     check: Callable[[], None]
     batches: Batches = field(default_factory=list)
     scoring: float = 0.0  # seconds that scoring takes
-    weights: list[torch.Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.weights = [parameter.detach().clone() for parameter in self.model.parameters()]
+        self.weights: list[torch.Tensor] = [
+            parameter.detach().clone() for parameter in self.model.parameters()
+        ]
         self.answer_logits = AnswerLogits(self.model)
 
     def score(self, samples: Samples) -> tuple[float, float]:
@@ -216,7 +217,13 @@ class _Probe:
 
     def affordable(self) -> tuple[tuple[float, ...], int]:
         """The rates that there is time for, and how many steps at each."""
-        seconds = self._seconds_of_a_step()
+        try:
+            self._take_steps(RATES[0], 1)  # which also sets things up
+            began = time.monotonic()
+            self._take_steps(RATES[0], TIMED_STEPS)
+            seconds = (time.monotonic() - began) / TIMED_STEPS
+        finally:
+            self._restore()
         steps = 0
         for rates in GRIDS:
             time_left = CAREFUL * (self.deadline - time.monotonic())
@@ -225,15 +232,6 @@ class _Probe:
             if steps >= ENOUGH_STEPS:
                 break
         return rates, max(LEAST_STEPS, min(steps, MOST_STEPS))
-
-    def _seconds_of_a_step(self) -> float:
-        try:
-            self._take_steps(RATES[0], 1)  # which also sets things up
-            began = time.monotonic()
-            self._take_steps(RATES[0], TIMED_STEPS)
-            return (time.monotonic() - began) / TIMED_STEPS
-        finally:
-            self._restore()
 
     def trial(self, rate: float, samples: Samples) -> Trial | None:
         """The session in small at that rate, and what it did; None when the time does not suffice."""
@@ -254,9 +252,8 @@ class _Probe:
         was_training = self.model.training
         self.model.train()
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(
-            parameters, lr=rate, weight_decay=0.0, fused=self.precision.device != "mps"
-        )
+        fused = self.precision.device != "mps"
+        optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0, fused=fused)
         try:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)  # for models with dropout
@@ -264,8 +261,11 @@ class _Probe:
                     self.check()
                     if time.monotonic() > self.deadline:
                         return False
+                    # Up in the first steps, then down a cosine, as in a session.
+                    done = (step - WARM_UP) / max(1, steps - WARM_UP)
+                    down = LOWEST + (1 - LOWEST) * (1 + math.cos(math.pi * done)) / 2
                     for group in optimizer.param_groups:
-                        group["lr"] = rate * _part_of_rate(step, steps)
+                        group["lr"] = rate * ((step + 1) / (WARM_UP + 1) if step < WARM_UP else down)
                     self._step(self.batches[step % len(self.batches)], parameters, optimizer)
             return True
         finally:
@@ -285,11 +285,3 @@ class _Probe:
     def _restore(self) -> None:
         for parameter, kept in zip(self.model.parameters(), self.weights, strict=True):
             parameter.copy_(kept)
-
-
-def _part_of_rate(step: int, steps: int) -> float:
-    """The part of the rate at a step, from 0: up in the first ones, then down a cosine, as in a session."""
-    if step < WARM_UP:
-        return (step + 1) / (WARM_UP + 1)
-    done = (step - WARM_UP) / max(1, steps - WARM_UP)
-    return LOWEST + (1 - LOWEST) * (1 + math.cos(math.pi * done)) / 2

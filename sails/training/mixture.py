@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 
 from sails import data, retention
 from sails.data import Conversation, Register, Split, ledger, read_jsonl, split_rows, write_jsonl
@@ -99,10 +100,8 @@ def choose_repeated(
     total = sum(len(rows) for rows in old.values())
     schedule = resolve_schedule(settings, new, total)
     everything = [(identity, row) for identity, rows in old.items() for row in rows]
-    places: list[list[int]] = []
-    for rows in old.values():
-        first = sum(map(len, places))
-        places.append(list(range(first, first + len(rows))))
+    ends = [*accumulate(map(len, old.values()), initial=0)]
+    places = [range(first, end) for first, end in pairwise(ends)]
     count = total if settings.teach_again else replay_count(new, total, settings.replay_share)
     epochs: dict[int, list[int]] = {}
     for epoch in range(schedule.epochs):
@@ -116,9 +115,8 @@ def choose_repeated(
 
 
 def _notes(workspace: Workspace, status: Status) -> list[str]:
-    gone = [lesson for lesson in retention.lessons_of(workspace, status.lessons or ()) if lesson.missing]
     return [
         f"{lesson.name} is not repeated and not measured: {lesson.missing[:1].lower()}{lesson.missing[1:]}"
-        for lesson in gone
+        for lesson in retention.lessons_of(workspace, status.lessons or ())
         if lesson.missing
     ]

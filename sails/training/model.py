@@ -81,9 +81,8 @@ def load_model(folder: Path, device: str) -> Any:
 def context_length(model: Any) -> int:
     """The longest text that the model takes, in tokens."""
     config = model.config
-    return int(
-        getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 512
-    )
+    length = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+    return int(length or 512)
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
@@ -119,15 +118,10 @@ def sample_answers(model: Any, tokenizer: Any, prompts: Sequence[str], max_new_t
     """Greedy answers to single questions, generated as one batch."""
     was_training = model.training
     model.eval()
-    texts = [
-        tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
-        )
-        for prompt in prompts
-    ]
-    batch = tokenizer(
-        texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
-    ).to(model.device)
+    turns = [[{"role": "user", "content": prompt}] for prompt in prompts]
+    texts = [tokenizer.apply_chat_template(t, tokenize=False, add_generation_prompt=True) for t in turns]
+    batch = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
+    batch = batch.to(model.device)
     output = model.generate(
         input_ids=batch["input_ids"],
         attention_mask=batch["attention_mask"],

@@ -75,8 +75,14 @@ def _learned(status: Status, before: Scores, after: Scores) -> Learned:
 
 
 def _next_step(learned: Learned, status: Status) -> str:
-    if learned in ("nothing", "little"):
-        return _faster(status)
+    plan = status.plan
+    if learned in ("nothing", "little"):  # rounds make a session learn more, then speed does
+        if plan is None or plan.learning_rate >= BASE_LEARNING_RATE:
+            most = max(PRESETS, key=lambda name: PRESETS[name].rounds)
+            return f"More rounds help; the preset “{most}” has most."
+        how = "Continuing" if plan.start_from == "trained" else "Learning"
+        rate = format_rate(plan.learning_rate)
+        return f"{how} at {rate} needs more rounds, or choose {format_rate(BASE_LEARNING_RATE)}."
     if learned == "by heart":
         return "Teach fewer rounds, or add more examples that ask the same in other words."
     if status.verdict == "held":
@@ -84,17 +90,6 @@ def _next_step(learned: Learned, status: Status) -> str:
     if learned == "well":
         return "Try it in the chat, then teach it the next lesson."
     return "Teach the same examples again with more rounds, or try it in the chat as it is."
-
-
-def _faster(status: Status) -> str:
-    """What makes a session learn more: rounds first, then speed."""
-    plan = status.plan
-    if plan is None or plan.learning_rate >= BASE_LEARNING_RATE:
-        most = max(PRESETS, key=lambda name: PRESETS[name].rounds)
-        return f"More rounds help; the preset “{most}” has most."
-    used = format_rate(plan.learning_rate)
-    how = "Continuing" if plan.start_from == "trained" else "Learning"
-    return f"{how} at {used} needs more rounds, or choose {format_rate(BASE_LEARNING_RATE)}."
 
 
 def _only_by_heart(status: Status) -> bool:

@@ -47,16 +47,15 @@ def score(model: Any, tokenizer: Any, rows: Sample, longest: int, precision: Pre
     cells = []
     for (lesson, part), fingerprints, encoded_rows in encoded:
         figures = [next(scored) for _ in encoded_rows]
-        cells.append(
-            Cell(
-                lesson=lesson,
-                part=part,
-                rows=tuple(fingerprints),
-                tokens=tuple(figure.tokens for figure in figures),
-                right=tuple(figure.right for figure in figures),
-                loss=tuple(figure.loss for figure in figures),
-            )
+        cell = Cell(
+            lesson=lesson,
+            part=part,
+            rows=tuple(fingerprints),
+            tokens=tuple(figure.tokens for figure in figures),
+            right=tuple(figure.right for figure in figures),
+            loss=tuple(figure.loss for figure in figures),
         )
+        cells.append(cell)
     return tuple(cells)
 
 

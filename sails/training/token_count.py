@@ -100,8 +100,14 @@ def _counter(folder: Path | None) -> Callable[[Sequence[Conversation]], list[int
     tokenizer.no_padding()
     tokenizer.no_truncation()
 
+    def rendered(conversation: Conversation) -> str:
+        try:
+            return template.render(conversation.messages())
+        except RequestError:  # a template that refuses a system turn, say; the length is about the same
+            return "\n".join(turn.content for turn in conversation.turns)
+
     def count(conversations: Sequence[Conversation]) -> list[int]:
-        texts = [_rendered(template, conversation) for conversation in conversations]
+        texts = list(map(rendered, conversations))
         return [len(encoded) for encoded in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
     return count
@@ -114,10 +120,3 @@ def _template(folder: Path) -> ChatTemplate:
     # A conversation that is taught ends with its answer: no prompt for another one.
     values = {**special_tokens(config), "add_generation_prompt": ""}
     return ChatTemplate(text if isinstance(text, str) else DEFAULT_CHAT_TEMPLATE, values)
-
-
-def _rendered(template: ChatTemplate, conversation: Conversation) -> str:
-    try:
-        return template.render(conversation.messages())
-    except RequestError:  # a template that refuses a system turn, say; the length is about the same
-        return "\n".join(turn.content for turn in conversation.turns)

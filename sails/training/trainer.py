@@ -34,6 +34,7 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import broadcast_object_list, load, set_seed
 from torch.nn import functional
+from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from transformers import get_cosine_with_min_lr_schedule_with_warmup
@@ -50,7 +51,6 @@ from sails.training.model import Precision, load_model, sample_answers
 
 WARM_UP_STEPS = 10  # at most, and at most a tenth of all
 LOWEST_RATE = 0.1  # of the learning rate, at the last step
-WEIGHT_DECAY = 0.0
 MAX_GRADIENT_NORM = 1.0
 CHECKPOINT_SECONDS = 300
 EVALUATIONS = 5  # about how often a session looks at its held-out rows and samples answers
@@ -121,8 +121,7 @@ def train(
     second one it ends with the last good weights. A resumed run knows no good weights but the checkpoint's.
     Raises `DivergedError` when the loss is no longer finite.
     """
-    flat = run.flat
-    total = len(flat)
+    total = len(run.flat)
     evaluate_every = max(1, math.ceil(total / EVALUATIONS))
 
     # The optimizer, the schedule, and the loss that takes the gradients of all processes together.
@@ -132,28 +131,24 @@ def train(
         kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],  # no second copy
     )
     set_seed(run.settings.seed, device_specific=True)  # dropout differs from process to process
-    optimizer = torch.optim.AdamW(
-        parameter_groups(model), lr=run.learning_rate, fused=precision.device != "mps"
-    )
+    optimizer = AdamW(parameter_groups(model), lr=run.learning_rate, fused=precision.device != "mps")
     scheduler = get_cosine_with_min_lr_schedule_with_warmup(
         optimizer,
         num_warmup_steps=min(WARM_UP_STEPS, max(1, total // 10)),
         num_training_steps=total,
         min_lr_rate=LOWEST_RATE,
     )
-    answer_loss = accelerator.prepare(AnswerLoss(model, precision))
-    answer_loss.train()
+    answer_loss = accelerator.prepare(AnswerLoss(model, precision)).train()
 
     # Where it begins. A loader draws a random number, so it comes before the state of chance is put back.
     checkpoint = session.newest_checkpoint()
     done = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-    batches = iter(
-        DataLoader(
-            run.examples,  # type: ignore[arg-type]
-            batch_sampler=flat[done:],  # type: ignore[arg-type]
-            collate_fn=partial(collate, padding=tokenizer.pad_token_id),
-        )
+    loader: DataLoader[Any] = DataLoader(
+        run.examples,  # type: ignore[arg-type]
+        batch_sampler=run.flat[done:],  # type: ignore[arg-type]
+        collate_fn=partial(collate, padding=tokenizer.pad_token_id),
     )
+    batches = iter(loader)
     if checkpoint:
         load_checkpoint(checkpoint, accelerator, model, optimizer, scheduler)
 
@@ -234,13 +229,9 @@ def train(
                 )
             if accelerator.is_main_process:
                 watcher.note(f"⚠️ {note}")
+                action, rate = "stop" if guarded else "back", scheduler.base_lrs[0]
                 watcher.metric(
-                    "guard",
-                    step=step,
-                    action="stop" if guarded else "back",
-                    reason=trouble,
-                    back_to=good.step,
-                    learning_rate=scheduler.base_lrs[0],
+                    "guard", step=step, action=action, reason=trouble, back_to=good.step, learning_rate=rate
                 )
             if guarded:
                 break
@@ -264,15 +255,7 @@ def train(
         if stopped or stopped_early:
             break
 
-    return Outcome(
-        steps=step,
-        total_steps=total,
-        stopped=stopped,
-        stopped_early=stopped_early,
-        tokens=tokens,
-        seconds=seconds,
-        guarded=guarded,
-    )
+    return Outcome(step, total, stopped, stopped_early, tokens, seconds, guarded)
 
 
 # --- optimizer and loss ---------------------------------------------------------------------------
@@ -287,7 +270,7 @@ def parameter_groups(model: Any) -> list[dict[str, Any]]:
     decayed = set(get_parameter_names(model, [torch.nn.LayerNorm], without))
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     return [
-        {"params": [p for name, p in named if name in decayed], "weight_decay": WEIGHT_DECAY},
+        {"params": [p for name, p in named if name in decayed], "weight_decay": 0.0},
         {"params": [p for name, p in named if name not in decayed], "weight_decay": 0.0},
     ]
 
@@ -308,10 +291,9 @@ class AnswerLoss(torch.nn.Module):
 
 
 class GoodWeights:
-    """A copy of the model's last good weights, to go back to."""
+    """A copy of the model's last good weights, those after `step` steps, to go back to."""
 
     def __init__(self, model: Any, step: int) -> None:
-        """Copy the weights after `step` steps."""
         self.step = step
         self._weights = list(model.parameters())
         self._copies = [weight.detach().clone() for weight in self._weights]
@@ -373,7 +355,7 @@ def save_checkpoint(
     accelerator: Accelerator,
     model: Any,
     tokenizer: Any,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     scheduler: LRScheduler,
 ) -> None:
     """Write a checkpoint, mark it complete, then remove older ones: a crash in between leaves one to use."""
@@ -393,17 +375,12 @@ def save_checkpoint(
         system.fsync_tree(folder)
         (folder / CHECKPOINT_COMPLETE).touch()
         system.fsync_folder(folder)
-        for other in folder.parent.glob("checkpoint-*"):
-            if other != folder:
-                shutil.rmtree(other)
+        for other in {*folder.parent.glob("checkpoint-*")} - {folder}:
+            shutil.rmtree(other)
 
 
 def load_checkpoint(
-    folder: Path,
-    accelerator: Accelerator,
-    model: Any,
-    optimizer: torch.optim.Optimizer,
-    scheduler: LRScheduler,
+    folder: Path, accelerator: Accelerator, model: Any, optimizer: Optimizer, scheduler: LRScheduler
 ) -> None:
     """Put everything back as it was; chance begins anew where another number of processes goes on."""
     model.load_state_dict(load_model(folder, "cpu").state_dict())
@@ -420,5 +397,4 @@ def load_checkpoint(
 
 
 def _rng_file(accelerator: Accelerator) -> str:
-    several = accelerator.num_processes > 1
-    return f"rng_state_{accelerator.process_index}.pth" if several else "rng_state.pth"
+    return f"rng_state_{accelerator.process_index}.pth" if accelerator.num_processes > 1 else "rng_state.pth"

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from pathlib import Path
+from statistics import fmean
 
+from sails import system
 from sails.retention import ROWS
 from sails.sessions import SessionRecord, Status
 from sails.training.plan.schedule import Schedule
@@ -62,15 +63,15 @@ def experience(records: Iterable[SessionRecord], base: str | None) -> Experience
         results = record.status.results
         slowest.append(results.tokens / results.seconds["train"])
         fastest.append(results.tokens_per_second)
-        size = _size(record.session.data / "train.jsonl")
-        if size and results.epochs:
-            densities.append(size * results.epochs / results.tokens)
+        file = system.stamp_or_none(record.session.data / "train.jsonl")
+        if file and file.size and results.epochs:
+            densities.append(file.size * results.epochs / results.tokens)
     phases = {phase for record in seen for phase in record.status.results.seconds}
     return Experience(
         sessions=len(seen),
         tokens_per_second=(min(slowest), max(fastest)),
-        bytes_a_token=_mean(densities) if densities else BYTES_A_TOKEN,
-        seconds={phase: _mean(_times(seen, phase)) for phase in phases},
+        bytes_a_token=fmean(densities) if densities else BYTES_A_TOKEN,
+        seconds={phase: fmean(_times(seen, phase)) for phase in phases},
     )
 
 
@@ -87,17 +88,6 @@ def _tells_time(record: SessionRecord, base: str | None) -> bool:
 def _times(records: Sequence[SessionRecord], phase: str) -> list[float]:
     found = (record.status.results.seconds.get(phase) for record in records)
     return [seconds for seconds in found if seconds is not None]
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def estimate_time(
@@ -125,19 +115,16 @@ def estimate_time(
         low, high = tokens / rates[1], tokens / rates[0]
     beside = sum(seconds for phase, seconds in around.items() if export or phase != "export")
     spread = SPREAD if seen else (SPREAD[0], 2 * SPREAD[1])
-    return TimeEstimate(
-        low + spread[0] * beside, high * SPREAD[1] + spread[1] * beside, seen.sessions if seen else 0
-    )
+    low, high = low + spread[0] * beside, high * SPREAD[1] + spread[1] * beside
+    return TimeEstimate(low, high, seen.sessions if seen else 0)
 
 
 def _tokens(lesson: LessonSize, schedule: Schedule, bytes_a_token: float) -> float:
     """Tokens that a session goes through, rounds counted; fewer when `max_steps` ends it before."""
     tokens = lesson.size / bytes_a_token * schedule.epochs
-    steps = (
-        lesson.rows * schedule.epochs / schedule.batch_size
-        if schedule.batch_size
-        else tokens / (schedule.token_budget or 1)
-    )
+    steps = tokens / (schedule.token_budget or 1)
+    if schedule.batch_size:
+        steps = lesson.rows * schedule.epochs / schedule.batch_size
     return tokens * min(1.0, schedule.max_steps / max(steps, 1.0)) if schedule.max_steps else tokens
 
 

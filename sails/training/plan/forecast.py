@@ -21,7 +21,7 @@ from sails.data import Conversation, Register, read_jsonl, split_rows
 from sails.errors import DiskFullError, OutOfMemoryError, RequestError, SailsError
 from sails.models import DEFAULT_BASE_MODEL, BaseModelEntry, Workspace, base_model_path, base_models
 from sails.retention import LessonRows, replay_count
-from sails.sessions import Plan, Settings, Status, TrainSpec
+from sails.sessions import Plan, Status, TrainSpec
 from sails.system import Stamp, stamp_or_none
 from sails.training.plan import behavior, duration, resources
 from sails.training.plan.duration import LessonSize, TimeEstimate
@@ -53,9 +53,7 @@ def offers() -> list[Offer]:
     smallest = min(models, key=lambda model: model.training_memory_bytes)
     best = fitting[0] if fitting and fitting[0].name == DEFAULT_BASE_MODEL else smallest
     made = [
-        Offer(
-            model, fits=model in fitting, here=base_model_path(model) is not None, recommended=model is best
-        )
+        Offer(model, model in fitting, here=base_model_path(model) is not None, recommended=model is best)
         for model in models
     ]
     return sorted(made, key=lambda offer: (not offer.recommended, not offer.fits))
@@ -96,14 +94,22 @@ def forecast_training(workspace: Workspace, choices: Choices) -> TrainingForecas
     plan = _plan(workspace, choices)
     counts = _count(workspace, choices.datasets)
     earlier = counts.earlier
-    repeated = _repeated(counts, plan, choices.settings)
+    repeated = 0  # rows of earlier lessons in each round: none for a model that knows none
+    if choices.settings.teach_again:
+        repeated = earlier.rows
+    elif plan.start_from == "trained":
+        repeated = replay_count(counts.taught, earlier.rows, choices.settings.replay_share)
     schedule = resolve_schedule(choices.settings, counts.taught, repeated)
     parameters = _parameters(workspace, plan)
     need = time = None
     warnings: tuple[str, ...] = ()
     if parameters:
         need = resources.need_of(parameters, schedule, choices.settings.max_length, export=choices.export)
-        warnings = _too_big(need, workspace)
+        folder = next(folder for folder in (workspace.root, *workspace.root.parents) if folder.exists())
+        try:
+            resources.refuse_if_too_big(need, folder)
+        except (OutOfMemoryError, DiskFullError) as error:
+            warnings = (error.sentence,)
         seen = duration.experience(sessions.read_history(workspace), plan.base)
         old_size = round(earlier.size * repeated / max(earlier.rows, 1))
         time = duration.estimate_time(
@@ -146,15 +152,6 @@ def _plan(workspace: Workspace, asked: Choices | TrainSpec) -> Plan:
     )
 
 
-def _repeated(counts: _Counts, plan: Plan, settings: Settings) -> int:
-    """Rows of earlier lessons in each round: all of them, a share, or none for a model that knows none."""
-    if settings.teach_again:
-        return counts.earlier.rows
-    if plan.start_from == "base":
-        return 0
-    return replay_count(counts.taught, counts.earlier.rows, settings.replay_share)
-
-
 def usual_seconds(workspace: Workspace, status: Status) -> dict[str, float]:
     """How long each phase of a session that runs may take; phases of which nobody can know are left out."""
     if status.plan is None:
@@ -172,15 +169,6 @@ def _parameters(workspace: Workspace, plan: Plan) -> int:
     return models.find_base_model(plan.model).parameters
 
 
-def _too_big(need: ResourceNeed, workspace: Workspace) -> tuple[str, ...]:
-    folder = next(folder for folder in (workspace.root, *workspace.root.parents) if folder.exists())
-    try:
-        resources.refuse_if_too_big(need, folder)
-    except (OutOfMemoryError, DiskFullError) as error:
-        return (error.sentence,)
-    return ()
-
-
 @dataclass(frozen=True)
 class _Counts:
     rows: int
@@ -194,7 +182,9 @@ _File = tuple[Path, Stamp | None]  # None: it is not there
 
 
 def _count(workspace: Workspace, names: Sequence[str]) -> _Counts:
-    return _count_rows(_files(workspace, names), _look(workspace.register), _earlier_files(workspace))
+    ids = retention.taught_to(workspace, workspace.situation().trained.fingerprint)
+    earlier = tuple(_look(workspace.sessions / identity / "data" / "train.jsonl") for identity in ids)
+    return _count_rows(_files(workspace, names), _look(workspace.register), earlier)
 
 
 def rows_fingerprint(workspace: Workspace, names: Sequence[str]) -> str:
@@ -210,12 +200,6 @@ def _files(workspace: Workspace, names: Sequence[str]) -> tuple[_File, ...]:
         if not path.exists():
             data.rows_of(workspace, name)  # which says so
     return tuple(map(_look, files))
-
-
-def _earlier_files(workspace: Workspace) -> tuple[_File, ...]:
-    """The taught rows of each lesson of the current model, oldest first."""
-    ids = retention.taught_to(workspace, workspace.situation().trained.fingerprint)
-    return tuple(_look(workspace.sessions / identity / "data" / "train.jsonl") for identity in ids)
 
 
 def _look(path: Path) -> _File:
