@@ -121,9 +121,8 @@ def paired(before: Cell, after: Cell) -> tuple[Cell, Cell] | None:
     A row whose answer was cut at another length for one of them is not the same row.
     """
     tokens_before = dict(zip(before.rows, before.tokens, strict=True))
-    common = [
-        row for row, n in zip(after.rows, after.tokens, strict=True) if n and tokens_before.get(row) == n
-    ]
+    rows = zip(after.rows, after.tokens, strict=True)
+    common = [row for row, count in rows if count and tokens_before.get(row) == count]
     return (before.only(common), after.only(common)) if common else None
 
 

@@ -90,7 +90,14 @@ def _finding(
     old, now = pooled(group.before), pooled(group.after)
     change = difference(old, now, generator)
     low, high = change.interval(confidence)
-    earlier = [(old, now), *_earlier(group, published)]
+    # Each published model beside the candidate, on the rows of the group that both were scored on. Left out
+    # are models that were scored on fewer than `MIN_ROWS` of them, or not on all of still fewer.
+    earlier = [(old, now)]
+    for model in published:
+        pairs = [_pair(model.cell(cell.lesson), cell) for cell in group.after]
+        measured = [pair for pair in pairs if pair]
+        if sum(len(pair[1].rows) for pair in measured) >= min(MIN_ROWS, group.rows):
+            earlier.append((pooled([pair[0] for pair in measured]), pooled([pair[1] for pair in measured])))
     best = max(earlier, key=_lost)
     slowly = _lost(best) > MAX_GRADUAL_LOSS_POINTS and (
         # A generator for each, so that models that were scored on the same rows get the same resamples.
@@ -116,20 +123,6 @@ def lost_at_once(finding: GateFinding) -> bool:
 def _lost(pair: tuple[Cell, Cell]) -> float:
     """Points that the second has less than the first."""
     return 100 * (pair[0].accuracy - pair[1].accuracy)
-
-
-def _earlier(group: Compared, published: Sequence[Measured]) -> list[tuple[Cell, Cell]]:
-    """Each published model beside the candidate, on the rows of the group that both were scored on.
-
-    Left out are models that were scored on fewer than `MIN_ROWS` of the rows, or not on all of still fewer.
-    """
-    earlier = []
-    for model in published:
-        pairs = [_pair(model.cell(now.lesson), now) for now in group.after]
-        measured = [pair for pair in pairs if pair]
-        if sum(len(now.rows) for _, now in measured) >= min(MIN_ROWS, group.rows):
-            earlier.append((pooled([old for old, _ in measured]), pooled([now for _, now in measured])))
-    return earlier
 
 
 def _reason(findings: Sequence[GateFinding], names: dict[str, str]) -> list[str]:

@@ -90,12 +90,9 @@ def all_lesson_rows(
     rows_by_lesson = {}
     for identity in reversed(ids):
         rows = lesson_rows(workspace, identity)
-        valid = tuple(
-            row
-            for row in rows.taught
-            if answers.setdefault(row.input_fingerprint, row.fingerprint) == row.fingerprint
-        )
-        rows_by_lesson[identity] = LessonRows(valid, rows.held_out)
+        latest = [answers.setdefault(row.input_fingerprint, row.fingerprint) for row in rows.taught]
+        valid = [row for row, own in zip(rows.taught, latest, strict=True) if row.fingerprint == own]
+        rows_by_lesson[identity] = LessonRows(tuple(valid), rows.held_out)
     return {identity: rows_by_lesson[identity] for identity in ids}
 
 

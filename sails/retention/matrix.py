@@ -8,6 +8,7 @@ square is None where nothing was measured; `notes` say why.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -112,21 +113,17 @@ def _base(
         if lesson.session in here:
             retention = here[lesson.session]
         else:
-            retention = _before_the_start_over(Session(workspace.sessions / lesson.session), bases)
+            # It was taught to another line of models, before one was started over, maybe from another base.
+            retention = None
+            with contextlib.suppress(SailsError):
+                session = Session(workspace.sessions / lesson.session)
+                plan = session.written_status().plan
+                retention = schema.read_retention(session) if plan and plan.base in bases else None
         if retention and retention.base:
             scored.append(retention.base)
         elif retention and retention.before.fingerprint is None:
             scored.append(retention.before)
     return scored
-
-
-def _before_the_start_over(session: Session, bases: set[str | None]) -> Retention | None:
-    """What a session measured that taught a lesson to another line of models; None for another base model."""
-    try:
-        plan = session.written_status().plan
-        return schema.read_retention(session) if plan and plan.base in bases else None
-    except SailsError:
-        return None
 
 
 def _squares(

@@ -98,8 +98,7 @@ def _pairs(matrix: Matrix, wanted: Sequence[tuple[int, int, int]]) -> list[tuple
     pairs = []
     for old, new, lesson in wanted:
         before, after = matrix.recall[old][lesson], matrix.recall[new][lesson]
-        pair = paired(before, after) if before and after else None
-        if pair:
+        if before and after and (pair := paired(before, after)):
             pairs.append(pair)
     return pairs
 
@@ -147,13 +146,11 @@ def _headline(
     before, after = newest
     if bwt is not None and remembered is not None:
         points = f"{round(bwt.value):+d}".replace("-", "−") if round(bwt.value) else "0"
+        change = f"{points} ± {(bwt.high - bwt.low) / 2:.0f} points"
         if math.isinf(bwt.high):
             change = f"{points} points, from too few examples to be sure"
-        else:
-            change = f"{points} ± {(bwt.high - bwt.low) / 2:.0f} points"
-        if after is None:
-            new = "the new lesson was not measured"
-        else:
+        new = "the new lesson was not measured"
+        if after is not None:
             new = f"new lesson {after:.0f}%" if before is None else f"new lesson {before:.0f} → {after:.0f}%"
         return f"Remembers {remembered:.0%} of what it was taught ({change}); {new}."
     if after is None:

@@ -51,17 +51,12 @@ def current_memory(workspace: Workspace) -> Memory:
 
 def memory_of(workspace: Workspace, fingerprint: str | None) -> Memory:
     """What the model with this fingerprint was measured to know; cached until a file of it changes."""
-    return _memory_of(workspace, fingerprint, _stamp(workspace, fingerprint))
-
-
-def _stamp(workspace: Workspace, fingerprint: str | None) -> tuple[object, ...]:
-    """How the files look that a memory is made of."""
-    stamps: list[object] = []
+    stamps: list[object] = []  # how the files look that a memory is made of
     for identity in lessons.taught_to(workspace, fingerprint):
         folder = workspace.sessions / identity
         for path in (folder / schema.RETENTION_FILE, folder / "data" / "train.jsonl"):
             stamps.append((path, stamp_or_none(path)))
-    return tuple(stamps)
+    return _memory_of(workspace, fingerprint, tuple(stamps))
 
 
 @lru_cache(maxsize=8)

@@ -50,22 +50,15 @@ class Cell(BaseModel):
 
     @property
     def scores(self) -> Scores:
-        return Scores(
-            loss=math.fsum(self.loss) / sum(self.tokens), accuracy=self.accuracy, rows=len(self.rows)
-        )
+        loss = math.fsum(self.loss) / sum(self.tokens)
+        return Scores(loss=loss, accuracy=self.accuracy, rows=len(self.rows))
 
     def only(self, rows: Sequence[str]) -> Cell:
         """Return the cell on those of its rows alone that are in `rows`, in the order of `rows`."""
         numbers = {row: n for n, row in enumerate(self.rows)}
         kept = [numbers[row] for row in rows if row in numbers]
-        return self.model_copy(
-            update={
-                "rows": tuple(self.rows[n] for n in kept),
-                "tokens": tuple(self.tokens[n] for n in kept),
-                "right": tuple(self.right[n] for n in kept),
-                "loss": tuple(self.loss[n] for n in kept),
-            }
-        )
+        columns = {"rows": self.rows, "tokens": self.tokens, "right": self.right, "loss": self.loss}
+        return self.model_copy(update={name: tuple(c[n] for n in kept) for name, c in columns.items()})
 
 
 class Drift(BaseModel):

@@ -85,9 +85,8 @@ def before_and_after(retention: Retention) -> list[tuple[str, str, str, str]]:
     for name, lesson in zip(numbered(retention.lessons), retention.lessons, strict=True):
         recall, unseen = (_arrow(retention, lesson.session, part) for part in ("recall", "held_out"))
         new = lesson is retention.lessons[-1]
-        lines.append(
-            (name, recall, unseen, _in_short(retention, lesson, new=new, lost=lesson.session in lost))
-        )
+        words = _in_short(retention, lesson, new=new, lost=lesson.session in lost)
+        lines.append((name, recall, unseen, words))
     return lines
 
 
