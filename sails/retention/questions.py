@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from sails.data import Conversation
 
@@ -20,10 +20,8 @@ UNRELATED = "What is the capital of France?"
 About = Literal["taught", "reworded", "unrelated"]
 
 
-class ProbeQuestion(BaseModel):
+class ProbeQuestion(BaseModel, frozen=True):
     """One question that is asked before and after; `expected`: the answer that was taught, or None."""
-
-    model_config = ConfigDict(frozen=True)
 
     about: About
     question: str

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError, model_validator
 
 from sails import system
 from sails.errors import WorkspaceError
@@ -21,13 +21,11 @@ RETENTION_FILE = "retention.json"
 Part = Literal["recall", "held_out"]
 
 
-class Cell(BaseModel):
+class Cell(BaseModel, frozen=True):
     """The scores of one model on some rows of one lesson; the tuples have one entry for each row.
 
     `loss` is the sum over a row's answer tokens, in nats.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     lesson: str  # the id of the session that taught it
     part: Part
@@ -61,24 +59,20 @@ class Cell(BaseModel):
         return self.model_copy(update={name: tuple(c[n] for n in kept) for name, c in columns.items()})
 
 
-class Drift(BaseModel):
+class Drift(BaseModel, frozen=True):
     """How far a model is from its base on prompts that no lesson is about.
 
     `divergence` is the mean KL(base‖model) in nats a token over the base model's own answers, `agreement` the
     share of these answers' tokens that the model would choose too.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     divergence: float
     agreement: float
     prompts: int
 
 
-class Measured(BaseModel):
+class Measured(BaseModel, frozen=True):
     """One model's scores: a row of the R matrix. At most `ROWS` rows of lessons are shared by its cells."""
-
-    model_config = ConfigDict(frozen=True)
 
     fingerprint: str | None = None  # of the model; None for a base model
     cells: tuple[Cell, ...] = ()  # never without rows
@@ -89,20 +83,16 @@ class Measured(BaseModel):
         return next((cell for cell in self.cells if (cell.lesson, cell.part) == (lesson, part)), None)
 
 
-class Lesson(BaseModel):
+class Lesson(BaseModel, frozen=True):
     """One column of the R matrix; `missing` says in words why it cannot be measured any more."""
-
-    model_config = ConfigDict(frozen=True)
 
     session: str
     name: str
     missing: str | None = None
 
 
-class Changed(BaseModel):
+class Changed(BaseModel, frozen=True):
     """One question whose answer got worse or better: what the model said before and says now."""
-
-    model_config = ConfigDict(frozen=True)
 
     lesson: str
     question: str
@@ -113,10 +103,8 @@ class Changed(BaseModel):
     share_after: float
 
 
-class GateFinding(BaseModel):
+class GateFinding(BaseModel, frozen=True):
     """What the gate found on one lesson, or on several small ones together; in points, 0 to 100."""
-
-    model_config = ConfigDict(frozen=True)
 
     lessons: tuple[str, ...]
     rows: int
@@ -128,25 +116,21 @@ class GateFinding(BaseModel):
     lost: bool = False
 
 
-class Decision(BaseModel):
+class Decision(BaseModel, frozen=True):
     """Whether a candidate may replace the published model; `reason` is a sentence for a person."""
-
-    model_config = ConfigDict(frozen=True)
 
     held: bool
     reason: str
     findings: tuple[GateFinding, ...] = ()
 
 
-class Retention(BaseModel):
+class Retention(BaseModel, frozen=True):
     """What one session measured: `retention.json`.
 
     `lessons` are those that the candidate was ever taught, oldest first, this session's last. `base` has the
     base model's scores on this session's lesson alone, None when it is not here; for a session that starts
     from base it is what `before` says.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     lessons: tuple[Lesson, ...]
     base: Measured | None = None

@@ -5,17 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 StartFrom = Literal["base", "trained"]
 Chooser = Literal["automatic", "person", "advice"]
 Start = Literal["auto", "base", "trained"]
 
 
-class Plan(BaseModel):
+class Plan(BaseModel, frozen=True):
     """What the next training will do: the automatic choice, what is used, and who chose it."""
-
-    model_config = ConfigDict(frozen=True)
 
     row: int
     start_from: StartFrom

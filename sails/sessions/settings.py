@@ -14,7 +14,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Le
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from sails.errors import RequestError
 from sails.sessions.presets import DEFAULT_PRESET, PRESETS
@@ -47,10 +47,8 @@ class Option:
         return self.max_on_page or self.high
 
 
-class Settings(BaseModel):
+class Settings(BaseModel, frozen=True, extra="forbid"):
     """How to train. None means: the preset chooses, from the number of rows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: Annotated[
         str,

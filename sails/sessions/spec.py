@@ -6,17 +6,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from sails.models import FULL_PRECISION, Variant
 from sails.sessions.plan import Plan, Start
 from sails.sessions.settings import Settings
 
 
-class Trial(BaseModel):
+class Trial(BaseModel, frozen=True):
     """What a few steps at one learning rate did to the losses, in nats a token."""
-
-    model_config = ConfigDict(frozen=True)
 
     learning_rate: float
     steps: int
@@ -24,13 +22,11 @@ class Trial(BaseModel):
     old_loss: float  # on rows of earlier lessons
 
 
-class Advice(BaseModel):
+class Advice(BaseModel, frozen=True):
     """A learning rate that was measured on a copy of the weights, and what it rests on.
 
     `learning_rate` is None when at no rate that was tried the new rows' loss fell and the old rows' held.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     learning_rate: float | None
     new_loss: float  # before the first step
@@ -40,10 +36,8 @@ class Advice(BaseModel):
     reason: str = ""
 
 
-class TrainSpec(BaseModel):
+class TrainSpec(BaseModel, frozen=True):
     """What was asked of a training session; never changes."""
-
-    model_config = ConfigDict(frozen=True)
 
     kind: Literal["train"] = "train"
     id: str
@@ -65,10 +59,8 @@ class TrainSpec(BaseModel):
     onnx_model: Path
 
 
-class ExportSpec(BaseModel):
+class ExportSpec(BaseModel, frozen=True):
     """What was asked of an export job: one model folder to one ONNX folder."""
-
-    model_config = ConfigDict(frozen=True)
 
     kind: Literal["export", "baseline"] = "export"
     id: str
@@ -83,10 +75,8 @@ class ExportSpec(BaseModel):
     answers: tuple[str, ...] = ()  # of the prompts, in their order; empty when nobody knows them
 
 
-class ReplaySpec(BaseModel):
+class ReplaySpec(BaseModel, frozen=True):
     """A training session that is played again for an audience: nothing is trained, its files are read out."""
-
-    model_config = ConfigDict(frozen=True)
 
     kind: Literal["replay"] = "replay"
     id: str
@@ -96,10 +86,8 @@ class ReplaySpec(BaseModel):
     seconds: float = Field(60.0, gt=0, le=3600)  # how long the replay takes
 
 
-class ProbeSpec(BaseModel):
+class ProbeSpec(BaseModel, frozen=True):
     """A learning rate to be measured for a training that would continue the current model."""
-
-    model_config = ConfigDict(frozen=True)
 
     kind: Literal["probe"] = "probe"
     id: str

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from sails import system
 from sails.errors import RequestError, WorkspaceError
@@ -18,10 +18,8 @@ CORRECTIONS = "corrections"
 Outcome = Literal["published", "held", "discarded", "failed", "stopped", "gone"]
 
 
-class Order(BaseModel):
+class Order(BaseModel, frozen=True):
     """What to watch, and how to teach what comes together."""
-
-    model_config = ConfigDict(frozen=True)
 
     source: str = CORRECTIONS  # or the full path of a file
     at_least: int = Field(10, ge=1, le=100_000)  # rows
@@ -33,10 +31,8 @@ class Order(BaseModel):
         return None if self.source == CORRECTIONS else Path(self.source)
 
 
-class Batch(BaseModel):
+class Batch(BaseModel, frozen=True):
     """Rows that were, or are about to be, taught together."""
-
-    model_config = ConfigDict(frozen=True)
 
     dataset: str
     rows: tuple[str, ...]  # fingerprints
@@ -49,10 +45,8 @@ class Batch(BaseModel):
     reason: str = ""
 
 
-class WatchState(BaseModel):
+class WatchState(BaseModel, frozen=True):
     """All that a watch knows; lies in the workspace as `watch.json`."""
-
-    model_config = ConfigDict(frozen=True)
 
     on: bool = False
     order: Order = Order()
