@@ -110,9 +110,8 @@ def _with_readiness(model: ChatModel) -> ChatModel:
     is_same_model = state.fingerprint == model.trained or model.trained is None
     session = model.trained_session if is_same_model else None
     stale = state.stale is not False and model.key.partition("@")[0] == CURRENT
-    return replace(
-        model, readiness="stale" if stale else "ready", fingerprint=state.fingerprint, session=session
-    )
+    readiness = "stale" if stale else "ready"
+    return replace(model, readiness=readiness, fingerprint=state.fingerprint, session=session)
 
 
 def chat_models(workspace: Workspace) -> list[ChatModel]:

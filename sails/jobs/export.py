@@ -30,7 +30,7 @@ from sails.models import (
     inspect_model,
 )
 from sails.onnx import MAX_OPSET, MIN_OPSET, ConversionOrder, convert_model
-from sails.sessions import ExportSpec, Reporter, Session, SessionRecord, Status
+from sails.sessions import ExportSpec, Reporter, Session, SessionRecord
 
 OPSETS = range(MIN_OPSET, MAX_OPSET + 1)
 VERIFIED_PROMPTS = 64
@@ -119,20 +119,14 @@ def _start(workspace: Workspace, name: str, rows: Sequence[Conversation] = (), *
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(SessionRecord):
     """An export job as it is now. A worker that never came up is told from one that just starts."""
 
-    session: Session
     spec: ExportSpec
-    status: Status
 
     @property
     def at_work(self) -> bool:
         return self.status.state in ("queued", "running")
-
-    @property
-    def seconds(self) -> float | None:
-        return SessionRecord(self.session, self.spec, self.status).seconds
 
 
 def read_job(session: Session) -> Job:

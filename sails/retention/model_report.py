@@ -151,10 +151,8 @@ def _square(cell: Cell | None, lesson: Lesson, part: Part, *, taught_yet: bool) 
 def _general(drift: Drift | None) -> MapSquare:
     if drift is None:
         return MapSquare(None, "Not measured: the base model is not known, or not here")
-    return MapSquare(
-        drift.agreement,
-        f"{drift.agreement:.0%} unchanged, {drift.prompts} questions, drift {drift.divergence:.2f}",
-    )
+    said = f"{drift.agreement:.0%} unchanged, {drift.prompts} questions, drift {drift.divergence:.2f}"
+    return MapSquare(drift.agreement, said)
 
 
 # --- the sentences --------------------------------------------------------------------------------

@@ -36,13 +36,19 @@ class Advice(BaseModel, frozen=True):
     reason: str = ""
 
 
-class TrainSpec(BaseModel, frozen=True):
-    """What was asked of a training session; never changes."""
+class Asked(BaseModel, frozen=True):
+    """What every spec says."""
 
-    kind: Literal["train"] = "train"
+    kind: str
     id: str
     name: str
     created: datetime
+
+
+class TrainSpec(Asked):
+    """What was asked of a training session; never changes."""
+
+    kind: Literal["train"] = "train"
     dataset: str  # its folder in datasets/
     rows: int
     start: Start = "auto"
@@ -59,13 +65,10 @@ class TrainSpec(BaseModel, frozen=True):
     onnx_model: Path
 
 
-class ExportSpec(BaseModel, frozen=True):
+class ExportSpec(Asked):
     """What was asked of an export job: one model folder to one ONNX folder."""
 
     kind: Literal["export", "baseline"] = "export"
-    id: str
-    name: str
-    created: datetime
     model: str  # a model folder, or for a baseline a base model's name
     onnx_output: Path
     verify: bool = False
@@ -75,24 +78,18 @@ class ExportSpec(BaseModel, frozen=True):
     answers: tuple[str, ...] = ()  # of the prompts, in their order; empty when nobody knows them
 
 
-class ReplaySpec(BaseModel, frozen=True):
+class ReplaySpec(Asked):
     """A training session that is played again for an audience: nothing is trained, its files are read out."""
 
     kind: Literal["replay"] = "replay"
-    id: str
-    name: str
-    created: datetime
     session: str  # the id of the recorded session
     seconds: float = Field(60.0, gt=0, le=3600)  # how long the replay takes
 
 
-class ProbeSpec(BaseModel, frozen=True):
+class ProbeSpec(Asked):
     """A learning rate to be measured for a training that would continue the current model."""
 
     kind: Literal["probe"] = "probe"
-    id: str
-    name: str
-    created: datetime
     dataset: str
     settings: Settings = Settings()
     seconds: float = Field(60.0, gt=0)  # that it may take
@@ -101,5 +98,4 @@ class ProbeSpec(BaseModel, frozen=True):
 
 
 AnySpec = TrainSpec | ExportSpec | ReplaySpec | ProbeSpec
-Spec = Annotated[AnySpec, Field(discriminator="kind")]
-SPEC: TypeAdapter[AnySpec] = TypeAdapter(Spec)
+SPEC: TypeAdapter[AnySpec] = TypeAdapter(Annotated[AnySpec, Field(discriminator="kind")])

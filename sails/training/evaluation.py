@@ -87,17 +87,6 @@ class Examination:
         began = time.monotonic()
         parent = self.reporter.status.parent
         stored = stored_row(self.workspace, parent)
-        cells = self._before_cells(stored)
-        general = stored.general if stored else None
-        if parent is None and self.reporter.status.plan and self._base_folder():
-            # It is the base model.
-            general = Drift(divergence=0.0, agreement=1.0, prompts=len(GENERAL_PROMPTS))
-        before = Measured(fingerprint=parent, cells=cells, general=general)
-        found = Retention(lessons=self._lessons(), before=before, seconds=time.monotonic() - began)
-        retention.write_retention(self.session, found)
-        self._tell("before", cells)
-
-    def _before_cells(self, stored: Measured | None) -> tuple[Cell, ...]:
         known: dict[tuple[str, str], Cell] = {}
         for (name, part), rows in self.sample.items():
             cell = stored.cell(name, part) if stored and name != self.session.id else None
@@ -106,7 +95,15 @@ class Examination:
                 known[name, part] = cell
         scored = self._score({key: rows for key, rows in self.sample.items() if key not in known})
         known |= {(cell.lesson, cell.part): cell for cell in scored}
-        return tuple(known[key] for key in self.sample if key in known)
+        cells = tuple(known[key] for key in self.sample if key in known)
+        general = stored.general if stored else None
+        if parent is None and self.reporter.status.plan and self._base_folder():
+            # It is the base model.
+            general = Drift(divergence=0.0, agreement=1.0, prompts=len(GENERAL_PROMPTS))
+        before = Measured(fingerprint=parent, cells=cells, general=general)
+        found = Retention(lessons=self._lessons(), before=before, seconds=time.monotonic() - began)
+        retention.write_retention(self.session, found)
+        self._tell("before", cells)
 
     def after(self) -> None:
         """Measure the candidate, the base model on the new lesson, and decide whether it may be published."""

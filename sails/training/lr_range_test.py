@@ -198,9 +198,7 @@ class _Probe:
     scoring: float = 0.0  # seconds that scoring takes
 
     def __post_init__(self) -> None:
-        self.weights: list[torch.Tensor] = [
-            parameter.detach().clone() for parameter in self.model.parameters()
-        ]
+        self.weights: list[torch.Tensor] = [weight.detach().clone() for weight in self.model.parameters()]
         self.answer_logits = AnswerLogits(self.model)
 
     def score(self, samples: Samples) -> tuple[float, float]:

@@ -34,15 +34,6 @@ def choose_device(wanted: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def has_native_bf16(device: str) -> bool:
-    """Whether the processor or GPU multiplies bf16 itself; emulated bf16 is slower than fp32."""
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-    return False
-
-
 @dataclass(frozen=True)
 class Precision:
     """bf16 where it is native, else fp32; the weights themselves are fp32 in both."""
@@ -52,7 +43,13 @@ class Precision:
 
     @classmethod
     def of(cls, device: str) -> Precision:
-        return cls(device, has_native_bf16(device))
+        """bf16 where the processor or GPU multiplies it itself; emulated it is slower than fp32."""
+        native = False
+        if device == "cuda":
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        elif device == "cpu":
+            native = bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        return cls(device, native)
 
     @property
     def name(self) -> str:

@@ -69,7 +69,9 @@ def _learned(status: Status, before: Scores, after: Scores) -> Learned:
         return "nothing"
     if after.accuracy - before.accuracy < LITTLE and after.accuracy < WELL:
         return "little"
-    if _only_by_heart(status):
+    seen, unseen = status.results.held_out_before, status.results.held_out_after
+    enough = unseen is not None and unseen.rows >= ENOUGH_TO_JUDGE
+    if seen and unseen and enough and unseen.loss > seen.loss * (1 + WORSE):
         return "by heart"
     return "well" if after.accuracy >= WELL else "partly"
 
@@ -90,10 +92,3 @@ def _next_step(learned: Learned, status: Status) -> str:
     if learned == "well":
         return "Try it in the chat, then teach it the next lesson."
     return "Teach the same examples again with more rounds, or try it in the chat as it is."
-
-
-def _only_by_heart(status: Status) -> bool:
-    before, after = status.results.held_out_before, status.results.held_out_after
-    if before is None or after is None or after.rows < ENOUGH_TO_JUDGE:
-        return False
-    return after.loss > before.loss * (1 + WORSE)

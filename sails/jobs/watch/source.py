@@ -45,9 +45,8 @@ def approved(path: Path, now: float) -> Approved:
         return _at_rest(path, seen) if quiet else _read(path, quiet)
     except OSError as error:
         problem = f"{path} cannot be read: {(error.strerror or str(error)).lower()}."
-        raise ConversationFileError(
-            problem, "It is looked for again; nothing else needs to be done."
-        ) from error
+        remedy = "It is looked for again; nothing else needs to be done."
+        raise ConversationFileError(problem, remedy) from error
 
 
 @lru_cache(maxsize=1)
@@ -65,8 +64,11 @@ def _read(path: Path, quiet: bool) -> Approved:
     wrong = {problem.row: problem.reason for problem in report.errors}
     wrong |= {refusal.row: refusal.reason for refusal in reading.refused}
     unfit = tuple(f"row {row}: {reason}" for row, reason in sorted(wrong.items()))
-    fit = tuple(map(_without_mark, clean(rows, report)))
-    return Approved(fit, len(reading.conversations) - len(rows), unfit)
+    fit = [
+        replace(row, extra={name: value for name, value in row.extra.items() if not _is_mark(name)})
+        for row in clean(rows, report)
+    ]
+    return Approved(tuple(fit), len(reading.conversations) - len(rows), unfit)
 
 
 def _is_accepted(row: Conversation, reading: Reading) -> bool:
@@ -79,10 +81,6 @@ def _is_accepted(row: Conversation, reading: Reading) -> bool:
 
 def _is_mark(name: str) -> bool:
     return name.strip().casefold() == ACCEPTED
-
-
-def _without_mark(row: Conversation) -> Conversation:
-    return replace(row, extra={name: value for name, value in row.extra.items() if not _is_mark(name)})
 
 
 def _whole(content: bytes, suffix: str, quiet: bool) -> bytes:
