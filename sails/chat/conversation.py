@@ -259,6 +259,7 @@ def answers(
             yield index
         going_on = dict(streams)
         while going_on:
+            # One after the other, only the first of those that still go on has its turn.
             for index, stream in list(going_on.items())[: None if together else 1]:
                 if not _continue(stream, turn.replies[index]):
                     del going_on[index]

@@ -34,9 +34,9 @@ def append(path: Path, question: str, answer: str, accepted: bool | None = None,
         path.parent.mkdir(parents=True, exist_ok=True)
         if system.ends_in_half_a_line(path):
             written = b"\n" + written
+        # Unbuffered: a line reaches the file in one piece, whoever else appends to it.
         with open(path, "ab", buffering=0) as file:
             file.write(written)
     except OSError as error:
-        raise WorkspaceError(
-            f"{path} cannot be written: {error.strerror}.", "Choose another file."
-        ) from error
+        problem = f"{path} cannot be written: {error.strerror}."
+        raise WorkspaceError(problem, "Choose another file.") from error

@@ -42,6 +42,7 @@ def train_in_turn(session: Session, spec: TrainSpec) -> int:
         log.info("Another session trains; %s keeps its place in the queue.", session.id)
         return 0
     try:
+        # Somebody may have stopped it, or another worker may have run it, while this one came up.
         if session.written_status().state != "queued":
             return 0
         return live(session, lambda reporter: run_training(workspace, session, spec, reporter))

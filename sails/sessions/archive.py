@@ -77,5 +77,6 @@ def delete(workspace: Workspace, session: Session) -> None:
             raise BusyError(f"{session.id} is just being worked on.", "Try again in a minute.")
         shutil.rmtree(deleted, ignore_errors=True)
         system.rename(session.folder, deleted)
+    # Also what an earlier deletion left when it was killed.
     for half_deleted in workspace.sessions.glob(".*.deleted"):
         shutil.rmtree(half_deleted, ignore_errors=True)

@@ -24,6 +24,7 @@ from typing import Any
 from sails.sessions.downsample import POINTS, Curve, Table
 from sails.sessions.metrics import LineReader
 from sails.sessions.session import Session
+from sails.system import stamp_or_none
 
 KEPT_MONITORS = 32  # with a million rows each, 24 MB apiece
 BLOCK = 1 << 20  # bytes read and understood at a time
@@ -79,14 +80,13 @@ class _Blocks(LineReader):
         self._keep = keep  # of a file that is there already, only so many bytes at its end
         self.size = 0
 
-    @property
-    def was_truncated(self) -> bool:
-        """Whether the file is shorter than what was read of it. Takes note of its size."""
-        try:
-            self.size = self.path.stat().st_size
-        except OSError:
-            self.size = 0
-        return self.size < self._offset
+    def begins_anew(self) -> bool:
+        """Look at the file's size; one that is shorter than what was read of it is read from its start."""
+        now = stamp_or_none(self.path)
+        self.size = now.size if now else 0
+        anew = self.size < self._offset
+        self._offset = 0 if anew else self._offset
+        return anew
 
     @property
     def behind(self) -> bool:
@@ -96,9 +96,6 @@ class _Blocks(LineReader):
     def share(self) -> float:
         """How much of the file was read, 0 to 1."""
         return min(1.0, self._offset / self.size) if self.size else 1.0
-
-    def restart(self) -> None:
-        self._offset = 0
 
     def read_block(self) -> list[bytes]:
         """The next whole lines, about `BLOCK` bytes of them; empty when there is no whole line more."""
@@ -218,8 +215,7 @@ class SessionMonitor:
 
     def _read_metrics(self, deadline: float) -> bool:
         """Whether everything was read before the deadline."""
-        if self._metrics.was_truncated:
-            self._metrics.restart()
+        if self._metrics.begins_anew():
             with self._guard:
                 self._forget()
                 self.version += 1
@@ -236,8 +232,7 @@ class SessionMonitor:
         return True
 
     def _read_log(self) -> None:
-        if self._log.was_truncated:
-            self._log.restart()
+        if self._log.begins_anew():
             with self._guard:
                 self._log_lines.clear()
         while self._log.behind:
@@ -345,7 +340,5 @@ def monitor_of(session: Session) -> SessionMonitor:
 
 def _identity(folder: Path) -> int:
     """Tells a folder from another one of the same name that came later; 0 when there is none."""
-    try:
-        return folder.stat().st_ino
-    except OSError:
-        return 0
+    now = stamp_or_none(folder)
+    return now.inode if now else 0

@@ -6,7 +6,6 @@ its only writer while it runs; everybody else reads.
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,4 +141,4 @@ def free_id(folder: Path, name: str) -> str:
 def this_worker() -> dict[str, Any]:
     """The fields of a status that say which process writes it."""
     identity = system.this_process()
-    return {"pid": identity.pid, "pid_created": identity.created, "host": socket.gethostname()}
+    return {"pid": identity.pid, "pid_created": identity.created, "host": identity.host}

@@ -137,6 +137,7 @@ def current_plan(workspace: Workspace, spec: TrainSpec) -> Plan:
     """
     now = workspace.situation()
     row = behavior.row_for(now.trained.state, now.onnx.state).number
+    # What a person saw when it was queued holds, unless a training before it changed what there is.
     if spec.plan and (spec.plan.row, spec.planned_for) == (row, now.trained.fingerprint):
         return spec.plan
     return _plan(workspace, spec)
