@@ -23,17 +23,7 @@ from sails import models, retention, sessions
 from sails.data import Conversation
 from sails.errors import SailsError, classify
 from sails.models import Workspace, inspect_model
-from sails.retention import (
-    GENERAL_PROMPTS,
-    Cell,
-    Changed,
-    Decision,
-    Drift,
-    Lesson,
-    Measured,
-    Retention,
-    Sample,
-)
+from sails.retention import GENERAL_PROMPTS, Cell, Changed, Decision, Drift, Measured, Retention, Sample
 from sails.sessions import Reporter, Session, SessionRecord
 from sails.training import model, scoring
 from sails.training.mixture import TrainingMixture
@@ -129,7 +119,7 @@ class Examination:
         before = Measured(fingerprint=self.reporter.status.parent)
         return Retention(lessons=self._lessons(), before=before)
 
-    def _lessons(self) -> tuple[Lesson, ...]:
+    def _lessons(self) -> tuple[retention.Lesson, ...]:
         return retention.lessons_of(self.workspace, (*self._earlier, self.session.id))
 
     def _decide(self, found: Retention, after: Measured) -> Decision:
