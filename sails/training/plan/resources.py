@@ -27,11 +27,9 @@ def estimate(model: Path, schedule: Schedule, max_length: int, *, export: bool) 
 
 def need_of(parameters: int, schedule: Schedule, max_length: int, *, export: bool) -> ResourceNeed:
     """What a session needs at its peak with a model of so many parameters, which may not be here yet."""
-    tokens = (
-        max_length * schedule.batch_size
-        if schedule.batch_size
-        else max(schedule.token_budget or 0, max_length)
-    )
+    tokens = max(schedule.token_budget or 0, max_length)
+    if schedule.batch_size:
+        tokens = max_length * schedule.batch_size
     memory = training_memory(parameters, tokens)
     if export:
         memory = max(memory, export_memory(parameters))
