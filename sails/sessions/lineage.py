@@ -114,7 +114,7 @@ class NeededFor:
 
 
 def needed(workspace: Workspace, records: Sequence[SessionRecord]) -> dict[str, NeededFor]:
-    """For the id of each session that must not be deleted, why.
+    """Tell why a session must not be deleted, by the id of each one of which that is true.
 
     What a model was taught lies in the sessions of its whole line: which rows are new to it, what it is asked
     to see what it still remembers. So a session stays as long as a model that grew from it is, or can become,
