@@ -41,7 +41,7 @@ class _Queue(BaseModel):
 
 
 def waiting(workspace: Workspace) -> list[Waiting]:
-    """Who waits, first first. A damaged file counts as an empty queue."""
+    """The sessions that wait, in their order. A damaged file counts as an empty queue."""
     try:
         return _Queue.model_validate(read_json(workspace.queue) or {}).waiting
     except ValidationError:
