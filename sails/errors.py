@@ -106,7 +106,7 @@ class UnknownError(JobError):
 
 
 def classify(error: BaseException, otherwise: SailsError | None = None) -> SailsError:
-    """The error as one of ours, whatever library it came from, or `otherwise`; never raises."""
+    """Return the error as one of ours, whatever library it came from, or `otherwise`; never raises."""
     if isinstance(error, SailsError):
         return error
     text = str(error) or type(error).__name__

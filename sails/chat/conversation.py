@@ -69,7 +69,7 @@ class GenerationSettings(SamplingOptions):
     system: str = ""
 
     def sampling(self) -> dict[str, Any]:
-        """The settings that `Generator.stream` takes."""
+        """Return the settings that `Generator.stream` takes."""
         return {name: value for name, value in asdict(self).items() if name != "system"}
 
 
@@ -114,7 +114,7 @@ class ChatHistory:
         return [*messages, *spoken, {"role": "user", "content": newest.question}]
 
     def remembered(self, index: int) -> Messages:
-        """The messages that the answerer at `index` would be given before the next question."""
+        """Return the messages that the answerer at `index` would be given before the next question."""
         return _spoken(self.turns, index)
 
     def as_json(self) -> str:

@@ -51,7 +51,7 @@ class ModelCache:
             return (folder, _identity(folder)) in self._loaded
 
     def get(self, folder: Path) -> Generator:
-        """The model in an ONNX folder; takes seconds the first time.
+        """Return the model in an ONNX folder; takes seconds the first time.
 
         Raises `ModelLoadError` or `OutOfMemoryError`.
         """
@@ -135,7 +135,7 @@ class ModelCache:
 
 
 def resolved_folder(folder: Path) -> Path:
-    """The place of an ONNX folder's files now, also while it, or the folder around it, is replaced."""
+    """Return the place of an ONNX folder's files now, also while it, or the folder around it, is replaced."""
     return resolve(resolve(folder.parent) / folder.name)
 
 

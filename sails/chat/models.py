@@ -154,7 +154,7 @@ def previous_chat_model(workspace: Workspace, everybody: Sequence[ChatModel]) ->
 
 
 def current_chat_model(workspace: Workspace, trained: ModelState | None = None) -> ChatModel:
-    """The current model. Needs no record of versions or of base models."""
+    """Return the current model. Needs no record of versions or of base models."""
     trained = trained or workspace.situation().trained
     return _chat_model(
         key=CURRENT,

@@ -61,7 +61,7 @@ class PromptTable:
 
 
 def answerer_names(origins: Sequence[Origin]) -> list[str]:
-    """The titles of answerers, with the size where a title alone would be the same for two."""
+    """Return the titles of answerers, with the size where a title alone would be the same for two."""
     titles = [origin.title for origin in origins]
     named = []
     for origin in origins:
@@ -91,7 +91,7 @@ def ask_all(
 
 
 def answer_text(row: PromptRow, index: int) -> str:
-    """The answer of the model at `index`, or why there is none."""
+    """Return the answer of the model at `index`, or why there is none."""
     reply = row.turn.replies[index]
     return reply.text or reply.problem
 

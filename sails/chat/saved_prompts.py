@@ -40,7 +40,7 @@ class SavedPrompt:
 
 
 def prompts(workspace: Workspace) -> list[SavedPrompt]:
-    """The list in its order. Raises `WorkspaceError` when the file cannot be read."""
+    """Return the list in its order. Raises `WorkspaceError` when the file cannot be read."""
     path = workspace.root / FILE
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["prompts"]

@@ -38,7 +38,7 @@ _ASCII_TO_SPACES = str.maketrans(dict.fromkeys(string.punctuation, " "))  # the 
 
 
 def findings(pairs: Sequence[tuple[str, str]]) -> list[CheckFinding]:
-    """The first error in a conversation's questions and answers, or all its warnings.
+    """Return the first error in a conversation's questions and answers, or all its warnings.
 
     Every answer is taught, so rubbish in any of them counts. The rest is asked of the last one only:
     in the midst of a chat “Hi” may well be answered with “Hi!”.

@@ -22,7 +22,7 @@ class ColumnMapping:
         return tuple(name for name in (self.input, self.output, self.context) if name)
 
     def within(self, columns: Iterable[str]) -> ColumnMapping | None:
-        """The same mapping in a file's own spelling; None where question or answer is not there.
+        """Return the same mapping in a file's own spelling; None where question or answer is not there.
 
         A context that is not there is left out: Alpaca rows often have none.
         """
@@ -47,12 +47,12 @@ CHAT_COLUMNS = ("messages", "conversations", "conversation", "turns")
 
 
 def recognise(columns: Iterable[str]) -> ColumnMapping | None:
-    """The usual pair of columns among these, if there is one."""
+    """Return the usual pair of columns among these, if there is one."""
     columns = tuple(columns)
     return next(filter(None, (known.within(columns) for known in KNOWN_COLUMNS)), None)
 
 
 def chat_column(columns: Iterable[str]) -> str | None:
-    """The column that may hold whole chats, if there is one."""
+    """Return the column that may hold whole chats, if there is one."""
     spelled = {name.strip().casefold(): name for name in columns}
     return next((spelled[name] for name in CHAT_COLUMNS if name in spelled), None)

@@ -65,11 +65,11 @@ class Conversation:
         return self._hashed()[1]
 
     def messages(self) -> list[dict[str, str]]:
-        """The turns as chat templates want them."""
+        """Return the turns as chat templates want them."""
         return [{"role": turn.role, "content": turn.content} for turn in self.turns]
 
     def to_json(self) -> dict[str, Any]:
-        """The row in its clean form."""
+        """Return the row in its clean form."""
         if tuple(turn.role for turn in self.turns) == ("user", "assistant"):
             return {"input": self.turns[0].content, "output": self.turns[1].content, **self.extra}
         return {"messages": self.messages(), **self.extra}
@@ -94,7 +94,7 @@ def write_jsonl(path: Path | str, conversations: Iterable[Conversation]) -> None
 
 
 def jsonl_lines(conversations: Iterable[Conversation]) -> Iterator[bytes]:
-    """The lines of the file that `write_jsonl` writes."""
+    """Yield the lines of the file that `write_jsonl` writes."""
     for conversation in conversations:
         line = json.dumps(conversation.to_json(), ensure_ascii=False) + "\n"
         # A lone half of a surrogate pair cannot be UTF-8; `\udXXX` is how JSON writes it.

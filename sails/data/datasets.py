@@ -200,7 +200,7 @@ def _store(
 
 
 def name_from_text(text: str) -> str:
-    """A name for a folder and for an address: lower-case words of letters and digits in any script."""
+    """Return a name for a folder and for an address: lower-case words of letters and digits in any script."""
     text = unicodedata.normalize("NFKC", text).lower()
     words = "".join(c if c.isalnum() else "-" for c in text).split("-")
     return "-".join(filter(None, words))[:LONGEST_NAME].strip("-") or "dataset"
@@ -241,7 +241,7 @@ def report_of(workspace: Workspace, name: str) -> DatasetReport:
 
 
 def rows_of(workspace: Workspace, name: str) -> list[Conversation]:
-    """The rows of a dataset; raises `BadDataError` when they are gone."""
+    """Return the rows of a dataset; raises `BadDataError` when they are gone."""
     try:
         return read_jsonl(rows_file(workspace, name))
     except (OSError, WorkspaceError, ConversationFileError) as error:
@@ -328,7 +328,7 @@ def delete(workspace: Workspace, name: str) -> None:
 
 
 def used_by(workspace: Workspace, report: DatasetReport) -> list[str]:
-    """The ids of the sessions that wait or run and need this dataset."""
+    """Return the ids of the sessions that wait or run and need this dataset."""
     running = sessions.running(workspace)
     records = [running] if running else []
     for waiting in sessions.waiting(workspace):

@@ -86,7 +86,7 @@ class Draft:
         return tuple({row.fingerprint: row for row in self.rows if row.row not in self.wrong}.values())
 
     def row(self, number: int) -> Conversation | None:
-        """A row by its number, dropped ones included; None when there is none."""
+        """Return a row by its number, dropped ones included; None when there is none."""
         return self.corrections.get(number) or self._by_number.get(number)
 
     @cached_property
@@ -113,7 +113,7 @@ class Draft:
         return replace(self, left_out=self.left_out.difference(rows) if rows is not None else frozenset())
 
     def find(self, words: str, among: Collection[int] | None = None) -> list[int]:
-        """The numbers of the rows that hold these words in question or answer; `among` limits them."""
+        """Return the numbers of the rows that hold these words in question or answer; `among` limits them."""
         wanted = words.casefold().strip()
         numbers = self._by_number if among is None else [n for n in self._by_number if n in among]
         rows = filter(None, map(self.row, numbers))
@@ -152,7 +152,7 @@ class Unmapped:
     message: str
 
     def mapped(self, mapping: ColumnMapping, *, first_row_taught: bool = False) -> Draft:
-        """The draft, read with these columns; raises `ConversationFileError` and `RequestError`."""
+        """Return the draft, read with these columns; raises `ConversationFileError` and `RequestError`."""
         return mapped(self.file, self.content, mapping, first_row_taught=first_row_taught)
 
 
@@ -209,7 +209,7 @@ def from_pairs(pairs: Sequence[tuple[str | None, str | None]]) -> Draft:
 
 
 def from_dataset(workspace: Workspace, name: str) -> Draft:
-    """The rows of a dataset, to be corrected and saved as another one; it stays as it is itself."""
+    """Return the rows of a dataset, to be corrected and saved as another one; it stays as it is itself."""
     report = datasets.report_of(workspace, name)
     content = datasets.rows_file(workspace, name).read_bytes()
     draft = from_file(f"{report.name}.jsonl", content)
@@ -245,7 +245,7 @@ def _look(file: str, content: bytes, message: str) -> Unmapped | None:
 
 
 def file_name(name: str) -> str:
-    """The name of a file without folders, marks that cannot be seen, and too much length."""
+    """Return the name of a file without folders, marks that cannot be seen, and too much length."""
     last = PurePosixPath(PureWindowsPath(printable(name)).as_posix()).name
     visible = "".join("_" if c in '<>:"|?*' else c for c in last if c.isprintable()).strip()
     stem, dot, suffix = visible.rpartition(".")

@@ -94,7 +94,7 @@ def problems_of(conversation: Conversation) -> list[RowProblem]:
 
 
 def clean(conversations: Iterable[Conversation], report: QualityReport) -> tuple[Conversation, ...]:
-    """The conversations without those that have an error, and each of them once."""
+    """Return the conversations without those that have an error, and each of them once."""
     wrong = {problem.row for problem in report.errors}
     kept: dict[str, Conversation] = {}
     for conversation in conversations:

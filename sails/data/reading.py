@@ -97,7 +97,7 @@ class _Rows:
         self._remarks: Counter[Remark] = Counter()
 
     def conversation(self, row: int, fields: Any) -> Conversation:
-        """Raises RowRefused."""
+        """Raise RowRefused."""
         if isinstance(fields, list):
             fields = {"messages": fields}
         if not isinstance(fields, dict):
@@ -145,7 +145,7 @@ class _Rows:
         return tuple(notes)
 
     def unusable(self, name: str, refused: list[Refusal]) -> ConversationFileError:
-        """Why a file is refused whole."""
+        """Tell why a file is refused whole."""
         if not self.columns and not refused:
             return ConversationFileError(f"{name} holds no conversations.", "Choose a file that has some.")
         names = _quoted(column[:40] for column in islice(self.columns, 12))

@@ -55,7 +55,7 @@ def pair_turns(fields: dict[str, Any], mapping: ColumnMapping, remarks: set[Rema
 
 
 def chat_turns(items: list[Any], remarks: set[Remark]) -> tuple[Turn, ...]:
-    """A list of turns: an optional system turn, then user and assistant by turns, an answer last."""
+    """Return a list of turns: an optional system turn, then user and assistant by turns, an answer last."""
     spoken = [_speaker(item, position) for position, item in enumerate(items, 1)]
     if "tool" in (role for role, _ in spoken):
         remarks.add(Remark.TOOLS)
@@ -82,7 +82,7 @@ def chat_turns(items: list[Any], remarks: set[Remark]) -> tuple[Turn, ...]:
 
 
 def plain(value: Any) -> Any:
-    """A kept field as something that JSON can hold and give back."""
+    """Return a kept field as something that JSON can hold and give back."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, int):

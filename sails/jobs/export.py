@@ -140,7 +140,7 @@ def read_job(session: Session) -> Job:
 
 
 def export_jobs(workspace: Workspace) -> list[Job]:
-    """All export jobs, newest first; a damaged one is left out."""
+    """Return all export jobs, newest first; a damaged one is left out."""
     jobs = []
     for path in sorted(workspace.jobs.glob("*/spec.json"), reverse=True):
         with contextlib.suppress(SailsError):
@@ -149,7 +149,7 @@ def export_jobs(workspace: Workspace) -> list[Job]:
 
 
 def running_export(workspace: Workspace, target: Path) -> Job | None:
-    """The job that makes the ONNX model in `target` right now."""
+    """Return the job that makes the ONNX model in `target` right now."""
     at_work = (job for job in export_jobs(workspace) if job.at_work)
     return next((job for job in at_work if job.spec.onnx_output == target), None)
 
@@ -158,7 +158,7 @@ def running_export(workspace: Workspace, target: Path) -> Job | None:
 
 
 def freshness(situation: Situation) -> Freshness:
-    """How the ONNX model stands to the trained one.
+    """Tell how the ONNX model stands to the trained one.
 
     *stale*: made from an earlier model; *unknown*: nobody noted from which; *orphaned*: the trained model
     that it was made from is not here, and no other complete one is either.
@@ -167,7 +167,7 @@ def freshness(situation: Situation) -> Freshness:
 
 
 def freshness_of(variant: VariantState, trained: ModelState) -> Freshness:
-    """How one variant stands to the trained model, in the words of `freshness`."""
+    """Tell how one variant stands to the trained model, in the words of `freshness`."""
     return _freshness(variant.present, variant.stale, trained)
 
 

@@ -103,14 +103,14 @@ def start_measurement(workspace: Workspace, choices: Choices) -> Session:
 
 
 def running_measurement(workspace: Workspace) -> Session | None:
-    """The measurement that runs or is just starting."""
+    """Return the measurement that runs or is just starting."""
     jobs = [job for job in sessions.running_jobs(workspace) if isinstance(job.spec, ProbeSpec)]
     states = {job.session: launcher.launcher_for(job.session).state(job.session) for job in jobs}
     return next((job for job, state in states.items() if state in ("starting", "running")), None)
 
 
 def latest_measurement(workspace: Workspace, choices: Choices) -> SessionRecord | None:
-    """The newest measurement for the same lesson, however it ended."""
+    """Return the newest measurement for the same lesson, however it ended."""
     with contextlib.suppress(SailsError):
         return next(_matching(workspace, choices), None)
     return None

@@ -19,7 +19,7 @@ from sails.system import Progress, silent
 
 
 def base_model_path(model: BaseModelEntry) -> Path | None:
-    """The folder of a model that is complete on this machine, or None; never touches the network."""
+    """Return the folder of a model that is complete on this machine, or None; never touches the network."""
     candidates = [model.folder, catalog.cache_dir() / model.name if model.embedded else None]
     if model.hub_id:
         candidates += [download.hub_snapshot(hub_id) for hub_id in (model.hub_id, model.name)]
@@ -27,7 +27,7 @@ def base_model_path(model: BaseModelEntry) -> Path | None:
 
 
 def ensure_base_model(name: str, progress: Progress | None = None) -> Path:
-    """The folder of a base model, ready for `from_pretrained`; fetched first where necessary.
+    """Return the folder of a base model, ready for `from_pretrained`; fetched first where necessary.
 
     Raises `RequestError` (no such model), `DownloadError`, `DiskFullError` or `ModelLoadError`.
     """

@@ -125,7 +125,7 @@ _CATALOGUE = (
 
 
 def base_models() -> tuple[BaseModelEntry, ...]:
-    """The models that Sails knows by name, the default first."""
+    """Return the models that Sails knows by name, the default first."""
     return _CATALOGUE
 
 
@@ -140,7 +140,7 @@ _REMEDY = (
 
 
 def find_base_model(name: str) -> BaseModelEntry:
-    """The model behind a catalogue name, a hub id ("owner/name") or a folder.
+    """Return the model behind a catalogue name, a hub id ("owner/name") or a folder.
 
     Raises `RequestError` for anything else, and for a folder that holds no complete model.
     """
@@ -164,7 +164,7 @@ def find_base_model(name: str) -> BaseModelEntry:
 
 
 def is_same_base(a: str, b: str) -> bool:
-    """Whether two spellings (name, hub id, folder, even a folder that is gone) mean one base model."""
+    """Tell whether two spellings (name, hub id, folder, even a folder that is gone) mean one base model."""
     return _identity(a) == _identity(b)
 
 
@@ -200,7 +200,7 @@ TALKERS = ("CausalLM", "LMHead", "ConditionalGeneration")  # parts of the names 
 
 
 def cache_dir() -> Path:
-    """Where unpacked base models are kept: $SAILS_CACHE, else the user's own cache folder."""
+    """Tell where unpacked base models are kept: $SAILS_CACHE, else the user's own cache folder."""
     chosen = os.environ.get("SAILS_CACHE")
     return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_cache_path("mtn-sails")
 

@@ -96,14 +96,14 @@ class HubFiles:
 
 
 def hub_is_off() -> bool:
-    """Whether the person switched the hub off (HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE)."""
+    """Tell whether the person switched the hub off (HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE)."""
     from huggingface_hub import constants
 
     return constants.HF_HUB_OFFLINE
 
 
 def hub_reachable() -> bool:
-    """Whether the hub answers within a few seconds; False at once when it is switched off."""
+    """Tell whether the hub answers within a few seconds; False at once when it is switched off."""
     from huggingface_hub import constants
 
     if hub_is_off():
@@ -222,7 +222,7 @@ class PinnedWheel:
 
 
 def is_intact(path: Path, wheel: PinnedWheel) -> bool:
-    """Whether the file at `path` is that very wheel, to the last bit."""
+    """Tell whether the file at `path` is that very wheel, to the last bit."""
     if path.stat().st_size != wheel.size:
         return False
     with open(path, "rb") as file:

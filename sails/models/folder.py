@@ -160,7 +160,7 @@ def _problem(folder: Path, sizes: dict[str, int]) -> str | None:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that are loaded as the model's weights, in order; none when there are none to load."""
+    """Return the files that are loaded as the model's weights, in order; none when there are none to load."""
     _, names = _weights(folder, {file.name: file.size for file in found_files(folder)})
     return [folder / name for name in names]
 

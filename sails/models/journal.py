@@ -28,12 +28,12 @@ Found = TypeVar("Found")
 
 
 def journal_of(target: Path) -> Path:
-    """The journal that `sails.models.publish` keeps beside a folder while it replaces it."""
+    """Return the journal that `sails.models.publish` keeps beside a folder while it replaces it."""
     return target.with_name(f".{target.name}.journal.json")
 
 
 def resolve(target: Path) -> Path:
-    """Where the content of `target` lies now: between two renames it is still in its staging folder."""
+    """Tell where the content of `target` lies now: between two renames it is still in its staging folder."""
     if not target.exists():
         staged = (read_json(journal_of(target)) or {}).get("staged")
         if isinstance(staged, str) and target.with_name(staged).exists():
@@ -85,7 +85,7 @@ class _Journal:
 
 
 def stage_path(target: Path, tag: str) -> Path:
-    """Where to build new content for `target`: a hidden folder beside it, so that a rename suffices.
+    """Tell where to build new content for `target`: a hidden folder beside it, so that a rename suffices.
 
     The name says which process builds it, so that `clear_leftovers` of another one spares it.
     """
@@ -94,7 +94,7 @@ def stage_path(target: Path, tag: str) -> Path:
 
 
 def is_foreign(folder: Path) -> bool:
-    """Whether a folder holds something and is no ONNX export, so that replacing it would cost files."""
+    """Tell whether a folder holds something and is no ONNX export, so that replacing it would cost files."""
     strange = [path for path in visible_entries(folder) if not (path / EXPORT_RECORD).exists()]
     if not strange or (folder / EXPORT_RECORD).exists():
         return False
@@ -193,7 +193,7 @@ def sweep(target: Path) -> None:
 
 
 def visible_entries(folder: Path) -> list[Path]:
-    """The entries that are not hidden; none where there is no folder."""
+    """Return the entries that are not hidden; none where there is no folder."""
     return [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
 
 

@@ -11,7 +11,7 @@ USUAL_TOKENS = 512  # in a batch
 
 
 def training_memory(parameters: int, tokens: int = USUAL_TOKENS) -> int:
-    """Bytes of memory that training needs in fp32 with AdamW and that many tokens a batch.
+    """Return the bytes of memory that training needs in fp32 with AdamW and that many tokens a batch.
 
     20 bytes for each parameter (weight, gradient, AdamW's two averages, a copy of the last good weight), 2
     for the activations of 512 tokens, and 1.3 GB for Python, PyTorch and the rest. Without the copy, within
@@ -23,7 +23,7 @@ def training_memory(parameters: int, tokens: int = USUAL_TOKENS) -> int:
 
 
 def export_memory(parameters: int) -> int:
-    """Bytes of memory that making and verifying all variants of the ONNX model needs.
+    """Return the bytes of memory that making and verifying all variants of the ONNX model needs.
 
     Writing the graph takes 4.7 times the fp32 weights; comparing takes the original and the variants at once,
     and one more in a process of its own. Measured with 135 million parameters: 3.3 GB, and 1.1 GB beside it.
@@ -32,7 +32,7 @@ def export_memory(parameters: int) -> int:
 
 
 def count_parameters(model: Path) -> int:
-    """The number of parameters in a model folder, from its safetensors headers, else from its size."""
+    """Return the number of parameters in a model folder, from its safetensors headers, else from its size."""
     return sum(_count(path) for path in weight_files(model))
 
 

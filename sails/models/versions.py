@@ -45,7 +45,7 @@ class Version(BaseModel):
 
 
 def version_with(workspace: Workspace, fingerprint: str | None) -> Version | None:
-    """The version that holds the model with this fingerprint, the one put away last of several."""
+    """Return the version that holds the model with this fingerprint, the one put away last of several."""
     return next((v for v in list_versions(workspace) if fingerprint and v.fingerprint == fingerprint), None)
 
 
@@ -108,7 +108,7 @@ def discard(version: Path) -> None:
 
 
 def provenance_of(folder: Path) -> Provenance | None:
-    """Where the model in `folder` came from; None when nobody recorded it."""
+    """Tell where the model in `folder` came from; None when nobody recorded it."""
     with contextlib.suppress(ValidationError):
         return Provenance.model_validate(read_json(folder / PROVENANCE))
     return None

@@ -35,7 +35,7 @@ class Workspace:
         output_dir: str | Path | None = None,
         onnx_output: str | Path | None = None,
     ) -> Workspace:
-        """The workspace at `root` (else $SAILS_WORKSPACE, else ./workspace); creates nothing.
+        """Return the workspace at `root` (else $SAILS_WORKSPACE, else ./workspace); creates nothing.
 
         Raises `WorkspaceError` when one of the three is an existing file instead of a folder, and when an
         export would replace more than an ONNX model.
@@ -99,7 +99,7 @@ class Workspace:
 
 
 def workspaces_in(root: Path) -> list[Path]:
-    """The folders directly in `root` that are workspaces, by name."""
+    """Return the folders directly in `root` that are workspaces, by name."""
     parts = ("sessions", "datasets", "trained_model", "onnx_model")
     try:
         folders = [path for path in root.iterdir() if path.name[0] != "." and path.is_dir()]
@@ -136,7 +136,7 @@ def _refuse_overlap(model: Path, others: Iterable[Path]) -> None:
 
 
 def new_id(name: str) -> str:
-    """An id that sorts by time: UTC to the second, then a short name of lower-case words."""
+    """Return an id that sorts by time: UTC to the second, then a short name of lower-case words."""
     words = "".join(c if c.isalnum() and c.isascii() else "-" for c in name.lower())
     short = "-".join(filter(None, words.split("-")))[:40].strip("-") or "session"
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{short}"

@@ -108,7 +108,7 @@ _PAPERS = """\
 
 
 def card(about: About, state: VariantState, certificate: Certificate | None, *, runs_by_itself: bool) -> str:
-    """The README.md of a zip file that runs by itself, or of a folder that other programs load."""
+    """Return the README.md of a zip file that runs by itself, or of a folder that other programs load."""
     name = models.VARIANT_TITLES[state.variant]
     parts = [
         _front_matter(about, state),

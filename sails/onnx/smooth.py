@@ -79,7 +79,7 @@ def _groups(graph: Graph) -> Iterator[_Group]:
             readers[name].append(node)
 
     def is_free(name: str) -> bool:
-        """Whether it is a weight that only one node reads, so that it may change."""
+        """Tell whether it is a weight that only one node reads, so that it may change."""
         return name in graph.weights and len(readers[name]) == 1
 
     for node in list(graph.proto.node):

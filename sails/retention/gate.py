@@ -161,7 +161,7 @@ def _words(finding: GateFinding, reference: float, names: dict[str, str], *, ful
 
 
 def rounded_points(before: float, after: float) -> int:
-    """The loss as a person reckons it from the two rounded shares."""
+    """Return the loss as a person reckons it from the two rounded shares."""
     return int(f"{before:.0f}") - int(f"{after:.0f}")
 
 

@@ -50,7 +50,7 @@ def current_memory(workspace: Workspace) -> Memory:
 
 
 def memory_of(workspace: Workspace, fingerprint: str | None) -> Memory:
-    """What the model with this fingerprint was measured to know; cached until a file of it changes."""
+    """Return what the model with this fingerprint was measured to know; cached until a file of it changes."""
     stamps: list[object] = []  # how the files look that a memory is made of
     for identity in lessons.taught_to(workspace, fingerprint):
         folder = workspace.sessions / identity
@@ -177,7 +177,7 @@ def describe_headline(memory: Memory) -> str:
 
 
 def figure_sentences(memory: Memory) -> tuple[str, ...]:
-    """A sentence for each figure about the whole model: ACC, BWT, general knowledge."""
+    """Return a sentence for each figure about the whole model: ACC, BWT, general knowledge."""
     return (acc_sentence(memory.measures), bwt_sentence(memory.measures), general_sentence(memory.matrix))
 
 
@@ -215,7 +215,7 @@ def bwt_sentence(measures: Measures) -> str:
 
 
 def forgetting_sentences(memory: Memory) -> tuple[str, ...]:
-    """A sentence for each measured earlier lesson on how far it is below its best; the worst first."""
+    """Return a sentence for each measured earlier lesson on how far it is below its best; the worst first."""
     names = numbered(memory.matrix.lessons)
     forgotten = [pair for pair in zip(names, memory.measures.forgetting, strict=False) if pair[1] is not None]
     forgotten.sort(key=lambda pair: -pair[1].value if pair[1] else 0.0)

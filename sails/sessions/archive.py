@@ -49,7 +49,7 @@ def _answers(session: Session) -> dict[str, Any]:
 
 
 def why_not_deletable(workspace: Workspace, record: SessionRecord) -> str | None:
-    """Why a session cannot be deleted, in a sentence; None when it can."""
+    """Tell why a session cannot be deleted, in a sentence; None when it can."""
     if record.status.state in ("queued", "running"):
         return "It has not ended yet: stop it first."
     need = lineage.needed(workspace, history.read_history(workspace)).get(record.session.id)

@@ -23,7 +23,7 @@ PARTS = ("sessions", "datasets", "heldout")
 
 
 def is_demo(workspace: Workspace) -> bool:
-    """Whether this workspace was made by `make_demo`."""
+    """Tell whether this workspace was made by `make_demo`."""
     return (workspace.root / MARK).exists()
 
 

@@ -25,7 +25,7 @@ class Curve:
         return len(self.x)
 
     def thinned(self, points: int) -> Curve:
-        """The same curve in at most `points` points, with its lowest and highest ones."""
+        """Return the same curve in at most `points` points, with its lowest and highest ones."""
         if len(self) <= points:
             return self
         width = -(-len(self) // (points // 2))
@@ -104,7 +104,7 @@ class _Column:
         self._kept = kept
 
     def indices(self) -> NDArray[np.int64]:
-        """Where the points to draw lie: at most `POINTS`, rising."""
+        """Tell where the points to draw lie: at most `POINTS`, rising."""
         if self._count == self._done:
             return self._kept
         rest = _extremes(self._values, self._done, self._count, self._width)

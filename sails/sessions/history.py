@@ -37,7 +37,7 @@ class SessionRecord:
     status: Status
 
     def brief(self) -> dict[str, Any]:
-        """The short form, ready for JSON."""
+        """Return the short form, ready for JSON."""
         plan, results = self.status.plan, self.status.results
         return {
             "id": self.spec.id,
@@ -84,7 +84,7 @@ def record(session: Session) -> SessionRecord:
 
 
 def read_history(workspace: Workspace) -> list[SessionRecord]:
-    """All training sessions, oldest first; a damaged one is left out.
+    """Return all training sessions, oldest first; a damaged one is left out.
 
     What was read once is kept, so that asking again costs one look at each session.
     """
@@ -122,7 +122,7 @@ class _Index:
         return [now for record in found if record and (now := _as_it_is_now(record))]
 
     def running(self) -> SessionRecord | None:
-        """The session that runs, which was most likely the one that ran a moment ago."""
+        """Return the session that runs, which was most likely the one that ran a moment ago."""
         last = self._last_running
         if last is not None:
             with contextlib.suppress(SailsError):
@@ -217,19 +217,19 @@ def find(workspace: Workspace, wanted: str) -> Session:
 
 
 def running(workspace: Workspace) -> SessionRecord | None:
-    """The training session that runs now; costs next to nothing while none does."""
+    """Return the training session that runs now; costs next to nothing while none does."""
     if not system.is_held(workspace.training_lock):
         return None
     return _index(workspace.sessions).running()
 
 
 def running_jobs(workspace: Workspace) -> list[SessionRecord]:
-    """Exports and replays that run now or are just starting, oldest first."""
+    """Return the exports and replays that run now or are just starting, oldest first."""
     return [r for r in _index(workspace.jobs).records() if r.status.state in ("queued", "running")]
 
 
 def active(workspace: Workspace) -> str | None:
-    """The id of the session that trains now, else of the first that waits."""
+    """Return the id of the session that trains now, else of the first that waits."""
     if record := running(workspace):
         return record.spec.id
     return next((entry.id for entry in waiting(workspace)), None)

@@ -32,7 +32,7 @@ class Branch:
 
 
 def tree(workspace: Workspace, records: Sequence[SessionRecord]) -> list[Branch]:
-    """The sessions that made a model, each below the one that it continued.
+    """Return the sessions that made a model, each below the one that it continued.
 
     Of several that continued the same one, the last leads on at the same depth and the others stand deeper
     before it; the one that leads to the current model is last. So a long chain is a straight line.
@@ -180,7 +180,7 @@ def why_needed(need: NeededFor) -> str:
 
 
 def ancestors(workspace: Workspace, fingerprint: str | None) -> list[SessionRecord]:
-    """The sessions that made the model with this fingerprint, oldest first.
+    """Return the sessions that made the model with this fingerprint, oldest first.
 
     Follows parents, not the calendar, so a model that was rolled back has the lineage that it had.
     """

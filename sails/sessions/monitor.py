@@ -178,7 +178,7 @@ class SessionMonitor:
             return table.curve(name).thinned(points)
 
     def average(self, name: str, parts: int = 60) -> Curve:
-        """The mean of one of `STEP_CURVES` over each of at most `parts` stretches, at their middle."""
+        """Return the mean of one of `STEP_CURVES` over each of at most `parts` stretches, at their middle."""
         with self._guard:
             return self._steps.average(name, parts)
 

@@ -43,5 +43,5 @@ def format_rate(value: float) -> str:
 
 
 def where(plan: Plan) -> str:
-    """What training starts from, as a short phrase."""
+    """Return what training starts from, as a short phrase."""
     return plan.model if plan.start_from == "base" else f"the trained model in {Path(plan.model).name}"

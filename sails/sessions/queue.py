@@ -41,7 +41,7 @@ class _Queue(BaseModel):
 
 
 def waiting(workspace: Workspace) -> list[Waiting]:
-    """The sessions that wait, in their order. A damaged file counts as an empty queue."""
+    """Return the sessions that wait, in their order. A damaged file counts as an empty queue."""
     try:
         return _Queue.model_validate(read_json(workspace.queue) or {}).waiting
     except ValidationError:
@@ -80,7 +80,7 @@ def dequeue(workspace: Workspace, session_id: str) -> bool:
 
 
 def next_to_start(workspace: Workspace) -> Session | None:
-    """The first in the queue, with this start counted; None when there is none or it is just starting.
+    """Return the first in the queue, with this start counted; None when there is none or it is just starting.
 
     One that never comes up is failed and passed over.
     """

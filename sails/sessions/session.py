@@ -58,12 +58,12 @@ class Session:
         return self.folder / "model"
 
     def newest_checkpoint(self) -> Path | None:
-        """The newest checkpoint that was written to its end, and is thus safe to resume from."""
+        """Return the newest checkpoint that was written to its end, and is thus safe to resume from."""
         complete = [path.parent for path in self.checkpoints.glob(f"checkpoint-*/{CHECKPOINT_COMPLETE}")]
         return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
     def spec(self) -> AnySpec:
-        """What was asked; raises `WorkspaceError` when the file is missing or damaged."""
+        """Return what was asked; raises `WorkspaceError` when the file is missing or damaged."""
         try:
             return SPEC.validate_json((self.folder / "spec.json").read_bytes())
         except FileNotFoundError as error:
@@ -83,7 +83,7 @@ class Session:
         return status
 
     def written_status(self) -> Status:
-        """The status as the worker wrote it last."""
+        """Return the status as the worker wrote it last."""
         try:
             return Status.model_validate_json((self.folder / "status.json").read_bytes())
         except FileNotFoundError:
@@ -132,13 +132,13 @@ def create(folder: Path, spec: AnySpec) -> Session:
 
 
 def free_id(folder: Path, name: str) -> str:
-    """An id that no session in `folder` has yet."""
+    """Return an id that no session in `folder` has yet."""
     base = new_id(name)
     numbers = (f"{base}-{n}" for n in range(2, 10_000))
     return next(i for i in (base, *numbers) if not (folder / i).exists())
 
 
 def this_worker() -> dict[str, Any]:
-    """The fields of a status that say which process writes it."""
+    """Return the fields of a status that say which process writes it."""
     identity = system.this_process()
     return {"pid": identity.pid, "pid_created": identity.created, "host": identity.host}

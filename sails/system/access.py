@@ -20,7 +20,7 @@ ROOT = "SAILS_ROOT"
 
 
 def view_only() -> bool:
-    """Whether nothing may be changed."""
+    """Tell whether nothing may be changed."""
     return os.environ.get(VIEW_ONLY, "") not in ("", "0")
 
 
@@ -34,7 +34,7 @@ def require_changes() -> None:
 
 
 def allowed_root(usual_workspace: Path) -> Path:
-    """The folder inside which a person may open and make workspaces from the browser."""
+    """Return the folder inside which a person may open and make workspaces from the browser."""
     chosen = os.environ.get(ROOT)
     return Path(chosen).expanduser().resolve() if chosen else usual_workspace.parent
 

@@ -16,7 +16,7 @@ from sails.system.locks import WINDOWS
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a small file, or None when it is not there or cannot be read."""
+    """Return the JSON object in a small file, or None when it is not there or cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

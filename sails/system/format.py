@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 
 def size(number: int) -> str:
-    """Bytes in the unit that suits them: 538 MB, 1.2 GB."""
+    """Return the bytes in the unit that suits them: 538 MB, 1.2 GB."""
     value, unit = float(number), "bytes"
     for larger in ("kB", "MB", "GB", "TB"):
         if value < 1000:
@@ -22,12 +22,12 @@ def size(number: int) -> str:
 
 
 def megabytes(number: float) -> str:
-    """Bytes in megabytes, where several stand beside each other: 1,538 MB."""
+    """Return the bytes in megabytes, where several stand beside each other: 1,538 MB."""
     return f"{number / 1e6:,.0f} MB"
 
 
 def gigabytes(number: float) -> str:
-    """Bytes in gigabytes, where several stand beside each other: 0.5 GB."""
+    """Return the bytes in gigabytes, where several stand beside each other: 0.5 GB."""
     return f"{number / 1e9:.1f} GB"
 
 
@@ -42,25 +42,25 @@ def duration(seconds: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """How many there are of something whose plural ends in s: 1 row, 12,300 rows."""
+    """Tell how many there are of something whose plural ends in s: 1 row, 12,300 rows."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def listed(words: Sequence[str], last: str = "and") -> str:
-    """Some words as a sentence names them: a; a and b; a, b and c."""
+    """Return some words as a sentence names them: a; a and b; a, b and c."""
     return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def one_line(text: str) -> str:
-    """The text with single spaces in place of its line breaks, tabs and runs of spaces."""
+    """Return the text with single spaces in place of its line breaks, tabs and runs of spaces."""
     return " ".join(text.split())
 
 
 def shorten(text: str, most: int, ellipsis: str = "…") -> str:
-    """The first `most` characters and an ellipsis; a text that is no longer stays as it is."""
+    """Return the first `most` characters and an ellipsis; a text that is no longer stays as it is."""
     return text if len(text) <= most else f"{text[:most]}{ellipsis}"
 
 
 def fit(text: str, width: int) -> str:
-    """The text in `width` characters at most, an ellipsis included where it is cut."""
+    """Return the text in `width` characters at most, an ellipsis included where it is cut."""
     return text if len(text) <= width else f"{text[: width - 1].rstrip()}…"

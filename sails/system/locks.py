@@ -97,7 +97,7 @@ class LifeLock:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process (this one included) holds the `LifeLock` at `path`."""
+    """Tell whether a living process (this one included) holds the `LifeLock` at `path`."""
     with _guard:
         if os.path.realpath(path) in _held_here:
             return True

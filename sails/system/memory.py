@@ -10,7 +10,7 @@ import psutil
 
 
 def available_memory(group: Path = Path("/sys/fs/cgroup")) -> int:
-    """Bytes of memory that a new process can have, a container's own limit included."""
+    """Return the bytes of memory that a new process can have, a container's own limit included."""
     available = int(psutil.virtual_memory().available)
     with contextlib.suppress(OSError, ValueError):  # "max", or no control group at all
         limit = int((group / "memory.max").read_text())
@@ -35,7 +35,7 @@ def give_back_memory() -> None:
 
 
 def peak_memory() -> int:
-    """The most bytes of memory that this process ever had."""
+    """Return the most bytes of memory that this process ever had."""
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
     # On Linux, getrusage counts what the starter of this process used.

@@ -32,7 +32,7 @@ GROUPED_BATCHES = 50  # how many batches are sorted by length together
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer in a model folder, with a chat template and a padding token in any case.
+    """Return the tokenizer in a model folder, with a chat template and a padding token in any case.
 
     A tokenizer without a template gets `DEFAULT_CHAT_TEMPLATE`, which is saved with the model. Raises
     `ModelLoadError`.
@@ -167,7 +167,7 @@ def schedule(
     token_budget: int | None = None,
     batch_size: int | None = None,
 ) -> list[list[list[int]]]:
-    """The batches of every epoch, as lists of example numbers: `schedule(...)[epoch][step]`.
+    """Return the batches of every epoch, as lists of example numbers: `schedule(...)[epoch][step]`.
 
     `rounds` names the examples of each epoch.
     """

@@ -49,7 +49,7 @@ class Guard:
             self.judge(loss, gradient_norm)
 
     def judge(self, loss: float, gradient_norm: float) -> str | None:
-        """Why the run is in trouble after this step, in words; None when it is fine.
+        """Tell why the run is in trouble after this step, in words; None when it is fine.
 
         `loss` in nats an answer token, `gradient_norm` before clipping; both finite. After trouble the caller
         goes back to good weights, so the smoothed loss starts at its best again.
@@ -71,7 +71,7 @@ class Guard:
         return None
 
     def is_good(self, loss: float) -> bool:
-        """Whether weights that give this loss on the batch to come are worth a copy, when one is due."""
+        """Tell whether weights that give this loss on the batch to come are worth a copy, when one is due."""
         due = self._steps >= SETTLED and self._steps % KEEP_EVERY == 0
         smoothed = SMOOTHING * self._sum + (1 - SMOOTHING) * loss
         weight = SMOOTHING * self._weight + (1 - SMOOTHING)

@@ -238,7 +238,7 @@ class Examination:
 
 
 def answer(model: Any, tokenizer: Any, questions: Sequence[str]) -> dict[str, str]:
-    """A model's answers by question, all generated as one batch: many cost hardly more than one."""
+    """Return a model's answers by question, all generated as one batch: many cost hardly more than one."""
     once = list(dict.fromkeys(questions))
     said = sample_answers(model, tokenizer, once, ANSWER_TOKENS) if once else []
     return dict(zip(once, said, strict=True))
@@ -250,7 +250,7 @@ def _shares(cell: Cell) -> dict[str, float]:
 
 
 def stored_row(workspace: Workspace, fingerprint: str | None) -> Measured | None:
-    """What the session that made the model with this fingerprint measured of it, if it did."""
+    """Return what the session that made the model with this fingerprint measured of it, if it did."""
     return next(iter(_measured(sessions.ancestors(workspace, fingerprint)[-1:])), None)
 
 

@@ -74,7 +74,7 @@ class RowScores:
 def score_rows(
     model: Any, examples: Sequence[Example], padding: int, precision: Precision
 ) -> list[RowScores]:
-    """The scores of each example, in their order. Raises `DivergedError` when a loss is not finite."""
+    """Return the scores of each example, in their order. Raises `DivergedError` when a loss is not finite."""
     was_training = model.training
     model.eval()
     answer_logits = AnswerLogits(model)

@@ -155,7 +155,7 @@ def follows_the_rule(trial: Trial, new_before: float, old_before: float) -> bool
 
 
 def advised(trials: Sequence[Trial], new_before: float, old_before: float) -> tuple[float | None, str]:
-    """The learning rate to use, None for none of them, and why, in a sentence for a person.
+    """Return the learning rate to use, None for none of them, and why, in a sentence for a person.
 
     Where the new rows' loss falls less than at a lower rate, a higher one has nothing to be said for it.
     """
@@ -214,7 +214,7 @@ class _Probe:
         return losses[0], losses[1]
 
     def affordable(self) -> tuple[tuple[float, ...], int]:
-        """The rates that there is time for, and how many steps at each."""
+        """Return the rates that there is time for, and how many steps at each."""
         try:
             self._take_steps(RATES[0], 1)  # which also sets things up
             began = time.monotonic()
@@ -232,7 +232,7 @@ class _Probe:
         return rates, max(LEAST_STEPS, min(steps, MOST_STEPS))
 
     def trial(self, rate: float, samples: Samples) -> Trial | None:
-        """The session in small at that rate, and what it did; None when the time does not suffice."""
+        """Return the session in small at that rate, and what it did; None when the time does not suffice."""
         steps = len(self.batches)
         try:
             if not self._take_steps(rate, steps) or time.monotonic() + self.scoring > self.deadline:

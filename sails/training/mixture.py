@@ -31,7 +31,7 @@ class TrainingMixture:
     schedule: Schedule
 
     def rounds(self) -> list[list[int]]:
-        """The rows of each epoch, as numbers into `train` followed by `repeated`."""
+        """Return the rows of each epoch, as numbers into `train` followed by `repeated`."""
         first = len(self.train)
         epochs: list[list[int]] = [list(range(first)) for _ in range(self.schedule.epochs)]
         for number, row in enumerate(self.repeated, first):
@@ -42,7 +42,7 @@ class TrainingMixture:
 
 
 def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> TrainingMixture:
-    """The session's rows. Raises `BadDataError` when none is left to teach.
+    """Return the session's rows. Raises `BadDataError` when none is left to teach.
 
     The status tells by now which lessons the model was taught before (`Status.lessons`).
     """
@@ -83,7 +83,7 @@ def begin_again(session: Session) -> None:
 
 
 def peek(workspace: Workspace, dataset: str) -> Split:
-    """The rows of a dataset as a session would split them now; nothing is written."""
+    """Return the rows of a dataset as a session would split them now; nothing is written."""
     parts = split_rows(data.rows_of(workspace, dataset), Register.load(workspace.register))
     if not parts.train:
         raise BadDataError(
@@ -96,7 +96,7 @@ def peek(workspace: Workspace, dataset: str) -> Split:
 def choose_repeated(
     old: Mapping[str, Sequence[Conversation]], new: int, settings: Settings
 ) -> list[Conversation]:
-    """The old rows that a session with `new` rows repeats, each with its lesson and its epochs."""
+    """Return the old rows that a session with `new` rows repeats, each with its lesson and its epochs."""
     total = sum(len(rows) for rows in old.values())
     schedule = resolve_schedule(settings, new, total)
     everything = [(identity, row) for identity, rows in old.items() for row in rows]

@@ -60,7 +60,7 @@ class Precision:
 
 
 def load_model(folder: Path, device: str) -> Any:
-    """The model in `folder`, in fp32. Raises `ModelLoadError`."""
+    """Return the model in `folder`, in fp32. Raises `ModelLoadError`."""
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError) as error:
@@ -76,7 +76,7 @@ def load_model(folder: Path, device: str) -> Any:
 
 
 def context_length(model: Any) -> int:
-    """The longest text that the model takes, in tokens."""
+    """Return the longest text that the model takes, in tokens."""
     config = model.config
     length = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     return int(length or 512)
@@ -103,7 +103,7 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def end_of_turn(tokenizer: Any) -> int:
-    """The token that ends an answer in this tokenizer's template, else its end-of-text token."""
+    """Return the token that ends an answer in this tokenizer's template, else its end-of-text token."""
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     tokens = tokenizer.apply_chat_template(turns, tokenize=True)
     special = [token for token in tokens[-3:] if token in tokenizer.all_special_ids]

@@ -43,7 +43,7 @@ class Judgement:
 
 
 def judge(status: Status, measured: Retention | None = None) -> Judgement | None:
-    """The judgement on a session that was scored before and after; None for any other.
+    """Return the judgement on a session that was scored before and after; None for any other.
 
     `measured` is what the session measured of earlier lessons: who lost one is not praised.
     """

@@ -86,7 +86,7 @@ def general_drift(model: Any, base: Any, base_folder: Path, tokenizer: Any, prec
 
 
 def own_answers(base: Any, folder: Path, tokenizer: Any) -> list[str]:
-    """What a base model answers to `GENERAL_PROMPTS`; written once, then kept in the user's cache."""
+    """Return what a base model answers to `GENERAL_PROMPTS`; written once, then kept in the user's cache."""
     fingerprint = inspect_model(folder).fingerprint
     kept = models.cache_dir() / "general" / f"{fingerprint}.json"
     known = (read_json(kept) or {}) if fingerprint else {}

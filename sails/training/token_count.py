@@ -55,7 +55,7 @@ class Lengths:
         return round(median(self.measured)) if self.measured else 0
 
     def longer_than(self, limit: int) -> int:
-        """How many conversations have more tokens than `limit`; out of a sample, scaled to all."""
+        """Tell how many conversations have more tokens than `limit`; out of a sample, scaled to all."""
         found = sum(length > limit for length in self.measured)
         return round(found * self.conversations / max(1, len(self.measured)))
 

@@ -96,7 +96,7 @@ def checked_name(name: str) -> str:
 
 
 def asked_in(row: Conversation) -> str:
-    """The last question of a row with what was said before it, in plain words."""
+    """Return the last question of a row with what was said before it, in plain words."""
     return "\n".join(plain_words(turn.content) for turn in row.turns[:-1] if turn.role != "system")
 
 

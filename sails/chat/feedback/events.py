@@ -109,12 +109,12 @@ EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 def corrections(workspace: Workspace) -> list[Correction]:
-    """All corrections that were given and not taken back, the oldest first."""
+    """Return all corrections that were given and not taken back, the oldest first."""
     return list(corrections_by_id(workspace).values())
 
 
 def find(workspace: Workspace, identity: str) -> Correction:
-    """A correction by its id; raises `RequestError` when there is none."""
+    """Return a correction by its id; raises `RequestError` when there is none."""
     correction = corrections_by_id(workspace).get(identity)
     if correction is None:
         raise RequestError(
@@ -127,12 +127,12 @@ def find(workspace: Workspace, identity: str) -> Correction:
 
 
 def log_file(workspace: Workspace) -> Path:
-    """The path of the log."""
+    """Return the path of the log."""
     return workspace.root / "corrections" / "feedback.jsonl"
 
 
 def log_lock(workspace: Workspace) -> Any:
-    """The short lock under which the log is read, judged and written; raises `ViewOnlyError`."""
+    """Return the short lock under which the log is read, judged and written; raises `ViewOnlyError`."""
     system.require_changes()
     return system.short_lock(workspace.root / "corrections.lock")
 
@@ -148,7 +148,7 @@ def write(workspace: Workspace, events: Sequence[Mapping[str, Any]]) -> None:
 
 
 def events(workspace: Workspace) -> list[Event]:
-    """All events that can be read, in their order; empty where nobody gave anything yet."""
+    """Return all events that can be read, in their order; empty where nobody gave anything yet."""
     try:
         content = log_file(workspace).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -165,7 +165,7 @@ def _parsed(line: bytes) -> Event | None:
 
 
 def corrections_by_id(workspace: Workspace) -> Mapping[str, Correction]:
-    """All corrections that were given and not taken back by their ids, the oldest first."""
+    """Return all corrections that were given and not taken back by their ids, the oldest first."""
     now = stamp_or_none(log_file(workspace))
     return _folded(workspace, now) if now else {}
 
@@ -193,7 +193,7 @@ def _folded(workspace: Workspace, file: Stamp) -> Mapping[str, Correction]:  # n
 
 
 def correction_from(event: Given) -> Correction:
-    """The correction as it was given, which nobody has decided about."""
+    """Return the correction as it was given, which nobody has decided about."""
     version = event.version
     return Correction(
         id=event.id,

@@ -64,11 +64,11 @@ class Review:
         return dataset.standing(correction, self.used)
 
     def at(self, standing: Standing) -> list[Correction]:
-        """The corrections that stand there, the newest first."""
+        """Return the corrections that stand there, the newest first."""
         return [one for one in reversed(self.corrections) if self.standing(one) == standing]
 
     def session_of(self, correction: Correction) -> SessionRecord | None:
-        """The session that taught it or will; None when none has."""
+        """Return the session that taught it or will; None when none has."""
         return self.used.get(correction.dataset or "")
 
     def troubles(self, correction: Correction) -> tuple[Trouble, ...]:
@@ -93,7 +93,7 @@ class Review:
         return tuple(troubles)
 
     def without_findings(self) -> list[Correction]:
-        """The corrections that wait and of which there is nothing to say."""
+        """Return the corrections that wait and of which there is nothing to say."""
         return [correction for correction in self.at("waiting") if not self.troubles(correction)]
 
     @cached_property

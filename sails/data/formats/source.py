@@ -57,7 +57,7 @@ def source_of_table(kind: str, rows: Iterable[Cells], name: str) -> Source:
 
 
 def column_names(rows: Iterator[Cells]) -> tuple[str, ...]:
-    """The first row that is not blank, as names that are all there and all different."""
+    """Return the first row that is not blank, as names that are all there and all different."""
     header = next((row for row in rows if isinstance(row, str) or _filled(row)), ())
     names: list[str] = []
     for position, cell in enumerate(() if isinstance(header, str) else header, 1):

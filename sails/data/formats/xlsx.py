@@ -39,7 +39,7 @@ class Sheet(NamedTuple):
 
 
 def first_sheet(raw: bytes) -> Sheet:
-    """The first sheet that has rows, or the last one if none has."""
+    """Return the first sheet that has rows, or the last one if none has."""
     workbook = _Workbook(raw)
     sheet = Sheet("", [], 0)
     for title, path in workbook.sheets:

@@ -234,7 +234,7 @@ def _sessions_with(workspace: Workspace, dataset: str) -> list[SessionRecord]:
 
 
 def latest_lesson(workspace: Workspace, count: int = 5) -> list[tuple[int, Batch, SessionRecord | None]]:
-    """The last batches with their numbers from 1 and their sessions, newest first."""
+    """Return the last batches with their numbers from 1 and their sessions, newest first."""
     lessons: list[tuple[int, Batch, SessionRecord | None]] = []
     for number, batch in reversed(list(enumerate(watch_state(workspace).batches, 1))[-count:]):
         record = None

@@ -24,7 +24,7 @@ Standing = Literal["watching", "starting", "ended", "stopped", "off"]
 
 
 def standing(now: WatchState, *, alive: bool, starting: bool) -> tuple[Standing, str]:
-    """How the watch stands, and a sentence that says it."""
+    """Tell how the watch stands, and a sentence that says it."""
     if now.on and alive:
         return "watching", f"It watches {source_words(now.order)}. {how_many(now)}"
     if now.on and starting:

@@ -70,7 +70,7 @@ class WatchState(BaseModel, frozen=True):
 
 
 def order_of(*, file: Path | None, at_least: int, every: float, settings: Settings) -> Order:
-    """An order from what a person chose; without a `file`, the corrections are watched.
+    """Return an order from what a person chose; without a `file`, the corrections are watched.
 
     Raises `RequestError`, which says in words what is out of range.
     """
@@ -89,7 +89,7 @@ def order_of(*, file: Path | None, at_least: int, every: float, settings: Settin
 
 
 def watch_state(workspace: Workspace) -> WatchState:
-    """What is written down; raises `WorkspaceError` when that is damaged."""
+    """Return what is written down; raises `WorkspaceError` when that is damaged."""
     path = path_of(workspace)
     try:
         return WatchState.model_validate_json(path.read_bytes())
@@ -103,12 +103,12 @@ def watch_state(workspace: Workspace) -> WatchState:
 
 
 def is_alive(workspace: Workspace) -> bool:
-    """Whether a process watches this workspace now."""
+    """Tell whether a process watches this workspace now."""
     return system.is_held(lock_of(workspace))
 
 
 def is_starting(workspace: Workspace) -> bool:
-    """Whether it was switched on a moment ago, and its process may still be on its way."""
+    """Tell whether it was switched on a moment ago, and its process may still be on its way."""
     since = watch_state(workspace).since
     return since is not None and may_be_starting(since) and not is_alive(workspace)
 
@@ -118,12 +118,12 @@ def path_of(workspace: Workspace) -> Path:
 
 
 def lock_of(workspace: Workspace) -> Path:
-    """The lock that a watch holds for its whole life."""
+    """Return the lock that a watch holds for its whole life."""
     return workspace.root / "watch.lock"
 
 
 def log_of(workspace: Workspace) -> Path:
-    """What a watch in the background says, a line for each thing that happens."""
+    """Return what a watch in the background says, a line for each thing that happens."""
     return workspace.root / "watch.log"
 
 

@@ -98,7 +98,7 @@ class Certificate:
 
 
 def read_certificate(folder: Path) -> Certificate | None:
-    """The certificate in an ONNX folder, or None when there is none that can be read."""
+    """Return the certificate in an ONNX folder, or None when there is none that can be read."""
     try:
         content = json.loads((folder / CERTIFICATE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -107,7 +107,7 @@ def read_certificate(folder: Path) -> Certificate | None:
 
 
 def read_content(content: Any) -> Certificate | None:
-    """A certificate from its JSON form; None for what is none, or of another release."""
+    """Return a certificate from its JSON form; None for what is none, or of another release."""
     try:
         return Certificate(**{"variant": FULL_PRECISION, **content})  # one of old names no variant
     except (TypeError, ValueError):

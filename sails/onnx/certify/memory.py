@@ -52,7 +52,7 @@ class Probes:
         self._thread.join()
 
     def bytes(self) -> dict[str, int]:
-        """Bytes of memory by name, without those that could not be measured."""
+        """Return the bytes of memory by name, without those that could not be measured."""
         self._thread.join(SECONDS)
         return dict(self._found)
 

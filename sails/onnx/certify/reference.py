@@ -62,7 +62,7 @@ class Original:
         return len(self.read([[0]], [[]], 1)[0].prompt[0])
 
     def encode(self, messages: list[dict[str, str]], answer: str) -> tuple[list[int], list[int]]:
-        """Token ids of the prompt, and of the answer behind it with all that ends it."""
+        """Return the token ids of the prompt, and of the answer behind it with all that ends it."""
         prompt = self._render(messages, True)
         whole = self._render([*messages, {"role": "assistant", "content": answer}], False) if answer else ""
         rest = whole[len(prompt) :] if whole.startswith(prompt) else answer
@@ -160,12 +160,12 @@ class Original:
 
 
 def lost(logits: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-    """How far below the best of each row of logits these tokens are scored, one a row."""
+    """Tell how far below the best of each row of logits these tokens are scored, one a row."""
     return logits.max(axis=-1) - np.take_along_axis(logits, tokens[:, None], axis=-1)[:, 0]
 
 
 def nats(logits: np.ndarray, text: Sequence[int]) -> list[float]:
-    """The loss at each token of the text."""
+    """Return the loss at each token of the text."""
     with np.errstate(invalid="ignore", over="ignore"):
         top = logits.max(axis=-1, keepdims=True)
         total = np.log(np.exp(logits - top).sum(axis=-1)) + top[:, 0]
@@ -190,6 +190,6 @@ class _Watch:
 
 
 def until_end(tokens: Sequence[int], ends: frozenset[int]) -> list[int]:
-    """The tokens up to the first that ends a turn, and that one."""
+    """Return the tokens up to the first that ends a turn, and that one."""
     end = next((index + 1 for index, token in enumerate(tokens) if token in ends), len(tokens))
     return list(tokens[:end])

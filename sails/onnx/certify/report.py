@@ -36,13 +36,13 @@ class Check:
 
 
 def certificate_title(certificate: Certificate) -> str:
-    """The verdict in one sentence."""
+    """Return the verdict in one sentence."""
     model = f"The {VARIANT_TITLES[certificate.variant]} model"
     return f"{model} {'answers' if certificate.passed else 'does not answer'} like the original."
 
 
 def certificate_checks(certificate: Certificate) -> list[Check]:
-    """All figures: those that are judged first, then speed, memory and size beside the original's."""
+    """Return all figures: those that are judged first, then speed, memory and size beside the original's."""
     return [*_judged(certificate), *_told(certificate)]
 
 
@@ -129,7 +129,7 @@ def _told(certificate: Certificate) -> Iterator[Check]:
 
 
 def certificate_files(certificate: Certificate) -> dict[str, bytes]:
-    """The certificate for people and for programs, by the name of the file."""
+    """Return the certificate for people and for programs, by the name of the file."""
     content = json.dumps(asdict(certificate), indent=2, ensure_ascii=False) + "\n"
     # In this order they lie in a bundle, where the same model gives the same bytes.
     texts = {CERTIFICATE_PAGE: as_page(certificate), CERTIFICATE: content}

@@ -30,7 +30,7 @@ DEFAULT_CHAT_TEMPLATE = (
 
 
 def as_messages(messages: Messages) -> list[dict[str, str]]:
-    """The conversation as a list; a str is one user message. Raises RequestError when it is none."""
+    """Return the conversation as a list; a str is one user message. Raises RequestError when it is none."""
     if isinstance(messages, str):
         return [{"role": "user", "content": messages}]
     checked = [dict(message) for message in messages]
@@ -43,7 +43,7 @@ def as_messages(messages: Messages) -> list[dict[str, str]]:
 
 
 def special_tokens(tokenizer_config: Mapping[str, Any]) -> dict[str, str]:
-    """The special tokens that a tokenizer's settings name, as templates read them: text by name."""
+    """Return the special tokens that a tokenizer's settings name, as templates read them: text by name."""
     tokens = {name: tokenizer_config.get(name) for name in _SPECIAL_TOKENS}
     texts = {name: one.get("content") if isinstance(one, dict) else one for name, one in tokens.items()}
     return {name: text for name, text in texts.items() if text and isinstance(text, str)}

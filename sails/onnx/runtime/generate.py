@@ -91,7 +91,7 @@ class Generator:
         return self.reader.encode(text)
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of these tokens, special ones left out."""
+        """Return the text of these tokens, special ones left out."""
         return self.reader.decode(token_ids)
 
     def logits(self, token_ids: Sequence[int]) -> np.ndarray:
@@ -99,14 +99,14 @@ class Generator:
         return self.decoder.step(token_ids, self.decoder.empty_past(), 0)[0].astype(np.float32)
 
     def stream(self, messages: Messages, **settings: Any) -> Stream:
-        """The answer piece by piece; `settings` are the fields of `Sampling`.
+        """Return the answer piece by piece; `settings` are the fields of `Sampling`.
 
         Raises RequestError at once when settings or messages cannot be used.
         """
         return Stream(self, as_messages(messages), Sampling(**settings))
 
     def answer(self, messages: Messages, **settings: Any) -> Answer:
-        """The whole answer; `settings` as in `stream`."""
+        """Return the whole answer; `settings` as in `stream`."""
         stream = self.stream(messages, **settings)
         for _ in stream:
             pass

@@ -13,7 +13,7 @@ BLOCK = 256  # tokens
 
 
 def next_scores(logits: np.ndarray, token_ids: Sequence[int] | np.ndarray, sampling: Sampling) -> np.ndarray:
-    """The scores [vocabulary] to choose from, equal to those of transformers' logits processors.
+    """Return the scores [vocabulary] to choose from, equal to those of transformers' logits processors.
 
     The repetition penalty (Keskar et al. 2019) divides the positive and multiplies the negative scores of
     all `token_ids`, the prompt's included. When drawing, temperature, top-k and top-p (Holtzman et al. 2020)

@@ -76,7 +76,7 @@ class Reader:
         return self._tokenizer.encode(text, add_special_tokens=False).ids
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of these tokens, special ones left out."""
+        """Return the text of these tokens, special ones left out."""
         return self._tokenizer.decode(list(token_ids), skip_special_tokens=True)
 
     @cached_property

@@ -68,7 +68,7 @@ def automatic_learning_rate(start_from: StartFrom) -> float:
 
 
 def row_for(trained: str, onnx: str) -> MatrixRow:
-    """The row of the matrix for two states."""
+    """Return the row of the matrix for two states."""
     return next(row for row in MATRIX if (row.trained, row.onnx) == (trained, onnx))
 
 
@@ -166,7 +166,7 @@ def plan_training(
     learning_rate: float | None = None,
     advice: Advice | None = None,
 ) -> Plan:
-    """What a training started now would do; raises `RequestError` for choices that cannot be."""
+    """Return what a training started now would do; raises `RequestError` for choices that cannot be."""
     situation = workspace.situation()
     if model_name is not None:
         models.find_base_model(model_name)

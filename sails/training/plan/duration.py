@@ -54,7 +54,7 @@ class TimeEstimate:
 
 
 def experience(records: Iterable[SessionRecord], base: str | None) -> Experience | None:
-    """What the latest sessions from that base model on this machine took; None when there are none."""
+    """Return what the latest sessions from that base model on this machine took; None when there are none."""
     seen = [record for record in records if _tells_time(record, base)][-LATEST:]
     if not seen:
         return None

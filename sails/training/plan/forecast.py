@@ -89,7 +89,7 @@ class TrainingForecast:
 
 
 def forecast_training(workspace: Workspace, choices: Choices) -> TrainingForecast:
-    """The plan, its rounds, and what it takes; raises `RequestError` for choices that cannot be."""
+    """Return the plan, its rounds, and what it takes; raises `RequestError` for choices that cannot be."""
     checked_name(choices.name)
     plan = _plan(workspace, choices)
     counts = _count(workspace, choices.datasets)
@@ -126,7 +126,7 @@ def forecast_training(workspace: Workspace, choices: Choices) -> TrainingForecas
 
 
 def earlier_lessons(workspace: Workspace, names: Sequence[str]) -> Earlier:
-    """What the current model was taught before, but for what these datasets teach; raises as that."""
+    """Return what the current model was taught before, but for what these datasets teach; raises as that."""
     return _count(workspace, names).earlier
 
 
@@ -189,7 +189,7 @@ def _count(workspace: Workspace, names: Sequence[str]) -> _Counts:
 
 
 def rows_fingerprint(workspace: Workspace, names: Sequence[str]) -> str:
-    """A hash of the rows of these datasets, whatever they are called and however they are ordered."""
+    """Return a hash of the rows of these datasets, whatever they are called and however they are ordered."""
     return _fingerprint(_files(workspace, names))
 
 

@@ -29,7 +29,7 @@ class Choices:
 
 
 def read_learning_rate(text: str) -> float | None:
-    """A learning rate as people write it: 3e-5, 0.00003, 0,00003 or 3×10^-5; None for an empty text.
+    """Return a learning rate as people write it: 3e-5, 0.00003, 0,00003 or 3×10^-5; None for an empty text.
 
     Raises `RequestError` for what is no number. Whether it is sensible, `check_learning_rate` says.
     """
@@ -51,7 +51,7 @@ def read_learning_rate(text: str) -> float | None:
 
 
 def checked_name(name: str) -> str:
-    """A session's name as one line; raises `RequestError` when it is too long to be read in a list."""
+    """Return a session's name as one line; raises `RequestError` when it is too long to be read in a list."""
     line = " ".join(name.split())
     if len(line) > LONGEST_NAME:
         raise RequestError(

@@ -21,7 +21,7 @@ class ResourceNeed:
 
 
 def estimate(model: Path, schedule: Schedule, max_length: int, *, export: bool) -> ResourceNeed:
-    """What a session on the model in `model` needs at its peak, from its files alone."""
+    """Return what a session on the model in `model` needs at its peak, from its files alone."""
     return need_of(count_parameters(model), schedule, max_length, export=export)
 
 

@@ -119,7 +119,7 @@ class _Mapped(io.RawIOBase):
         return 0
 
     def read(self, size: int = -1) -> Any:  # noqa: ARG002
-        """All of it: whatever is not bytes but may be sliced and sent like bytes."""
+        """Return all of it: whatever is not bytes but may be sliced and sent like bytes."""
         return memoryview(self._content)
 
 

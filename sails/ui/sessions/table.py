@@ -93,7 +93,7 @@ class _Table:
     def update(
         self, records: Sequence[SessionRecord], current: str | None
     ) -> tuple[list[HistoryRow], pd.DataFrame]:
-        """The rows and the data frame of all records, which are given oldest first.
+        """Return the rows and the data frame of all records, which are given oldest first.
 
         `current` is the id of the session that made the current model.
         """
