@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from sails.jobs.launcher import PATIENT_THREADS
@@ -13,6 +14,10 @@ from sails.jobs.launcher import PATIENT_THREADS
 # Before anything loads torch. Two threads that wait for each other make a tiny model slower, not faster.
 for _name, _value in {**PATIENT_THREADS, "OMP_NUM_THREADS": "1"}.items():
     os.environ.setdefault(_name, _value)
+
+# How long an example takes says how busy the disk is, and nothing of what is tested.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).parent.parent
 
