@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sails import jobs, sessions
-from sails.jobs import launcher, replay
+from sails.jobs import launcher, playback
 from sails.models.workspace import Workspace
 from sails.sessions import Settings, queue
 from sails.system.locks import LifeLock
@@ -80,7 +80,7 @@ def test_a_clock_that_was_set_back_lets_nobody_wait(workspace):
 
 
 def test_another_launcher_is_handed_trainings_and_jobs_alike(workspace, recorded, elsewhere, tmp_path):
-    job = replay.start_replay(workspace, recorded, seconds=1.0)
+    job = playback.start_replay(workspace, recorded, seconds=1.0)
     add_dataset(workspace, write_lesson(tmp_path / "lesson.json"))
     session = jobs.submit_training(workspace, "lesson", Settings())
     assert elsewhere.handed_over == [job, session]

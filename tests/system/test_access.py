@@ -5,7 +5,7 @@ import pytest
 from sails import sessions
 from sails.data import datasets
 from sails.errors import RequestError, ViewOnlyError
-from sails.jobs import launcher, replay, submit
+from sails.jobs import launcher, playback, submit
 from sails.models import publish, versions
 from sails.models.workspace import create_workspace
 from sails.sessions import Settings, demo
@@ -32,7 +32,7 @@ CHANGES = {
     "train": lambda place, _: submit.submit_training(place, "lesson", Settings()),
     "stop": lambda place, _: sessions.stop(place, sessions.find(place, "good")),
     "resume": lambda place, _: sessions.resume(place, sessions.find(place, "good")),
-    "replay": lambda place, _: replay.start_replay(place, sessions.find(place, "good")),
+    "replay": lambda place, _: playback.start_replay(place, sessions.find(place, "good")),
     "roll back": lambda place, _: publish.roll_back(place, "any"),
     "keep": lambda place, _: versions.pin(place, "any", pinned=True),
     "reset": lambda place, _: publish.unpublish(place),
