@@ -77,8 +77,14 @@ class _Journal:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> _Journal:
-        paths = {name: content.get(name) and Path(content[name]) for name in ("candidate", "keep")}
-        return cls(staged=content["staged"], previous=content["previous"], **paths)
+        # A journal that does not say where the old content goes is damaged: nothing is deleted on its word.
+        candidate, keep = content.get("candidate"), content["keep"]
+        return cls(
+            candidate=candidate and Path(candidate),
+            staged=content["staged"],
+            previous=content["previous"],
+            keep=keep and Path(keep),
+        )
 
     def write(self, target: Path) -> None:
         system.write_atomic(journal_of(target), json.dumps(asdict(self), default=str))

@@ -613,3 +613,13 @@ def test_provenance_that_nobody_recorded_or_that_is_damaged_is_none(tmp_path):
     for content in ("{", "[]", "{}", '{"created": "yesterday"}'):
         (tmp_path / "sails.json").write_text(content)
         assert provenance_of(tmp_path) is None
+
+
+def test_a_journal_that_does_not_say_where_the_old_content_goes_deletes_nothing(workspace):
+    make_model(workspace.trained_model, 1)
+    old = make_model(workspace.root / ".trained_model.previous-x", 2)
+    journal_of(workspace.trained_model).write_text(json.dumps({"staged": "none", "previous": old.name}))
+    before = listing(old)
+    with pytest.raises(KeyError):
+        recover_folder(workspace.trained_model)
+    assert listing(old) == before
