@@ -17,7 +17,8 @@ import json
 import threading
 import time
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,10 @@ HELD_OUT_CURVES = {"held_out_loss": "loss", "held_out_accuracy": "accuracy"}
 
 @dataclass(frozen=True)
 class LastStep:
-    """The figures of the last step; none before the first."""
+    """The last step and its values by `STEP_CURVES`; without any before the first."""
 
     step: int = 0
-    learning_rate: float | None = None
-    tokens_per_second: float | None = None
+    values: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -265,8 +265,9 @@ class SessionMonitor:
         if metrics:
             columns = {name: [_number(metric.get(name)) for metric in metrics] for name in STEP_CURVES}
             self._steps.extend([metric["step"] for metric in metrics], columns)
-            rate, speed = (metrics[-1].get(name) for name in ("learning_rate", "tokens_per_second"))
-            self.last = LastStep(metrics[-1]["step"], _known(rate), _known(speed))
+            last = {name: metrics[-1].get(name) for name in STEP_CURVES}
+            known = {name: value if isinstance(value, int | float) else None for name, value in last.items()}
+            self.last = LastStep(metrics[-1]["step"], known)
 
     def _take_other(self, kind: Any, step: int, metric: dict[str, Any]) -> None:
         if kind == "evaluation":
@@ -300,10 +301,6 @@ def _answered(item: Any) -> AnsweredQuestion | None:
     if not (isinstance(about, str) and isinstance(question, str) and isinstance(answer, str)):
         return None
     return AnsweredQuestion(about, question, answer, item.get("expected"))
-
-
-def _known(value: Any) -> float | None:
-    return value if isinstance(value, int | float) else None
 
 
 def _number(value: Any) -> float:

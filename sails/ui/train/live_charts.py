@@ -35,7 +35,7 @@ class _Figures:
     made: float  # seconds on the machine's own clock
     loss: go.Figure
     loss_alt: str
-    small: dict[str, tuple[go.Figure, str]]
+    small: dict[str, go.Figure]
 
 
 # Goes with the monitor, so that a session nobody looks at any more keeps no memory.
@@ -53,8 +53,7 @@ def _figures(monitor: SessionMonitor, at_once: bool) -> _Figures:
         small = {}
         for name, (label, _) in SMALL.items():
             curve = monitor.curve(name, MAX_POINTS_DRAWN)
-            alt = f"{label} by step, {curve.y[-1]:g} at the last one." if len(curve) else f"No {label} yet."
-            small[name] = charts.lines([Series(label, curve.x, curve.y)], "Step", label, height=220), alt
+            small[name] = charts.lines([Series(label, curve.x, curve.y)], "Step", label, height=220)
         figures = _made[monitor] = _Figures(version, now, *_loss(monitor), small)
     return figures
 
@@ -94,8 +93,8 @@ def curves(monitor: SessionMonitor, at_once: bool) -> None:
     charts.draw(figures.loss, "live_loss", figures.loss_alt)
     folded = lazy_expander("Learning rate and speed", ":material/speed:", "live_rates")
     if folded.open:
-        for column, (name, (_, caption)) in zip(cycle(folded.columns(2)), SMALL.items(), strict=False):
+        for column, (name, (label, caption)) in zip(cycle(folded.columns(2)), SMALL.items(), strict=False):
             with column:
                 st.caption(caption)
-                figure, alt = figures.small[name]
-                charts.draw(figure, f"live_{name}", alt)
+                last = monitor.last.values.get(name)
+                charts.draw(figures.small[name], f"live_{name}", f"{label} by step, {last} at the last one.")
