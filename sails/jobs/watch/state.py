@@ -18,12 +18,15 @@ CORRECTIONS = "corrections"
 Outcome = Literal["published", "held", "discarded", "failed", "stopped", "gone"]
 
 
+AT_LEAST, SECONDS = (1, 100_000), (1, 86_400)  # lowest and highest
+
+
 class Order(BaseModel, frozen=True):
     """What to watch, and how to teach what comes together."""
 
     source: str = CORRECTIONS  # or the full path of a file
-    at_least: int = Field(10, ge=1, le=100_000)  # rows
-    every: float = Field(30.0, ge=1, le=86_400)  # seconds between two looks
+    at_least: int = Field(10, ge=AT_LEAST[0], le=AT_LEAST[1])  # rows
+    every: float = Field(30.0, ge=SECONDS[0], le=SECONDS[1])  # seconds between two looks
     settings: Settings = Settings()
 
     @property
@@ -78,14 +81,14 @@ def order_of(*, file: Path | None, at_least: int, every: float, settings: Settin
     if path and path.is_dir():
         raise RequestError(f"{path} is a folder, not a file.", "Choose a file inside it.")
     source = str(path) if path else CORRECTIONS
-    words = {"at_least": "The number of examples", "every": "The time between two looks"}
-    try:
-        return Order(source=source, at_least=at_least, every=every, settings=settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        what = words.get(str(first["loc"][0]), str(first["loc"][0]))
-        remedy = first["msg"].replace("Input should be", "Choose a number")
-        raise RequestError(f"{what} cannot be {str(first['input'])[:40]}.", f"{remedy}.") from error
+    for what, value, (low, high) in (
+        ("The number of examples", at_least, AT_LEAST),
+        ("The time between two looks", every, SECONDS),
+    ):
+        if not low <= value <= high:
+            limit = f"greater than or equal to {low}" if value < low else f"less than or equal to {high}"
+            raise RequestError(f"{what} cannot be {value}.", f"Choose a number {limit}.")
+    return Order(source=source, at_least=at_least, every=every, settings=settings)
 
 
 def watch_state(workspace: Workspace) -> WatchState:
