@@ -146,7 +146,9 @@ def _folders(folder: Path) -> list[tuple[Path, int, int]]:
     for path in (resolved, resolved.parent):
         with suppress(OSError):
             status = path.stat()
-            folders.append((path, status.st_ino, status.st_ctime_ns))
+            # In the folder around it other files come and go, which says nothing of the model.
+            changed = status.st_ctime_ns if path == resolved else 0
+            folders.append((path, status.st_ino, changed))
     return folders
 
 
