@@ -122,7 +122,7 @@ def lost_at_once(finding: GateFinding) -> bool:
 
 def _lost(pair: tuple[Cell, Cell]) -> float:
     """Points that the second has less than the first."""
-    return 100 * (pair[0].accuracy - pair[1].accuracy)
+    return 100 * pair[0].accuracy - 100 * pair[1].accuracy
 
 
 def _reason(findings: Sequence[GateFinding], names: dict[str, str]) -> list[str]:

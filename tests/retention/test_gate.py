@@ -82,6 +82,11 @@ def test_the_best_score_alone_does_not_hold_when_it_may_be_luck():
     assert not found.held
 
 
+def test_a_loss_of_exactly_five_points_is_not_more_than_five():
+    assert not decided({"ship": 90}, {"ship": 85}).held
+    assert decided({"ship": 90}, {"ship": 84}).held
+
+
 def test_small_lessons_are_judged_together():
     """Eight rows each: too few to stand alone, and enough together."""
     names = ("ship", "tea", "bees")
