@@ -56,7 +56,7 @@ def _options_of(kind: type) -> Iterator[inspect.Parameter]:
             flags = (about.flag,) if about.flag else ()
             limits: dict[str, Any] = {}
             if about.step:  # a decimal: its range stands in the help
-                limits = {"min": about.lowest or about.low, "max": about.high if about.high < inf else None}
+                limits = {"min": about.offered[0], "max": about.high if about.high < inf else None}
             annotation = Annotated[annotation, typer.Option(*flags, **limits, help=about.help)]
         default = inspect.Parameter.empty if member.default is MISSING else member.default
         yield as_option(member.name, annotation, default)

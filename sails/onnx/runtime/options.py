@@ -32,6 +32,12 @@ class SamplingOption(NamedTuple):
     help: str = ""  # of its option on the command line
     flag: str | None = None  # of that option, where it is not the field's own name
 
+    @property
+    def offered(self) -> tuple[float, float]:
+        """The lowest and the highest value that a field offers."""
+        lowest = self.low if self.lowest is None else self.lowest
+        return lowest, self.high if self.highest is None else self.highest
+
     def allows(self, value: float) -> bool:
         """Return whether `value` is a finite number in the range."""
         above_low = self.low < value if self.above else self.low <= value
@@ -60,7 +66,7 @@ class SamplingOptions:
         0.0,
         "The temperature",
         "0 or more",
-        low=0,
+        low=0.0,
         title="Variety (temperature)",
         hint="0 always gives the likeliest answer. Higher gives other answers, and more mistakes.",
         highest=2,
@@ -71,8 +77,8 @@ class SamplingOptions:
         1.0,
         "Top-p",
         "above 0 and at most 1",
-        low=0,
-        high=1,
+        low=0.0,
+        high=1.0,
         above=True,
         title="Choice of words (top-p)",
         hint="Below 1, unlikely words are never drawn. It only matters with some variety.",

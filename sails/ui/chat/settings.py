@@ -23,11 +23,12 @@ def chat_settings(state: ChatState, chosen: Sequence[ChatModel]) -> GenerationSe
     with st.expander("Settings", icon=":material/tune:"):
         values: dict[str, Any] = {}
         for name, option in sampling_options().items():
-            kind = float if option.step else int
+            kind: Any = float if option.step else int
+            low, high = map(kind, option.offered)
             values[name] = st.number_input(
                 option.title,
-                min_value=kind(option.low if option.lowest is None else option.lowest),
-                max_value=kind(option.high if option.highest is None else option.highest),
+                low,
+                high,
                 step=option.step,
                 key=remembered(state, f"chat_{name}", getattr(defaults, name)),
                 help=option.hint or None,
