@@ -160,8 +160,8 @@ def reopen(workspace: Workspace, *identities: str, who: str = "") -> None:
 
 def _decide(workspace: Workspace, what: str, identities: Iterable[str], who: str) -> None:
     ids = [_open(workspace, identity).id for identity in dict.fromkeys(identities)]
-    decision = {"event": what, "who": checked_name(who), "timestamp": utc_now()}
-    write(workspace, [decision | {"id": identity} for identity in ids])
+    said = {"who": checked_name(who), "timestamp": utc_now()}
+    write(workspace, [{"event": what, "id": identity, **said} for identity in ids])
 
 
 def _open(workspace: Workspace, identity: str) -> Correction:

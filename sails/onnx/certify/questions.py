@@ -61,7 +61,8 @@ def questions_for(
 ) -> list[Question]:
     """Ours, then the person's own, without those that are too long or that the template refuses."""
     asked = [(prompt, "", False, new_tokens) for prompt in FIXED_PROMPTS]
-    own_answers = zip_longest(prompts[:MAX_OWN_PROMPTS], answers[:MAX_OWN_PROMPTS], fillvalue="")
+    theirs = prompts[:MAX_OWN_PROMPTS]
+    own_answers = zip_longest(theirs, answers[: len(theirs)], fillvalue="")
     asked += [(prompt, answer, True, own_tokens) for prompt, answer in own_answers]
     questions = []
     for content, answer, own, wanted in asked:
