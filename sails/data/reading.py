@@ -112,7 +112,8 @@ class _Rows:
                 self.mapping = self.mapping or mapping
             else:
                 raise RowRefused("lacks the column of the question or that of the answer")
-            extra = plain({name: fields[name] for name in fields if name not in RESERVED.union(used)})
+            known = RESERVED.union(used)
+            extra = plain({name: fields[name] for name in fields if name not in known})
         except RecursionError as error:
             raise RowRefused("is nested too deeply") from error
         finally:

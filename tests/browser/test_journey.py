@@ -46,7 +46,7 @@ def test_from_nothing_to_an_answer_while_the_dashboard_is_restarted(page, tmp_pa
         load_an_example(page, dashboard)
         choose_tiny(page, tiny)
         fill(page.get_by_role("textbox", name="Learning speed (learning rate)"), "3e-3")
-        settings(page, **{"Rounds (epochs)": "30"})
+        settings(page, **{"Rounds (epochs)": "30", "At most so many steps": "200"})
         start(page)
         expect(page.get_by_text("Learn: now")).to_be_visible(timeout=PATIENT)
         query = page.url.partition("?")[2]
@@ -59,6 +59,7 @@ def test_from_nothing_to_an_answer_while_the_dashboard_is_restarted(page, tmp_pa
         expect(page).to_have_title(re.compile("✅ Done"))
         status = sessions.read_history(workspace)[0].status
         assert (status.verdict, status.plan.learning_rate_chosen_by) == ("published", "person")
+        assert status.total_steps == 200
         assert status.results.certificates["fp32"]["passed"]
 
         page.goto(dashboard.address)
