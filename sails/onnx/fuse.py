@@ -46,7 +46,7 @@ class Graph:
         self.weights: dict[str, onnx.TensorProto] = {one.name: one for one in self.proto.initializer}
 
     def add(self, operator: str, inputs: list[str], outputs: list[str], **attributes: Any) -> None:
-        """Return a node, named after what it makes; `domain` is an attribute of it like any other."""
+        """Add a node, named after what it makes; `domain` is an attribute of it like any other."""
         node = helper.make_node(operator, inputs, outputs, name=outputs[0], **attributes)
         self.proto.node.append(node)
         self.nodes[node.name] = self.proto.node[-1]
