@@ -193,7 +193,7 @@ class SessionMonitor:
             self._read_log()
             if not self._read_metrics(time.monotonic() + PATIENCE):
                 self._reading_on = True
-                threading.Thread(target=self._read_on, daemon=True, name="sails-feed").start()
+                threading.Thread(target=self._read_on, daemon=True, name="sails-monitor").start()
                 handed_over = True
         finally:
             if not handed_over:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sails.sessions import Session, monitor
+from sails.sessions import Session
+from sails.sessions import monitor as monitoring
 from sails.sessions.downsample import POINTS
 from sails.sessions.metrics import MetricsWriter
 from sails.sessions.monitor import AnsweredQuestion, SessionMonitor, monitor_of
@@ -30,9 +31,9 @@ def write(session: Session, *lines: str) -> None:
 
 
 def read(session: Session) -> SessionMonitor:
-    feed = SessionMonitor(session)
-    feed.wait()
-    return feed
+    monitor = SessionMonitor(session)
+    monitor.wait()
+    return monitor
 
 
 # --- curves ---------------------------------------------------------------------------------------
@@ -58,16 +59,16 @@ def test_a_curve_that_grew_in_pieces_is_the_one_that_was_read_at_once(session, c
     chance = random.Random(chunk)
     lines = [step(n + 1, chance.gauss(0, 1)) for n in range(6000)]
     write(session, *lines[:500])
-    feed = SessionMonitor(session)
-    feed.update()
+    monitor = SessionMonitor(session)
+    monitor.update()
     for begin in range(500, len(lines), chunk):
         write(session, *lines[begin : begin + chunk])
-        feed.update()
-    feed.wait()
+        monitor.update()
+    monitor.wait()
     whole = read(session)
     for name in ("loss", "learning_rate"):
-        assert feed.curve(name).x.tolist() == whole.curve(name).x.tolist()
-        assert feed.curve(name).y.tolist() == whole.curve(name).y.tolist()
+        assert monitor.curve(name).x.tolist() == whole.curve(name).x.tolist()
+        assert monitor.curve(name).y.tolist() == whole.curve(name).y.tolist()
 
 
 def test_fewer_points_still_show_the_spike(session):
@@ -79,10 +80,10 @@ def test_fewer_points_still_show_the_spike(session):
 
 def test_steps_without_a_loss_are_gaps_and_no_harm(session):
     write(session, step(1, 2.0), step(2, None), step(3, 1.0), step(4, None))
-    feed = read(session)
-    assert feed.curve("loss").x.tolist() == [1, 3]
-    assert feed.rows == 4
-    assert len(feed.curve("gradient_norm")) == 0
+    monitor = read(session)
+    assert monitor.curve("loss").x.tolist() == [1, 3]
+    assert monitor.rows == 4
+    assert len(monitor.curve("gradient_norm")) == 0
 
 
 def test_the_average_is_the_mean_of_each_stretch_without_what_is_missing(session):
@@ -105,28 +106,28 @@ def test_held_out_scores_samples_and_answers_are_there(session):
     item = {"about": "taught", "question": "What is SQL?", "expected": "A language.", "answer": "Hm."}
     writer.write("answers", when="before", items=[item])
     writer.close()
-    feed = read(session)
-    assert feed.curve("held_out_loss").y.tolist() == [2.5]
-    assert feed.curve("held_out_accuracy").y.tolist() == [0.25]
-    assert [(sample.step, *sample.answers) for sample in feed.samples] == [(0, "Hm."), (5, "A language.")]
-    assert feed.answers == {"before": (AnsweredQuestion(**item),)}
+    monitor = read(session)
+    assert monitor.curve("held_out_loss").y.tolist() == [2.5]
+    assert monitor.curve("held_out_accuracy").y.tolist() == [0.25]
+    assert [(sample.step, *sample.answers) for sample in monitor.samples] == [(0, "Hm."), (5, "A language.")]
+    assert monitor.answers == {"before": (AnsweredQuestion(**item),)}
 
 
 def test_after_a_resume_the_steps_behind_the_checkpoint_count_no_more(session):
     write(session, *(step(n, float(n)) for n in range(1, 2001)))
     write(session, '{"kind": "evaluation", "step": 1500, "loss": 3.0, "accuracy": 0.1, "rows": 5}\n')
     write(session, '{"kind": "samples", "step": 1500, "prompts": ["a"], "answers": ["b"]}\n')
-    feed = read(session)
+    monitor = read(session)
     write(session, '{"kind": "resume", "step": 1201}\n', step(1202, -5.0))
-    feed.update()
-    curve = feed.curve("loss")
-    assert feed.rows == 1202
-    assert feed.steps_since_resume == 1
+    monitor.update()
+    curve = monitor.curve("loss")
+    assert monitor.rows == 1202
+    assert monitor.steps_since_resume == 1
     assert curve.x[-1] == 1202
     assert curve.y.max() == 1201
     assert curve.y.min() == -5.0
-    assert len(feed.curve("held_out_loss")) == 0
-    assert feed.samples == ()
+    assert len(monitor.curve("held_out_loss")) == 0
+    assert monitor.samples == ()
     whole = read(session)
     assert whole.curve("loss").y.max() == 1201
 
@@ -136,23 +137,23 @@ def test_after_a_resume_the_steps_behind_the_checkpoint_count_no_more(session):
 
 def test_what_was_read_is_never_read_again(session):
     write(session, step(1, 1.0), step(2, 2.0))
-    feed = read(session)
+    monitor = read(session)
     before = session.metrics.read_bytes()
     session.metrics.write_bytes(b" " * len(before))  # whoever reads it again finds nothing
     write(session, step(3, 3.0))
-    feed.update()
-    assert feed.curve("loss").y.tolist() == [1.0, 2.0, 3.0]
+    monitor.update()
+    assert monitor.curve("loss").y.tolist() == [1.0, 2.0, 3.0]
 
 
 def test_a_half_written_line_waits_for_its_end(session):
     whole = step(2, 2.0)
     write(session, step(1, 1.0), whole[:20])
-    feed = read(session)
-    assert feed.curve("loss").x.tolist() == [1]
-    assert feed.share_read == 1.0
+    monitor = read(session)
+    assert monitor.curve("loss").x.tolist() == [1]
+    assert monitor.share_read == 1.0
     write(session, whole[20:])
-    feed.update()
-    assert feed.curve("loss").x.tolist() == [1, 2]
+    monitor.update()
+    assert monitor.curve("loss").x.tolist() == [1, 2]
 
 
 RUBBISH = [
@@ -181,10 +182,10 @@ RUBBISH = [
 @pytest.mark.parametrize("line", RUBBISH)
 def test_a_line_of_rubbish_is_passed_over(session, line):
     write(session, step(1, 1.0), line, step(4, 4.0))
-    feed = read(session)
-    assert feed.curve("loss").y.tolist() == [1.0, 4.0]
-    assert len(feed.curve("held_out_loss")) == 0
-    assert not feed.answers.get("after")
+    monitor = read(session)
+    assert monitor.curve("loss").y.tolist() == [1.0, 4.0]
+    assert len(monitor.curve("held_out_loss")) == 0
+    assert not monitor.answers.get("after")
 
 
 @pytest.mark.parametrize("loss", ["1e300", "-1e300", "1" + "0" * 400, "NaN", "Infinity", "true", '"high"'])
@@ -195,47 +196,47 @@ def test_a_loss_that_no_chart_can_show_is_left_out(session, loss):
 
 def test_a_file_that_was_cut_off_is_read_anew(session):
     write(session, *(step(n, 1.0) for n in range(1, 50)))
-    feed = read(session)
-    version = feed.version
+    monitor = read(session)
+    version = monitor.version
     session.metrics.write_text(step(1, 7.0))
-    feed.update()
-    assert feed.curve("loss").y.tolist() == [7.0]
-    assert feed.version > version
+    monitor.update()
+    assert monitor.curve("loss").y.tolist() == [7.0]
+    assert monitor.version > version
 
 
 def test_a_session_without_files_has_empty_curves(session):
-    feed = read(session)
-    assert (len(feed.curve("loss")), feed.samples, feed.log, feed.share_read) == (0, (), (), 1.0)
+    monitor = read(session)
+    assert (len(monitor.curve("loss")), monitor.samples, monitor.log, monitor.share_read) == (0, (), (), 1.0)
     write(session, step(1, 1.0))
     session.log.write_text("begun\r\n")
-    feed.update()
-    assert (feed.curve("loss").y.tolist(), feed.log) == ([1.0], ("begun",))
+    monitor.update()
+    assert (monitor.curve("loss").y.tolist(), monitor.log) == ([1.0], ("begun",))
 
 
 def test_a_long_log_is_read_from_near_its_end(session):
     session.log.write_text("".join(f"line {n}\n" for n in range(300_000)))
-    feed = read(session)
-    assert feed.log[-1] == "line 299999"
-    assert len(feed.log) == monitor.LOG_LINES
+    monitor = read(session)
+    assert monitor.log[-1] == "line 299999"
+    assert len(monitor.log) == monitoring.LOG_LINES
     with open(session.log, "a") as file:
         file.write("one more\n")
-    feed.update()
-    assert feed.log[-2:] == ("line 299999", "one more")
+    monitor.update()
+    assert monitor.log[-2:] == ("line 299999", "one more")
 
 
 def test_a_long_file_is_read_in_the_background_and_shown_as_far_as_it_is(session, monkeypatch):
-    monkeypatch.setattr(monitor, "PATIENCE", 0.0)
+    monkeypatch.setattr(monitoring, "PATIENCE", 0.0)
     write(session, *(step(n, 1.0, filler="x" * 1000) for n in range(1, 4001)))
-    feed = SessionMonitor(session)
-    feed.update()  # returns at once, whatever is left
-    feed.update()
-    assert 0 <= feed.share_read <= 1
-    feed.wait()
-    assert (feed.rows, feed.share_read) == (4000, 1.0)
+    monitor = SessionMonitor(session)
+    monitor.update()  # returns at once, whatever is left
+    monitor.update()
+    assert 0 <= monitor.share_read <= 1
+    monitor.wait()
+    assert (monitor.rows, monitor.share_read) == (4000, 1.0)
 
 
 def test_many_readers_at_once_see_every_step_once(session):
-    feed = monitor_of(session)
+    monitor = monitor_of(session)
     begun, problems = threading.Barrier(5), []
 
     def look() -> None:
@@ -243,7 +244,7 @@ def test_many_readers_at_once_see_every_step_once(session):
         try:
             for _ in range(200):
                 monitor_of(session).update()
-                curve = feed.curve("loss")
+                curve = monitor.curve("loss")
                 assert np.all(np.diff(curve.x) > 0)
         except Exception as error:  # noqa: BLE001 (told below, in the thread of the test)
             problems.append(error)
@@ -256,30 +257,30 @@ def test_many_readers_at_once_see_every_step_once(session):
         write(session, step(n, float(n)))
     for thread in threads:
         thread.join()
-    feed.wait()
-    feed.update()
+    monitor.wait()
+    monitor.update()
     assert problems == []
-    assert feed.rows == 1500
+    assert monitor.rows == 1500
 
 
 # --- one for all ----------------------------------------------------------------------------------
 
 
-def test_all_viewers_share_one_feed_until_the_folder_is_gone(session):
+def test_all_viewers_share_one_monitor_until_the_folder_is_gone(session):
     write(session, step(1, 1.0))
-    feed = monitor_of(session)
-    assert monitor_of(Session(Path(str(session.folder)))) is feed
+    monitor = monitor_of(session)
+    assert monitor_of(Session(Path(str(session.folder)))) is monitor
     session.metrics.unlink()
     session.folder.rename(session.folder.with_name("away"))
     session.folder.mkdir()
-    assert monitor_of(session) is not feed
+    assert monitor_of(session) is not monitor
 
 
-def test_no_more_feeds_are_kept_than_fit(tmp_path):
+def test_no_more_monitors_are_kept_than_fit(tmp_path):
     kept = []
-    for n in range(monitor.KEPT_MONITORS + 5):
+    for n in range(monitoring.KEPT_MONITORS + 5):
         (tmp_path / str(n)).mkdir()
         kept.append(monitor_of(Session(tmp_path / str(n))))
-    assert len(monitor._monitors) <= monitor.KEPT_MONITORS
+    assert len(monitoring._monitors) <= monitoring.KEPT_MONITORS
     assert monitor_of(kept[-1].session) is kept[-1]
     assert monitor_of(kept[0].session) is not kept[0]

@@ -120,7 +120,7 @@ def training_form(workspace: Workspace, dataset: str | None) -> None:
         with show_errors(problems):
             forecast = forecast_training(workspace, first_choices)
     st.header("How long and how fast", anchor=False)
-    choices = _pace(workspace, names, start, base, teach_again, forecast, problems)
+    choices = _how_long_and_how_fast(workspace, names, start, base, teach_again, forecast, problems)
     st.header("Before you start", anchor=False)
     if choices is not None:
         with show_errors(problems), st.spinner("Looking at the examples …"):
@@ -130,7 +130,7 @@ def training_form(workspace: Workspace, dataset: str | None) -> None:
     start_button(workspace, None if problems else choices)
 
 
-def _pace(
+def _how_long_and_how_fast(
     workspace: Workspace,
     names: Sequence[str],
     start: Start,

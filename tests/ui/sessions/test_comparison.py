@@ -93,9 +93,9 @@ def test_the_last_answers_are_those_after_the_lesson(workspace):
     writer.write("answers", when="before", items=[{**why, "answer": "no"}])
     writer.write("answers", when="after", items=[{**why, "answer": "So."}, {"question": 5}])
     writer.close()
-    feed = SessionMonitor(session)
-    feed.wait()
-    assert last_answers(feed) == {"What?": "That.", "Why?": "So."}
+    monitor = SessionMonitor(session)
+    monitor.wait()
+    assert last_answers(monitor) == {"What?": "That.", "Why?": "So."}
 
 
 def test_questions_that_only_one_was_asked_are_left_out_and_the_most_common_come_first():
