@@ -16,6 +16,7 @@ from sails.errors import RequestError
 from sails.models import Workspace
 from sails.retention import Part
 from sails.sessions import format_rate
+from sails.system import seconds
 
 sessions_app = typer.Typer(
     help="The history: list, show, stop, resume, decide, what is still remembered, versions, roll back.",
@@ -48,7 +49,7 @@ def _line(record: sessions.SessionRecord) -> tuple[str, ...]:
         format_rate(plan.learning_rate) if plan else "",
         plan.learning_rate_chosen_by if plan else "",
         f"{before.loss:.2f} → {after.loss:.2f}" if before and after else "",
-        f"{record.seconds:.0f} s" if record.seconds else "",
+        seconds(record.seconds, 0) if record.seconds else "",
     )
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         listed,
         megabytes,
         one_line,
+        seconds,
         shorten,
         size,
     )

@@ -41,6 +41,11 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
+def seconds(number: float, digits: int) -> str:
+    """Return seconds with so many decimals, where several stand beside each other: 0.42 s, 720 s."""
+    return f"{number:.{digits}f} s"
+
+
 def count(number: int, noun: str) -> str:
     """Tell how many there are of something whose plural ends in s: 1 row, 12,300 rows."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

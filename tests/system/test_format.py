@@ -2,7 +2,18 @@
 
 import pytest
 
-from sails.system.format import count, duration, fit, gigabytes, listed, megabytes, one_line, shorten, size
+from sails.system.format import (
+    count,
+    duration,
+    fit,
+    gigabytes,
+    listed,
+    megabytes,
+    one_line,
+    seconds,
+    shorten,
+    size,
+)
 
 
 @pytest.mark.parametrize(
@@ -16,6 +27,10 @@ def test_sizes_read_as_people_say_them(number, words):
 @pytest.mark.parametrize(("seconds", "words"), [(4.2, "4 s"), (74, "1 min"), (12_000, "3 h 20 min")])
 def test_durations_read_as_people_say_them(seconds, words):
     assert duration(seconds) == words
+
+
+def test_seconds_beside_each_other_have_as_many_decimals():
+    assert (seconds(0.0449, 2), seconds(720.4, 0)) == ("0.04 s", "720 s")
 
 
 def test_sizes_are_told_in_gigabytes():

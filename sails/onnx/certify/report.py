@@ -20,7 +20,7 @@ from pathlib import Path
 from sails import system
 from sails.models import CERTIFICATE, VARIANT_TABLE, VARIANT_TITLES
 from sails.onnx.certify.certificate import Certificate
-from sails.system import size, write_atomic
+from sails.system import seconds, size, write_atomic
 
 CERTIFICATE_PAGE = "certificate.html"
 
@@ -112,8 +112,9 @@ def _how_many(certificate: Certificate) -> str:
 def _told(certificate: Certificate) -> Iterator[Check]:
     ours, theirs = certificate.speed, certificate.original_speed
     if ours:
-        beside = f"PyTorch took {theirs.first_token_seconds:.2f} s for the same questions." if theirs else ""
-        yield Check("Time to the first word", f"{ours.first_token_seconds:.2f} s", None, beside)
+        took = seconds(theirs.first_token_seconds, 2) if theirs else ""
+        beside = f"PyTorch took {took} for the same questions." if theirs else ""
+        yield Check("Time to the first word", seconds(ours.first_token_seconds, 2), None, beside)
         if theirs and theirs.tokens_per_second > 0:
             times = ours.tokens_per_second / theirs.tokens_per_second
             beside = (

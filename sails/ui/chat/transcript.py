@@ -8,7 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 from sails import chat
 from sails.chat import ChatHistory, ChatTurn, Reply
 from sails.models import Workspace
-from sails.system import shorten
+from sails.system import seconds, shorten
 from sails.ui.chat import feedback
 from sails.ui.frame import show_error
 from sails.ui.text import literal, plain
@@ -69,7 +69,7 @@ def _about(reply: Reply, alone: bool) -> None:
         show_error(reply.problem)
     for note in chat.notes(reply):
         st.markdown(f"{'⏹️' if reply.stopped_by == 'interrupted' else 'ℹ️'} {plain(note)}")
-    took = f"{reply.seconds:.1f} s" if reply.seconds >= 0.1 else "under 0.1 s"  # side by side, that of all
+    took = seconds(reply.seconds, 1) if reply.seconds >= 0.1 else "under 0.1 s"  # side by side, that of all
     origin = chat.describe(reply.origin) if alone else chat.details(reply.origin)
     st.caption(" · ".join(filter(None, [plain(origin), took if reply.text and alone else ""])))
 

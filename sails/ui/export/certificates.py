@@ -150,7 +150,7 @@ def _times(certificate: Certificate) -> float | None:
 def _line(name: str, speed: Speed, times: float | None, size: int) -> tuple[str, ...]:
     return (
         f"**{plain(name)}**",
-        f"{speed.first_token_seconds:.2f} s",
+        system.seconds(speed.first_token_seconds, 2),
         f"{speed.tokens_per_second:,.1f}",
         f"{times:.1f}" if times else "",
         system.size(speed.memory_bytes) if speed.memory_bytes else "not measured",
