@@ -19,6 +19,7 @@ from sails.cli.grouped import as_option, group_options
 from sails.cli.output import WorkspaceOption as WorkspaceOption
 from sails.data import FORMAT_TITLES
 from sails.models import VARIANT_TABLE, VARIANTS, Variant
+from sails.onnx import sampling_options
 from sails.sessions import Settings, Start, checked_settings, flag, option
 
 OutputDir = Annotated[
@@ -78,7 +79,7 @@ else:
     Chosen = Literal[(*VARIANTS, "all")]
 VariantOption = Annotated[Chosen, typer.Option("--variant", help=f"{_NAMED}.")]
 Prompt = Annotated[str | None, typer.Option(help="Ask one question, print the answer and end.")]
-MaxTokens = Annotated[int, typer.Option(help="Longest answer, in tokens.")]
+MaxTokens = Annotated[int, typer.Option(help=sampling_options()["max_new_tokens"].help)]
 
 
 def variants_of(chosen: Chosen) -> tuple[Variant, ...]:
