@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from sails.chat.model_cache import MODEL_CACHE, ModelCache
 from sails.errors import RequestError, SailsError
-from sails.models import CERTIFIED, VARIANT_TITLES, Variant
+from sails.models import CERTIFIED, FRESHNESS, VARIANT_TITLES, Variant
 from sails.onnx import SamplingOptions
 
 if TYPE_CHECKING:  # half a second to import, and not needed to show what was said
@@ -155,7 +155,7 @@ def details(origin: Origin) -> str:
         CERTIFIED[origin.certified].doubt if origin.variant else "",
         f"session {origin.session}" if origin.session else "",
         f"fingerprint {origin.fingerprint}" if origin.fingerprint else "",
-        {True: "out of date", None: "unknown whether up to date", False: ""}[origin.stale],
+        {True: FRESHNESS["stale"], None: FRESHNESS["unknown"], False: FRESHNESS["fresh"]}[origin.stale].fact,
     ]
     return ", ".join(filter(None, facts))
 

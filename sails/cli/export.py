@@ -111,8 +111,7 @@ def bundle(
     target = (output or Path(f"model-{wanted}{'.zip' if shape == 'zip' else ''}")).expanduser().absolute()
     chosen = choose_for_bundle(onnx, wanted, allow_failed=allow_uncertified)
     if model_path is None and trained is not None and chosen.fingerprint != trained:
-        title = VARIANT_TITLES[wanted]
-        warn(f"⚠️ The {title} model is older than the trained model; refresh it with: sails convert")
+        warn(models.refresh_advice(f"{VARIANT_TITLES[wanted]} model"))
     make = make_bundle if shape == "zip" else make_bundle_folder
     with progress_bar() as report:
         known = about(workspace, chosen.fingerprint)

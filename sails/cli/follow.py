@@ -208,5 +208,5 @@ def refresh_hint(workspace: Workspace) -> str:
     if not again:
         return ""
     which = f" --variant {again[0]}" if len(again) == 1 else ""
-    model = f"The {VARIANT_TITLES[again[0]]} ONNX model" if which else "The ONNX model"
-    return f"⚠️ {model} is older than the trained model; refresh it with: sails convert{which} --verify"
+    model = f"{VARIANT_TITLES[again[0]]} ONNX model" if which else "ONNX model"
+    return models.refresh_advice(model, f"{which} --verify")

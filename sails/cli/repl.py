@@ -18,7 +18,7 @@ from sails import chat
 from sails.chat import MODEL_CACHE, ChatHistory, ChatModel, GenerationSettings, Reply
 from sails.cli.output import say, say_json, warn
 from sails.errors import RequestError, SailsError
-from sails.models import Workspace
+from sails.models import Workspace, refresh_advice
 
 HELP = """  /good               the last answer is right as it is
   /bad CORRECTION     the last answer is wrong, and this is what it should have said
@@ -59,7 +59,7 @@ class ChatRepl:
             reader = MODEL_CACHE.get(model.answering).reader
             warn(f"Answering: {chat.describe(model.origin)}")
             if model.readiness == "stale":
-                warn("⚠️ The ONNX model is older than the trained model; refresh it with: sails convert")
+                warn(refresh_advice("ONNX model"))
             if model.certified is False:
                 warn("⚠️ It failed its certificate: it does not answer like the original.")
             if self.how.system and not reader.takes_system:

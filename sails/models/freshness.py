@@ -1,6 +1,6 @@
 """Whether an ONNX model still fits the trained one, and whether it is proven, in all the words for it.
 
-    FRESHNESS[jobs.freshness(situation)].headline
+    FRESHNESS[jobs.freshness(situation)].headline()
     CERTIFIED[state.certified].phrase
 
 The command line, the pages and the chat say it each at its own length, all from here.
@@ -19,60 +19,76 @@ Freshness = Literal["missing", "fresh", "stale", "unknown", "orphaned"]
 class FreshnessWords:
     """What to say of an ONNX model that stands so to the trained model, from a sign to a sentence.
 
-    `headline` stands alone, `phrase` behind a name and a colon. `origin` says which model it was made from,
+    `about` says it of a model by any name (see `headline`). `phrase` stands behind a name and a colon, `fact`
+    among other facts, and is empty where there is nothing to say. `origin` says which model it was made from,
     where both lie side by side; `sentence` says what follows from it.
     """
 
     sign: str
     title: str
-    headline: str
+    about: str
     phrase: str
+    fact: str
     origin: str
     sentence: str
+
+    def headline(self, model: str = "ONNX model") -> str:
+        """Say it so that it stands alone, of a model by this name."""
+        return self.about.format(model=model)
 
 
 FRESHNESS: Mapping[Freshness, FreshnessWords] = {
     "missing": FreshnessWords(
         sign="◻️",
         title="Not made",
-        headline="There is no ONNX model yet",
+        about="There is no {model} yet",
         phrase="missing",
+        fact="",
         origin="Nothing to chat with yet; it is made from the trained model.",
         sentence="There is none yet.",
     ),
     "fresh": FreshnessWords(
         sign="✅",
         title="Fresh",
-        headline="The ONNX model is fresh",
+        about="The {model} is fresh",
         phrase="up to date",
+        fact="",
         origin="it was made from the trained model beside it.",
         sentence="It was made from the trained model that is here now, so it knows all that was taught.",
     ),
     "stale": FreshnessWords(
         sign="⚠️",
         title="Out of date",
-        headline="The ONNX model is out of date",
+        about="The {model} is out of date",
         phrase="made from an earlier model",
+        fact="out of date",
         origin="it was made from an earlier model.",
         sentence="It was made from an earlier model. It answers, but without what was taught since.",
     ),
     "unknown": FreshnessWords(
         sign="❔",
         title="Unknown whether fresh",
-        headline="Nobody knows whether the ONNX model is fresh",
+        about="Nobody knows whether the {model} is fresh",
         phrase="from an unknown model",
+        fact="unknown whether up to date",
         origin="nobody noted which trained model it was made from.",
         sentence="Nobody noted which model it was made from. One made anew is sure to be fresh.",
     ),
     "orphaned": FreshnessWords(
         sign="⚠️",
         title="Orphaned",
-        headline="The ONNX model is orphaned",
+        about="The {model} is orphaned",
         phrase="not made from the trained model that is here",
+        fact="out of date",
         origin="it was made from a trained model that is no longer here.",
         sentence="It answers, but the trained model behind it is no longer here, so it cannot be made again.",
     ),
 }
+
+
+def refresh_advice(model: str, options: str = "") -> str:
+    """Say that a model by this name is older than the trained one, and the command that makes it again."""
+    return f"⚠️ The {model} is older than the trained model; refresh it with: sails convert{options}"
 
 
 @dataclass(frozen=True)

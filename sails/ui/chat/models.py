@@ -10,7 +10,7 @@ import streamlit as st
 
 from sails import chat, jobs
 from sails.chat import BASE, CURRENT, MAX_MODELS, ChatModel
-from sails.models import FULL_PRECISION, PREFERRED_TITLES, VARIANT_TITLES, VARIANTS, Workspace
+from sails.models import FRESHNESS, FULL_PRECISION, PREFERRED_TITLES, VARIANT_TITLES, VARIANTS, Workspace
 from sails.sessions import Session
 from sails.ui import export
 from sails.ui.chat.state import ChatState, remembered
@@ -144,7 +144,8 @@ def _stale(model: ChatModel) -> None:
     else:
         title = VARIANT_TITLES[model.variant] if model.wanted and model.variant else ""
         which = f"current {title} model" if title else "current ONNX model"
-        st.markdown(f"⚠️ The {which} is out of date: it answers without what was taught since.")
+        words = FRESHNESS["stale"]
+        st.markdown(f"{words.sign} {words.headline(which)}: it answers without what was taught since.")
     link("ONNX export", "Make it again")
 
 

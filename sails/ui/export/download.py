@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from sails import models, onnx, system
-from sails.models import CERTIFIED, VARIANT_TITLES, VARIANTS, Variant, VariantState, Workspace
+from sails.models import CERTIFIED, FRESHNESS, VARIANT_TITLES, VARIANTS, Variant, VariantState, Workspace
 from sails.system import Progress
 from sails.ui.frame import show_errors
 from sails.ui.text import code, plain
@@ -75,7 +75,7 @@ def _choice(states: Mapping[Variant, VariantState]) -> VariantState:
 
 def _facts(state: VariantState) -> str:
     proven = CERTIFIED[state.certified].phrase
-    return f"{system.size(state.size)}, {proven}" + (", out of date" if state.stale else "")
+    return f"{system.size(state.size)}, {proven}" + (f", {FRESHNESS['stale'].fact}" if state.stale else "")
 
 
 @contextmanager

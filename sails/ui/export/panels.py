@@ -55,20 +55,20 @@ def _as_a_whole(situation: Situation, states: Mapping[Variant, VariantState]) ->
     old = [v for v in jobs.to_refresh(situation.trained, states) if states[v].present]
     if freshness == "fresh" and old:
         fresh = [v for v in states if jobs.freshness_of(states[v], situation.trained) == "fresh"]
-        these, others = (" and ".join(VARIANT_TITLES[v] for v in several) for several in (old, fresh))
+        these, others = (system.listed([VARIANT_TITLES[v] for v in several]) for several in (old, fresh))
         return (
-            "⚠️",
-            f"The {these} model is out of date",
+            models.FRESHNESS["stale"].sign,
+            models.FRESHNESS["stale"].headline(f"{these} model"),
             f"It was not made from the trained model that is here now, and the {others} one was.",
         )
     words = models.FRESHNESS[freshness]
     if freshness == "missing":
         return (
             words.sign,
-            words.headline,
+            words.headline(),
             "It is what you talk with on the page Chat, and what you can hand on.",
         )
-    return words.sign, words.headline, words.sentence
+    return words.sign, words.headline(), words.sentence
 
 
 def _variant(
