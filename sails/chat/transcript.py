@@ -32,11 +32,7 @@ def append(path: Path, question: str, answer: str, accepted: bool | None = None,
     written = f"{json.dumps(line, ensure_ascii=False)}\n".encode("utf-8", "replace")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if system.ends_in_half_a_line(path):
-            written = b"\n" + written
-        # Unbuffered: a line reaches the file in one piece, whoever else appends to it.
-        with open(path, "ab", buffering=0) as file:
-            file.write(written)
+        system.append_lines(path, written, durable=False)
     except OSError as error:
         problem = f"{path} cannot be written: {error.strerror}."
         raise WorkspaceError(problem, "Choose another file.") from error

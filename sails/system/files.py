@@ -35,25 +35,31 @@ def write_atomic(path: Path, text: str) -> None:
     fsync_folder(path.parent)
 
 
-def append_lines(path: Path, lines: bytes) -> None:
-    """Append whole lines and return when they are safely on the disk."""
+def append_lines(path: Path, lines: bytes, *, durable: bool = True) -> None:
+    """Append whole lines, and return when they are safely on the disk unless that need not be waited for."""
     if ends_in_half_a_line(path):
         lines = b"\n" + lines
-    with open(path, "ab") as file:
+    with open(path, "ab") as file:  # one write: they reach the file in one piece, whoever else appends to it
         file.write(lines)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
 
 
 def ends_in_half_a_line(path: Path) -> bool:
-    """Tell whether a writer died in the middle of the last line: the next one must not be lost with it."""
+    """Tell whether a writer died in the middle of the last line: the next one must not be lost with it.
+
+    What may only be written, and what is no file but a device or a pipe, counts as whole.
+    """
     try:
+        if not path.is_file():
+            return False
         with open(path, "rb") as file:
             if file.seek(0, os.SEEK_END) == 0:
                 return False
             file.seek(-1, os.SEEK_END)
             return file.read(1) != b"\n"
-    except FileNotFoundError:
+    except OSError:
         return False
 
 

@@ -669,3 +669,18 @@ def test_lines_are_appended_after_half_a_line_without_being_lost_in_it(tmp_path)
     assert files.ends_in_half_a_line(path)
     files.append_lines(path, b"two\nthree\n")
     assert path.read_bytes() == b'one\n{"hal\ntwo\nthree\n'
+
+
+def test_lines_are_appended_to_what_cannot_be_read(tmp_path, monkeypatch):
+    files.append_lines(Path(os.devnull), b"one\n", durable=False)
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b"one\n")
+
+    def only_written(path, mode):
+        if mode == "rb":
+            raise PermissionError
+        return open(path, mode)
+
+    monkeypatch.setattr(files, "open", only_written, raising=False)
+    files.append_lines(path, b"two\n", durable=False)
+    assert path.read_bytes() == b"one\ntwo\n"
