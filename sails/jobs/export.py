@@ -86,7 +86,7 @@ def export_base(
 
 
 def export_for(workspace: Workspace, model: ChatModel) -> Session:
-    """Start the job that lets this model answer, in both variants, verified; raises as `export_current`."""
+    """Start the job that lets this model answer, in all variants, verified; raises as `export_current`."""
     system.require_changes()
     if model.key == CURRENT:
         return export_current(workspace)
@@ -102,7 +102,7 @@ def export_for(workspace: Workspace, model: ChatModel) -> Session:
 def _start(workspace: Workspace, name: str, rows: Sequence[Conversation] = (), **fields: Any) -> Session:
     """Start an export that is verified on these rows: the person's own questions with their answers."""
     if not fields["variants"]:
-        raise RequestError("No variant of the ONNX model was chosen.", "Choose one or both.")
+        raise RequestError("No variant of the ONNX model was chosen.", "Choose one or more.")
     with system.short_lock(workspace.root / "jobs.lock"):
         if running_export(workspace, fields["onnx_output"]):
             problem = "This ONNX model is being made already."
@@ -182,7 +182,7 @@ def _freshness(present: bool, stale: bool | None, trained: ModelState) -> Freshn
 
 
 def to_refresh(trained: ModelState, found: Mapping[Variant, VariantState]) -> tuple[Variant, ...]:
-    """The variants to make again because what lies there is not surely fresh; both when none is fresh."""
+    """The variants to make again because what lies there is not surely fresh; all when none is fresh."""
     ways = {variant: freshness_of(state, trained) for variant, state in found.items()}
     old = tuple(variant for variant, way in ways.items() if way not in ("missing", "fresh"))
     if not old or not trained.complete:

@@ -98,7 +98,7 @@ def choose_for_bundle(onnx: Path, variant: Variant, *, allow_failed: bool = Fals
     if chosen.certified or allow_failed:
         return chosen
     remedy = (
-        "Make it again and verify it, hand over the other variant, or decide for it all the same with "
+        "Make it again and verify it, hand over another variant, or decide for it all the same with "
         "--allow-uncertified."
     )
     if chosen.certified is None:

@@ -16,7 +16,7 @@ from sails.ui.widgets import change_button
 
 
 def variant_states(workspace: Workspace, situation: Situation) -> dict[Variant, VariantState]:
-    """Return both variants of the workspace's ONNX model as they lie on the disk."""
+    """Return all variants of the workspace's ONNX model as they lie on the disk."""
     return models.inspect_variants(workspace.onnx_model, situation.trained.fingerprint)
 
 

@@ -143,7 +143,7 @@ def _onnx_model(workspace: Workspace, situation: Situation) -> None:
     state = freshness(situation)
     origin = FRESHNESS[state].origin
     if state == "fresh" and to_refresh(situation.trained, onnx_status.variant_states(workspace, situation)):
-        st.markdown("**Partly fresh:** one of its two sizes was made from the trained model beside it.")
+        st.markdown("**Partly fresh:** not all of its sizes were made from the trained model beside it.")
     else:
         st.markdown(origin if state == "missing" else f"**{FRESHNESS[state].title}:** {origin}")
     for line in onnx_status.describe_variants(workspace, situation):

@@ -12,6 +12,7 @@ from sails import chat, jobs
 from sails.chat import BASE, CURRENT, MAX_MODELS, ChatModel
 from sails.models import FRESHNESS, FULL_PRECISION, PREFERRED_TITLES, VARIANT_TITLES, VARIANTS, Workspace
 from sails.sessions import Session
+from sails.system import listed
 from sails.ui import export
 from sails.ui.chat.state import ChatState, remembered
 from sails.ui.frame import go, link, show_errors
@@ -23,7 +24,7 @@ LABELS = {
     ONE: "One model",
     LESSON: "Before and after the last lesson",
     GROWN: "Base and current",
-    SIZES: " and ".join(VARIANT_TITLES.values()).capitalize(),
+    SIZES: listed(list(VARIANT_TITLES.values())).capitalize(),
     ALL: "All side by side",
     OWN: "My own choice",
 }
