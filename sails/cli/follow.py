@@ -60,7 +60,7 @@ def print_table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, 
 def progress_bar() -> Iterator[Progress]:
     """Show a bar with the time left on a terminal, elsewhere a line at every tenth.
 
-    Gives `report(fraction, words)`.
+    Gives `report(fraction, *words)`.
     """
     if not screen.is_terminal:
         yield _quiet_progress()
@@ -70,12 +70,12 @@ def progress_bar() -> Iterator[Progress]:
         task = bar.add_task("", total=1.0)
         last = 0.0
 
-        def report(fraction: float, words: str) -> None:
+        def report(fraction: float, *words: str) -> None:
             nonlocal last
             if fraction < last:  # the next piece of work; its time left is its own
                 bar.reset(task, total=1.0)
             last = fraction
-            bar.update(task, completed=fraction, description=words)
+            bar.update(task, completed=fraction, description=": ".join(words))
 
         yield report
 
@@ -83,12 +83,11 @@ def progress_bar() -> Iterator[Progress]:
 def _quiet_progress() -> Progress:
     said: tuple[str, float] = ("", -1.0)
 
-    def report(fraction: float, words: str) -> None:
+    def report(fraction: float, *words: str) -> None:
         nonlocal said
-        what = words.partition(":")[0]
-        if what != said[0] or fraction - said[1] >= 0.1:  # a line for every tenth
-            warn(f"{words} ({fraction:.0%})")
-            said = (what, fraction)
+        if words[0] != said[0] or fraction - said[1] >= 0.1:  # a line for every tenth
+            warn(f"{': '.join(words)} ({fraction:.0%})")
+            said = (words[0], fraction)
 
     return report
 
@@ -129,7 +128,7 @@ def follow(session: Session, workspace: Workspace | None = None) -> Status:
                 notes = len(status.notes)
                 if status.state not in ("queued", "running"):
                     return status
-                report(status.progress, _words(session, status, workspace))
+                report(status.progress, *_words(session, status, workspace))
                 if workspace is not None:
                     jobs.dispatch(workspace)
                 elif status.state == "queued" and launcher.state(session) == "absent":
@@ -145,14 +144,13 @@ def follow(session: Session, workspace: Workspace | None = None) -> Status:
                     launcher.stop(workspace, session)
 
 
-def _words(session: Session, status: Status, workspace: Workspace | None) -> str:
+def _words(session: Session, status: Status, workspace: Workspace | None) -> tuple[str, ...]:
     if status.state == "queued" and workspace is not None:
         ids = [entry.id for entry in sessions.waiting(workspace)]
         ahead = ids.index(session.id) if session.id in ids else 0
         busy = system.is_held(workspace.training_lock)
-        return f"waiting: {ahead + 1 if busy else ahead} before it" if ahead or busy else "starting"
-    words = PHASES[status.phase]
-    return f"{words}: {status.message}" if status.message else words
+        return ("waiting", f"{ahead + 1 if busy else ahead} before it") if ahead or busy else ("starting",)
+    return (PHASES[status.phase], status.message) if status.message else (PHASES[status.phase],)
 
 
 def conclude(session: Session, status: Status) -> None:

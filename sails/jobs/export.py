@@ -196,9 +196,9 @@ def to_refresh(trained: ModelState, found: Mapping[Variant, VariantState]) -> tu
 def run_export(_: Session, spec: ExportSpec, reporter: Reporter) -> None:
     """Make the ONNX models that a spec asks for, of one model folder or a base model."""
 
-    def progress(fraction: float, words: str) -> None:
+    def progress(fraction: float, *words: str) -> None:
         reporter.check_stop()
-        reporter.progress(fraction, words)
+        reporter.progress(fraction, *words)
 
     models.recover_onnx(spec.onnx_output)
     reporter.check_stop()

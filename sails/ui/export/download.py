@@ -83,11 +83,11 @@ def _bar() -> Iterator[Progress]:
     """A progress bar that is sent to the browser only when it moves."""
     bar, shown = st.progress(0.0, "Packing"), -1
 
-    def report(fraction: float, what: str) -> None:
+    def report(fraction: float, *words: str) -> None:
         nonlocal shown
         if int(fraction * 50) != shown:
             shown = int(fraction * 50)
-            bar.progress(min(fraction, 1.0), plain(what.capitalize()))
+            bar.progress(min(fraction, 1.0), plain(": ".join(words).capitalize()))
 
     try:
         yield report
