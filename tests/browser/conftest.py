@@ -47,6 +47,7 @@ ARGUMENTS = (
     "--no-first-run",
 )
 START_SECONDS = 60
+THEMES = {"light": "rgb(255, 255, 255)", "dark": "rgb(16, 25, 29)"}  # and their backgrounds
 # What opens slides into its place. A person waits for that; a click in the middle of it meets nothing.
 NO_SLIDING = """
 const animate = Element.prototype.animate;
@@ -113,6 +114,15 @@ def settled(page: Page) -> None:
         page.wait_for_timeout(150)
         still = app.get_attribute("data-test-script-state") == "notRunning"
         quiet = quiet + 1 if still else 0
+
+
+def in_each_theme(page: Page) -> Iterator[str]:
+    """Let the system prefer one theme after the other; the page, drawn already, follows."""
+    for theme, background in THEMES.items():
+        page.emulate_media(color_scheme=theme)
+        expect(page.get_by_test_id("stApp")).to_have_css("background-color", background)
+        settled(page)
+        yield theme
 
 
 @dataclass(frozen=True)

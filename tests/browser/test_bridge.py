@@ -11,12 +11,11 @@ from sails import sessions
 from sails.jobs import watch
 from sails.models.folder import PROVENANCE
 from sails.system import locks
-from tests.browser.conftest import Dashboard
+from tests.browser.conftest import THEMES, Dashboard
 from tests.support.situations import ROWS, make_session, make_situation, published
 
 ACROSS = "document.querySelector('[data-testid=stMain]').scrollWidth - window.innerWidth"
 HOSTILE = "<b>bold</b>![x](http://127.0.0.1:9/x):red[x]" + "very-long" * 20
-THEMES = {"light": "rgb(255, 255, 255)", "dark": "rgb(16, 25, 29)"}
 
 
 def visit(page: Page, dashboard: Dashboard) -> None:

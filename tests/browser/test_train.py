@@ -20,8 +20,8 @@ from sails.sessions import Session
 from sails.sessions.plan import format_rate
 from sails.system import locks
 from sails.training.plan.request import Choices
-from tests.browser.conftest import Dashboard
-from tests.browser.test_bridge import ACROSS, THEMES
+from tests.browser.conftest import Dashboard, in_each_theme
+from tests.browser.test_bridge import ACROSS
 from tests.support.helpers import add_dataset, write_lesson
 from tests.support.lessons import taught_workspace
 from tests.support.situations import make_session, published
@@ -232,9 +232,7 @@ def taught(dashboard: Dashboard, tmp_path: Path, tiny: Path) -> Workspace:
     return workspace
 
 
-@pytest.mark.parametrize("theme", THEMES)
-def test_the_best_learning_speed_is_measured_in_the_form_and_used(page, dashboard, taught, theme):
-    page.emulate_media(color_scheme=theme)
+def test_the_best_learning_speed_is_measured_in_the_form_and_used(page, dashboard, taught):
     visit(page, dashboard, dataset="rivers")
     expect(page.get_by_text("At 1e-5 it learns less in each lesson.")).to_be_visible()
     name = page.get_by_role("textbox", name="Name of this training")
@@ -258,8 +256,7 @@ def test_the_best_learning_speed_is_measured_in_the_form_and_used(page, dashboar
     assert [record.spec.name for record in sessions.read_history(taught)] == ["mountains"]
 
 
-@pytest.mark.parametrize("theme", THEMES)
-def test_the_form_and_the_live_view_fit_a_phone_in_both_themes(page, dashboard, workspace, theme):
+def test_the_form_and_the_live_view_fit_a_phone_in_both_themes(page, dashboard, workspace):
     session = make_session(workspace, "long-name-" * 20, **published(notes=("word" * 60,)))
     session.metrics.write_text(
         "".join(json.dumps({"kind": "step", "step": n, "loss": 5 / n}) + "\n" for n in range(1, 99))
@@ -268,7 +265,6 @@ def test_the_form_and_the_live_view_fit_a_phone_in_both_themes(page, dashboard, 
     )
     session.log.write_text("x" * 500 + "\n")
     page.set_viewport_size({"width": 390, "height": 844})
-    page.emulate_media(color_scheme=theme)
     visit(page, dashboard)
     expect(page.get_by_role("button", name="Start the training")).to_be_enabled()
     check_all_opened(page)
@@ -282,9 +278,10 @@ def check_all_opened(page: Page) -> None:
     for summary in page.get_by_test_id("stMain").locator("summary").all():
         summary.click()
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
-    assert page.evaluate(ACROSS) <= 0
-    found = Axe().run(page).response["violations"]
-    assert [one for one in found if one["impact"] in ("serious", "critical")] == []
+    for _ in in_each_theme(page):
+        assert page.evaluate(ACROSS) <= 0
+        found = Axe().run(page).response["violations"]
+        assert [one for one in found if one["impact"] in ("serious", "critical")] == []
 
 
 def test_a_number_that_cannot_be_never_leaves_the_field(page, dashboard, workspace):
