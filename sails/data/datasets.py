@@ -107,7 +107,7 @@ def add(
         quality=asdict(report),
         tokens=tokens,
     )
-    kept = {f"source{source.suffix}": source.read_bytes() if content is None else content}
+    kept = {f"source{source.suffix}": source if content is None else content}
     return _store(workspace, name_from_text(name or source.stem), entry, rows, kept)
 
 
@@ -177,9 +177,12 @@ def _store(
     stem: str,
     entry: DatasetReport,
     rows: Sequence[Conversation],
-    files: Mapping[str, bytes],
+    files: Mapping[str, bytes | Path],
 ) -> DatasetReport:
-    """Write a dataset and the `files` beside it under the first free name of `stem`, `stem-2`, …, at once."""
+    """Write a dataset and the `files` beside it under the first free name of `stem`, `stem-2`, …, at once.
+
+    `files` holds the content of each, or the path of what is copied.
+    """
     with _library_lock(workspace):
         taken = {name: report for report in reports(workspace) for name in (report.name, *report.formerly)}
         for name in (stem, *(f"{stem}-{n}" for n in range(2, 10_000))):
@@ -193,7 +196,10 @@ def _store(
         staged.mkdir(parents=True)
         write_jsonl(staged / ROWS, rows)
         for file, content in files.items():
-            (staged / file).write_bytes(content)
+            if isinstance(content, Path):  # a large one need not fit into memory
+                shutil.copyfile(content, staged / file)
+            else:
+                (staged / file).write_bytes(content)
         system.write_atomic(staged / REPORT, entry.model_dump_json(indent=1))
         system.rename(staged, workspace.datasets / name)
     return report_of(workspace, name)
