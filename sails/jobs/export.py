@@ -61,9 +61,16 @@ def export_current(
     if opset is not None and opset < 1:
         raise RequestError(f"{opset} is no ONNX opset.", f"Choose one from {OPSETS[0]} to {OPSETS[-1]}.")
     rows = verification_rows(workspace, state.fingerprint) if verify else []
-    model, target = str(workspace.trained_model), workspace.onnx_model
-    how: dict[str, Any] = {"verify": verify, "opset": opset, "variants": variants}
-    return _start(workspace, "export", rows, model=model, onnx_output=target, **how)
+    return _start(
+        workspace,
+        "export",
+        rows,
+        model=str(workspace.trained_model),
+        onnx_output=workspace.onnx_model,
+        verify=verify,
+        opset=opset,
+        variants=variants,
+    )
 
 
 def export_base(
@@ -81,8 +88,15 @@ def export_base(
     """
     system.require_changes()
     models.find_base_model(name)
-    how: dict[str, Any] = {"kind": "baseline", "verify": verify, "variants": variants}
-    return _start(workspace, "baseline", model=name, onnx_output=target, **how)
+    return _start(
+        workspace,
+        "baseline",
+        kind="baseline",
+        model=name,
+        onnx_output=target,
+        verify=verify,
+        variants=variants,
+    )
 
 
 def export_for(workspace: Workspace, model: ChatModel) -> Session:
@@ -95,8 +109,15 @@ def export_for(workspace: Workspace, model: ChatModel) -> Session:
     if model.key == BASE:
         return export_base(workspace, model.model, model.onnx)
     rows = verification_rows(workspace, inspect_model(Path(model.model)).fingerprint)
-    how: dict[str, Any] = {"verify": True, "variants": VARIANTS}
-    return _start(workspace, "export", rows, model=model.model, onnx_output=model.onnx, **how)
+    return _start(
+        workspace,
+        "export",
+        rows,
+        model=model.model,
+        onnx_output=model.onnx,
+        verify=True,
+        variants=VARIANTS,
+    )
 
 
 def _start(workspace: Workspace, name: str, rows: Sequence[Conversation] = (), **fields: Any) -> Session:

@@ -22,6 +22,7 @@ from sails.sessions import Session, SessionRecord
 from sails.system import count
 from sails.training.plan import Choices
 
+LONGEST_STEM = 28  # characters of a file's name in the name of its datasets
 MOST_FAILURES = 5  # in a row
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)  # doubled after each failure
 
@@ -74,7 +75,7 @@ class Watch:
             dataset = feedback.as_dataset(self.workspace)
         else:
             stem = now.order.file.stem
-            name = f"{stem[:28]} batch {len(now.batches) + 1}"
+            name = f"{stem[:LONGEST_STEM]} batch {len(now.batches) + 1}"
             dataset = data.add_rows(self.workspace, rows, file=f"{stem}.jsonl", name=name)
         batch = Batch(
             dataset=dataset.name,
