@@ -116,7 +116,7 @@ def approve(workspace: Workspace, *identities: str, who: str = "") -> list[Corre
     an exam; and one with another answer than one that is approved already and not taught yet.
     """
     with log_lock(workspace):
-        wanted = [_open(workspace, identity) for identity in dict.fromkeys(identities)]
+        wanted = _open_all(workspace, identities)
         ready = {other.asked: other for other in to_teach(workspace) if other.id not in identities}
         held = Register.load(workspace.register).held
         for correction in wanted:
@@ -128,7 +128,7 @@ def approve(workspace: Workspace, *identities: str, who: str = "") -> list[Corre
                     f"“{_short(correction.question)}” has another approved answer: “{_short(other.taught)}”.",
                     "Only one can be taught: reject the other, or give both the same answer.",
                 )
-        _decide(workspace, "approved", identities, who)
+        _decide(workspace, "approved", wanted, who)
     return [find(workspace, correction.id) for correction in wanted]
 
 
@@ -149,19 +149,22 @@ def why_not_teachable(correction: Correction, held: Collection[str]) -> str:
 def reject(workspace: Workspace, *identities: str, who: str = "") -> None:
     """Never teach these; they stay in the list. Raises `RequestError` for one that was taught."""
     with log_lock(workspace):
-        _decide(workspace, "rejected", identities, who)
+        _decide(workspace, "rejected", _open_all(workspace, identities), who)
 
 
 def reopen(workspace: Workspace, *identities: str, who: str = "") -> None:
     """Let these wait for a review again. Raises `RequestError` for one that was taught."""
     with log_lock(workspace):
-        _decide(workspace, "reopened", identities, who)
+        _decide(workspace, "reopened", _open_all(workspace, identities), who)
 
 
-def _decide(workspace: Workspace, what: str, identities: Iterable[str], who: str) -> None:
-    ids = [_open(workspace, identity).id for identity in dict.fromkeys(identities)]
+def _decide(workspace: Workspace, what: str, wanted: Iterable[Correction], who: str) -> None:
     said = {"who": checked_name(who), "timestamp": utc_now()}
-    write(workspace, [{"event": what, "id": identity, **said} for identity in ids])
+    write(workspace, [{"event": what, "id": correction.id, **said} for correction in wanted])
+
+
+def _open_all(workspace: Workspace, identities: Iterable[str]) -> list[Correction]:
+    return [_open(workspace, identity) for identity in dict.fromkeys(identities)]
 
 
 def _open(workspace: Workspace, identity: str) -> Correction:
