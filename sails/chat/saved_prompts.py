@@ -57,9 +57,7 @@ def prompts(workspace: Workspace) -> list[SavedPrompt]:
 def add(workspace: Workspace, question: str, name: str = "") -> SavedPrompt:
     """Put a question at the end. Raises `RequestError` when it is empty, too long, or there already."""
     system.require_changes()
-    prompt = SavedPrompt(
-        secrets.token_hex(6), _question(question), _checked(one_line(name), "The name", LONGEST_NAME)
-    )
+    prompt = SavedPrompt(secrets.token_hex(6), _question(question), _name(name))
     with _changing(workspace) as listed:
         _refuse_twice(listed, prompt)
         if len(listed) >= MAX_PROMPTS:
@@ -71,7 +69,7 @@ def add(workspace: Workspace, question: str, name: str = "") -> SavedPrompt:
 def change(workspace: Workspace, identity: str, *, question: str, name: str = "") -> None:
     """Write another question or name in its place; raises `RequestError` as `add`, or when it is gone."""
     system.require_changes()
-    changed = SavedPrompt(identity, _question(question), _checked(one_line(name), "The name", LONGEST_NAME))
+    changed = SavedPrompt(identity, _question(question), _name(name))
     with _changing(workspace) as listed:
         index = _place(listed, identity)
         _refuse_twice(listed, changed)
@@ -121,6 +119,10 @@ def _question(text: str) -> str:
     if question := _checked(text, "The question", LONGEST_QUESTION):
         return question
     raise RequestError("The question is empty.", "Write one.")
+
+
+def _name(text: str) -> str:
+    return _checked(one_line(text), "The name", LONGEST_NAME)
 
 
 def _checked(text: str, what: str, longest: int) -> str:
