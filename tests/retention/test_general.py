@@ -17,9 +17,10 @@ from sails.retention.questions import GENERAL_PROMPTS, UNRELATED
 ASKING = set(
     re.findall(
         r"\w+",
-        """a an and are as at be between by call called can city did do does for from give had has have how i
-        in into is it its made make makes many me mean much my name of on one or our say some stand tell that
-        the their there they this to use used was we were what when where which who with would write you your""",
+        """a an and are as at be between by call called can city did do does for from give had has have
+        how i in into is it its made make makes many me mean much my name of on one or our say some
+        stand tell that the their there they this to use used was we were what when where which who
+        with would write you your""",
     )
 )
 
