@@ -26,6 +26,7 @@ from sails.retention.schema import Cell
 # The gate compares a dozen lessons at most, so that its tails have 0.002 of the draws and more: 40 of these.
 RESAMPLES = 20_000
 SEED = 20_260_101
+BLOCK = 100_000  # rows that are drawn at a time
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.uint32]
@@ -106,8 +107,9 @@ def _resamples(rows: int, generator: np.random.Generator) -> Places:
 
 def _points(cell: Cell, drawn: Places) -> Floats:
     right, tokens = np.array(cell.right), np.array(cell.tokens)
-    points: Floats = 100 * right[drawn].sum(axis=1) / tokens[drawn].sum(axis=1)
-    return points
+    # A few resamples at a time: of hundreds of rows, all at once would fill no cache.
+    blocks = np.array_split(drawn, math.ceil(drawn.size / BLOCK))
+    return np.concatenate([100 * right[some].sum(axis=1) / tokens[some].sum(axis=1) for some in blocks])
 
 
 def _sampled(value: float, draws: Floats, rows: int) -> BootstrapEstimate:

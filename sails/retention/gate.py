@@ -1,7 +1,8 @@
 """The gate: whether a candidate lost so much of the earlier lessons that a person must decide about it.
 
 Two models are compared on *recall* alone, rows that they were taught, row by row on those that both were
-scored on. A lesson with `MIN_ROWS` such rows stands for itself; smaller ones are judged together.
+scored on. A lesson with `MIN_ROWS` such rows stands for itself; smaller ones are judged together. All of them
+are judged together once more, so that a little lost everywhere is seen too.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from sails.system import listed
 
 MAX_LOSS_POINTS = 5.0  # points below the published model
 MAX_GRADUAL_LOSS_POINTS = 10.0  # points below the best model that was ever published
-RISK = 0.05  # that all intervals together miss a true value
+MAX_MEAN_LOSS_POINTS = 2.0  # over all earlier lessons together, likewise
+MAX_GRADUAL_MEAN_LOSS_POINTS = 4.0
+RISK = 0.05  # that chance alone makes any of the intervals exclude zero on the side of a loss
 
+EVERYTHING = "all earlier lessons together"
 FIRST_LESSON = "It is the first lesson, so there was nothing yet that it could have lost."
 
 
@@ -33,8 +37,10 @@ def decide(
     - it has more than `MAX_LOSS_POINTS` points less than the published model, or
     - it has more than `MAX_GRADUAL_LOSS_POINTS` points less than the best published model, so that what is
       lost little by little does not slip through,
-    and the paired-bootstrap interval of that difference excludes zero, at confidence 1 − RISK/K for K
-    comparisons. For the best one this interval allows for its luck (`bootstrap.lowest`), because the best of
+    or on all of them together more than `MAX_MEAN_LOSS_POINTS` or `MAX_GRADUAL_MEAN_LOSS_POINTS`, and the
+    paired-bootstrap interval of that difference excludes zero. Of K comparisons each has the risk RISK/K, on
+    the side of a loss: the lessons are independent of each other, so less caution would not do, and all of
+    them together are one comparison more. For the best one this interval allows for its luck (`bootstrap.lowest`), because the best of
     many scores is partly the luckiest: with ten earlier lessons of twenty rows, ten points alone would hold
     up to three quarters of harmless sessions, and an interval that knows nothing of the choice up to 18 %
     (see benchmarks/gate.py).
@@ -43,7 +49,7 @@ def decide(
         return Decision(held=False, reason=FIRST_LESSON)
     compared = _compared(before, after, lessons)
     names = {lesson.session: lesson.name for lesson in lessons}
-    confidence = 1 - RISK / max(1, len(compared))
+    confidence = 1 - 2 * RISK / max(1, len(compared))  # of both sides
     generator = bootstrap_generator()
     findings = tuple(_finding(group, published, confidence, generator) for group in compared)
     return Decision(
@@ -60,6 +66,7 @@ class Compared:
     lessons: tuple[str, ...]
     before: tuple[Cell, ...]
     after: tuple[Cell, ...]
+    everything: bool = False  # all that the other comparisons compare
 
     @property
     def rows(self) -> int:
@@ -77,6 +84,15 @@ def _compared(before: Measured, after: Measured, lessons: Sequence[Lesson]) -> l
     if small:
         identities, olds, news = zip(*small, strict=True)
         compared.append(Compared(identities, olds, news))
+    if len(compared) > 1:
+        compared.append(
+            Compared(
+                tuple(identity for group in compared for identity in group.lessons),
+                tuple(cell for group in compared for cell in group.before),
+                tuple(cell for group in compared for cell in group.after),
+                everything=True,
+            )
+        )
     return compared
 
 
@@ -91,15 +107,18 @@ def _finding(
     change = difference(old, now, generator)
     low, high = change.interval(confidence)
     # Each published model beside the candidate, on the rows of the group that both were scored on. Left out
-    # are models that were scored on fewer than `MIN_ROWS` of them, or not on all of still fewer.
+    # are models that knew fewer than half of its lessons, and those that were scored on fewer than `MIN_ROWS`
+    # of its rows, or not on all of still fewer.
     earlier = [(old, now)]
     for model in published:
         pairs = [_pair(model.cell(cell.lesson), cell) for cell in group.after]
         measured = [pair for pair in pairs if pair]
-        if sum(len(pair[1].rows) for pair in measured) >= min(MIN_ROWS, group.rows):
+        rows = sum(len(pair[1].rows) for pair in measured)
+        if 2 * len(measured) >= len(group.after) and rows >= min(MIN_ROWS, group.rows):
             earlier.append((pooled([pair[0] for pair in measured]), pooled([pair[1] for pair in measured])))
     best = max(earlier, key=_lost)
-    slowly = _lost(best) > MAX_GRADUAL_LOSS_POINTS and (
+    least = MAX_GRADUAL_MEAN_LOSS_POINTS if group.everything else MAX_GRADUAL_LOSS_POINTS
+    slowly = _lost(best) > least and (
         # A generator for each, so that models that were scored on the same rows get the same resamples.
         lowest([difference(then, now, bootstrap_generator()) for then, now in earlier], confidence) < 0
     )
@@ -110,14 +129,23 @@ def _finding(
         after=100 * now.accuracy,
         low=max(low, -100.0),
         high=min(high, 100.0),
-        best=100 * best[0].accuracy,
+        # What it would be on all rows of the group, if it was scored on some of them.
+        best=100 * now.accuracy + _lost(best),
+        everything=group.everything,
     )
     return finding.model_copy(update={"lost": slowly or lost_at_once(finding)})
 
 
 def lost_at_once(finding: GateFinding) -> bool:
     """Tell whether it is far below the published model, rather than below the best one before that."""
-    return finding.before - finding.after > MAX_LOSS_POINTS and finding.high < 0
+    least = MAX_MEAN_LOSS_POINTS if finding.everything else MAX_LOSS_POINTS
+    return finding.before - finding.after > least and finding.high < 0
+
+
+def losses(findings: Sequence[GateFinding]) -> list[GateFinding]:
+    """Those that hold the candidate; the one on everything only where no other does, for it tells no more."""
+    lost = [finding for finding in findings if finding.lost]
+    return [finding for finding in lost if not finding.everything] or lost
 
 
 def _lost(pair: tuple[Cell, Cell]) -> float:
@@ -129,35 +157,38 @@ def _reason(findings: Sequence[GateFinding], names: dict[str, str]) -> list[str]
     """What was found, in one or two sentences; none when nothing was compared."""
     if not findings:
         return ["Nothing of the earlier lessons could be compared, so what it lost is not known."]
-    lost = [finding for finding in findings if finding.lost]
+    lost = losses(findings)
     at_once = [finding for finding in lost if lost_at_once(finding)]
     slowly = [finding for finding in lost if finding not in at_once]
     reasons = []
     if at_once:
-        losses = [_words(finding, finding.before, names, full=n == 0) for n, finding in enumerate(at_once)]
-        reasons.append(f"It lost {listed(losses)}, more than chance explains.")
+        words = [_words(finding, finding.before, names, full=n == 0) for n, finding in enumerate(at_once)]
+        reasons.append(f"It lost {listed(words)}, more than chance explains.")
     if slowly:
-        losses = [_words(f, f.best or f.before, names, full=n == 0) for n, f in enumerate(slowly)]
-        reasons.append(f"Little by little, over several sessions, {listed(losses)} were lost.")
+        words = [_words(f, f.best or f.before, names, full=n == 0) for n, f in enumerate(slowly)]
+        reasons.append(f"Little by little, over several sessions, {listed(words)} were lost.")
     if lost:
         return reasons
     worst = max(findings, key=lambda finding: finding.before - finding.after)
     if rounded_points(worst.before, worst.after) <= 0:
         return ["It lost nothing of the earlier lessons."]
-    words = _words(worst, worst.before, names, full=True)
+    most = _words(worst, worst.before, names, full=True)
     if worst.before - worst.after > MAX_LOSS_POINTS:
-        return [f"It lost {words}, which may well be chance."]
-    return [f"It kept the earlier lessons; the most that it lost is {words}."]
+        return [f"It lost {most}, which may well be chance."]
+    return [f"It kept the earlier lessons; the most that it lost is {most}."]
 
 
 def _words(finding: GateFinding, reference: float, names: dict[str, str], *, full: bool) -> str:
     """Such as "23 points on databases (81% → 58% of the answers' word pieces right)"."""
     lost = rounded_points(reference, finding.after)
     unit = "point" if lost == 1 else "points"
-    what = listed([names[lesson] for lesson in finding.lessons])
-    together = " together" if len(finding.lessons) > 1 else ""
+    what = f"on {listed([names[lesson] for lesson in finding.lessons])}"
+    if finding.everything:
+        what = f"over {EVERYTHING}"
+    elif len(finding.lessons) > 1:
+        what += " together"
     of_what = " of the answers' word pieces right" if full else ""
-    return f"{lost} {unit} on {what}{together} ({reference:.0f}% → {finding.after:.0f}%{of_what})"
+    return f"{lost} {unit} {what} ({reference:.0f}% → {finding.after:.0f}%{of_what})"
 
 
 def rounded_points(before: float, after: float) -> int:

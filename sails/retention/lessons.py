@@ -97,24 +97,29 @@ def all_lesson_rows(
 
 
 ROWS = 256  # shared by all cells of one model
-MIN_ROWS = ENOUGH_TO_JUDGE  # of a cell's rows, as long as there are enough for all: fewer say too little
-RECALL_SHARE = 0.6  # of the rows go to what was taught, the others to what was kept back
+MOST_ROWS = 1024  # likewise, when there are many lessons
+RECALL_SHARE = 0.6  # of `ROWS` go to what was taught, the others to what was kept back
+RECALL_ROWS = 60  # that a lesson taught, as long as `MOST_ROWS` allow: the gate sees ten points lost on them
+MIN_ROWS = ENOUGH_TO_JUDGE  # of a cell's rows: fewer say too little
 
 Sample = dict[tuple[str, Part], tuple[Conversation, ...]]
 
 
 def sample_rows(lessons_: Mapping[str, LessonRows]) -> Sample:
-    """Choose the rows that one model is measured on: of each lesson the first ones, `ROWS` at most in all.
+    """Choose the rows that one model is measured on: of each lesson the first ones.
 
-    More lessons leave fewer rows for each, so a later sample of a lesson is the beginning of an earlier one.
+    They are `ROWS` in all, and more when `RECALL_ROWS` of each lesson take more, up to `MOST_ROWS`. More
+    lessons never mean more rows of one, so a later sample of a lesson is the beginning of an earlier one.
     """
-    recall = max(round(ROWS * RECALL_SHARE), min(ROWS, MIN_ROWS * len(lessons_)))
+    recall = round(ROWS * RECALL_SHARE)
+    more = min(max(0, RECALL_ROWS * len(lessons_) - recall), MOST_ROWS - ROWS)
+    recall, total = recall + more, ROWS + more
     taught = [rows.taught for rows in lessons_.values()]
     held_out = [rows.held_out for rows in lessons_.values()]
     used = share_out([len(rows) for rows in taught], recall)
-    kept = share_out([len(rows) for rows in held_out], ROWS - sum(used))
-    if sum(kept) < ROWS - sum(used):  # nobody needs what is left, so recall may have it
-        used = share_out([len(rows) for rows in taught], ROWS - sum(kept))
+    kept = share_out([len(rows) for rows in held_out], total - sum(used))
+    if sum(kept) < total - sum(used):  # nobody needs what is left, so recall may have it
+        used = share_out([len(rows) for rows in taught], total - sum(kept))
     sample: Sample = {}
     for index, lesson in enumerate(lessons_):
         sample[lesson, "recall"] = taught[index][: used[index]]

@@ -104,7 +104,7 @@ class Changed(BaseModel, frozen=True):
 
 
 class GateFinding(BaseModel, frozen=True):
-    """What the gate found on one lesson, or on several small ones together; in points, 0 to 100."""
+    """What the gate found on one lesson, on several small ones or on all together; in points, 0 to 100."""
 
     lessons: tuple[str, ...]
     rows: int
@@ -114,6 +114,7 @@ class GateFinding(BaseModel, frozen=True):
     high: float
     best: float | None = None  # the best score that any published model had on these rows
     lost: bool = False
+    everything: bool = False  # it is about all that the other findings are about, together
 
 
 class Decision(BaseModel, frozen=True):

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from sails.data import ENOUGH_TO_JUDGE
-from sails.retention.gate import MAX_LOSS_POINTS, lost_at_once, rounded_points
+from sails.retention.gate import EVERYTHING, MAX_LOSS_POINTS, losses, lost_at_once, rounded_points
 from sails.retention.schema import Changed, GateFinding, Lesson, Part, Retention
 
 NOTHING = "–"
@@ -38,10 +38,13 @@ def numbered(lessons: Sequence[Lesson]) -> tuple[str, ...]:
 
 def describe_losses(retention: Retention) -> str:
     """Say what the gate found lost, worst first: “23 points on databases”; empty when nothing was lost."""
-    lost = [finding for finding in findings(retention) if finding.lost]
-    found = [(rounded_points(_reference(one), one.after), _names(retention, one)) for one in lost]
+    found = []
+    for one in losses(findings(retention)):
+        where = "over" if one.everything else "on"
+        lost = rounded_points(_reference(one), one.after)
+        found.append((lost, f"{lost} points {where} {_names(retention, one)}"))
     found.sort(key=lambda loss: -loss[0])
-    return " and ".join(f"{count} points on {names}" for count, names in found)
+    return " and ".join(words for _, words in found)
 
 
 def findings(retention: Retention) -> tuple[GateFinding, ...]:
@@ -51,10 +54,12 @@ def findings(retention: Retention) -> tuple[GateFinding, ...]:
 
 def describe_finding(retention: Retention, finding: GateFinding) -> str:
     """One finding of the gate as a sentence: what was, what is, how sure, and whether it lets that pass."""
-    change = finding.after - finding.before
+    change, names = finding.after - finding.before, _names(retention, finding)
+    if finding.everything:
+        names = names.capitalize()
     what = "gained" if change > 0 else "lost"
     said = (
-        f"{_names(retention, finding)}, {finding.rows} examples: {finding.before:.0f}% → "
+        f"{names}, {finding.rows} examples: {finding.before:.0f}% → "
         f"{finding.after:.0f}% right, {points(change, finding.low, finding.high)} {what}."
     )
     if finding.lost and _reference(finding) != finding.before:
@@ -74,18 +79,23 @@ def _reference(finding: GateFinding) -> float:
 
 
 def _names(retention: Retention, finding: GateFinding) -> str:
+    if finding.everything:
+        return EVERYTHING
     names = {lesson.session: lesson.name for lesson in retention.lessons}
     return ", ".join(names.get(identity, identity) for identity in finding.lessons)
 
 
 def before_and_after(retention: Retention) -> list[tuple[str, str, str, str]]:
     """For each lesson its name, before → after on what it was taught and never saw, and a few words on it."""
-    lost = {identity for finding in findings(retention) if finding.lost for identity in finding.lessons}
+    found = losses(findings(retention))
+    lost = {identity for finding in found if not finding.everything for identity in finding.lessons}
+    everywhere = any(finding.everything for finding in found)
     lines = []
     for name, lesson in zip(numbered(retention.lessons), retention.lessons, strict=True):
         recall, unseen = (_arrow(retention, lesson.session, part) for part in ("recall", "held_out"))
         new = lesson is retention.lessons[-1]
-        words = _in_short(retention, lesson, new=new, lost=lesson.session in lost)
+        how = "too much" if lesson.session in lost else "a little" if everywhere else ""
+        words = _in_short(retention, lesson, new=new, lost=how)
         lines.append((name, recall, unseen, words))
     return lines
 
@@ -101,7 +111,7 @@ def _arrow(retention: Retention, lesson: str, part: Part) -> str:
     return f"{shares} (of only {count})" if count < ENOUGH_TO_JUDGE else shares
 
 
-def _in_short(retention: Retention, lesson: Lesson, *, new: bool, lost: bool) -> str:
+def _in_short(retention: Retention, lesson: Lesson, *, new: bool, lost: str) -> str:
     before = retention.before.cell(lesson.session)
     after = retention.after.cell(lesson.session) if retention.after else None
     if before is None or after is None:
@@ -110,8 +120,8 @@ def _in_short(retention: Retention, lesson: Lesson, *, new: bool, lost: bool) ->
     if new:
         learned = gained >= MAX_LOSS_POINTS or 100 * after.accuracy >= GOOD
         return f"Taught in this session: {'learned' if learned else 'learned little'}."
-    if lost:
-        return "Lost too much."
+    if lost == "too much" or (lost and gained < 0):
+        return f"Lost {lost}."
     if gained >= 0:
         return "Kept. That is good."
     return "Kept, as far as one can tell."

@@ -27,9 +27,17 @@ def found_in(workspace, *findings):
     return remembered(lessons[1], {lessons[0]: (0.8, 0.5), lessons[1]: (0.2, 0.8)}, decision=decision)
 
 
-def finding(before, after, low, high, *, best=None, lost=False, lessons="0"):
+def finding(before, after, low, high, *, best=None, lost=False, lessons="0", everything=False):
     return GateFinding(
-        lessons=tuple(lessons), rows=40, before=before, after=after, low=low, high=high, best=best, lost=lost
+        lessons=tuple(lessons),
+        rows=40,
+        before=before,
+        after=after,
+        low=low,
+        high=high,
+        best=best,
+        lost=lost,
+        everything=everything,
     )
 
 
@@ -58,6 +66,25 @@ def test_the_worst_loss_is_named_first_and_what_was_kept_is_not(workspace):
         finding(81, 80, -2, 1),
     )
     assert session_report.describe_losses(found) == "23 points on kitchen and 13 points on databases"
+
+
+EVERYTHING = finding(80, 77, -4, -2, lost=True, lessons="01", everything=True)
+
+
+def test_what_was_lost_everywhere_is_told_of_all_lessons_together(workspace):
+    found = found_in(workspace, finding(80, 77, -5, 1), EVERYTHING)
+    assert session_report.describe_losses(found) == "3 points over all earlier lessons together"
+    assert session_report.describe_finding(found, found.decision.findings[1]) == (
+        "All earlier lessons together, 40 examples: 80% → 77% right, 3 points (2 to 4) lost. "
+        "That is too much to let pass."
+    )
+    assert session_report.before_and_after(found)[0][-1] == "Lost a little."
+
+
+def test_what_was_lost_everywhere_is_not_told_beside_a_lesson_that_was_lost(workspace):
+    found = found_in(workspace, finding(81, 58, -28, -18, lost=True), EVERYTHING)
+    assert session_report.describe_losses(found) == "23 points on databases"
+    assert session_report.before_and_after(found)[0][-1] == "Lost too much."
 
 
 def test_nothing_lost_and_nothing_decided_are_no_words(workspace):
