@@ -24,8 +24,8 @@ interval excludes zero; *10 points*, more than 10 points below the best publishe
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,12 +40,12 @@ from sails.retention import (
     Cell,
     Lesson,
     Measured,
+    bootstrap,
     bootstrap_generator,
     decide,
     difference,
     paired,
 )
-from sails.retention.bootstrap import lowest
 from sails.retention.gate import lost_at_once
 
 ROWS = 60  # that each lesson taught
@@ -102,12 +102,10 @@ def history(earlier: int, luck: float, losses: Losses, seed: int) -> tuple[list[
     taught = [Taught.make(f"lesson-{n}", generator) for n in range(earlier + 1)]
     models = []
     for last in range(1, earlier + 2):
-        known = {lesson.name: retention.LessonRows(*_rows(lesson.name)) for lesson in taught[:last]}
-        sample = retention.sample_rows(known)
         lost = losses.points * max(0, losses.sessions - (earlier + 1 - last))
         cells = []
         for number, lesson in enumerate(taught[:last]):
-            rows = len(sample[lesson.name, "recall"])
+            rows = scored_rows(last)[lesson.name]
             right = lesson.right(luck, lost if losses.spread or not number else 0.0, generator)[:rows]
             cells.append(
                 Cell(
@@ -123,12 +121,20 @@ def history(earlier: int, luck: float, losses: Losses, seed: int) -> tuple[list[
     return [Lesson(session=lesson.name, name=lesson.name) for lesson in taught[:-1]], models
 
 
-def _rows(name: str) -> Iterator[tuple[Conversation, ...]]:
-    for part, count in (("taught", ROWS), ("kept", KEPT_BACK)):
-        yield tuple(
-            Conversation((Turn("user", f"{name} {part} {n}?"), Turn("assistant", "Yes.")))
-            for n in range(count)
-        )
+@cache
+def scored_rows(lessons: int) -> dict[str, int]:
+    """How many rows that each of so many lessons taught are scored."""
+    known = {f"lesson-{n}": retention.LessonRows(rows(n, ROWS), rows(n, KEPT_BACK)) for n in range(lessons)}
+    return {
+        name: len(some) for (name, part), some in retention.sample_rows(known).items() if part == "recall"
+    }
+
+
+def rows(lesson: int, count: int) -> tuple[Conversation, ...]:
+    return tuple(
+        Conversation((Turn("user", f"Number {n} of {lesson}?"), Turn("assistant", "Yes.")))
+        for n in range(count)
+    )
 
 
 # --- what is measured -----------------------------------------------------------------------------
@@ -174,10 +180,10 @@ def rule_before(models: list[Measured], earlier: list[Lesson], confidence: float
         change = difference(*pairs[-1], generator)
         if change.value < -MAX_LOSS_POINTS and change.interval(confidence)[1] < 0:
             return True
-        changes = [difference(*pair, bootstrap_generator()) for pair in pairs]
-        least = min(change.value for change in changes)
-        if least < -MAX_GRADUAL_LOSS_POINTS and lowest(changes, confidence) < 0:
-            return True
+        if max(then.accuracy - same.accuracy for then, same in pairs) > MAX_GRADUAL_LOSS_POINTS / 100:
+            changes = [difference(*pair, bootstrap_generator()) for pair in pairs]
+            if bootstrap.lowest(changes, confidence) < 0:
+                return True
     return False
 
 
@@ -209,6 +215,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seeds", type=int, default=50)
     seeds = parser.parse_args().seeds
+    bootstrap.RESAMPLES = 4000  # so many intervals are asked for, and no single one matters
     table = Table(
         title=f"Sessions that would be held, of {seeds} each",
         caption="To reach: the gate holds at most 5 % of harmless sessions, and 80 % of those that lost 10.",
@@ -231,7 +238,7 @@ def main() -> None:
         where = "spread slowly" if spread else "slowly"
         name = f"forgets {points * SESSIONS:.0f}, {where}"
         table.add_row(name, *measure(max(EARLIER), MIDDLING, losses, seeds))
-    Console(width=130).print(table)
+    Console(width=150).print(table)
 
 
 if __name__ == "__main__":

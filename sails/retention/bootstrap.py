@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -27,6 +27,7 @@ from sails.retention.schema import Cell
 RESAMPLES = 20_000
 SEED = 20_260_101
 BLOCK = 100_000  # rows that are drawn at a time
+SHARED_DEGREES = 20  # a quarter of what the gate knows of the spread of sixty rows
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.uint32]
@@ -80,6 +81,26 @@ def mean(figures: Sequence[BootstrapEstimate]) -> BootstrapEstimate:
         draws=np.mean([figure.draws for figure in figures], axis=0),
         degrees=min(sum(spreads) ** 2 / unsure, degrees) if unsure else degrees,
     )
+
+
+def moderated(figures: Sequence[BootstrapEstimate]) -> list[BootstrapEstimate]:
+    """Draw the spread of each difference towards that of all, as if `SHARED_DEGREES` were known from all.
+
+    How much luck moves the rows is much alike for all lessons, and the few rows of one tell it badly (after
+    Smyth, "Linear Models and Empirical Bayes Methods for Assessing Differential Expression", 2004, with the
+    variance of single rows). The figures were resampled independently; each keeps its degrees of freedom.
+    """
+    of_a_row = [float(figure.draws.var()) * (figure.degrees + 1) for figure in figures]
+    degrees = sum(figure.degrees for figure in figures)
+    known = math.fsum(v * figure.degrees for v, figure in zip(of_a_row, figures, strict=True))
+    found = []
+    for own, figure in zip(of_a_row, figures, strict=True):
+        scale = 1.0
+        if own and degrees:
+            both = figure.degrees * own + SHARED_DEGREES * known / degrees
+            scale = math.sqrt(both / (figure.degrees + SHARED_DEGREES) / own)
+        found.append(replace(figure, draws=figure.value + scale * (figure.draws - figure.value)))
+    return found
 
 
 def lowest(figures: Sequence[BootstrapEstimate], confidence: float) -> float:

@@ -10,9 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from sails.retention.bootstrap import bootstrap_generator, difference, lowest, paired, pooled
+from sails.retention.bootstrap import (
+    BootstrapEstimate,
+    bootstrap_generator,
+    difference,
+    lowest,
+    moderated,
+    paired,
+    pooled,
+)
 from sails.retention.lessons import MIN_ROWS
 from sails.retention.schema import Cell, Decision, GateFinding, Lesson, Measured
 from sails.system import listed
@@ -21,7 +27,7 @@ MAX_LOSS_POINTS = 5.0  # points below the published model
 MAX_GRADUAL_LOSS_POINTS = 10.0  # points below the best model that was ever published
 MAX_MEAN_LOSS_POINTS = 2.0  # over all earlier lessons together, likewise
 MAX_GRADUAL_MEAN_LOSS_POINTS = 4.0
-RISK = 0.05  # that chance alone makes any of the intervals exclude zero on the side of a loss
+RISK = 0.05  # that all intervals together miss a true value
 
 EVERYTHING = "all earlier lessons together"
 FIRST_LESSON = "It is the first lesson, so there was nothing yet that it could have lost."
@@ -38,20 +44,20 @@ def decide(
     - it has more than `MAX_GRADUAL_LOSS_POINTS` points less than the best published model, so that what is
       lost little by little does not slip through,
     or on all of them together more than `MAX_MEAN_LOSS_POINTS` or `MAX_GRADUAL_MEAN_LOSS_POINTS`, and the
-    paired-bootstrap interval of that difference excludes zero. Of K comparisons each has the risk RISK/K, on
-    the side of a loss: the lessons are independent of each other, so less caution would not do, and all of
-    them together are one comparison more. For the best one this interval allows for its luck (`bootstrap.lowest`), because the best of
-    many scores is partly the luckiest: with ten earlier lessons of twenty rows, ten points alone would hold
-    up to three quarters of harmless sessions, and an interval that knows nothing of the choice up to 18 %
-    (see benchmarks/gate.py).
+    paired-bootstrap interval of that difference excludes zero, at confidence 1 − RISK/K for K comparisons,
+    the one on all of them counted: single lessons are independent of each other, so nothing less would do.
+    For the best one this interval allows for its luck (`bootstrap.lowest`), because the best of many scores
+    is partly the luckiest. How much of this is needed, and what is seen, is in benchmarks/gate.py.
     """
     if not lessons:
         return Decision(held=False, reason=FIRST_LESSON)
     compared = _compared(before, after, lessons)
     names = {lesson.session: lesson.name for lesson in lessons}
-    confidence = 1 - 2 * RISK / max(1, len(compared))  # of both sides
-    generator = bootstrap_generator()
-    findings = tuple(_finding(group, published, confidence, generator) for group in compared)
+    confidence = 1 - RISK / max(1, len(compared))
+    findings = tuple(
+        _finding(group, change, published, confidence)
+        for group, change in zip(compared, _changes(compared), strict=True)
+    )
     return Decision(
         held=any(finding.lost for finding in findings),
         reason=" ".join(_reason(findings, names) + _not_compared(before, after, lessons)),
@@ -100,11 +106,18 @@ def _pair(before: Cell | None, after: Cell | None) -> tuple[Cell, Cell] | None:
     return paired(before, after) if before and after else None
 
 
+def _changes(compared: Sequence[Compared]) -> list[BootstrapEstimate]:
+    """After − before of each, in points; what is known of the spread is shared by those on single lessons."""
+    generator = bootstrap_generator()
+    changes = [difference(pooled(group.before), pooled(group.after), generator) for group in compared]
+    alone = sum(not group.everything for group in compared)
+    return moderated(changes[:alone]) + changes[alone:]
+
+
 def _finding(
-    group: Compared, published: Sequence[Measured], confidence: float, generator: np.random.Generator
+    group: Compared, change: BootstrapEstimate, published: Sequence[Measured], confidence: float
 ) -> GateFinding:
     old, now = pooled(group.before), pooled(group.after)
-    change = difference(old, now, generator)
     low, high = change.interval(confidence)
     # Each published model beside the candidate, on the rows of the group that both were scored on. Left out
     # are models that knew fewer than half of its lessons, and those that were scored on fewer than `MIN_ROWS`

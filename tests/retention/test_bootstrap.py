@@ -9,6 +9,7 @@ from sails.retention.bootstrap import (
     bootstrap_generator,
     difference,
     mean,
+    moderated,
     paired,
     pooled,
     student_t_quantile,
@@ -73,6 +74,31 @@ def test_the_interval_of_an_accuracy_covers_the_truth_as_often_as_it_says():
         low, high = accuracy(cell("a", right), bootstrap_generator()).interval(0.95)
         covered += low <= 100 * 4 / 6 <= high
     assert covered / 400 == pytest.approx(0.95, abs=0.03)
+
+
+def width(figure):
+    low, high = figure.interval(0.95)
+    return high - low
+
+
+def test_what_is_known_of_the_spread_is_shared_and_few_rows_take_more_of_it():
+    """One difference of twenty rows is ten times as wide as another: each becomes more like the other."""
+    resamples = bootstrap_generator()
+    wide = difference(cell("a", [0, 10] * 10), cell("a", [10, 0] * 10), resamples)
+    narrow, more = (
+        difference(cell("b", [5] * rows), cell("b", [4, 6] * (rows // 2)), resamples) for rows in (20, 200)
+    )
+    drawn = moderated([wide, narrow, more])
+    assert width(drawn[0]) < 0.9 * width(wide)
+    assert width(drawn[1]) > 1.5 * width(narrow)
+    assert width(drawn[2]) / width(more) < width(drawn[1]) / width(narrow)
+    assert [figure.value for figure in drawn] == [wide.value, narrow.value, more.value]
+
+
+def test_one_difference_alone_has_its_own_spread():
+    alone = difference(cell("a", [0, 10] * 10), cell("a", [10, 0] * 10), bootstrap_generator())
+    assert moderated([alone])[0].interval(0.95) == pytest.approx(alone.interval(0.95))
+    assert moderated([]) == []
 
 
 def test_the_same_cells_give_the_same_interval():

@@ -158,7 +158,7 @@ def test_a_little_lost_everywhere_session_after_session_is_held():
 def test_the_best_of_all_lessons_is_asked_of_models_that_knew_half_of_them():
     """Six points below the best on a fifth of the lessons say little of all, and on half of them much."""
     now = dict.fromkeys(TEN, 80)
-    few, half = ({name: 86 for name in TEN[:count]} for count in (2, 5))
+    few, half = (dict.fromkeys(TEN[:count], 86) for count in (2, 5))
     assert not decided(now, now, few).held
     found = decided(now, now, half)
     assert found.held
@@ -184,12 +184,14 @@ def test_held_out_rows_are_not_compared():
 
 
 def test_the_more_lessons_there_are_the_surer_a_loss_must_be():
-    """Of 30 rows four lost most: sure enough alone, not among twelve lessons."""
+    """Of 30 rows four lost most: sure enough alone, not among lessons that change as much by chance."""
     old, now = cell("ship", [9] * 30), cell("ship", [3] * 4 + [9] * 26)
-    others = {f"lesson {n}": 60 for n in range(11)}
+    names = [f"lesson {n}" for n in range(11)]
+    others = {name: cell(name, [3] * 2 + [9] * 28) for name in names}
+    changed = {name: cell(name, [9] * 28 + [3] * 2) for name in names}
     alone, among = (
         decided({"ship": old}, {"ship": now}),
-        decided({"ship": old, **others}, {"ship": now, **others}),
+        decided({"ship": old, **others}, {"ship": now, **changed}),
     )
     assert alone.held
     assert not among.held
@@ -232,7 +234,7 @@ def test_when_nothing_can_be_compared_nothing_is_held_and_the_reason_says_why():
 # --- harmless drift -------------------------------------------------------------------------------
 
 
-def models_by_chance(names, rows, count, generator, lost=0.0):
+def models_by_chance(names, rows, count, generator, lost=0.0, luck=0.5):
     """Models that know the same: rows are easy or hard for all of them, luck is each model's own.
 
     The last one has lost this share of the rows of the first lesson.
@@ -242,8 +244,8 @@ def models_by_chance(names, rows, count, generator, lost=0.0):
     for number in range(count):
         cells = []
         for name, some in ease.items():
-            luck = generator.normal(0, 0.5, (rows, 1)) + generator.normal(0, 0.5, some.shape)
-            right = some + luck > 0
+            moved = generator.normal(0, luck, (rows, 1)) + generator.normal(0, luck, some.shape)
+            right = some + moved > 0
             if lost and number == count - 1 and name == names[0]:
                 right &= generator.random((rows, 1)) >= lost
             cells.append(cell(name, right.sum(axis=1).tolist()))
@@ -251,9 +253,9 @@ def models_by_chance(names, rows, count, generator, lost=0.0):
     return models
 
 
-def held_by_chance(earlier, rows, seed, lost=0.0):
+def held_by_chance(earlier, rows, seed, lost=0.0, luck=0.5):
     names = [f"lesson {n}" for n in range(earlier)]
-    models = models_by_chance(names, rows, earlier + 1, np.random.default_rng(seed), lost)
+    models = models_by_chance(names, rows, earlier + 1, np.random.default_rng(seed), lost, luck)
     return decide(models[-2], models[-1], models[:-1], [lesson(name) for name in names])
 
 
@@ -268,11 +270,11 @@ def test_harmless_drift_is_not_held(earlier):
 def test_ten_points_lost_on_one_lesson_of_ten_are_seen_on_as_many_rows_as_are_scored():
     """An eighth of its rows is lost, of which three quarters of the tokens were right."""
     held = {
-        rows: sum(held_by_chance(10, rows, seed, lost=0.13).held for seed in range(15))
+        rows: sum(held_by_chance(10, rows, seed, lost=0.13, luck=0.3).held for seed in range(15))
         for rows in (lessons.MIN_ROWS, lessons.RECALL_ROWS)
     }
-    assert held[lessons.RECALL_ROWS] >= 11, held
-    assert held[lessons.MIN_ROWS] <= 7, held
+    assert held[lessons.RECALL_ROWS] >= 9, held
+    assert held[lessons.MIN_ROWS] <= 4, held
 
 
 # --- what was written before ----------------------------------------------------------------------
