@@ -205,10 +205,14 @@ FULL, SMALL = VARIANT_TABLE["fp32"].thresholds, VARIANT_TABLE["int8"].thresholds
     [
         f"The newest {IN_WORDS[versions.VERSIONS_KEPT]} are kept",
         f"{IN_WORDS[len(FIXED_PROMPTS)]} fixed questions, and up to {export.VERIFIED_PROMPTS} that",
-        f"At most {lessons.ROWS} rows are scored",
+        f"Up to {lessons.ROWS} rows in all are scored",
+        f"Where {lessons.RECALL_ROWS} taught rows of each lesson take more, it is more, "
+        f"up to {lessons.MOST_ROWS}:",
         f"one lesson lost more than {gate.MAX_LOSS_POINTS:g} points",
         f"fell more than {gate.MAX_GRADUAL_LOSS_POINTS:g} points below the best",
         f"Lessons with fewer than {lessons.MIN_ROWS} such rows",
+        f"more than {gate.MAX_MEAN_LOSS_POINTS:g} points are held, "
+        f"or more than {gate.MAX_GRADUAL_MEAN_LOSS_POINTS:g} below the best",
         f"differ by {FULL.logit_difference:g} at most",
         f"average by {SMALL.mean_difference:.0%}".replace("%", " %") + " of their spread at most",
         *(f"the same at {one.next_token_agreement * 100:g} % of places" for one in (FULL, SMALL)),

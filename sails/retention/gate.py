@@ -45,9 +45,9 @@ def decide(
       lost little by little does not slip through,
     or on all of them together more than `MAX_MEAN_LOSS_POINTS` or `MAX_GRADUAL_MEAN_LOSS_POINTS`, and the
     paired-bootstrap interval of that difference excludes zero, at confidence 1 − RISK/K for K comparisons,
-    the one on all of them counted: single lessons are independent of each other, so nothing less would do.
-    For the best one this interval allows for its luck (`bootstrap.lowest`), because the best of many scores
-    is partly the luckiest. How much of this is needed, and what is seen, is in benchmarks/gate.py.
+    the one on all of them counted. For the best one this interval allows for its luck (`bootstrap.lowest`),
+    because the best of many scores is partly the luckiest: ten points alone would hold up to three quarters
+    of harmless sessions with ten earlier lessons of twenty rows. What is held is in benchmarks/gate.py.
     """
     if not lessons:
         return Decision(held=False, reason=FIRST_LESSON)
@@ -107,7 +107,7 @@ def _pair(before: Cell | None, after: Cell | None) -> tuple[Cell, Cell] | None:
 
 
 def _changes(compared: Sequence[Compared]) -> list[BootstrapEstimate]:
-    """After − before of each, in points; what is known of the spread is shared by those on single lessons."""
+    """After − before of each, in points. Lessons share what is known of the spread: their rows are alike."""
     generator = bootstrap_generator()
     changes = [difference(pooled(group.before), pooled(group.after), generator) for group in compared]
     alone = sum(not group.everything for group in compared)

@@ -72,7 +72,7 @@ class Drift(BaseModel, frozen=True):
 
 
 class Measured(BaseModel, frozen=True):
-    """One model's scores: a row of the R matrix. At most `ROWS` rows of lessons are shared by its cells."""
+    """One model's scores: a row of the R matrix. How many rows it has: `lessons.sample_rows`."""
 
     fingerprint: str | None = None  # of the model; None for a base model
     cells: tuple[Cell, ...] = ()  # never without rows
