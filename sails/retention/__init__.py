@@ -12,6 +12,13 @@ from sails import lazy_exports
 if TYPE_CHECKING:
     from sails.retention.bootstrap import bootstrap_generator, difference, paired
     from sails.retention.gate import MAX_GRADUAL_LOSS_POINTS, MAX_LOSS_POINTS, decide
+    from sails.retention.general import (
+        ClosedQuestion,
+        closed_questions,
+        is_right,
+        open_prompts,
+        rehearsal_prompts,
+    )
     from sails.retention.lessons import (
         ELSEWHERE,
         ROWS,
@@ -37,7 +44,6 @@ if TYPE_CHECKING:
         retention_map,
     )
     from sails.retention.questions import (
-        GENERAL_PROMPTS,
         UNRELATED,
         ProbeAnswer,
         ProbeQuestion,
@@ -45,6 +51,7 @@ if TYPE_CHECKING:
     )
     from sails.retention.replay import draw, replay_count, replayable_rows
     from sails.retention.schema import (
+        GENERAL,
         RETENTION_FILE,
         Cell,
         Changed,
@@ -60,6 +67,7 @@ if TYPE_CHECKING:
     from sails.retention.session_report import (
         before_and_after,
         describe_finding,
+        describe_general_loss,
         describe_losses,
         findings,
         gained_answers,

@@ -2,7 +2,8 @@
 
 Two models are compared on *recall* alone, rows that they were taught, row by row on those that both were
 scored on. A lesson with `MIN_ROWS` such rows stands for itself; smaller ones are judged together. All of them
-are judged together once more, so that a little lost everywhere is seen too.
+are judged together once more, so that a little lost everywhere is seen too. What the base model knew before
+any lesson, its general knowledge, is judged like a lesson, on questions that it answers right.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sails.retention.bootstrap import (
     pooled,
 )
 from sails.retention.lessons import MIN_ROWS
-from sails.retention.schema import Cell, Decision, GateFinding, Lesson, Measured
+from sails.retention.schema import GENERAL, Cell, Decision, GateFinding, Lesson, Measured
 from sails.system import listed
 
 MAX_LOSS_POINTS = 5.0  # points below the published model
@@ -30,7 +31,7 @@ MAX_GRADUAL_MEAN_LOSS_POINTS = 4.0
 RISK = 0.05  # that all intervals together miss a true value
 
 EVERYTHING = "all earlier lessons together"
-FIRST_LESSON = "It is the first lesson, so there was nothing yet that it could have lost."
+FIRST_LESSON = "It is the first lesson, so there was no earlier one that it could have lost."
 
 
 def decide(
@@ -39,7 +40,7 @@ def decide(
     """Decide whether the candidate `after` may replace the published model `before`.
 
     `published` are the scores of the published ancestors, `lessons` the earlier lessons without the new one.
-    The candidate is held when on a lesson (or on the small ones together)
+    The candidate is held when on a lesson (or on the small ones together, or on general knowledge)
     - it has more than `MAX_LOSS_POINTS` points less than the published model, or
     - it has more than `MAX_GRADUAL_LOSS_POINTS` points less than the best published model, so that what is
       lost little by little does not slip through,
@@ -49,18 +50,18 @@ def decide(
     because the best of many scores is partly the luckiest: ten points alone would hold up to three quarters
     of harmless sessions with ten earlier lessons of twenty rows. What is held is in benchmarks/gate.py.
     """
-    if not lessons:
-        return Decision(held=False, reason=FIRST_LESSON)
     compared = _compared(before, after, lessons)
-    names = {lesson.session: lesson.name for lesson in lessons}
+    names = {GENERAL: GENERAL, **{lesson.session: lesson.name for lesson in lessons}}
     confidence = 1 - RISK / max(1, len(compared))
     findings = tuple(
         _finding(group, change, published, confidence)
         for group, change in zip(compared, _changes(compared), strict=True)
     )
+    first = [] if lessons else [FIRST_LESSON]
+    reasons = _reason(findings, names) if findings or lessons else []
     return Decision(
         held=any(finding.lost for finding in findings),
-        reason=" ".join(_reason(findings, names) + _not_compared(before, after, lessons)),
+        reason=" ".join(first + reasons + _not_compared(before, after, lessons)),
         findings=findings,
     )
 
@@ -72,7 +73,12 @@ class Compared:
     lessons: tuple[str, ...]
     before: tuple[Cell, ...]
     after: tuple[Cell, ...]
-    everything: bool = False  # all that the other comparisons compare
+    everything: bool = False  # all lessons that the other comparisons compare
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is about a lesson, or the small ones together."""
+        return not self.everything and self.lessons != (GENERAL,)
 
     @property
     def rows(self) -> int:
@@ -99,6 +105,8 @@ def _compared(before: Measured, after: Measured, lessons: Sequence[Lesson]) -> l
                 everything=True,
             )
         )
+    if general := _pair(before.cell(GENERAL), after.cell(GENERAL)):
+        compared.append(Compared((GENERAL,), general[:1], general[1:]))
     return compared
 
 
@@ -110,7 +118,7 @@ def _changes(compared: Sequence[Compared]) -> list[BootstrapEstimate]:
     """After − before of each, in points. Lessons share what is known of the spread: their rows are alike."""
     generator = bootstrap_generator()
     changes = [difference(pooled(group.before), pooled(group.after), generator) for group in compared]
-    alone = sum(not group.everything for group in compared)
+    alone = sum(group.alone for group in compared)
     return moderated(changes[:alone]) + changes[alone:]
 
 
@@ -184,11 +192,11 @@ def _reason(findings: Sequence[GateFinding], names: dict[str, str]) -> list[str]
         return reasons
     worst = max(findings, key=lambda finding: finding.before - finding.after)
     if rounded_points(worst.before, worst.after) <= 0:
-        return ["It lost nothing of the earlier lessons."]
+        return ["It lost nothing of what it knew."]
     most = _words(worst, worst.before, names, full=True)
     if worst.before - worst.after > MAX_LOSS_POINTS:
         return [f"It lost {most}, which may well be chance."]
-    return [f"It kept the earlier lessons; the most that it lost is {most}."]
+    return [f"It kept what it knew; the most that it lost is {most}."]
 
 
 def _words(finding: GateFinding, reference: float, names: dict[str, str], *, full: bool) -> str:
@@ -201,6 +209,8 @@ def _words(finding: GateFinding, reference: float, names: dict[str, str], *, ful
     elif len(finding.lessons) > 1:
         what += " together"
     of_what = " of the answers' word pieces right" if full else ""
+    if finding.lessons == (GENERAL,):
+        of_what = " of the questions that its base model answers right"
     return f"{lost} {unit} {what} ({reference:.0f}% → {finding.after:.0f}%{of_what})"
 
 

@@ -28,6 +28,7 @@ from sails.retention.bootstrap import (
     mean,
     paired,
 )
+from sails.retention.gate import MAX_LOSS_POINTS
 from sails.retention.matrix import Matrix
 from sails.retention.schema import Cell
 
@@ -53,6 +54,7 @@ class Measures:
 
     `learned` is in points. `remembered`, 0 to 1, is the share that is still there of what the earlier lessons
     had reached when they were taught. `newest` are the scores before and after the newest lesson, in points.
+    `general` is the share that it still answers right of the general questions that its base answers right.
     """
 
     acc: Estimate | None
@@ -61,7 +63,13 @@ class Measures:
     learned: float | None
     remembered: float | None
     newest: tuple[float | None, float | None]
+    general: Estimate | None
     headline: str
+
+    @property
+    def forgot_general(self) -> bool:
+        """Whether it lost more than a little of what its base model knew, and more than chance explains."""
+        return bool(self.general and self.general.value < 100 - MAX_LOSS_POINTS and self.general.high < 100)
 
 
 def measure(matrix: Matrix) -> Measures:
@@ -82,6 +90,8 @@ def measure(matrix: Matrix) -> Measures:
     before = [cell for j in newest if (cell := matrix.recall[last - 1][j])]
     after = [cell for j in newest if (cell := matrix.recall[last][j])]
     scores = (_points(before) if len(before) == len(after) else None, _points(after))
+    drift = matrix.general[last]
+    general = _mean([accuracy(drift.known, generator)], 0.0) if drift and drift.known else None
     return Measures(
         acc=acc,
         bwt=bwt,
@@ -89,7 +99,8 @@ def measure(matrix: Matrix) -> Measures:
         learned=100 * _average([new.accuracy - old.accuracy for old, new in learned]) if learned else None,
         remembered=remembered,
         newest=scores,
-        headline=_headline(bwt, remembered, scores, len(earlier), len(newest)),
+        general=general,
+        headline=_headline(bwt, remembered, scores, len(earlier), len(newest), general),
     )
 
 
@@ -141,8 +152,10 @@ def _headline(
     newest: tuple[float | None, float | None],
     earlier: int,
     newly: int,
+    general: Estimate | None,
 ) -> str:
     """One sentence. What is remembered never stands alone: who learns nothing forgets nothing."""
+    beside = "" if general is None else f"; {general.value:.0f}% of its general knowledge is still there"
     before, after = newest
     if bwt is not None and remembered is not None:
         points = f"{round(bwt.value):+d}".replace("-", "−") if round(bwt.value) else "0"
@@ -152,14 +165,14 @@ def _headline(
         new = "the new lesson was not measured"
         if after is not None:
             new = f"new lesson {after:.0f}%" if before is None else f"new lesson {before:.0f} → {after:.0f}%"
-        return f"Remembers {remembered:.0%} of what it was taught ({change}); {new}."
+        return f"Remembers {remembered:.0%} of what it was taught ({change}); {new}{beside}."
     if after is None:
         return NOTHING
     which = "newest" if earlier else "first"
     what = f"its {which} lesson" if newly == 1 else f"its {newly} lessons"
     was = "" if before is None else f" ({before:.0f}% before)"
     unknown = "; what it remembers of the earlier ones could not be measured" if earlier else ""
-    return f"Knows {after:.0f}% of {what}{was}{unknown}."
+    return f"Knows {after:.0f}% of {what}{was}{unknown}{beside}."
 
 
 # --- for programs ---------------------------------------------------------------------------------
@@ -188,6 +201,7 @@ def as_json(matrix: Matrix, measures: Measures) -> dict[str, Any]:
         "forgetting": [_as_json(estimate) for estimate in measures.forgetting],
         "learned": measures.learned,
         "remembered": measures.remembered,
+        "general_right": _as_json(measures.general),
         "newest": {"before": measures.newest[0], "after": measures.newest[1]},
         "headline": measures.headline,
         "notes": list(matrix.notes),

@@ -28,7 +28,6 @@ from sails.system import count, stamp_or_none
 
 GENERAL, GENERAL_LINES = "General knowledge", ("General", "knowledge")
 HALF = 50.0  # points: share of the answers' word pieces right
-DRIFTED = 0.8  # agreement with the base model's own answers
 
 
 @dataclass(frozen=True)
@@ -151,8 +150,11 @@ def _square(cell: Cell | None, lesson: Lesson, part: Part, *, taught_yet: bool) 
 def _general(drift: Drift | None) -> MapSquare:
     if drift is None:
         return MapSquare(None, "Not measured: the base model is not known, or not here")
-    said = f"{drift.agreement:.0%} unchanged, {drift.prompts} questions, drift {drift.divergence:.2f}"
-    return MapSquare(drift.agreement, said)
+    same = f"{drift.agreement:.0%} of its words unchanged, drift {drift.divergence:.2f}"
+    if drift.known is None:  # an earlier release asked no questions
+        return MapSquare(drift.agreement, f"{same}, {drift.prompts} prompts; right answers were not counted")
+    right = f"{sum(drift.known.right)} of {len(drift.known.rows)} questions still answered right"
+    return MapSquare(drift.known.accuracy, f"{right}; {same}")
 
 
 # --- the sentences --------------------------------------------------------------------------------
@@ -163,6 +165,11 @@ def describe_headline(memory: Memory) -> str:
     measures, bwt = memory.measures, memory.measures.bwt
     if measures.acc is None:
         return "Nothing was measured yet, so nobody can tell. The next training measures it."
+    if measures.forgot_general:
+        return (
+            "That is not good: it forgot a part of what it knew before any lesson. Protect general knowledge "
+            "more next time, or go back to the version before."
+        )
     if bwt is None and len(memory.matrix.lessons) == 1:
         return "There is one lesson so far, so there is nothing earlier that it could have forgotten."
     if bwt is None or not math.isfinite(bwt.high - bwt.low):
@@ -178,7 +185,7 @@ def describe_headline(memory: Memory) -> str:
 
 def figure_sentences(memory: Memory) -> tuple[str, ...]:
     """Return a sentence for each figure about the whole model: ACC, BWT, general knowledge."""
-    return (acc_sentence(memory.measures), bwt_sentence(memory.measures), general_sentence(memory.matrix))
+    return (acc_sentence(memory.measures), bwt_sentence(memory.measures), general_sentence(memory))
 
 
 def acc_sentence(measures: Measures) -> str:
@@ -233,13 +240,20 @@ def _forgotten(name: str, lost: Estimate) -> str:
     return f"{said} That is not good: teach it again, or repeat more of it."
 
 
-def general_sentence(matrix: Matrix) -> str:
-    """Say how far it is from its base model on what no lesson is about, and whether that is good."""
-    known = [drift for drift in matrix.general if drift is not None]
-    if not known or matrix.general[-1] is None:
+def general_sentence(memory: Memory) -> str:
+    """Say what it kept of what its base model knew: what it answers right, and how it sounds."""
+    drift, general = memory.matrix.general[-1], memory.measures.general
+    if drift is None:
         return f"{GENERAL} is not measured: the base model is not known, or not here."
-    agreement = known[-1].agreement
-    said = f"{GENERAL}: it would still choose {agreement:.0%} of the word pieces of the base model's answers."
-    if agreement >= DRIFTED:
-        return f"{said} That is good: what no lesson is about changed little."
-    return f"{said} That is not good: more changed than was taught; a gentler learning speed helps."
+    same = f"it would still choose {drift.agreement:.0%} of the word pieces of the base model's answers"
+    if drift.known is None or general is None:
+        return f"{GENERAL}: {same}. Whether they are still right was not asked; the next session asks it."
+    said = (
+        f"{GENERAL}: of {len(drift.known.rows)} questions that its base model answers right, it still "
+        f"answers {sum(drift.known.right)} right ({general.value:.0f}%, {spread(general.low, general.high)})"
+    )
+    if memory.measures.forgot_general:
+        return f"{said}. That is not good: it forgot a part of what it knew before any lesson."
+    if general.high < 100:
+        return f"{said}, and {same}. That is acceptable: it lost a little."
+    return f"{said}, and {same}. That is good."

@@ -19,6 +19,7 @@ from sails.sessions import Scores, Session
 
 RETENTION_FILE = "retention.json"
 Part = Literal["recall", "held_out"]
+GENERAL = "general knowledge"  # in place of a lesson's session, where it is what the base model knew
 
 
 class Cell(BaseModel, frozen=True):
@@ -62,13 +63,15 @@ class Cell(BaseModel, frozen=True):
 class Drift(BaseModel, frozen=True):
     """How far a model is from its base on prompts that no lesson is about.
 
-    `divergence` is the mean KL(base‖model) in nats a token over the base model's own answers, `agreement` the
-    share of these answers' tokens that the model would choose too.
+    *Sounds the same*: `divergence` is the mean KL(base‖model) in nats a token over the base model's own
+    answers to `prompts` open prompts, `agreement` the share of their tokens that the model would choose too.
+    *Still answers right*: `known` has the questions with one right answer that the base model answers right.
     """
 
     divergence: float
     agreement: float
     prompts: int
+    known: Cell | None = None  # one row and token for each question; earlier releases asked none
 
 
 class Measured(BaseModel, frozen=True):
@@ -79,7 +82,9 @@ class Measured(BaseModel, frozen=True):
     general: Drift | None = None  # None where the base model is not known or not here
 
     def cell(self, lesson: str, part: Part = "recall") -> Cell | None:
-        """Return the scores on one part of a lesson; None where it was not measured."""
+        """Return the scores on one part of a lesson, or of `GENERAL`; None where it was not measured."""
+        if lesson == GENERAL:
+            return self.general.known if self.general else None
         return next((cell for cell in self.cells if (cell.lesson, cell.part) == (lesson, part)), None)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from sails.data import ENOUGH_TO_JUDGE
 from sails.retention.gate import EVERYTHING, MAX_LOSS_POINTS, losses, lost_at_once, rounded_points
-from sails.retention.schema import Changed, GateFinding, Lesson, Part, Retention
+from sails.retention.schema import GENERAL, Changed, GateFinding, Lesson, Part, Retention
 
 NOTHING = "–"
 GOOD = 80.0  # points: share of the answers' word pieces right
@@ -42,9 +42,23 @@ def describe_losses(retention: Retention) -> str:
     for one in losses(findings(retention)):
         where = "over" if one.everything else "on"
         lost = rounded_points(_reference(one), one.after)
+        if one.lessons == (GENERAL,):
+            found.append((lost, _general_loss(one)))
+            continue
         found.append((lost, f"{lost} points {where} {_names(retention, one)}"))
     found.sort(key=lambda loss: -loss[0])
     return " and ".join(words for _, words in found)
+
+
+def describe_general_loss(retention: Retention) -> str:
+    """Say what of its general knowledge it lost that chance does not explain, held back for it or not."""
+    lost = [one for one in findings(retention) if one.lessons == (GENERAL,) and one.high < 0]
+    return _general_loss(lost[0]) if lost else ""
+
+
+def _general_loss(finding: GateFinding) -> str:
+    count = round((_reference(finding) - finding.after) / 100 * finding.rows)
+    return f"some of what it knew before any lesson ({count} of {finding.rows} questions)"
 
 
 def findings(retention: Retention) -> tuple[GateFinding, ...]:
@@ -58,8 +72,9 @@ def describe_finding(retention: Retention, finding: GateFinding) -> str:
     if finding.everything:
         names = names.capitalize()
     what = "gained" if change > 0 else "lost"
+    examples = "questions" if finding.lessons == (GENERAL,) else "examples"
     said = (
-        f"{names}, {finding.rows} examples: {finding.before:.0f}% → "
+        f"{names}, {finding.rows} {examples}: {finding.before:.0f}% → "
         f"{finding.after:.0f}% right, {points(change, finding.low, finding.high)} {what}."
     )
     if finding.lost and _reference(finding) != finding.before:
@@ -81,7 +96,8 @@ def _reference(finding: GateFinding) -> float:
 def _names(retention: Retention, finding: GateFinding) -> str:
     if finding.everything:
         return EVERYTHING
-    names = {lesson.session: lesson.name for lesson in retention.lessons}
+    names = {GENERAL: "General knowledge"}
+    names |= {lesson.session: lesson.name for lesson in retention.lessons}
     return ", ".join(names.get(identity, identity) for identity in finding.lessons)
 
 
@@ -97,6 +113,13 @@ def before_and_after(retention: Retention) -> list[tuple[str, str, str, str]]:
         how = "too much" if lesson.session in lost else "a little" if everywhere else ""
         words = _in_short(retention, lesson, new=new, lost=how)
         lines.append((name, recall, unseen, words))
+    general = next((one for one in findings(retention) if one.lessons == (GENERAL,)), None)
+    if general:
+        words = "Lost too much." if general.lost else "Kept. That is good."
+        if not general.lost and general.after < general.before:
+            words = "Lost a little." if general.high < 0 else "Kept, as far as one can tell."
+        arrow = f"{general.before:.0f}% → {general.after:.0f}% (of {general.rows} questions)"
+        lines.append((_names(retention, general), arrow, NOTHING, words))
     return lines
 
 

@@ -23,7 +23,7 @@ from sails import models, retention, sessions
 from sails.data import Conversation
 from sails.errors import SailsError, classify
 from sails.models import Workspace, inspect_model
-from sails.retention import GENERAL_PROMPTS, Cell, Changed, Decision, Drift, Measured, Retention, Sample
+from sails.retention import Cell, Changed, Decision, Drift, Measured, Retention, Sample
 from sails.sessions import Reporter, Session, SessionRecord
 from sails.training import model, scoring
 from sails.training.mixture import TrainingMixture
@@ -87,13 +87,19 @@ class Examination:
         known |= {(cell.lesson, cell.part): cell for cell in scored}
         cells = tuple(known[key] for key in self.sample if key in known)
         general = stored.general if stored else None
-        if parent is None and self.reporter.status.plan and self._base_folder():
-            # It is the base model.
-            general = Drift(divergence=0.0, agreement=1.0, prompts=len(GENERAL_PROMPTS))
+        with self.unless_it_fails("What it knows in general could not be measured"):
+            if not general or not general.known:
+                general = self._general()
         before = Measured(fingerprint=parent, cells=cells, general=general)
         found = Retention(lessons=self._lessons(), before=before, seconds=time.monotonic() - began)
         retention.write_retention(self.session, found)
         self._tell("before", cells)
+
+    @property
+    def general_questions(self) -> tuple[str, ...]:
+        """The general questions that its base model answers right; empty where nobody knows."""
+        general = self._found().before.general
+        return general.known.rows if general and general.known else ()
 
     def after(self) -> None:
         """Measure the candidate, the base model on the new lesson, and decide whether it may be published."""
@@ -103,7 +109,7 @@ class Examination:
         self._tell("after", cells)
         self.reporter.progress(0.4, "comparing it with its base model")
         base, general = None, None
-        with self._unless_it_fails("It could not be compared with its base model"):
+        with self.unless_it_fails("It could not be compared with its base model"):
             base, general = self._compare_with_base()
         after = Measured(cells=cells, general=general)
         decision = self._decide(found, after)
@@ -138,7 +144,7 @@ class Examination:
         return decision.model_copy(update={"reason": reason})
 
     @contextlib.contextmanager
-    def _unless_it_fails(self, sentence: str) -> Iterator[None]:
+    def unless_it_fails(self, sentence: str) -> Iterator[None]:
         """Whatever goes wrong beside the lesson itself must not cost the model that was just trained."""
         try:
             yield
@@ -154,15 +160,28 @@ class Examination:
         own = {cell.part: cell.scores for cell in cells if cell.lesson == self.session.id}
         self.reporter.result(**{f"taught_{when}": own.get("recall"), f"held_out_{when}": own.get("held_out")})
 
-    def _base_folder(self) -> Path | None:
+    @cached_property
+    def base_folder(self) -> Path | None:
+        """Where the base model lies that the student grew from; None where it is not known, or not here."""
         plan = self.reporter.status.plan
         with contextlib.suppress(SailsError):
             return models.base_model_path(models.find_base_model(plan.base)) if plan and plan.base else None
         return None
 
+    def _general(self) -> Drift | None:
+        """How far the student is from its base model before the lesson."""
+        student, folder = self.student, self.base_folder
+        if folder is None:
+            return None
+        known = (folder, student.tokenizer, student.precision)
+        if self.reporter.status.parent is None:
+            return scoring.no_drift(student.model, *known)
+        base = model.load_model(folder, str(student.model.device))
+        return scoring.general_drift(student.model, base, *known)
+
     def _compare_with_base(self) -> tuple[Measured | None, Drift | None]:
         """The base model's scores on the new lesson, and how far the candidate is from it."""
-        folder, student = self._base_folder(), self.student
+        folder, student = self.base_folder, self.student
         if folder is None:
             self.reporter.note("Its base model is not here, so its general knowledge is not measured.")
             return None, None
@@ -190,7 +209,7 @@ class Examination:
     def compare_answers(self, answers: Mapping[str, str]) -> None:
         """Write down what the candidate answers to `changed`, beside what the model before it does."""
         # The model that the session started from, if it is still there.
-        found, folder, parent = self._found(), self._base_folder(), self.reporter.status.parent
+        found, folder, parent = self._found(), self.base_folder, self.reporter.status.parent
         if parent is not None:
             current = self.workspace.trained_model
             folder = current if inspect_model(current).fingerprint == parent else None
@@ -198,7 +217,7 @@ class Examination:
             return
         began = time.monotonic()
         old: dict[str, str] = {}
-        with self._unless_it_fails("The model before could not be asked"):
+        with self.unless_it_fails("The model before could not be asked"):
             model = load_model(folder, str(self.student.model.device))
             old = answer(model, self.student.tokenizer, self.changed)
         changed = tuple(

@@ -111,8 +111,15 @@ def end_of_turn(tokenizer: Any) -> int:
 
 
 @torch.no_grad()
-def sample_answers(model: Any, tokenizer: Any, prompts: Sequence[str], max_new_tokens: int = 32) -> list[str]:
-    """Greedy answers to single questions, generated as one batch."""
+def sample_answers(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    max_new_tokens: int = 32,
+    *,
+    temperature: float | None = None,
+) -> list[str]:
+    """Answers to single questions, generated as one batch: greedy ones, or drawn at a temperature."""
     was_training = model.training
     model.eval()
     turns = [[{"role": "user", "content": prompt}] for prompt in prompts]
@@ -123,7 +130,8 @@ def sample_answers(model: Any, tokenizer: Any, prompts: Sequence[str], max_new_t
         input_ids=batch["input_ids"],
         attention_mask=batch["attention_mask"],
         max_new_tokens=max_new_tokens,
-        do_sample=False,
+        do_sample=temperature is not None,
+        temperature=temperature,
         eos_token_id=sorted({tokenizer.eos_token_id, end_of_turn(tokenizer)}),
         pad_token_id=tokenizer.pad_token_id,
     )

@@ -13,7 +13,7 @@ from typing import Literal
 from sails import retention
 from sails.data import ENOUGH_TO_JUDGE
 from sails.retention import Retention
-from sails.sessions import PRESETS, Scores, Status, format_rate
+from sails.sessions import PRESETS, Results, Scores, Status, format_rate
 from sails.training.plan import BASE_LEARNING_RATE
 
 Learned = Literal["well", "partly", "little", "nothing", "by heart"]
@@ -56,11 +56,25 @@ def judge(status: Status, measured: Retention | None = None) -> Judgement | None
     if learned == "by heart":
         shares += ", but it does worse on questions that it never saw"
     lost = retention.describe_losses(measured) if measured else ""
-    if not lost:
+    general = retention.describe_general_loss(measured) if measured else ""
+    if not lost and not general:
         return Judgement(learned, f"{verdict}: {shares}.", _next_step(learned, status))
-    joined = "and it lost" if learned in ("nothing", "little") else "but lost"
+    joined = "and it" if learned in ("nothing", "little") else "but"
+    if not lost:
+        sentence = f"{verdict}, {joined} forgot {general}: {shares}."
+        return Judgement("forgot", sentence, f"That little is let pass. {_next_step(learned, status)}")
     next_step = DECIDE if status.verdict != "published" else GO_BACK
-    return Judgement("forgot", f"{verdict}, {joined} {lost}: {shares}.", next_step)
+    return Judgement("forgot", f"{verdict}, {joined} lost {lost}: {shares}.", next_step)
+
+
+def describe_end(results: Results) -> str:
+    """Say in a sentence why a session ended before its last round; empty where it did not."""
+    if results.enough is None:
+        return ""
+    round_ = f"round {results.epochs:.0f} of up to {results.most_epochs}"
+    if results.enough == "known":
+        return f"It knew the lesson after {round_}."
+    return f"It got no better at the lesson any more, so it ended after {round_}."
 
 
 def _learned(status: Status, before: Scores, after: Scores) -> Learned:

@@ -10,24 +10,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn import functional
 
-from sails import models, system
+from sails import system
 from sails.data import Conversation, Turn
 from sails.errors import BadDataError
-from sails.models import inspect_model
-from sails.retention import GENERAL_PROMPTS, Cell, Drift, Part, Sample
+from sails.retention import (
+    GENERAL,
+    Cell,
+    ClosedQuestion,
+    Drift,
+    Part,
+    Sample,
+    closed_questions,
+    is_right,
+    open_prompts,
+)
 from sails.system import read_json
 from sails.training.dataloader import Example, collate, encode
 from sails.training.loss import AnswerLogits, score_rows
 from sails.training.model import Precision, sample_answers
+from sails.training.rehearsal import answers_file
 
-GENERAL_TOKENS = 32  # of each general answer
-BATCH = 8  # of these answers
+GENERAL_TOKENS = 24  # of each general answer
+FIRST_TOKENS = 10  # within which most right answers have said it
+DRAWS, TEMPERATURE = 3, 0.6  # answers of the base model to each question, to tell whether it surely knows it
+MAX_CLOSED = 120  # questions with one right answer that are asked after each session
+BATCH, ASKED = 8, 32  # general answers that are scored, and that are written, at once
 
 
 def score(model: Any, tokenizer: Any, rows: Sample, longest: int, precision: Precision) -> tuple[Cell, ...]:
@@ -61,9 +75,10 @@ def score(model: Any, tokenizer: Any, rows: Sample, longest: int, precision: Pre
 
 def general_drift(model: Any, base: Any, base_folder: Path, tokenizer: Any, precision: Precision) -> Drift:
     """How far `model` is from `base`, which lies in `base_folder`, on prompts that no lesson is about."""
+    knowledge = base_knowledge(base, base_folder, tokenizer, precision)
     rows = [
         Conversation((Turn("user", prompt), Turn("assistant", answer)))
-        for prompt, answer in zip(GENERAL_PROMPTS, own_answers(base, base_folder, tokenizer), strict=True)
+        for prompt, answer in zip(open_prompts(), knowledge.answers, strict=True)
     ]
     examples = sorted(encode(rows, tokenizer, 10_000).examples, key=len)
     models = [(some, AnswerLogits(some)) for some in (base, model)]
@@ -82,18 +97,102 @@ def general_drift(model: Any, base: Any, base_folder: Path, tokenizer: Any, prec
             right += int((after.argmax(-1) == targets).sum())
             count += len(targets)
     model.train(was_training)
-    return Drift(divergence=max(0.0, divergence / count), agreement=right / count, prompts=len(examples))
+    return Drift(
+        divergence=max(0.0, divergence / count),
+        agreement=right / count,
+        prompts=len(examples),
+        known=still_right(model, tokenizer, knowledge.known, precision),
+    )
 
 
-def own_answers(base: Any, folder: Path, tokenizer: Any) -> list[str]:
-    """Return what a base model answers to `GENERAL_PROMPTS`; written once, then kept in the user's cache."""
-    fingerprint = inspect_model(folder).fingerprint
-    kept = models.cache_dir() / "general" / f"{fingerprint}.json"
-    known = (read_json(kept) or {}) if fingerprint else {}
-    if list(known) == list(GENERAL_PROMPTS):
-        return [str(answer) for answer in known.values()]
-    answers = sample_answers(base, tokenizer, GENERAL_PROMPTS, max_new_tokens=GENERAL_TOKENS)
-    if fingerprint:
+def no_drift(base: Any, base_folder: Path, tokenizer: Any, precision: Precision) -> Drift:
+    """What `general_drift` says of the base model itself."""
+    known = base_knowledge(base, base_folder, tokenizer, precision).known
+    cell = _known_cell(known, [1] * len(known))
+    return Drift(divergence=0.0, agreement=1.0, prompts=len(open_prompts()), known=cell)
+
+
+@dataclass(frozen=True)
+class BaseKnowledge:
+    """What a base model surely knows, and what it answers to `open_prompts()`."""
+
+    known: tuple[ClosedQuestion, ...]
+    answers: tuple[str, ...]
+
+
+def base_knowledge(base: Any, folder: Path, tokenizer: Any, precision: Precision) -> BaseKnowledge:
+    """Ask a base model all that measures general knowledge; once, then it is kept.
+
+    It surely knows what it answers right greedily, and each time when `DRAWS` answers are drawn at
+    `TEMPERATURE`. What is right by a hair's breadth says little: anything that moves the model turns that.
+    """
+    closed, prompts = closed_questions(), open_prompts()
+    made_of = [f"{one.question} {one.accepted}" for one in closed] + [*prompts, str(tokenizer.chat_template)]
+    kept = answers_file(folder, "measured.json", made_of)
+    content = read_json(kept)
+    if content is None:
+        left = list(closed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            for temperature in (None, *[TEMPERATURE] * DRAWS):
+                asked = [one.question for one in left]
+                said = _answers(base, tokenizer, asked, GENERAL_TOKENS, precision, temperature)
+                left = [one for one, answer in zip(left, said, strict=True) if is_right(one, answer)]
+        answers = _answers(base, tokenizer, prompts, GENERAL_TOKENS, precision)
+        content = {"known": [one.question for one in left], "answers": answers}
         kept.parent.mkdir(parents=True, exist_ok=True)
-        system.write_atomic(kept, json.dumps(dict(zip(GENERAL_PROMPTS, answers, strict=True)), indent=1))
-    return answers
+        system.write_atomic(kept, json.dumps(content, indent=1, ensure_ascii=False))
+    known = [one for one in closed if one.question in content["known"]]
+    return BaseKnowledge(tuple(at_most(known, MAX_CLOSED)), tuple(content["answers"]))
+
+
+def at_most(questions: Sequence[ClosedQuestion], count: int) -> list[ClosedQuestion]:
+    """Return so many of the questions, from all over them."""
+    step = max(1.0, len(questions) / count)
+    return [questions[int(number * step)] for number in range(min(len(questions), count))]
+
+
+def still_right(
+    model: Any, tokenizer: Any, questions: Sequence[ClosedQuestion], precision: Precision
+) -> Cell | None:
+    """Ask the model again: all for a few words, then for more where these were not the right ones."""
+    right = [0] * len(questions)
+    for words in (FIRST_TOKENS, GENERAL_TOKENS):
+        left = [number for number, found in enumerate(right) if not found]
+        asked = [questions[number].question for number in left]
+        for number, answer in zip(left, _answers(model, tokenizer, asked, words, precision), strict=True):
+            right[number] = int(is_right(questions[number], answer))
+    return _known_cell(questions, right)
+
+
+def _known_cell(questions: Sequence[ClosedQuestion], right: Sequence[int]) -> Cell | None:
+    if not questions:
+        return None
+    return Cell(
+        lesson=GENERAL,
+        part="recall",
+        rows=tuple(question.question for question in questions),
+        tokens=(1,) * len(questions),
+        right=tuple(right),
+        loss=(0.0,) * len(questions),
+    )
+
+
+def _answers(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    tokens: int,
+    precision: Precision,
+    temperature: float | None = None,
+) -> list[str]:
+    """Answers to many prompts, in batches of similar length."""
+    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
+    answers: dict[int, str] = {}
+    for start in range(0, len(order), ASKED):
+        some = order[start : start + ASKED]
+        with precision.autocast():
+            asked = [prompts[number] for number in some]
+            said = sample_answers(model, tokenizer, asked, tokens, temperature=temperature)
+        answers.update(zip(some, said, strict=True))
+    return [answers[number] for number in range(len(prompts))]

@@ -19,7 +19,7 @@ SIGNS = {"well": "✅", "partly": "🟡", "little": "⚠️", "nothing": "❌", 
 ABOUT = {
     "taught": "It was taught this",
     "reworded": "The same question in other words, which it was not taught",
-    "unrelated": "Nothing to do with the lesson: has anything else changed?",
+    "unrelated": "Nothing to do with the lesson: does it still know what it knew before?",
 }
 WHEN = {"before": "Before the lesson", "after": "After the lesson"}
 
@@ -50,7 +50,7 @@ def did_it_work(record: SessionRecord, measured: Retention | None = None) -> Non
     if all(unrelated) and unrelated[0] != unrelated[1]:
         st.markdown(
             "⚠️ It answers differently even where the lesson has nothing to do with it: see the last "
-            "question. Compare the two answers; if the new one is wrong, the page Sessions leads back "
+            "questions. Compare the answers; where a new one is wrong, the page Sessions leads back "
             "to the model before."
         )
     if answers.get("before") and answers.get("after"):

@@ -199,7 +199,7 @@ def test_everything_that_is_known_of_a_session_stands_on_its_page(workspace, tmp
     page.text_input(key="log-search").set_value("END").run()
     assert page.code[0].value == "2026-01-05 09:00:01 INFO end"
     page = opened(page, "Settings and results")
-    assert ["Rounds (epochs)", "6 \\(preset balanced\\)"] in page.table[0].value.to_numpy().tolist()
+    assert ["Rounds (epochs)", "up to 20 \\(preset balanced\\)"] in page.table[0].value.to_numpy().tolist()
     assert session.id in page.json[0].value
 
 
@@ -387,7 +387,7 @@ def test_what_cannot_be_decided_is_a_sentence(workspace):
 def test_a_session_shows_what_it_did_to_each_lesson(workspace):
     first, last = make_line(workspace, ["databases", "kitchen"])
     page = visit(session=last.id)
-    assert "It lost nothing of the earlier lessons." in text(page)
+    assert "It lost nothing of what it knew." in text(page)
     table = next(t.value for t in page.table if "Lesson" in t.value.columns)
     rows = [[cell.replace("\\", "") for cell in row] for row in table.to_numpy().tolist()]
     assert rows[0][:3] == ["1. databases", "80% → 80%", "70% → 70% (of only 10)"]
@@ -514,7 +514,7 @@ def test_settings_that_differ_stand_apart_from_those_that_do_not(workspace):
     page = visit(compare=f"{one.id},{two.id}")
     different, same, scores = (table.value.to_numpy().tolist() for table in page.table[:3])
     assert different == [["Examples \\(dataset\\)", "databases", "kitchen"]]
-    assert ["Rounds \\(epochs\\)", "6 \\(preset balanced\\)", "6 \\(preset balanced\\)"] in same
+    assert ["Rounds \\(epochs\\)", "up to 20 \\(preset balanced\\)", "up to 20 \\(preset balanced\\)"] in same
     assert scores[0] == ["Loss on taught examples\\, before", "2\\.84", "2\\.84"]
     assert "≠ **Different** in 1 of" in text(page)
     assert "This." in text(page)

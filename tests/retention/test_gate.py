@@ -5,8 +5,8 @@ import pytest
 
 from sails.retention import lessons
 from sails.retention.gate import FIRST_LESSON, decide
-from sails.retention.schema import GateFinding
-from tests.support.cells import cell, lesson, measured, share
+from sails.retention.schema import GENERAL, GateFinding, Retention
+from tests.support.cells import cell, knows, lesson, measured, share
 
 WORDS = "of the answers' word pieces right"
 
@@ -48,7 +48,7 @@ def test_a_small_loss_is_not_held_however_sure_it_is():
     assert found.findings[0].high < 0
     assert not found.held
     assert found.reason == (
-        f"It kept the earlier lessons; the most that it lost is 4 points on databases (81% → 77% {WORDS})."
+        f"It kept what it knew; the most that it lost is 4 points on databases (81% → 77% {WORDS})."
     )
 
 
@@ -61,7 +61,7 @@ def test_a_loss_that_may_be_chance_is_not_held():
 
 def test_who_lost_nothing_is_not_held():
     found = decided({"databases": 81}, {"databases": 85})
-    assert (found.held, found.reason) == (False, "It lost nothing of the earlier lessons.")
+    assert (found.held, found.reason) == (False, "It lost nothing of what it knew.")
 
 
 def test_slow_loss_over_several_sessions_is_held():
@@ -214,7 +214,7 @@ def test_what_cannot_be_compared_is_said_with_the_reason():
     )
     assert not found.held
     assert found.reason == (
-        "It lost nothing of the earlier lessons. "
+        "It lost nothing of what it knew. "
         "Not compared: ship (it was not measured). "
         "Not compared: sea (the two models were measured on different examples). "
         "Not compared: tea (it was not measured for the model before). "
@@ -291,3 +291,113 @@ def test_models_that_were_scored_on_fewer_rows_are_judged_on_those():
 def test_a_finding_that_was_written_before_there_was_one_on_everything_is_read():
     line = '{"lessons": ["a"], "rows": 30, "before": 80, "after": 60, "low": -30, "high": -10, "lost": true}'
     assert not GateFinding.model_validate_json(line).everything
+
+
+# --- general knowledge ----------------------------------------------------------------------------
+
+KEPT = "It kept what it knew; the most that it lost is"
+QUESTIONS = "of the questions that its base model answers right"
+
+
+def general(before, after, *published):
+    """What is decided of a first lesson, when so many of the questions are answered right."""
+    models = [measured(general=one) for one in (before, after, *published)]
+    return decide(models[0], models[1], models[2:], [])
+
+
+def test_general_knowledge_that_is_lost_is_held_also_for_a_first_lesson():
+    found = general(knows(100), knows(90))
+    assert found.held
+    assert found.reason == (
+        f"{FIRST_LESSON} It lost 10 points on general knowledge (100% → 90% {QUESTIONS}), "
+        "more than chance explains."
+    )
+    (one,) = found.findings
+    assert (one.lessons, one.rows, one.before, one.after, one.lost) == ((GENERAL,), 100, 100, 90, True)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (knows(100), knows(100), "It lost nothing of what it knew."),
+        (knows(90), knows(95), "It lost nothing of what it knew."),
+        # Surely lost, and little: up to five points.
+        (
+            knows(1000, 1000),
+            knows(955, 1000),
+            f"{KEPT} 4 points on general knowledge (100% → 96% {QUESTIONS}).",
+        ),
+        (
+            knows(100),
+            knows(95),
+            f"{KEPT} 5 points on general knowledge (100% → 95% {QUESTIONS}).",
+        ),
+        # Much, and perhaps by chance.
+        (
+            knows(20, 20),
+            knows(18, 20),
+            f"It lost 10 points on general knowledge (100% → 90% {QUESTIONS}), which may well be chance.",
+        ),
+    ],
+)
+def test_a_little_of_it_or_what_may_be_chance_is_not_held(before, after, said):
+    found = general(before, after)
+    assert (found.held, found.reason) == (False, f"{FIRST_LESSON} {said}")
+
+
+def test_general_knowledge_that_is_lost_little_by_little_is_held():
+    assert not general(knows(93), knows(89), knows(93)).held
+    found = general(knows(93), knows(89), knows(100), knows(97), knows(93))
+    assert found.held
+    assert found.reason.endswith(
+        f"Little by little, over several sessions, 11 points on general knowledge (100% → 89% {QUESTIONS}) "
+        "were lost."
+    )
+
+
+def test_general_knowledge_is_compared_on_the_questions_that_both_were_asked():
+    asked, more = knows(30, 40), knows(35, 60)
+    found = general(asked, more)
+    assert found.findings[0].rows == 40
+    assert (found.findings[0].before, found.findings[0].after) == (75, 87.5)
+
+
+def test_general_knowledge_is_none_of_the_earlier_lessons_together():
+    cells = [share(name, 80) for name in ("ship", "tea")]
+    before, after = measured(*cells, general=knows(100)), measured(*cells, general=knows(80))
+    found = decide(before, after, [], [lesson("ship"), lesson("tea")])
+    assert [(f.lessons, f.everything, f.lost) for f in found.findings] == [
+        (("ship",), False, False),
+        (("tea",), False, False),
+        (("ship", "tea"), True, False),
+        ((GENERAL,), False, True),
+    ]
+    assert found.reason.startswith("It lost 20 points on general knowledge")
+
+
+def test_a_lesson_and_general_knowledge_that_are_lost_are_both_named():
+    before = measured(share("ship", 80), general=knows(100))
+    after = measured(share("ship", 50), general=knows(80))
+    assert decide(before, after, [], [lesson("ship")]).reason == (
+        f"It lost 30 points on ship (80% → 50% {WORDS}) and 20 points on general knowledge (100% → 80%"
+        f" {QUESTIONS}), more than chance explains."
+    )
+
+
+OLD = """{"lessons": [{"session": "ship", "name": "ship", "missing": null}], "base": null,
+"before": {"fingerprint": null, "cells": [], "general": {"divergence": 0.0, "agreement": 1.0, "prompts": 24}},
+"after": {"fingerprint": null, "general": {"divergence": 0.5, "agreement": 0.8, "prompts": 24}, "cells": [
+{"lesson": "ship", "part": "recall", "rows": ["a", "b"], "tokens": [9, 9], "right": [8, 8], "loss": [1, 2]}]},
+"decision": {"held": false, "reason": "", "findings": []}, "changed": [], "seconds": 4.0}"""
+
+
+def test_what_an_earlier_release_measured_is_read_and_its_general_knowledge_is_not_judged():
+    old = Retention.model_validate_json(OLD)
+    assert old.after.general.known is old.after.cell(GENERAL) is None
+    for before, after in ((old.before, old.after), (old.before, measured(general=knows(0)))):
+        found = decide(before, after, [old.after], [])
+        assert (found.held, found.reason, found.findings) == (False, FIRST_LESSON, ())
+    # One that is measured today beside an old one of the line before it.
+    found = decide(measured(general=knows(100)), measured(general=knows(99)), [old.after], [])
+    assert not found.held
+    assert found.findings[0].best == 100

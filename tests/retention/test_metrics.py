@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sails.retention.metrics import as_json, measure
-from tests.support.cells import lesson, matrix
+from tests.support.cells import knows, lesson, matrix
 
 THREE = [[20, 10, 30], [80, 15, None], [70, 90, 25], [60, 80, 95]]
 
@@ -123,3 +123,60 @@ def test_an_interval_without_ends_is_still_json():
     found = matrix([[0, 0], [80, 0], [70, 50]], rows=1)
     printed = json.loads(json.dumps(as_json(found, measure(found)), allow_nan=False))
     assert printed["bwt"] == {"value": pytest.approx(-10), "low": None, "high": None}
+
+
+# --- general knowledge ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("points", "headline"),
+    [
+        (
+            [[12], [71]],
+            "Knows 71% of its first lesson (12% before); 90% of its general knowledge is still there.",
+        ),
+        (
+            THREE,
+            "Remembers 82% of what it was taught (−15 ± 0 points); new lesson 25 → 95%; "
+            "90% of its general knowledge is still there.",
+        ),
+        ([[12], [None]], "What this model remembers was not measured."),
+    ],
+)
+def test_the_headline_says_what_is_still_there_of_general_knowledge(points, headline):
+    assert measure(matrix(points, general=knows(90))).headline == headline
+
+
+@pytest.mark.parametrize(
+    ("right", "questions", "forgot"),
+    [
+        (100, 100, False),
+        (96, 100, False),  # surely, and a little
+        (95, 100, False),
+        (94, 100, True),
+        (18, 20, False),  # much, and perhaps by chance
+        (14, 20, True),
+        (0, 100, True),
+    ],
+)
+def test_general_knowledge_is_forgotten_where_more_than_a_little_is_lost_and_not_by_chance(
+    right, questions, forgot
+):
+    found = measure(matrix([[20], [80]], general=knows(right, questions)))
+    assert value(found.general) == 100 * right / questions
+    assert found.forgot_general == forgot
+
+
+def test_general_knowledge_that_was_not_asked_for_is_no_figure():
+    for drift in (None, knows(90).model_copy(update={"known": None})):
+        found = measure(matrix([[20], [80]], general=drift))
+        assert (found.general, found.forgot_general) == (None, False)
+        assert "general" not in found.headline
+
+
+def test_general_knowledge_is_in_what_programs_read():
+    found = matrix([[20], [80]], general=knows(90))
+    printed = json.loads(json.dumps(as_json(found, measure(found)), allow_nan=False))
+    assert printed["general_right"]["value"] == pytest.approx(90)
+    assert printed["general"][0] is None
+    assert sum(printed["general"][1]["known"]["right"]) == 90

@@ -6,8 +6,10 @@ import pytest
 
 from sails.models.workspace import Workspace
 from sails.retention import model_report
-from sails.retention.metrics import Estimate, Measures
+from sails.retention.metrics import Estimate, Measures, measure
 from sails.retention.model_report import Memory, memory_of, retention_map
+from sails.retention.schema import Drift
+from tests.support.cells import knows, matrix
 from tests.support.folders import make_model
 from tests.support.situations import make_line
 
@@ -119,8 +121,47 @@ def test_forgetting_is_told_lesson_by_lesson_the_worst_first(workspace):
     assert second.startswith("2. garden")
 
 
-def test_general_knowledge_says_whether_it_drifted(workspace):
-    make_line(workspace, ["databases"])
-    assert "97% of the word pieces of the base model's answers. That is good" in (
-        model_report.general_sentence(now(workspace).matrix)
-    )
+def told(general):
+    """The memory of a model of one lesson, whose general knowledge is this."""
+    found = matrix([[20], [80]], general=general)
+    return Memory(found, measure(found), None)
+
+
+@pytest.mark.parametrize(
+    ("general", "forgot", "said"),
+    [
+        (None, False, "General knowledge is not measured: the base model is not known, or not here."),
+        (
+            Drift(divergence=0.03, agreement=0.97, prompts=24),  # of an earlier release
+            False,
+            "General knowledge: it would still choose 97% of the word pieces of the base model's answers. "
+            "Whether they are still right was not asked; the next session asks it.",
+        ),
+        (
+            knows(100),
+            False,
+            "General knowledge: of 100 questions that its base model answers right, it still answers 100 "
+            "right (100%, 100 to 100), and it would still choose 90% of the word pieces of the base model's "
+            "answers. That is good.",
+        ),
+        (knows(99), False, "answers 99 right (99%, 97 to 100), and it would still choose 90% of the word"),
+        (
+            knows(95),
+            False,
+            "answers 95 right (95%, 90 to 99), and it would still choose 90% of the word pieces of the base "
+            "model's answers. That is acceptable: it lost a little.",
+        ),
+        (
+            knows(80),
+            True,
+            "General knowledge: of 100 questions that its base model answers right, it still answers 80 "
+            "right (80%, 72 to 87). That is not good: it forgot a part of what it knew before any lesson.",
+        ),
+    ],
+)
+def test_general_knowledge_says_what_it_still_answers_right_and_how_it_sounds(general, forgot, said):
+    memory = told(general)
+    assert memory.measures.forgot_general == forgot
+    assert said in model_report.general_sentence(memory)
+    assert ("That is good" in model_report.describe_headline(memory)) <= (not forgot)
+    assert ("forgot a part of what it knew before" in model_report.describe_headline(memory)) == forgot

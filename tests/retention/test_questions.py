@@ -10,13 +10,37 @@ def row(question, answer="Because it is so."):
     return Conversation((Turn("user", question), Turn("assistant", answer)))
 
 
-def test_five_taught_one_reworded_and_one_unrelated_are_asked():
+def test_without_a_base_model_five_taught_one_reworded_and_one_unrelated_are_asked():
     asked = questions_for([row(f"What is number {n}?", f"It is {n}.") for n in range(50)])
     assert [question.about for question in asked] == ["taught"] * TAUGHT + ["reworded", "unrelated"]
     assert len({question.question for question in asked}) == TAUGHT + 2
     assert asked[0].expected == "It is 0."
     assert asked[TAUGHT].expected == "It is 0."
     assert (asked[-1].question, asked[-1].expected) == (UNRELATED, None)
+
+
+def test_two_general_questions_that_the_base_model_answers_right_are_asked_as_well():
+    rows = [row(f"Why {n}?") for n in range(50)]
+    known = ["What is 2 + 2?", UNRELATED, "Who wrote Hamlet?", "Why 3?", "Which planet is red?"]
+    asked = questions_for(rows, known)
+    assert [question.about for question in asked[TAUGHT:]] == ["reworded", *["unrelated"] * 3]
+    assert asked[TAUGHT + 1].question == UNRELATED
+    others = {question.question for question in asked[TAUGHT + 2 :]}
+    assert len(others) == 2
+    assert others <= {
+        "What is 2 + 2?",
+        "Who wrote Hamlet?",
+        "Which planet is red?",
+    }  # and none that is taught
+    assert asked == questions_for(rows, known)
+
+
+@pytest.mark.parametrize(
+    ("known", "unrelated"), [([], 1), ([UNRELATED], 1), (["One?"], 2), (["One?", "Two?"], 3)]
+)
+def test_fewer_general_questions_are_asked_where_fewer_are_known(known, unrelated):
+    asked = questions_for([row("Why?")], known)
+    assert [question.about for question in asked].count("unrelated") == unrelated
 
 
 def test_the_taught_ones_come_from_the_whole_lesson():

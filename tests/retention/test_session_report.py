@@ -7,7 +7,7 @@ import pytest
 from sails import retention
 from sails.models.workspace import Workspace
 from sails.retention import session_report
-from sails.retention.schema import Decision, GateFinding
+from sails.retention.schema import GENERAL, Decision, GateFinding
 from tests.support.situations import make_line, make_session, remembered
 
 
@@ -20,17 +20,19 @@ def found_in(workspace, *findings):
     """What a session measured of two lessons, with these findings; they name the lessons 0 and 1."""
     lessons = [make_session(workspace, name, hour) for hour, name in enumerate(("databases", "kitchen"), 8)]
     named = [
-        finding.model_copy(update={"lessons": tuple(lessons[int(n)].id for n in finding.lessons)})
+        finding.model_copy(
+            update={"lessons": tuple(n if n == GENERAL else lessons[int(n)].id for n in finding.lessons)}
+        )
         for finding in findings
     ]
     decision = Decision(held=True, reason="", findings=tuple(named))
     return remembered(lessons[1], {lessons[0]: (0.8, 0.5), lessons[1]: (0.2, 0.8)}, decision=decision)
 
 
-def finding(before, after, low, high, *, best=None, lost=False, lessons="0", everything=False):
+def finding(before, after, low, high, *, best=None, lost=False, lessons="0", everything=False, rows=40):
     return GateFinding(
-        lessons=tuple(lessons),
-        rows=40,
+        lessons=(GENERAL,) if lessons == GENERAL else tuple(lessons),
+        rows=rows,
         before=before,
         after=after,
         low=low,
@@ -127,3 +129,80 @@ def test_answers_are_told_apart_and_the_most_changed_comes_first(workspace):
 def test_an_interval_without_ends_is_told_in_words():
     assert session_report.spread(-math.inf, math.inf) == "too few examples to say how sure that is"
     assert session_report.points(-3.2, -5.4, -1.1) == "3 points (1 to 5)"
+
+
+# --- general knowledge ----------------------------------------------------------------------------
+
+
+def knowledge(after, low, high, **changes):
+    """A finding on a hundred general questions, all of which were answered right before."""
+    return finding(100, after, low, high, lessons=GENERAL, rows=100, **changes)
+
+
+BEFORE_ANY = "some of what it knew before any lesson"
+
+
+@pytest.mark.parametrize(
+    ("one", "lost", "beside", "line", "sentence"),
+    [
+        (
+            knowledge(88, -19, -6, lost=True),
+            f"{BEFORE_ANY} (12 of 100 questions)",
+            f"{BEFORE_ANY} (12 of 100 questions)",
+            ("100% → 88% (of 100 questions)", "Lost too much."),
+            "12 points (6 to 19) lost. That is too much to let pass.",
+        ),
+        (
+            finding(92, 89, -6, 1, best=100, lessons=GENERAL, rows=100, lost=True),  # little by little
+            f"{BEFORE_ANY} (11 of 100 questions)",
+            "",
+            ("92% → 89% (of 100 questions)", "Lost too much."),
+            "Its best was 100%. That is too much to let pass.",
+        ),
+        (
+            knowledge(96, -8, -1),
+            "",
+            f"{BEFORE_ANY} (4 of 100 questions)",
+            ("100% → 96% (of 100 questions)", "Lost a little."),
+            "4 points (1 to 8) lost. That is little enough to let pass.",
+        ),
+        (
+            knowledge(99, -3, 0),
+            "",
+            "",
+            ("100% → 99% (of 100 questions)", "Kept, as far as one can tell."),
+            "1 point (0 to 3) lost. That may as well be chance.",
+        ),
+        (
+            knowledge(100, 0, 0),
+            "",
+            "",
+            ("100% → 100% (of 100 questions)", "Kept. That is good."),
+            "0 points (0 to 0) lost. That is good.",
+        ),
+    ],
+)
+def test_general_knowledge_is_told_in_words(workspace, one, lost, beside, line, sentence):
+    found = found_in(workspace, one)
+    assert session_report.describe_losses(found) == lost
+    assert session_report.describe_general_loss(found) == beside
+    *_, last = session_report.before_and_after(found)
+    assert last == ("General knowledge", line[0], "–", line[1])
+    said = session_report.describe_finding(found, one)
+    assert said.startswith(f"General knowledge, 100 questions: {line[0].split(' (')[0]} right")
+    assert said.endswith(sentence)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_lost_lesson_and_lost_general_knowledge_are_told_the_worse_one_first(workspace, first):
+    both = [finding(81, 58, -28, -18, lost=True), knowledge(88, -19, -6, lost=True)]
+    assert session_report.describe_losses(found_in(workspace, both[first], both[1 - first])) == (
+        f"23 points on databases and {BEFORE_ANY} (12 of 100 questions)"
+    )
+
+
+def test_without_general_questions_there_is_no_line_of_them(workspace):
+    found = found_in(workspace, finding(81, 80, -2, 1))
+    assert [name for name, *_ in session_report.before_and_after(found)] == ["1. databases", "2. kitchen"]
+    assert session_report.describe_general_loss(found) == ""
+    assert session_report.describe_general_loss(found.model_copy(update={"decision": None})) == ""

@@ -9,7 +9,7 @@ from sails import retention, sessions
 from sails.data import read_jsonl
 from sails.models.workspace import Workspace
 from sails.retention import lessons
-from sails.retention.questions import GENERAL_PROMPTS
+from sails.retention.general import open_prompts
 from sails.training import divergence, model
 from tests.support.helpers import add_dataset, queue_training, run_worker, steps_of, write_lesson
 from tests.support.tiny import make_tiny_model
@@ -71,7 +71,7 @@ def test_the_first_lesson_is_measured_before_and_after_and_published(place):
     assert found.base is None  # what it started from is the base model
     assert (found.before.general.divergence, found.before.general.agreement) == (0.0, 1.0)
     assert found.after.general.divergence > 0.1
-    assert found.after.general.prompts == len(GENERAL_PROMPTS)
+    assert found.after.general.prompts == len(open_prompts())
     before, after = found.before.cell(record.session.id), found.after.cell(record.session.id)
     assert before.rows == after.rows
     assert after.accuracy > before.accuracy + 0.3
@@ -172,7 +172,10 @@ def test_a_base_model_that_is_not_here_any_more_leaves_its_column_empty(place, b
     found = retention.read_retention(session)
     assert found.base is None
     assert found.after.general is None
-    assert any("base model is not here" in note for note in status.notes)
+    assert any("general knowledge is not measured" in note for note in status.notes)
+    # It keeps to what the model before it says, instead.
+    assert any("rehearses the answers that it gives now" in note for note in status.notes)
+    assert all("drift" in step for step in steps_of(session))
 
 
 def test_what_a_guard_ended_is_held_at_best(place, teach, monkeypatch):
@@ -203,6 +206,8 @@ def test_what_goes_wrong_beside_the_lesson_does_not_cost_the_model(teach, base):
         weights.write_bytes(whole)
     assert (status.state, status.verdict) == ("succeeded", "published")
     assert any("could not be compared with its base model" in note for note in status.notes)
+    assert any("general knowledge is not protected" in note for note in status.notes)
+    assert not any("drift" in step for step in steps_of(session))
     assert retention.read_retention(session).after.general is None
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from sails.retention.schema import Decision, GateFinding, Lesson, Measured, Retention
+from sails.retention.schema import GENERAL, Decision, GateFinding, Lesson, Measured, Retention
 from sails.sessions import Results, Scores, Status
 from sails.sessions.plan import Plan
-from sails.training.outcome import judge
+from sails.training.outcome import describe_end, judge
 
 
 def status(before, after, *, held=None, rate=1e-5, start="trained"):
@@ -117,3 +117,77 @@ def test_who_lost_nothing_is_judged_as_ever():
     kept = LOST.model_copy(update={"decision": Decision(held=False, reason="")})
     done = status((3.0, 0.40), (0.3, 0.95))
     assert judge(done, kept) == judge(done)
+
+
+# --- general knowledge ----------------------------------------------------------------------------
+
+BEFORE_ANY = "some of what it knew before any lesson"
+
+
+def knowledge(after, high, *, lost, others=()):
+    one = GateFinding(lessons=(GENERAL,), rows=100, before=100, after=after, low=-30, high=high, lost=lost)
+    decision = Decision(held=lost, reason="", findings=(*others, one))
+    return LOST.model_copy(update={"decision": decision})
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        ((0.3, 0.95), f"Learned well, but lost {BEFORE_ANY} (12 of 100 questions): 40% → 95%"),
+        ((1.5, 0.65), f"Learned a part, but lost {BEFORE_ANY} (12 of 100 questions): 40% → 65%"),
+        ((2.8, 0.43), f"Learned little, and it lost {BEFORE_ANY} (12 of 100 questions): 40% → 43%"),
+        ((3.1, 0.40), f"Nothing was learned, and it lost {BEFORE_ANY} (12 of 100 questions): 40% → 40%"),
+    ],
+)
+def test_who_lost_general_knowledge_is_not_praised(after, said):
+    held = status((3.0, 0.40), after).model_copy(update={"verdict": "held"})
+    judged = judge(held, knowledge(88, -5, lost=True))
+    assert judged.outcome == "forgot"
+    assert judged.sentence.startswith(said)
+    assert "good" not in judged.sentence
+    assert "decide" in judged.next_step
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        ((0.3, 0.95), "Learned well, but forgot"),
+        ((1.5, 0.65), "Learned a part, but forgot"),
+        ((2.8, 0.43), "Learned little, and it forgot"),
+        ((3.1, 0.40), "Nothing was learned, and it forgot"),
+    ],
+)
+def test_a_little_general_knowledge_that_was_surely_lost_is_said_and_let_pass(after, said):
+    done = status((3.0, 0.40), after).model_copy(update={"verdict": "published"})
+    judged, plain = judge(done, knowledge(96, -1, lost=False)), judge(done)
+    assert judged.outcome == "forgot"
+    assert judged.sentence.startswith(f"{said} {BEFORE_ANY} (4 of 100 questions): 40% → {after[1]:.0%} of")
+    assert "good" not in judged.sentence
+    assert judged.next_step == f"That little is let pass. {plain.next_step}"
+
+
+def test_general_knowledge_that_was_kept_or_lost_by_chance_changes_nothing():
+    done = status((3.0, 0.40), (0.3, 0.95))
+    for found in (knowledge(100, 0, lost=False), knowledge(97, 1, lost=False)):
+        assert judge(done, found) == judge(done)
+
+
+def test_a_lost_lesson_is_told_beside_lost_general_knowledge():
+    held = status((3.0, 0.40), (0.3, 0.95)).model_copy(update={"verdict": "held"})
+    judged = judge(held, knowledge(88, -5, lost=True, others=LOST.decision.findings))
+    assert f"but lost 23 points on databases and {BEFORE_ANY} (12 of 100 questions):" in judged.sentence
+
+
+# --- why it ended ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("enough", "said"),
+    [
+        (None, ""),
+        ("known", "It knew the lesson after round 7 of up to 24."),
+        ("level", "It got no better at the lesson any more, so it ended after round 7 of up to 24."),
+    ],
+)
+def test_why_a_session_ended_before_its_last_round_is_a_sentence(enough, said):
+    assert describe_end(Results(epochs=7.0, most_epochs=24, enough=enough)) == said
