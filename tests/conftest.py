@@ -1,5 +1,6 @@
 """What holds for every test: it starts in an empty folder, far from this repository and from a real home."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).parent.parent
+REAL_CACHE = os.environ.get("SAILS_CACHE")  # None: that of the user
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
@@ -50,7 +52,8 @@ def embedded(tmp_path_factory) -> tuple[Path, str]:
     command = [sys.executable, "-m", "sails", "pipeline", "--data-file", "lesson.json"]
     command += ["--workspace", "workspace", "--epochs", "2", "--preset", "quick"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    del environment["OMP_NUM_THREADS"]  # a real model is worth every core
+    del environment["OMP_NUM_THREADS"], environment["SAILS_CACHE"]  # a real model is worth every core
+    environment |= {"SAILS_CACHE": REAL_CACHE} if REAL_CACHE else {}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False
     )
@@ -58,12 +61,26 @@ def embedded(tmp_path_factory) -> tuple[Path, str]:
     return folder / "workspace", done.stdout
 
 
+@pytest.fixture(scope="session", autouse=True)
+def shared_cache(tmp_path_factory):
+    """A cache for what is made before a test begins; what models answer in general is kept for all tests.
+
+    A tiny model takes seconds for its five hundred answers, and each is asked in many tests.
+    """
+    cache = tmp_path_factory.mktemp("cache")
+    (cache / "general").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAILS_CACHE", str(cache))
+        yield cache
+
+
 @pytest.fixture(autouse=True)
-def _isolated(request, monkeypatch, tmp_path_factory):
+def _isolated(request, monkeypatch, tmp_path_factory, shared_cache):
     """The working directory, the workspace, caches and home are empty folders of this test alone.
 
-    A test marked `embedded` keeps the real home and cache, or it would unpack the base model every time.
-    Commands that a test starts find this checkout's packages wherever they run.
+    Only what models answer in general is shared (`shared_cache`). A test marked `embedded` keeps the real
+    home and cache, or it would unpack the base model every time. Commands that a test starts find this
+    checkout's packages wherever they run.
     """
     away = tmp_path_factory.mktemp("away")
     (away / "here").mkdir()
@@ -73,8 +90,15 @@ def _isolated(request, monkeypatch, tmp_path_factory):
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     if request.node.get_closest_marker("embedded") is None:
         monkeypatch.setenv("SAILS_CACHE", str(away / "cache"))
+        (away / "cache").mkdir()
+        with contextlib.suppress(OSError):  # not everybody may make links on Windows
+            (away / "cache" / "general").symlink_to(shared_cache / "general", target_is_directory=True)
         for name in ("HOME", "USERPROFILE", "LOCALAPPDATA", "APPDATA"):
             monkeypatch.setenv(name, str(away / "home"))
         for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
             monkeypatch.setenv(name, str(away / "home" / name.lower()))
         (away / "home").mkdir()
+    elif REAL_CACHE:
+        monkeypatch.setenv("SAILS_CACHE", REAL_CACHE)
+    else:
+        monkeypatch.delenv("SAILS_CACHE")

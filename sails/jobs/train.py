@@ -14,7 +14,8 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from statistics import mean
+from typing import Any, Literal
 
 from sails import models, retention, sessions, system, training
 from sails.data import Conversation
@@ -24,8 +25,17 @@ from sails.jobs.candidates import publish_candidate, was_published, why_held
 from sails.jobs.export import verification_rows
 from sails.models import Workspace, inspect_model
 from sails.onnx import ConversionOrder, convert_model
-from sails.retention import UNRELATED, ProbeAnswer, ProbeQuestion, questions_for
-from sails.sessions import MetricsReader, Reporter, Session, Stopped, TrainSpec, describe_learning_rate, live
+from sails.retention import UNRELATED, ProbeAnswer, ProbeQuestion, questions_for, rehearsal_prompts
+from sails.sessions import (
+    PRESETS,
+    MetricsReader,
+    Reporter,
+    Session,
+    Stopped,
+    TrainSpec,
+    describe_learning_rate,
+    live,
+)
 from sails.training import TrainingMixture, plan
 from sails.training.plan import current_plan
 
@@ -100,6 +110,8 @@ class Prepared:
     questions: Sequence[ProbeQuestion]  # asked before and after the lesson
     taught: training.Encoded
     held_out: Sequence[Conversation]  # rows that are scored along the way
+    rehearsal: training.Rehearsal | None
+    matrices: training.Matrices | None
 
 
 def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> Prepared:
@@ -127,16 +139,20 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
                 reporter.note(f"{count} conversations longer than {longest} tokens were {what}.")
         student = training.Student(model, tokenizer, longest, precision)
         examination = training.Examination(workspace, session, reporter, lesson, student)
-        questions = questions_for(lesson.train)
-        if not (session.folder / retention.RETENTION_FILE).exists():
+        rehearsal = _rehearsal(workspace, spec, examination, reporter)
+        matrices = _matrices(session, rehearsal, student)
+        measured = (session.folder / retention.RETENTION_FILE).exists()
+        if not measured:
             reporter.progress(0.7, "measuring the model before the lesson")
             examination.before()
             reporter.result(precision=precision.name, device=device)
+        questions = questions_for(lesson.train, examination.general_questions)
+        if not measured:
             reporter.progress(0.9, "asking it a few questions before the lesson")
             answers = training.answer(model, tokenizer, [question.question for question in questions])
             _write_down(questions, answers, "before", reporter)
         held_out = examination.sample.get((session.id, "held_out"), ())[: plan.LOOKED_AT_ROWS]
-    return Prepared(lesson, student, examination, questions, taught, held_out)
+    return Prepared(lesson, student, examination, questions, taught, held_out, rehearsal, matrices)
 
 
 def train(prepared: Prepared, session: Session, spec: TrainSpec, reporter: Reporter) -> list[str]:
@@ -148,36 +164,55 @@ def train(prepared: Prepared, session: Session, spec: TrainSpec, reporter: Repor
     plan = reporter.status.plan
     assert plan is not None
     with reporter.phase("train"):
-        earlier_losses, earlier_steps = _seen_before(session)
         examples = {row: example for example, row in enumerate(taught.kept)}  # not all rows have one
         samples = [row.input for row in (*lesson.train[:2], *lesson.held_out[:1]) if len(row.input) < 500]
         prompts = [*samples, UNRELATED]
+        batches = training.schedule(
+            taught.lengths,
+            [[examples[row] for row in rows if row in examples] for rows in lesson.rounds()],
+            seed=spec.settings.seed,
+            token_budget=lesson.schedule.token_budget,
+            batch_size=lesson.schedule.batch_size,
+        )
+        rehearsal, first = prepared.rehearsal, len(taught.examples)
+        if rehearsal:
+            share, seed = lesson.schedule.protect, spec.settings.seed
+            count = len(rehearsal)
+            batches = training.with_rehearsal(batches, first=first, count=count, share=share, seed=seed)
+        preset = PRESETS[spec.settings.preset]
+        rule = training.KnownRule(preset.known_share, preset.known_rounds)
+        new = sum(row < len(lesson.train) for row in taught.kept)
         run = training.Run(
             examples=taught.examples,
-            batches=training.schedule(
-                taught.lengths,
-                [[examples[row] for row in rows if row in examples] for rows in lesson.rounds()],
-                seed=spec.settings.seed,
-                token_budget=lesson.schedule.token_budget,
-                batch_size=lesson.schedule.batch_size,
-            ),
+            batches=batches,
             held_out=training.encode(prepared.held_out, student.tokenizer, student.longest).examples,
             learning_rate=plan.learning_rate,
             settings=spec.settings,
             prompts=prompts,
-            earlier_losses=earlier_losses,
-            earlier_steps=earlier_steps,
+            before=_seen_before(session),
+            taught=first if spec.settings.teach_again else new,
+            known=rule if lesson.schedule.until_known else None,
+            rehearsal=rehearsal,
+            matrices=prepared.matrices,
         )
         outcome = training.train(student.model, student.tokenizer, run, student.precision, session, reporter)
+        rehearsed = 0.0
+        if rehearsal:
+            rehearsed = mean(sum(number >= first for number in batch) for batch in run.flat)
         steps_of_all_epochs = sum(len(epoch) for epoch in run.batches)
         reporter.result(
             steps=outcome.steps,
             epochs=round(outcome.steps / max(1, steps_of_all_epochs) * len(run.batches), 3),
+            most_epochs=len(run.batches),
+            rehearsed=rehearsed,
+            enough=outcome.enough,
             tokens=reporter.status.results.tokens + outcome.tokens,
             tokens_per_second=round(outcome.tokens / outcome.seconds, 1) if outcome.seconds else 0.0,
         )
         if outcome.stopped:
             raise Stopped
+        if outcome.enough:
+            reporter.note(training.describe_end(reporter.status.results))
         reporter.update(guarded=outcome.guarded)
         if outcome.stopped_early:
             reporter.note(f"Stopped early at step {outcome.steps}: the held-out loss no longer improved.")
@@ -258,19 +293,52 @@ def _write_down(
     reporter.metric("answers", when=when, items=items)
 
 
-def _seen_before(session: Session) -> tuple[list[float], list[tuple[float, float]]]:
-    """Held-out losses, and (loss, gradient norm) of each step, up to the checkpoint that is resumed from.
-
-    Both are empty for a first start.
-    """
+def _seen_before(session: Session) -> training.Before:
+    """What steps and evaluations said up to the checkpoint that is resumed from; nothing at a first start."""
     losses: dict[int, float] = {}
-    steps: dict[int, tuple[float, float]] = {}
+    steps: dict[int, dict[str, Any]] = {}
     for metric in MetricsReader(session.metrics).read_metrics() if session.newest_checkpoint() else ():
         if metric["kind"] == "evaluation":
             losses[metric["step"]] = metric["loss"]
         elif metric["kind"] == "step":
-            steps[metric["step"]] = metric["loss"], metric["gradient_norm"]
+            steps[metric["step"]] = metric
         elif metric["kind"] == "resume":
             losses = {step: loss for step, loss in losses.items() if step <= metric["step"]}
             steps = {step: seen for step, seen in steps.items() if step <= metric["step"]}
-    return list(losses.values()), list(steps.values())
+    return training.Before(tuple(losses.values()), tuple(steps.values()))
+
+
+def _rehearsal(
+    workspace: Workspace, spec: TrainSpec, examination: training.Examination, reporter: Reporter
+) -> training.Rehearsal | None:
+    """What is rehearsed beside the lesson: the base model's answers, else those of the model before it.
+
+    None where nothing is protected, where neither model is here, or where it cannot be asked.
+    """
+    if not spec.settings.protect:
+        return None
+    student, folder = examination.student, examination.base_folder
+    parent, prompts = reporter.status.parent, rehearsal_prompts()
+    if folder is None and parent and inspect_model(workspace.trained_model).fingerprint == parent:
+        folder, prompts = workspace.trained_model, prompts[::2]
+        reporter.note("Its base model is not here, so it rehearses the answers that it gives now instead.")
+    if folder is None:
+        reporter.note("⚠️ Its base model is not here, so its general knowledge is not protected.")
+        return None
+    reporter.progress(0.6, "reading what the base model answers")
+    with examination.unless_it_fails("⚠️ Its general knowledge is not protected"):
+        return training.rehearsal_of(folder, student.tokenizer, student.precision, prompts)
+    return None
+
+
+def _matrices(
+    session: Session, rehearsal: training.Rehearsal | None, student: training.Student
+) -> training.Matrices | None:
+    """What steps are projected by, so that general answers rest on what they did; a resumed session knows."""
+    if rehearsal is None:
+        return None
+    if session.newest_checkpoint():
+        return training.load_matrices(session.projection) if session.projection.exists() else None
+    some = rehearsal.examples[:: max(1, len(rehearsal) // training.PROJECTION_PROMPTS)]
+    padding = student.tokenizer.pad_token_id
+    return training.projection_matrices(student.model, some, padding, student.precision)

@@ -53,6 +53,11 @@ class Session:
         return self.folder / "checkpoints"
 
     @property
+    def projection(self) -> Path:
+        """What steps are projected by to protect general knowledge; written with a first checkpoint."""
+        return self.checkpoints / "projection.safetensors"
+
+    @property
     def model(self) -> Path:
         """The candidate, until it is published."""
         return self.folder / "model"

@@ -65,8 +65,9 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         Option(
             title="Rounds (epochs)",
             what="The number of rounds",
-            help="Rounds through the data. Default: the preset chooses from the number of rows.",
-            hint="How often it goes through all examples. Empty: as the preset says.",
+            help="Rounds through the data, exactly. Default: until the lesson is known, and no more than the "
+            "preset allows for that number of rows.",
+            hint="How often it goes through all examples, exactly. Empty: until it knows them.",
         ),
     ] = None
     batch_size: Annotated[  # fixes the rows of a batch instead of its tokens
@@ -159,6 +160,20 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
             percent=True,
         ),
     ] = 0.5
+    protect: Annotated[  # of a batch's rows; 0: not at all
+        float,
+        Field(ge=0, le=0.5),
+        Option(
+            title="Protect general knowledge",
+            what="The protection of general knowledge",
+            help="How much of each step repeats the base model's own answers, so that it keeps what it knew "
+            "before any lesson: 0 to 0.5.",
+            hint="How much of each step repeats what the base model says anyway, so that it keeps that. "
+            "More protects better, and takes longer.",
+            label="Share of a step that protects general knowledge",
+            percent=True,
+        ),
+    ] = 0.3
     teach_again: Annotated[  # from base: all rows of the earlier lessons too
         bool,
         Option(

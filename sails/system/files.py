@@ -24,11 +24,11 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Replace `path` by `text` so that a reader, or a crash, sees the old content or the new one."""
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Replace `path` by `content` so that a reader, or a crash, sees the old content or the new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+    with open(temporary, "wb") as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     _retry_sharing(lambda: os.replace(temporary, path))

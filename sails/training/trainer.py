@@ -9,11 +9,14 @@ each takes its rows of every batch, all take the same steps, and only the main o
 whether to stop.
 
 The whole session is one schedule of batches, so a checkpoint's step number says exactly which batch comes
-next. The *last* weights are the result, unless a guard (`sails.training.divergence`) ended the run: then the
-last good ones are. Does not cover the model, its loss and its scores (`sails.training.model`), the choice of
-the starting model (`sails.training.plan.behavior`) and of the rows (`sails.training.mixture`), or what to do
-with the candidate (`sails.models.publish`); nor processes on several machines, nor gradient accumulation: a
-batch fits in memory.
+next. It goes through all of them at a learning rate that falls along a cosine; or, where the run has a
+`KnownRule`, at a constant one until the lesson is known. The *last* weights are the result, unless a guard
+(`sails.training.divergence`) ended the run: then the last good ones are.
+
+Does not cover the model, its loss and its scores (`sails.training.model`), the choice of the starting model
+(`sails.training.plan.behavior`) and of the rows (`sails.training.mixture`), or what to do with the candidate
+(`sails.models.publish`); nor processes on several machines, nor gradient accumulation: a batch fits in
+memory.
 """
 
 from __future__ import annotations
@@ -22,9 +25,9 @@ import math
 import random
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,7 +40,7 @@ from torch.nn import functional
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
-from transformers import get_cosine_with_min_lr_schedule_with_warmup
+from transformers import get_constant_schedule_with_warmup, get_cosine_with_min_lr_schedule_with_warmup
 from transformers.trainer_pt_utils import get_parameter_names
 
 from sails import system
@@ -46,23 +49,40 @@ from sails.errors import DivergedError
 from sails.sessions import CHECKPOINT_COMPLETE, Session, Settings
 from sails.training.dataloader import IGNORED, Example, collate
 from sails.training.divergence import Guard
+from sails.training.known import Enough, KnownRule, LearningCurve
 from sails.training.loss import START_AGAIN, AnswerLogits, evaluate
 from sails.training.model import Precision, load_model, sample_answers
+from sails.training.projection import Matrices, Projection, save_matrices
+from sails.training.rehearsal import Rehearsal, soft_loss
 
 WARM_UP_STEPS = 10  # at most, and at most a tenth of all
-LOWEST_RATE = 0.1  # of the learning rate, at the last step
+LOWEST_RATE = 0.1  # of the learning rate, at the last step of a run whose end is known
 MAX_GRADIENT_NORM = 1.0
+REHEARSAL_WEIGHT = 3.0  # of its loss, beside that of the lesson
 CHECKPOINT_SECONDS = 300
 EVALUATIONS = 5  # about how often a session looks at its held-out rows and samples answers
 SAMPLING_SHARE = 0.1  # of the time of the steps
+TAUGHT = ("taught_loss", "taught_tokens", "taught_right")  # sums over a step's rows of the lesson itself
 PATIENCE = 3  # evaluations without a better held-out loss, before an early stop
 
 # --- what goes in and what comes out --------------------------------------------------------------
 
 
 @dataclass(frozen=True)
+class Before:
+    """What was written down before the checkpoint that a run is resumed from; `steps` are its metrics."""
+
+    held_out_losses: Sequence[float] = ()
+    steps: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
 class Run:
-    """What one run is made of; `batches` is the whole session's schedule, epoch after epoch."""
+    """What one run is made of; `batches` is the whole session's schedule, epoch after epoch.
+
+    The first `taught` examples are the lesson itself (None: all are), the others repeat earlier ones. Numbers
+    from `len(examples)` on are those of the rehearsal.
+    """
 
     examples: Sequence[Example]
     batches: Sequence[Sequence[Sequence[int]]]
@@ -70,12 +90,20 @@ class Run:
     learning_rate: float  # of the plan
     settings: Settings
     prompts: Sequence[str] = ()
-    earlier_losses: Sequence[float] = ()  # held-out losses seen before the checkpoint resumed from
-    earlier_steps: Sequence[tuple[float, float]] = ()  # loss and gradient norm of every step before it
+    before: Before = Before()
+    taught: int | None = None
+    known: KnownRule | None = None  # None: all batches are gone through
+    rehearsal: Rehearsal | None = None
+    matrices: Matrices | None = None  # that steps are projected by; None: all weights move as they like
 
     @property
     def flat(self) -> list[Sequence[int]]:
         return [batch for epoch in self.batches for batch in epoch][: self.settings.max_steps]
+
+    @property
+    def round_ends(self) -> set[int]:
+        """The steps that end a round."""
+        return {*accumulate(len(epoch) for epoch in self.batches)}
 
     def epochs_after(self, step: int) -> float:
         """Return the epochs done after `step` steps, as a number with a fraction."""
@@ -104,6 +132,8 @@ class Outcome:
     total_steps: int
     stopped: bool  # asked to end before its last step
     stopped_early: bool  # its held-out loss no longer improved
+    enough: Enough | None  # why the lesson needed no further round
+    rounds: int  # that it went through as a whole
     tokens: int  # without padding
     seconds: float  # of steps
     guarded: str = ""  # why a guard ended it before its last step, in a sentence
@@ -122,6 +152,7 @@ def train(
     Raises `DivergedError` when the loss is no longer finite.
     """
     total = len(run.flat)
+    ends = run.round_ends
     evaluate_every = max(1, math.ceil(total / EVALUATIONS))
 
     # The optimizer, the schedule, and the loss that takes the gradients of all processes together.
@@ -130,30 +161,40 @@ def train(
         mixed_precision="no",  # `precision` says what is cast
         kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],  # no second copy
     )
+    projection = Projection(model, run.matrices, run.learning_rate) if run.matrices else None
     set_seed(run.settings.seed, device_specific=True)  # dropout differs from process to process
     optimizer = AdamW(parameter_groups(model), lr=run.learning_rate, fused=precision.device != "mps")
-    scheduler = get_cosine_with_min_lr_schedule_with_warmup(
-        optimizer,
-        num_warmup_steps=min(WARM_UP_STEPS, max(1, total // 10)),
-        num_training_steps=total,
-        min_lr_rate=LOWEST_RATE,
-    )
-    answer_loss = accelerator.prepare(AnswerLoss(model, precision)).train()
+    warm_up = min(WARM_UP_STEPS, max(1, total // 10))
+    if run.known:
+        scheduler = get_constant_schedule_with_warmup(optimizer, warm_up)
+    else:
+        scheduler = get_cosine_with_min_lr_schedule_with_warmup(
+            optimizer, num_warmup_steps=warm_up, num_training_steps=total, min_lr_rate=LOWEST_RATE
+        )
+    answer_loss = accelerator.prepare(AnswerLoss(model, precision, run)).train()
 
     # Where it begins. A loader draws a random number, so it comes before the state of chance is put back.
     checkpoint = session.newest_checkpoint()
     done = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    examples = [*run.examples, *(run.rehearsal.examples if run.rehearsal else ())]
     loader: DataLoader[Any] = DataLoader(
-        run.examples,  # type: ignore[arg-type]
+        range(len(examples)),  # type: ignore[arg-type]
         batch_sampler=run.flat[done:],  # type: ignore[arg-type]
-        collate_fn=partial(collate, padding=tokenizer.pad_token_id),
+        collate_fn=lambda numbers: {
+            **collate([examples[number] for number in numbers], tokenizer.pad_token_id),
+            "numbers": torch.tensor(numbers),
+        },
     )
     batches = iter(loader)
     if checkpoint:
         load_checkpoint(checkpoint, accelerator, model, optimizer, scheduler)
 
-    guard, good = Guard(run.earlier_steps), GoodWeights(model, done)
-    held_out_losses = list(run.earlier_losses)
+    guard = Guard((step["loss"], step["gradient_norm"]) for step in run.before.steps)
+    good = GoodWeights(model, done)
+    curve = LearningCurve(ends, run.known)
+    for number, seen in enumerate(run.before.steps, 1):
+        curve.add(number, *(seen.get(name, 0.0) for name in TAUGHT))
+    held_out_losses = list(run.before.held_out_losses)
     tokens, seconds, sampling_seconds = 0, 0.0, 0.0
     stopped, stopped_early, guarded = False, False, ""
     process = psutil.Process()
@@ -164,20 +205,27 @@ def train(
     saved = time.monotonic()
 
     step = done
-    for step, batch in enumerate(batches, done + 1):
+    for step, batch in enumerate(() if curve.enough else batches, done + 1):
         began = time.monotonic()
 
-        # Loss: the mean over the answer tokens of the whole batch; each of n processes takes every n-th row.
-        # Gradients are averaged over the processes, hence the factor. A process without a row of its own
-        # takes part with one that counts for nothing, since the others wait for its gradients.
-        answer_tokens = int((batch["labels"][:, 1:] != IGNORED).sum())
+        # Loss: the mean over the answer tokens of the whole batch, and that of the rehearsal over its own;
+        # each of n processes takes every n-th row. Gradients are averaged over the processes, hence the
+        # factor. A process without a row of its own takes part with one that counts for nothing, since the
+        # others wait for its gradients.
+        labels = (batch["labels"][:, 1:] != IGNORED).sum(1)
+        rehearsed = batch["numbers"] >= len(run.examples)
+        answer_tokens, rehearsed_tokens = int(labels[~rehearsed].sum()), int(labels[rehearsed].sum())
         batch_tokens = int(batch["attention_mask"].sum())
         has_rows = accelerator.process_index < len(batch["labels"])
         own = slice(accelerator.process_index, None, accelerator.num_processes) if has_rows else slice(1)
         rows = {key: value[own].to(accelerator.device) for key, value in batch.items()}
-        share = answer_loss(rows) / answer_tokens * has_rows
+        sums = answer_loss(rows) * has_rows  # lesson, rehearsal; of what is taught: loss, tokens, right
+        share = sums[0] / answer_tokens
+        if rehearsed_tokens:
+            share = share + REHEARSAL_WEIGHT * sums[1] / rehearsed_tokens
         accelerator.backward(share * accelerator.num_processes)
-        loss = accelerator.reduce(share.detach()).item()
+        of_lesson, of_rehearsal, *of_taught = accelerator.reduce(sums.detach()).tolist()
+        loss, drift = of_lesson / answer_tokens, of_rehearsal / max(rehearsed_tokens, 1)
 
         # Clipping, a copy of the weights before the step where they are good, and the step.
         norm = accelerator.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
@@ -185,6 +233,8 @@ def train(
             good.keep(step - 1)
         learning_rate = optimizer.param_groups[0]["lr"]
         optimizer.step()
+        if projection:
+            projection.after_step()
         scheduler.step()
         optimizer.zero_grad()
 
@@ -200,6 +250,8 @@ def train(
                 total_steps=total,
                 epoch=round(run.epochs_after(step), 4),
                 loss=loss,
+                **dict(zip(TAUGHT, of_taught, strict=True)),
+                **({"drift": drift} if rehearsed_tokens else {}),
                 learning_rate=learning_rate,
                 gradient_norm=gradient_norm,
                 tokens=tokens,
@@ -213,6 +265,8 @@ def train(
         trouble = guard.judge(loss, gradient_norm)
         if trouble:
             good.restore()
+            if projection:
+                projection.restart()
             optimizer.state.clear()  # its averages hold what went wrong
             if guard.alarms == 1:
                 scheduler.base_lrs = [rate / 2 for rate in scheduler.base_lrs]
@@ -236,6 +290,9 @@ def train(
             if guarded:
                 break
 
+        # Whether the lesson is known, at the end of each round: all processes have the same sums.
+        curve.add(step, *of_taught)
+
         # Evaluation and samples; writing answers is slow on a small machine, so it has its share of the time.
         if accelerator.is_main_process and step % evaluate_every == 0 and step < total:
             held_out_losses += record_evaluation(model, tokenizer, run, precision, step, watcher)
@@ -245,17 +302,25 @@ def train(
         # Early stop, stop and checkpoint: the main process decides for all.
         if run.settings.early_stop and len(run.held_out) >= ENOUGH_TO_JUDGE:
             stopped_early = no_longer_improves(held_out_losses)
-        stopped = accelerator.is_main_process and step < total and watcher.should_stop()
-        save = stopped or time.monotonic() - saved > CHECKPOINT_SECONDS
+        at_rest = projection is None or projection.at_rest
+        open_end = at_rest and step < total and not curve.enough
+        stopped = accelerator.is_main_process and open_end and watcher.should_stop()
+        save = stopped or (at_rest and time.monotonic() - saved > CHECKPOINT_SECONDS)
         stopped, stopped_early, save = broadcast_object_list([stopped, stopped_early, save])
         if save:
+            if run.matrices and accelerator.is_main_process and not session.projection.exists():
+                session.checkpoints.mkdir(exist_ok=True)
+                save_matrices(run.matrices, session.projection)
             folder = session.checkpoints / f"checkpoint-{step}"
             save_checkpoint(folder, accelerator, model, tokenizer, optimizer, scheduler)
             saved = time.monotonic()
-        if stopped or stopped_early:
+        if stopped or stopped_early or curve.enough:
             break
 
-    return Outcome(step, total, stopped, stopped_early, tokens, seconds, guarded)
+    if projection:
+        projection.finish()
+    rounds = sum(end <= step for end in ends)
+    return Outcome(step, total, stopped, stopped_early, curve.enough, rounds, tokens, seconds, guarded)
 
 
 # --- optimizer and loss ---------------------------------------------------------------------------
@@ -278,16 +343,35 @@ def parameter_groups(model: Any) -> list[dict[str, Any]]:
 class AnswerLoss(torch.nn.Module):
     """The loss of a batch as a module, for only a module's gradients are shared between processes."""
 
-    def __init__(self, model: Any, precision: Precision) -> None:
+    def __init__(self, model: Any, precision: Precision, run: Run) -> None:
         super().__init__()
         self.model, self._precision = model, precision
         self._answer_logits = AnswerLogits(model)
+        self._rehearsal, self._rehearsed_from = run.rehearsal, len(run.examples)
+        self._taught = len(run.examples) if run.taught is None else run.taught
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Return the loss of all answer tokens in the batch, in nats, summed."""
+        """Return five sums over the batch: the loss of answers, that of rehearsed ones, and `TAUGHT`.
+
+        Losses are in nats. Only the first two have gradients.
+        """
         with self._precision.autocast():
             logits, targets = self._answer_logits(self.model, batch)
-        return functional.cross_entropy(logits, targets, reduction="sum")
+        counts = (batch["labels"][:, 1:] != IGNORED).sum(1)
+        numbers = batch["numbers"].repeat_interleave(counts)
+        lesson, taught = numbers < self._rehearsed_from, numbers < self._taught
+        losses = functional.cross_entropy(logits, targets, reduction="none")
+        kept = logits.new_zeros(())
+        if self._rehearsal and not lesson.all():
+            rows = [number - self._rehearsed_from for number in batch["numbers"].tolist()]
+            soft = [
+                torch.cat([parts[row] for row in rows if row >= 0]).to(logits.device)
+                for parts in (self._rehearsal.log_probs, self._rehearsal.tokens)
+            ]
+            kept = soft_loss(logits[~lesson], *soft)
+        right = (logits.argmax(-1) == targets)[taught].sum()
+        known = [losses[taught].detach().sum(), taught.sum(), right]
+        return torch.stack([losses[lesson].sum(), kept, *(value.to(losses.dtype) for value in known)])
 
 
 class GoodWeights:
@@ -295,7 +379,7 @@ class GoodWeights:
 
     def __init__(self, model: Any, step: int) -> None:
         self.step = step
-        self._weights = list(model.parameters())
+        self._weights = [weight for weight in model.parameters() if weight.requires_grad]
         self._copies = [weight.detach().clone() for weight in self._weights]
 
     @torch.no_grad()

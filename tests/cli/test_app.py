@@ -13,8 +13,10 @@ import pytest
 
 from sails import sessions
 from sails.cli import app
+from sails.jobs import launcher
 from sails.models import publish
 from sails.models.workspace import Workspace
+from sails.sessions import Settings
 from sails.system import processes
 from tests.support.helpers import add_dataset, steps_of, write_lesson
 from tests.support.situations import failed, make_line, make_session, make_situation
@@ -111,6 +113,7 @@ def test_the_original_options_are_still_understood(run):
         ("train", "--data-file", "lesson.json", "--epochs", "0"),
         ("train", "--data-file", "lesson.json", "--epochs", "-3"),
         ("train", "--data-file", "lesson.json", "--batch-size", "0"),
+        ("train", "--data-file", "lesson.json", "--protect", "0.6"),
         ("train", "--data-file", "lesson.json", "--start", "trained"),
         ("train", "--data-file", "lesson.json", "--model-name", "no such model"),
         ("train", "--data-file", "lesson.json", "--model-name", "../../etc"),
@@ -214,6 +217,20 @@ def test_critical_data_is_refused_with_exit_1_unless_forced(run, place, base, tm
     assert not place.sessions.exists()
     code, out, _ = run("train", "--data-file", path, "--model-name", base, "--force", "--max-steps", 1)
     assert code == 0, out
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"), [((), Settings().protect), (("--protect", "0.3"), 0.3), (("--protect", "0"), 0.0)]
+)
+def test_how_much_general_knowledge_is_protected_gets_into_the_spec(
+    words, asked, run, place, base, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(launcher, "start_worker", lambda _: None)
+    lesson = write_lesson(tmp_path / "mountains.json")
+    code, _, err = run("train", "--data-file", lesson, "--model-name", base, "--detach", *words)
+    assert code == 0, err
+    (record,) = sessions.read_history(place)
+    assert record.spec.settings.protect == asked
 
 
 def test_the_whole_job_from_a_file_to_a_chat(run, base, tmp_path):

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from sails import sessions
+from sails import sessions, training
 from sails.data import datasets, read_jsonl, write_jsonl
 from sails.errors import RequestError
 from sails.jobs import candidates, export, train
@@ -18,6 +18,7 @@ from sails.models import versions
 from sails.models.folder import inspect_model
 from sails.models.workspace import Workspace
 from sails.onnx import convert
+from sails.sessions.metrics import MetricsWriter
 from sails.system import locks
 from sails.training.plan import resources
 from tests.support.helpers import add_dataset, queue_training, run_worker, steps_of, write_lesson
@@ -148,6 +149,51 @@ def test_the_scores_before_and_after_are_measured(teach):
     assert results.precision in ("fp32", "bf16")
 
 
+def test_a_session_ends_when_its_lesson_is_known_and_says_so(teach):
+    session, status = teach(**UNTIL_KNOWN, protect=0.0)  # random weights learn more slowly where protected
+    results = status.results
+    assert (status.state, status.verdict, results.enough) == ("succeeded", "published", "known")
+    assert 1 < results.epochs < results.most_epochs == 12
+    assert results.epochs == round(results.epochs)
+    assert results.steps == len(steps_of(session)) < status.total_steps
+    assert f"It knew the lesson after round {results.epochs:.0f} of up to 12." in status.notes
+    assert results.taught_after.accuracy > 0.9
+    rates = [step["learning_rate"] for step in steps_of(session)]
+    assert rates[-1] == max(rates)
+
+
+def test_rounds_that_a_person_asked_for_are_gone_through_to_the_end(teach):
+    session, status = teach(**{**UNTIL_KNOWN, "epochs": 14})
+    assert (status.results.enough, status.results.epochs, status.results.most_epochs) == (None, 14, 14)
+    assert status.results.steps == len(steps_of(session)) == status.total_steps
+    assert not any("knew the lesson" in note for note in status.notes)
+
+
+@pytest.mark.parametrize("protect", [0.0, 0.1, 0.5])
+def test_general_knowledge_is_protected_as_much_as_asked(protect, teach):
+    session, status = teach(protect=protect)
+    assert session.spec().settings.protect == protect
+    results = status.results
+    rows = results.rows_taught * results.epochs / results.steps  # in a step, beside those that are rehearsed
+    assert results.rehearsed == pytest.approx(rows * protect / (1 - protect), abs=1 / results.steps)
+    drifts = ["drift" in step for step in steps_of(session)]
+    assert any(drifts) == bool(protect)
+    assert all(drifts) == (protect == 0.5)  # a small share is less than a row of a step
+
+
+def test_what_is_rehearsed_and_what_is_repeated_do_not_count_as_known(teach):
+    """The second lesson has as many rows again from the first one; its own answer tokens are counted."""
+    first, _ = teach("mountain", epochs=1)
+    second, _ = teach("river", epochs=2, replay_share=0.5, protect=0.25)
+    tokens = []
+    for session in (first, second):
+        steps = steps_of(session)
+        rounds = {step["epoch"] for step in steps if step["epoch"] == int(step["epoch"])}
+        tokens.append(sum(step["taught_tokens"] for step in steps) / len(rounds))
+    assert second.status().results.rows_replayed == 23
+    assert tokens[1] == pytest.approx(tokens[0], rel=0.2)
+
+
 def test_held_out_rows_are_never_taught_later_and_taught_rows_never_held_out(teach):
     first, _ = teach("mountain", rows=28)
     second, status = teach("mountain", rows=60)  # the same 28 and 32 more
@@ -162,11 +208,17 @@ def _inputs(path):
     return {row.input for row in read_jsonl(path)}
 
 
-def test_a_session_stopped_in_the_middle_resumes_to_the_same_model(teach, tmp_path, monkeypatch, base):
-    _, whole = teach(epochs=10, name="whole")
+UNTIL_KNOWN = {"epochs": None, "preset": "quick", "learning_rate": 5e-3}  # the tiny model knows it soon
+
+
+@pytest.mark.parametrize("choices", [{"epochs": 10}, UNTIL_KNOWN], ids=["ten rounds", "until it is known"])
+def test_a_session_stopped_in_the_middle_resumes_to_the_same_model(
+    choices, teach, tmp_path, monkeypatch, base
+):
+    _, whole = teach(name="whole", **choices)
     fresh = Workspace.open(tmp_path / "again")
     dataset = add_dataset(fresh, tmp_path / "mountain.json")
-    session = queue_training(fresh, dataset, base, monkeypatch=monkeypatch, epochs=10)
+    session = queue_training(fresh, dataset, base, monkeypatch=monkeypatch, **choices)
     stopper = threading.Thread(target=_stop_after, args=(session, 5))
     stopper.start()
     stopped = run_worker(session)
@@ -175,11 +227,43 @@ def test_a_session_stopped_in_the_middle_resumes_to_the_same_model(teach, tmp_pa
     assert 5 <= stopped.step < stopped.total_steps
     assert not fresh.trained_model.exists()
     _resume(fresh, session, monkeypatch)
-    resumed = run_worker(session)
+    befores = []
+
+    def listening(model, tokenizer, run, *others, train=training.train):
+        befores.append(run.before)
+        return train(model, tokenizer, run, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sails.training.train", listening)
+        resumed = run_worker(session)
+    (before,) = befores
+    assert [step["step"] for step in before.steps] == list(range(1, stopped.step + 1))
+    assert all(step["taught_tokens"] > 0 for step in before.steps)
     assert (resumed.state, resumed.verdict) == ("succeeded", "published")
     assert resumed.fingerprint == whole.fingerprint
+    assert resumed.results.enough == whole.results.enough
     losses = {m["step"]: m["loss"] for m in steps_of(session)}
-    assert list(losses) == list(range(1, resumed.total_steps + 1))
+    assert list(losses) == list(range(1, whole.results.steps + 1))
+
+
+def test_what_was_seen_before_a_resumption_is_what_led_to_its_checkpoint(place):
+    """Steps behind a checkpoint were gone through in vain when the process died, and are taken again."""
+    session = make_session(place, "rivers", 9)
+    writer = MetricsWriter(session.metrics)
+    for step in (1, 2, 3, 4):
+        writer.write("step", step=step, loss=10.0 + step)
+        writer.write("evaluation", step=step, loss=1.0 + step)
+    writer.write("resume", step=2)
+    writer.write("step", step=3, loss=99.0)
+    writer.close()
+    nothing = train._seen_before(session)
+    assert (nothing.held_out_losses, nothing.steps) == ((), ())  # there is no checkpoint to go on from
+    checkpoint = session.checkpoints / "checkpoint-3"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / sessions.CHECKPOINT_COMPLETE).touch()
+    before = train._seen_before(session)
+    assert [(step["step"], step["loss"]) for step in before.steps] == [(1, 11.0), (2, 12.0), (3, 99.0)]
+    assert before.held_out_losses == (2.0, 3.0)
 
 
 def _stop_after(session, steps):
@@ -338,7 +422,15 @@ def test_long_conversations_are_shortened_and_said_so(teach):
 def test_every_setting_reaches_the_worker(place, base, tmp_path, monkeypatch):
     dataset = add_dataset(place, write_lesson(tmp_path / "lesson.json"))
     session = queue_training(
-        place, dataset, base, monkeypatch=monkeypatch, epochs=3, batch_size=5, max_steps=9, seed=11
+        place,
+        dataset,
+        base,
+        monkeypatch=monkeypatch,
+        epochs=3,
+        batch_size=5,
+        max_steps=9,
+        seed=11,
+        protect=0.5,
     )
     status = run_worker(session)
     spec = session.spec()
@@ -346,6 +438,8 @@ def test_every_setting_reaches_the_worker(place, base, tmp_path, monkeypatch):
     # 23 taught rows in batches of 5 are 5 steps a round; the ninth step ends it.
     assert status.total_steps == status.results.steps == 9
     assert status.results.epochs == pytest.approx(1.8)
+    # Each batch of 5 gets 5 more that are rehearsed, that of the last 3 rows 3.
+    assert status.results.rehearsed == pytest.approx((8 * 5 + 3) / 9)
 
 
 def test_the_library_keeps_clean_rows_and_knows_a_file_again(place, tmp_path):

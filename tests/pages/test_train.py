@@ -103,7 +103,7 @@ def spec_of(session: Session) -> dict[str, Any]:
 # --- each input reaches the worker ----------------------------------------------------------------
 
 
-def number(key: str, value: int) -> Callable[[AppTest], Any]:
+def number(key: str, value: float) -> Callable[[AppTest], Any]:
     return lambda page: page.number_input(key=key).set_value(value)
 
 
@@ -159,8 +159,20 @@ STEPS = number("train_max_steps", 4)  # of the tests that look at something else
         pytest.param(
             [lambda page: page.radio(key="train_preset").set_value("quick")],
             {"preset": "quick"},
-            lambda s, _: round(s.results.epochs) == 4,
+            lambda s, _: s.results.most_epochs == 12,
             id="quick",
+        ),
+        pytest.param(
+            [number("train_protect", 0.5), STEPS],
+            {"protect": 0.5},
+            lambda s, steps: s.results.rehearsed > 1 and all("drift" in step for step in steps),
+            id="protected",
+        ),
+        pytest.param(
+            [number("train_protect", 0.0), STEPS],
+            {"protect": 0.0},
+            lambda s, steps: s.results.rehearsed == 0 and not any("drift" in step for step in steps),
+            id="not protected",
         ),
         pytest.param(
             [number("train_max_length", 64), STEPS],
@@ -557,8 +569,13 @@ def test_the_dataset_of_the_address_is_chosen(workspace, lesson, tmp_path):
 
 @with_lesson
 def test_the_presets_say_their_rounds_for_these_examples():
-    said = visit().radio(key="train_preset").proto.captions
-    assert [caption.split()[0] for caption in said] == ["4", "8", "15"]
+    page = visit()
+    assert list(page.radio(key="train_preset").proto.captions) == [
+        "until it knows 95% of the answers, 12 rounds at most",
+        "until it knows 99% of the answers, 24 rounds at most",
+        "until it knows 99.5% of the answers, 36 rounds at most",
+    ]
+    assert page.number_input(key="train_epochs").placeholder == "automatic: up to 24"
 
 
 @with_lesson
@@ -592,7 +609,14 @@ def test_the_forecast_says_time_memory_and_disk_and_where_they_come_from():
     assert [metric.label for metric in page.metric] == ["Time", "Memory", "Disk, for a while"]
     assert re.search(r"\d+ (s|min)|\d+ h \d+ min", page.metric[0].value)
     assert "how fast this processor calculates right now" in text(page)
-    assert "23 of the 28 examples are taught, each 8 times; 5 are kept back" in text(page)
+    assert (
+        "23 of the 28 examples are taught, each up to 24 times: it ends as soon as it knows them; "
+        "5 are kept back"
+    ) in text(page)
+    number("train_epochs", 3)(page)
+    assert "23 of the 28 examples are taught, each 3 times; 5 are kept back" in text(checked(page.run()))
+    number("train_epochs", 1)(page)
+    assert "23 of the 28 examples are taught, each once; 5 are kept back" in text(checked(page.run()))
 
 
 @with_lesson
@@ -651,6 +675,8 @@ def test_a_click_that_comes_with_nonsense_starts_nothing(workspace):
         ("seed", -1),
         ("seed", 2**32),
         ("max_length", 1),
+        ("protect", -0.1),
+        ("protect", 0.6),
     ],
 )
 @with_lesson

@@ -61,5 +61,6 @@ def test_every_setting_can_be_changed_when_a_session_is_run_again_and_says_what_
 
 
 def test_a_preset_that_is_added_to_the_table_can_be_chosen_and_has_its_rounds(monkeypatch):
-    monkeypatch.setitem(PRESETS, "once", Preset("Once", "to try it", rounds=(1,) * len(PRESET_ROWS)))
+    once = Preset("Once", "to try it", rounds=(1,) * len(PRESET_ROWS), known_share=0.9)
+    monkeypatch.setitem(PRESETS, "once", once)
     assert resolve_schedule(checked_settings(preset="once"), 10).epochs == 1

@@ -19,9 +19,11 @@ from sails.errors import DivergedError
 from sails.sessions import CHECKPOINT_COMPLETE, Session, Settings
 from sails.training import trainer
 from sails.training.dataloader import IGNORED, collate, encode, load_tokenizer, schedule
+from sails.training.known import KnownRule
 from sails.training.loss import evaluate
 from sails.training.model import Precision, load_model
-from sails.training.trainer import Run, no_longer_improves, train
+from sails.training.rehearsal import ask, with_rehearsal
+from sails.training.trainer import TAUGHT, Before, Run, no_longer_improves, train
 from tests.support.helpers import write_lesson
 from tests.support.launched import Heard, Job
 from tests.support.tiny import make_tiny_model
@@ -192,7 +194,10 @@ def test_a_checkpoint_of_the_former_version_is_resumed_from(tiny, examples, tmp_
 
 
 def test_two_processes_train_as_one_does(tmp_path):
-    """On the same batches, one of a single row; a guard, a stop and a resumption are those of both."""
+    """On the same batches, one of a single row; a guard, a stop and a resumption are those of both.
+
+    So are what is rehearsed, and the round after which the lesson is known.
+    """
     from sails.data import read
 
     plain = make_tiny_model(tmp_path / "llama")
@@ -201,9 +206,14 @@ def test_two_processes_train_as_one_does(tmp_path):
     of_plain, of_chancy = (encode(rows, load_tokenizer(folder), 128).examples for folder in (plain, chancy))
     run = run_of(of_plain, held_out=of_plain[:6], prompts=("Which mountain stands near Paris number 0?",))
     assert min(len(batch) for batch in run.flat) == 1
+    rehearsal = ask(load_model(plain, "cpu"), load_tokenizer(plain), FP32, ("What is a cloud?", "Say hello."))
+    until_known = run_of(of_plain, epochs=12, known=KnownRule(0.6), taught=20, rehearsal=rehearsal)
+    rows = {"first": len(of_plain), "count": len(rehearsal), "share": 0.25, "seed": 3}
+    rehearsed = replace(until_known, batches=with_rehearsal(until_known.batches, **rows))
     jobs = [
         Job("plain", plain, tmp_path / "plain", run),
         Job("guarded", plain, tmp_path / "guarded", spoiled(of_plain[:24], at=[42, 75])),
+        Job("rehearsed", plain, tmp_path / "rehearsed", rehearsed),
         Job("whole", chancy, tmp_path / "whole", run_of(of_chancy)),
         Job("part", chancy, tmp_path / "parts", run_of(of_chancy), stop_after=8),
         Job("rest", chancy, tmp_path / "parts", run_of(of_chancy)),
@@ -222,7 +232,7 @@ def test_two_processes_train_as_one_does(tmp_path):
         assert other["outcome"].steps == main["outcome"].steps
         assert same(main["weights"], other["weights"])
         heard[job.name] = main
-    for job in jobs[:2]:
+    for job in jobs[:3]:
         alone, two = Heard(), heard[job.name]
         outcome = train(
             load_model(job.model, "cpu"),
@@ -236,6 +246,14 @@ def test_two_processes_train_as_one_does(tmp_path):
         assert len(two["notes"]) == len(alone.notes)
         assert events_of(two["metrics"]) == events_of(alone.metrics)
         assert losses_of(two["metrics"]) == pytest.approx(losses_of(alone.metrics), rel=1e-3)
+        for name in (*TAUGHT, "drift"):
+            sums = [
+                [metric.get(name, 0) for metric in metrics if metric["kind"] == "step"]
+                for metrics in (two["metrics"], alone.metrics)
+            ]
+            assert sums[0] == pytest.approx(sums[1], rel=2e-3, abs=1e-5), name
+    assert heard["rehearsed"]["outcome"].enough == "known"
+    assert max(metric.get("drift", 0) for metric in heard["rehearsed"]["metrics"]) > 1e-3
     assert heard["guarded"]["outcome"].guarded
     assert heard["part"]["outcome"].stopped
     assert heard["part"]["outcome"].steps == 8
@@ -416,13 +434,13 @@ def test_a_resumed_run_remembers_that_a_guard_went_back_and_at_which_learning_ra
     whole, _, whole_notes = teach(tiny, run, tmp_path / "whole")
     _, stopped, notes = teach(tiny, run, tmp_path / "parts", Notebook(stop_after=60))
     assert stopped.steps == 60
-    steps = [(step["loss"], step["gradient_norm"]) for step in notes.of("step")]
+    before = Before(steps=notes.of("step"))
     shutil.copytree(tmp_path / "parts", tmp_path / "spoiled again")
-    resumed, _, rest = teach(tiny, replace(run, earlier_steps=steps), tmp_path / "parts")
+    resumed, _, rest = teach(tiny, replace(run, before=before), tmp_path / "parts")
     assert rest.of("guard") == []
     assert [m["loss"] for m in rest.of("step")] == [m["loss"] for m in whole_notes.of("step")][60:]
     assert same(weights(whole), weights(resumed))
-    worse = spoiled(examples, at=[42, 75], earlier_steps=steps)
+    worse = spoiled(examples, at=[42, 75], before=before)
     _, outcome, _ = teach(tiny, worse, tmp_path / "spoiled again")
     assert outcome.guarded
 
@@ -476,3 +494,113 @@ def test_early_stop_needs_to_be_asked_for_and_twenty_held_out_rows(
 def test_the_longest_run_can_be_cut_short_by_steps(tiny, examples, tmp_path):
     _, outcome, _ = teach(tiny, run_of(examples, epochs=5, max_steps=7), tmp_path)
     assert outcome.steps == outcome.total_steps == 7
+
+
+# --- until the lesson is known --------------------------------------------------------------------
+
+
+def rounds_of(notes, name="taught_right", steps=6):
+    """Of each round of so many steps, what they sum up to."""
+    values = [metric[name] for metric in notes.of("step")]
+    return [sum(values[begin : begin + steps]) for begin in range(0, len(values), steps)]
+
+
+def shares_of(notes):
+    """The share of the lesson's tokens that was right in each round."""
+    right, tokens = rounds_of(notes), rounds_of(notes, "taught_tokens")
+    return [one / count for one, count in zip(right, tokens, strict=True)]
+
+
+def test_it_ends_after_the_first_whole_round_in_which_the_lesson_is_known(tiny, examples, tmp_path):
+    _, outcome, notes = teach(tiny, run_of(examples, epochs=20, known=KnownRule(0.8)), tmp_path)
+    *earlier, last = shares_of(notes)
+    assert max(earlier) < 0.8 <= last
+    assert (outcome.enough, outcome.rounds, outcome.steps) == ("known", len(earlier) + 1, 6 * outcome.rounds)
+    assert 1 < outcome.rounds < 20
+    assert outcome.total_steps == 120
+    assert not outcome.stopped
+    assert not outcome.stopped_early
+
+
+def test_the_lesson_is_not_known_in_the_middle_of_a_round(tiny, examples, tmp_path):
+    """Half of the rows are known from the start: a round that begins with them looks better than it is."""
+    known, _, _ = teach(tiny, run_of(examples[:12], epochs=20), tmp_path / "first")
+    run = run_of([*examples[:12], *rubbish(examples[:12])], epochs=4, known=KnownRule(0.8))
+    halves = [[range(begin, begin + 4) for begin in range(0, 24, 4)]] * 4
+    notes = Notebook()
+    outcome = train(known, tiny[1], replace(run, batches=halves), FP32, Session(tmp_path / "second"), notes)
+    steps = notes.of("step")
+    assert sum(m["taught_right"] for m in steps[:3]) > 0.8 * sum(m["taught_tokens"] for m in steps[:3])
+    assert (outcome.enough, outcome.rounds, outcome.steps) == (None, 4, 24)
+
+
+def test_two_rounds_in_a_row_are_waited_for_where_the_rule_asks_for_them(tiny, examples, tmp_path):
+    _, outcome, notes = teach(tiny, run_of(examples, epochs=20, known=KnownRule(0.8, rounds=2)), tmp_path)
+    shares = shares_of(notes)
+    assert outcome.enough == "known"
+    assert [share >= 0.8 for share in shares] == [False] * (len(shares) - 2) + [True, True]
+
+
+def test_exact_rounds_go_on_to_the_end_however_well_the_lesson_is_known(tiny, examples, tmp_path):
+    _, outcome, notes = teach(tiny, run_of(examples, epochs=8), tmp_path)
+    assert max(shares_of(notes)[:-1]) > 0.8
+    assert (outcome.enough, outcome.rounds, outcome.steps) == (None, 8, 48)
+
+
+def test_until_the_lesson_is_known_the_learning_rate_warms_up_and_stays(tiny, examples, tmp_path):
+    _, _, notes = teach(tiny, run_of(examples, epochs=10, known=KnownRule(1.0)), tmp_path)
+    rates = [metric["learning_rate"] for metric in notes.of("step")]
+    top = rates.index(max(rates))
+    assert 0 < top < 10
+    assert rates[:top] == sorted(rates[:top])
+    assert rates[top:] == [RATE] * len(rates[top:])
+
+
+def test_a_lesson_that_is_learned_no_better_ends_as_well(tiny, examples, tmp_path):
+    run = run_of(examples, epochs=20, known=KnownRule(0.8), learning_rate=1e-9)
+    _, outcome, _ = teach(tiny, run, tmp_path)
+    assert (outcome.enough, outcome.rounds) == ("level", 5)
+
+
+def test_a_lesson_that_is_not_known_in_time_ends_with_its_last_round(tiny, examples, tmp_path):
+    _, outcome, _ = teach(tiny, run_of(examples, epochs=2, known=KnownRule(0.8)), tmp_path)
+    assert (outcome.enough, outcome.rounds, outcome.steps) == (None, 2, 12)
+
+
+@pytest.mark.parametrize("stop_after", [5, 6, 26])
+def test_a_resumed_run_knows_its_lesson_when_the_uninterrupted_one_does(stop_after, tiny, examples, tmp_path):
+    run = run_of(examples, epochs=20, known=KnownRule(0.8, rounds=2))
+    whole, outcome, whole_notes = teach(tiny, run, tmp_path / "whole")
+    assert outcome.steps == 30
+    _, stopped, notes = teach(tiny, run, tmp_path / "parts", Notebook(stop_after))
+    assert (stopped.stopped, stopped.steps) == (True, stop_after)
+    run = replace(run, before=Before(steps=notes.of("step")))
+    resumed, again, rest = teach(tiny, run, tmp_path / "parts")
+    assert (again.enough, again.steps, again.rounds) == ("known", outcome.steps, outcome.rounds)
+    assert notes.of("step")[-1]["step"] + 1 == rest.of("step")[0]["step"]
+    assert [m["loss"] for m in rest.of("step")] == [m["loss"] for m in whole_notes.of("step")][stop_after:]
+    assert same(weights(whole), weights(resumed))
+
+
+def test_a_run_that_was_killed_behind_its_last_checkpoint_knows_that_it_has_ended(
+    tiny, examples, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0)
+    run = run_of(examples, epochs=20, known=KnownRule(0.6))
+    whole, outcome, notes = teach(tiny, run, tmp_path)
+    resumed, again, rest = teach(tiny, replace(run, before=Before(steps=notes.of("step"))), tmp_path)
+    assert rest.of("step") == []
+    assert (again.enough, again.steps, again.rounds) == ("known", outcome.steps, outcome.rounds)
+    assert same(weights(whole), weights(resumed))
+
+
+def test_only_the_rows_of_the_lesson_itself_say_whether_it_is_known(tiny, examples, tmp_path):
+    """Beside it rubbish is repeated, which nobody ever knows."""
+    run = run_of([*examples, *rubbish(examples)], epochs=12, known=KnownRule(0.6))
+    _, outcome, notes = teach(tiny, replace(run, taught=len(examples)), tmp_path / "lesson")
+    assert outcome.enough == "known"
+    answers = sum(label != IGNORED for example in examples for label in example.labels)
+    assert rounds_of(notes, "taught_tokens", steps=12) == [answers] * outcome.rounds
+    _, everything, _ = teach(tiny, run, tmp_path / "everything")
+    assert everything.enough != "known"
+    assert everything.steps > outcome.steps

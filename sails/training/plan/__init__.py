@@ -30,6 +30,6 @@ if TYPE_CHECKING:
     )
     from sails.training.plan.request import LONGEST_NAME, Choices, checked_name, read_learning_rate
     from sails.training.plan.resources import estimate, refuse_if_too_big
-    from sails.training.plan.schedule import Schedule, resolve_schedule
+    from sails.training.plan.schedule import Schedule, rehearsed_rows, resolve_schedule
 
 __getattr__, __all__ = lazy_exports(__name__)

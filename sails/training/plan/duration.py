@@ -13,8 +13,8 @@ from statistics import fmean
 
 from sails import system
 from sails.retention import ROWS
-from sails.sessions import SessionRecord, Status
-from sails.training.plan.schedule import Schedule
+from sails.sessions import SessionRecord, Status, TrainSpec
+from sails.training.plan.schedule import Schedule, rehearsed_rows
 
 # --- how long it takes ----------------------------------------------------------------------------
 
@@ -23,6 +23,8 @@ BYTES_A_TOKEN = 3.0  # of rows as JSON Lines, with what a chat template adds; En
 LATEST = 5  # earlier sessions that an estimate rests on
 SPREAD = (0.8, 1.4)  # how much faster or slower a machine is than the last time
 EFFICIENCY = (0.5, 2.5)  # training against the fp32 matrix multiplication measured; bf16 is the fast end
+EARLY = 0.15  # share of the most rounds after which a lesson may be known, before any session told
+REHEARSED_TOKENS = 67  # of a rehearsed answer with its question; SmolLM2
 LOOKED_AT_ROWS = 64  # at most so many of those kept back are scored while it learns
 
 
@@ -41,6 +43,7 @@ class Experience:
     sessions: int
     tokens_per_second: tuple[float, float]  # slowest with all that happens beside the steps, fastest without
     bytes_a_token: float
+    rounds: tuple[float, float] | None  # least and largest share of the most rounds that a lesson took
     seconds: Mapping[str, float] = field(default_factory=dict)  # mean, by phase; only those that were seen
 
 
@@ -58,19 +61,23 @@ def experience(records: Iterable[SessionRecord], base: str | None) -> Experience
     seen = [record for record in records if _tells_time(record, base)][-LATEST:]
     if not seen:
         return None
-    slowest, fastest, densities = [], [], []
+    slowest, fastest, densities, rounds = [], [], [], []
     for record in seen:
         results = record.status.results
         slowest.append(results.tokens / results.seconds["train"])
         fastest.append(results.tokens_per_second)
         file = system.stamp_or_none(record.session.data / "train.jsonl")
         if file and file.size and results.epochs:
-            densities.append(file.size * results.epochs / results.tokens)
+            rehearsed = results.steps * results.rehearsed * REHEARSED_TOKENS
+            densities.append(file.size * results.epochs / max(results.tokens - rehearsed, 1))
+        if isinstance(record.spec, TrainSpec) and record.spec.settings.epochs is None and results.most_epochs:
+            rounds.append(results.epochs / results.most_epochs)
     phases = {phase for record in seen for phase in record.status.results.seconds}
     return Experience(
         sessions=len(seen),
         tokens_per_second=(min(slowest), max(fastest)),
         bytes_a_token=fmean(densities) if densities else BYTES_A_TOKEN,
+        rounds=(min(rounds), max(rounds)) if rounds else None,
         seconds={phase: fmean(_times(seen, phase)) for phase in phases},
     )
 
@@ -101,18 +108,23 @@ def estimate_time(
 ) -> TimeEstimate:
     """How long a session will take: from what earlier ones took, else from `speed` (see `processor_speed`).
 
-    `parameters` are the model's. A range, because the machine may be busier or idler then.
+    `parameters` are the model's. A range, because the machine may be busier or idler then, and because a
+    lesson may be known sooner or later: as in earlier sessions, else after any round.
     """
+    soonest, latest = 1.0, 1.0  # share of the most rounds
+    if schedule.until_known:
+        least, largest = seen.rounds if seen and seen.rounds else (EARLY, 1.0)
+        soonest, latest = SPREAD[0] * least, min(1.0, SPREAD[1] * largest)
     tokens = _tokens(lesson, schedule, seen.bytes_a_token if seen else BYTES_A_TOKEN)
     if seen:
         slowest, fastest = seen.tokens_per_second
         guessed = _guessed_seconds(lesson, parameters, fastest)
         around = {phase: seen.seconds.get(phase, guess) for phase, guess in guessed.items()}
-        low, high = tokens / fastest, tokens / slowest
+        low, high = soonest * tokens / fastest, latest * tokens / slowest
     else:
         rates = [efficiency * speed / (6 * max(parameters, 1)) for efficiency in EFFICIENCY]
         around = _guessed_seconds(lesson, parameters, rates[1])
-        low, high = tokens / rates[1], tokens / rates[0]
+        low, high = soonest * tokens / rates[1], latest * tokens / rates[0]
     beside = sum(seconds for phase, seconds in around.items() if export or phase != "export")
     spread = SPREAD if seen else (SPREAD[0], 2 * SPREAD[1])
     low, high = low + spread[0] * beside, high * SPREAD[1] + spread[1] * beside
@@ -120,11 +132,13 @@ def estimate_time(
 
 
 def _tokens(lesson: LessonSize, schedule: Schedule, bytes_a_token: float) -> float:
-    """Tokens that a session goes through, rounds counted; fewer when `max_steps` ends it before."""
+    """Tokens of the most rounds of a session, rehearsed ones too; fewer when `max_steps` ends it before."""
     tokens = lesson.size / bytes_a_token * schedule.epochs
     steps = tokens / (schedule.token_budget or 1)
     if schedule.batch_size:
         steps = lesson.rows * schedule.epochs / schedule.batch_size
+    rows = lesson.rows * schedule.epochs / max(steps, 1.0)
+    tokens += steps * rehearsed_rows(rows, schedule.protect) * REHEARSED_TOKENS
     return tokens * min(1.0, schedule.max_steps / max(steps, 1.0)) if schedule.max_steps else tokens
 
 

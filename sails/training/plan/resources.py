@@ -30,6 +30,7 @@ def need_of(parameters: int, schedule: Schedule, max_length: int, *, export: boo
     tokens = max(schedule.token_budget or 0, max_length)
     if schedule.batch_size:
         tokens = max_length * schedule.batch_size
+    tokens = round(tokens / (1 - schedule.protect))
     memory = training_memory(parameters, tokens)
     if export:
         memory = max(memory, export_memory(parameters))

@@ -9,12 +9,17 @@ from sails.sessions import PRESETS, Settings, size_for
 
 @dataclass(frozen=True)
 class Schedule:
-    """Rounds and batches of a session; exactly one of `token_budget` and `batch_size` is set."""
+    """Rounds and batches of a session; exactly one of `token_budget` and `batch_size` is set.
+
+    `epochs` are the most; with `until_known` it ends as soon as it knows its lesson.
+    """
 
     epochs: int
     token_budget: int | None
     batch_size: int | None
     max_steps: int | None
+    until_known: bool = False
+    protect: float = 0.0  # share of a batch's rows that are rehearsed general answers, beside the others
 
 
 def resolve_schedule(settings: Settings, new: int, old: int = 0) -> Schedule:
@@ -28,4 +33,11 @@ def resolve_schedule(settings: Settings, new: int, old: int = 0) -> Schedule:
         token_budget=None if settings.batch_size else size_for(rows).token_budget,
         batch_size=settings.batch_size,
         max_steps=settings.max_steps,
+        until_known=settings.epochs is None,
+        protect=settings.protect,
     )
+
+
+def rehearsed_rows(rows: float, share: float) -> float:
+    """Return how many rehearsed answers make up `share` of a batch with so many other rows."""
+    return rows * share / (1 - share)

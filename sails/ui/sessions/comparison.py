@@ -55,10 +55,14 @@ def _learning_rate(record: SessionRecord) -> str:
 def _rounds(record: SessionRecord) -> str:
     if not isinstance(record.spec, TrainSpec):
         return NOTHING
-    asked = record.spec.settings
-    rows = record.status.results.rows_taught or record.spec.rows
-    chosen_by = "chosen" if asked.epochs else f"preset {asked.preset}"
-    return f"{resolve_schedule(asked, rows).epochs} ({chosen_by})"
+    asked, results = record.spec.settings, record.status.results
+    if asked.epochs:
+        return f"{asked.epochs} (chosen)"
+    if results.epochs and not results.most_epochs:  # an earlier release went through all rounds of the preset
+        return f"{results.epochs:g} (preset {asked.preset})"
+    most = results.most_epochs or resolve_schedule(asked, results.rows_taught or record.spec.rows).epochs
+    done = f"{results.epochs:g} of " if results.epochs else ""
+    return f"{done}up to {most} (preset {asked.preset})"
 
 
 def _asked(name: str) -> Callable[[SessionRecord], str]:

@@ -162,12 +162,14 @@ def preset(taught: int) -> str:
         list(PRESETS),
         format_func=lambda name: f"{PRESETS[name].title}: {PRESETS[name].description}",
         captions=[
-            f"{system.count(preset.rounds_for(taught), 'round')} through the examples"
+            f"until it knows {preset.known_share:.1%} of the answers, "
+            f"{system.count(preset.rounds_for(taught), 'round')} at most".replace(".0%", "%")
             for preset in PRESETS.values()
         ],
         index=list(PRESETS).index(Settings().preset),
         key="train_preset",
-        help="A round (epoch) goes once through all examples. More rounds take longer and stick better.",
+        help="A round (epoch) goes once through all examples. It ends as soon as it knows the lesson: when "
+        "in a whole round that share of the answers' word pieces was right.",
     )
     if 0 < taught <= MAX_ROWS_FEW:
         st.caption(
@@ -195,6 +197,11 @@ def learning_rate(plan: Plan) -> float | None:
         "Higher learns faster, and sooner damages what the model knows already; "
         "lower is gentler, and needs more rounds to learn the same."
     )
+    st.caption(
+        "Each step also repeats general answers of the base model and is turned away from what they rest on, "
+        "so that it keeps what it knew before any lesson: “Protect general knowledge”, among the advanced "
+        "settings."
+    )
     rate = read_learning_rate(text)
     if rate is not None:
         warnings = check_learning_rate(rate)  # raises for what no training can use
@@ -219,7 +226,7 @@ def advanced(taught: int, chosen: str) -> dict[str, Any]:
     usual = resolve_schedule(Settings(preset=chosen), taught)
     with st.expander("Advanced settings", icon=":material/tune:"):
         placeholders = {
-            "epochs": f"automatic: {usual.epochs}",
+            "epochs": f"automatic: up to {usual.epochs}",
             "batch_size": f"automatic: about {usual.token_budget} word pieces",
         }
         others = [name for name in Settings.model_fields if name not in (*ELSEWHERE, *LEFT, *RIGHT, *WIDE)]

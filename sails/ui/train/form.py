@@ -75,7 +75,10 @@ def _draw_forecast(forecast: TrainingForecast) -> None:
 
 
 def _what_is_taught(forecast: TrainingForecast) -> str:
-    rounds = "once" if forecast.schedule.epochs == 1 else f"{forecast.schedule.epochs} times"
+    most = forecast.schedule.epochs
+    rounds = "once" if most == 1 else f"{most} times"
+    if forecast.schedule.until_known and most > 1:
+        rounds = f"up to {most} times: it ends as soon as it knows them"
     taught = f"{forecast.taught:,} of the {forecast.rows:,} examples are taught, each {rounds}"
     if forecast.schedule.max_steps:
         taught += f", at most {forecast.schedule.max_steps:,} steps"

@@ -128,7 +128,7 @@ def test_the_forecast_counts_what_the_worker_would_teach_and_writes_nothing(work
     seen = forecast_training(workspace, Choices((lesson,)))
     assert (seen.rows, seen.taught, seen.held_out) == (28, 23, 5)
     assert seen.plan.learning_rate == BASE_LEARNING_RATE
-    assert seen.schedule.epochs == 8
+    assert (seen.schedule.epochs, seen.schedule.until_known) == (24, True)
     assert seen.need is not None
     assert seen.need.parameters == catalog.base_models()[0].parameters
     assert seen.time is not None

@@ -17,7 +17,7 @@ from sails.sessions import PRESET_ROWS, PRESETS, Results, Settings, Status
 from sails.training.plan import duration, resources
 from sails.training.plan.duration import LessonSize, TimeLeft, estimate_time, experience, time_left
 from sails.training.plan.resources import ResourceNeed, estimate, refuse_if_too_big
-from sails.training.plan.schedule import Schedule, resolve_schedule
+from sails.training.plan.schedule import Schedule, rehearsed_rows, resolve_schedule
 from tests.support.folders import make_model, make_sharded_model, tensors
 from tests.support.situations import BASE, make_session, published
 
@@ -30,16 +30,16 @@ PACE = Schedule(epochs=1, token_budget=512, batch_size=None, max_steps=None)
 @pytest.mark.parametrize(
     ("rows", "quick", "balanced", "thorough", "tokens"),
     [
-        (0, 15, 30, 45, 256),
-        (20, 15, 30, 45, 256),
-        (21, 4, 8, 15, 256),
-        (50, 4, 8, 15, 256),
-        (51, 3, 6, 10, 256),
-        (200, 3, 6, 10, 256),
-        (201, 2, 4, 6, 512),
-        (1_000, 2, 4, 6, 512),
-        (1_001, 1, 2, 4, 512),
-        (10_000, 1, 2, 4, 512),
+        (0, 20, 30, 45, 256),
+        (20, 20, 30, 45, 256),
+        (21, 12, 24, 36, 256),
+        (50, 12, 24, 36, 256),
+        (51, 8, 20, 30, 256),
+        (200, 8, 20, 30, 256),
+        (201, 4, 8, 12, 512),
+        (1_000, 4, 8, 12, 512),
+        (1_001, 2, 3, 5, 512),
+        (10_000, 2, 3, 5, 512),
         (10_001, 1, 1, 2, 1024),
         (50_000_000, 1, 1, 2, 1024),
     ],
@@ -50,6 +50,7 @@ def test_the_preset_chooses_rounds_and_tokens_by_the_rows(rows, quick, balanced,
     assert {(schedule.token_budget, schedule.batch_size, schedule.max_steps) for schedule in chosen} == {
         (tokens, None, None)
     }
+    assert all(schedule.until_known for schedule in chosen)
 
 
 def test_more_rows_never_mean_more_rounds_and_thorough_never_fewer_than_quick():
@@ -59,16 +60,28 @@ def test_more_rows_never_mean_more_rounds_and_thorough_never_fewer_than_quick():
         assert list(preset.rounds) == sorted(preset.rounds, reverse=True)
     for quick, balanced, thorough in zip(*(preset.rounds for preset in PRESETS.values()), strict=True):
         assert 1 <= quick <= balanced <= thorough
+    rules = [(preset.known_share, preset.known_rounds) for preset in PRESETS.values()]
+    assert rules == sorted(rules)
+    assert all(0 < share < 1 for share, _ in rules)
 
 
 def test_a_persons_own_values_win_over_the_preset():
-    schedule = resolve_schedule(Settings(preset="quick", epochs=9, max_steps=7), 100)
-    assert schedule == Schedule(epochs=9, token_budget=256, batch_size=None, max_steps=7)
+    schedule = resolve_schedule(Settings(preset="quick", epochs=9, max_steps=7, protect=0.4), 100)
+    assert schedule == Schedule(epochs=9, token_budget=256, batch_size=None, max_steps=7, protect=0.4)
+    assert not schedule.until_known  # the rounds that a person asks for are exact
 
 
 def test_a_fixed_batch_size_takes_the_place_of_the_token_budget():
     schedule = resolve_schedule(Settings(batch_size=4), 100)
     assert (schedule.batch_size, schedule.token_budget) == (4, None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "share", "rehearsed"),
+    [(6, 0.0, 0), (6, 0.25, 2), (6, 0.5, 6), (1, 0.25, 1), (9, 0.01, 1), (30, 0.1, 3), (4.5, 0.5, 4)],
+)
+def test_rehearsed_answers_make_up_their_share_of_a_batch_and_are_one_at_least(rows, share, rehearsed):
+    assert rehearsed_rows(rows, share) == rehearsed
 
 
 # --- what it needs --------------------------------------------------------------------------------
@@ -121,6 +134,8 @@ def test_longer_and_larger_batches_need_more_memory(tmp_path):
     assert memory(batch_size=2) == memory(token_budget=1024)
     assert memory(batch_size=8) > memory(batch_size=4)
     assert memory(batch_size=4, max_length=1024) > memory(batch_size=4, max_length=512)
+    assert memory(token_budget=1024, protect=0.5) == memory(token_budget=2048)  # as much again is rehearsed
+    assert memory(batch_size=4, protect=0.25) > memory(batch_size=4)
 
 
 def test_the_disk_holds_two_checkpoints_at_once_and_an_export_never_needs_less(tmp_path):
@@ -270,6 +285,91 @@ def test_a_limit_of_steps_shortens_the_estimate(workspace, schedule, share):
     assert times[0].low - around == pytest.approx(share * (times[1].low - around))
 
 
+UNTIL_KNOWN = Schedule(epochs=20, token_budget=256, batch_size=None, max_steps=None, until_known=True)
+
+
+def around_no_steps(before: duration.Experience) -> float:
+    """The seconds of an estimate that are not those of its steps, at best."""
+    return duration.SPREAD[0] * sum(
+        before.seconds.get(phase, 0.5) for phase in ("prepare", "judge", "publish")
+    )
+
+
+def test_a_lesson_that_may_be_known_after_any_round_takes_a_range_of_them(workspace):
+    earlier(
+        workspace, "one", 9
+    )  # which an earlier release taught: it does not tell how soon a lesson is known
+    before = seen(workspace)
+    assert before is not None
+    assert before.rounds is None
+    exact, open_end = (
+        estimate_time(LESSON, schedule, 10**6, export=False, seen=before, speed=TINY_SPEED)
+        for schedule in (dataclasses.replace(UNTIL_KNOWN, until_known=False), UNTIL_KNOWN)
+    )
+    assert open_end.high == exact.high
+    around = around_no_steps(before)
+    assert open_end.low - around == pytest.approx(duration.SPREAD[0] * duration.EARLY * (exact.low - around))
+
+
+def test_earlier_sessions_tell_after_which_share_of_the_most_rounds_a_lesson_is_known(workspace):
+    for hour, (done, most) in enumerate([(5.0, 20), (6.0, 12)], 8):
+        results = Results(
+            tokens=9000,
+            tokens_per_second=120.0,
+            epochs=done,
+            most_epochs=most,
+            seconds={"prepare": 20.0, "train": 100.0, "judge": 7.0},
+        )
+        earlier(workspace, "one", hour, results=results)
+    before = seen(workspace)
+    assert before is not None
+    assert before.rounds == (0.25, 0.5)
+    exact, open_end = (
+        estimate_time(LESSON, schedule, 10**6, export=False, seen=before, speed=TINY_SPEED)
+        for schedule in (dataclasses.replace(UNTIL_KNOWN, until_known=False), UNTIL_KNOWN)
+    )
+    around = around_no_steps(before)
+    assert open_end.low - around == pytest.approx(duration.SPREAD[0] * 0.25 * (exact.low - around))
+    around = around / duration.SPREAD[0] * duration.SPREAD[1]
+    assert open_end.high - around == pytest.approx(duration.SPREAD[1] * 0.5 * (exact.high - around))
+
+
+def test_rounds_that_a_person_asked_for_do_not_tell_when_a_lesson_is_known(workspace):
+    results = Results(
+        tokens=9000, tokens_per_second=120.0, epochs=3.0, most_epochs=3, seconds={"train": 100.0}
+    )
+    session = earlier(workspace, "one", 9, results=results)
+    spec = session.spec()
+    asked = spec.model_copy(update={"settings": Settings(epochs=3)})
+    (session.folder / "spec.json").write_text(asked.model_dump_json())
+    before = seen(workspace)
+    assert before is not None
+    assert before.rounds is None
+
+
+def test_what_is_rehearsed_takes_time_and_is_no_part_of_the_lesson(workspace):
+    plain, protected = (
+        estimate_time(
+            LESSON, dataclasses.replace(PACE, protect=share), 10**6, export=False, seen=None, speed=1e9
+        )
+        for share in (0.0, 0.5)
+    )
+    assert protected.low > 1.3 * plain.low
+    # A third of the tokens was rehearsed, so that the rows have the others.
+    results = Results(
+        tokens=9000 + 30 * 2 * duration.REHEARSED_TOKENS,
+        tokens_per_second=200.0,
+        steps=30,
+        rehearsed=2.0,
+        epochs=1.0,
+        seconds={"train": 100.0},
+    )
+    earlier(workspace, "one", 9, results=results)
+    before = seen(workspace)
+    assert before is not None
+    assert before.bytes_a_token == pytest.approx(3.0)
+
+
 def test_the_processor_is_measured_once_and_fast():
     speed = duration.processor_speed()
     assert speed > 1e8
@@ -323,6 +423,6 @@ def test_without_earlier_sessions_the_later_phases_follow_from_this_one():
 
 
 def test_what_was_seen_before_counts_more_than_a_guess():
-    seen = duration.Experience(1, (10.0, 20.0), 3.0, {"judge": 40.0, "export": 50.0})
+    seen = duration.Experience(1, (10.0, 20.0), 3.0, None, {"judge": 40.0, "export": 50.0})
     usual = duration.usual_seconds(seen, 12.0, 135_000_000)
     assert (usual["judge"], usual["export"]) == (40.0, 50.0)

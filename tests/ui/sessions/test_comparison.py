@@ -41,10 +41,35 @@ def test_what_differs_is_told_from_what_does_not(workspace):
     two = asked(make_session(workspace, "two", 9, **published()), seed=7)
     lines = compare_settings([one, two])
     assert {line.label for line in lines if line.differs} == {"Rounds (epochs)", "Number for chance (seed)"}
-    assert found(lines, "Rounds").values == ("3 (chosen)", "6 (preset balanced)")
+    assert found(lines, "Rounds").values == ("3 (chosen)", "up to 20 (preset balanced)")
     assert found(lines, "Learning speed").values == ("5e-5 (automatic)",) * 2
     assert found(lines, "Stops early").values == ("no", "no")
     assert found(lines, "Steps at most").values == ("no limit",) * 2
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        (Results(), "up to 20 (preset balanced)"),
+        (Results(epochs=7.0, most_epochs=24), "7 of up to 24 (preset balanced)"),
+        (Results(epochs=2.5, most_epochs=20), "2.5 of up to 20 (preset balanced)"),  # it was stopped
+        (Results(epochs=6.0), "6 (preset balanced)"),  # of an earlier release
+    ],
+)
+def test_rounds_are_those_that_it_went_through_and_how_many_it_might_have(workspace, results, said):
+    (line,) = found(
+        compare_settings([asked(make_session(workspace, "one", 8, **published(results=results)))]), "Rounds"
+    ).values
+    assert line == said
+
+
+def test_how_much_general_knowledge_is_protected_stands_side_by_side(workspace):
+    one, two = (
+        asked(make_session(workspace, name, hour, **published()), protect=share)
+        for name, hour, share in (("one", 8, 0.0), ("two", 9, 0.4))
+    )
+    line = found(compare_settings([one, two]), "Share of a step")
+    assert (line.values, line.differs) == (("0%", "40%"), True)
 
 
 def test_replay_publishing_and_advice_stand_side_by_side(workspace):

@@ -1,0 +1,169 @@
+"""Projection: a training's steps leave alone what a model's general answers rest on.
+
+    matrices = projection_matrices(model, examples, padding, precision)
+    projection = Projection(model, matrices, learning_rate)
+    projection.after_step()     # after each of the optimizer's: every `WINDOW` steps, projects what moved
+    projection.finish()         # and at the end, what moved since then
+
+A linear layer answers general prompts from certain directions of its inputs. Movements of its weights along
+those directions change such answers; movements across them do not. So each movement is multiplied by
+(I + C/(λm))⁻¹, where C is the covariance of the layer's inputs on general prompts and m the mean of its
+diagonal, and made longer than it was before, for what is left of it does little harm. Other weights stay as
+they are. After Zeng et al., "Continual learning of context-dependent processing in neural networks", 2019,
+and Wang et al., "Training networks in null space of feature covariance", 2021: soft, where theirs cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from sails.training.dataloader import Example, collate
+from sails.training.model import Precision
+
+WINDOW = 5  # steps
+# How long a projected movement is made, where it does little harm: as long as one at `FAR` would be.
+FAR, MAX_STRETCH = 1.5e-4, 6.0
+DAMPING = 0.01  # λ: the smaller, the more is kept, and the more rounds a lesson takes
+PROJECTION_PROMPTS = 80  # general prompts whose inputs are looked at
+BATCH = 8  # of them at once
+
+Matrices = dict[str, torch.Tensor]
+
+
+class Projection:
+    """Projects the movement of a model's linear layers, `WINDOW` steps at a time; see the module."""
+
+    def __init__(self, model: Any, matrices: Matrices, learning_rate: float) -> None:
+        """`matrices`: what `projection_matrices` returned; weights of other layers are not trained."""
+        self._stretch = min(max(FAR / learning_rate, 1.0), MAX_STRETCH)
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        self._layers: list[tuple[torch.Tensor, torch.Tensor]] = []  # weights (outputs, inputs), matrix
+        for name, layer in linear_layers(model).items():
+            if name in matrices:
+                layer.weight.requires_grad_(True)
+                weight = layer.weight.detach()  # the same memory
+                weight = weight.T if isinstance(layer, Conv1D) else weight
+                self._layers.append((weight, matrices[name].to(weight.device)))
+        self._steps = 0
+        self._kept = [weight.clone() for weight, _ in self._layers]
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether all that moved is projected: only then the weights are all that there is to save."""
+        return self._steps == 0
+
+    def after_step(self) -> None:
+        """Count a step, and project what the last `WINDOW` of them moved."""
+        self._steps += 1
+        if self._steps == WINDOW:
+            self.finish()
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Project what moved since the last time."""
+        for (weight, matrix), kept in zip(self._layers, self._kept, strict=True):
+            moved = weight - kept
+            projected = moved @ matrix
+            length = self._stretch * moved.norm() / projected.norm().clamp_min(1e-12)
+            weight.copy_(kept + length * projected)
+        self.restart()
+
+    @torch.no_grad()
+    def restart(self) -> None:
+        """Begin anew with the weights as they are: after a step back to former ones."""
+        self._steps = 0
+        for (weight, _), kept in zip(self._layers, self._kept, strict=True):
+            kept.copy_(weight)
+
+
+def linear_layers(model: Any) -> dict[str, Any]:
+    """Return the layers that are projected, by name: those whose inputs are no wider than hidden states.
+
+    The head is none of them, for its weights are the vocabulary's. The covariance of wider inputs, of which
+    each block has one layer, would take more memory than all its weights.
+    """
+    head, width = model.get_output_embeddings(), model.config.hidden_size
+    return {
+        name: layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear | Conv1D) and layer is not head and _inputs(layer) <= width
+    }
+
+
+def _inputs(layer: Any) -> int:
+    return int(layer.weight.shape[0 if isinstance(layer, Conv1D) else 1])
+
+
+@torch.inference_mode()
+def projection_matrices(
+    model: Any, examples: Sequence[Example], padding: int, precision: Precision
+) -> Matrices:
+    """Return (I + C/(λm))⁻¹ for each linear layer, shape (inputs, inputs), from its inputs on the examples.
+
+    Layers with the same inputs share one matrix. All tokens count alike, however large their hidden states.
+    """
+    grams: dict[str, torch.Tensor] = {}
+    shares: dict[str, str] = {}  # each layer's name, and that of the first one with the same inputs
+    last: list[Any] = [None, ""]  # inputs, and the layer that had them first
+    real: list[torch.Tensor] = []  # which tokens of the batch are no padding
+
+    def look(name: str, inputs: torch.Tensor) -> None:
+        if inputs is not last[0]:
+            last[:] = inputs, name
+            states = nn.functional.normalize(inputs[real[-1]].float(), dim=-1)
+            with torch.autocast(states.device.type, enabled=False):
+                grams[name] = grams.get(name, 0) + states.T @ states
+        shares[name] = last[1]
+
+    was_training = model.training
+    model.eval()
+    with ExitStack() as hooks:
+        for name, layer in linear_layers(model).items():
+            hook = layer.register_forward_pre_hook(lambda _, inputs, name=name: look(name, inputs[0]))
+            hooks.callback(hook.remove)
+        for start in range(0, len(examples), BATCH):
+            batch = collate(examples[start : start + BATCH], padding)
+            real.append(batch["attention_mask"].bool().to(model.device))
+            with precision.autocast():
+                model(
+                    input_ids=batch["input_ids"].to(model.device),
+                    attention_mask=batch["attention_mask"].to(model.device),
+                    use_cache=False,
+                    logits_to_keep=1,
+                )
+            last[0] = None
+    model.train(was_training)
+    count = sum(int(mask.sum()) for mask in real)
+    inverses = {name: _inverse(gram / count) for name, gram in grams.items()}
+    return {name: inverses[first] for name, first in shares.items()}
+
+
+def _inverse(covariance: torch.Tensor) -> torch.Tensor:
+    damping = DAMPING * covariance.diagonal().mean()
+    identity = torch.eye(len(covariance), device=covariance.device)
+    return torch.linalg.inv(identity + covariance / damping).contiguous()
+
+
+# --- the file -------------------------------------------------------------------------------------
+
+
+def save_matrices(matrices: Matrices, file: Path) -> None:
+    """Write them down, each once, so that a session that is resumed projects as it did before."""
+    names: dict[int, list[str]] = {}
+    for name, matrix in matrices.items():
+        names.setdefault(id(matrix), []).append(name)
+    save_file({"|".join(shared): matrices[shared[0]].cpu() for shared in names.values()}, file)
+
+
+def load_matrices(file: Path) -> Matrices:
+    """Return what `save_matrices` wrote."""
+    return {name: matrix for shared, matrix in load_file(file).items() for name in shared.split("|")}
