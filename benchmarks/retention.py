@@ -1,23 +1,40 @@
-"""What a model remembers of four lessons, by the way in which they are taught: six ways, side by side.
+"""What a model remembers of its lessons, and of what it knew before: ways to teach them, side by side.
 
-    .venv/bin/python -m benchmarks.retention --output retention.jsonl
+    .venv/bin/python -m benchmarks.retention --output retention.jsonl [--table a] [--arms before default]
 
-Each lesson has 72 invented facts (`benchmarks.facts`), of which a session keeps seven back. Five ways teach
-one lesson after the other, as `sails train` would: at the automatic learning rate, at 5e-5, or at the rate
-that `sails.jobs.lr_finder` measures before each session, with and without repeating earlier lessons. "At
-once" teaches all four in one session from base, for as many rounds and with as many rows a step. The first
-session is the same for all five ways, so it is trained once for each seed, and counted in each of them.
+Two tables. In (a) four lessons have 72 invented facts each (`benchmarks.facts`), of which a session keeps
+seven back. In (b) there are ten small lessons of 6 to 23 rows (`benchmarks.small_lessons`), as people teach
+them from day to day; three of these correct single answers. All ways but one teach lesson after lesson, as
+`sails train` would, and differ in a few settings; all else is as a person finds it, and everything is
+published, so that each way ends.
 
-Printed is, as mean ± standard deviation over the seeds (a seed changes the facts and the training): ACC, BWT
-and learned as `sails.retention` defines them, in points; the share of answer tokens right on the facts that
-were kept back; drift from the base model on general prompts, in nats a token, and the same for each point
-learned; steps and CPU seconds of all sessions and of measuring the rate; judging as a share of the sessions'
-time; in how many sessions the gate would have held the model (all are published, so that each way ends). At
-once, "learned" is what the one session added to what the base model knows; the scores are of the same rows as
-for the other ways.
+- original: no earlier lesson is repeated, nothing is protected, and the rounds are fixed (`FORMER_ROUNDS`)
+- before: earlier lessons are repeated, nothing is protected, and the rounds are fixed
+- until known: nothing is protected; a session ends when it knows its lesson
+- protect only: the rounds are fixed; general knowledge is protected
+- default: everything as a person finds it
+- advised: the same, at the rate that `sails.jobs.lr_finder` measures before each session; (a) only
+- at once: the ceiling; all lessons in one session from base, for as many rounds and with as many rows a step
+  as the first session by default
 
-A way that is finished becomes one line of the output file; run again with the same file, it is not repeated.
-Needs a system that can fork. Not here: whether the answers are good when they are read.
+A first session with the same settings in several ways is trained once for each seed, and counted in each.
+
+Printed is, as mean ± standard deviation over the seeds (a seed changes the facts, or the order of small
+lessons, and the training): ACC, BWT and learned as `sails.retention` defines them, in points; own rows known,
+the share of answer tokens right on a lesson's taught rows right after its session. In (a) kept back is that
+share on the facts that were kept back, by the last model. In (b) the model writes answers right after each
+session: in other words is the share that is right when all rows of the lesson are asked in other words (of
+`science`, five were never taught), corrections how many of the corrected questions it answers right. Still
+right are the general questions that the base model answers right and the last model too, lost the others; KL
+is the last model's drift on general prompts, in nats a token. Rounds are those of a session, on average;
+steps and CPU seconds those of all sessions and of measuring the rate, judging included, without what only
+this benchmark asks. Judging is a share of the sessions' time; held, in how many sessions the gate would have
+held the model. At once, "learned" is what the one session added to what the base model knows, and the scores
+are of the same rows as for the other ways.
+
+A way that is finished becomes one line of the output file, with what was answered wrong; run again with the
+same file and settings, it is not repeated. Another way is one more line in `WAYS`. Needs a system that can
+fork. Not here: whether answers to (a) are good when they are read.
 """
 
 from __future__ import annotations
@@ -31,52 +48,81 @@ import statistics
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.facts import lessons
-from sails import data, jobs, models, retention, sessions
+from benchmarks.facts import Fact, lessons
+from benchmarks.small_lessons import SmallFact, is_right, small_lessons
+from sails import data, jobs, models, retention, sessions, training
 from sails.data import Register, assess, read, split_rows
 from sails.models import Workspace
-from sails.retention import Cell, Measured, in_sample_order, measure, retention_matrix, sample_rows
-from sails.sessions import SessionRecord, Settings, format_rate
+from sails.retention import (
+    Cell,
+    Drift,
+    Measured,
+    Sample,
+    in_sample_order,
+    measure,
+    retention_matrix,
+    sample_rows,
+)
+from sails.sessions import SessionRecord, Settings
 from sails.training.plan import Choices
 
-HIGH_RATE = 5e-5
+if TYPE_CHECKING:
+    from sails.training import Precision
+
+FORMER_ROUNDS = {20: 30, 50: 8, 200: 6, 1_000: 4}  # for up to so many taught rows, whatever was known by then
 JUDGING_SHARE, JUDGING_SECONDS = 0.15, 20.0  # judging may take the larger of the two
+INVENTED, SMALL = "a", "b"  # the tables
+CORRECTIONS = "corrections"  # in the names of lessons that correct single answers
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to teach the lessons; `rate` is a number, `automatic`, `advised`, or `at once`."""
+    """One way to teach the lessons; `changed` are the settings that are not as a person finds them."""
 
     name: str
-    rate: float | str
-    repeats: bool = False
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    fixed_rounds: bool = False  # those of `FORMER_ROUNDS`
+    measured_rate: bool = False
+    at_once: bool = False
+    tables: str = INVENTED + SMALL
+
+    def settings(self, seed: int) -> Settings:
+        """Those of all its sessions; rounds and rate may differ from lesson to lesson."""
+        return Settings(seed=seed, publish="always", **self.changed)
 
 
-AUTOMATIC, ADVISED, AT_ONCE = "automatic", "advised+replay", "at-once"
+BEFORE, DEFAULT, AT_ONCE = "before", "default", "at once"
 WAYS = (
-    Way(AUTOMATIC, "automatic"),
-    Way("automatic+replay", "automatic", repeats=True),
-    Way("5e-5", HIGH_RATE),
-    Way("5e-5+replay", HIGH_RATE, repeats=True),
-    Way(ADVISED, "advised", repeats=True),
-    Way(AT_ONCE, "at once"),
+    Way("original", {"replay_share": 0.0, "protect": 0.0}, fixed_rounds=True),
+    Way(BEFORE, {"replay_share": 0.5, "protect": 0.0}, fixed_rounds=True),
+    Way("until known", {"protect": 0.0}),
+    Way("protect only", fixed_rounds=True),
+    Way(DEFAULT),
+    Way("advised", measured_rate=True, tables=INVENTED),
+    Way(AT_ONCE, at_once=True),
 )
 
 
 @dataclass(frozen=True)
 class Task:
-    """What all ways have in common."""
+    """What all ways of a table have in common; there is one size of small lessons."""
 
-    lessons: int
-    facts: int
-    rounds: int | None  # None: those of the preset
-    rounds_at_once: int | None  # None: the same
+    table: str
+    lessons: int | None
+    facts: int | None
+    rounds_at_once: int | None  # None: those of the first session
     model: str | None  # None: the embedded one
+
+    def draw(self, seed: int) -> Mapping[str, Sequence[Fact | SmallFact]]:
+        """Return the lessons by name, in the order of teaching."""
+        if self.lessons is None or self.facts is None:
+            return small_lessons(seed)
+        return lessons(self.lessons, self.facts, seed)
 
 
 @dataclass
@@ -89,6 +135,7 @@ class Bill:
     judging_seconds: float = 0.0
     judged_too_long: int = 0  # sessions whose judging took longer than it may
     held: int = 0  # sessions that the gate would have held
+    rounds: tuple[float, ...] = ()
     rates: tuple[float, ...] = ()
 
     def add(self, record: SessionRecord, cpu_seconds: float) -> None:
@@ -102,7 +149,19 @@ class Bill:
         self.judging_seconds += measured.seconds
         self.judged_too_long += measured.seconds > max(JUDGING_SHARE * seconds, JUDGING_SECONDS)
         self.held += bool(measured.decision and measured.decision.held)
+        self.rounds += (status.results.epochs,)
         self.rates += (status.plan.learning_rate,)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a model answered to a small lesson's questions; `own` and `reworded` count the right answers."""
+
+    lesson: str
+    rows: int
+    own: int
+    reworded: int
+    wrong: Mapping[str, str]  # its other answers to the lesson's own questions
 
 
 # --- processes ------------------------------------------------------------------------------------
@@ -160,16 +219,16 @@ def _run_here(start: Callable[[], sessions.Session]) -> int:
 # --- one session ----------------------------------------------------------------------------------
 
 
-def new_workspace(task: Task, seed: int, root: Path) -> tuple[Workspace, list[str]]:
-    """A workspace at `root` that has all lessons in its library, and their names in the order of teaching."""
-    workspace, names = Workspace.open(root), []
-    for name, facts in lessons(task.lessons, task.facts, seed).items():
-        source = root / f"{name}.json"
+def new_library(task: Task, seed: int, root: Path) -> tuple[Workspace, dict[str, str]]:
+    """A workspace at `root` that has all lessons as datasets; returns their names too, by lesson."""
+    workspace, names = Workspace.open(root), {}
+    for lesson, facts in task.draw(seed).items():
+        source = root / f"{lesson}.json"
         source.parent.mkdir(parents=True, exist_ok=True)
         source.write_text(json.dumps([{"input": fact.question, "output": fact.answer} for fact in facts]))
         reading = read(source)
         report = assess(reading.conversations, reading.refused)
-        names.append(data.add(workspace, source, reading, report).name)
+        names[lesson] = data.add(workspace, source, reading, report).name
     return workspace, names
 
 
@@ -197,11 +256,14 @@ def advised(workspace: Workspace, dataset: str, settings: Settings, bill: Bill) 
     return jobs.advice_for(workspace, choices)
 
 
-def settings_for(task: Task, seed: int, way: Way) -> Settings:
-    """Everything as a person finds it, but for what the ways differ in, and all is published."""
-    share = Settings().replay_share if way.repeats else 0.0
-    rate = way.rate if isinstance(way.rate, float) else None
-    return Settings(seed=seed, epochs=task.rounds, replay_share=share, learning_rate=rate, publish="always")
+def settings_for(way: Way, seed: int, workspace: Workspace, dataset: str) -> Settings:
+    """Those of the way's next session, which teaches this dataset."""
+    settings = way.settings(seed)
+    if not way.fixed_rounds:
+        return settings
+    rows = len(training.peek(workspace, dataset).train)
+    rounds = next(rounds for most, rounds in FORMER_ROUNDS.items() if rows <= most)
+    return settings.model_copy(update={"epochs": rounds})
 
 
 # --- one way --------------------------------------------------------------------------------------
@@ -209,136 +271,238 @@ def settings_for(task: Task, seed: int, way: Way) -> Settings:
 
 @dataclass(frozen=True)
 class First:
-    """The first lesson, taught; at the automatic rate, which is 5e-5 from base."""
+    """The first lesson, taught, and what was answered then."""
 
     root: Path
     record: SessionRecord
     cpu_seconds: float
+    answered: Sequence[Answered]
 
 
-def teach_first(task: Task, seed: int, root: Path) -> First:
-    workspace, names = new_workspace(task, seed, root)
-    bill = Bill()
-    settings = settings_for(task, seed, WAYS[0])
-    record = teach(workspace, names[0], settings, bill, model_name=task.model)
-    assert bill.rates == (HIGH_RATE,)
-    return First(root, record, bill.cpu_seconds)
+@dataclass(frozen=True)
+class Course:
+    """The lessons of one seed, with the first sessions that were trained so far."""
+
+    task: Task
+    seed: int
+    library: Workspace  # in which nothing is trained
+    datasets: Mapping[str, str]  # by lesson, in the order of teaching
+    folder: Path
+    firsts: dict[Settings, First] = field(default_factory=dict)
+
+    @classmethod
+    def drawn(cls, task: Task, seed: int, folder: Path) -> Course:
+        return cls(task, seed, *new_library(task, seed, folder / "library"), folder)
+
+    def first(self, way: Way) -> First:
+        """The first session of that way, trained where no way before had one with the same settings."""
+        lesson, dataset = next(iter(self.datasets.items()))
+        settings = settings_for(way, self.seed, self.library, dataset)
+        settings = settings.model_copy(update={"replay_share": 0.0})  # there is nothing to repeat yet
+        if settings not in self.firsts:
+            workspace, bill = self.workspace(self.folder / f"first {len(self.firsts)}"), Bill()
+            record = teach(workspace, dataset, settings, bill, model_name=self.task.model)
+            answered = self.ask([lesson], workspace)
+            self.firsts[settings] = First(workspace.root, record, bill.cpu_seconds, answered)
+        return self.firsts[settings]
+
+    def workspace(self, root: Path) -> Workspace:
+        """A new workspace that has all lessons in its library."""
+        shutil.copytree(self.library.root, root)
+        return Workspace.open(root)
+
+    def ask(self, wanted: Sequence[str], workspace: Workspace) -> list[Answered]:
+        """What the trained model answers to the questions of these lessons, if they are small ones."""
+        drawn = self.task.draw(self.seed)
+        facts = {name: [fact for fact in drawn[name] if isinstance(fact, SmallFact)] for name in wanted}
+        return ask(workspace.trained_model, facts, workspace.root) if any(facts.values()) else []
 
 
-def in_turn(task: Task, seed: int, way: Way, first: First, root: Path) -> dict[str, Any]:
+def in_turn(course: Course, way: Way, root: Path) -> dict[str, Any]:
     """The figures of a way that teaches one lesson after the other."""
+    first = course.first(way)
     shutil.copytree(first.root, root)
-    workspace, bill = Workspace.open(root), Bill()
+    workspace, bill, answered = Workspace.open(root), Bill(), [*first.answered]
     bill.add(first.record, first.cpu_seconds)
-    for name in list(lessons(task.lessons, task.facts, seed))[1:]:
-        settings, advice = settings_for(task, seed, way), None
-        if way.rate == "advised":
-            advice = advised(workspace, name, settings, bill)
+    for lesson, dataset in list(course.datasets.items())[1:]:
+        settings, advice = settings_for(way, course.seed, workspace, dataset), None
+        if way.measured_rate:
+            advice = advised(workspace, dataset, settings, bill)
             rate = advice.learning_rate if advice else None
             settings = settings.model_copy(update={"learning_rate": rate})
-        teach(workspace, name, settings, bill, advice=advice)
+        teach(workspace, dataset, settings, bill, advice=advice)
+        answered += course.ask([lesson], workspace)
     matrix = retention_matrix(workspace, workspace.situation().trained.fingerprint)
-    figures, drift = measure(matrix), matrix.general[-1]
+    figures = measure(matrix)
     return {
         "acc": figures.acc.value if figures.acc else None,
         "bwt": figures.bwt.value if figures.bwt else None,
         "learned": figures.learned,
-        "held_out": mean_accuracy(matrix.held_out[-1]),
-        "drift": drift.divergence if drift else None,
+        "own": mean_accuracy([matrix.recall[row][column] for column, row in enumerate(matrix.taught)]),
+        "kept_back": mean_accuracy(matrix.held_out[-1]),
+        **general(matrix.general[-1]),
+        "answered": [asdict(lesson) for lesson in answered],
         **asdict(bill),
     }
 
 
-def at_once(task: Task, seed: int, first: First, root: Path) -> dict[str, Any]:
+def at_once(course: Course, way: Way, root: Path) -> dict[str, Any]:
     """The figures of one session that teaches all lessons from base."""
-    workspace, names = new_workspace(task, seed, root)
+    task, done = course.task, course.first(way).record.status.results
+    workspace, names = course.workspace(root), list(course.datasets.values())
     register = Register.load(workspace.register)
     parts = {name: split_rows(data.rows_of(workspace, name), register) for name in names}
     for name, part in parts.items():  # so that the same facts are kept back
         held, taught = [[row.input_fingerprint for row in rows] for rows in (part.held_out, part.train)]
         register.record(held=held, taught=taught, session=name)
-    done = first.record.status.results
-    settings = Settings(
-        seed=seed,
-        epochs=task.rounds_at_once or round(done.epochs),
-        batch_size=round(done.rows_taught * done.epochs / done.steps),
-        publish="always",
-    )
-    bill = Bill()
-    dataset = data.combine(workspace, names).name
-    record = teach(workspace, dataset, settings, bill, model_name=task.model)
+    rounds = task.rounds_at_once or round(done.epochs)
+    in_a_step = round(done.rows_taught * done.epochs / done.steps)
+    changed = {"epochs": max(1, rounds), "batch_size": max(1, in_a_step)}
+    settings, bill = way.settings(course.seed).model_copy(update=changed), Bill()
+    record = teach(workspace, data.combine(workspace, names).name, settings, bill, model_name=task.model)
     rows = sample_rows({name: in_sample_order(part.train, part.held_out) for name, part in parts.items()})
     base = models.ensure_base_model(task.model or models.DEFAULT_BASE_MODEL, lambda *_: None)
     before, after = (scored(folder, rows, root) for folder in (base, workspace.trained_model))
     recall = [mean_accuracy([model.cell(name) for name in names]) for model in (before, after)]
     measured = retention.read_retention(record.session)
-    drift = measured.after.general if measured and measured.after else None
     return {
         "acc": recall[1],
         "bwt": None,
-        "learned": recall[1] - recall[0],
-        "held_out": mean_accuracy([after.cell(name, "held_out") for name in names]),
-        "drift": drift.divergence if drift else None,
+        "learned": recall[1] - recall[0] if recall[0] is not None and recall[1] is not None else None,
+        "own": recall[1],
+        "kept_back": mean_accuracy([after.cell(name, "held_out") for name in names]),
+        **general(measured.after.general if measured and measured.after else None),
+        "answered": [asdict(lesson) for lesson in course.ask(list(course.datasets), workspace)],
         **asdict(bill),
     }
 
 
-def scored(model: Path, rows: Any, folder: Path) -> Measured:
+def general(drift: Drift | None) -> dict[str, Any]:
+    """What became of general knowledge; None where the base model answers no question right."""
+    known = drift.known if drift else None
+    return {
+        "drift": drift.divergence if drift else None,
+        "general_asked": len(known.rows) if known else None,
+        "general_right": sum(known.right) if known else None,
+    }
+
+
+def ask(model: Path, facts: Mapping[str, Sequence[SmallFact]], folder: Path) -> list[Answered]:
+    """What a model answers to these lessons, asked as they were taught and in other words."""
+    result = folder / "answers.json"
+
+    def work() -> None:
+        loaded, tokenizer, precision = _loaded(model)
+        with precision.autocast():
+            said = {
+                lesson: training.answer(
+                    loaded, tokenizer, [text for row in rows for text in (row.question, row.reworded)]
+                )
+                for lesson, rows in facts.items()
+            }
+        result.write_text(json.dumps(said))
+
+    in_a_child(work, folder)
+    said = json.loads(result.read_bytes())
+    return [
+        Answered(
+            lesson=lesson,
+            rows=len(rows),
+            own=sum(is_right(row, said[lesson][row.question]) for row in rows),
+            reworded=sum(is_right(row, said[lesson][row.reworded]) for row in rows),
+            wrong={
+                row.question: said[lesson][row.question]
+                for row in rows
+                if not is_right(row, said[lesson][row.question])
+            },
+        )
+        for lesson, rows in facts.items()
+    ]
+
+
+def scored(model: Path, rows: Sample, folder: Path) -> Measured:
     """The scores of a model on those rows, computed in a process of its own."""
     result = folder / "scored.json"
 
     def work() -> None:
-        from sails import training
-        from sails.training import Precision, choose_device, load_model
-
-        device, longest = choose_device("auto"), Settings().max_length
-        precision, tokenizer = Precision.of(device), training.load_tokenizer(model)
-        cells = training.score(load_model(model, device), tokenizer, rows, longest, precision)
+        loaded, tokenizer, precision = _loaded(model)
+        cells = training.score(loaded, tokenizer, rows, Settings().max_length, precision)
         result.write_text(Measured(cells=cells).model_dump_json())
 
     in_a_child(work, folder)
     return Measured.model_validate_json(result.read_bytes())
 
 
-def mean_accuracy(cells: Sequence[Cell | None]) -> float:
-    """The mean over lessons, in points."""
-    return statistics.mean(100 * cell.accuracy for cell in cells if cell)
+def _loaded(folder: Path) -> tuple[Any, Any, Precision]:
+    """A model with its tokenizer; only ever in a child."""
+    device = training.choose_device("auto")
+    model, tokenizer = training.load_model(folder, device), training.load_tokenizer(folder)
+    return model, tokenizer, training.Precision.of(device)
+
+
+def mean_accuracy(cells: Sequence[Cell | None]) -> float | None:
+    """The mean over lessons, in points; None where none was measured."""
+    found = [100 * cell.accuracy for cell in cells if cell]
+    return statistics.mean(found) if found else None
 
 
 # --- the tables -----------------------------------------------------------------------------------
 
+TITLES = {INVENTED: "(a) Lessons of invented facts", SMALL: "(b) Small lessons"}
 COLUMNS = {
     "acc": "ACC",
     "bwt": "BWT",
     "learned": "learned",
-    "held_out": "kept back",
-    "drift": "drift",
-    "drift a point": "a point",
+    "own": "own rows known %",
+    "kept_back": "kept back %",
+    "reworded": "in other words %",
+    "corrections": "corrections",
+    "general": "still right %",
+    "lost": "lost",
+    "drift": "KL",
+    "rounds": "rounds",
     "steps": "steps",
     "cpu_seconds": "CPU s",
     "judging": "judging %",
     "held": "held",
 }
-DIGITS = {"drift": 3, "drift a point": 4, "steps": 0, "cpu_seconds": 0, "held": 0}  # of the others: 1
+ONLY = {"kept_back": INVENTED, "reworded": SMALL, "corrections": SMALL}  # columns of one table
+DIGITS = {"drift": 3, "steps": 0, "cpu_seconds": 0}  # of the others: 1
 
 
 def figure(line: dict[str, Any], name: str) -> float | None:
-    """One figure of a finished way; some are made of others."""
-    if name == "judging":
-        return 100 * line["judging_seconds"] / line["seconds"]
-    if name == "drift a point":
-        return line["drift"] / line["learned"] if line["drift"] is not None and line["learned"] else None
-    return line[name]
+    """One figure of a finished way; some are made of others, and some were not measured."""
+    answered, asked, right = line["answered"], line["general_asked"], line["general_right"]
+    corrected = [lesson for lesson in answered if CORRECTIONS in lesson["lesson"]]
+    value: float | None
+    match name:
+        case "reworded" if answered:
+            value = statistics.mean(100 * lesson["reworded"] / lesson["rows"] for lesson in answered)
+        case "corrections" if corrected:
+            value = sum(lesson["own"] for lesson in corrected)
+        case "corrections asked" if corrected:
+            value = sum(lesson["rows"] for lesson in corrected)
+        case "general" if asked:
+            value = 100 * right / asked
+        case "lost" if asked:
+            value = asked - right
+        case "rounds":
+            value = statistics.mean(line["rounds"])
+        case "judging":
+            value = 100 * line["judging_seconds"] / line["seconds"]
+        case _:
+            value = line.get(name)  # of the made ones above, one that was not measured
+    return value
 
 
-def table(lines: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """One row for each way that is finished, with its learning rates in the last column."""
-    rows = [["way", *COLUMNS.values(), "rates"]]
+def rows_of_table(which: str, lines: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """A row of titles, and one for each way that is finished."""
+    names = [name for name in COLUMNS if ONLY.get(name, which) == which]
+    rows = [["way", *(COLUMNS[name] for name in names)]]
     for way in WAYS:
         found = [line for line in lines if line["way"] == way.name]
         if found:
-            rates = " | ".join(",".join(map(format_rate, line["rates"])) for line in found)
-            rows.append([way.name, *(_over_seeds(found, name) for name in COLUMNS), rates])
+            rows.append([way.name, *(_over_seeds(found, name) for name in names)])
     return rows
 
 
@@ -347,44 +511,62 @@ def _over_seeds(lines: Sequence[dict[str, Any]], name: str) -> str:
     if not values:
         return ""
     digits = DIGITS.get(name, 1)
-    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.{digits}f}{spread}"
+    spread = f" ± {statistics.stdev(values):z.{digits}f}" if len(values) > 1 else ""
+    asked = figure(lines[0], "corrections asked") if name == "corrections" else None
+    of = f" of {asked:.0f}" if asked else ""
+    return f"{statistics.mean(values):z.{digits}f}{spread}{of}"
 
 
-def verdicts(lines: Sequence[dict[str, Any]]) -> list[str]:
-    """What is to be reached by default settings with advice, and by how much it is or is not."""
+def as_markdown(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+    ruled = [rows[0], ["-" * width for width in widths], *rows[1:]]
+    cells = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in ruled]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def verdicts(which: str, lines: Sequence[dict[str, Any]]) -> list[str]:
+    """What is to be reached by default settings, and by how much it is or is not."""
+
+    def values(way: str, name: str) -> list[float]:
+        found = [figure(line, name) for line in lines if line["way"] == way]
+        return [value for value in found if value is not None]
 
     def mean(way: str, name: str) -> float | None:
-        values = [figure(line, name) for line in lines if line["way"] == way]
-        known = [value for value in values if value is not None]
-        return statistics.mean(known) if known else None
+        found = values(way, name)
+        return statistics.mean(found) if found else None
 
-    acc, best = mean(ADVISED, "acc"), mean(AT_ONCE, "acc")
-    bwt = mean(ADVISED, "bwt")
-    drift, usual_drift = mean(ADVISED, "drift a point"), mean(AUTOMATIC, "drift a point")
-    steps, usual_steps = mean(ADVISED, "steps"), mean(AUTOMATIC, "steps")
+    general, own = mean(DEFAULT, "general"), mean(DEFAULT, "own")
+    acc, best, bwt = mean(DEFAULT, "acc"), mean(AT_ONCE, "acc"), mean(DEFAULT, "bwt")
+    cpu, usual_cpu = mean(DEFAULT, "cpu_seconds"), mean(BEFORE, "cpu_seconds")
     found = []
+    if general is not None:
+        found.append(f"{yes(general >= 95)}  general questions still right, at least 95 %: {general:.1f} %")
     if acc is not None and best is not None:
-        found.append(f"{yes(acc >= best - 3)}  ACC within 3 points of at once: {acc - best:+.1f}")
+        found.append(f"{yes(acc >= best - 3)}  ACC within 3 points of at once: {acc - best:+z.1f}")
     if bwt is not None:
-        found.append(f"{yes(abs(bwt) <= 3)}  |BWT| at most 3: {bwt:+.1f}")
-    if drift is not None and usual_drift is not None:
-        ratio = f"{drift / usual_drift:.2f}" if usual_drift else "more"
+        found.append(f"{yes(abs(bwt) <= 3)}  |BWT| at most 3: {bwt:+z.1f}")
+    if own is not None:
+        found.append(f"{yes(own >= 95)}  own rows known, at least 95 %: {own:.1f} %")
+    if cpu and usual_cpu:
+        limit, share = (0.5, "half of those") if which == SMALL else (1.0, "those")
+        ratio = cpu / usual_cpu
+        found.append(f"{yes(ratio <= limit)}  CPU seconds at most {share} before: {ratio:.2f} times")
+    if which == SMALL:
+        right, asked = values(DEFAULT, "corrections"), values(DEFAULT, "corrections asked")
+        if right:
+            counts = ", ".join(f"{n:.0f} of {m:.0f}" for n, m in zip(right, asked, strict=True))
+            found.append(f"{yes(right == asked)}  corrections all answered right, by every seed: {counts}")
+        if lost := values(DEFAULT, "lost"):
+            counts = ", ".join(f"{count:.0f}" for count in lost)
+            found.append(f"{yes(max(lost) <= 1)}  general answers lost at most 1, by every seed: {counts}")
+    own_lines = [line for line in lines if line["way"] == DEFAULT]
+    if own_lines:
+        late = sum(line["judged_too_long"] for line in own_lines)
+        count = sum(len(line["rates"]) for line in own_lines)
         found.append(
-            f"{yes(drift <= usual_drift)}  drift for each point learned at most the automatic rule's: "
-            f"{drift:.5f} against {usual_drift:.5f}, {ratio} times"
+            f"{yes(not late)}  judging at most {JUDGING_SHARE:.0%} of a session or {JUDGING_SECONDS:.0f} s: "
+            f"longer in {late} of {count} sessions"
         )
-    if steps and usual_steps:
-        ratio = f"{steps / usual_steps:.2f}"
-        found.append(
-            f"{yes(steps <= 2 * usual_steps)}  steps at most twice the automatic rule's: {ratio} times"
-        )
-    late = sum(line["judged_too_long"] for line in lines)
-    count = sum(len(line["rates"]) for line in lines)
-    found.append(
-        f"{yes(not late)}  judging at most {JUDGING_SHARE:.0%} of a session or {JUDGING_SECONDS:.0f} s: "
-        f"longer in {late} of {count} sessions"
-    )
     return found
 
 
@@ -397,28 +579,37 @@ def yes(reached: bool) -> str:
 
 def run(task: Task, seeds: int, ways: Sequence[Way], output: Path) -> list[dict[str, Any]]:
     """The lines of all that is wanted, those that are in the output already included."""
-    lines = [line for line in _lines(output) if line["task"] == asdict(task) and line["seed"] < seeds]
+    wanted = {(seed, way.name): key(task, seed, way) for seed in range(seeds) for way in ways}
+    lines = [line for line in _lines(output) if _is_wanted(line, wanted)]
     for seed in range(seeds):
         done = {line["way"] for line in lines if line["seed"] == seed}
         missing = [way for way in ways if way.name not in done]
         if not missing:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            first = teach_first(task, seed, Path(folder) / "first")
+            course = Course.drawn(task, seed, Path(folder))
             for way in missing:
                 root = Path(folder) / way.name
-                figures = (
-                    at_once(task, seed, first, root)
-                    if way.name == AT_ONCE
-                    else in_turn(task, seed, way, first, root)
-                )
+                figures = (at_once if way.at_once else in_turn)(course, way, root)
                 shutil.rmtree(root)
-                line = {"task": asdict(task), "seed": seed, "way": way.name, **figures}
+                line = {**key(task, seed, way), **figures}
                 with open(output, "a") as file:
                     file.write(json.dumps(line) + "\n")
                 lines.append(line)
-                print("  ".join(table([line])[1]), f"(seed {seed})", flush=True)
+                row = rows_of_table(task.table, [line])[1]
+                print(f"({task.table}) {' | '.join(row)} (seed {seed})", flush=True)
     return lines
+
+
+def key(task: Task, seed: int, way: Way) -> dict[str, Any]:
+    """What a line is about: a way with other settings than those of a line is not that line's."""
+    settings = way.settings(seed).model_dump()
+    return {"task": asdict(task), "seed": seed, "way": way.name, "settings": settings}
+
+
+def _is_wanted(line: dict[str, Any], wanted: Mapping[tuple[int, str], dict[str, Any]]) -> bool:
+    about = wanted.get((line["seed"], line["way"]))
+    return about is not None and all(line.get(name) == value for name, value in about.items())
 
 
 def _lines(output: Path) -> list[dict[str, Any]]:
@@ -429,12 +620,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     names = [way.name for way in WAYS]
     parser.add_argument("--output", type=Path, default=Path("retention.jsonl"), help="a line for each way")
+    parser.add_argument("--table", choices=(INVENTED, SMALL, "both"), default="both")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--arms", nargs="+", choices=names, default=names, help="the ways to teach")
-    parser.add_argument("--lessons", type=int, default=4)
-    parser.add_argument("--facts", type=int, default=72, help="of each lesson")
-    parser.add_argument("--rounds", type=int, help="else those of the preset")
-    parser.add_argument("--rounds-at-once", type=int, help="else the same")
+    parser.add_argument("--lessons", type=int, default=4, help="of (a)")
+    parser.add_argument("--facts", type=int, default=72, help="of each lesson of (a)")
+    parser.add_argument("--rounds-at-once", type=int, help="else those of the first session by default")
     parser.add_argument("--model", help="a base model's name or folder, else the embedded one")
     parser.add_argument("--threads", type=int, help="else as many as there are cores")
     wanted = parser.parse_args()
@@ -444,16 +635,15 @@ def main() -> None:
         os.environ["OMP_NUM_THREADS"] = str(wanted.threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     import_everything()
-    task = Task(wanted.lessons, wanted.facts, wanted.rounds, wanted.rounds_at_once, wanted.model)
-    ways = [way for way in WAYS if way.name in wanted.arms]
-    lines = run(task, wanted.seeds, ways, wanted.output)
-    rows = table(lines)
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
-    print()
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    print()
-    print("\n".join(verdicts(lines)))
+    reports = []
+    for table in (INVENTED, SMALL) if wanted.table == "both" else (wanted.table,):
+        count, facts = (wanted.lessons, wanted.facts) if table == INVENTED else (None, None)
+        task = Task(table, count, facts, wanted.rounds_at_once, wanted.model)
+        ways = [way for way in WAYS if way.name in wanted.arms and table in way.tables]
+        lines = run(task, wanted.seeds, ways, wanted.output)
+        reports.append([TITLES[table], as_markdown(rows_of_table(table, lines)), *verdicts(table, lines)])
+    for title, rows, *reached in reports:
+        print("", title, "", rows, "", *reached, sep="\n")
 
 
 if __name__ == "__main__":
