@@ -26,6 +26,7 @@ from sails.onnx.certify.questions import FIXED_PROMPTS
 from sails.retention import gate, lessons
 from sails.sessions import PRESET_ROWS, PRESETS, Phase, State, plan
 from sails.system import format
+from sails.training import known
 from sails.training.plan import behavior
 
 REPOSITORY = Path(__file__).parents[1]
@@ -196,13 +197,17 @@ def test_every_kind_of_failure_is_in_the_table_with_its_exit_code_and_a_remedy()
 
 # --- figures and names ----------------------------------------------------------------------------
 
-IN_WORDS = {5: "five", 8: "eight"}
+IN_WORDS = {4: "four", 5: "five", 8: "eight"}
 FULL, SMALL = VARIANT_TABLE["fp32"].thresholds, VARIANT_TABLE["int8"].thresholds
 
 
 @pytest.mark.parametrize(
     "sentence",
     [
+        f"in a whole round {PRESETS['balanced'].known_share * 100:g} % of the answers' word pieces were "
+        f"right (`quick`: {PRESETS['quick'].known_share * 100:g} %; "
+        f"`thorough`: {PRESETS['thorough'].known_share * 100:g} %, twice in a row), "
+        f"or when {IN_WORDS[known.PATIENCE]} rounds brought nothing more",
         f"The newest {IN_WORDS[versions.VERSIONS_KEPT]} are kept",
         f"{IN_WORDS[len(FIXED_PROMPTS)]} fixed questions, and up to {export.VERIFIED_PROMPTS} that",
         f"Up to {lessons.ROWS} rows in all are scored",
@@ -230,6 +235,7 @@ FULL, SMALL = VARIANT_TABLE["fp32"].thresholds, VARIANT_TABLE["int8"].thresholds
 )
 def test_the_guide_gives_the_figures_of_the_code(sentence):
     assert sentence in " ".join(text_of(GUIDE).split())
+    assert [preset.known_rounds for preset in PRESETS.values()] == [1, 1, 2]
     assert behavior.USUAL_LEARNING_RATES == (1e-6, 1e-3)
 
 
