@@ -188,6 +188,8 @@ def train(
     batches = iter(loader)
     if checkpoint:
         load_checkpoint(checkpoint, accelerator, model, optimizer, scheduler)
+        if projection:
+            projection.restart()
 
     guard = Guard((step["loss"], step["gradient_norm"]) for step in run.before.steps)
     good = GoodWeights(model, done)
@@ -309,7 +311,7 @@ def train(
         stopped, stopped_early, save = broadcast_object_list([stopped, stopped_early, save])
         if save:
             if run.matrices and accelerator.is_main_process and not session.projection.exists():
-                session.checkpoints.mkdir(exist_ok=True)
+                session.checkpoints.mkdir(parents=True, exist_ok=True)
                 save_matrices(run.matrices, session.projection)
             folder = session.checkpoints / f"checkpoint-{step}"
             save_checkpoint(folder, accelerator, model, tokenizer, optimizer, scheduler)
