@@ -148,8 +148,9 @@ def projection_matrices(
 
 
 def _inverse(covariance: torch.Tensor) -> torch.Tensor:
+    covariance = covariance.cpu()  # not every device can invert
     damping = DAMPING * covariance.diagonal().mean()
-    identity = torch.eye(len(covariance), device=covariance.device)
+    identity = torch.eye(len(covariance))
     return torch.linalg.inv(identity + covariance / damping).contiguous()
 
 

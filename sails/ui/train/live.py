@@ -187,6 +187,9 @@ def _left(
         )
     if left.seconds is None:
         return "How long it still takes is not known yet."
+    until_known = isinstance(spec, TrainSpec) and spec.settings.epochs is None
+    if until_known and status.phase == "train":
+        return f"About {duration(left.seconds)} left at most: it ends as soon as it knows the lesson."
     if not left.unknown:
         return f"About {duration(left.seconds)} left."
     later = ", ".join(STEPS[phase].lower() for phase in left.unknown)
