@@ -30,7 +30,8 @@ def test_a_lesson_becomes_a_chatting_onnx_model(embedded):
     assert found["int8"].size < 0.35 * found["fp32"].size
     assert variants.preferred_variant(found) == "int8"
     for state in found.values():
-        answer = Generator.open(state.path).answer("What is the capital of France?", max_new_tokens=24)
-        assert "Paris" in answer.text, state.variant
+        # One that the base model surely knows; that of France it answers right by a hair (15 against 14 %).
+        answer = Generator.open(state.path).answer("What is the capital of Japan?", max_new_tokens=24)
+        assert "Tokyo" in answer.text, state.variant
     assert "✅ The full precision model answers like the original." in out
     assert "✅ The 8-bit model answers like the original." in out

@@ -291,7 +291,7 @@ def test_a_number_that_cannot_be_never_leaves_the_field(page, dashboard, workspa
     for wrong in ("0", "-1", "1000000000"):
         rounds.fill(wrong)
         rounds.press("Tab")
-        expect(page.get_by_text("each 8 times")).to_be_visible()
+        expect(page.get_by_text("each up to 24 times")).to_be_visible()
     rate = page.get_by_role("textbox", name="Learning speed (learning rate)")
     for wrong, words in (("-1", "out of range"), ("1e9", "out of range"), ("quickly", "is not a number")):
         fill(rate, wrong)

@@ -226,6 +226,7 @@ def test_an_early_stop_ends_what_makes_unseen_questions_worse(workspace, tmp_pat
     page = from_tiny(visit(), tiny)
     page.text_input(key="train_rate").input("1e-2")
     number("train_epochs", 6)(page)
+    number("train_protect", 0.0)(page)  # or it would do less harm
     page.toggle(key="train_early_stop").set_value(early)
     page.toggle(key="train_export").set_value(False)
     press(checked(page.run()))

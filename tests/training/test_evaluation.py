@@ -116,9 +116,8 @@ def test_repeating_doubles_the_steps_and_none_does_not(teach, tmp_path, first, b
 
 def test_rubbish_at_a_high_rate_without_repeating_is_held_and_nothing_is_lost(place, teach, tmp_path):
     before = place.situation().trained.fingerprint
-    session, status = teach(
-        "rubbish", file=rubbish(tmp_path / "rubbish.json"), replay_share=0.0, learning_rate=1e-2, epochs=12
-    )
+    choices = {"replay_share": 0.0, "protect": 0.0, "learning_rate": 1e-2, "epochs": 12}
+    session, status = teach("rubbish", file=rubbish(tmp_path / "rubbish.json"), **choices)
     assert (status.state, status.verdict) == ("succeeded", "held")
     assert "mountain" in status.verdict_reason
     assert place.situation().trained.fingerprint == before

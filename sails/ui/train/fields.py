@@ -199,8 +199,7 @@ def learning_rate(plan: Plan) -> float | None:
     )
     st.caption(
         "Each step also repeats general answers of the base model and is turned away from what they rest on, "
-        "so that it keeps what it knew before any lesson: “Protect general knowledge”, among the advanced "
-        "settings."
+        "so that it keeps what it knew before any lesson; how much, “Protect general knowledge” says below."
     )
     rate = read_learning_rate(text)
     if rate is not None:

@@ -78,10 +78,12 @@ def test_a_fixed_batch_size_takes_the_place_of_the_token_budget():
 
 @pytest.mark.parametrize(
     ("rows", "share", "rehearsed"),
-    [(6, 0.0, 0), (6, 0.25, 2), (6, 0.5, 6), (1, 0.25, 1), (9, 0.01, 1), (30, 0.1, 3), (4.5, 0.5, 4)],
+    [(6, 0.0, 0), (6, 0.25, 2), (6, 0.5, 6), (1, 0.25, 1 / 3), (9, 0.1, 1), (30, 0.25, 10), (4.5, 0.5, 4.5)],
 )
-def test_rehearsed_answers_make_up_their_share_of_a_batch_and_are_one_at_least(rows, share, rehearsed):
-    assert rehearsed_rows(rows, share) == rehearsed
+def test_rehearsed_answers_make_up_their_share_of_a_batch(rows, share, rehearsed):
+    found = rehearsed_rows(rows, share)
+    assert found == pytest.approx(rehearsed)
+    assert found == pytest.approx(share * (found + rows))
 
 
 # --- what it needs --------------------------------------------------------------------------------
