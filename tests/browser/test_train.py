@@ -234,7 +234,7 @@ def taught(dashboard: Dashboard, tmp_path: Path, tiny: Path) -> Workspace:
 
 def test_the_best_learning_speed_is_measured_in_the_form_and_used(page, dashboard, taught):
     visit(page, dashboard, dataset="rivers")
-    expect(page.get_by_text("At 1e-5 it learns less in each lesson.")).to_be_visible()
+    expect(page.get_by_text("At 1e-5 it takes more rounds to know a lesson.")).to_be_visible()
     name = page.get_by_role("textbox", name="Name of this training")
     name.fill("half a na")
     page.get_by_role("button", name="Measure the best learning speed").click()

@@ -27,8 +27,6 @@ from sails.ui.widgets import change_button
 
 DEFAULT_SHARE = 50  # percent
 REFRESH_SECONDS = 1.0
-# The embedded base model, three lessons: points of the answers' word pieces that a lesson made right.
-LEARNED_AUTOMATICALLY, LEARNED_FASTER = 13, 23
 
 # --- earlier lessons ------------------------------------------------------------------------------
 
@@ -120,9 +118,8 @@ def _not_measured(workspace: Workspace, choices: Choices, forecast: TrainingFore
     automatic, faster = format_rate(forecast.plan.automatic_learning_rate), format_rate(BASE_LEARNING_RATE)
     if choices.settings.learning_rate is None:
         st.markdown(
-            f"**At {automatic} it learns less in each lesson.** Measured on the embedded base model: of 100 "
-            f"word pieces of the answers, a lesson made {LEARNED_AUTOMATICALLY} more right, against "
-            f"{LEARNED_FASTER} at {faster} while it repeated earlier lessons, with nothing forgotten."
+            f"**At {automatic} it takes more rounds to know a lesson.** At {faster} it takes fewer, and may "
+            "lose more of what it knows. What suits this lesson can be measured."
         )
     else:
         st.markdown("**Is this the right learning speed?** How fast it may learn can be measured.")
