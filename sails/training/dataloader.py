@@ -17,7 +17,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -27,6 +27,8 @@ from sails.onnx import DEFAULT_CHAT_TEMPLATE
 
 IGNORED = -100  # the label that torch's cross entropy leaves out
 GROUPED_BATCHES = 50  # how many batches are sorted by length together
+
+Some = TypeVar("Some")
 
 # --- the tokenizer --------------------------------------------------------------------------------
 
@@ -154,6 +156,12 @@ def _answer_spans(messages: list[dict[str, str]], text: str, tokenizer: Any) -> 
         spans.append((start, end))
         searched = end
     return spans
+
+
+def spread(rows: Sequence[Some], count: int) -> list[Some]:
+    """At most `count` of the rows, from all over them."""
+    step = max(1.0, len(rows) / max(1, count))
+    return [rows[int(n * step)] for n in range(min(count, len(rows)))]
 
 
 # --- batches --------------------------------------------------------------------------------------

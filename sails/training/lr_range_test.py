@@ -24,7 +24,7 @@ from torch.nn import functional
 from sails.errors import DivergedError
 from sails.sessions import Advice, Trial, format_rate
 from sails.system import Progress
-from sails.training.dataloader import Example, collate
+from sails.training.dataloader import Example, collate, spread
 from sails.training.loss import AnswerLogits, evaluate
 from sails.training.model import Precision
 
@@ -134,12 +134,6 @@ def in_small(
         mixed = [row for pair in zip_longest(learned, repeated) for row in pair if row is not None]
         batches += [mixed[n : n + mixture.rows] for n in range(0, len(mixed), mixture.rows)]
     return batches[:steps], (learned, kept)
-
-
-def spread(rows: Sequence[Example], count: int) -> list[Example]:
-    """At most `count` of the rows, from all over them."""
-    step = max(1.0, len(rows) / max(1, count))
-    return [rows[int(n * step)] for n in range(min(count, len(rows)))]
 
 
 # --- the rule -------------------------------------------------------------------------------------

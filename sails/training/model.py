@@ -24,6 +24,8 @@ from transformers import AutoModelForCausalLM
 from sails import system
 from sails.errors import ModelLoadError
 
+ANSWERED = 32  # prompts at once
+
 
 def choose_device(wanted: str) -> str:
     """`cpu`, `cuda` or `mps`: what was asked for, or the fastest that is here."""
@@ -138,3 +140,24 @@ def sample_answers(
     model.train(was_training)
     answers = output[:, batch["input_ids"].shape[1] :]
     return [text.strip() for text in tokenizer.batch_decode(answers, skip_special_tokens=True)]
+
+
+def answer_all(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    max_new_tokens: int,
+    precision: Precision,
+    *,
+    temperature: float | None = None,
+) -> list[str]:
+    """Return the answers to many prompts, as `sample_answers` does, in batches of similar length."""
+    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
+    answers: dict[int, str] = {}
+    for start in range(0, len(order), ANSWERED):
+        some = order[start : start + ANSWERED]
+        asked = [prompts[number] for number in some]
+        with precision.autocast():
+            said = sample_answers(model, tokenizer, asked, max_new_tokens, temperature=temperature)
+        answers.update(zip(some, said, strict=True))
+    return [answers[number] for number in range(len(prompts))]

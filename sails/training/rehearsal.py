@@ -30,12 +30,12 @@ from sails.errors import DivergedError
 from sails.models import inspect_model
 from sails.training.dataloader import IGNORED, Example, collate, encode
 from sails.training.loss import AnswerLogits
-from sails.training.model import Precision, load_model, sample_answers
+from sails.training.model import Precision, answer_all, load_model
 from sails.training.plan import rehearsed_rows
 
 TOP = 16  # tokens whose probabilities are kept; 64 keep no more knowledge
 ANSWER_TOKENS = 32  # of each answer
-BATCH = 32  # answers that are written at once
+BATCH = 8  # answers that are scored at once
 SHIPPED = Path(__file__).with_name("base_answers")
 
 
@@ -80,10 +80,7 @@ def ask(model: Any, tokenizer: Any, precision: Precision, prompts: Sequence[str]
     """
     was_training = model.training
     model.eval()
-    answers: list[str] = []
-    with precision.autocast():
-        for start in range(0, len(prompts), BATCH):
-            answers += sample_answers(model, tokenizer, prompts[start : start + BATCH], ANSWER_TOKENS)
+    answers = answer_all(model, tokenizer, prompts, ANSWER_TOKENS, precision)
     rows = [
         Conversation((Turn("user", prompt), Turn("assistant", answer or "…")))
         for prompt, answer in zip(prompts, answers, strict=True)
@@ -92,8 +89,8 @@ def ask(model: Any, tokenizer: Any, precision: Precision, prompts: Sequence[str]
     answer_logits = AnswerLogits(model)
     log_probs: list[torch.Tensor] = []
     tokens: list[torch.Tensor] = []
-    for start in range(0, len(examples), BATCH // 4):
-        batch = collate(examples[start : start + BATCH // 4], tokenizer.pad_token_id)
+    for start in range(0, len(examples), BATCH):
+        batch = collate(examples[start : start + BATCH], tokenizer.pad_token_id)
         batch = {key: value.to(model.device) for key, value in batch.items()}
         with precision.autocast():
             logits, _ = answer_logits(model, batch)

@@ -32,16 +32,16 @@ from sails.retention import (
     open_prompts,
 )
 from sails.system import read_json
-from sails.training.dataloader import Example, collate, encode
+from sails.training.dataloader import Example, collate, encode, spread
 from sails.training.loss import AnswerLogits, score_rows
-from sails.training.model import Precision, sample_answers
+from sails.training.model import Precision, answer_all
 from sails.training.rehearsal import answers_file
 
 GENERAL_TOKENS = 24  # of each general answer
 FIRST_TOKENS = 10  # within which most right answers have said it
 DRAWS, TEMPERATURE = 3, 0.6  # answers of the base model to each question, to tell whether it surely knows it
 MAX_CLOSED = 120  # questions with one right answer that are asked after each session
-BATCH, ASKED = 8, 32  # general answers that are scored, and that are written, at once
+BATCH = 8  # general answers that are scored at once
 
 
 def score(model: Any, tokenizer: Any, rows: Sample, longest: int, precision: Precision) -> tuple[Cell, ...]:
@@ -136,20 +136,14 @@ def base_knowledge(base: Any, folder: Path, tokenizer: Any, precision: Precision
             torch.manual_seed(0)
             for temperature in (None, *[TEMPERATURE] * DRAWS):
                 asked = [one.question for one in left]
-                said = _answers(base, tokenizer, asked, GENERAL_TOKENS, precision, temperature)
+                said = answer_all(base, tokenizer, asked, GENERAL_TOKENS, precision, temperature=temperature)
                 left = [one for one, answer in zip(left, said, strict=True) if is_right(one, answer)]
-        answers = _answers(base, tokenizer, prompts, GENERAL_TOKENS, precision)
+        answers = answer_all(base, tokenizer, prompts, GENERAL_TOKENS, precision)
         content = {"known": [one.question for one in left], "answers": answers}
         kept.parent.mkdir(parents=True, exist_ok=True)
         system.write_atomic(kept, json.dumps(content, indent=1, ensure_ascii=False))
     known = [one for one in closed if one.question in content["known"]]
-    return BaseKnowledge(tuple(at_most(known, MAX_CLOSED)), tuple(content["answers"]))
-
-
-def at_most(questions: Sequence[ClosedQuestion], count: int) -> list[ClosedQuestion]:
-    """Return so many of the questions, from all over them."""
-    step = max(1.0, len(questions) / count)
-    return [questions[int(number * step)] for number in range(min(len(questions), count))]
+    return BaseKnowledge(tuple(spread(known, MAX_CLOSED)), tuple(content["answers"]))
 
 
 def still_right(
@@ -160,7 +154,7 @@ def still_right(
     for words in (FIRST_TOKENS, GENERAL_TOKENS):
         left = [number for number, found in enumerate(right) if not found]
         asked = [questions[number].question for number in left]
-        for number, answer in zip(left, _answers(model, tokenizer, asked, words, precision), strict=True):
+        for number, answer in zip(left, answer_all(model, tokenizer, asked, words, precision), strict=True):
             right[number] = int(is_right(questions[number], answer))
     return _known_cell(questions, right)
 
@@ -176,23 +170,3 @@ def _known_cell(questions: Sequence[ClosedQuestion], right: Sequence[int]) -> Ce
         right=tuple(right),
         loss=(0.0,) * len(questions),
     )
-
-
-def _answers(
-    model: Any,
-    tokenizer: Any,
-    prompts: Sequence[str],
-    tokens: int,
-    precision: Precision,
-    temperature: float | None = None,
-) -> list[str]:
-    """Answers to many prompts, in batches of similar length."""
-    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
-    answers: dict[int, str] = {}
-    for start in range(0, len(order), ASKED):
-        some = order[start : start + ASKED]
-        with precision.autocast():
-            asked = [prompts[number] for number in some]
-            said = sample_answers(model, tokenizer, asked, tokens, temperature=temperature)
-        answers.update(zip(some, said, strict=True))
-    return [answers[number] for number in range(len(prompts))]

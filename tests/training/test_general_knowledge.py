@@ -10,13 +10,12 @@ from sails.data import Conversation, Turn
 from sails.models.workspace import Workspace
 from sails.retention import GENERAL, closed_questions, is_right, open_prompts
 from sails.sessions import Session
-from sails.training import scoring
-from sails.training.dataloader import encode, load_tokenizer
+from sails.training import model as model_module
+from sails.training.dataloader import encode, load_tokenizer, spread
 from sails.training.model import load_model, sample_answers, save_model
 from sails.training.outcome import judge
 from sails.training.scoring import (
     MAX_CLOSED,
-    at_most,
     base_knowledge,
     general_drift,
     no_drift,
@@ -96,7 +95,7 @@ def test_what_is_right_only_now_and_then_is_not_known(base, student, tmp_path, m
             right.get(prompt, "") if one else "Who knows." for prompt, one in zip(prompts, sure, strict=True)
         ]
 
-    monkeypatch.setattr(scoring, "sample_answers", said)
+    monkeypatch.setattr(model_module, "sample_answers", said)
     known = base_knowledge(student[0], base, student[1], FP32).known
     assert {asked.question[0] for asked in known} == {"W"}
 
@@ -104,18 +103,18 @@ def test_what_is_right_only_now_and_then_is_not_known(base, student, tmp_path, m
 def test_a_base_is_asked_once(base, student, tmp_path, monkeypatch):
     monkeypatch.setenv("SAILS_CACHE", str(tmp_path / "cache"))
     said = base_knowledge(student[0], base, student[1], FP32)
-    monkeypatch.setattr(scoring, "sample_answers", None)  # which would ask again
+    monkeypatch.setattr(model_module, "sample_answers", None)  # which would ask again
     assert base_knowledge(student[0], base, student[1], FP32) == said
 
 
 def test_of_many_known_questions_some_from_all_over_are_asked():
-    found = at_most(closed_questions(), MAX_CLOSED)
+    found = spread(closed_questions(), MAX_CLOSED)
     assert len(found) == len(set(found)) == MAX_CLOSED < len(closed_questions())
     places = [closed_questions().index(asked) for asked in found]
     assert places == sorted(places)
     assert max(after - before for before, after in pairwise(places)) <= 2
-    assert at_most(closed_questions()[:5], MAX_CLOSED) == [*closed_questions()[:5]]
-    assert at_most([], MAX_CLOSED) == []
+    assert spread(closed_questions()[:5], MAX_CLOSED) == [*closed_questions()[:5]]
+    assert spread([], MAX_CLOSED) == []
 
 
 def test_the_base_itself_knows_all_of_them_and_has_not_drifted(base, student):
