@@ -48,12 +48,10 @@ def questions_for(lesson: Sequence[Conversation], known: Sequence[str] = ()) -> 
     reworded = [
         ProbeQuestion(about="reworded", question=reword(row.input), expected=row.output) for row in chosen[:1]
     ]
-    asked = {row.input for row in lesson}
-    general = [UNRELATED, *(question for question in known if question not in {UNRELATED, *asked})]
-    chosen_general = random.Random(len(lesson)).sample(general[1:], min(GENERAL_QUESTIONS, len(general)) - 1)
-    unrelated = [
-        ProbeQuestion(about="unrelated", question=question) for question in (UNRELATED, *chosen_general)
-    ]
+    elsewhere = {UNRELATED, *(row.input for row in lesson)}
+    others = [question for question in known if question not in elsewhere]
+    general = random.Random(len(lesson)).sample(others, min(GENERAL_QUESTIONS - 1, len(others)))
+    unrelated = [ProbeQuestion(about="unrelated", question=question) for question in (UNRELATED, *general)]
     return [*taught, *reworded, *unrelated]
 
 

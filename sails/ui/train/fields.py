@@ -162,8 +162,8 @@ def preset(taught: int) -> str:
         list(PRESETS),
         format_func=lambda name: f"{PRESETS[name].title}: {PRESETS[name].description}",
         captions=[
-            f"until it knows {preset.known_share:.1%} of the answers, "
-            f"{system.count(preset.rounds_for(taught), 'round')} at most".replace(".0%", "%")
+            f"until it knows {100 * preset.known_share:g}% of the answers, "
+            f"{system.count(preset.rounds_for(taught), 'round')} at most"
             for preset in PRESETS.values()
         ],
         index=list(PRESETS).index(Settings().preset),
