@@ -209,7 +209,7 @@ def _words(finding: GateFinding, reference: float, names: dict[str, str], *, ful
     elif len(finding.lessons) > 1:
         what += " together"
     of_what = " of the answers' word pieces right" if full else ""
-    if finding.lessons == (GENERAL,):
+    if finding.is_general:
         of_what = " of the questions that its base model answers right"
     return f"{lost} {unit} {what} ({reference:.0f}% → {finding.after:.0f}%{of_what})"
 

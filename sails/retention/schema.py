@@ -121,6 +121,11 @@ class GateFinding(BaseModel, frozen=True):
     lost: bool = False
     everything: bool = False  # it is about all that the other findings are about, together
 
+    @property
+    def is_general(self) -> bool:
+        """Whether it is about general knowledge, and not about lessons."""
+        return self.lessons == (GENERAL,)
+
 
 class Decision(BaseModel, frozen=True):
     """Whether a candidate may replace the published model; `reason` is a sentence for a person."""

@@ -42,7 +42,7 @@ def describe_losses(retention: Retention) -> str:
     for one in losses(findings(retention)):
         where = "over" if one.everything else "on"
         lost = rounded_points(_reference(one), one.after)
-        if one.lessons == (GENERAL,):
+        if one.is_general:
             found.append((lost, _general_loss(one)))
             continue
         found.append((lost, f"{lost} points {where} {_names(retention, one)}"))
@@ -52,7 +52,7 @@ def describe_losses(retention: Retention) -> str:
 
 def describe_general_loss(retention: Retention) -> str:
     """Say what of its general knowledge it lost that chance does not explain, held back for it or not."""
-    lost = [one for one in findings(retention) if one.lessons == (GENERAL,) and one.high < 0]
+    lost = [one for one in findings(retention) if one.is_general and one.high < 0]
     return _general_loss(lost[0]) if lost else ""
 
 
@@ -72,7 +72,7 @@ def describe_finding(retention: Retention, finding: GateFinding) -> str:
     if finding.everything:
         names = names.capitalize()
     what = "gained" if change > 0 else "lost"
-    examples = "questions" if finding.lessons == (GENERAL,) else "examples"
+    examples = "questions" if finding.is_general else "examples"
     said = (
         f"{names}, {finding.rows} {examples}: {finding.before:.0f}% → "
         f"{finding.after:.0f}% right, {points(change, finding.low, finding.high)} {what}."
@@ -113,7 +113,7 @@ def before_and_after(retention: Retention) -> list[tuple[str, str, str, str]]:
         how = "too much" if lesson.session in lost else "a little" if everywhere else ""
         words = _in_short(retention, lesson, new=new, lost=how)
         lines.append((name, recall, unseen, words))
-    general = next((one for one in findings(retention) if one.lessons == (GENERAL,)), None)
+    general = next((one for one in findings(retention) if one.is_general), None)
     if general:
         words = "Lost too much." if general.lost else "Kept. That is good."
         if not general.lost and general.after < general.before:

@@ -206,6 +206,11 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         ),
     ] = "gate"
 
+    @property
+    def until_known(self) -> bool:
+        """Whether a session ends as soon as it knows its lesson: unless a person chose the rounds."""
+        return self.epochs is None
+
     @model_validator(mode="after")
     def _choose_what_there_is(self) -> Self:
         if self.preset not in PRESETS:

@@ -70,7 +70,7 @@ def experience(records: Iterable[SessionRecord], base: str | None) -> Experience
         if file and file.size and results.epochs:
             rehearsed = results.steps * results.rehearsed * REHEARSED_TOKENS
             densities.append(file.size * results.epochs / max(results.tokens - rehearsed, 1))
-        if isinstance(record.spec, TrainSpec) and record.spec.settings.epochs is None and results.most_epochs:
+        if isinstance(record.spec, TrainSpec) and record.spec.settings.until_known and results.most_epochs:
             rounds.append(results.epochs / results.most_epochs)
     phases = {phase for record in seen for phase in record.status.results.seconds}
     return Experience(

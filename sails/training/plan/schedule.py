@@ -33,7 +33,7 @@ def resolve_schedule(settings: Settings, new: int, old: int = 0) -> Schedule:
         token_budget=None if settings.batch_size else size_for(rows).token_budget,
         batch_size=settings.batch_size,
         max_steps=settings.max_steps,
-        until_known=settings.epochs is None,
+        until_known=settings.until_known,
         protect=settings.protect,
     )
 

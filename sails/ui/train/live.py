@@ -187,7 +187,7 @@ def _left(
         )
     if left.seconds is None:
         return "How long it still takes is not known yet."
-    until_known = isinstance(spec, TrainSpec) and spec.settings.epochs is None
+    until_known = isinstance(spec, TrainSpec) and spec.settings.until_known
     if until_known and status.phase == "train":
         return f"About {duration(left.seconds)} left at most: it ends as soon as it knows the lesson."
     if not left.unknown:
