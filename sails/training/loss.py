@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,51 +15,95 @@ from sails.errors import DivergedError
 from sails.sessions import Scores
 from sails.training.dataloader import IGNORED, Example, collate
 from sails.training.model import Precision
+from sails.training.packing import Batch, Inputs, packed, padded
 
 START_AGAIN = "Choose a lower learning rate, or start over from base; the model that you had is untouched."
+TOLERANCE = 1e-4  # of the largest logit, between ways to compute it in fp32
 SCORING_TOKENS = 1024  # in a batch that is scored; 2048 are 4 % faster, with logits of twice the memory
 
 
 class AnswerLogits:
-    """Logits at label positions only, where the model's head allows it; checked against the full logits.
+    """Logits at label positions only, of rows packed into one sequence, where the model allows either.
 
-    Some models do more after the last hidden state than multiply by the head (they cap or scale the
-    logits); on those the first batch differs and all logits are computed.
+    Some models do more after the last hidden state than multiply by the head (they cap or scale the logits);
+    for those all logits are computed. Some do not compute the same for packed rows; theirs are padded. Both
+    are found out with two rows made of the first one.
     """
 
     def __init__(self, model: Any) -> None:
         self._body = model.base_model if model.base_model is not model else None
         self._head = model.get_output_embeddings()
+        self._packs = True
         self._checked = False
 
-    def __call__(self, model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """(logits, targets) of shape (labels, vocabulary) and (labels,), in the order of the batch."""
+        targets = batch["labels"][:, 1:]
+        return self._logits(model, self.inputs(model, batch)).float(), targets[targets != IGNORED]
+
+    def inputs(self, model: Any, batch: Batch) -> Inputs:
+        """Return the batch in the form in which the model has least to do."""
         if not self._checked:
             self._check(model, batch)
-        inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
-        targets = batch["labels"][:, 1:]
-        chosen = targets != IGNORED
+        window = getattr(model.config, "sliding_window", None) or math.inf
+        as_it_is = padded(batch)
+        if self._packs and batch["input_ids"].shape[1] <= window:
+            in_one = _packed(model, batch)
+            if in_one.saves_work(as_it_is, model.config.hidden_size):
+                return in_one
+        return as_it_is
+
+    def _logits(self, model: Any, inputs: Inputs) -> torch.Tensor:
         if self._body is None or self._head is None:
-            logits = model(**inputs, use_cache=False).logits[:, :-1][chosen]
-        else:
-            hidden = self._body(**inputs, use_cache=False).last_hidden_state
-            logits = self._head(hidden[:, :-1][chosen])
-        return logits.float(), targets[chosen]
+            logits: torch.Tensor = model(**inputs.tensors, use_cache=False).logits
+            return logits.flatten(0, 1)[inputs.places]
+        hidden = self._body(**inputs.tensors, use_cache=False).last_hidden_state
+        chosen: torch.Tensor = self._head(hidden.flatten(0, 1)[inputs.places])
+        return chosen
 
     @torch.no_grad()
-    def _check(self, model: Any, batch: dict[str, torch.Tensor]) -> None:
+    def _check(self, model: Any, batch: Batch) -> None:
         self._checked = True
-        if self._body is None or self._head is None:
-            return
+        rows = _two_rows(batch)
         was_training = model.training
         model.eval()
-        row = {key: value[:1] for key, value in batch.items()}
-        short, _ = self(model, row)
-        self._body, body = None, self._body
-        full, _ = self(model, row)
-        if torch.allclose(short, full, rtol=1e-3, atol=1e-3):
+        with torch.autocast(rows["input_ids"].device.type, enabled=False), warnings.catch_warnings():
+            body, self._body = self._body, None
+            full = self._logits(model, padded(rows))
             self._body = body
+            if body is not None and not _alike(self._logits(model, padded(rows)), full):
+                self._body = None
+            try:
+                warnings.simplefilter("ignore")  # of models that ignore the numbers of positions
+                self._packs = _alike(self._logits(model, _packed(model, rows)), full)
+            except (TypeError, ValueError, RuntimeError, AttributeError):
+                self._packs = False
         model.train(was_training)
+
+
+def _two_rows(batch: Batch) -> Batch:
+    """Two rows that begin alike and go on differently, one shorter, made of the first row of the batch."""
+    row = batch["input_ids"][0][batch["attention_mask"][0].bool()]
+    half = len(row) // 2
+    other = torch.cat([row[:half], row[half + 1 :].flip(0), row[:1]])
+    ids, mask = torch.stack([row, other]), torch.ones(2, len(row), dtype=torch.long, device=row.device)
+    mask[1, -1] = 0
+    return {"input_ids": ids, "attention_mask": mask, "labels": ids.masked_fill(mask == 0, IGNORED)}
+
+
+def _packed(model: Any, batch: Batch) -> Inputs:
+    inputs = packed(batch)
+    if model.config._attn_implementation != "sdpa":  # others add their mask
+        seen = inputs.tensors["attention_mask"]
+        lowest = torch.finfo(torch.float32).min
+        inputs.tensors["attention_mask"] = torch.zeros_like(seen, dtype=torch.float32).masked_fill(
+            ~seen, lowest
+        )
+    return inputs
+
+
+def _alike(logits: torch.Tensor, others: torch.Tensor) -> bool:
+    return bool((logits - others).abs().max() <= TOLERANCE * others.abs().max())
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Projection: a training's steps leave alone what a model's general answers rest on.
 
     matrices = projection_matrices(model, examples, padding, precision)
-    projection = Projection(model, matrices, learning_rate)
+    projection = Projection(model, matrices, learning_rate, precision)
     projection.after_step()     # after each of the optimizer's: every `WINDOW` steps, projects what moved
     projection.finish()         # and at the end, what moved since then
 
@@ -26,6 +26,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from sails.training.dataloader import Example, collate
+from sails.training.loss import AnswerLogits
 from sails.training.model import Precision
 
 WINDOW = 5  # steps
@@ -41,8 +42,9 @@ Matrices = dict[str, torch.Tensor]
 class Projection:
     """Projects the movement of a model's linear layers, `WINDOW` steps at a time; see the module."""
 
-    def __init__(self, model: Any, matrices: Matrices, learning_rate: float) -> None:
+    def __init__(self, model: Any, matrices: Matrices, learning_rate: float, precision: Precision) -> None:
         """`matrices`: what `projection_matrices` returned; weights of other layers are not trained."""
+        self._precision = precision
         self._stretch = min(max(FAR / learning_rate, 1.0), MAX_STRETCH)
         for parameter in model.parameters():
             parameter.requires_grad_(False)
@@ -72,7 +74,8 @@ class Projection:
         """Project what moved since the last time."""
         for (weight, matrix), kept in zip(self._layers, self._kept, strict=True):
             moved = weight - kept
-            projected = moved @ matrix
+            with self._precision.autocast():
+                projected = (moved @ matrix).float()
             length = self._stretch * moved.norm() / projected.norm().clamp_min(1e-12)
             weight.copy_(kept + length * projected)
         self.restart()
@@ -110,39 +113,42 @@ def projection_matrices(
     """Return (I + C/(λm))⁻¹ for each linear layer, shape (inputs, inputs), from its inputs on the examples.
 
     Layers with the same inputs share one matrix. All tokens count alike, however large their hidden states.
+    A layer that is not given all tokens (one of several experts) gets no matrix.
     """
+    answer_logits = AnswerLogits(model)
     grams: dict[str, torch.Tensor] = {}
     shares: dict[str, str] = {}  # each layer's name, and that of the first one with the same inputs
     last: list[Any] = [None, ""]  # inputs, and the layer that had them first
-    real: list[torch.Tensor] = []  # which tokens of the batch are no padding
+    counts: list[torch.Tensor] = []  # of how many tokens each one stands for, (tokens, 1)
 
     def look(name: str, inputs: torch.Tensor) -> None:
+        if inputs.shape[:-1].numel() != len(counts[-1]):
+            return
         if inputs is not last[0]:
             last[:] = inputs, name
-            states = nn.functional.normalize(inputs[real[-1]].float(), dim=-1)
+            states = nn.functional.normalize(inputs.flatten(0, -2).float(), dim=-1) * counts[-1].sqrt()
             with torch.autocast(states.device.type, enabled=False):
                 grams[name] = grams.get(name, 0) + states.T @ states
         shares[name] = last[1]
 
     was_training = model.training
     model.eval()
+    batches = [collate(examples[n : n + BATCH], padding) for n in range(0, len(examples), BATCH)]
+    chosen = [
+        answer_logits.inputs(model, {key: value.to(model.device) for key, value in batch.items()})
+        for batch in batches
+    ]
     with ExitStack() as hooks:
         for name, layer in linear_layers(model).items():
             hook = layer.register_forward_pre_hook(lambda _, inputs, name=name: look(name, inputs[0]))
             hooks.callback(hook.remove)
-        for start in range(0, len(examples), BATCH):
-            batch = collate(examples[start : start + BATCH], padding)
-            real.append(batch["attention_mask"].bool().to(model.device))
+        for batch in chosen:
+            counts.append(batch.counts[:, None])
             with precision.autocast():
-                model(
-                    input_ids=batch["input_ids"].to(model.device),
-                    attention_mask=batch["attention_mask"].to(model.device),
-                    use_cache=False,
-                    logits_to_keep=1,
-                )
+                model(**batch.tensors, use_cache=False, logits_to_keep=1)
             last[0] = None
     model.train(was_training)
-    count = sum(int(mask.sum()) for mask in real)
+    count = sum(int(some.sum()) for some in counts)
     inverses = {name: _inverse(gram / count) for name, gram in grams.items()}
     return {name: inverses[first] for name, first in shares.items()}
 

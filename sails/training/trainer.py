@@ -161,7 +161,7 @@ def train(
         mixed_precision="no",  # `precision` says what is cast
         kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],  # no second copy
     )
-    projection = Projection(model, run.matrices, run.learning_rate) if run.matrices else None
+    projection = Projection(model, run.matrices, run.learning_rate, precision) if run.matrices else None
     set_seed(run.settings.seed, device_specific=True)  # dropout differs from process to process
     optimizer = AdamW(parameter_groups(model), lr=run.learning_rate, fused=precision.device != "mps")
     warm_up = min(WARM_UP_STEPS, max(1, total // 10))

@@ -70,7 +70,7 @@ def logits(model, tiny, examples):
 def shake(model, tiny, matrices, examples, rate=FAR):
     """How far a random movement, projected or not, moved the model's answers, and its weights."""
     before, start = logits(model, tiny, examples), weights(model)
-    projection = Projection(model, matrices, rate) if matrices else None
+    projection = Projection(model, matrices, rate, FP32) if matrices else None
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for layer in linear_layers(model).values():
