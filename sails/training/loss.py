@@ -33,7 +33,7 @@ class AnswerLogits:
     def __init__(self, model: Any) -> None:
         self._body = model.base_model if model.base_model is not model else None
         self._head = model.get_output_embeddings()
-        self._packs = True
+        self.packs = True
         self._checked = False
 
     def __call__(self, model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -47,7 +47,7 @@ class AnswerLogits:
             self._check(model, batch)
         window = getattr(model.config, "sliding_window", None) or math.inf
         as_it_is = padded(batch)
-        if self._packs and batch["input_ids"].shape[1] <= window:
+        if self.packs and batch["input_ids"].shape[1] <= window:
             in_one = _packed(model, batch)
             if in_one.saves_work(as_it_is, model.config.hidden_size):
                 return in_one
@@ -75,9 +75,9 @@ class AnswerLogits:
                 self._body = None
             try:
                 warnings.simplefilter("ignore")  # of models that ignore the numbers of positions
-                self._packs = _alike(self._logits(model, _packed(model, rows)), full)
+                self.packs = _alike(self._logits(model, _packed(model, rows)), full)
             except (TypeError, ValueError, RuntimeError, AttributeError):
-                self._packs = False
+                self.packs = False
         model.train(was_training)
 
 

@@ -53,12 +53,12 @@ def answers(model, batch, *, packs):
     answer_logits = AnswerLogits(model)
     answer_logits.inputs(model, batch)
     if not packs:
-        answer_logits._packs = False
+        answer_logits.packs = False
     logits, targets = answer_logits(model, batch)
     model.zero_grad()
     torch.nn.functional.cross_entropy(logits, targets).backward()
     gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-    return answer_logits._packs, logits.detach(), gradients
+    return answer_logits.packs, logits.detach(), gradients
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
@@ -80,7 +80,7 @@ def test_a_model_that_computes_something_else_for_packed_rows_gets_them_padded(f
     model, batch = model_of(family), batch_of()
     answer_logits = AnswerLogits(model)
     logits, _ = answer_logits(model, batch)
-    assert not answer_logits._packs
+    assert not answer_logits.packs
     whole = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     torch.testing.assert_close(logits, whole[:, :-1][batch["labels"][:, 1:] != -100], rtol=1e-4, atol=1e-4)
 
@@ -122,6 +122,6 @@ def test_what_has_less_to_do_is_chosen():
     one = batch_of([list(range(9, 40))])
     assert not packed(one).saves_work(padded(one), 32)
     different = batch_of(
-        [list(range(n, n + 200)) for n in range(9, 17)], []
+        [list(range(n, n + 50)) for n in range(9, 17)], []
     )  # each would look past the others
     assert not packed(different).saves_work(padded(different), 8)
