@@ -25,7 +25,7 @@ from sails.jobs.candidates import publish_candidate, was_published, why_held
 from sails.jobs.export import verification_rows
 from sails.models import Workspace, inspect_model
 from sails.onnx import ConversionOrder, convert_model
-from sails.retention import UNRELATED, ProbeAnswer, ProbeQuestion, questions_for, rehearsal_prompts
+from sails.retention import UNRELATED, ProbeAnswer, ProbeQuestion, questions_for
 from sails.sessions import (
     PRESETS,
     MetricsReader,
@@ -311,34 +311,17 @@ def _seen_before(session: Session) -> training.Before:
 def _rehearsal(
     workspace: Workspace, spec: TrainSpec, examination: training.Examination, reporter: Reporter
 ) -> training.Rehearsal | None:
-    """What is rehearsed beside the lesson: the base model's answers, else those of the model before it.
-
-    None where nothing is protected, where neither model is here, or where it cannot be asked.
-    """
-    if not spec.settings.protect:
-        return None
-    student, folder = examination.student, examination.base_folder
-    parent, prompts = reporter.status.parent, rehearsal_prompts()
-    if folder is None and parent and inspect_model(workspace.trained_model).fingerprint == parent:
-        folder, prompts = workspace.trained_model, prompts[::2]
-        reporter.note("Its base model is not here, so it rehearses the answers that it gives now instead.")
-    if folder is None:
-        reporter.note("⚠️ Its base model is not here, so its general knowledge is not protected.")
-        return None
+    parent, current = reporter.status.parent, workspace.trained_model
+    before = current if parent and inspect_model(current).fingerprint == parent else None
+    student, share, base = examination.student, spec.settings.protect, examination.base_folder
     reporter.progress(0.6, "reading what the base model answers")
-    with examination.unless_it_fails("⚠️ Its general knowledge is not protected"):
-        return training.rehearsal_of(folder, student.tokenizer, student.precision, prompts)
-    return None
+    return training.rehearsal_for(student, share, base=base, before=before, reporter=reporter)
 
 
 def _matrices(
     session: Session, rehearsal: training.Rehearsal | None, student: training.Student
 ) -> training.Matrices | None:
-    """What steps are projected by, so that general answers rest on what they did; a resumed session knows."""
-    if rehearsal is None:
-        return None
-    if session.newest_checkpoint():
+    """What steps are projected by; a session that is resumed knows."""
+    if rehearsal and session.newest_checkpoint():
         return training.load_matrices(session.projection) if session.projection.exists() else None
-    some = rehearsal.examples[:: max(1, len(rehearsal) // training.PROJECTION_PROMPTS)]
-    padding = student.tokenizer.pad_token_id
-    return training.projection_matrices(student.model, some, padding, student.precision)
+    return training.matrices_for(student, rehearsal)

@@ -78,6 +78,15 @@ class Reporter:
         if text not in self.status.notes:
             self.update(notes=(*self.status.notes, text))
 
+    @contextmanager
+    def unless_it_fails(self, sentence: str) -> Iterator[None]:
+        """Note what goes wrong beside the work itself, which must not cost what was done, and go on."""
+        try:
+            yield
+        except Exception as error:
+            log.warning("%s", sentence, exc_info=error)
+            self.note(f"{sentence}: {classify(error).sentence}")
+
     def progress(self, fraction: float, *words: str) -> None:
         """Progress inside a phase, written at most twice a second."""
         with self._guard:

@@ -6,19 +6,15 @@ from sails import lazy_exports
 
 if TYPE_CHECKING:
     from sails.training.dataloader import Encoded, encode, load_tokenizer, schedule
-    from sails.training.evaluation import Examination, Student, answer
+    from sails.training.evaluation import Examination, Student, answer, base_folder
     from sails.training.known import KnownRule
     from sails.training.lr_range_test import Mixture, probe
     from sails.training.mixture import TrainingMixture, begin_again, peek, prepare
     from sails.training.model import Precision, choose_device, context_length, load_model, save_model
     from sails.training.outcome import describe_end, judge
-    from sails.training.projection import (
-        PROJECTION_PROMPTS,
-        Matrices,
-        load_matrices,
-        projection_matrices,
-    )
-    from sails.training.rehearsal import Rehearsal, rehearsal_of, with_rehearsal
+    from sails.training.projection import Matrices, load_matrices
+    from sails.training.protection import matrices_for, rehearsal_for, unrehearsed
+    from sails.training.rehearsal import Rehearsal, with_rehearsal
     from sails.training.scoring import score
     from sails.training.token_count import MOST_MEASURED, Lengths, measure, tokenizer_folder
     from sails.training.trainer import Before, Outcome, Run, train

@@ -11,9 +11,8 @@ All is written into the session's retention.json. Not here: the figures made of 
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 
 from sails import models, retention, sessions
 from sails.data import Conversation
-from sails.errors import SailsError, classify
+from sails.errors import SailsError
 from sails.models import Workspace, inspect_model
 from sails.retention import Cell, Changed, Decision, Drift, Measured, Retention, Sample
 from sails.sessions import Reporter, Session, SessionRecord
@@ -35,8 +34,6 @@ ANSWER_TOKENS = 48  # of each answer before and after the lesson
 LONGEST = 500  # characters of a question that is still asked
 UNKNOWN = "What the model knew before could not be read, so nobody can tell what it lost."
 STARTED_OVER = "It starts over, so it was not compared with what the model before was taught."
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ class Examination:
         known |= {(cell.lesson, cell.part): cell for cell in scored}
         cells = tuple(known[key] for key in self.sample if key in known)
         general = stored.general if stored else None
-        with self.unless_it_fails("What it knows in general could not be measured"):
+        with self.reporter.unless_it_fails("What it knows in general could not be measured"):
             if not general or not general.known:
                 general = self._general()
         before = Measured(fingerprint=parent, cells=cells, general=general)
@@ -109,7 +106,7 @@ class Examination:
         self._tell("after", cells)
         self.reporter.progress(0.4, "comparing it with its base model")
         base, general = None, None
-        with self.unless_it_fails("It could not be compared with its base model"):
+        with self.reporter.unless_it_fails("It could not be compared with its base model"):
             base, general = self._compare_with_base()
         after = Measured(cells=cells, general=general)
         decision = self._decide(found, after)
@@ -143,15 +140,6 @@ class Examination:
         reason = STARTED_OVER if status.parent is None else retention.ELSEWHERE
         return decision.model_copy(update={"reason": reason})
 
-    @contextlib.contextmanager
-    def unless_it_fails(self, sentence: str) -> Iterator[None]:
-        """Whatever goes wrong beside the lesson itself must not cost the model that was just trained."""
-        try:
-            yield
-        except Exception as error:
-            log.warning("%s", sentence, exc_info=error)
-            self.reporter.note(f"{sentence}: {classify(error).sentence}")
-
     def _score(self, rows: Sample) -> tuple[Cell, ...]:
         student = self.student
         return scoring.score(student.model, student.tokenizer, rows, student.longest, student.precision)
@@ -164,9 +152,7 @@ class Examination:
     def base_folder(self) -> Path | None:
         """Where the base model lies that the student grew from; None where it is not known, or not here."""
         plan = self.reporter.status.plan
-        with contextlib.suppress(SailsError):
-            return models.base_model_path(models.find_base_model(plan.base)) if plan and plan.base else None
-        return None
+        return base_folder(plan.base if plan else None)
 
     def _general(self) -> Drift | None:
         """How far the student is from its base model before the lesson."""
@@ -217,7 +203,7 @@ class Examination:
             return
         began = time.monotonic()
         old: dict[str, str] = {}
-        with self.unless_it_fails("The model before could not be asked"):
+        with self.reporter.unless_it_fails("The model before could not be asked"):
             model = load_model(folder, str(self.student.model.device))
             old = answer(model, self.student.tokenizer, self.changed)
         changed = tuple(
@@ -254,6 +240,13 @@ class Examination:
         found.sort(key=lambda moved: moved[3] - moved[2])
         lost = [moved for moved in found[:SHOWN] if moved[3] - moved[2] <= -MUCH]
         return lost + [moved for moved in found[-SHOWN:] if moved[3] - moved[2] >= MUCH]
+
+
+def base_folder(base: str | None) -> Path | None:
+    """Where the base model of that name lies; None where there is no name, or the model is not here."""
+    with contextlib.suppress(SailsError):
+        return models.base_model_path(models.find_base_model(base)) if base else None
+    return None
 
 
 def answer(model: Any, tokenizer: Any, questions: Sequence[str]) -> dict[str, str]:

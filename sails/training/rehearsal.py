@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,15 +86,9 @@ def ask(model: Any, tokenizer: Any, precision: Precision, prompts: Sequence[str]
         for prompt, answer in zip(prompts, answers, strict=True)
     ]
     examples = sorted(encode(rows, tokenizer, 10_000).examples, key=len)
-    answer_logits = AnswerLogits(model)
     log_probs: list[torch.Tensor] = []
     tokens: list[torch.Tensor] = []
-    for start in range(0, len(examples), BATCH):
-        batch = collate(examples[start : start + BATCH], tokenizer.pad_token_id)
-        batch = {key: value.to(model.device) for key, value in batch.items()}
-        with precision.autocast():
-            logits, _ = answer_logits(model, batch)
-        counts = (batch["labels"][:, 1:] != IGNORED).sum(1).tolist()
+    for logits, counts in _answers(model, examples, tokenizer.pad_token_id, precision):
         top = functional.log_softmax(logits, -1).topk(min(TOP, logits.shape[-1]), -1)
         log_probs += [part.cpu().clone() for part in top.values.split(counts)]
         tokens += [part.cpu().clone() for part in top.indices.split(counts)]
@@ -102,6 +96,33 @@ def ask(model: Any, tokenizer: Any, precision: Precision, prompts: Sequence[str]
     if not all(part.isfinite().all() for part in log_probs):
         raise DivergedError("The model's answers are no numbers.", "Choose another base model.")
     return Rehearsal(tuple(examples), tuple(log_probs), tuple(tokens))
+
+
+@torch.inference_mode()
+def divergence(model: Any, rehearsal: Rehearsal, padding: int, precision: Precision) -> float:
+    """KL(base‖model) in nats, its mean over the answer tokens: how far `model` is from saying the same."""
+    was_training = model.training
+    model.eval()
+    total, rows = 0.0, zip(rehearsal.log_probs, rehearsal.tokens, strict=True)
+    for logits, counts in _answers(model, rehearsal.examples, padding, precision):
+        batch = [next(rows) for _ in counts]
+        log_probs, tokens = (torch.cat(parts).to(logits.device) for parts in zip(*batch, strict=True))
+        total += soft_loss(logits, log_probs, tokens).item()
+    model.train(was_training)
+    return total / sum(map(len, rehearsal.tokens))
+
+
+def _answers(
+    model: Any, examples: Sequence[Example], padding: int, precision: Precision
+) -> Iterator[tuple[torch.Tensor, list[int]]]:
+    """Logits of some answers at once, (tokens, vocabulary), and how many tokens each of them has."""
+    answer_logits = AnswerLogits(model)
+    for start in range(0, len(examples), BATCH):
+        batch = collate(examples[start : start + BATCH], padding)
+        batch = {key: value.to(model.device) for key, value in batch.items()}
+        with precision.autocast():
+            logits, _ = answer_logits(model, batch)
+        yield logits, (batch["labels"][:, 1:] != IGNORED).sum(1).tolist()
 
 
 def soft_loss(logits: torch.Tensor, log_probs: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
