@@ -17,7 +17,7 @@ from sails.cli.output import say, warn
 from sails.data import assess, read
 from sails.errors import JobError, QualityError, RequestError
 from sails.models import Workspace
-from sails.sessions import Plan, Settings, format_rate
+from sails.sessions import Advice, Plan, Settings, Trial, format_rate
 from sails.training import plan
 from sails.training.plan import Choices, plan_training
 
@@ -132,9 +132,17 @@ def _measured(workspace: Workspace, choices: Choices) -> Settings:
     advice = status.results.advice
     if advice is None:
         raise JobError("The learning rate was not measured: it was stopped.", "Start it again.")
-    rows = [("before", "", f"{advice.new_loss:.3f}", f"{advice.old_loss:.3f}")]
-    for t in advice.trials:
-        rows.append((format_rate(t.learning_rate), str(t.steps), f"{t.new_loss:.3f}", f"{t.old_loss:.3f}"))
-    print_table("", ("learning rate", "steps", "new examples (loss)", "earlier ones (loss)"), rows)
+    rows = [("before", "", *_losses(advice))]
+    for trial in advice.trials:
+        rows.append((format_rate(trial.learning_rate), str(trial.steps), *_losses(trial)))
+    losses_on = ("new examples (loss)", "earlier ones (loss)", "general questions (KL)")
+    print_table("", ("learning rate", "steps", *losses_on), rows)
     say(advice.reason)
+    if advice.learning_rate is None:
+        say("It trains at the automatic learning rate.")
     return choices.settings.model_copy(update={"learning_rate": advice.learning_rate})
+
+
+def _losses(measured: Advice | Trial) -> tuple[str, ...]:
+    losses = (measured.new_loss, measured.old_loss, measured.general_loss)
+    return tuple("" if loss is None else f"{loss:.3f}" for loss in losses)

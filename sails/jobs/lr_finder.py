@@ -3,9 +3,9 @@
     session = start_measurement(workspace, choices)  # about a minute; a training does not run beside it
     advice  = advice_for(workspace, choices)         # of the newest measurement for the same lesson
 
-It measures for a model that continues and has earlier lessons to lose. What it measures is
-`sails.training.lr_range_test`'s part. An advice holds for one model, one set of rows and the settings in
-`MATTERS`.
+It measures with the rows, the protection and the schedule of the session to come, from a base model or from
+the trained one. What it measures is `sails.training.lr_range_test`'s part. An advice holds for one model to
+start from, one set of rows, and all settings but `OTHERS`.
 """
 
 from __future__ import annotations
@@ -18,21 +18,25 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import zip_longest
 
-from sails import data, retention, sessions, system, training
+from sails import data, models, retention, sessions, system, training
 from sails.data import Conversation
 from sails.errors import BusyError, RequestError, SailsError, WorkspaceError
 from sails.jobs import launcher
 from sails.models import Workspace
 from sails.retention import replay_count
-from sails.sessions import Advice, ProbeSpec, Reporter, Session, SessionRecord
+from sails.sessions import Advice, Plan, ProbeSpec, Reporter, Session, SessionRecord
 from sails.training import plan
 from sails.training.plan import Choices, TrainingForecast
 
 # Settings with which a measurement holds as well; what is not named here counts as one that matters.
-OTHERS = {"preset", "epochs", "max_steps", "learning_rate", "early_stop", "device", "teach_again", "publish"}
-MIN_SECONDS, MAX_SHARE = 60.0, 0.1  # it may take so long, or this share of the training, whichever is longer
+OTHERS = {"preset", "epochs", "max_steps", "learning_rate", "early_stop", "device", "publish"}
+MIN_SECONDS, MAX_SHARE = (
+    60.0,
+    0.1,
+)  # of computing; or this share of the training, if that is longer
 NAME = "probe"
 MAX_OLD_ROWS = 200  # old rows that are tokenized
+GENERAL_PROMPTS = 24  # whose answers tell whether general knowledge is kept
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +46,7 @@ log = logging.getLogger(__name__)
 def why_not(seen: TrainingForecast) -> RequestError | None:
     """Return why nothing can be measured for a training, None when something can."""
     earlier = seen.earlier
-    if seen.plan.start_from == "base":
-        why = "It starts over from a base model" if earlier.lessons else "There are no earlier lessons yet"
-        return RequestError(
-            f"{why}, so there is nothing that it could forget, and nothing to measure.",
-            "Train at the automatic learning speed; measure when you continue.",
-        )
-    if not earlier.rows:
+    if seen.plan.start_from == "trained" and not earlier.rows:
         gone = earlier.lessons and earlier.gone == earlier.lessons
         why = "were deleted" if gone else "are not known here, or this lesson teaches all of them again"
         return RequestError(
@@ -59,7 +57,7 @@ def why_not(seen: TrainingForecast) -> RequestError | None:
 
 
 def seconds_for(seen: TrainingForecast) -> float:
-    """Return how many seconds measuring may take at most: a tenth of the training, or a minute."""
+    """Return how many seconds measuring may compute: a tenth of the training, or a minute."""
     return max(MIN_SECONDS, MAX_SHARE * (seen.time.low + seen.time.high) / 2 if seen.time else 0.0)
 
 
@@ -87,6 +85,7 @@ def start_measurement(workspace: Workspace, choices: Choices) -> Session:
             name=dataset.name,
             created=datetime.now(UTC),
             dataset=dataset.name,
+            base=_base(seen.plan),
             settings=choices.settings,
             seconds=seconds_for(seen),
             trained_model=workspace.trained_model,
@@ -117,27 +116,36 @@ def latest_measurement(workspace: Workspace, choices: Choices) -> SessionRecord 
 
 
 def advice_for(workspace: Workspace, choices: Choices) -> Advice | None:
-    """Return what was measured last for the same rows, model and settings that matter."""
+    """Return what was measured last for the same rows, model and settings that matter.
+
+    Where there was not enough time to measure, that is no advice.
+    """
     with contextlib.suppress(SailsError):
         found = (record.status for record in _matching(workspace, choices))
         done = (status.results.advice for status in found if status.state == "succeeded")
-        return next(filter(None, done), None)
+        return next((advice for advice in done if advice and not advice.untried), None)
     return None
+
+
+def _base(planned: Plan) -> str | None:
+    return planned.model if planned.start_from == "base" else None
 
 
 def _matching(workspace: Workspace, choices: Choices) -> Iterator[SessionRecord]:
     """Measurements for the same lesson, newest first."""
-    if choices.start == "base" or not choices.datasets:
+    if not choices.datasets:
         return
     current = workspace.situation().trained.fingerprint
-    asked = choices.settings.model_dump(exclude=OTHERS)
+    planned = plan.plan_training(workspace, start=choices.start, model_name=choices.model_name)
+    asked = choices.settings
     for path in sorted(workspace.jobs.glob(f"*-{NAME}*/spec.json"), reverse=True):
         with contextlib.suppress(SailsError, OSError):
             record = sessions.record(Session(path.parent))
             spec = record.spec
-            if not isinstance(spec, ProbeSpec) or not current or record.status.parent != current:
+            if not isinstance(spec, ProbeSpec) or record.status.parent != current:
                 continue
-            if spec.settings.model_dump(exclude=OTHERS) == asked:
+            same = spec.settings.model_dump(exclude=OTHERS) == asked.model_dump(exclude=OTHERS)
+            if same and (spec.base, spec.settings.until_known) == (_base(planned), asked.until_known):
                 rows = plan.rows_fingerprint(workspace, (spec.dataset,))
                 if rows == plan.rows_fingerprint(workspace, choices.datasets):
                     yield record
@@ -175,36 +183,53 @@ class _NextLesson:
 
 
 def _measure(workspace: Workspace, spec: ProbeSpec, reporter: Reporter) -> None:
-    began = reporter.status.started or datetime.now(UTC)
     reporter.progress(0.0, "loading the model")
-    situation = workspace.situation()
-    if not situation.trained.complete or situation.trained.fingerprint != reporter.status.parent:
+    trained = workspace.situation().trained
+    if trained.fingerprint != reporter.status.parent or not (spec.base or trained.complete):
         raise WorkspaceError("The model changed before it could be measured.", "Measure it again.")
+    folder = workspace.trained_model
+    if spec.base:
+        folder = models.ensure_base_model(spec.base, reporter.progress)
     rows = _rows(workspace, spec)
-    need = plan.estimate(workspace.trained_model, rows.schedule, spec.settings.max_length, export=False)
-    plan.refuse_if_too_big(replace(need, disk=0), workspace.root)  # nothing is written
+    need = plan.estimate(folder, rows.schedule, spec.settings.max_length, export=False)
+    copy = 4 * need.parameters  # of the weights, to put back after each trial
+    plan.refuse_if_too_big(replace(need, memory=need.memory + copy, disk=0), workspace.root)
     reporter.check_stop()
-    from sails import training
     from sails.training import Mixture, Precision, choose_device, context_length, load_model, probe
 
     device = choose_device(spec.settings.device)
-    tokenizer = training.load_tokenizer(workspace.trained_model)
-    model = load_model(workspace.trained_model, device)
+    model, tokenizer = load_model(folder, device), training.load_tokenizer(folder)
     longest = min(spec.settings.max_length, context_length(model))
+    student = training.Student(model, tokenizer, longest, Precision.of(device))
     reporter.check_stop()
     new = training.encode(rows.train, tokenizer, longest)
     old = training.encode(rows.old, tokenizer, longest)
+    reporter.progress(0.0, "reading what the base model answers")
+    base = training.base_folder(spec.base or trained.base)
+    before = None if spec.base else folder
+    rehearsal = training.rehearsal_for(
+        student, spec.settings.protect, base=base, before=before, reporter=reporter
+    )
+    general = training.unrehearsed(student, base or folder, GENERAL_PROMPTS)
+    reporter.check_stop()
     schedule, lengths = rows.schedule, (*new.lengths, *old.lengths)
     in_a_batch = schedule.batch_size or (schedule.token_budget or 0) * len(lengths) // sum(lengths)
-    gone = (datetime.now(UTC) - began).total_seconds()
     advice = probe(
         model,
         tokenizer,
         new=new.examples,
         old=old.examples,
-        mixture=Mixture(max(1, in_a_batch), rows.each, rows.repeated),
-        precision=Precision.of(device),
-        seconds=spec.seconds - gone,
+        general=general,
+        mixture=Mixture(
+            rows=max(1, in_a_batch),
+            each=rows.each,
+            repeated=rows.repeated,
+            rehearsal=rehearsal,
+            matrices=training.matrices_for(student, rehearsal),
+        ),
+        settings=spec.settings,
+        precision=student.precision,
+        seconds=spec.seconds,
         report=reporter.progress,
         check=reporter.check_stop,
     )
@@ -215,10 +240,14 @@ def _measure(workspace: Workspace, spec: ProbeSpec, reporter: Reporter) -> None:
 def _rows(workspace: Workspace, spec: ProbeSpec) -> _NextLesson:
     """As a session would choose them; nothing is recorded."""
     train = training.peek(workspace, spec.dataset).train
-    ids = retention.taught_to(workspace, workspace.situation().trained.fingerprint)
+    repeats = spec.base is None or spec.settings.teach_again
+    current = workspace.situation().trained.fingerprint if repeats else None
+    ids = retention.taught_to(workspace, current)
     earlier = retention.replayable_rows(retention.all_lesson_rows(workspace, ids, train), train)
     total = sum(map(len, earlier.values()))
     count = replay_count(len(train), total, spec.settings.replay_share)
+    if spec.settings.teach_again:
+        count = total
     schedule = plan.resolve_schedule(spec.settings, len(train), count)
     # Old rows evenly from all lessons, each shuffled, as many as a session in small may need.
     mixed = []

@@ -19,19 +19,23 @@ class Trial(BaseModel, frozen=True):
     learning_rate: float
     steps: int
     new_loss: float  # on rows of the lesson to come
-    old_loss: float  # on rows of earlier lessons
+    old_loss: float | None = None  # on rows of earlier lessons; None where there are none
+    general_loss: float | None = None  # KL(base‖model) on general prompts; earlier releases measured none
 
 
 class Advice(BaseModel, frozen=True):
     """A learning rate that was measured on a copy of the weights, and what it rests on.
 
-    `learning_rate` is None when at no rate that was tried the new rows' loss fell and the old rows' held.
+    `learning_rate` is None when at no rate that was tried the new rows' loss fell and the others held, and
+    where it could not be measured: then `untried` are rates that there was no time for.
     """
 
     learning_rate: float | None
     new_loss: float  # before the first step
-    old_loss: float
+    old_loss: float | None = None
+    general_loss: float | None = None
     trials: tuple[Trial, ...] = ()
+    untried: tuple[float, ...] = ()
     seconds: float = 0.0
     reason: str = ""
 
@@ -87,12 +91,15 @@ class ReplaySpec(Asked):
 
 
 class ProbeSpec(Asked):
-    """A learning rate to be measured for a training that would continue the current model."""
+    """A learning rate to be measured for a training to come."""
 
     kind: Literal["probe"] = "probe"
     dataset: str
+    base: str | None = (
+        None  # a base model that the training starts from; None: it continues the current model
+    )
     settings: Settings = Settings()
-    seconds: float = Field(60.0, gt=0)  # that it may take
+    seconds: float = Field(60.0, gt=0)  # of computing that the trials may take
     trained_model: Path
     onnx_model: Path
 

@@ -1,13 +1,13 @@
 """Of the form of a training: earlier lessons that it repeats, and which learning speed suits it.
 
-Drawn only where a training continues a model that has lessons to lose. What the automatic speed costs is said
-with the figures that were measured, the better setting is one click away, and so is measuring it.
+What the automatic speed costs a model that continues is said, the better setting is one click away, and so is
+measuring it, with the figures that it rests on.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import plotly.graph_objects as go
@@ -17,7 +17,7 @@ from sails import jobs, sessions
 from sails.models import Workspace
 from sails.retention import replay_count
 from sails.sessions import Advice, Session, format_rate, option
-from sails.system import count, duration
+from sails.system import count, duration, listed
 from sails.training.plan import BASE_LEARNING_RATE, Choices, Earlier, TrainingForecast
 from sails.ui import charts
 from sails.ui.charts import Series
@@ -116,7 +116,8 @@ def lr_finder_panel(workspace: Workspace, choices: Choices, forecast: TrainingFo
 
 def _not_measured(workspace: Workspace, choices: Choices, forecast: TrainingForecast) -> None:
     automatic, faster = format_rate(forecast.plan.automatic_learning_rate), format_rate(BASE_LEARNING_RATE)
-    if choices.settings.learning_rate is None:
+    offers_faster = choices.settings.learning_rate is None and automatic != faster
+    if offers_faster:
         st.markdown(
             f"**At {automatic} it takes more rounds to know a lesson.** At {faster} it takes fewer, and may "
             "lose more of what it knows. What suits this lesson can be measured."
@@ -126,10 +127,12 @@ def _not_measured(workspace: Workspace, choices: Choices, forecast: TrainingFore
     latest = jobs.latest_measurement(workspace, choices)
     if latest and (failure := latest.status.failure):
         st.warning(plain(f"It could not be measured. {failure.message} {failure.remedy}"))
+    elif latest and (advice := latest.status.results.advice):
+        st.warning(plain(advice.reason))  # it could not be measured
     elif latest and latest.status.state in sessions.RESUMABLE:
         st.caption("The last measurement was stopped before its end.")
     with st.container(horizontal=True):
-        if choices.settings.learning_rate is None:
+        if offers_faster:
             st.button(
                 f"Use {faster} and repeat earlier lessons",
                 key="train_faster",
@@ -138,8 +141,9 @@ def _not_measured(workspace: Workspace, choices: Choices, forecast: TrainingFore
             )
         measure = change_button("Measure the best learning speed", "speed", "train_measure")
     st.caption(
-        "Measuring tries several learning speeds on a copy of the model, "
-        f"and takes {duration(jobs.seconds_for(forecast))} at most. Your model stays as it is."
+        "Measuring tries several learning speeds on a copy of the model. It takes about "
+        f"{duration(jobs.seconds_for(forecast))}, longer while this computer does other things. "
+        "Your model stays as it is."
     )
     if measure:
         with show_errors() as failed:
@@ -186,31 +190,39 @@ def _measured(choices: Choices, forecast: TrainingForecast, advice: Advice) -> N
             icon=":material/check:",
             on_click=partial(_use, advised),
         )
-    if advice.trials:
-        changes = [
-            (_rise(trial.new_loss, advice.new_loss), _rise(trial.old_loss, advice.old_loss))
-            for trial in advice.trials
-        ]
-        rates = [trial.learning_rate for trial in advice.trials]
-        said = (
-            f"at {format_rate(rate)} {new:+.1f} % on the new and {old:+.1f} % on the earlier ones"
-            for rate, (new, old) in zip(rates, changes, strict=True)
-        )
-        alt = f"Change of the error by learning speed: {'; '.join(said)}."
-        charts.draw(_chart(rates, changes), "train_trials", alt)
-        st.caption(
-            "For each learning speed that was tried: how its error (loss) changed within a few steps. "
-            "Below 0 is better than before; above 0 on the earlier examples, it began to forget."
-        )
+    if not advice.trials:
+        return
+    rates = [trial.learning_rate for trial in advice.trials]
+    curves = _curves(advice)
+    said = (
+        f"at {format_rate(rate)} {listed([f'{changes[n]:+.1f} % on {on}' for on, changes in curves.items()])}"
+        for n, rate in enumerate(rates)
+    )
+    alt = f"Change of the error by learning speed: {'; '.join(said)}."
+    charts.draw(_chart(rates, curves), "train_trials", alt)
+    st.caption(
+        "For each learning speed that was tried: how its error (loss) changed within a few steps. On general "
+        "questions, it is how far its answers moved, as a share of the error on new examples. Below 0 is "
+        "better than before; above 0 on anything but new examples, it began to forget."
+    )
 
 
-def _chart(rates: Sequence[float], changes: Sequence[tuple[float, float]]) -> go.Figure:
-    """Both curves over the rates that were tried: how much the new and the old loss rose, in percent."""
+def _curves(advice: Advice) -> dict[str, list[float]]:
+    """How much each loss rose at the rates that were tried, in percent, by what it is the loss on."""
+    new, old, general = advice.new_loss, advice.old_loss, advice.general_loss
+    curves = {"new examples": [_rise(trial.new_loss, new, new) for trial in advice.trials]}
+    if old is not None:
+        curves["earlier examples"] = [_rise(trial.old_loss, old, old) for trial in advice.trials]
+    if general is not None:
+        most = max(general, new)  # as in the rule: before a first lesson it is 0
+        curves["general questions"] = [_rise(trial.general_loss, general, most) for trial in advice.trials]
+    return curves
+
+
+def _chart(rates: Sequence[float], curves: Mapping[str, Sequence[float]]) -> go.Figure:
+    """How much each loss rose, in percent, over the rates that were tried."""
     figure = charts.lines(
-        [
-            Series("new examples", rates, [new for new, _ in changes], points=True),
-            Series("earlier examples", rates, [old for _, old in changes], points=True),
-        ],
+        [Series(name, rates, changes, points=True) for name, changes in curves.items()],
         "Learning speed (learning rate)",
         "Change of its error, %",
         height=260,
@@ -221,5 +233,5 @@ def _chart(rates: Sequence[float], changes: Sequence[tuple[float, float]]) -> go
     return figure
 
 
-def _rise(after: float, before: float) -> float:
-    return 100 * (after / before - 1) if before else 0.0
+def _rise(after: float | None, before: float, of: float) -> float:
+    return 100 * (after - before) / of if after is not None and of else 0.0
