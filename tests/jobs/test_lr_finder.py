@@ -8,8 +8,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
-from sails import sessions
+from sails import sessions, training
 from sails.cli import app
 from sails.data import datasets
 from sails.errors import BusyError, RequestError, ViewOnlyError
@@ -18,6 +19,7 @@ from sails.models.workspace import Workspace
 from sails.sessions import ProbeSpec, Session, Settings, TrainSpec
 from sails.sessions.plan import describe_learning_rate, format_rate
 from sails.system import locks
+from sails.training import lr_range_test, trainer
 from sails.training.plan import forecast_training
 from sails.training.plan.request import Choices
 from tests.support.helpers import add_dataset, run_worker, write_lesson
@@ -48,22 +50,13 @@ def _no_worker(monkeypatch) -> None:
     monkeypatch.setattr(launcher, "start_worker", lambda _: None)
 
 
+@pytest.fixture(autouse=True)
+def _two_rates(monkeypatch) -> None:
+    """Which rates are tried is `lr_range_test`'s part."""
+    monkeypatch.setattr(lr_range_test, "GRIDS", ((1e-5, 1e-4), *lr_range_test.GRIDS))
+
+
 # --- who may ask ----------------------------------------------------------------------------------
-
-
-def test_a_first_lesson_has_nothing_to_forget_and_gets_no_advice(tmp_path):
-    workspace = Workspace.open(tmp_path / "empty")
-    lesson = add_dataset(workspace, write_lesson(tmp_path / "mountains.json"))
-    with pytest.raises(RequestError, match="There are no earlier lessons yet") as refusal:
-        lr_finder.start_measurement(workspace, Choices((lesson,)))
-    assert "automatic" in refusal.value.remedy
-    assert lr_finder.advice_for(workspace, Choices((lesson,))) is None
-    assert not workspace.jobs.exists()
-
-
-def test_starting_over_gets_no_advice(workspace, choices):
-    with pytest.raises(RequestError, match="It starts over from a base model"):
-        lr_finder.start_measurement(workspace, dataclasses.replace(choices, start="base"))
 
 
 def test_where_the_earlier_examples_are_gone_or_the_same_nothing_can_be_measured(workspace, choices):
@@ -76,13 +69,13 @@ def test_where_the_earlier_examples_are_gone_or_the_same_nothing_can_be_measured
 
 
 def test_nothing_is_measured_beside_a_training_or_another_measurement(workspace, choices):
-    training = locks.LifeLock(workspace.training_lock)
-    training.acquire()
+    lock = locks.LifeLock(workspace.training_lock)
+    lock.acquire()
     try:
         with pytest.raises(BusyError, match="A training runs or waits now"):
             lr_finder.start_measurement(workspace, choices)
     finally:
-        training.release()
+        lock.release()
     lr_finder.start_measurement(workspace, choices)
     with pytest.raises(BusyError, match="being measured already"):
         lr_finder.start_measurement(workspace, choices)
@@ -133,12 +126,12 @@ def test_a_measurement_that_is_stopped_gives_no_advice(workspace, choices):
 
 def test_a_measurement_that_meets_a_training_or_another_model_says_so(workspace, choices):
     job = lr_finder.start_measurement(workspace, choices)
-    training = locks.LifeLock(workspace.training_lock)
-    training.acquire()
+    lock = locks.LifeLock(workspace.training_lock)
+    lock.acquire()
     try:
         failure = run_worker(job).failure
     finally:
-        training.release()
+        lock.release()
     assert failure is not None
     assert "A training began before" in failure.message
     job = lr_finder.start_measurement(workspace, choices)
@@ -158,6 +151,76 @@ def test_old_rows_are_mixed_in_as_the_session_would_repeat_them(workspace, choic
     assert rows.each == pytest.approx(0.25, abs=0.05)
     assert rows.repeated == pytest.approx(rows.each * len(rows.train) / len(rows.old))
     assert rows.schedule.token_budget == 256
+
+
+def test_a_first_lesson_is_measured_on_its_base_model(tmp_path, tiny):
+    workspace = Workspace.open(tmp_path / "empty")
+    lesson = add_dataset(workspace, write_lesson(tmp_path / "mountains.json"))
+    choices = Choices((lesson,), model_name=str(tiny))
+    advice = run_worker(lr_finder.start_measurement(workspace, choices)).results.advice
+    assert advice is not None
+    assert (advice.old_loss, advice.general_loss) == (None, pytest.approx(0.0, abs=1e-4))
+    assert all(trial.old_loss is None and trial.general_loss for trial in advice.trials)
+    assert lr_finder.advice_for(workspace, choices) == advice
+    assert lr_finder.advice_for(workspace, Choices((lesson,))) is None  # from another base model
+    assert workspace.situation().trained.state == "missing"
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_starting_over_is_measured_with_earlier_lessons_only_where_they_are_taught_again(
+    workspace, choices, tiny, again
+):
+    settings = Settings(teach_again=again)
+    over = dataclasses.replace(choices, start="base", model_name=str(tiny), settings=settings)
+    advice = run_worker(lr_finder.start_measurement(workspace, over)).results.advice
+    assert advice is not None
+    assert (advice.old_loss is not None) == again
+    assert lr_finder.advice_for(workspace, over) == advice
+    assert lr_finder.advice_for(workspace, choices) is None
+    other = dataclasses.replace(over, settings=Settings(teach_again=not again))
+    assert lr_finder.advice_for(workspace, other) is None
+
+
+@pytest.mark.parametrize("protect", [0.0, 0.4])
+def test_its_steps_are_protected_as_those_of_the_session(workspace, choices, monkeypatch, protect):
+    runs = []
+
+    def seen(model, tokenizer, run, precision, session, watcher):
+        runs.append(run)
+        return train(model, tokenizer, run, precision, session, watcher)
+
+    train = trainer.train
+    monkeypatch.setattr(lr_range_test, "train", seen)
+    monkeypatch.setattr(training, "train", seen)
+    settings = Settings(protect=protect, max_steps=2)
+    asked = dataclasses.replace(choices, settings=settings)
+    status = run_worker(lr_finder.start_measurement(workspace, asked))
+    assert status.state == "succeeded", status.failure
+    trials, count = [*runs], len(runs)
+    assert run_worker(submit.start_training(workspace, asked)).state == "succeeded"
+    (session,) = runs[count:]
+    for trial in trials:
+        assert (trial.rehearsal is None) == (trial.matrices is None) == (not protect)
+        if protect:
+            assert trial.rehearsal.examples == session.rehearsal.examples
+            assert all(torch.equal(trial.matrices[name], value) for name, value in session.matrices.items())
+            assert trial.settings.protect == protect
+
+
+def test_where_there_is_no_time_it_says_so_and_can_be_measured_again(workspace, choices, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(lr_range_test, "PATIENCE", 0)
+        status = run_worker(lr_finder.start_measurement(workspace, choices))
+    advice = status.results.advice
+    assert advice is not None
+    assert (status.state, advice.learning_rate, advice.trials) == ("succeeded", None, ())
+    assert "It could not be measured" in advice.reason
+    assert lr_finder.advice_for(workspace, choices) is None
+    latest = lr_finder.latest_measurement(workspace, choices)
+    assert latest is not None
+    assert latest.status.results.advice == advice
+    run_worker(lr_finder.start_measurement(workspace, choices))
+    assert lr_finder.advice_for(workspace, choices) is not None
 
 
 # --- what it holds for ----------------------------------------------------------------------------
@@ -185,7 +248,9 @@ def test_an_advice_for_several_datasets_together_is_found_again(workspace, choic
 @pytest.mark.parametrize(
     ("change", "holds"),
     [
-        ({"epochs": 3}, True),
+        ({"epochs": 3}, False),  # its learning rate falls to the end
+        ({"max_steps": 30}, True),
+        ({"protect": 0.0}, False),
         ({"learning_rate": 1e-4}, True),
         ({"publish": "never"}, True),
         ({"replay_share": 0.3}, False),
@@ -198,6 +263,29 @@ def test_an_advice_holds_as_long_as_nothing_changes_that_matters_to_it(workspace
     measured(workspace, choices)
     changed = dataclasses.replace(choices, settings=Settings(**change))
     assert (lr_finder.advice_for(workspace, changed) is not None) == holds
+
+
+def test_an_advice_for_exact_rounds_holds_however_many_they_are(workspace, choices):
+    measured(workspace, dataclasses.replace(choices, settings=Settings(epochs=3)))
+    for epochs, holds in ((5, True), (None, False)):
+        changed = dataclasses.replace(choices, settings=Settings(epochs=epochs))
+        assert (lr_finder.advice_for(workspace, changed) is not None) == holds
+
+
+def test_what_an_earlier_release_measured_is_read(workspace, choices):
+    job = measured(workspace, choices)
+    content = json.loads((job.folder / "status.json").read_text())
+    former = content["results"]["advice"]
+    del former["general_loss"], former["untried"]
+    for trial in former["trials"]:
+        del trial["general_loss"]
+    (job.folder / "status.json").write_text(json.dumps(content))
+    spec = json.loads((job.folder / "spec.json").read_text())
+    del spec["base"]
+    (job.folder / "spec.json").write_text(json.dumps(spec))
+    found = lr_finder.advice_for(workspace, choices)
+    assert found is not None
+    assert (found.learning_rate, found.general_loss, found.untried) == (5e-5, None, ())
 
 
 def test_an_advice_holds_for_one_model_and_the_newest_counts(workspace, choices):
@@ -269,7 +357,7 @@ def test_a_command_measures_shows_its_table_and_trains_at_the_advised_rate(run, 
     rivers = write_lesson(tmp_path / "rivers.json", topic="river")
     code, said = run(workspace, "train", "--data-file", str(rivers), "--advise", "--detach")
     assert code == 0, said
-    assert "learning rate  steps  new examples (loss)  earlier ones (loss)" in said
+    assert "learning rate  steps  new examples (loss)  earlier ones (loss)  general questions (KL)" in said
     spec = newest_spec(workspace)
     assert spec.advice is not None
     assert spec.settings.learning_rate == spec.advice.learning_rate is not None
@@ -277,12 +365,38 @@ def test_a_command_measures_shows_its_table_and_trains_at_the_advised_rate(run, 
     assert f"{format_rate(spec.advice.learning_rate)} (advised; the automatic value is 1e-5)" in said
 
 
-def test_a_command_says_that_a_first_lesson_needs_no_measuring_and_trains(run, tmp_path):
+def test_a_command_measures_a_first_lesson_too(run, tmp_path, tiny):
     workspace = Workspace.open(tmp_path / "empty")
+    rivers = write_lesson(tmp_path / "rivers.json", topic="river")
+    words = ("--data-file", str(rivers), "--model-name", str(tiny), "--advise", "--detach")
+    code, said = run(workspace, "train", *words)
+    assert code == 0, said
+    spec = newest_spec(workspace)
+    assert spec.advice is not None
+    assert spec.advice.reason in said
+    assert spec.settings.learning_rate == spec.advice.learning_rate is not None
+    assert f"{format_rate(spec.advice.learning_rate)} (advised; the automatic value is 5e-5)" in said
+
+
+def test_a_command_that_cannot_measure_in_time_says_so_and_trains_at_the_automatic_rate(
+    run, workspace, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(lr_range_test, "PATIENCE", 0)
     rivers = write_lesson(tmp_path / "rivers.json", topic="river")
     code, said = run(workspace, "train", "--data-file", str(rivers), "--advise", "--detach")
     assert code == 0, said
-    assert "There are no earlier lessons yet" in said
+    assert "It could not be measured: there was not enough time to try" in said
+    assert "It trains at the automatic learning rate." in said
+    spec = newest_spec(workspace)
+    assert (spec.advice, spec.settings.learning_rate) == (None, None)
+
+
+def test_a_command_says_why_nothing_can_be_measured_and_trains(run, workspace, tmp_path):
+    (workspace.sessions / "20260105-090000-mountains" / "data" / "train.jsonl").unlink()
+    rivers = write_lesson(tmp_path / "rivers.json", topic="river")
+    code, said = run(workspace, "train", "--data-file", str(rivers), "--advise", "--detach")
+    assert code == 0, said
+    assert "nobody can measure what it would forget" in said
     assert newest_spec(workspace).settings.learning_rate is None
 
 
