@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sails import sessions
 from sails.data import Register, write_jsonl
@@ -45,16 +46,23 @@ def taught_workspace(folder: Path, tiny: Path) -> Workspace:
     return workspace
 
 
-def measured(workspace: Workspace, choices: Choices, rate: float | None = 5e-5) -> Session:
+def measured(workspace: Workspace, choices: Choices, rate: float | None = 5e-5, **changes: Any) -> Session:
     """A job that ended with this advice, without any measuring; its worker must not be started."""
     job = lr_finder.start_measurement(workspace, choices)
-    figures = ((1e-5, 1.9, 1.0), (2e-5, 1.8, 0.99), (5e-5, 1.5, 1.0), (1e-4, 1.2, 1.2), (2e-4, 1.1, 1.5))
+    figures = (  # learning rate, losses on new and earlier rows, divergence on general prompts
+        (1e-5, 1.9, 1.0, 0.01),
+        (2e-5, 1.8, 0.99, 0.012),
+        (5e-5, 1.5, 1.0, 0.02),
+        (1e-4, 1.2, 1.2, 0.03),
+        (2e-4, 1.1, 1.5, 0.05),
+    )
     trials = tuple(
-        Trial(learning_rate=tried, steps=8, new_loss=new, old_loss=old) for tried, new, old in figures
+        Trial(learning_rate=tried, steps=8, new_loss=new, old_loss=old, general_loss=general)
+        for tried, new, old, general in figures
     )
-    advice = Advice(
-        learning_rate=rate, new_loss=2.0, old_loss=1.0, trials=trials, reason="It was tried.", seconds=41.0
-    )
+    before = {"new_loss": 2.0, "old_loss": 1.0, "general_loss": 0.01}
+    said = {**before, "trials": trials, "reason": "It was tried.", "seconds": 41.0, **changes}
+    advice = Advice(learning_rate=rate, **said)
     status = job.written_status()
     results = status.results.model_copy(update={"advice": advice})
     job.write_status(status.model_copy(update={"state": "succeeded", "results": results}))

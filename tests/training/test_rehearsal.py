@@ -20,6 +20,7 @@ from sails.training.rehearsal import (
     TOP,
     answers_file,
     ask,
+    divergence,
     rehearsal_of,
     soft_loss,
     with_rehearsal,
@@ -49,6 +50,22 @@ def own_cache(tmp_path, monkeypatch):
     """A cache in which nothing was answered yet."""
     monkeypatch.setenv("SAILS_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "general"
+
+
+def test_how_far_a_model_is_from_saying_the_same_is_the_mean_over_all_tokens(tiny, answered, tmp_path):
+    padding = tiny[1].pad_token_id
+    assert divergence(load_model(tiny[0], "cpu"), answered, padding, FP32) == pytest.approx(0, abs=1e-5)
+    other = load_model(make_tiny_model(tmp_path / "other", "llama", seed=5), "cpu").train()
+    total = 0.0
+    with torch.no_grad():
+        for example, log_probs, tokens in zip(*vars(answered).values(), strict=True):
+            batch = collate([example], padding)
+            logits = other(**batch).logits[:, :-1][batch["labels"][:, 1:] != IGNORED]
+            total += float(soft_loss(logits, log_probs, tokens))
+    mean = total / sum(map(len, answered.tokens))
+    assert divergence(other, answered, padding, FP32) == pytest.approx(mean, rel=1e-4)
+    assert mean > 0.1
+    assert other.training  # it is left as it was
 
 
 # --- which rows -----------------------------------------------------------------------------------
