@@ -1,6 +1,6 @@
 """Which learning rate suits the next lesson, measured as a background job: start it, follow it, read it.
 
-    session = start_measurement(workspace, choices)  # about a minute; a training does not run beside it
+    session = start_measurement(workspace, choices)  # some minutes; a training does not run beside it
     advice  = advice_for(workspace, choices)         # of the newest measurement for the same lesson
 
 It measures with the rows, the protection and the schedule of the session to come, from a base model or from
@@ -30,10 +30,8 @@ from sails.training.plan import Choices, TrainingForecast
 
 # Settings with which a measurement holds as well; what is not named here counts as one that matters.
 OTHERS = {"preset", "epochs", "max_steps", "learning_rate", "early_stop", "device", "publish"}
-MIN_SECONDS, MAX_SHARE = (
-    60.0,
-    0.1,
-)  # of computing; or this share of the training, if that is longer
+MIN_SECONDS = 120.0  # of computing; as much as two of three rates take on one core
+MAX_SHARE = 0.1  # of the training, where that is longer
 NAME = "probe"
 MAX_OLD_ROWS = 200  # old rows that are tokenized
 GENERAL_PROMPTS = 24  # whose answers tell whether general knowledge is kept
@@ -57,7 +55,7 @@ def why_not(seen: TrainingForecast) -> RequestError | None:
 
 
 def seconds_for(seen: TrainingForecast) -> float:
-    """Return how many seconds measuring may compute: a tenth of the training, or a minute."""
+    """Return how many seconds measuring may compute: a tenth of the training, or two minutes."""
     return max(MIN_SECONDS, MAX_SHARE * (seen.time.low + seen.time.high) / 2 if seen.time else 0.0)
 
 

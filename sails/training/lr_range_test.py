@@ -96,8 +96,10 @@ def probe(
     untried: tuple[float, ...] = ()
     try:
         rates, steps = run.affordable()
-        run.small = in_small(new, old, mixture, steps)
-        before = run.score()
+        small = in_small(new, old, mixture, steps)
+        if small != run.small:
+            run.small = small
+            before = run.score()
         while left := still_to_try(rates, followed):
             rate, number = left[0], len(followed)
             report(number / len(rates), f"trying {format_rate(rate)}, {number + 1} of {len(rates)}")

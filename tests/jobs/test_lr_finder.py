@@ -97,7 +97,7 @@ def test_a_measurement_tries_rates_with_the_sessions_own_rows_and_changes_nothin
     job = lr_finder.start_measurement(workspace, choices)
     spec = job.spec()
     assert isinstance(spec, ProbeSpec)
-    assert (spec.dataset, spec.seconds, job.status().parent) == ("rivers", 60.0, fingerprint)
+    assert (spec.dataset, spec.seconds, job.status().parent) == ("rivers", 120.0, fingerprint)
     assert lr_finder.running_measurement(workspace) == job
     status = run_worker(job)
     assert status.state == "succeeded", status.failure

@@ -461,7 +461,7 @@ def test_what_the_automatic_rate_costs_is_said_and_the_better_setting_is_one_cli
 @no_worker
 def test_a_measurement_is_started_shown_and_stopped_in_the_form(taught):
     page = visit(dataset="rivers")
-    assert "It takes about 1 min, longer while this computer does other things." in text(page)
+    assert "It takes about 2 min, longer while this computer does other things." in text(page)
     page.text_input(key="train_name").input("My second lesson")
     page = press(checked(page.run()), "train_measure")
     job = lr_finder.running_measurement(taught)
