@@ -41,7 +41,7 @@ MOST_STEPS, ENOUGH_STEPS, LEAST_STEPS = 24, 9, 6  # at each rate
 TIMED_STEPS = 4  # before the first trial, to know how fast they go; the first one also sets things up
 RISE = 0.01  # share of the larger loss by which one that is to hold may rise
 CAREFUL = 0.85  # of the time that is left is planned for
-PATIENCE = 4  # times the seconds of computing may pass by the clock: a busy machine serves others too
+PATIENCE = 8  # times the seconds of computing may pass by the clock: a busy machine serves others too
 # The rate stays the same after its warm-up, as in a session until known; so few rounds are never enough.
 UNTIL_KNOWN = KnownRule(1.0, rounds=ROUNDS + 1)
 
