@@ -44,6 +44,11 @@ log = logging.getLogger(__name__)
 def why_not(seen: TrainingForecast) -> RequestError | None:
     """Return why nothing can be measured for a training, None when something can."""
     earlier = seen.earlier
+    if seen.schedule.method == "lora":
+        return RequestError(
+            "The learning speed is measured by training the model itself; LoRA learns in other steps.",
+            "Train at the automatic learning speed.",
+        )
     if seen.plan.start_from == "trained" and not earlier.rows:
         gone = earlier.lessons and earlier.gone == earlier.lessons
         why = "were deleted" if gone else "are not known here, or this lesson teaches all of them again"

@@ -130,6 +130,8 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
         precision = Precision.of(device)
         tokenizer = training.load_tokenizer(start)
         model = load_model(start, device)
+        if spec.settings.method == "lora":
+            training.adaptable_layers(model)  # raises where there are none
         longest = min(spec.settings.max_length, context_length(model))
         taught = training.encode((*lesson.train, *lesson.repeated), tokenizer, longest)
         if not any(number < len(lesson.train) for number in taught.kept):
@@ -209,6 +211,7 @@ def train(prepared: Prepared, session: Session, spec: TrainSpec, reporter: Repor
             tokens=reporter.status.results.tokens + outcome.tokens,
             tokens_per_second=round(outcome.tokens / outcome.seconds, 1) if outcome.seconds else 0.0,
         )
+        system.give_back_memory()  # the optimizer's: judging needs it
         if outcome.stopped:
             raise Stopped
         if outcome.enough:

@@ -10,7 +10,7 @@ from sails.models.folder import safetensors_header, weight_files
 USUAL_TOKENS = 512  # in a batch
 
 
-def training_memory(parameters: int, tokens: int = USUAL_TOKENS) -> int:
+def training_memory(parameters: int, tokens: int = USUAL_TOKENS, *, lora: bool = False) -> int:
     """Return the bytes of memory that training needs in fp32 with AdamW and that many tokens a batch.
 
     20 bytes for each parameter (weight, gradient, AdamW's two averages, a copy of the last good weight), 2
@@ -19,6 +19,8 @@ def training_memory(parameters: int, tokens: int = USUAL_TOKENS) -> int:
     0 for an unknown number of parameters.
     """
     activations = 2 * parameters * tokens // USUAL_TOKENS
+    if lora:
+        return 10 * parameters + 1_300_000_000
     return 20 * parameters + activations + 1_300_000_000 if parameters else 0
 
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     )
     from sails.sessions.reporter import Reporter, Stopped, live
     from sails.sessions.session import CHECKPOINT_COMPLETE, Session, create, free_id, this_worker
-    from sails.sessions.settings import Settings, checked_settings, flag, option
+    from sails.sessions.settings import Method, Settings, checked_settings, flag, option
     from sails.sessions.spec import Advice, AnySpec, ExportSpec, ProbeSpec, ReplaySpec, TrainSpec, Trial
     from sails.sessions.status import Failure, Phase, Results, Scores, State, Status
 

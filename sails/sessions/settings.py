@@ -22,6 +22,7 @@ from sails.system import listed
 
 Publishing = Literal["gate", "always", "never"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Method = Literal["full", "lora"]
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,18 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
             percent=True,
         ),
     ] = 0.3
+    method: Annotated[
+        Method,
+        Option(
+            title="What is trained (method)",
+            what="The method",
+            help="full trains the weights of the model themselves; lora trains small additions to them, "
+            "which become part of the model at the end (LoRA): in far less memory, but in more rounds.",
+            label="Trained",
+            choices={"full": "The model itself (full)", "lora": "Small additions to it (lora)"},
+            outcomes={"full": "the model itself", "lora": "small additions to it (LoRA)"},
+        ),
+    ] = "full"
     teach_again: Annotated[  # from base: all rows of the earlier lessons too
         bool,
         Option(

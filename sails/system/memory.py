@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def give_back_memory() -> None:
 
     The C library keeps what it may need again; after a model of gigabytes was dropped, that is most of it.
     """
+    gc.collect()  # what refers to itself is freed only now
     if sys.platform == "linux":
         import ctypes
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from sails import lazy_exports
 
 if TYPE_CHECKING:
+    from sails.training.adapters import adaptable_layers
     from sails.training.dataloader import Encoded, encode, load_tokenizer, schedule
     from sails.training.evaluation import Examination, Student, answer, base_folder
     from sails.training.known import KnownRule

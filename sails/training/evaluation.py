@@ -24,7 +24,7 @@ from sails.errors import SailsError
 from sails.models import Workspace, inspect_model
 from sails.retention import Cell, Changed, Decision, Drift, Measured, Retention, Sample
 from sails.sessions import Reporter, Session, SessionRecord
-from sails.training import model, scoring
+from sails.training import scoring
 from sails.training.mixture import TrainingMixture
 from sails.training.model import Precision, load_model, sample_answers
 
@@ -159,11 +159,8 @@ class Examination:
         student, folder = self.student, self.base_folder
         if folder is None:
             return None
-        known = (folder, student.tokenizer, student.precision)
-        if self.reporter.status.parent is None:
-            return scoring.no_drift(student.model, *known)
-        base = model.load_model(folder, str(student.model.device))
-        return scoring.general_drift(student.model, base, *known)
+        measured = scoring.no_drift if self.reporter.status.parent is None else scoring.general_drift
+        return measured(student.model, folder, student.tokenizer, student.precision)
 
     def _compare_with_base(self) -> tuple[Measured | None, Drift | None]:
         """The base model's scores on the new lesson, and how far the candidate is from it."""
@@ -171,11 +168,11 @@ class Examination:
         if folder is None:
             self.reporter.note("Its base model is not here, so its general knowledge is not measured.")
             return None, None
-        base = model.load_model(folder, str(student.model.device))
-        general = scoring.general_drift(student.model, base, folder, student.tokenizer, student.precision)
+        general = scoring.general_drift(student.model, folder, student.tokenizer, student.precision)
         if self.reporter.status.parent is None:
             return None, general  # what it started from is the base model
         own = {key: rows for key, rows in self.sample.items() if key[0] == self.session.id}
+        base = load_model(folder, str(student.model.device))
         cells = scoring.score(base, student.tokenizer, own, student.longest, student.precision)
         return Measured(cells=cells), general
 

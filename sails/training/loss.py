@@ -127,7 +127,7 @@ def score_rows(
     for numbers in _scoring_batches([len(example) for example in examples]):
         batch = collate([examples[number] for number in numbers], padding)
         batch = {key: value.to(model.device) for key, value in batch.items()}
-        with precision.autocast():
+        with precision.autocast(reuse=False):
             logits, targets = answer_logits(model, batch)
         counts = (batch["labels"][:, 1:] != IGNORED).sum(1).tolist()
         losses = functional.cross_entropy(logits, targets, reduction="none").split(counts)

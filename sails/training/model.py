@@ -57,8 +57,11 @@ class Precision:
     def name(self) -> str:
         return "bf16" if self.bf16 else "fp32"
 
-    def autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device, torch.bfloat16) if self.bf16 else nullcontext()
+    def autocast(self, *, reuse: bool = True) -> AbstractContextManager[Any]:
+        """Calculate so inside; `reuse` keeps the weights in bf16 from one pass of the model to the next."""
+        if not self.bf16:
+            return nullcontext()
+        return torch.autocast(self.device, torch.bfloat16, cache_enabled=reuse)
 
 
 def load_model(folder: Path, device: str) -> Any:

@@ -45,7 +45,7 @@ class Projection:
     def __init__(self, model: Any, matrices: Matrices, learning_rate: float, precision: Precision) -> None:
         """`matrices`: what `projection_matrices` returned; weights of other layers are not trained."""
         self._precision = precision
-        self._stretch = min(max(FAR / learning_rate, 1.0), MAX_STRETCH)
+        self._stretch = stretch(learning_rate)
         for parameter in model.parameters():
             parameter.requires_grad_(False)
         self._layers: list[tuple[torch.Tensor, torch.Tensor]] = []  # weights (outputs, inputs), matrix
@@ -86,6 +86,11 @@ class Projection:
         self._steps = 0
         for (weight, _), kept in zip(self._layers, self._kept, strict=True):
             kept.copy_(weight)
+
+
+def stretch(learning_rate: float) -> float:
+    """Return how many times as far as an optimizer moves them projected weights are moved."""
+    return min(max(FAR / learning_rate, 1.0), MAX_STRETCH)
 
 
 def linear_layers(model: Any) -> dict[str, Any]:
@@ -144,7 +149,7 @@ def projection_matrices(
             hooks.callback(hook.remove)
         for batch in chosen:
             counts.append(batch.counts[:, None])
-            with precision.autocast():
+            with precision.autocast(reuse=False):
                 model(**batch.tensors, use_cache=False, logits_to_keep=1)
             last[0] = None
     model.train(was_training)

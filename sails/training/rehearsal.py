@@ -120,7 +120,7 @@ def _answers(
     for start in range(0, len(examples), BATCH):
         batch = collate(examples[start : start + BATCH], padding)
         batch = {key: value.to(model.device) for key, value in batch.items()}
-        with precision.autocast():
+        with precision.autocast(reuse=False):
             logits, _ = answer_logits(model, batch)
         yield logits, (batch["labels"][:, 1:] != IGNORED).sum(1).tolist()
 

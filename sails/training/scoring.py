@@ -34,7 +34,7 @@ from sails.retention import (
 from sails.system import read_json
 from sails.training.dataloader import Example, collate, encode, spread
 from sails.training.loss import AnswerLogits, score_rows
-from sails.training.model import Precision, answer_all
+from sails.training.model import Precision, answer_all, load_model
 from sails.training.rehearsal import answers_file
 
 GENERAL_TOKENS = 24  # of each general answer
@@ -73,8 +73,9 @@ def score(model: Any, tokenizer: Any, rows: Sample, longest: int, precision: Pre
     return tuple(cells)
 
 
-def general_drift(model: Any, base: Any, base_folder: Path, tokenizer: Any, precision: Precision) -> Drift:
-    """How far `model` is from `base`, which lies in `base_folder`, on prompts that no lesson is about."""
+def general_drift(model: Any, base_folder: Path, tokenizer: Any, precision: Precision) -> Drift:
+    """How far `model` is from the base model in `base_folder`, on prompts that no lesson is about."""
+    base = load_model(base_folder, str(model.device))
     knowledge = base_knowledge(base, base_folder, tokenizer, precision)
     rows = [
         Conversation((Turn("user", prompt), Turn("assistant", answer)))
@@ -90,13 +91,14 @@ def general_drift(model: Any, base: Any, base_folder: Path, tokenizer: Any, prec
         for start in range(0, len(examples), BATCH):
             batch = collate(examples[start : start + BATCH], tokenizer.pad_token_id)
             batch = {key: value.to(model.device) for key, value in batch.items()}
-            with precision.autocast():
+            with precision.autocast(reuse=False):
                 (before, targets), (after, _) = [logits(some, batch) for some, logits in models]
             a, b = functional.log_softmax(before, -1), functional.log_softmax(after, -1)
             divergence += functional.kl_div(b, a, reduction="sum", log_target=True).item()
             right += int((after.argmax(-1) == targets).sum())
             count += len(targets)
     model.train(was_training)
+    del base, models  # their memory: more is needed to answer
     return Drift(
         divergence=max(0.0, divergence / count),
         agreement=right / count,

@@ -22,36 +22,32 @@ memory.
 from __future__ import annotations
 
 import math
-import random
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import psutil
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.utils import broadcast_object_list, load, set_seed
+from accelerate.utils import broadcast_object_list, set_seed
 from torch.nn import functional
-from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim import AdamW
 from torch.utils.data import DataLoader
 from transformers import get_constant_schedule_with_warmup, get_cosine_with_min_lr_schedule_with_warmup
 from transformers.trainer_pt_utils import get_parameter_names
 
-from sails import system
 from sails.data import ENOUGH_TO_JUDGE
 from sails.errors import DivergedError
-from sails.sessions import CHECKPOINT_COMPLETE, Session, Settings
+from sails.sessions import Session, Settings
+from sails.training.adapters import Adapters
+from sails.training.checkpoint import load_checkpoint, save_checkpoint
 from sails.training.dataloader import IGNORED, Example, collate
 from sails.training.divergence import Guard
 from sails.training.known import Enough, KnownRule, LearningCurve
 from sails.training.loss import START_AGAIN, AnswerLogits, evaluate
-from sails.training.model import Precision, load_model, sample_answers
+from sails.training.model import Precision, sample_answers
 from sails.training.projection import Matrices, Projection, save_matrices
 from sails.training.rehearsal import Rehearsal, soft_loss
 
@@ -161,7 +157,11 @@ def train(
         mixed_precision="no",  # `precision` says what is cast
         kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],  # no second copy
     )
-    projection = Projection(model, run.matrices, run.learning_rate, precision) if run.matrices else None
+    adapters, projection = None, None
+    if run.settings.method == "lora":
+        adapters = Adapters(model, run.matrices, run.learning_rate, run.settings.seed)
+    elif run.matrices:
+        projection = Projection(model, run.matrices, run.learning_rate, precision)
     set_seed(run.settings.seed, device_specific=True)  # dropout differs from process to process
     optimizer = AdamW(parameter_groups(model), lr=run.learning_rate, fused=precision.device != "mps")
     warm_up = min(WARM_UP_STEPS, max(1, total // 10))
@@ -187,7 +187,7 @@ def train(
     )
     batches = iter(loader)
     if checkpoint:
-        load_checkpoint(checkpoint, accelerator, model, optimizer, scheduler)
+        load_checkpoint(checkpoint, accelerator, model, optimizer, scheduler, adapters)
         if projection:
             projection.restart()
 
@@ -314,13 +314,15 @@ def train(
                 session.checkpoints.mkdir(parents=True, exist_ok=True)
                 save_matrices(run.matrices, session.projection)
             folder = session.checkpoints / f"checkpoint-{step}"
-            save_checkpoint(folder, accelerator, model, tokenizer, optimizer, scheduler)
+            save_checkpoint(folder, accelerator, model, tokenizer, optimizer, scheduler, adapters)
             saved = time.monotonic()
         if stopped or stopped_early or curve.enough:
             break
 
     if projection:
         projection.finish()
+    if adapters:
+        adapters.merge()
     rounds = sum(end <= step for end in ends)
     return Outcome(step, total, stopped, stopped_early, curve.enough, rounds, tokens, seconds, guarded)
 
@@ -429,58 +431,3 @@ def record_samples(
 def no_longer_improves(losses: Sequence[float]) -> bool:
     """Return whether none of the last `PATIENCE` losses is below the best one before them."""
     return len(losses) > PATIENCE and min(losses[-PATIENCE:]) >= min(losses[:-PATIENCE])
-
-
-# --- checkpoints ----------------------------------------------------------------------------------
-# A model folder with the state of the optimizer, of the schedule and of chance; one file of that for each
-# process. The names and formats are those of the Hugging Face Trainer, which wrote them formerly.
-
-
-def save_checkpoint(
-    folder: Path,
-    accelerator: Accelerator,
-    model: Any,
-    tokenizer: Any,
-    optimizer: Optimizer,
-    scheduler: LRScheduler,
-) -> None:
-    """Write a checkpoint, mark it complete, then remove older ones: a crash in between leaves one to use."""
-    if accelerator.is_main_process:
-        shutil.rmtree(folder, ignore_errors=True)  # what a process that was killed left of it
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        torch.save(optimizer.state_dict(), folder / "optimizer.pt")
-        torch.save(scheduler.state_dict(), folder / "scheduler.pt")
-    accelerator.wait_for_everyone()
-    state = {"python": random.getstate(), "numpy": np.random.get_state(), "cpu": torch.get_rng_state()}
-    if accelerator.device.type != "cpu":
-        state[accelerator.device.type] = torch.get_device_module(accelerator.device).get_rng_state()
-    torch.save(state, folder / _rng_file(accelerator))
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        system.fsync_tree(folder)
-        (folder / CHECKPOINT_COMPLETE).touch()
-        system.fsync_folder(folder)
-        for other in {*folder.parent.glob("checkpoint-*")} - {folder}:
-            shutil.rmtree(other)
-
-
-def load_checkpoint(
-    folder: Path, accelerator: Accelerator, model: Any, optimizer: Optimizer, scheduler: LRScheduler
-) -> None:
-    """Put everything back as it was; chance begins anew where another number of processes goes on."""
-    model.load_state_dict(load_model(folder, "cpu").state_dict())
-    optimizer.load_state_dict(load(folder / "optimizer.pt", map_location="cpu"))
-    scheduler.load_state_dict(load(folder / "scheduler.pt"))
-    if not (folder / _rng_file(accelerator)).exists():
-        return
-    state = load(folder / _rng_file(accelerator))
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])
-    torch.set_rng_state(state["cpu"])
-    if accelerator.device.type in state.keys() - {"cpu"}:
-        torch.get_device_module(accelerator.device).set_rng_state(state[accelerator.device.type])
-
-
-def _rng_file(accelerator: Accelerator) -> str:
-    return f"rng_state_{accelerator.process_index}.pth" if accelerator.num_processes > 1 else "rng_state.pth"

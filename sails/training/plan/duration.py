@@ -13,7 +13,7 @@ from statistics import fmean
 
 from sails import system
 from sails.retention import ROWS
-from sails.sessions import SessionRecord, Status, TrainSpec
+from sails.sessions import Method, SessionRecord, Status, TrainSpec
 from sails.training.plan.schedule import Schedule, rehearsed_rows
 
 # --- how long it takes ----------------------------------------------------------------------------
@@ -56,9 +56,14 @@ class TimeEstimate:
     sessions: int
 
 
-def experience(records: Iterable[SessionRecord], base: str | None) -> Experience | None:
-    """Return what the latest sessions from that base model on this machine took; None when there are none."""
-    seen = [record for record in records if _tells_time(record, base)][-LATEST:]
+def experience(
+    records: Iterable[SessionRecord], base: str | None, method: Method | None = None
+) -> Experience | None:
+    """Return what the latest sessions from that base model on this machine took; None when there are none.
+
+    With a `method`, only those that were trained by it count.
+    """
+    seen = [record for record in records if _tells_time(record, base, method)][-LATEST:]
     if not seen:
         return None
     slowest, fastest, densities, rounds = [], [], [], []
@@ -82,8 +87,10 @@ def experience(records: Iterable[SessionRecord], base: str | None) -> Experience
     )
 
 
-def _tells_time(record: SessionRecord, base: str | None) -> bool:
+def _tells_time(record: SessionRecord, base: str | None, method: Method | None) -> bool:
     status, results = record.status, record.status.results
+    if method and isinstance(record.spec, TrainSpec) and record.spec.settings.method != method:
+        return False
     train = results.seconds.get("train", 0.0)
     if status.state != "succeeded" or status.plan is None or status.host != socket.gethostname():
         return False

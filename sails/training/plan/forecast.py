@@ -110,7 +110,8 @@ def forecast_training(workspace: Workspace, choices: Choices) -> TrainingForecas
             resources.refuse_if_too_big(need, folder)
         except (OutOfMemoryError, DiskFullError) as error:
             warnings = (error.sentence,)
-        seen = duration.experience(sessions.read_history(workspace), plan.base)
+        history = sessions.read_history(workspace)
+        seen = duration.experience(history, plan.base, choices.settings.method)
         old_size = round(earlier.size * repeated / max(earlier.rows, 1))
         time = duration.estimate_time(
             LessonSize(counts.taught + repeated, counts.size + old_size),

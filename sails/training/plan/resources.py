@@ -31,13 +31,14 @@ def need_of(parameters: int, schedule: Schedule, max_length: int, *, export: boo
     if schedule.batch_size:
         tokens = max_length * schedule.batch_size
     tokens = round(tokens / (1 - schedule.protect))
-    memory = training_memory(parameters, tokens)
+    memory = training_memory(parameters, tokens, lora=schedule.method == "lora")
     if export:
         memory = max(memory, export_memory(parameters))
     weights = parameters * 4
-    # For a moment two checkpoints of weights and moments; then one, the candidate and an export's copies: in
-    # full precision (for a moment 1.3 times the weights) and in 8 bits (0.3 times).
-    disk = max(2 * 3 * weights, 3 * weights + weights + (2 * weights if export else 0))
+    # For a moment two checkpoints of weights and moments (LoRA's are small); then one, the candidate and an
+    # export's copies: in full precision (for a moment 1.3 times the weights) and in 8 bits (0.3 times).
+    checkpoint = 1.2 * weights if schedule.method == "lora" else 3 * weights
+    disk = round(max(2 * checkpoint, checkpoint + weights + (2 * weights if export else 0)))
     return ResourceNeed(memory, disk, parameters)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sails.sessions import PRESETS, Settings, size_for
+from sails.sessions import PRESETS, Method, Settings, size_for
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Schedule:
     max_steps: int | None
     until_known: bool = False
     protect: float = 0.0  # share of a batch's rows that are rehearsed general answers, beside the others
+    method: Method = "full"
 
 
 def resolve_schedule(settings: Settings, new: int, old: int = 0) -> Schedule:
@@ -35,6 +36,7 @@ def resolve_schedule(settings: Settings, new: int, old: int = 0) -> Schedule:
         max_steps=settings.max_steps,
         until_known=settings.until_known,
         protect=settings.protect,
+        method=settings.method,
     )
 
 

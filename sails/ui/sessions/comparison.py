@@ -133,7 +133,7 @@ def _lines() -> dict[str, Callable[[SessionRecord], str]]:
         **of_settings("teach_again", "publish"),
         "Started from": _start,
         "Base model at its root": lambda record: (record.status.plan and record.status.plan.base) or NOTHING,
-        **of_settings("learning_rate"),
+        **of_settings("method", "learning_rate"),
         "Learning speed that was measured to suit it": _advice,
         **of_settings("epochs", "batch_size", "max_steps", "max_length", "early_stop", "seed", "device"),
         "Precision": lambda record: record.status.results.precision or NOTHING,

@@ -22,9 +22,13 @@ from sails.ui.widgets import field
 CONTINUE, START_OVER = "continue", "over"
 # Where the settings stand: asked in parts of their own, or among the advanced ones. A new one is drawn at the
 # end of the right column by itself.
-ELSEWHERE = ("preset", "learning_rate", "replay_share", "teach_again")
+ELSEWHERE = ("preset", "learning_rate", "method", "replay_share", "teach_again")
 LEFT, RIGHT = ("epochs", "batch_size", "max_steps", "early_stop"), ("max_length", "seed", "device")
 WIDE = ("publish",)
+METHODS = {
+    "full": "It learns in the fewest rounds; its weights, how they change and a copy all lie in memory.",
+    "lora": "A fraction of that memory, so that larger models fit; it takes about twice the rounds (LoRA).",
+}
 
 
 # --- what to teach --------------------------------------------------------------------------------
@@ -176,6 +180,19 @@ def preset(taught: int) -> str:
             "So few examples must be repeated often to stick, and that can change other answers, too. More "
             "at once are better. Afterwards, ask it something else as well, beside the model from before."
         )
+    return chosen
+
+
+def method() -> str:
+    """Ask what is trained."""
+    about = option("method")
+    chosen: str = st.radio(
+        about.title,
+        list(about.choices),
+        format_func=about.choices.__getitem__,
+        captions=[METHODS[name] for name in about.choices],
+        key="train_method",
+    )
     return chosen
 
 

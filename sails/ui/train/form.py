@@ -20,7 +20,16 @@ from sails.training.plan import Choices, TimeEstimate, TrainingForecast, forecas
 from sails.ui.frame import go, show_errors
 from sails.ui.text import plain
 from sails.ui.train import lr_advice
-from sails.ui.train.fields import advanced, datasets, export, learning_rate, name, preset, starting_point
+from sails.ui.train.fields import (
+    advanced,
+    datasets,
+    export,
+    learning_rate,
+    method,
+    name,
+    preset,
+    starting_point,
+)
 from sails.ui.widgets import change_button
 
 # --- before the start -----------------------------------------------------------------------------
@@ -146,6 +155,7 @@ def _how_long_and_how_fast(
     left, right = st.columns(2, gap="large")
     with left:
         chosen = preset(taught)
+        trained = method()
     rate = None
     with right:
         if forecast is not None:
@@ -155,7 +165,9 @@ def _how_long_and_how_fast(
     share = lr_advice.replay_share(forecast) if forecast is not None else None
     slot = st.container()  # drawn last, when all is chosen that matters to it
     settings: Settings | None = None
-    others = advanced(taught, chosen) | ({} if share is None else {"replay_share": share})
+    others = (
+        advanced(taught, chosen) | {"method": trained} | ({} if share is None else {"replay_share": share})
+    )
     with show_errors(problems):
         settings = checked_settings(preset=chosen, learning_rate=rate, teach_again=teach_again, **others)
     exported = export()

@@ -101,7 +101,7 @@ def describe_replay(forecast: TrainingForecast) -> str:
 
 def lr_finder_panel(workspace: Workspace, choices: Choices, forecast: TrainingForecast) -> Advice | None:
     """Draw what the automatic speed costs, the better setting, and what was measured; returns the latter."""
-    if jobs.why_not(forecast):
+    if choices.settings.method == "lora" or jobs.why_not(forecast):
         return None
     advice = jobs.advice_for(workspace, choices)
     with st.container(border=True):
