@@ -29,7 +29,7 @@ from sails.training import plan
 from sails.training.plan import Choices, TrainingForecast
 
 # Settings with which a measurement holds as well; what is not named here counts as one that matters.
-OTHERS = {"preset", "epochs", "max_steps", "learning_rate", "early_stop", "device", "publish"}
+OTHERS = {"preset", "epochs", "max_steps", "learning_rate", "early_stop", "device", "publish", "blend"}
 MIN_SECONDS = 120.0  # of computing; as much as two of three rates take on one core
 MAX_SHARE = 0.1  # of the training, where that is longer
 NAME = "probe"

@@ -216,6 +216,8 @@ def train(prepared: Prepared, session: Session, spec: TrainSpec, reporter: Repor
             raise Stopped
         if outcome.enough:
             reporter.note(training.describe_end(reporter.status.results))
+        if spec.settings.blend:
+            _blend(prepared, reporter)
         reporter.update(guarded=outcome.guarded)
         if outcome.stopped_early:
             reporter.note(f"Stopped early at step {outcome.steps}: the held-out loss no longer improved.")
@@ -282,6 +284,20 @@ def _choose_start(workspace: Workspace, session: Session, spec: TrainSpec, repor
     if plan.start_from == "trained":
         return workspace.trained_model
     return models.ensure_base_model(plan.model, reporter.progress)
+
+
+def _blend(prepared: Prepared, reporter: Reporter) -> None:
+    """Take back as much of what the training changed as the lesson does without."""
+    student, taught, folder = prepared.student, prepared.taught, prepared.examination.start_folder
+    if folder is None:
+        reporter.note("⚠️ The model that it started from is not here any more, so the whole change is kept.")
+        return
+    reporter.progress(1.0, "looking how much of the change was needed")
+    own = [e for row, e in zip(taught.kept, taught.examples, strict=True) if row < len(prepared.lesson.train)]
+    rows = training.spread(own, retention.ROWS)
+    share = training.blend(student.model, folder, rows, student.tokenizer.pad_token_id, student.precision)
+    reporter.result(blend=share)
+    reporter.note(training.describe_blend(reporter.status.results))
 
 
 def _write_down(

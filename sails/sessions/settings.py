@@ -196,6 +196,16 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
             label="Teaches all earlier lessons again",
         ),
     ] = False
+    blend: Annotated[
+        bool,
+        Option(
+            title="Take back what was not needed",
+            what="Whether it takes back what was not needed",
+            help="At the end, go back part of the way to the model before, as far as the lesson stays known.",
+            hint="At the end it tries to keep only 50, 70 or 85 % of each change, and takes the least with "
+            "which it knows the lesson as well. Where general knowledge is protected, that seldom helps.",
+        ),
+    ] = False
     publish: Annotated[
         Publishing,
         Option(

@@ -49,6 +49,7 @@ class Results(BaseModel):
     rehearsed: float = 0.0  # answers in a step that only protect general knowledge
     most_epochs: int = 0  # that it would have gone through, had it not known its lesson before
     enough: Literal["known", "level"] | None = None  # why it did not: it knew it, or got no better
+    blend: float | None = None  # share of the change that was kept, where less was tried
     tokens: int = 0  # without padding
     tokens_per_second: float = 0.0
     peak_memory: int = 0  # bytes

@@ -6,13 +6,14 @@ from sails import lazy_exports
 
 if TYPE_CHECKING:
     from sails.training.adapters import adaptable_layers
-    from sails.training.dataloader import Encoded, encode, load_tokenizer, schedule
+    from sails.training.blend import blend
+    from sails.training.dataloader import Encoded, encode, load_tokenizer, schedule, spread
     from sails.training.evaluation import Examination, Student, answer, base_folder
     from sails.training.known import KnownRule
     from sails.training.lr_range_test import Mixture, probe
     from sails.training.mixture import TrainingMixture, begin_again, peek, prepare
     from sails.training.model import Precision, choose_device, context_length, load_model, save_model
-    from sails.training.outcome import describe_end, judge
+    from sails.training.outcome import describe_blend, describe_end, judge
     from sails.training.projection import Matrices, load_matrices
     from sails.training.protection import matrices_for, rehearsal_for, unrehearsed
     from sails.training.rehearsal import Rehearsal, with_rehearsal

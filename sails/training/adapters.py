@@ -25,7 +25,7 @@ from sails.errors import RequestError
 from sails.training.projection import Matrices, linear_layers, stretch
 
 RANK = 16
-SCALE = 16.0  # s: at the rate of the behavior matrix, B alone moves a layer far less than its weights would
+SCALE = 40.0  # s: B alone, at the rate of the behavior matrix, moves a layer far less than its weights would
 NAME = "default"
 
 

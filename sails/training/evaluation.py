@@ -189,13 +189,17 @@ class Examination:
         """The questions whose answers changed most, as far as their tokens tell."""
         return [row.input for _, row, _, _ in self._most_changed]
 
+    @property
+    def start_folder(self) -> Path | None:
+        """Where the model lies that the session started from; None where it is not there any more."""
+        parent, current = self.reporter.status.parent, self.workspace.trained_model
+        if parent is None:
+            return self.base_folder
+        return current if inspect_model(current).fingerprint == parent else None
+
     def compare_answers(self, answers: Mapping[str, str]) -> None:
         """Write down what the candidate answers to `changed`, beside what the model before it does."""
-        # The model that the session started from, if it is still there.
-        found, folder, parent = self._found(), self.base_folder, self.reporter.status.parent
-        if parent is not None:
-            current = self.workspace.trained_model
-            folder = current if inspect_model(current).fingerprint == parent else None
+        found, folder = self._found(), self.start_folder
         if not self.changed or folder is None:
             return
         began = time.monotonic()

@@ -77,6 +77,15 @@ def describe_end(results: Results) -> str:
     return f"It got no better at the lesson any more, so it ended after {round_}."
 
 
+def describe_blend(results: Results) -> str:
+    """Say in a sentence what came of taking back what was not needed; empty where that was not tried."""
+    if results.blend is None:
+        return ""
+    if results.blend == 1:
+        return "All of the change was needed for the lesson, so all of it was kept."
+    return f"It kept {results.blend:.0%} of the change: as much of the lesson, less change elsewhere."
+
+
 def _learned(status: Status, before: Scores, after: Scores) -> Learned:
     """What became of the lesson alone."""
     if after.loss >= before.loss:

@@ -8,7 +8,9 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from sails import sessions, training
 from sails.data import datasets, read_jsonl, write_jsonl
@@ -211,7 +213,11 @@ def _inputs(path):
 UNTIL_KNOWN = {"epochs": None, "preset": "quick", "learning_rate": 5e-3}  # the tiny model knows it soon
 
 
-@pytest.mark.parametrize("choices", [{"epochs": 10}, UNTIL_KNOWN], ids=["ten rounds", "until it is known"])
+@pytest.mark.parametrize(
+    "choices",
+    [{"epochs": 10}, UNTIL_KNOWN, {"epochs": 10, "method": "lora", "learning_rate": 1e-3}],
+    ids=["ten rounds", "until it is known", "lora"],
+)
 def test_a_session_stopped_in_the_middle_resumes_to_the_same_model(
     choices, teach, tmp_path, monkeypatch, base
 ):
@@ -244,6 +250,69 @@ def test_a_session_stopped_in_the_middle_resumes_to_the_same_model(
     assert resumed.results.enough == whole.results.enough
     losses = {m["step"]: m["loss"] for m in steps_of(session)}
     assert list(losses) == list(range(1, whole.results.steps + 1))
+
+
+LORA = {"method": "lora", "learning_rate": 1e-3, "epochs": 8}
+
+
+def test_a_session_by_lora_learns_and_its_model_is_one_like_any_other(place, teach, base):
+    _, status = teach(**LORA)
+    assert (status.state, status.verdict, status.plan.learning_rate) == ("succeeded", "published", 1e-3)
+    assert status.results.taught_after.loss < 0.7 * status.results.taught_before.loss
+    assert {f.name for f in place.trained_model.iterdir()} >= {"config.json", "model.safetensors"}
+    assert not [f for f in place.trained_model.iterdir() if "adapter" in f.name]
+    before, after = (load_file(folder / "model.safetensors") for folder in (base, place.trained_model))
+    assert {name: w.shape for name, w in before.items()} == {name: w.shape for name, w in after.items()}
+    moved = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert moved
+    assert not [name for name in moved if "wte" in name or "wpe" in name or "ln_" in name or "bias" in name]
+    _, second = teach("river", epochs=1)  # and can be taught further, in full
+    assert (second.plan.start_from, second.verdict) == ("trained", "published")
+
+
+def test_the_automatic_rate_of_a_session_by_lora_is_that_of_the_matrix(teach):
+    session, status = teach(method="lora")
+    assert status.plan.learning_rate == 5e-5
+    assert max(step["learning_rate"] for step in steps_of(session)) == pytest.approx(5e-5)
+    session, status = teach("river", method="lora")
+    assert status.plan.learning_rate == 1e-5
+    assert max(step["learning_rate"] for step in steps_of(session)) == pytest.approx(1e-5)
+
+
+def test_a_model_that_lora_does_not_know_is_refused_before_anything_is_measured(teach, tmp_path):
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    folder = make_tiny_model(tmp_path / "empty", "llama")
+    config = LlamaConfig.from_pretrained(folder, num_hidden_layers=0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    session, status = teach(model=folder, method="lora")
+    assert (status.state, status.failure.kind) == ("failed", "request")
+    assert "no layers that LoRA is known to work with" in status.failure.message
+    assert "--method full" in status.failure.remedy
+    assert not (session.folder / "retention.json").exists()
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_what_is_not_needed_is_taken_back_where_that_was_asked(method, place, teach, base):
+    """The blended model lies between the one before and the one that the same session makes without it."""
+    choices = {**LORA, "method": method, "epochs": 12}
+    _, plain = teach(**choices)
+    whole = load_file(place.trained_model / "model.safetensors")
+    session, status = teach(**choices, blend=True, start="base")
+    share = status.results.blend
+    assert session.spec().settings.blend
+    assert share in (0.5, 0.7, 0.85, 1.0)
+    start, now = (load_file(folder / "model.safetensors") for folder in (base, place.trained_model))
+    for name, value in now.items():
+        assert value == pytest.approx(start[name] + share * (whole[name] - start[name]), abs=1e-5)
+    assert status.results.taught_after.accuracy >= plain.results.taught_after.accuracy - 0.005
+    (said,) = [note for note in status.notes if "of the change" in note]
+    assert said == (
+        "All of the change was needed for the lesson, so all of it was kept."
+        if share == 1
+        else f"It kept {share:.0%} of the change: as much of the lesson, less change elsewhere."
+    )
+    assert plain.results.blend is None
 
 
 def test_what_was_seen_before_a_resumption_is_what_led_to_its_checkpoint(place):

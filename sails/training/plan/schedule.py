@@ -21,6 +21,7 @@ class Schedule:
     until_known: bool = False
     protect: float = 0.0  # share of a batch's rows that are rehearsed general answers, beside the others
     method: Method = "full"
+    blend: bool = False
 
 
 def resolve_schedule(settings: Settings, new: int, old: int = 0) -> Schedule:
@@ -37,6 +38,7 @@ def resolve_schedule(settings: Settings, new: int, old: int = 0) -> Schedule:
         until_known=settings.until_known,
         protect=settings.protect,
         method=settings.method,
+        blend=settings.blend,
     )
 
 

@@ -94,6 +94,11 @@ def _advice(record: SessionRecord) -> str:
     return f"{format_rate(advice.learning_rate)} ({'followed' if followed else 'not followed'})"
 
 
+def _blend(record: SessionRecord) -> str:
+    share = record.status.results.blend
+    return _asked("blend")(record) if share is None else f"{share:.0%} of the change was kept"
+
+
 def _rows(record: SessionRecord) -> str:
     results = record.status.results
     if not results.rows_taught:
@@ -106,6 +111,7 @@ _OUTCOMES: dict[str, Callable[[SessionRecord], str] | None] = {
     "learning_rate": _learning_rate,
     "epochs": _rounds,
     "device": lambda record: record.status.results.device or NOTHING,
+    "blend": _blend,
     "preset": None,
 }
 
