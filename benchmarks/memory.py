@@ -5,8 +5,8 @@
 Each is a whole session from base in a process of its own, with the settings that a person finds, ended after
 a few steps; the lesson's rows fill its batches. `360m` and `1.7b` are models of random weights with the shape
 of SmolLM2's larger ones, made in a temporary folder with the embedded model's tokenizer: what they say is
-noise, but takes as much memory. So that they need not write hundreds of answers, only a batch of general
-prompts of each kind is asked. Printed is the peak of the process beside the prediction, which is to be met
+noise, but takes as much memory. So that they need not write hundreds of answers, only a few general
+prompts of each kind are asked. Printed is the peak of the process beside the prediction, which is to be met
 within 15 %.
 
 The peak depends on whether this machine calculates in bf16, and a little on how the C library keeps what is
@@ -33,7 +33,7 @@ from sails.training.plan import Choices, forecast_training
 
 WITHIN = 0.15
 ROWS, WORDS = 40, 60  # of the lesson: batches are full
-ASKED = 32  # general prompts of each kind
+ASKED = 8  # general prompts of each kind
 SHAPES: dict[str, dict[str, Any]] = {
     "360m": {
         "hidden_size": 960,

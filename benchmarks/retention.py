@@ -13,7 +13,8 @@ published, so that each way ends.
 - until known: nothing is protected; a session ends when it knows its lesson
 - protect only: the rounds are fixed; general knowledge is protected
 - default: everything as a person finds it
-- advised: the same, at the rate that `sails.jobs.lr_finder` measures before each session; (a) only
+- lora: the same, but small matrices beside the layers are trained and merged (LoRA)
+- advised: as by default, at the rate that `sails.jobs.lr_finder` measures before each session; (a) only
 - at once: the ceiling; all lessons in one session from base, for as many rounds and with as many rows a step
   as the first session by default
 
@@ -103,6 +104,7 @@ WAYS = (
     Way("until known", {"protect": 0.0}),
     Way("protect only", fixed_rounds=True),
     Way(DEFAULT),
+    Way("lora", {"method": "lora"}),
     Way("advised", measured_rate=True, tables=INVENTED),
     Way(AT_ONCE, at_once=True),
 )

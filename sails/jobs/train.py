@@ -111,7 +111,6 @@ class Prepared:
     taught: training.Encoded
     held_out: Sequence[Conversation]  # rows that are scored along the way
     rehearsal: training.Rehearsal | None
-    matrices: training.Matrices | None
 
 
 def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> Prepared:
@@ -142,7 +141,6 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
         student = training.Student(model, tokenizer, longest, precision)
         examination = training.Examination(workspace, session, reporter, lesson, student)
         rehearsal = _rehearsal(workspace, spec, examination, reporter)
-        matrices = _matrices(session, rehearsal, student)
         measured = (session.folder / retention.RETENTION_FILE).exists()
         if not measured:
             reporter.progress(0.7, "measuring the model before the lesson")
@@ -154,7 +152,7 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
             answers = training.answer(model, tokenizer, [question.question for question in questions])
             _write_down(questions, answers, "before", reporter)
         held_out = examination.sample.get((session.id, "held_out"), ())[: plan.LOOKED_AT_ROWS]
-    return Prepared(lesson, student, examination, questions, taught, held_out, rehearsal, matrices)
+    return Prepared(lesson, student, examination, questions, taught, held_out, rehearsal)
 
 
 def train(prepared: Prepared, session: Session, spec: TrainSpec, reporter: Reporter) -> list[str]:
@@ -195,7 +193,7 @@ def train(prepared: Prepared, session: Session, spec: TrainSpec, reporter: Repor
             taught=first if spec.settings.teach_again else new,
             known=rule if lesson.schedule.until_known else None,
             rehearsal=rehearsal,
-            matrices=prepared.matrices,
+            matrices=_matrices(session, rehearsal, student),
         )
         outcome = training.train(student.model, student.tokenizer, run, student.precision, session, reporter)
         rehearsed = 0.0
@@ -211,7 +209,6 @@ def train(prepared: Prepared, session: Session, spec: TrainSpec, reporter: Repor
             tokens=reporter.status.results.tokens + outcome.tokens,
             tokens_per_second=round(outcome.tokens / outcome.seconds, 1) if outcome.seconds else 0.0,
         )
-        system.give_back_memory()  # the optimizer's: judging needs it
         if outcome.stopped:
             raise Stopped
         if outcome.enough:
@@ -228,6 +225,7 @@ def evaluate(prepared: Prepared, prompts: list[str], session: Session, reporter:
     """Measure what the model knows now, ask the same questions again, and save it as the candidate."""
     student, examination, questions = prepared.student, prepared.examination, prepared.questions
     with reporter.phase("judge"):
+        system.give_back_memory()  # what the optimizer had: a second model needs it now
         reporter.progress(0.1, "measuring what it knows now")
         examination.after()
         reporter.progress(0.6, "asking it the same questions after the lesson")

@@ -59,6 +59,12 @@ def _two_rates(monkeypatch) -> None:
 # --- who may ask ----------------------------------------------------------------------------------
 
 
+def test_what_is_measured_is_full_training_so_lora_gets_no_advice(workspace, choices):
+    with pytest.raises(RequestError, match="LoRA learns in other steps") as refusal:
+        lr_finder.start_measurement(workspace, dataclasses.replace(choices, settings=Settings(method="lora")))
+    assert "automatic" in refusal.value.remedy
+
+
 def test_where_the_earlier_examples_are_gone_or_the_same_nothing_can_be_measured(workspace, choices):
     same = Choices(("mountains",))
     with pytest.raises(RequestError, match="teaches all of them again"):
@@ -253,6 +259,8 @@ def test_an_advice_for_several_datasets_together_is_found_again(workspace, choic
         ({"protect": 0.0}, False),
         ({"learning_rate": 1e-4}, True),
         ({"publish": "never"}, True),
+        ({"blend": True}, True),
+        ({"method": "lora"}, False),
         ({"replay_share": 0.3}, False),
         ({"batch_size": 2}, False),
         ({"max_length": 64}, False),

@@ -175,6 +175,21 @@ STEPS = number("train_max_steps", 4)  # of the tests that look at something else
             id="not protected",
         ),
         pytest.param(
+            [lambda page: page.radio(key="train_method").set_value("lora"), STEPS],
+            {"method": "lora", "learning_rate": None, "blend": False},
+            lambda s, steps: (
+                s.results.blend is None
+                and max(step["learning_rate"] for step in steps) == pytest.approx(5e-5)
+            ),
+            id="lora",
+        ),
+        pytest.param(
+            [toggle("train_blend", True), STEPS],
+            {"method": "full", "blend": True},
+            lambda s, _: s.results.blend is not None and any("of the change" in note for note in s.notes),
+            id="blended",
+        ),
+        pytest.param(
             [number("train_max_length", 64), STEPS],
             {"max_length": 64},
             lambda s, _: any("longer than 64 tokens" in note for note in s.notes),

@@ -140,6 +140,21 @@ def test_longer_and_larger_batches_need_more_memory(tmp_path):
     assert memory(batch_size=4, protect=0.25) > memory(batch_size=4)
 
 
+def test_lora_needs_a_part_of_the_memory_and_of_the_disk(tmp_path):
+    header = b'{"w": {"dtype": "F32", "shape": [30000, 10000], "data_offsets": [0, 1200000000]}}'
+    (tmp_path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+
+    def need(**fields):
+        return estimate(tmp_path, dataclasses.replace(PACE, **fields), 512, export=False)
+
+    full, lora, blended = need(), need(method="lora"), need(method="lora", blend=True)
+    assert full.parameters == lora.parameters == 300_000_000
+    assert lora.memory < 0.6 * full.memory
+    assert lora.memory < blended.memory < full.memory  # two models are there at once to blend them
+    assert need(blend=True).memory == full.memory
+    assert lora.disk < 0.6 * full.disk
+
+
 def test_the_disk_holds_two_checkpoints_at_once_and_an_export_never_needs_less(tmp_path):
     model = make_model(tmp_path / "model")
     without, with_export = (estimate(model, PACE, 512, export=export) for export in (False, True))
@@ -209,6 +224,17 @@ def earlier(workspace: Workspace, name: str, hour: int, **changes: object) -> se
 
 def seen(workspace: Workspace, base: str = BASE) -> duration.Experience | None:
     return experience(sessions.read_history(workspace), base)
+
+
+def test_how_long_lora_takes_is_told_by_sessions_by_lora(workspace):
+    earlier(workspace, "one", 9)
+    session = earlier(workspace, "two", 10)
+    spec = session.spec()
+    by_lora = spec.model_copy(update={"settings": Settings(method="lora")})
+    (session.folder / "spec.json").write_text(by_lora.model_dump_json())
+    history = sessions.read_history(workspace)
+    counts = [experience(history, BASE, method).sessions for method in (None, "full", "lora")]
+    assert counts == [2, 1, 1]
 
 
 def test_an_estimate_rests_on_what_earlier_sessions_took(workspace):

@@ -72,6 +72,24 @@ def test_how_much_general_knowledge_is_protected_stands_side_by_side(workspace):
     assert (line.values, line.differs) == (("0%", "40%"), True)
 
 
+def test_how_it_was_trained_and_what_of_it_was_kept_stand_side_by_side(workspace):
+    one, two, three = (
+        asked(make_session(workspace, name, hour, **published(results=Results(blend=share))), **settings)
+        for name, hour, share, settings in (
+            ("one", 8, None, {}),
+            ("two", 9, 0.85, {"method": "lora", "blend": True}),
+            ("three", 10, None, {"blend": True}),
+        )
+    )
+    lines = compare_settings([one, two, three])
+    assert found(lines, "Trained").values == (
+        "the model itself",
+        "small additions to it (LoRA)",
+        "the model itself",
+    )
+    assert found(lines, "Take back").values == ("no", "85% of the change was kept", "yes")
+
+
 def test_replay_publishing_and_advice_stand_side_by_side(workspace):
     status = published(lessons=("a", "b"), results=Results(rows_taught=9, rows_replayed=7))
     one = asked(make_session(workspace, "one", 8, **status), replay_share=0.7, publish="never")
