@@ -293,7 +293,9 @@ def _blend(prepared: Prepared, reporter: Reporter) -> None:
     reporter.progress(1.0, "looking how much of the change was needed")
     own = [e for row, e in zip(taught.kept, taught.examples, strict=True) if row < len(prepared.lesson.train)]
     rows = training.spread(own, retention.ROWS)
-    share = training.blend(student.model, folder, rows, student.tokenizer.pad_token_id, student.precision)
+    share = training.blend_weights(
+        student.model, folder, rows, student.tokenizer.pad_token_id, student.precision
+    )
     reporter.result(blend=share)
     reporter.note(training.describe_blend(reporter.status.results))
 

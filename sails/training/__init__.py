@@ -6,7 +6,7 @@ from sails import lazy_exports
 
 if TYPE_CHECKING:
     from sails.training.adapters import adaptable_layers
-    from sails.training.blend import blend
+    from sails.training.blend import blend_weights
     from sails.training.dataloader import Encoded, encode, load_tokenizer, schedule, spread
     from sails.training.evaluation import Examination, Student, answer, base_folder
     from sails.training.known import KnownRule

@@ -1,6 +1,6 @@
 """Blending: how much of what a training changed is needed for what it taught.
 
-    share = blend(model, folder, examples, padding, precision)     # the model in `folder` is the one before
+    share = blend_weights(model, folder, examples, padding, precision)  # `folder`: of the model before
 
 Each weight is put part of the way from where it was before to where it is now. The least of `SHARES` is taken
 with which at most `MAX_LOSS` of the lesson's answer tokens are lost; what is not changed is not forgotten.
@@ -24,7 +24,9 @@ MAX_LOSS = 0.005  # of the share of answer tokens right
 
 
 @torch.no_grad()
-def blend(model: Any, before: Path, examples: Sequence[Example], padding: int, precision: Precision) -> float:
+def blend_weights(
+    model: Any, before: Path, examples: Sequence[Example], padding: int, precision: Precision
+) -> float:
     """Take back as much of the change as the lesson does without; returns the share that is kept, 1 for all.
 
     `before` is the folder of the model as it was before its training, `examples` are rows that it taught.

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sails.training.blend import MAX_LOSS, SHARES, blend
+from sails.training.blend import MAX_LOSS, SHARES, blend_weights
 from sails.training.dataloader import load_tokenizer
 from sails.training.loss import score_rows
 from sails.training.model import load_model
@@ -34,7 +34,7 @@ def between(start, end, share):
 
 def test_the_least_share_is_kept_with_which_the_lesson_is_known_as_well(tiny, lesson, taught):
     start, end, known = weights(load_model(tiny[0], "cpu")), weights(taught), right(taught, tiny, lesson)
-    share = blend(taught, tiny[0], lesson, tiny[1].pad_token_id, FP32)
+    share = blend_weights(taught, tiny[0], lesson, tiny[1].pad_token_id, FP32)
     assert share in (*SHARES, 1.0)
     assert right(taught, tiny, lesson) >= known - MAX_LOSS
     expected = between(start, end, share)
@@ -47,12 +47,12 @@ def test_the_least_share_is_kept_with_which_the_lesson_is_known_as_well(tiny, le
 
 def test_where_nothing_is_lost_the_least_is_kept(tiny, lesson):
     untaught = load_model(tiny[0], "cpu")
-    assert blend(untaught, tiny[0], lesson, tiny[1].pad_token_id, FP32) == min(SHARES)
+    assert blend_weights(untaught, tiny[0], lesson, tiny[1].pad_token_id, FP32) == min(SHARES)
     assert same(weights(untaught), weights(load_model(tiny[0], "cpu")))
 
 
 def test_where_all_of_the_change_is_needed_the_model_is_exactly_as_it_was(tiny, lesson, taught, monkeypatch):
     monkeypatch.setattr("sails.training.blend.MAX_LOSS", -1.0)  # no share makes it know so much more
     end = weights(taught)
-    assert blend(taught, tiny[0], lesson, tiny[1].pad_token_id, FP32) == 1.0
+    assert blend_weights(taught, tiny[0], lesson, tiny[1].pad_token_id, FP32) == 1.0
     assert same(weights(taught), end)
