@@ -17,9 +17,16 @@ if TYPE_CHECKING:
     from sails.onnx.export import MAX_OPSET, MIN_OPSET, export_model
     from sails.onnx.model_card import about
     from sails.onnx.quantize import quantize_model
-    from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate, special_tokens
+    from sails.onnx.runtime.chat_encoder import ChatEncoder, default_chat_template, with_whole_prompt
+    from sails.onnx.runtime.chat_template import (
+        DEFAULT_CHAT_TEMPLATE,
+        ChatTemplate,
+        Messages,
+        special_tokens,
+    )
     from sails.onnx.runtime.generate import Generator, Stream
     from sails.onnx.runtime.options import Sampling, SamplingOptions, sampling_options
-    from sails.onnx.runtime.tokenizer import Reader, room_for_prompt
+    from sails.onnx.runtime.thoughts import answer_in
+    from sails.onnx.runtime.tokenizer import Reader, read_settings, read_template, room_for_prompt
 
 __getattr__, __all__ = lazy_exports(__name__)

@@ -41,11 +41,13 @@ MODULES = (
     "models/export_record.py",
     "onnx/__init__.py",
     "onnx/runtime/__init__.py",
+    "onnx/runtime/chat_encoder.py",
     "onnx/runtime/chat_template.py",
     "onnx/runtime/decoder.py",
     "onnx/runtime/generate.py",
     "onnx/runtime/options.py",
     "onnx/runtime/sampling.py",
+    "onnx/runtime/thoughts.py",
     "onnx/runtime/tokenizer.py",
 )
 REQUIREMENTS = ("onnxruntime>=1.31,<2", "tokenizers>=0.22,<0.24", "jinja2>=3.1.6,<4", "numpy>=2.2,<3")

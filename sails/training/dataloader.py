@@ -15,17 +15,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
-from sails.data import ANSWERS, ONLY_LAST, Conversation
-from sails.errors import BadDataError, ModelLoadError
-from sails.onnx import DEFAULT_CHAT_TEMPLATE
+from sails.data import Conversation
+from sails.errors import ModelLoadError, RequestError
+from sails.onnx import ChatEncoder, ChatTemplate, default_chat_template, with_whole_prompt
+from sails.training.encoding import IGNORED as IGNORED
+from sails.training.encoding import Encoded as Encoded
+from sails.training.encoding import Example as Example
+from sails.training.encoding import encode_rows, nothing_left
 
-IGNORED = -100  # the label that torch's cross entropy leaves out
 GROUPED_BATCHES = 50  # how many batches are sorted by length together
 
 Some = TypeVar("Some")
@@ -55,38 +57,42 @@ def load_tokenizer(folder: Path) -> Any:
     if tokenizer.eos_token_id is None:
         problem = f"The tokenizer in {folder} has no end-of-text token."
         raise ModelLoadError(problem, "Choose another base model.")
-    if not tokenizer.chat_template:
-        tokenizer.chat_template = DEFAULT_CHAT_TEMPLATE
+    tokenizer.chat_template = _chat_template(tokenizer, folder)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "right"
     return tokenizer
 
 
+def _chat_template(tokenizer: Any, folder: Path) -> str:
+    """The template to teach by, whose prompt reaches up to the answer. Raises `ModelLoadError`."""
+    template = tokenizer.chat_template
+    if isinstance(template, dict):  # several, each with a name
+        if "default" not in template:
+            names = ", ".join(template)
+            problem = (
+                f"The tokenizer in {folder} has several chat templates ({names}), and none is the default."
+            )
+            raise ModelLoadError(problem, "Rename the one to use to “default”, or choose another base model.")
+        template = template["default"]
+    special = tokenizer.special_tokens_map
+    if not template:
+        return default_chat_template(tokenizer.backend_tokenizer, special)
+    try:
+        return with_whole_prompt(template, special)
+    except (RequestError, ModelLoadError) as error:
+        reason = str(error).rstrip(".")
+        problem = f"The chat template in {folder} cannot be used: {reason}."
+        raise ModelLoadError(problem, "Choose another base model, or mend its chat_template.") from error
+
+
 # --- conversations to tokens ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Example:
-    """One conversation as tokens; `labels` is as long as `tokens`, `IGNORED` where nothing is learned."""
-
-    tokens: list[int]
-    labels: list[int]
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-
-@dataclass(frozen=True)
-class Encoded:
-    examples: tuple[Example, ...]
-    kept: tuple[int, ...]  # for each example, the number of its conversation
-    shortened: int  # conversations that were cut to `max_length` tokens
-    left_out: int  # conversations whose answer lies wholly beyond `max_length`
-
-    @property
-    def lengths(self) -> list[int]:
-        return [len(example) for example in self.examples]
+def encoder_of(tokenizer: Any) -> ChatEncoder:
+    """Return what encodes conversations with this tokenizer and its template, as every chat will."""
+    template = ChatTemplate(tokenizer.chat_template, tokenizer.special_tokens_map)
+    return ChatEncoder(tokenizer.backend_tokenizer, template, tokenizer.eos_token_id)
 
 
 def encode(conversations: Sequence[Conversation], tokenizer: Any, max_length: int) -> Encoded:
@@ -94,68 +100,10 @@ def encode(conversations: Sequence[Conversation], tokenizer: Any, max_length: in
 
     Raises `BadDataError` when nothing is left to learn from.
     """
-    examples, kept, shortened, left_out = [], [], 0, 0
-    for number, conversation in enumerate(conversations):
-        only_last = conversation.extra.get(ANSWERS) == ONLY_LAST
-        example = _encode_one(conversation.messages(), tokenizer, only_last)
-        if len(example) > max_length:
-            shortened += 1
-            example = Example(example.tokens[:max_length], example.labels[:max_length])
-        # The first token is never predicted, so its label teaches nothing.
-        if any(label != IGNORED for label in example.labels[1:]):
-            examples.append(example)
-            kept.append(number)
-        else:
-            left_out += 1
-    if conversations and not examples:
-        raise BadDataError(
-            f"None of the {len(conversations)} conversations has an answer within {max_length} tokens.",
-            "Shorten the questions, or allow longer conversations.",
-        )
-    return Encoded(tuple(examples), tuple(kept), shortened, left_out)
-
-
-def _encode_one(messages: list[dict[str, str]], tokenizer: Any, only_last: bool = False) -> Example:
-    text = tokenizer.apply_chat_template(messages, tokenize=False)
-    spans = _answer_spans(messages, text, tokenizer)[-1 if only_last else 0 :]
-    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    tokens, offsets = encoding["input_ids"], encoding["offset_mapping"]
-    labels = [IGNORED] * len(tokens)
-    for start, end in spans:
-        inside = [i for i, (a, b) in enumerate(offsets) if b > start and a < end and b > a]
-        last = max((i for i in inside if tokens[i] in tokenizer.all_special_ids), default=None)
-        for i in inside:
-            if last is None or i <= last:  # a template's line break after the end of turn is not learned
-                labels[i] = tokens[i]
-    if not tokens or tokens[-1] == labels[-1] != tokenizer.eos_token_id:
-        # The template marks no end of turn, so a model taught by it would never stop.
-        tokens, labels = [*tokens, tokenizer.eos_token_id], [*labels, tokenizer.eos_token_id]
-    return Example(tokens, labels)
-
-
-def _answer_spans(messages: list[dict[str, str]], text: str, tokenizer: Any) -> list[tuple[int, int]]:
-    """Where in the rendered `text` the assistant's turns lie, as (start, end) in characters.
-
-    Rendering the conversation up to an answer, with the prompt for that answer, gives its start. Some
-    templates render earlier turns differently (a trimmed thought, say); then the words are looked up.
-    """
-    spans, searched = [], 0
-    for number, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        before = tokenizer.apply_chat_template(messages[:number], tokenize=False, add_generation_prompt=True)
-        after = tokenizer.apply_chat_template(messages[: number + 1], tokenize=False)
-        if after.startswith(before) and text.startswith(after):
-            start, end = len(before), len(after)
-        else:
-            start = text.find(message["content"].strip(), searched)
-            if start < 0:
-                problem = "The chat template of this model drops an answer."
-                raise BadDataError(problem, "Choose another base model.")
-            end = start + len(message["content"].strip())
-        spans.append((start, end))
-        searched = end
-    return spans
+    encoded = encode_rows(conversations, encoder_of(tokenizer), max_length)
+    if conversations and not encoded.examples:
+        raise nothing_left(conversations, encoded)
+    return encoded
 
 
 def spread(rows: Sequence[Some], count: int) -> list[Some]:

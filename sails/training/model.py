@@ -23,6 +23,8 @@ from transformers import AutoModelForCausalLM
 
 from sails import system
 from sails.errors import ModelLoadError
+from sails.onnx import Messages, answer_in
+from sails.training.dataloader import encoder_of
 
 ANSWERED = 32  # prompts at once
 
@@ -109,13 +111,55 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
 
 def end_of_turn(tokenizer: Any) -> int:
     """Return the token that ends an answer in this tokenizer's template, else its end-of-text token."""
-    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    tokens = tokenizer.apply_chat_template(turns, tokenize=True)
-    special = [token for token in tokens[-3:] if token in tokenizer.all_special_ids]
-    return special[-1] if special else tokenizer.eos_token_id
+    return next(iter(encoder_of(tokenizer).end_token_ids), tokenizer.eos_token_id)
+
+
+@dataclass(frozen=True)
+class SampledAnswer:
+    """What a model answered, without its thoughts; `ended`: by itself, rather than at the limit."""
+
+    text: str
+    ended: bool
 
 
 @torch.no_grad()
+def generate(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[Messages],
+    max_new_tokens: int,
+    *,
+    temperature: float | None = None,
+) -> list[SampledAnswer]:
+    """Answer conversations as one batch: greedily, or drawn at a temperature."""
+    was_training = model.training
+    model.eval()
+    encoder = encoder_of(tokenizer)
+    asked = [encoder.prompt(messages) for messages in prompts]
+    longest = max(len(prompt.token_ids) for prompt in asked)
+    padded = [[tokenizer.pad_token_id] * (longest - len(one.token_ids)) + one.token_ids for one in asked]
+    mask = [[0] * (longest - len(one.token_ids)) + [1] * len(one.token_ids) for one in asked]
+    ends = {tokenizer.eos_token_id, *encoder.end_token_ids}
+    output = model.generate(
+        input_ids=torch.tensor(padded, device=model.device),
+        attention_mask=torch.tensor(mask, device=model.device),
+        max_new_tokens=max_new_tokens,
+        do_sample=temperature is not None,
+        temperature=temperature,
+        eos_token_id=sorted(ends),
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model.train(was_training)
+    answers = []
+    for prompt, tokens in zip(asked, output[:, longest:].tolist(), strict=True):
+        end = next((place for place, token in enumerate(tokens) if token in ends), None)
+        text = tokenizer.decode(tokens[:end], skip_special_tokens=True)
+        said, sign, _ = text.partition(encoder.end_text) if encoder.end_text else (text, "", "")
+        ended = end is not None or bool(sign)
+        answers.append(SampledAnswer(answer_in(said, prompt.text, by_itself=ended).strip(), ended))
+    return answers
+
+
 def sample_answers(
     model: Any,
     tokenizer: Any,
@@ -125,24 +169,8 @@ def sample_answers(
     temperature: float | None = None,
 ) -> list[str]:
     """Answers to single questions, generated as one batch: greedy ones, or drawn at a temperature."""
-    was_training = model.training
-    model.eval()
-    turns = [[{"role": "user", "content": prompt}] for prompt in prompts]
-    texts = [tokenizer.apply_chat_template(t, tokenize=False, add_generation_prompt=True) for t in turns]
-    batch = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
-    batch = batch.to(model.device)
-    output = model.generate(
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
-        max_new_tokens=max_new_tokens,
-        do_sample=temperature is not None,
-        temperature=temperature,
-        eos_token_id=sorted({tokenizer.eos_token_id, end_of_turn(tokenizer)}),
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    model.train(was_training)
-    answers = output[:, batch["input_ids"].shape[1] :]
-    return [text.strip() for text in tokenizer.batch_decode(answers, skip_special_tokens=True)]
+    answers = generate(model, tokenizer, prompts, max_new_tokens, temperature=temperature)
+    return [answer.text for answer in answers]
 
 
 def answer_all(

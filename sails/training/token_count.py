@@ -3,8 +3,7 @@
     lengths = measure(conversations, tokenizer_folder(workspace))
 
 Counts what training counts: the model's chat template around the turns. Needs the model's `tokenizer.json`
-and neither torch nor transformers; without one it estimates, and says so. Not here: what training does with
-a conversation that is too long (`sails.training.dataloader`).
+and neither torch nor transformers; without one it estimates, and says so.
 """
 
 from __future__ import annotations
@@ -15,16 +14,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sails import data, models
 from sails.data import Conversation
-from sails.errors import RequestError
 from sails.models import Workspace
-from sails.onnx import DEFAULT_CHAT_TEMPLATE, ChatTemplate, special_tokens
-from sails.system import read_json
+from sails.training.encoding import Encoded, encode_rows, encoder_in
+
+if TYPE_CHECKING:
+    from sails.onnx import ChatEncoder
 
 MOST_MEASURED = 10_000  # more conversations are sampled, which takes at most a few seconds
+UNLIMITED = 10**9  # tokens
 TOGETHER = 500  # conversations tokenized between two reports of progress
 
 
@@ -35,6 +36,7 @@ class Lengths:
     measured: tuple[int, ...]
     conversations: int  # in all, measured or not
     counted: bool  # by a tokenizer; else estimated from the number of characters
+    rows: tuple[int, ...] = ()  # the number of each in its source
 
     @property
     def sampled(self) -> bool:
@@ -59,6 +61,10 @@ class Lengths:
         found = sum(length > limit for length in self.measured)
         return round(found * self.conversations / max(1, len(self.measured)))
 
+    def rows_longer_than(self, limit: int) -> list[int]:
+        """List the numbers of the measured conversations that have more tokens than `limit`."""
+        return [row for row, length in zip(self.rows, self.measured, strict=False) if length > limit]
+
 
 def tokenizer_folder(workspace: Workspace) -> Path | None:
     """Whose tokens to count: the trained model's, else the default base model's; None without both."""
@@ -74,49 +80,38 @@ def measure(
     progress: Callable[[float], object] = lambda _: None,
 ) -> Lengths:
     """Count the tokens of up to 10,000 conversations; without a tokenizer, estimate them."""
-    chosen = conversations
+    chosen = list(range(len(conversations)))
     if len(chosen) > MOST_MEASURED:  # drawn by lot: every fourth row may always be the short one
-        chosen = random.Random(0).sample(chosen, MOST_MEASURED)
-    count = _counter(folder)
+        chosen = sorted(random.Random(0).sample(chosen, MOST_MEASURED))
+    encoder = encoder_in(folder)
     lengths: list[int] = []
     for start in range(0, len(chosen), TOGETHER):
-        part = chosen[start : start + TOGETHER]
-        lengths += count(part) if count else map(data.estimated_tokens, part)
+        part = [conversations[number] for number in chosen[start : start + TOGETHER]]
+        lengths += _count(part, encoder) if encoder else map(data.estimated_tokens, part)
         progress(min(1.0, (start + TOGETHER) / len(chosen)))
-    return Lengths(tuple(lengths), len(conversations), counted=count is not None)
+    rows = tuple(conversations[number].row or number + 1 for number in chosen)
+    return Lengths(tuple(lengths), len(conversations), counted=encoder is not None, rows=rows)
 
 
-def _counter(folder: Path | None) -> Callable[[Sequence[Conversation]], list[int]] | None:
-    """A function that counts with the tokenizer in `folder`; None when there is none that can be read."""
-    if folder is None:
+def preview(conversations: Sequence[Conversation], folder: Path | None, max_length: int) -> Encoded | None:
+    """Return what a training would make of these conversations; None without a tokenizer to tell by.
+
+    Of more than 10,000 only the longest can be told in time: all others are taken as fitting.
+    """
+    encoder = encoder_in(folder)
+    if encoder is None:
         return None
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        template = _template(folder)
-    except Exception:  # noqa: BLE001 (tokenizers raises bare Exceptions; whatever is wrong, we estimate)
-        return None
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-
-    def rendered(conversation: Conversation) -> str:
-        try:
-            return template.render(conversation.messages())
-        except RequestError:  # a template that refuses a system turn, say; the length is about the same
-            return "\n".join(turn.content for turn in conversation.turns)
-
-    def count(conversations: Sequence[Conversation]) -> list[int]:
-        texts = list(map(rendered, conversations))
-        return [len(encoded) for encoded in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-
-    return count
+    by_length = sorted(range(len(conversations)), key=lambda n: -data.estimated_tokens(conversations[n]))
+    chosen = sorted(by_length[:MOST_MEASURED])
+    found = encode_rows([conversations[number] for number in chosen], encoder, max_length)
+    return found.renumbered(chosen)
 
 
-def _template(folder: Path) -> ChatTemplate:
-    config = read_json(folder / "tokenizer_config.json") or {}
-    file = folder / "chat_template.jinja"
-    text: Any = file.read_text(encoding="utf-8") if file.is_file() else config.get("chat_template")
-    # A conversation that is taught ends with its answer: no prompt for another one.
-    values = {**special_tokens(config), "add_generation_prompt": ""}
-    return ChatTemplate(text if isinstance(text, str) else DEFAULT_CHAT_TEMPLATE, values)
+def _count(conversations: Sequence[Conversation], encoder: ChatEncoder) -> list[int]:
+    """The tokens of each, of its longest example where it has several."""
+    found = encode_rows(conversations, encoder, UNLIMITED)
+    lengths = dict.fromkeys(range(len(conversations)), 0)
+    for number, example in zip(found.kept, found.examples, strict=True):
+        lengths[number] = max(lengths[number], len(example))
+    # One that the template refuses is about as long as it would be.
+    return [length or data.estimated_tokens(conversations[number]) for number, length in lengths.items()]

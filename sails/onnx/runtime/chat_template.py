@@ -60,12 +60,13 @@ class ChatTemplate:
                 "The model's chat template cannot be read.", "Export the model again."
             ) from error
         # Templates ask `is not none`, which an undefined name is not.
-        self._values = {"tools": None, "documents": None, "add_generation_prompt": True, **special_tokens}
+        self._values = {"tools": None, "documents": None, **special_tokens}
 
-    def render(self, messages: Messages) -> str:
-        """The conversation up to where the model's answer begins. Raises RequestError when it is refused."""
+    def render(self, messages: Messages, ask: bool = True) -> str:
+        """The conversation, up to where an answer begins if one is asked for; RequestError if refused."""
+        values = {**self._values, "add_generation_prompt": ask}
         try:
-            return self._template.render(messages=as_messages(messages), **self._values)
+            return self._template.render(messages=as_messages(messages), **values)
         except RequestError:
             raise
         except Exception as error:  # a template is a program that came with the model: it may raise anything

@@ -29,6 +29,7 @@ from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, Messages, as
 from sails.onnx.runtime.decoder import Decoder
 from sails.onnx.runtime.options import Sampling
 from sails.onnx.runtime.sampling import choose, next_scores
+from sails.onnx.runtime.thoughts import ThoughtFilter, is_open
 from sails.onnx.runtime.tokenizer import EXPORT_AGAIN, Reader, read_record, room_for_prompt
 
 __all__ = ["DEFAULT_CHAT_TEMPLATE", "Answer", "Generator", "Messages", "Stream"]
@@ -136,6 +137,7 @@ class Stream(Iterator[str]):
             )
         # After "Assistant:" the first space of an answer belongs to the layout, not to the answer.
         self._skip_space = not prompt.text[-1:].isspace()
+        self._in_thought = is_open(prompt.text)
         self._text = ""
         self._token_ids: list[int] = []
         self._stopped_by = "interrupted"
@@ -162,16 +164,19 @@ class Stream(Iterator[str]):
         )
 
     def _run(self) -> Pieces[str, None, None]:
-        words, stops = _Words(self._generator.decode), _Stops(self._sampling.stop)
+        end = self._generator.reader.end_text
+        words, stops = _Words(self._generator.decode), _Stops((*self._sampling.stop, *filter(None, [end])))
+        thoughts = ThoughtFilter(self._in_thought)
         for token in self._tokens():
-            text, stopped = stops.add(words.add(token))
+            text, stopped = stops.add(thoughts.add(words.add(token)))
             yield from self._show(text)
             if stopped:
-                self._stopped_by = "stop"
+                self._stopped_by = "end" if stopped == end else "stop"
                 return
-        text, stopped = stops.add(words.end())
+        text = thoughts.add(words.end()) + thoughts.end(by_itself=self._stopped_by == "end")
+        text, stopped = stops.add(text)
         if stopped:
-            self._stopped_by = "stop"
+            self._stopped_by = "end" if stopped == end else "stop"
         yield from self._show(text if stopped else text + stops.end())
 
     def _show(self, text: str) -> Iterator[str]:
@@ -242,16 +247,17 @@ class _Stops:
         self._stops = stops
         self._held = ""
 
-    def add(self, piece: str) -> tuple[str, bool]:
-        """Return the text that may be shown now, and whether a stop string was found."""
+    def add(self, piece: str) -> tuple[str, str]:
+        """Return the text that may be shown now, and the stop string that was found, else an empty text."""
         text = self._held + piece
-        found = [text.index(stop) for stop in self._stops if stop in text]
+        found = [(text.index(stop), stop) for stop in self._stops if stop in text]
         if found:
-            return text[: min(found)], True
+            place, stop = min(found)
+            return text[:place], stop
         starts = [stop[:length] for stop in self._stops for length in range(1, len(stop))]
         held = max((len(start) for start in starts if text.endswith(start)), default=0)
         self._held = text[len(text) - held :]
-        return text[: len(text) - held], False
+        return text[: len(text) - held], ""
 
     def end(self) -> str:
         return self._held

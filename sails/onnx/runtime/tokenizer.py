@@ -20,13 +20,13 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from sails.errors import ModelLoadError, RequestError
+from sails.errors import ModelLoadError
 from sails.models import EXPORT_RECORD, ExportRecord
-from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate, Messages, special_tokens
+from sails.onnx.runtime.chat_encoder import ChatEncoder, EncodedPrompt, default_chat_template
+from sails.onnx.runtime.chat_template import ChatTemplate, Messages, special_tokens
 
 EXPORT_AGAIN = "Export the model again."
 UNKNOWN_CONTEXT_LENGTH = 2048  # where nothing says how much a model can read
-_PROBE = "Sails 7315"  # a system message that no template writes by itself
 _CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 
 
@@ -45,6 +45,7 @@ class Reader:
 
     _tokenizer: Tokenizer
     _template: ChatTemplate
+    _encoder: ChatEncoder
     context_length: int
     eos_token_ids: frozenset[int]
 
@@ -52,18 +53,20 @@ class Reader:
     def open(cls, folder: Path) -> Reader:
         """Read what `sails.onnx.export` wrote beside the model in `folder`; raises ModelLoadError."""
         tokenizer = _read_tokenizer(folder, read_record(folder))
-        tokenizer_config = read_json(folder / "special_tokens_map.json")
-        tokenizer_config |= read_json(folder / "tokenizer_config.json")
+        tokenizer_config = read_settings(folder)
         special = special_tokens(tokenizer_config)
-        template = _read_template(folder, tokenizer_config) or DEFAULT_CHAT_TEMPLATE
+        text = read_template(folder, tokenizer_config) or default_chat_template(tokenizer, special)
+        template = ChatTemplate(text, special)
         config = read_json(folder / "config.json")
         generation_config = read_json(folder / "generation_config.json")
         ends = _integers(generation_config.get("eos_token_id")) | _integers(config.get("eos_token_id"))
+        encoder = ChatEncoder(tokenizer, template, tokenizer.token_to_id(special.get("eos_token", "")))
         return cls(
             tokenizer,
-            ChatTemplate(template, special),
+            template,
+            encoder,
             context_length=_context_length(config, tokenizer_config),
-            eos_token_ids=ends or _integers(tokenizer.token_to_id(special.get("eos_token", ""))),
+            eos_token_ids=ends | encoder.end_token_ids,
         )
 
     def render(self, messages: Messages) -> str:
@@ -72,21 +75,21 @@ class Reader:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a rendered prompt: nothing is added, a chat template brings its special tokens."""
-        text = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is no text
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+        return self._encoder.encode(text)
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of these tokens, special ones left out."""
         return self._tokenizer.decode(list(token_ids), skip_special_tokens=True)
 
-    @cached_property
+    @property
     def takes_system(self) -> bool:
         """Whether a system message reaches the model: some chat templates leave it out or refuse it."""
-        question = {"role": "user", "content": "Hello"}
-        try:
-            return _PROBE in self.render([{"role": "system", "content": _PROBE}, question])
-        except RequestError:
-            return False
+        return self._encoder.takes_system
+
+    @property
+    def end_text(self) -> str:
+        """What ends a turn in a template that has no token for it; mostly empty."""
+        return self._encoder.end_text
 
     @cached_property
     def vocabulary_size(self) -> int:
@@ -102,18 +105,18 @@ class Reader:
         """
         system = 1 if messages[0]["role"] == "system" and len(messages) > 1 else 0
 
-        def prompt(start: int) -> str:
-            return self.render([*messages[:system], *messages[start:]])
+        def prompt(start: int) -> EncodedPrompt:
+            return self._encoder.prompt([*messages[:system], *messages[start:]])
 
         def fits(start: int) -> bool:
-            return len(self.encode(prompt(start))) <= room
+            return len(prompt(start).token_ids) <= room
 
         # A conversation may begin at any message of the user; at the latest the last message is all of it.
         last = len(messages) - 1
         starts = [i for i in range(system + 1, last) if messages[i]["role"] == "user"]
         start = system if fits(system) else [*starts, last][bisect_left(starts, True, key=fits)]
-        text = prompt(start)
-        return TokenizedPrompt(text, self.encode(text), start - system)
+        fitting = prompt(start)
+        return TokenizedPrompt(fitting.text, fitting.token_ids, start - system)
 
 
 def room_for_prompt(context: int, max_new_tokens: int) -> int:
@@ -131,6 +134,11 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelLoadError(f"{file.name} does not hold what it should.", EXPORT_AGAIN)
     return content
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Read the settings of the tokenizer in `folder`, special tokens by name among them."""
+    return read_json(folder / "special_tokens_map.json") | read_json(folder / "tokenizer_config.json")
 
 
 def read_record(folder: Path) -> ExportRecord:
@@ -169,7 +177,8 @@ def _read_tokenizer(folder: Path, export: ExportRecord) -> Tokenizer:
     return tokenizer
 
 
-def _read_template(folder: Path, tokenizer_config: Mapping[str, Any]) -> str | None:
+def read_template(folder: Path, tokenizer_config: Mapping[str, Any]) -> str | None:
+    """Read the chat template beside a tokenizer, the default one of several; None when there is none."""
     template = _read_text(folder / "chat_template.jinja") or tokenizer_config.get("chat_template")
     if isinstance(template, list):  # several, each with a name
         named = [entry for entry in template if isinstance(entry, dict)]

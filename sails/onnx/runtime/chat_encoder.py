@@ -1,0 +1,250 @@
+"""Messages ─► tokens, the same in training and in every chat.
+
+    encoder = ChatEncoder(tokenizer, ChatTemplate(text, special), eos_token_id)
+    encoder.prompt(messages)            # what a model is asked
+    encoder.taught(messages)            # that, and the answer in the last message up to its end
+
+Answers are found by position: they are rendered between two signs that no text holds. A sign of the template
+inside a person's text (an answer that explains `<|im_end|>`) is read as the plain text that it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from tokenizers import AddedToken, Tokenizer
+
+from sails.errors import RequestError
+from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate, Messages, as_messages
+from sails.onnx.runtime.thoughts import THOUGHT_END, THOUGHT_START, is_open, without_thought
+
+# Code points that Unicode keeps for a program's own use: no file holds them.
+_BEGIN, _END, _BREAK, _ALIAS = "\ufdd0", "\ufdd1", "\ufdd2", "\ufdd3"
+_SYSTEM = "Sails 7315"  # a system message that no template writes by itself
+_QUESTION = {"role": "user", "content": "Hello"}
+_THOUGHTFUL = f"{THOUGHT_START}\nOne.\n{THOUGHT_END}\n\nTwo."
+
+
+@dataclass(frozen=True)
+class EncodedPrompt:
+    """What a model is asked: its text, and its tokens."""
+
+    text: str
+    token_ids: list[int]
+
+
+@dataclass(frozen=True)
+class TaughtAnswer:
+    """An answer behind its prompt: `answer` are its tokens, the last of them ends the turn."""
+
+    prompt: list[int]
+    answer: list[int]
+    thought_left_out: bool = False  # the template has no place for it, so the answer is taught alone
+
+
+class ChatEncoder:
+    """A tokenizer with its chat template. Keeps nothing between calls but what it found out about both."""
+
+    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate, eos_token_id: int | None) -> None:
+        self._tokenizer = tokenizer
+        self._template = template
+        self._eos = eos_token_id
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+
+    def prompt(self, messages: Messages) -> EncodedPrompt:
+        """Encode a conversation up to where the model's answer begins. Raises `RequestError` if refused."""
+        text = self._template.render(self._prepared(messages))
+        return EncodedPrompt(text.replace(_BREAK, ""), self._ids(text))
+
+    def taught(self, messages: Messages) -> TaughtAnswer:
+        """Encode the last message, an answer, behind what is asked for it.
+
+        Raises `RequestError` when the template refuses the conversation or does not write the answer.
+        """
+        *before, last = self._prepared(messages)
+        asked = self._template.render(before)
+        kept = without_thought(last["content"]) if self._drops_thoughts else last["content"]
+        start, shown, rest = _parts(self._template.render([*before, _answer(_marked(kept))], False))
+        if not shown.strip():
+            raise RequestError("The answer is empty.", "Write an answer, or leave the row out.")
+        # A template may write earlier turns in another way once they are answered: what is asked counts.
+        gap = start.removeprefix(asked) if start.startswith(asked) else self._gap
+        behind = gap + shown + self._end_of(rest)
+        prompt, ids = self._ids(asked), self._ids(asked + behind)
+        if ids[: len(prompt)] != prompt:  # one token would reach over the border
+            ids = [*prompt, *self._ids(behind)]
+        if ids[-1] not in self.end_token_ids and self._eos is not None:
+            ids.append(self._eos)  # the template marks no end of turn: else the model would never stop
+        answer = ids[len(prompt) :]
+        if answer[-1] not in self.end_token_ids or self.end_token_ids.intersection(answer[:-1]):
+            problem = "Its end cannot be told from its text."
+            raise RequestError(problem, "Leave the signs of the model's chat template out of the answer.")
+        return TaughtAnswer(prompt, answer, kept != last["content"])
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a rendered text: nothing is added, a chat template brings its special tokens."""
+        return self._ids(text.replace(_BREAK, ""))
+
+    # --- what the template does -------------------------------------------------------------------
+
+    @cached_property
+    def takes_system(self) -> bool:
+        """Whether a system message reaches the model: some chat templates leave it out or refuse it."""
+        try:
+            return _SYSTEM in self._template.render([{"role": "system", "content": _SYSTEM}, _QUESTION])
+        except RequestError:
+            return False
+
+    @cached_property
+    def end_token_ids(self) -> frozenset[int]:
+        """The token that ends an answer: the template's, else the end-of-text token; empty without both."""
+        ends = [number for text, (number, _) in self._added.items() if self._end.endswith(text)]
+        return frozenset(ends or ([] if self._eos is None else [self._eos]))
+
+    @cached_property
+    def end_text(self) -> str:
+        """What ends a turn in a template that has no token for it; mostly empty. No part of an answer."""
+        return "" if self._end.endswith(tuple(self._added)) else self._end.strip()
+
+    @cached_property
+    def _drops_thoughts(self) -> bool:
+        """Whether an answer that begins with a thought is not written as it stands behind its prompt."""
+        asked, gap, _ = self._probe
+        answered = self._template.render([_QUESTION, _answer(_THOUGHTFUL)], False)
+        return not answered.startswith(asked + gap + _THOUGHTFUL)
+
+    @cached_property
+    def _probe(self) -> tuple[str, str, str]:
+        """A prompt, what lies between it and its answer, and what behind the answer, in the plainest chat."""
+        try:
+            asked = self._template.render([_QUESTION])
+            start, _, rest = _parts(self._template.render([_QUESTION, _answer(_marked("Yes"))], False))
+        except RequestError:  # it may take another conversation; training refuses such a template
+            return "", "", ""
+        return asked, start.removeprefix(asked) if start.startswith(asked) else "", rest
+
+    @property
+    def _gap(self) -> str:
+        return self._probe[1]
+
+    @cached_property
+    def _end(self) -> str:
+        return self._end_of(self._probe[2])
+
+    def _end_of(self, rest: str) -> str:
+        """What ends the turn in a template's text behind an answer: up to its first sign, if there is one."""
+        ends = [rest.index(sign) + len(sign) for sign in self._added if sign in rest]
+        return rest[: min(ends)] if ends else rest.rstrip()
+
+    # --- tokens -----------------------------------------------------------------------------------
+
+    def _prepared(self, messages: Messages) -> list[dict[str, str]]:
+        """The messages as the template takes them, with no sign of it in what a person wrote.
+
+        A system message stands in the first question where the template has no place for it.
+        """
+        checked = as_messages(messages)
+        if checked[0]["role"] == "system" and len(checked) > 1 and not self.takes_system:
+            system, first, *rest = checked
+            checked = [{**first, "content": f"{system['content']}\n\n{first['content']}"}, *rest]
+        for message in checked:
+            for sign in self._signs:
+                if sign in message["content"]:
+                    broken = sign[:1] + _BREAK + sign[1:]
+                    message["content"] = message["content"].replace(sign, broken)
+        return checked
+
+    def _ids(self, text: str) -> list[int]:
+        text = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is no text
+        if _BREAK not in text:
+            return self._tokenizer.encode(text, add_special_tokens=False).ids
+        for number, sign in enumerate(self._signs):
+            text = text.replace(sign, _alias(number))
+        tokenizer, meant = self._splitting
+        ids = tokenizer.encode(text.replace(_BREAK, ""), add_special_tokens=False).ids
+        return [meant.get(token, token) for token in ids]
+
+    @cached_property
+    def _added(self) -> dict[str, tuple[int, AddedToken]]:
+        """The tokens that are signs rather than words, with their numbers, by their text."""
+        tokens = self._tokenizer.get_added_tokens_decoder().items()
+        return {token.content: (number, token) for number, token in tokens if token.content.strip()}
+
+    @cached_property
+    def _signs(self) -> list[str]:
+        """The signs that are special, or that the template writes; thoughts are for a person to write."""
+        written = self._probe[0] + self._probe[2]
+        found = [text for text, (_, token) in self._added.items() if token.special or text in written]
+        found = [text for text in found if len(text) > 1 and text not in (THOUGHT_START, THOUGHT_END)]
+        return sorted(found, key=len, reverse=True)
+
+    @cached_property
+    def _splitting(self) -> tuple[Tokenizer, dict[int, int]]:
+        """A tokenizer that takes signs for plain text, and the signs that our names for them mean, by id."""
+        content = json.loads(self._tokenizer.to_str())
+        for token in content["added_tokens"]:
+            token["special"] = token["special"] or token["content"] in self._signs
+        tokenizer = Tokenizer.from_str(json.dumps(content))
+        tokenizer.encode_special_tokens = True
+        meant = {}
+        for number, sign in enumerate(self._signs):
+            token_id, token = self._added[sign]
+            flags = {"single_word": token.single_word, "lstrip": token.lstrip, "rstrip": token.rstrip}
+            tokenizer.add_tokens([AddedToken(_alias(number), normalized=False, special=False, **flags)])
+            meant[tokenizer.token_to_id(_alias(number))] = token_id
+        return tokenizer, meant
+
+
+def with_whole_prompt(template: str, special: Mapping[str, str]) -> str:
+    """Return a chat template whose prompt reaches up to where an answer begins.
+
+    Some prompts open a thought, or end before the sign of who speaks; a model that is taught plain answers is
+    asked for one by a prompt that closes the thought. Whoever uses the saved model asks as it was taught.
+    Raises `ModelLoadError` for what is no template, and `RequestError` when it refuses the plainest chat.
+    """
+    compiled = ChatTemplate(template, special)
+    asked = compiled.render([_QUESTION])
+    start, _, _ = _parts(compiled.render([_QUESTION, _answer(_marked("Yes"))], False))
+    missing = start.removeprefix(asked).rstrip(" ") if start.startswith(asked) else ""
+    if is_open(asked + missing):
+        missing += f"{'' if (asked + missing).endswith(chr(10)) else chr(10)}\n{THOUGHT_END}\n\n"
+    if not missing.strip():
+        return template
+    condition = "add_generation_prompt and enable_thinking is not defined"
+    template = template.removesuffix("\n")  # jinja drops it at the end of a template, and only there
+    return f"{template}{{% if {condition} %}}{{{{ {json.dumps(missing)} }}}}{{% endif %}}"
+
+
+def default_chat_template(tokenizer: Tokenizer, special: Mapping[str, str]) -> str:
+    """Return the template of a model that brings none, with the begin-of-text token that its texts have."""
+    begin = special.get("bos_token", "")
+    begun = tokenizer.encode("a", add_special_tokens=True).ids[:1] if begin else []
+    adds = bool(begun) and begun[0] == tokenizer.token_to_id(begin)
+    return ("{{ bos_token }}" if adds else "") + DEFAULT_CHAT_TEMPLATE
+
+
+def _answer(content: str) -> dict[str, str]:
+    return {"role": "assistant", "content": content}
+
+
+def _marked(content: str) -> str:
+    """The content with our two signs around it, inside the white space that a template may strip."""
+    core = content.strip()
+    lead = content[: len(content) - len(content.lstrip())] if core else content
+    return f"{lead}{_BEGIN}{core}{_END}{content[len(lead) + len(core) :]}"
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    """What lies before, between and behind our two signs. Raises `RequestError` where they are not whole."""
+    if text.count(_BEGIN) != 1 or text.count(_END) != 1:
+        raise RequestError("The chat template of this model drops an answer.", "Choose another base model.")
+    start, rest = text.split(_BEGIN)
+    return start, *rest.split(_END)  # type: ignore[return-value]
+
+
+def _alias(number: int) -> str:
+    return f"{_ALIAS}{number}{_ALIAS}"

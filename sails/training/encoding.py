@@ -1,0 +1,201 @@
+"""Conversations ─► tokens and labels: only answers are learned, each with the token that ends it.
+
+    encoded = encode_rows(conversations, encoder, max_length=512)
+
+A conversation is one example as long as the prompt for its last answer holds the earlier turns as they were
+taught. Where a chat template writes earlier turns in another way (without their thoughts, say), each answer
+behind that has an example of its own, with the prompt that it will be asked by. Needs no torch, so that what
+training does with a row can be told before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sails.data import ANSWERS, ONLY_LAST, Conversation
+from sails.errors import BadDataError, RequestError
+from sails.onnx import ChatTemplate, special_tokens
+
+if TYPE_CHECKING:
+    from sails.onnx import ChatEncoder
+
+IGNORED = -100  # the label that torch's cross entropy leaves out
+MAX_NAMED = 10  # rows in a sentence
+
+TOO_LONG = "Its answer lies beyond the longest conversation that the model is taught."
+
+
+@dataclass(frozen=True)
+class Example:
+    """Tokens of a conversation; `labels` is as long as `tokens`, `IGNORED` where nothing is learned."""
+
+    tokens: list[int]
+    labels: list[int]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What is learned of some conversations; rows are numbers into these."""
+
+    examples: tuple[Example, ...]
+    kept: tuple[int, ...]  # for each example, the number of its conversation
+    max_length: int
+    cut: tuple[int, ...] = ()  # conversations of which only the first `max_length` tokens are learned
+    refused: dict[int, str] = field(default_factory=dict)  # those of which nothing is, and why
+    system_moved: tuple[int, ...] = ()  # whose system turn stands in the first question
+    thought_left_out: tuple[int, ...] = ()  # of whose answers the thought is not taught
+
+    @property
+    def lengths(self) -> list[int]:
+        return [len(example) for example in self.examples]
+
+    @property
+    def shortened(self) -> int:
+        return len(self.cut)
+
+    @property
+    def left_out(self) -> int:
+        return len(self.refused)
+
+    def renumbered(self, numbers: Sequence[int]) -> Encoded:
+        """Return the same for conversations that have these numbers among others."""
+        return replace(
+            self,
+            kept=tuple(numbers[n] for n in self.kept),
+            cut=tuple(numbers[n] for n in self.cut),
+            refused={numbers[n]: reason for n, reason in self.refused.items()},
+            system_moved=tuple(numbers[n] for n in self.system_moved),
+            thought_left_out=tuple(numbers[n] for n in self.thought_left_out),
+        )
+
+    def notes(self, conversations: Sequence[Conversation]) -> list[str]:
+        """Say what is not taught as it stands, and of which rows: one sentence for each reason."""
+        reasons: dict[str, list[int]] = {}
+        for number, reason in self.refused.items():
+            reasons.setdefault(reason, []).append(number)
+        notes = [f"⚠️ Left out: {_rows(rows, conversations)}. {why}" for why, rows in reasons.items()]
+        for rows, what in (
+            (self.cut, f"Longer than {self.max_length} tokens, so the rest was shortened away"),
+            (self.system_moved, "The model takes no system message, so it stands in the first question"),
+            (
+                self.thought_left_out,
+                "The model's chat template keeps no thoughts, so the answer is taught alone",
+            ),
+        ):
+            if rows:
+                notes.append(f"{what}: {_rows(rows, conversations)}.")
+        return notes
+
+
+def encode_rows(conversations: Sequence[Conversation], encoder: ChatEncoder, max_length: int) -> Encoded:
+    """Tokenize conversations of at most `max_length` tokens; longer ones are cut at their end.
+
+    What cannot be taught is left out, with the reason. Never raises for a row.
+    """
+    examples: list[Example] = []
+    kept: list[int] = []
+    cut: list[int] = []
+    refused: dict[int, str] = {}
+    thoughtless: list[int] = []
+    for number, conversation in enumerate(conversations):
+        try:
+            whole, thought_left_out = _encode_one(conversation, encoder)
+        except RequestError as error:
+            refused[number] = str(error)
+            continue
+        fitting = [Example(one.tokens[:max_length], one.labels[:max_length]) for one in whole]
+        # The first token is never predicted, so its label teaches nothing.
+        fitting = [one for one in fitting if any(label != IGNORED for label in one.labels[1:])]
+        if not fitting:
+            refused[number] = TOO_LONG
+            continue
+        if any(len(one) > max_length for one in whole):
+            cut.append(number)
+        if thought_left_out:
+            thoughtless.append(number)
+        examples += fitting
+        kept += [number] * len(fitting)
+    moved = [n for n in dict.fromkeys(kept) if conversations[n].turns[0].role == "system"]
+    return Encoded(
+        tuple(examples),
+        tuple(kept),
+        max_length,
+        tuple(cut),
+        refused,
+        tuple(moved) if moved and not encoder.takes_system else (),
+        tuple(thoughtless),
+    )
+
+
+def encoder_in(folder: Path | None) -> ChatEncoder | None:
+    """Return what training encodes by with the model in `folder`; None where its files cannot be read."""
+    if folder is None:
+        return None
+    from tokenizers import Tokenizer
+
+    from sails.onnx import (
+        ChatEncoder,
+        default_chat_template,
+        read_settings,
+        read_template,
+        with_whole_prompt,
+    )
+
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        settings = read_settings(folder)
+        special = special_tokens(settings)
+        text = read_template(folder, settings)
+        text = with_whole_prompt(text, special) if text else default_chat_template(tokenizer, special)
+        return ChatEncoder(
+            tokenizer, ChatTemplate(text, special), tokenizer.token_to_id(special.get("eos_token", ""))
+        )
+    except Exception:  # noqa: BLE001 (tokenizers raises bare Exceptions; whatever is wrong, nobody can tell)
+        return None
+
+
+def nothing_left(conversations: Sequence[Conversation], encoded: Encoded) -> BadDataError:
+    """Return the error for conversations of which none can be taught."""
+    others = [reason for reason in encoded.refused.values() if reason != TOO_LONG]
+    if others:
+        problem = f"None of the {len(conversations)} conversations can be taught to this model. {others[0]}"
+        return BadDataError(problem, "Choose another base model, or change the conversations.")
+    return BadDataError(
+        f"None of the {len(conversations)} conversations has an answer within {encoded.max_length} tokens.",
+        "Shorten the questions, or allow longer conversations.",
+    )
+
+
+def _encode_one(conversation: Conversation, encoder: ChatEncoder) -> tuple[list[Example], bool]:
+    """The examples of one conversation, and whether a thought was left out of an answer."""
+    messages = conversation.messages()
+    places = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
+    if conversation.extra.get(ANSWERS) == ONLY_LAST:
+        places = places[-1:]
+    if not places:
+        raise RequestError("It has no answer.")
+    examples: list[Example] = []
+    thought_left_out = False
+    for place in places:
+        taught = encoder.taught(messages[: place + 1])
+        thought_left_out |= taught.thought_left_out
+        labels = [IGNORED] * len(taught.prompt)
+        if examples and taught.prompt[: len(examples[-1])] == examples[-1].tokens:
+            earlier = examples.pop().labels
+            labels[: len(earlier)] = earlier
+        examples.append(Example([*taught.prompt, *taught.answer], [*labels, *taught.answer]))
+    return examples, thought_left_out
+
+
+def _rows(numbers: Sequence[int], conversations: Sequence[Conversation]) -> str:
+    """Name rows by their numbers in the source; the first few of many."""
+    rows = [conversations[number].row or number + 1 for number in numbers]
+    named = ", ".join(f"{row:,}" for row in rows[:MAX_NAMED])
+    more = f" and {len(rows) - MAX_NAMED:,} more" if len(rows) > MAX_NAMED else ""
+    return f"row{'' if len(rows) == 1 else 's'} {named}{more}"
