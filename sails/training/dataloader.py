@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +29,8 @@ from sails.training.encoding import Encoded as Encoded
 from sails.training.encoding import Example as Example
 from sails.training.encoding import encode_rows, nothing_left
 
-GROUPED_BATCHES = 50  # how many batches are sorted by length together
+GROUPED_BATCHES = 50  # at most so many batches are sorted by length together, and at most half of all
+FEW_BATCHES = 4  # fewer are not sorted: the same rows would be together in each round
 
 Some = TypeVar("Some")
 
@@ -146,35 +148,86 @@ def epoch_batches(
 ) -> list[list[int]]:
     """Each of the examples `numbers` once, in batches of similar length; a pure function of its arguments.
 
-    With `batch_size`, that many rows a batch; with `token_budget`, as many rows as fit into that many
-    tokens when padded to the longest (one row at least).
+    With `batch_size`, at most that many rows a batch; with `token_budget`, as many rows as fit into that many
+    tokens when padded to the longest (one row at least). What does not come out even is spread over the
+    batches. Lengths are sorted among some rows drawn by lot, so that each round brings other rows together.
     """
     chance = random.Random(f"{seed}/{epoch}")
     order = list(numbers)
     chance.shuffle(order)
+    if not order:
+        return []
     total = sum(lengths[number] for number in order)
-    rows = batch_size or max(1, (token_budget or 0) * len(order) // max(1, total))
-    window = rows * GROUPED_BATCHES
+    count = -(-len(order) // batch_size) if batch_size else max(1, -(-total // (token_budget or 1)))
+    windows = -(-count // min(GROUPED_BATCHES, count // 2)) if count >= FEW_BATCHES else 1
+    sizes = _shares(len(order), count) if batch_size else []
+    in_window = [sizes[part] for part in _slices(len(sizes), windows)] if batch_size else []
+    rows = [sum(some) for some in in_window] or _shares(len(order), windows)
     batches: list[list[int]] = []
-    for begin in range(0, len(order), window):
-        group = sorted(order[begin : begin + window], key=lambda i: lengths[i])
-        batches += _cut(group, lengths, token_budget, batch_size)
+    for number, part in enumerate(_cuts(rows)):
+        group = order[part]
+        if count >= FEW_BATCHES:
+            group.sort(key=lambda i: lengths[i])
+        if batch_size:
+            batches += [group[batch] for batch in _cuts(in_window[number])]
+        else:
+            batches += _cut_evenly(group, lengths, token_budget or 1)
     chance.shuffle(batches)
     return batches
 
 
-def _cut(
-    group: list[int], lengths: Sequence[int], token_budget: int | None, batch_size: int | None
-) -> list[list[int]]:
-    """Cut examples sorted by length into batches."""
+def _shares(total: int, parts: int) -> list[int]:
+    """Divide a number into parts that differ by at most one; none of them is empty."""
+    parts = min(total, parts)
+    return [total // parts + (part < total % parts) for part in range(parts)]
+
+
+def _cuts(sizes: Sequence[int]) -> list[slice]:
+    """Slices of these sizes, one behind the other."""
+    return [slice(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)]
+
+
+def _slices(total: int, parts: int) -> list[slice]:
+    return _cuts(_shares(total, parts))
+
+
+def _cut_evenly(group: list[int], lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+    """Cut examples into as few batches as the budget allows, and these as even as they can be.
+
+    That is by the smallest budget that needs no more batches.
+    """
+    fewest = len(_cut(group, lengths, token_budget))
+    low, high = max(lengths[i] for i in group), token_budget
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if len(_cut(group, lengths, middle)) <= fewest else (middle + 1, high)
+    return _cut(group, lengths, max(low, high))
+
+
+def _cut(group: list[int], lengths: Sequence[int], token_budget: int) -> list[list[int]]:
     batches: list[list[int]] = []
+    longest = 0
     for i in group:
-        rows = len(batches[-1]) if batches else 0
-        full = rows >= batch_size if batch_size else (rows + 1) * lengths[i] > (token_budget or 0)
-        if full or not batches:
+        longest = max(longest, lengths[i])
+        if not batches or (len(batches[-1]) + 1) * longest > token_budget:
             batches.append([])
+            longest = lengths[i]
         batches[-1].append(i)
     return batches
+
+
+def usual_labels(labels: Sequence[int], epochs: Sequence[Sequence[Sequence[int]]]) -> list[float]:
+    """Return for each batch how many labels a batch of its epoch has on average, those without any aside.
+
+    `labels` says how many each example has. A loss that is summed over a batch and divided by this weighs
+    each label the same, whether its batch is full or not.
+    """
+    usual: list[float] = []
+    for epoch in epochs:
+        counts = [sum(labels[number] for number in batch) for batch in epoch]
+        filled = [count for count in counts if count]
+        usual += [sum(filled) / max(1, len(filled))] * len(epoch)
+    return usual
 
 
 def collate(examples: Sequence[Example], padding: int) -> dict[str, torch.Tensor]:

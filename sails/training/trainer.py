@@ -43,7 +43,7 @@ from sails.errors import DivergedError
 from sails.sessions import Session, Settings
 from sails.training.adapters import Adapters
 from sails.training.checkpoint import load_checkpoint, save_checkpoint
-from sails.training.dataloader import IGNORED, Example, collate
+from sails.training.dataloader import IGNORED, Example, collate, usual_labels
 from sails.training.divergence import Guard
 from sails.training.known import Enough, KnownRule, LearningCurve
 from sails.training.loss import START_AGAIN, AnswerLogits, evaluate
@@ -186,6 +186,10 @@ def train(
         },
     )
     batches = iter(loader)
+    counts = [sum(label != IGNORED for label in example.labels[1:]) for example in examples]
+    first = len(run.examples)
+    usual = usual_labels([*counts[:first], *[0] * (len(counts) - first)], run.batches)
+    usual_rehearsed = usual_labels([*[0] * first, *counts[first:]], run.batches)
     if checkpoint:
         load_checkpoint(checkpoint, accelerator, model, optimizer, scheduler, adapters)
         if projection:
@@ -210,8 +214,9 @@ def train(
     for step, batch in enumerate(() if curve.enough else batches, done + 1):
         began = time.monotonic()
 
-        # Loss: the mean over the answer tokens of the whole batch, and that of the rehearsal over its own;
-        # each of n processes takes every n-th row. Gradients are averaged over the processes, hence the
+        # Loss: summed over the answer tokens of the whole batch and divided by how many a batch of this round
+        # has, so that each weighs the same in a small batch, too; that of the rehearsal likewise.
+        # Each of n processes takes every n-th row. Gradients are averaged over the processes, hence the
         # factor. A process without a row of its own takes part with one that counts for nothing, since the
         # others wait for its gradients.
         labels = (batch["labels"][:, 1:] != IGNORED).sum(1)
@@ -222,9 +227,9 @@ def train(
         own = slice(accelerator.process_index, None, accelerator.num_processes) if has_rows else slice(1)
         rows = {key: value[own].to(accelerator.device) for key, value in batch.items()}
         sums = answer_loss(rows) * has_rows  # lesson, rehearsal; of what is taught: loss, tokens, right
-        share = sums[0] / answer_tokens
+        share = sums[0] / usual[step - 1]
         if rehearsed_tokens:
-            share = share + REHEARSAL_WEIGHT * sums[1] / rehearsed_tokens
+            share = share + REHEARSAL_WEIGHT * sums[1] / usual_rehearsed[step - 1]
         accelerator.backward(share * accelerator.num_processes)
         of_lesson, of_rehearsal, *of_taught = accelerator.reduce(sums.detach()).tolist()
         loss, drift = of_lesson / answer_tokens, of_rehearsal / max(rehearsed_tokens, 1)

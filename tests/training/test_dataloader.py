@@ -17,6 +17,7 @@ from sails.training.dataloader import (
     epoch_batches,
     load_tokenizer,
     schedule,
+    usual_labels,
 )
 from tests.support.tiny import make_tiny_model
 
@@ -146,3 +147,38 @@ def test_a_folder_without_a_tokenizer_is_refused_in_one_sentence(tmp_path):
     with pytest.raises(ModelLoadError, match="tokenizer") as caught:
         load_tokenizer(tmp_path)
     assert "\n" not in caught.value.sentence
+
+
+@pytest.mark.parametrize("choice", [{"batch_size": 8}, {"token_budget": 256}])
+@pytest.mark.parametrize("count", [2, 9, 17, 33, 64, 200, 399])
+def test_rows_meet_other_rows_in_each_round(choice, count):
+    rounds = schedule(LENGTHS, [range(count)] * 4, seed=3, **choice)
+    partitions = [{frozenset(batch) for batch in epoch} for epoch in rounds]
+    if len(rounds[0]) > 1:
+        alone = [max(epoch, key=lambda batch: max(LENGTHS[i] for i in batch)) for epoch in rounds]
+        assert len({frozenset(batch) for batch in alone}) > 1 or count == 2  # not with the longest, always
+        assert all(partitions[0] != other for other in partitions[1:]) or count == 2
+    for epoch in rounds:
+        assert sorted(i for batch in epoch for i in batch) == list(range(count))
+
+
+@pytest.mark.parametrize("count", [9, 17, 33, 100, 399, 1001])
+def test_with_a_batch_size_what_does_not_come_out_even_is_spread(count):
+    lengths = [random.Random(n).randint(5, 90) for n in range(count)]
+    batches = epoch_batches(lengths, range(count), seed=1, epoch=0, batch_size=8)
+    sizes = [len(batch) for batch in batches]
+    assert len(sizes) == -(-count // 8)
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_with_a_token_budget_no_batch_is_a_mere_remnant():
+    for seed in range(20):
+        batches = epoch_batches([60] * 41, range(41), seed=seed, epoch=0, token_budget=512)
+        sizes = sorted(len(batch) for batch in batches)
+        assert (sizes[0] >= 5, sizes[-1] <= 8) == (True, True)
+
+
+def test_a_usual_batch_of_each_epoch_leaves_those_without_labels_aside():
+    epochs = [[[0, 1], [2]], [[2, 3], [3]], []]
+    assert usual_labels([4, 2, 6, 0], epochs) == [6.0, 6.0, 6.0, 6.0]
+    assert usual_labels([0, 0, 0, 0], epochs) == [0.0, 0.0, 0.0, 0.0]

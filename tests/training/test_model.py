@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch.nn import functional
 
+from sails.data import Conversation, Turn
 from sails.errors import DivergedError, ModelLoadError
 from sails.training import loss as training
 from sails.training import model
 from sails.training.dataloader import IGNORED, collate, encode, load_tokenizer
 from sails.training.loss import AnswerLogits, evaluate, score_rows
 from sails.training.model import Precision, load_model
+from tests.support.families import make_family
 from tests.support.helpers import write_lesson
 from tests.support.tiny import make_tiny_model
 
@@ -57,6 +59,19 @@ def test_a_model_that_changes_its_logits_after_the_head_is_computed_in_full(tiny
     full = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     chosen = batch["labels"][:, 1:] != IGNORED
     torch.testing.assert_close(logits, full[:, :-1][chosen], rtol=1e-4, atol=1e-4)
+
+
+def test_a_cap_on_the_logits_is_seen_even_where_they_are_small(tmp_path):
+    """As gemma2 has it: a model that is sure of nothing yet has logits that such a cap hardly changes."""
+    folder = make_family(tmp_path, "gemma2", final_logit_softcapping=30.0)
+    tokenizer, model = load_tokenizer(folder), load_model(folder, "cpu").eval()
+    rows = [Conversation((Turn("user", f"What is {n}?"), Turn("assistant", f"It is {n}."))) for n in "ab"]
+    batch = collate(encode(rows, tokenizer, 128).examples, tokenizer.pad_token_id)
+    answer_logits = AnswerLogits(model)
+    logits, _ = answer_logits(model, batch)
+    assert logits.abs().max() < 5  # where the cap moves a logit by less than 1 %
+    assert answer_logits._body is None
+    assert not model.get_output_embeddings()._forward_hooks
 
 
 def _halved(output):

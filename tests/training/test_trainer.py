@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from statistics import mean
 
 import pytest
 import torch
@@ -136,9 +137,9 @@ def test_the_steps_are_those_of_a_plain_loop_with_the_full_loss(family, tmp_path
     scheduler = get_cosine_with_min_lr_schedule_with_warmup(optimizer, 2, 21, min_lr_rate=0.1)
     collator = partial(collate, padding=tokenizer.pad_token_id)
     batches = DataLoader(run.examples, batch_sampler=run.flat, collate_fn=collator)
-    for batch, step in zip(batches, notes.of("step"), strict=True):
+    for batch, step, labels in zip(batches, notes.of("step"), usual_labels_of(run), strict=True):
         loss = model(**batch).loss
-        loss.backward()
+        (loss * labels_in(batch) / labels).backward()  # each label weighs the same, whatever its batch
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         assert step["loss"] == pytest.approx(loss.item(), rel=1e-4)
         assert step["gradient_norm"] == pytest.approx(norm.item(), rel=1e-3)
@@ -146,6 +147,16 @@ def test_the_steps_are_those_of_a_plain_loop_with_the_full_loss(family, tmp_path
         optimizer.step()
         scheduler.step()
         optimizer.zero_grad()
+
+
+def labels_in(batch):
+    return int((batch["labels"][:, 1:] != IGNORED).sum())
+
+
+def usual_labels_of(run):
+    """How many labels a batch of its round has on average, for each step."""
+    counts = [sum(label != IGNORED for label in example.labels[1:]) for example in run.examples]
+    return [mean(sum(counts[n] for n in batch) for batch in epoch) for epoch in run.batches for _ in epoch]
 
 
 def test_a_checkpoint_of_the_former_version_is_resumed_from(tiny, examples, tmp_path):
@@ -160,6 +171,9 @@ def test_a_checkpoint_of_the_former_version_is_resumed_from(tiny, examples, tmp_
         def get_train_dataloader(self):
             collator = partial(collate, padding=tiny[1].pad_token_id)
             return DataLoader(run.examples, batch_sampler=run.flat, collate_fn=collator)
+
+        def compute_loss(self, model, inputs, **_):  # with the weights of today
+            return model(**inputs).loss * labels_in(inputs) / usual_labels_of(run)[0]
 
     class SaveAndStop(TrainerCallback):
         def on_step_end(self, args, state, control, **_):  # noqa: ARG002
@@ -205,6 +219,8 @@ def test_two_processes_train_as_one_does(tmp_path):
     rows = read(write_lesson(tmp_path / "lesson.json", rows=25)).conversations
     of_plain, of_chancy = (encode(rows, load_tokenizer(folder), 128).examples for folder in (plain, chancy))
     run = run_of(of_plain, held_out=of_plain[:6], prompts=("Which mountain stands near Paris number 0?",))
+    # What does not come out even is spread; a batch of one row leaves the other process none.
+    run = replace(run, batches=[[*epoch[:-1], epoch[-1][:1], epoch[-1][1:]] for epoch in run.batches])
     assert min(len(batch) for batch in run.flat) == 1
     rehearsal = ask(load_model(plain, "cpu"), load_tokenizer(plain), FP32, ("What is a cloud?", "Say hello."))
     until_known = run_of(of_plain, epochs=12, known=KnownRule(0.6), taught=20, rehearsal=rehearsal)
@@ -604,3 +620,21 @@ def test_only_the_rows_of_the_lesson_itself_say_whether_it_is_known(tiny, exampl
     _, everything, _ = teach(tiny, run, tmp_path / "everything")
     assert everything.enough != "known"
     assert everything.steps > outcome.steps
+
+
+def test_a_label_weighs_the_same_in_a_small_batch_as_in_a_full_one(tiny, examples, tmp_path):
+    """The gradient of each step is that of the summed loss, over the labels that a batch has on average."""
+    short = sorted(examples, key=len)[:9]
+    batches = [[[*range(1, 9)], [0]]]
+    run = replace(run_of(short, learning_rate=1e-12), batches=batches)
+    plain = make_tiny_model(tmp_path / "plain", "gpt2")  # without dropout
+    notes = teach((plain, tiny[1]), run, tmp_path)[2]
+    counts = [sum(label != IGNORED for label in example.labels[1:]) for example in short]
+    for batch, step in zip(batches[0], notes.of("step"), strict=True):
+        model = load_model(plain, "cpu").train()
+        labels = sum(counts[number] for number in batch)
+        loss = model(**collate([short[number] for number in batch], tiny[1].pad_token_id)).loss * labels
+        (loss / (sum(counts) / 2)).backward()
+        norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+        assert step["gradient_norm"] == pytest.approx(norm.item(), rel=1e-3)
+        assert step["loss"] == pytest.approx(loss.item() / labels, rel=1e-4)

@@ -1,0 +1,129 @@
+"""Tiny random models of many families, as transformers builds them: one or two layers, hidden size 64.
+
+folder = make_family(tmp_path, "gemma2", final_logit_softcapping=30.0)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.support.tiny import CONTEXT_LENGTH, VOCABULARY_SIZE, _tokenizer
+
+_LLAMA_LIKE: dict[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": CONTEXT_LENGTH,
+}
+_GPT2_LIKE = {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": CONTEXT_LENGTH}
+_EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 1}
+_BLOOM = {"hidden_size": 64, "n_layer": 2, "n_head": 4}
+
+# By the `model_type` of its config.json, what its configuration needs.
+SHAPES: dict[str, dict[str, Any]] = {
+    "arcee": _LLAMA_LIKE,
+    "bloom": _BLOOM,
+    "codegen": {**_GPT2_LIKE, "rotary_dim": 16},
+    "cohere": _LLAMA_LIKE,
+    "deepseek_v3": {
+        **_LLAMA_LIKE,
+        "num_key_value_heads": 4,
+        "n_routed_experts": 2,
+        "num_experts_per_tok": 1,
+        "n_group": 1,
+        "topk_group": 1,
+        "first_k_dense_replace": 1,
+        "moe_intermediate_size": 32,
+        "q_lora_rank": 16,
+        "kv_lora_rank": 16,
+        "qk_rope_head_dim": 8,
+        "qk_nope_head_dim": 8,
+        "v_head_dim": 16,
+    },
+    "ernie4_5": {**_LLAMA_LIKE, "head_dim": 16},
+    "exaone4": {**_LLAMA_LIKE, "sliding_window": 64, "sliding_window_pattern": 2},
+    "falcon": {**_LLAMA_LIKE, "new_decoder_architecture": False, "alibi": False},
+    "gemma": {**_LLAMA_LIKE, "head_dim": 16},
+    "gemma2": {**_LLAMA_LIKE, "head_dim": 16},
+    "gemma3_text": {**_LLAMA_LIKE, "head_dim": 16},
+    "glm": {**_LLAMA_LIKE, "head_dim": 16},
+    "gpt2": _GPT2_LIKE,
+    "gpt_bigcode": _GPT2_LIKE,
+    "gpt_neo": {
+        "hidden_size": 64,
+        "num_layers": 2,
+        "num_heads": 4,
+        "attention_types": [[["global", "local"], 1]],
+        "max_position_embeddings": CONTEXT_LENGTH,
+    },
+    "gpt_neox": _LLAMA_LIKE,
+    "gpt_oss": {**_LLAMA_LIKE, **_EXPERTS, "head_dim": 16},
+    "gptj": {**_GPT2_LIKE, "rotary_dim": 16},
+    "granite": _LLAMA_LIKE,
+    "granitemoe": {**_LLAMA_LIKE, **_EXPERTS},
+    "helium": {**_LLAMA_LIKE, "head_dim": 16},
+    "lfm2": {**_LLAMA_LIKE, "layer_types": ["conv", "full_attention"]},
+    "llama": _LLAMA_LIKE,
+    "mamba": {"hidden_size": 64, "num_hidden_layers": 2, "state_size": 8},
+    "mistral": _LLAMA_LIKE,
+    "mixtral": {**_LLAMA_LIKE, **_EXPERTS},
+    "mpt": {"d_model": 64, "n_heads": 4, "n_layers": 2, "max_seq_len": CONTEXT_LENGTH},
+    "nemotron": {**_LLAMA_LIKE, "head_dim": 16},
+    "olmo": _LLAMA_LIKE,
+    "olmo2": _LLAMA_LIKE,
+    "opt": {
+        "hidden_size": 64,
+        "word_embed_proj_dim": 64,
+        "ffn_dim": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": CONTEXT_LENGTH,
+    },
+    "persimmon": _LLAMA_LIKE,
+    "phi": {**_LLAMA_LIKE, "num_key_value_heads": 4},
+    "phi3": _LLAMA_LIKE,
+    "qwen2": _LLAMA_LIKE,
+    "qwen2_moe": {
+        **_LLAMA_LIKE,
+        "num_experts": 2,
+        "num_experts_per_tok": 1,
+        "moe_intermediate_size": 32,
+        "shared_expert_intermediate_size": 32,
+    },
+    "qwen3": {**_LLAMA_LIKE, "head_dim": 16},
+    "qwen3_moe": {
+        **_LLAMA_LIKE,
+        "head_dim": 16,
+        "num_experts": 2,
+        "num_experts_per_tok": 1,
+        "moe_intermediate_size": 32,
+    },
+    "smollm3": _LLAMA_LIKE,
+    "stablelm": _LLAMA_LIKE,
+    "starcoder2": _LLAMA_LIKE,
+}
+
+
+def make_family(folder: Path, family: str, **changes: Any) -> Path:
+    """Write a model of this family with a ChatML tokenizer into `folder`, and return it."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    tokenizer = _tokenizer("llama", chat_template=True)
+    config = AutoConfig.for_model(
+        family,
+        vocab_size=VOCABULARY_SIZE,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **{**SHAPES[family], **changes},
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
