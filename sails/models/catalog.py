@@ -22,6 +22,7 @@ import platformdirs
 from sails.errors import RequestError
 from sails.models import download
 from sails.models.download import PinnedWheel
+from sails.models.families import export_limits
 from sails.models.folder import inspect_model
 from sails.models.size import count_parameters, training_memory
 from sails.system import read_json
@@ -152,11 +153,13 @@ def find_base_model(name: str) -> BaseModelEntry:
         if problem := problem_with(folder):
             raise RequestError(f"The folder {folder} holds no complete model: {problem}.", _REMEDY)
         parameters = count_parameters(folder)
-        return BaseModelEntry(str(folder), parameters=parameters, note="A model in a folder of yours.")
+        note = f"A model in a folder of yours. {export_limits(folder)}".strip()
+        return BaseModelEntry(str(folder), parameters=parameters, note=note)
     if _HUB_ID.fullmatch(spelling) and ".." not in spelling and "--" not in spelling:
         snapshot = download.hub_snapshot(spelling)
         parameters = count_parameters(snapshot) if snapshot and problem_with(snapshot) is None else 0
         note = "A model of the Hugging Face hub that Sails does not know; its page there says what it can do."
+        note = f"{note} {export_limits(snapshot) if parameters and snapshot else ''}".strip()
         return BaseModelEntry(spelling, spelling, parameters, note=note)
     close = difflib.get_close_matches(spelling.lower(), _SPELLINGS, n=1)
     meant = f" Did you mean {_SPELLINGS[close[0]].name}?" if close else ""

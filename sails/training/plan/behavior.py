@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from sails import models
@@ -173,7 +174,7 @@ def plan_training(
     same = model_name is None or (
         situation.trained.base is not None and models.is_same_base(model_name, situation.trained.base)
     )
-    return plan_from(
+    plan = plan_from(
         situation,
         default_base=models.DEFAULT_BASE_MODEL,
         model_name=model_name,
@@ -182,3 +183,8 @@ def plan_training(
         learning_rate=learning_rate,
         advised=advice.learning_rate if advice else None,
     )
+    folder: Path | None = workspace.trained_model
+    if plan.start_from == "base":
+        folder = models.base_model_path(models.find_base_model(plan.model))
+    limits = models.export_limits(folder) if folder else ""
+    return plan.model_copy(update={"warnings": (*plan.warnings, f"⚠️ {limits}")}) if limits else plan

@@ -1,0 +1,69 @@
+"""The table of families says what real exports of tiny models say: which can be made, in which sizes."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from sails.errors import ModelLoadError
+from sails.models.families import EXPORTED, export_limits, exportable
+from sails.models.variants import VARIANTS
+from sails.onnx.export import TASK, export_model
+from sails.onnx.quantize import quantize_model
+from sails.onnx.runtime.generate import Generator
+from tests.support.families import SHAPES, make_family
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # the exporters' own, for families that we do not know
+CLOSE = {"fp32": 1e-4, "int8": 0.1}  # of the largest logit
+OTHER_TASKS = {"bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "marian", "mbart", "pegasus"}
+NOT_HERE = {"internlm2", "gemma3"}  # comes with code of its own; reads pictures, too
+
+
+def test_every_family_that_has_an_exporter_is_tried():
+    import optimum.exporters.onnx.model_configs  # noqa: F401
+    from optimum.exporters.tasks import TasksManager
+
+    known = {name for name, to in TasksManager._SUPPORTED_MODEL_TYPE.items() if TASK in to.get("onnx", {})}
+    assert known - OTHER_TASKS - NOT_HERE <= SHAPES.keys()
+    assert EXPORTED.keys() <= SHAPES.keys()
+
+
+@pytest.mark.parametrize("family", SHAPES)
+def test_what_can_be_exported_is_what_the_table_says(family, tmp_path):
+    model = make_family(tmp_path / "model", family)
+    assert (export_limits(model) == "") == (exportable(model) == VARIANTS)
+    assert made_of(model, tmp_path) == exportable(model)
+
+
+def made_of(folder, tmp_path):
+    """The variants that can be made of a model and give its logits."""
+    from transformers import AutoModelForCausalLM
+
+    made = []
+    for variant in VARIANTS:
+        try:
+            if variant == "fp32":
+                export_model(folder, tmp_path / variant, source_fingerprint="x")
+            else:
+                quantize_model(tmp_path / "fp32", tmp_path / variant)
+        except ModelLoadError:
+            break
+        generator = Generator.open(tmp_path / variant, threads=1)
+        tokens = generator.encode(generator.render("What is the capital of France?"))
+        with torch.no_grad():
+            expected = AutoModelForCausalLM.from_pretrained(folder).eval()(torch.tensor([tokens])).logits[0]
+        difference = np.abs(generator.logits(tokens) - expected.numpy()).max()
+        if difference > CLOSE[variant] * np.abs(expected.numpy()).max():
+            break
+        made.append(variant)
+    return tuple(made)
+
+
+def test_a_family_that_nobody_knows_can_be_trained_only_and_it_is_said(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mamba"}))
+    assert exportable(tmp_path) == ()
+    assert "trained, not chatted with here" in export_limits(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "opt"}))
+    assert export_limits(tmp_path) == "Models of the family opt cannot be exported as 8-bit."
+    assert export_limits(tmp_path / "nothing") == ""
