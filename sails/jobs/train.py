@@ -81,7 +81,10 @@ def run_training(workspace: Workspace, session: Session, spec: TrainSpec, report
             reporter.check_stop()
         publish(workspace, session, spec, reporter)
     shutil.rmtree(session.checkpoints, ignore_errors=True)
-    if spec.export and workspace.situation().trained.fingerprint == reporter.status.fingerprint:
+    variants = tuple(name for name in spec.variants if name in models.exportable(workspace.trained_model))
+    if spec.export and variants != spec.variants:
+        reporter.note(f"⚠️ {models.export_limits(workspace.trained_model)}")
+    if spec.export and variants and workspace.situation().trained.fingerprint == reporter.status.fingerprint:
         with reporter.phase("export"):
             rows = verification_rows(workspace, reporter.status.fingerprint) if spec.verify else []
             # Without a trained model, the ONNX model was all that is left of something: keep it.
@@ -89,7 +92,7 @@ def run_training(workspace: Workspace, session: Session, spec: TrainSpec, report
             order = ConversionOrder(
                 model=workspace.trained_model,
                 target=workspace.onnx_model,
-                variants=spec.variants,
+                variants=variants,
                 verify=spec.verify,
                 opset=spec.opset,
                 prompts=tuple(row.input for row in rows),
@@ -117,27 +120,26 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
     """Choose the model to start from and the rows, refuse what does not fit, and measure what it knows."""
     with reporter.phase("prepare"):
         start = _choose_start(workspace, session, spec, reporter)
-        lesson = training.prepare(workspace, session, spec, reporter)
+        tokenizer = training.load_tokenizer(start)
+        longest = min(spec.settings.max_length, training.context_length_in(start))
+        lesson = training.prepare(
+            workspace, session, spec, reporter, lambda rows: training.encode(rows, tokenizer, longest)
+        )
         need = plan.estimate(start, lesson.schedule, spec.settings.max_length, export=spec.export)
         plan.refuse_if_too_big(need, workspace.root)
         reporter.check_stop()
         reporter.progress(0.5, "loading the model")
         # Heavy, and not needed for a request that cannot be met.
-        from sails.training import Precision, choose_device, context_length, load_model
+        from sails.training import Precision, choose_device, load_model
 
         device = choose_device(spec.settings.device)
         precision = Precision.of(device)
-        tokenizer = training.load_tokenizer(start)
         model = load_model(start, device)
         if spec.settings.method == "lora":
             training.adaptable_layers(model)  # raises where there are none
-        longest = min(spec.settings.max_length, context_length(model))
         taught = training.encode((*lesson.train, *lesson.repeated), tokenizer, longest)
         if not any(number < len(lesson.train) for number in taught.kept):
-            training.encode(lesson.train, tokenizer, longest)  # which says that all are too long
-        for count, what in ((taught.shortened, "shortened"), (taught.left_out, "left out")):
-            if count:
-                reporter.note(f"{count} conversations longer than {longest} tokens were {what}.")
+            training.encode(lesson.train, tokenizer, longest)  # which says why
         student = training.Student(model, tokenizer, longest, precision)
         examination = training.Examination(workspace, session, reporter, lesson, student)
         rehearsal = _rehearsal(workspace, spec, examination, reporter)
@@ -164,12 +166,14 @@ def train(prepared: Prepared, session: Session, spec: TrainSpec, reporter: Repor
     plan = reporter.status.plan
     assert plan is not None
     with reporter.phase("train"):
-        examples = {row: example for example, row in enumerate(taught.kept)}  # not all rows have one
+        examples: dict[int, list[int]] = {}  # not all rows have one, and some have several
+        for example, row in enumerate(taught.kept):
+            examples.setdefault(row, []).append(example)
         samples = [row.input for row in (*lesson.train[:2], *lesson.held_out[:1]) if len(row.input) < 500]
         prompts = [*samples, UNRELATED]
         batches = training.schedule(
             taught.lengths,
-            [[examples[row] for row in rows if row in examples] for rows in lesson.rounds()],
+            [[example for row in rows for example in examples.get(row, ())] for rows in lesson.rounds()],
             seed=spec.settings.seed,
             token_budget=lesson.schedule.token_budget,
             batch_size=lesson.schedule.batch_size,
@@ -234,6 +238,8 @@ def evaluate(prepared: Prepared, prompts: list[str], session: Session, reporter:
             answers = training.answer(student.model, student.tokenizer, asked)
         said = [answers[prompt] for prompt in prompts]
         reporter.metric("samples", step=reporter.status.results.steps, prompts=prompts, answers=said)
+        with student.precision.autocast():
+            reporter.result(ends=training.ends_by_itself(student, prepared.lesson.train))
         _write_down(questions, answers, "after", reporter)
         reporter.progress(0.8, "asking the model before it what changed most")
         examination.compare_answers(answers)

@@ -50,6 +50,7 @@ class Results(BaseModel):
     most_epochs: int = 0  # that it would have gone through, had it not known its lesson before
     enough: Literal["known", "level"] | None = None  # why it did not: it knew it, or got no better
     blend: float | None = None  # share of the change that was kept, where less was tried
+    ends: bool | None = None  # whether an answer of the taught model ended by itself; None: not asked
     tokens: int = 0  # without padding
     tokens_per_second: float = 0.0
     peak_memory: int = 0  # bytes

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 IGNORED = -100  # the label that torch's cross entropy leaves out
 MAX_NAMED = 10  # rows in a sentence
 
-TOO_LONG = "Its answer lies beyond the longest conversation that the model is taught."
+TOO_LONG = "The answer lies beyond the longest conversation that the model is taught."
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,12 @@ class Encoded:
         for number, reason in self.refused.items():
             reasons.setdefault(reason, []).append(number)
         notes = [f"⚠️ Left out: {_rows(rows, conversations)}. {why}" for why, rows in reasons.items()]
-        for rows, what in (
-            (self.cut, f"Longer than {self.max_length} tokens, so the rest was shortened away"),
+        if self.cut:
+            one = len(self.cut) == 1
+            what = f"{len(self.cut)} {'conversation' if one else 'conversations'}"
+            cut = f"{what} longer than {self.max_length} tokens {'was' if one else 'were'} shortened"
+            notes.append(f"{cut}: {_rows(self.cut, conversations)}.")
+        for rows, said in (
             (self.system_moved, "The model takes no system message, so it stands in the first question"),
             (
                 self.thought_left_out,
@@ -89,7 +93,7 @@ class Encoded:
             ),
         ):
             if rows:
-                notes.append(f"{what}: {_rows(rows, conversations)}.")
+                notes.append(f"{said}: {_rows(rows, conversations)}.")
         return notes
 
 

@@ -20,17 +20,19 @@ from typing import Any
 
 from sails import models, retention, sessions
 from sails.data import Conversation
-from sails.errors import SailsError
+from sails.errors import RequestError, SailsError
 from sails.models import Workspace, inspect_model
 from sails.retention import Cell, Changed, Decision, Drift, Measured, Retention, Sample
 from sails.sessions import Reporter, Session, SessionRecord
 from sails.training import scoring
+from sails.training.dataloader import encoder_of
 from sails.training.mixture import TrainingMixture
-from sails.training.model import Precision, load_model, sample_answers
+from sails.training.model import Precision, generate, load_model, sample_answers
 
 SHOWN = 3  # answers that got worse, and as many that got better
 MUCH = 0.2  # change of the share of an answer's tokens predicted right
 ANSWER_TOKENS = 48  # of each answer before and after the lesson
+ASKED_TO_END = 3  # answers of which one must end by itself
 LONGEST = 500  # characters of a question that is still asked
 UNKNOWN = "What the model knew before could not be read, so nobody can tell what it lost."
 STARTED_OVER = "It starts over, so it was not compared with what the model before was taught."
@@ -255,6 +257,24 @@ def answer(model: Any, tokenizer: Any, questions: Sequence[str]) -> dict[str, st
     once = list(dict.fromkeys(questions))
     said = sample_answers(model, tokenizer, once, ANSWER_TOKENS) if once else []
     return dict(zip(once, said, strict=True))
+
+
+def ends_by_itself(student: Student, rows: Sequence[Conversation]) -> bool | None:
+    """Ask the taught questions with the shortest answers as a chat will; tell whether any answer ends.
+
+    Each may be about twice as long as what was taught. None where nothing can be asked.
+    """
+    asked, rooms = [], [0]
+    encoder = encoder_of(student.tokenizer)
+    for row in sorted(rows, key=lambda row: len(row.output))[:ASKED_TO_END]:
+        with contextlib.suppress(RequestError):
+            taught = encoder.taught(row.messages())
+            rooms.append(min(2 * len(taught.answer) + 16, student.longest - len(taught.prompt)))
+            asked.append(row.messages()[:-1])
+    if not asked or max(rooms) <= 0:
+        return None
+    answers = generate(student.model, student.tokenizer, asked, max(rooms))
+    return any(answer.ended for answer in answers)
 
 
 def _shares(cell: Cell) -> dict[str, float]:

@@ -6,7 +6,7 @@ there, so that it goes on with exactly what it began with. Needs no machine-lear
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
@@ -16,6 +16,7 @@ from sails.errors import BadDataError
 from sails.models import Workspace
 from sails.retention import draw, replay_count, replayable_rows
 from sails.sessions import Reporter, Session, Settings, Status, TrainSpec
+from sails.training.encoding import Encoded
 from sails.training.plan import Schedule, resolve_schedule
 
 LESSON, ROUNDS = "lesson", "rounds"  # fields of a row in replay.jsonl: who taught it, which epochs repeat it
@@ -41,14 +42,26 @@ class TrainingMixture:
         return epochs
 
 
-def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> TrainingMixture:
+def prepare(
+    workspace: Workspace,
+    session: Session,
+    spec: TrainSpec,
+    reporter: Reporter,
+    encode: Callable[[Sequence[Conversation]], Encoded] | None = None,
+) -> TrainingMixture:
     """Return the session's rows. Raises `BadDataError` when none is left to teach.
 
-    The status tells by now which lessons the model was taught before (`Status.lessons`).
+    A row of which `encode` learns nothing is left out, with a note, and may be taught or held out another
+    time. The status tells by now which lessons the model was taught before (`Status.lessons`).
     """
     train, held_out, repeated = (session.data / f"{name}.jsonl" for name in ("train", "heldout", "replay"))
     if not train.exists():
         parts = peek(workspace, spec.dataset)
+        if encode:
+            encoded = encode(parts.train)
+            notes = (*parts.notes, *encoded.notes(parts.train))
+            kept = tuple(row for number, row in enumerate(parts.train) if number not in encoded.refused)
+            parts = replace(parts, train=kept, notes=notes)
         # The register is written first: killed in between, the same split comes out the next time.
         Register.load(workspace.register).record(
             held=[row.input_fingerprint for row in parts.held_out],

@@ -12,17 +12,17 @@ finished model (`sails.chat.models`).
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from sails import system
-from sails.errors import ModelLoadError
+from sails.errors import ModelLoadError, SailsError, classify
 from sails.onnx import Messages, answer_in
 from sails.training.dataloader import encoder_of
 
@@ -68,23 +68,42 @@ class Precision:
 
 def load_model(folder: Path, device: str) -> Any:
     """Return the model in `folder`, in fp32. Raises `ModelLoadError`."""
-    try:
+    with _named(folder):
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError) as error:
-        first = (str(error) or type(error).__name__).splitlines()[0][:200]
-        raise ModelLoadError(
-            f"The model in {folder} cannot be loaded: {first}",
-            "Choose another model, or start over from base.",
-        ) from error
     try:
         return model.to(device)
     except (RuntimeError, AssertionError) as error:
         raise ModelLoadError(f"This machine has no usable {device} device.", "Leave out --device.") from error
 
 
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """What a library raises while it reads a model folder, as one sentence."""
+    try:
+        yield
+    except SailsError:
+        raise
+    except (
+        Exception
+    ) as error:  # a folder from elsewhere may hold anything, and each library says so otherwise
+        first = (str(error) or type(error).__name__).splitlines()[0][:200]
+        sentence = f"The model in {folder} cannot be loaded: {first}"
+        unloadable = ModelLoadError(sentence, "Choose another model, or start over from base.")
+        raise classify(error, unloadable) from error
+
+
+def context_length_in(folder: Path) -> int:
+    """Return the longest text that the model in `folder` takes, in tokens, without loading it."""
+    with _named(folder):
+        return _context_length(AutoConfig.from_pretrained(folder, trust_remote_code=False))
+
+
 def context_length(model: Any) -> int:
     """Return the longest text that the model takes, in tokens."""
-    config = model.config
+    return _context_length(model.config)
+
+
+def _context_length(config: Any) -> int:
     length = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     return int(length or 512)
 

@@ -30,6 +30,10 @@ LITTLE = 0.05  # gain of the share of answer tokens right
 WELL = 0.8  # share of answer tokens right after the lesson
 WORSE = 0.1  # share by which the loss on unseen rows may rise
 DECIDE = "Read its answers, then decide whether it becomes the current model."  # of one that is held back
+ENDLESS = (
+    "Teach it more rounds. If its answers still do not end, choose another base model: the chat template of "
+    "this one does not fit it."
+)
 GO_BACK = "It is the current model all the same; on the page Sessions, Versions leads back to the one before."
 
 
@@ -55,6 +59,11 @@ def judge(status: Status, measured: Retention | None = None) -> Judgement | None
     shares = f"{before.accuracy:.0%} → {after.accuracy:.0%} of the answers' word pieces right"
     if learned == "by heart":
         shares += ", but it does worse on questions that it never saw"
+    if status.results.ends is False and learned in ("well", "partly", "by heart"):
+        sentence = (
+            f"{_VERDICTS['partly']}: {shares}, but an answer that it was asked for did not end by itself."
+        )
+        return Judgement("partly", sentence, ENDLESS)
     lost = retention.describe_losses(measured) if measured else ""
     general = retention.describe_general_loss(measured) if measured else ""
     if not lost and not general:

@@ -9,6 +9,7 @@ Not here: which rows (`sails.retention.lessons.sample_rows`), and what the figur
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ from sails.retention import (
 )
 from sails.system import read_json
 from sails.training.dataloader import Example, collate, encode, spread
-from sails.training.loss import AnswerLogits, score_rows
+from sails.training.loss import AnswerLogits, RowScores, score_rows
 from sails.training.model import Precision, answer_all, load_model
 from sails.training.rehearsal import answers_file
 
@@ -59,15 +60,19 @@ def score(model: Any, tokenizer: Any, rows: Sample, longest: int, precision: Pre
     examples = [example for _, _, encoded_rows in encoded for example in encoded_rows]
     scored = iter(score_rows(model, examples, tokenizer.pad_token_id, precision))
     cells = []
-    for (lesson, part), fingerprints, encoded_rows in encoded:
-        figures = [next(scored) for _ in encoded_rows]
+    for (lesson, part), fingerprints, _ in encoded:
+        figures: dict[
+            str, list[RowScores]
+        ] = {}  # a conversation may be several examples, one for each answer
+        for row in fingerprints:
+            figures.setdefault(row, []).append(next(scored))
         cell = Cell(
             lesson=lesson,
             part=part,
-            rows=tuple(fingerprints),
-            tokens=tuple(figure.tokens for figure in figures),
-            right=tuple(figure.right for figure in figures),
-            loss=tuple(figure.loss for figure in figures),
+            rows=tuple(figures),
+            tokens=tuple(sum(one.tokens for one in some) for some in figures.values()),
+            right=tuple(sum(one.right for one in some) for some in figures.values()),
+            loss=tuple(math.fsum(one.loss for one in some) for some in figures.values()),
         )
         cells.append(cell)
     return tuple(cells)

@@ -4,14 +4,19 @@ import json
 import shutil
 
 import pytest
+import torch
 
 from sails import retention, sessions
-from sails.data import read_jsonl
+from sails.data import Conversation, Turn, read_jsonl
 from sails.models.workspace import Workspace
 from sails.retention import lessons
 from sails.retention.general import open_prompts
 from sails.training import divergence, model
+from sails.training.dataloader import collate, encode, load_tokenizer
+from sails.training.evaluation import Student, ends_by_itself
+from sails.training.model import Precision, generate, load_model
 from tests.support.helpers import add_dataset, queue_training, run_worker, steps_of, write_lesson
+from tests.support.templates import wear
 from tests.support.tiny import make_tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -229,3 +234,22 @@ def damage(model, tokenizer, folder, save=model.save_model):
 def test_starting_over_is_not_called_a_first_lesson(teach):
     session, _ = teach("river", start="base", epochs=1)
     assert retention.read_retention(session).decision.reason.startswith("It starts over")
+
+
+def test_a_model_whose_template_is_taught_ends_its_answers_and_one_that_is_not_does_not(tmp_path):
+    rows = [Conversation((Turn("user", f"Say {word}."), Turn("assistant", word))) for word in ("one", "two")]
+    folder = wear(make_tiny_model(tmp_path), "thought opened by the prompt")
+    tokenizer = load_tokenizer(folder)
+    model = load_model(folder, "cpu")
+    student = Student(model, tokenizer, 64, Precision("cpu", bf16=False))
+    assert ends_by_itself(student, rows) is False
+    batch = collate(encode(rows, tokenizer, 64).examples, tokenizer.pad_token_id)
+    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
+    for _ in range(40):
+        model(**batch).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert ends_by_itself(student, rows) is True
+    (answer,) = generate(model, tokenizer, [rows[0].messages()[:1]], 16)
+    assert (answer.text, answer.ended) == ("one", True)
+    assert ends_by_itself(student, []) is None

@@ -13,8 +13,10 @@ from sails.retention.lessons import LessonRows
 from sails.sessions import Settings
 from sails.sessions.reporter import Reporter
 from sails.training import mixture
+from sails.training.encoding import encode_rows, encoder_in
 from sails.training.plan import schedule
 from tests.support.helpers import add_dataset, queue_training, write_lesson
+from tests.support.tiny import make_tiny_model
 
 
 def row(question, answer="So it is."):
@@ -119,6 +121,25 @@ def test_a_lesson_whose_data_was_deleted_is_left_out_with_a_note(prepared):
     third, lesson = prepared("lake", [first.id, second.id])
     assert {old.extra["lesson"] for old in lesson.repeated} == {second.id}
     assert any(note.startswith("mountain is not repeated and not measured") for note in third.status().notes)
+
+
+def test_a_row_that_cannot_be_taught_is_named_and_not_registered_as_taught(place, tmp_path, monkeypatch):
+    """It may be taught another time, with room for longer conversations."""
+    rows = [*some("tide", 20), row("And why? " * 200, "So.")]
+    write_jsonl(tmp_path / "lesson.jsonl", rows)
+    dataset = add_dataset(place, tmp_path / "lesson.jsonl")
+    session = queue_training(place, dataset, None, monkeypatch=monkeypatch)
+    encoder = encoder_in(make_tiny_model(tmp_path / "model"))
+    reporter = Reporter(session)
+    reporter.update(lessons=())
+    lesson = mixture.prepare(
+        place, session, session.spec(), reporter, lambda some: encode_rows(some, encoder, 100)
+    )
+    reporter.end("stopped")
+    assert rows[-1].fingerprint not in {one.fingerprint for one in (*lesson.train, *lesson.held_out)}
+    assert rows[-1].input_fingerprint not in place.register.read_text()
+    assert session.status().results.rows_taught == len(lesson.train) == 15
+    assert sum("row 21" in note for note in session.status().notes) == 1
 
 
 def test_looking_first_writes_nothing(place, tmp_path):

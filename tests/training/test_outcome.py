@@ -191,3 +191,13 @@ def test_a_lost_lesson_is_told_beside_lost_general_knowledge():
 )
 def test_why_a_session_ended_before_its_last_round_is_a_sentence(enough, said):
     assert describe_end(Results(epochs=7.0, most_epochs=24, enough=enough)) == said
+
+
+def test_who_never_ends_an_answer_has_not_learned_well():
+    taught = status((3.0, 0.40), (0.3, 1.0))
+    assert judge(taught).sentence.startswith("Learned well")
+    endless = taught.model_copy(update={"results": taught.results.model_copy(update={"ends": False})})
+    judged = judge(endless)
+    assert judged.outcome == "partly"
+    assert "did not end by itself" in judged.sentence
+    assert "another base model" in judged.next_step
