@@ -10,13 +10,14 @@ from typing import Annotated
 
 import typer
 
-from sails import data, system
+from sails import data, models, system, training
 from sails.cli import options
 from sails.cli.follow import print_table
 from sails.cli.output import EXIT_FAILED, say, say_json
 from sails.data import ColumnMapping, QualityReport, Reading, assess, clean, read, write_jsonl
 from sails.errors import RequestError
 from sails.models import Workspace
+from sails.sessions import Settings
 
 datasets_app = typer.Typer(help="The library of datasets: list, rename, delete.", no_args_is_help=True)
 
@@ -30,6 +31,13 @@ def validate(
     ] = None,
     question_column: options.QuestionColumn = None,
     answer_column: options.AnswerColumn = None,
+    max_length: Annotated[
+        int, typer.Option(help="Longest conversation of the training to come, in tokens.")
+    ] = Settings().max_length,
+    model_name: Annotated[
+        str | None, typer.Option(help="Base model to come. Default: the workspace's model.")
+    ] = None,
+    workspace: options.WorkspaceOption = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Check a file of conversations: what can be read, how good it is, what to improve."""
@@ -43,14 +51,25 @@ def validate(
         else:  # a list, written whole or not at all
             lines = ",\n".join(json.dumps(row.to_json(), ensure_ascii=False) for row in good)
             system.write_atomic(target, f"[\n{lines}\n]\n")
+    if model_name:
+        model = models.base_model_path(models.find_base_model(model_name))
+    else:
+        model = training.tokenizer_folder(Workspace.open(workspace))
+    fit = training.preview(reading.conversations, model, max_length)
     if as_json:
         content = {"file": str(data_file), **asdict(report), "refused": [asdict(r) for r in reading.refused]}
         content |= {"duplicates": reading.duplicates, "encoding": reading.encoding, "format": reading.format}
         content |= {"columns": reading.columns, "notes": reading.notes}
+        if fit:
+            numbers = [row.row or number for number, row in enumerate(reading.conversations, 1)]
+            content["shortened"] = [numbers[number] for number in fit.cut]
+            content["not_taught"] = {numbers[number]: reason for number, reason in fit.refused.items()}
         say_json(content | {"filtered": {"file": str(target), "rows": len(good)} if keep_good else None})
     else:
         say_reading(reading, report)
         say_problems(report)
+        for text in fit.notes(reading.conversations) if fit else ():
+            say(f"· {text}")
         for text in report.recommendations:
             say(f"→ {text}")
         if keep_good:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from sails.training.adapters import adaptable_layers
     from sails.training.blend import blend_weights
     from sails.training.dataloader import encode, load_tokenizer, schedule, spread
-    from sails.training.encoding import Encoded
+    from sails.training.encoding import Encoded, name_rows
     from sails.training.evaluation import Examination, Student, answer, base_folder, ends_by_itself
     from sails.training.known import KnownRule
     from sails.training.lr_range_test import Mixture, probe

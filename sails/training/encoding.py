@@ -198,8 +198,11 @@ def _encode_one(conversation: Conversation, encoder: ChatEncoder) -> tuple[list[
 
 
 def _rows(numbers: Sequence[int], conversations: Sequence[Conversation]) -> str:
+    return name_rows([conversations[number].row or number + 1 for number in numbers])
+
+
+def name_rows(rows: Sequence[int]) -> str:
     """Name rows by their numbers in the source; the first few of many."""
-    rows = [conversations[number].row or number + 1 for number in numbers]
     named = ", ".join(f"{row:,}" for row in rows[:MAX_NAMED])
     more = f" and {len(rows) - MAX_NAMED:,} more" if len(rows) > MAX_NAMED else ""
     return f"row{'' if len(rows) == 1 else 's'} {named}{more}"

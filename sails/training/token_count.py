@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from sails import data, models
 from sails.data import Conversation
 from sails.models import Workspace
-from sails.training.encoding import Encoded, encode_rows, encoder_in
+from sails.system import read_json
+from sails.training.encoding import IGNORED, Encoded, encode_rows, encoder_in
 
 if TYPE_CHECKING:
     from sails.onnx import ChatEncoder
@@ -37,6 +38,7 @@ class Lengths:
     conversations: int  # in all, measured or not
     counted: bool  # by a tokenizer; else estimated from the number of characters
     rows: tuple[int, ...] = ()  # the number of each in its source
+    starts: tuple[int, ...] = ()  # the tokens before its first answer
 
     @property
     def sampled(self) -> bool:
@@ -65,6 +67,10 @@ class Lengths:
         """List the numbers of the measured conversations that have more tokens than `limit`."""
         return [row for row, length in zip(self.rows, self.measured, strict=False) if length > limit]
 
+    def rows_without_answer(self, limit: int) -> list[int]:
+        """List the numbers of those of whose answers nothing lies within so many tokens."""
+        return [row for row, start in zip(self.rows, self.starts, strict=False) if start >= limit]
+
 
 def tokenizer_folder(workspace: Workspace) -> Path | None:
     """Whose tokens to count: the trained model's, else the default base model's; None without both."""
@@ -85,33 +91,60 @@ def measure(
         chosen = sorted(random.Random(0).sample(chosen, MOST_MEASURED))
     encoder = encoder_in(folder)
     lengths: list[int] = []
+    starts: list[int] = []
     for start in range(0, len(chosen), TOGETHER):
         part = [conversations[number] for number in chosen[start : start + TOGETHER]]
-        lengths += _count(part, encoder) if encoder else map(data.estimated_tokens, part)
+        if encoder:
+            counts = _count(part, encoder)
+            lengths += [length for length, _ in counts]
+            starts += [first for _, first in counts]
+        else:
+            lengths += map(data.estimated_tokens, part)
         progress(min(1.0, (start + TOGETHER) / len(chosen)))
     rows = tuple(conversations[number].row or number + 1 for number in chosen)
-    return Lengths(tuple(lengths), len(conversations), counted=encoder is not None, rows=rows)
+    return Lengths(tuple(lengths), len(conversations), encoder is not None, rows, tuple(starts))
 
 
 def preview(conversations: Sequence[Conversation], folder: Path | None, max_length: int) -> Encoded | None:
     """Return what a training would make of these conversations; None without a tokenizer to tell by.
 
-    Of more than 10,000 only the longest can be told in time: all others are taken as fitting.
+    Only those that may not fit as they are get encoded, the longest 10,000 of them.
     """
     encoder = encoder_in(folder)
-    if encoder is None:
+    if encoder is None or folder is None:
         return None
-    by_length = sorted(range(len(conversations)), key=lambda n: -data.estimated_tokens(conversations[n]))
-    chosen = sorted(by_length[:MOST_MEASURED])
+    config = read_json(folder / "config.json") or {}
+    longest = config.get("max_position_embeddings") or config.get("n_positions")
+    max_length = min(max_length, longest) if isinstance(longest, int) else max_length
+    chosen = [n for n, row in enumerate(conversations) if _may_not_fit(row, max_length, encoder)]
+    if len(chosen) > MOST_MEASURED:
+        chosen.sort(key=lambda n: -data.estimated_tokens(conversations[n]))
+        chosen = sorted(chosen[:MOST_MEASURED])
     found = encode_rows([conversations[number] for number in chosen], encoder, max_length)
     return found.renumbered(chosen)
 
 
-def _count(conversations: Sequence[Conversation], encoder: ChatEncoder) -> list[int]:
-    """The tokens of each, of its longest example where it has several."""
+def _may_not_fit(row: Conversation, max_length: int, encoder: ChatEncoder) -> bool:
+    """Whether a row may be too long, or of a shape that some chat templates refuse or change."""
+    roles = [turn.role for turn in row.turns]
+    system = roles[:1] == ["system"]
+    spoken = roles[system:]
+    usual = spoken == ["user", "assistant"] * (len(spoken) // 2)
+    if not usual or (system and not encoder.takes_system):
+        return True
+    # A token is a byte at least; a template adds some to each turn, and a system message of its own to all.
+    most = 64 + sum(len(turn.content.encode("utf-8", "replace")) + 16 for turn in row.turns)
+    thoughts = any("</think>" in turn.content or not turn.content.strip() for turn in row.turns)
+    return most > max_length or thoughts
+
+
+def _count(conversations: Sequence[Conversation], encoder: ChatEncoder) -> list[tuple[int, int]]:
+    """The tokens of each, of its longest example where it has several, and those before its first answer."""
     found = encode_rows(conversations, encoder, UNLIMITED)
-    lengths = dict.fromkeys(range(len(conversations)), 0)
+    counts: dict[int, tuple[int, int]] = {}
     for number, example in zip(found.kept, found.examples, strict=True):
-        lengths[number] = max(lengths[number], len(example))
+        first = next(place for place, label in enumerate(example.labels) if label != IGNORED)
+        length, start = counts.get(number, (0, first))
+        counts[number] = max(length, len(example)), start
     # One that the template refuses is about as long as it would be.
-    return [length or data.estimated_tokens(conversations[number]) for number, length in lengths.items()]
+    return [counts.get(number, (data.estimated_tokens(row), 0)) for number, row in enumerate(conversations)]

@@ -191,6 +191,26 @@ def test_validate_finds_problems_and_filters_them(run, tmp_path):
     }
 
 
+def test_validate_names_the_rows_that_do_not_fit_the_model(run, tmp_path):
+    model = make_tiny_model(tmp_path / "model")
+    rows = [
+        {"input": "Why?", "output": "Because it is."},
+        {"input": "How?", "output": "Step by step. " * 25},
+        {"input": "What then? " * 25, "output": "Nothing."},
+        {"input": "Who?", "output": "The crew does it together."},
+    ]
+    path = tmp_path / "lesson.json"
+    path.write_text(json.dumps(rows))
+    asked = ("validate", "--data-file", path, "--model-name", model, "--max-length", 100)
+    out = run(*asked)[1]
+    assert "1 conversation longer than 100 tokens was shortened: row 2." in out
+    assert "Left out: row 3." in out
+    report = json.loads(run(*asked, "--json")[1])
+    assert (report["shortened"], [*report["not_taught"]]) == ([2], ["3"])
+    report = json.loads(run(*asked[:-1], 512, "--json")[1])
+    assert (report["shortened"], report["not_taught"]) == ([], {})
+
+
 def test_datasets_are_listed_renamed_and_deleted(run, place, tmp_path):
     add_dataset(place, write_lesson(tmp_path / "peaks.json", 5))
     assert "peaks.json" in run("datasets", "list")[1]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sails.data import ENOUGH_ROWS, ENOUGH_TO_JUDGE, DatasetReport, Novelty, QualityReport
 from sails.system import count
-from sails.training import Lengths
+from sails.training import Lengths, name_rows
 from sails.ui.text import plain
 
 USUAL_LIMIT = 512  # tokens; see `Settings.max_length`
@@ -101,7 +101,13 @@ def lengths(measured: Lengths) -> str:
     what = f"⚠️ {about.capitalize()}{count(longer, 'example')}"
     cut = "is longer {}, and its end" if longer == 1 else "are longer {}, and their ends"
     where = cut.format(f"than {USUAL_LIMIT}")
-    return f"{first} {what} {where} will be cut off, unless the training is told to read more."
+    said = f"{first} {what} {where} will be cut off, unless the training is told to read more."
+    rows, beyond = measured.rows_longer_than(USUAL_LIMIT), measured.rows_without_answer(USUAL_LIMIT)
+    if rows:
+        said += f" That is {name_rows(rows)}."
+    if beyond:
+        said += f" Of {name_rows(beyond)} no answer is left, so nothing of it is taught."
+    return said
 
 
 def how_measured(measured: Lengths) -> str:

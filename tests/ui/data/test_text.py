@@ -123,6 +123,12 @@ def test_long_examples_are_counted_and_what_happens_to_them_is_said(measured, wo
     assert words in text.lengths(measured)
 
 
+def test_rows_that_do_not_fit_are_named():
+    said = text.lengths(Lengths((10, 600, 700), 3, True, rows=(1, 4, 9), starts=(5, 20, 650)))
+    assert "That is rows 4, 9." in said
+    assert "Of row 9 no answer is left, so nothing of it is taught." in said
+
+
 def test_an_estimate_and_a_sample_say_that_they_are():
     assert "estimates" in text.how_measured(Lengths((10,), 1, counted=False))
     assert "Measured on 2 examples, drawn by lot" in text.how_measured(Lengths((10, 20), 9, counted=True))
