@@ -8,7 +8,7 @@ from sails import data, sessions, system
 from sails.jobs import launcher
 from sails.models import VARIANTS, Variant, Workspace
 from sails.sessions import Advice, Session, Settings, Start, TrainSpec
-from sails.training.plan import Choices, checked_name, plan_training
+from sails.training.plan import Choices, check_device, checked_name, plan_training
 
 
 def submit_training(
@@ -30,6 +30,7 @@ def submit_training(
     With `export` it also makes these `variants` of the ONNX model, once its model is published.
     """
     system.require_changes()
+    check_device(settings.device)
     workspace.check_publishable()
     planned_for = workspace.situation().trained.fingerprint  # looked at first: what changes then is seen
     plan = plan_training(

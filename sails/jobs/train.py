@@ -130,11 +130,12 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
         reporter.check_stop()
         reporter.progress(0.5, "loading the model")
         # Heavy, and not needed for a request that cannot be met.
-        from sails.training import Precision, choose_device, load_model
+        from sails.training import Precision, check_vocabulary, choose_device, load_model
 
         device = choose_device(spec.settings.device)
         precision = Precision.of(device)
         model = load_model(start, device)
+        check_vocabulary(model, tokenizer, start)
         if spec.settings.method == "lora":
             training.adaptable_layers(model)  # raises where there are none
         taught = training.encode((*lesson.train, *lesson.repeated), tokenizer, longest)

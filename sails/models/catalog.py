@@ -24,6 +24,7 @@ from sails.models import download
 from sails.models.download import PinnedWheel
 from sails.models.families import export_limits
 from sails.models.folder import inspect_model
+from sails.models.foreign import foreign_model
 from sails.models.size import count_parameters, training_memory
 from sails.system import read_json
 
@@ -149,6 +150,8 @@ def find_base_model(name: str) -> BaseModelEntry:
     if model := _SPELLINGS.get(spelling.lower()):
         return model
     folder = _folder(spelling)
+    if other := foreign_model(folder or Path(spelling)):
+        raise RequestError(f"{spelling} cannot be trained: {other.problem}.", other.remedy)
     if folder is not None:
         if problem := problem_with(folder):
             raise RequestError(f"The folder {folder} holds no complete model: {problem}.", _REMEDY)
@@ -219,6 +222,9 @@ def problem_with(folder: Path) -> str | None:
 
 
 def kind_problem(folder: Path) -> str | None:
+    """Say what tells from the settings alone that it is no model to train; None for one that is."""
+    if other := foreign_model(folder):
+        return f"{other.problem}. {other.remedy}".rstrip(".")
     config = read_json(folder / "config.json") or {}
     architectures = [str(name) for name in config.get("architectures") or ()]
     talks = not architectures or any(word in name for name in architectures for word in TALKERS)

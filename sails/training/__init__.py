@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sails.training.mixture import TrainingMixture, begin_again, peek, prepare
     from sails.training.model import (
         Precision,
+        check_vocabulary,
         choose_device,
         context_length,
         context_length_in,

@@ -48,6 +48,12 @@ def load_tokenizer(folder: Path) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # tokenizers raises bare Exceptions for a damaged file
+        if not (folder / "tokenizer.json").exists() and any(folder.glob("*.model")):
+            raise ModelLoadError(
+                f"The tokenizer in {folder} is a SentencePiece file, which must be converted once.",
+                "Where transformers and sentencepiece are installed, run "
+                "AutoTokenizer.from_pretrained(folder).save_pretrained(folder); that writes tokenizer.json.",
+            ) from error
         first = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise ModelLoadError(
             f"The tokenizer in {folder} cannot be loaded: {first}.",

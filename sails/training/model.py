@@ -12,7 +12,7 @@ finished model (`sails.chat.models`).
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from sails import system
+from sails import models, system
 from sails.errors import ModelLoadError, SailsError, classify
 from sails.onnx import Messages, answer_in
 from sails.training.dataloader import encoder_of
@@ -68,12 +68,61 @@ class Precision:
 
 def load_model(folder: Path, device: str) -> Any:
     """Return the model in `folder`, in fp32. Raises `ModelLoadError`."""
+    if other := models.foreign_model(folder):
+        raise ModelLoadError(f"The model in {folder} cannot be trained: {other.problem}.", other.remedy)
     with _named(folder):
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+        )
+    _check_weights(model, found["missing_keys"], folder)
     try:
         return model.to(device)
     except (RuntimeError, AssertionError) as error:
         raise ModelLoadError(f"This machine has no usable {device} device.", "Leave out --device.") from error
+
+
+def _check_weights(model: Any, missing: Iterable[str], folder: Path) -> None:
+    """Refuse weights that are not there, which would be made up by chance, and those that are no numbers."""
+    named = dict(model.named_parameters(remove_duplicate=False))
+    there = {named[name].data_ptr() for name in named.keys() - {*missing}}
+    absent = [name for name in missing if name in named and named[name].data_ptr() not in there]  # not tied
+    if absent:
+        problem = f"The model in {folder} lacks weights: {_some(absent)}."
+        raise ModelLoadError(problem, "Copy the whole model again, or choose another one.")
+    broken = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
+    if broken:
+        problem = f"Weights in {folder} are no numbers: {_some(broken)}. The file is damaged."
+        raise ModelLoadError(problem, "Copy the model again, choose another one, or start over from base.")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def check_vocabulary(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Refuse a tokenizer with tokens that the model has no weights for; padding may be any token.
+
+    Raises `ModelLoadError`.
+    """
+    size = model.get_input_embeddings().num_embeddings
+    if tokenizer.pad_token_id >= size:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokens = set(tokenizer.get_vocab().values()) - set(tokenizer.added_tokens_decoder)
+    used = {*tokens, tokenizer.eos_token_id, *encoder_of(tokenizer).end_token_ids}
+    if max(used) >= size or _written(tokenizer, size):
+        raise ModelLoadError(
+            f"The tokenizer in {folder} has {max(tokenizer.get_vocab().values()) + 1:,} tokens and its model "
+            f"{size:,}: they do not belong together.",
+            "Copy the tokenizer files that came with the model, or choose another model.",
+        )
+
+
+def _written(tokenizer: Any, size: int) -> bool:
+    """Whether a plain chat holds a token from `size` on."""
+    messages = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Yes"}]
+    taught = encoder_of(tokenizer).taught(messages)
+    return max(*taught.prompt, *taught.answer) >= size
 
 
 @contextmanager

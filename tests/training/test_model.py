@@ -13,7 +13,7 @@ from sails.training import model
 from sails.training.dataloader import IGNORED, collate, encode, load_tokenizer
 from sails.training.loss import AnswerLogits, evaluate, score_rows
 from sails.training.model import Precision, load_model
-from tests.support.families import make_family
+from tests.support.families import SHAPES, make_family
 from tests.support.helpers import write_lesson
 from tests.support.tiny import make_tiny_model
 
@@ -32,6 +32,20 @@ def examples(tiny, tmp_path_factory):
 
     reading = read(write_lesson(tmp_path_factory.mktemp("data") / "lesson.json", rows=24))
     return encode(reading.conversations, tiny[1], 128).examples
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # some families are written with what is old
+@pytest.mark.parametrize("family", SHAPES)
+def test_logits_of_every_family_are_those_of_the_full_model(family, tmp_path):
+    folder = make_family(tmp_path, family)
+    tokenizer, model = load_tokenizer(folder), load_model(folder, "cpu").eval()
+    rows = [
+        Conversation((Turn("user", f"What is {n}?"), Turn("assistant", "It is. " * n))) for n in range(1, 4)
+    ]
+    batch = collate(encode(rows, tokenizer, 128).examples, tokenizer.pad_token_id)
+    logits, targets = AnswerLogits(model)(model, batch)
+    full = model(**batch).loss
+    assert functional.cross_entropy(logits, targets).item() == pytest.approx(full.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
@@ -127,3 +141,49 @@ def test_a_broken_model_is_refused_in_one_sentence(tmp_path):
     with pytest.raises(ModelLoadError) as caught:
         load_model(tmp_path, "cpu")
     assert "\n" not in caught.value.sentence
+
+
+def reweighted(folder, change):
+    """Rewrite the weights of a model folder."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused_and_they_are_named(tmp_path):
+    folder = make_tiny_model(tmp_path)
+    reweighted(folder, lambda weights: weights.pop("model.layers.1.mlp.up_proj.weight"))
+    with pytest.raises(ModelLoadError, match=r"lacks weights: model\.layers\.1\.mlp\.up_proj\.weight\."):
+        load_model(folder, "cpu")
+
+
+def test_weights_that_are_no_numbers_are_the_fault_of_their_file(tmp_path):
+    folder = make_tiny_model(tmp_path)
+    reweighted(folder, lambda weights: weights["model.norm.weight"].fill_(math.nan))
+    with pytest.raises(ModelLoadError, match=r"no numbers: model\.norm\.weight") as caught:
+        load_model(folder, "cpu")
+    assert "learning" not in caught.value.sentence
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused_and_padding_alone_is_not(tmp_path):
+    folder = make_tiny_model(tmp_path)
+    tokenizer, loaded = load_tokenizer(folder), load_model(folder, "cpu")
+    model.check_vocabulary(loaded, tokenizer, folder)
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})  # as Llama-2 fine-tunes have it: number 512 of 512
+    model.check_vocabulary(loaded, tokenizer, folder)
+    assert tokenizer.pad_token == tokenizer.eos_token
+    tokenizer.add_special_tokens({"eos_token": "<end>"})
+    with pytest.raises(ModelLoadError, match="do not belong together"):
+        model.check_vocabulary(loaded, tokenizer, folder)
+
+
+def test_a_sentencepiece_tokenizer_is_no_damaged_one(tmp_path):
+    folder = make_tiny_model(tmp_path)
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.model").write_bytes(b"sentencepiece")
+    with pytest.raises(ModelLoadError, match="SentencePiece") as caught:
+        load_tokenizer(folder)
+    assert "save_pretrained" in caught.value.remedy

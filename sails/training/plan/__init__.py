@@ -28,7 +28,13 @@ if TYPE_CHECKING:
         rows_fingerprint,
         usual_seconds,
     )
-    from sails.training.plan.request import LONGEST_NAME, Choices, checked_name, read_learning_rate
+    from sails.training.plan.request import (
+        LONGEST_NAME,
+        Choices,
+        check_device,
+        checked_name,
+        read_learning_rate,
+    )
     from sails.training.plan.resources import estimate, refuse_if_too_big
     from sails.training.plan.schedule import Schedule, rehearsed_rows, resolve_schedule
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 import re
+import shutil
+import sys
 import unicodedata
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sails.errors import RequestError
 from sails.sessions import Advice, Settings, Start
@@ -48,6 +52,19 @@ def read_learning_rate(text: str) -> float | None:
             f"“{text.strip()[:40]}” is not a number.",
             "Write a learning rate such as 3e-5 or 0.00003, or leave the field empty for the automatic one.",
         ) from error
+
+
+def check_device(device: str) -> None:
+    """Raise `RequestError` for a kind of processor that this machine has not, as far as its system tells.
+
+    AMD cards are `cuda` to PyTorch, too.
+    """
+    apple = sys.platform == "darwin" and platform.machine() == "arm64"
+    cards = [Path(name).exists() for name in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")]
+    if (device == "cuda" and not any(cards) and not shutil.which("nvidia-smi")) or (
+        device == "mps" and not apple
+    ):
+        raise RequestError(f"This machine has no {device} device.", "Leave out --device.")
 
 
 def checked_name(name: str) -> str:
