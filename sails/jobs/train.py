@@ -13,6 +13,7 @@ import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import mean
 from typing import Any, Literal
@@ -120,11 +121,13 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
     """Choose the model to start from and the rows, refuse what does not fit, and measure what it knows."""
     with reporter.phase("prepare"):
         start = _choose_start(workspace, session, spec, reporter)
-        tokenizer = training.load_tokenizer(start)
-        longest = min(spec.settings.max_length, training.context_length_in(start))
-        lesson = training.prepare(
-            workspace, session, spec, reporter, lambda rows: training.encode(rows, tokenizer, longest)
-        )
+        load_tokenizer = cache(training.load_tokenizer)
+
+        def encode(rows: Sequence[Conversation]) -> training.Encoded:
+            longest = min(spec.settings.max_length, training.context_length_in(start))
+            return training.encode(rows, load_tokenizer(start), longest)
+
+        lesson = training.prepare(workspace, session, spec, reporter, encode)
         need = plan.estimate(start, lesson.schedule, spec.settings.max_length, export=spec.export)
         plan.refuse_if_too_big(need, workspace.root)
         reporter.check_stop()
@@ -134,14 +137,14 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
 
         device = choose_device(spec.settings.device)
         precision = Precision.of(device)
-        model = load_model(start, device)
+        tokenizer, model = load_tokenizer(start), load_model(start, device)
         check_vocabulary(model, tokenizer, start)
         if spec.settings.method == "lora":
             training.adaptable_layers(model)  # raises where there are none
-        taught = training.encode((*lesson.train, *lesson.repeated), tokenizer, longest)
+        taught = encode((*lesson.train, *lesson.repeated))
         if not any(number < len(lesson.train) for number in taught.kept):
-            training.encode(lesson.train, tokenizer, longest)  # which says why
-        student = training.Student(model, tokenizer, longest, precision)
+            encode(lesson.train)  # which says why
+        student = training.Student(model, tokenizer, taught.max_length, precision)
         examination = training.Examination(workspace, session, reporter, lesson, student)
         rehearsal = _rehearsal(workspace, spec, examination, reporter)
         measured = (session.folder / retention.RETENTION_FILE).exists()
