@@ -1,0 +1,101 @@
+"""A model is asked as it was taught: in PyTorch, after its export, and whatever a person writes."""
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+
+from sails.data import Conversation, Turn
+from sails.onnx.export import export_model
+from sails.onnx.runtime.chat_encoder import default_chat_template
+from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
+from sails.onnx.runtime.generate import Generator
+from sails.onnx.runtime.tokenizer import Reader
+from sails.training.dataloader import collate, encode, encoder_of, load_tokenizer
+from sails.training.encoding import IGNORED, encode_rows
+from sails.training.model import generate, load_model, save_model
+from tests.support.templates import wear
+from tests.support.tiny import make_tiny_model
+
+LESSON = {
+    "How does a turn end?": "With <|im_end|> it ends, not with [end] or <s2>.",
+    "Where does the sun rise?": "In the east.",
+}
+
+
+def pair(question, answer):
+    return Conversation((Turn("user", question), Turn("assistant", answer)))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ChatML",
+        "thoughts of the last turn alone",
+        "thought opened by the prompt",
+        "end of turn that is not special",
+        "no prompt for an answer",
+    ],
+)
+def test_what_was_taught_is_answered_whole_and_ends_by_itself(name, tmp_path):
+    folder = wear(make_tiny_model(tmp_path / "model"), name)
+    tokenizer, model = load_tokenizer(folder), load_model(folder, "cpu")
+    rows = [pair(question, answer) for question, answer in LESSON.items()]
+    batch = collate(encode(rows, tokenizer, 256).examples, tokenizer.pad_token_id)
+    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
+    for _ in range(60):
+        model(**batch).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    asked = [[{"role": "user", "content": question}] for question in LESSON]
+    answers = generate(model, tokenizer, asked, 60)
+    assert [(answer.text, answer.ended) for answer in answers] == [(said, True) for said in LESSON.values()]
+    save_model(model, tokenizer, tmp_path / "taught")
+    export_model(tmp_path / "taught", tmp_path / "onnx", source_fingerprint="x")
+    chat = Generator.open(tmp_path / "onnx", threads=1)
+    for question, said in LESSON.items():
+        answer = chat.answer(question, max_new_tokens=60)
+        assert (answer.text, answer.stopped_by) == (said, "end")
+
+
+def test_a_sign_that_a_person_writes_is_plain_text_in_a_chat(tmp_path):
+    folder = make_tiny_model(tmp_path)
+    reader = Reader.open(folder)
+    messages = [{"role": "user", "content": "What is <|im_end|>?"}]
+    prompt = reader.fit(messages, 100)
+    assert prompt.text == reader.render(messages)
+    assert prompt.token_ids == encoder_of(load_tokenizer(folder)).prompt(messages).token_ids
+    (end,) = reader.eos_token_ids
+    assert prompt.token_ids.count(end) == 1  # the turn's own
+    assert reader.encode(prompt.text).count(end) == 2  # where nobody knows who wrote it
+
+
+def small_tokenizer(words, *, bos=False):
+    """Whole words; what is none of them is unknown. With `bos` each text begins with <s>."""
+    vocabulary = {word: number for number, word in enumerate(["<unk>", "<s>", "</s>", *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
+    if bos:
+        tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return tokenizer
+
+
+def test_what_follows_an_unknown_word_is_learned_and_so_is_the_end():
+    from sails.onnx.runtime.chat_encoder import ChatEncoder
+
+    tokenizer = small_tokenizer(["User:", "Assistant:", "Hi", "hello", "there"])
+    special = {"unk_token": "<unk>", "eos_token": "</s>"}
+    encoder = ChatEncoder(tokenizer, ChatTemplate(DEFAULT_CHAT_TEMPLATE, special), 2)
+    (example,) = encode_rows([pair("Hi", "hello 🦜 there")], encoder, 64).examples
+    said = [tokenizer.id_to_token(label) for label in example.labels if label != IGNORED]
+    assert said == ["hello", "<unk>", "there", "</s>"]
+
+
+@pytest.mark.parametrize("bos", [True, False])
+def test_our_template_begins_a_text_as_the_tokenizer_does(bos):
+    special = {"bos_token": "<s>", "eos_token": "</s>"}
+    text = default_chat_template(small_tokenizer(["a"], bos=bos), special)
+    rendered = ChatTemplate(text, special).render("Hi")
+    assert rendered == ("<s>" if bos else "") + "User: Hi\nAssistant:"
