@@ -17,10 +17,13 @@ def training_memory(parameters: int, tokens: int = USUAL_TOKENS, *, lora: bool =
     for the activations of 512 tokens, and 1.3 GB for Python, PyTorch and the rest. Without the copy, within
     5 % of what was measured with 124, 135, 362 and 494 million parameters (3.6, 3.6, 7.6 and 10.4 GB).
     0 for an unknown number of parameters.
+
+    With `lora` 7.5 bytes: the frozen weight, its copy in bf16, the adapters and the projection, or in judging
+    the second model. Activations are half as large, for what frozen layers read need not be kept.
     """
     activations = 2 * parameters * tokens // USUAL_TOKENS
-    if lora:
-        return 10 * parameters + 1_300_000_000
+    if lora and parameters:
+        return round(7.5 * parameters) + activations // 2 + 1_500_000_000
     return 20 * parameters + activations + 1_300_000_000 if parameters else 0
 
 

@@ -181,7 +181,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
             title="What is trained (method)",
             what="The method",
             help="full trains the weights of the model themselves; lora trains small additions to them, "
-            "which become part of the model at the end (LoRA): in far less memory, but in more rounds.",
+            "which become part of the model at the end (LoRA): in about half the memory.",
             label="Trained",
             choices={"full": "The model itself (full)", "lora": "Small additions to it (lora)"},
             outcomes={"full": "the model itself", "lora": "small additions to it (LoRA)"},

@@ -26,8 +26,8 @@ ELSEWHERE = ("preset", "learning_rate", "method", "replay_share", "teach_again")
 LEFT, RIGHT = ("epochs", "batch_size", "max_steps", "early_stop"), ("max_length", "seed", "device")
 WIDE = ("publish",)
 METHODS = {
-    "full": "It learns in the fewest rounds; its weights, how they change and a copy all lie in memory.",
-    "lora": "A fraction of that memory, so that larger models fit; it takes about twice the rounds (LoRA).",
+    "full": "It can learn the most; its weights, how they change and a copy of them all lie in memory.",
+    "lora": "About half that memory, so that larger models fit; it can learn less, and drifts a little more.",
 }
 
 

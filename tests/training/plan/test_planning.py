@@ -123,6 +123,12 @@ def test_the_memory_of_real_models_is_estimated_as_it_was_measured(parameters, m
     assert training_memory(int(parameters)) == pytest.approx(measured + copy, rel=0.06)
 
 
+@pytest.mark.parametrize(("parameters", "measured"), [(134_515_008, 2.53e9), (361_821_120, 4.64e9)])
+def test_the_memory_of_lora_is_estimated_as_it_was_measured(parameters, measured):
+    assert training_memory(parameters, 731, lora=True) == pytest.approx(measured, rel=0.15)
+    assert training_memory(0, lora=True) == 0
+
+
 def test_longer_and_larger_batches_need_more_memory(tmp_path):
     model = make_model(tmp_path / "model")
     save_file({"w": np.zeros((1000, 1000), np.float32)}, model / "model.safetensors")
