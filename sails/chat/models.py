@@ -165,6 +165,7 @@ def current_chat_model(workspace: Workspace, trained: ModelState | None = None) 
         trained_session=trained.session,
         exportable=trained.complete,
         older_too=True,
+        tokenizer=trained.tokenizer,
     )
 
 
@@ -209,13 +210,14 @@ def _chat_model(
     trained: str | None,
     exportable: bool,
     older_too: bool = False,
+    tokenizer: str | None = None,
     answers: bool = True,
     **fields: Any,
 ) -> ChatModel:
     """A chat model with the variants that are its own; `older_too`: also those made from an earlier model."""
     own_variants = {
         variant: state
-        for variant, state in models.inspect_variants(onnx, trained).items()
+        for variant, state in models.inspect_variants(onnx, trained, tokenizer).items()
         if state.present and answers and (older_too or trained is None or state.fingerprint == trained)
     }
     fields |= {"variants": own_variants, "trained": trained, "exportable": exportable}

@@ -202,7 +202,8 @@ def say_certificates(certificates: Mapping[str, dict[str, Any]]) -> None:
 def refresh_hint(workspace: Workspace) -> str:
     """Which command makes the ONNX model fit the trained model again; empty when it does."""
     trained = workspace.situation().trained
-    again = jobs.to_refresh(trained, models.inspect_variants(workspace.onnx_model, trained.fingerprint))
+    found = models.inspect_variants(workspace.onnx_model, trained.fingerprint, trained.tokenizer)
+    again = jobs.to_refresh(trained, found)
     if not again:
         return ""
     which = f" --variant {again[0]}" if len(again) == 1 else ""

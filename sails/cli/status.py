@@ -31,7 +31,8 @@ def status(
     if workspace.root.exists():
         jobs.dispatch(workspace)
     situation = workspace.situation()
-    variants = models.inspect_variants(workspace.onnx_model, situation.trained.fingerprint)
+    trained = situation.trained
+    variants = models.inspect_variants(workspace.onnx_model, trained.fingerprint, trained.tokenizer)
     failed = models.inspect_failed_variants(workspace.onnx_model, situation.trained.fingerprint)
     plan = plan_training(workspace)
     running = sessions.running(workspace)

@@ -121,7 +121,13 @@ def publish_held(workspace: Workspace, session: Session) -> None:
 def publish_candidate(workspace: Workspace, session: Session, status: Status) -> None:
     """Make a session's candidate the current model; the one before becomes a version."""
     base, now = status.plan.base if status.plan else None, datetime.now(UTC)
-    provenance = models.Provenance(session=session.id, base=base, parent=status.parent, created=now)
+    provenance = models.Provenance(
+        session=session.id,
+        base=base,
+        parent=status.parent,
+        tokenizer=models.tokenizer_digest(session.model),
+        created=now,
+    )
     models.publish_model(workspace, session.model, provenance)
 
 

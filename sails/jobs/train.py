@@ -290,6 +290,12 @@ def _choose_start(workspace: Workspace, session: Session, spec: TrainSpec, repor
     for line in (plan.reason, *plan.warnings, f"Learning rate {describe_learning_rate(plan)}"):
         log.info("%s", line)
     if plan.start_from == "trained":
+        known = models.provenance_of(workspace.trained_model)
+        if known and known.tokenizer and known.tokenizer != workspace.situation().trained.tokenizer:
+            reporter.note(
+                "⚠️ The tokenizer or chat template of the current model was changed since its last lesson: it "
+                "reads this one in another way. Start over from base if its answers get worse."
+            )
         return workspace.trained_model
     return models.ensure_base_model(plan.model, reporter.progress)
 

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     )
     from sails.models.export_record import EXPORT_RECORD, ExportRecord
     from sails.models.families import export_limits, exportable
-    from sails.models.folder import PROVENANCE, FoundFile, ModelState, Situation, found_files, inspect_model
+    from sails.models.folder import (
+        PROVENANCE,
+        FoundFile,
+        ModelState,
+        Situation,
+        found_files,
+        inspect_model,
+        tokenizer_digest,
+    )
     from sails.models.foreign import foreign_model
     from sails.models.freshness import CERTIFIED, FRESHNESS, Freshness, refresh_advice
     from sails.models.journal import clear_leftovers, recover_folder, resolve, stage_path

@@ -22,9 +22,10 @@ EXPORT_RECORD = "export.json"
 class ExportRecord:
     """What was recorded; None or empty where it was not, or not as what it should be. In the file's order.
 
-    `fingerprint` is that of the trained model, `created` UTC in ISO form. `quantized_matrices` and `block`
-    are those of an 8-bit model. `files` are the bytes of each file, None where a size is no number; `sha256`
-    their digests, which exports of old have not. `note` is one sentence, as a rule empty.
+    `fingerprint` is that of the trained model, `tokenizer` that of its tokenizer and chat template, and
+    `created` is UTC in ISO form. `quantized_matrices` and `block` are those of an 8-bit model. `files` are
+    the bytes of each file, None where a size is no number; `sha256` their digests, which exports of old have
+    not. `note` is one sentence, as a rule empty.
     """
 
     fingerprint: str | None = None
@@ -38,6 +39,7 @@ class ExportRecord:
     files: Mapping[str, int | None] | None = None
     sha256: Mapping[str, str | None] = field(default_factory=dict)
     note: str = ""
+    tokenizer: str | None = None
 
     @classmethod
     def read(cls, folder: Path) -> ExportRecord | None:
@@ -54,6 +56,7 @@ class ExportRecord:
         files, digests = content.get("files"), _table(content.get("sha256")).items()
         return cls(
             fingerprint=as_text(content.get("fingerprint")),
+            tokenizer=as_text(content.get("tokenizer")),
             variant=as_text(content.get("variant")),
             fused_attentions=_number(content.get("fused_attentions")),
             quantized_matrices=_number(content.get("quantized_matrices")),

@@ -14,11 +14,12 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from sails.models.export_record import ExportRecord, as_text
-from sails.system import read_json
+from sails.system import Stamp, read_json, stamp_or_none
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -40,6 +41,7 @@ class ModelState:
     state: Literal["complete", "missing", "incomplete"]
     reason: str | None = None
     fingerprint: str | None = None
+    tokenizer: str | None = None  # which tokenizer and chat template lie beside it: 16 hex digits
     base: str | None = None  # the base model that it grew from, when recorded
     session: str | None = None  # the session that made it, when recorded
     files: tuple[FoundFile, ...] = ()
@@ -87,6 +89,7 @@ def inspect_model(folder: Path) -> ModelState:
         state="incomplete" if reason else "complete",
         reason=reason,
         fingerprint=None if reason else _fingerprint(folder, sizes),
+        tokenizer=tokenizer_digest(folder),
         base=as_text(record.get("base")) or _base_in_config(folder),
         session=as_text(record.get("session")),
         files=files,
@@ -94,10 +97,11 @@ def inspect_model(folder: Path) -> ModelState:
     )
 
 
-def inspect_onnx(folder: Path, trained_fingerprint: str | None) -> OnnxState:
+def inspect_onnx(folder: Path, trained_fingerprint: str | None, tokenizer: str | None = None) -> OnnxState:
     """Judge an ONNX folder: any non-empty `*.onnx` in it or one level below makes it present.
 
-    It is fresh when one of the variants in it (see `sails.models.variants`) is: that one answers.
+    It is fresh when one of the variants in it (see `sails.models.variants`) is: that one answers. One that
+    was made with another tokenizer or chat template than `tokenizer` is not; None: nobody knows today's.
     """
     files = found_files(folder)
     models = [path for pattern in ("*.onnx", "*/*.onnx") for path in sorted(folder.glob(pattern))]
@@ -106,15 +110,47 @@ def inspect_onnx(folder: Path, trained_fingerprint: str | None) -> OnnxState:
         return OnnxState(folder, "missing", files=files)
     records = [ExportRecord.read(home) for home in sorted(homes)]
     known = [record.fingerprint for record in records if record and record.fingerprint]
+    current = [record for record in records if record and record.fingerprint == trained_fingerprint]
     fingerprint = trained_fingerprint if trained_fingerprint in known else next(iter(known), None)
     return OnnxState(
         path=folder,
         state="present",
-        stale=None if fingerprint is None else fingerprint != trained_fingerprint,
+        stale=None
+        if fingerprint is None
+        else fingerprint != trained_fingerprint
+        or not any(has_tokenizer(record, tokenizer) for record in current),
         fingerprint=fingerprint,
         files=files,
         modified=modified(folder, files),
     )
+
+
+def tokenizer_digest(folder: Path) -> str | None:
+    """Return 16 hex digits over tokenizer and chat template; None where there is no `tokenizer.json`."""
+    files = tuple(
+        folder / name for name in ("tokenizer.json", "chat_template.jinja", "tokenizer_config.json")
+    )
+    stamps = tuple(map(stamp_or_none, files))
+    return _digest(files, stamps) if stamps[0] else None
+
+
+@lru_cache(maxsize=32)
+def _digest(files: tuple[Path, ...], _stamps: tuple[Stamp | None, ...]) -> str | None:
+    """Of a few megabytes, and asked for by every page: computed once while the files stay as they are."""
+    tokenizer, template, settings = files
+    digest = hashlib.sha256()
+    try:
+        digest.update(tokenizer.read_bytes())
+        text = template.read_text("utf-8") if template.is_file() else None
+    except (OSError, UnicodeDecodeError):
+        return None
+    digest.update(repr(text or (read_json(settings) or {}).get("chat_template")).encode())
+    return digest.hexdigest()[:16]
+
+
+def has_tokenizer(record: ExportRecord, tokenizer: str | None) -> bool:
+    """Tell whether an export was made with this tokenizer, as far as anybody knows."""
+    return tokenizer is None or record.tokenizer is None or record.tokenizer == tokenizer
 
 
 def found_files(folder: Path) -> tuple[FoundFile, ...]:

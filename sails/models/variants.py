@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sails.models.export_record import ExportRecord
-from sails.models.folder import FoundFile, found_files, modified
+from sails.models.folder import FoundFile, found_files, has_tokenizer, modified
 from sails.models.journal import resolve, steadily
 from sails.system import listed, read_json
 
@@ -165,11 +165,18 @@ def failed_folder(onnx: Path, variant: Variant) -> Path:
     return onnx.with_name(f"{onnx.name}_failed") / variant
 
 
-def inspect_variants(onnx: Path, trained_fingerprint: str | None) -> dict[Variant, VariantState]:
-    """Judge all variants of the ONNX model in a folder, present or not; never see a change half done."""
+def inspect_variants(
+    onnx: Path, trained_fingerprint: str | None, tokenizer: str | None = None
+) -> dict[Variant, VariantState]:
+    """Judge all variants of the ONNX model in a folder, present or not; never see a change half done.
+
+    `tokenizer` is that of the trained model, where it is known: an export with another one is stale, too.
+    """
 
     def inspect_all(folder: Path) -> dict[Variant, VariantState]:
-        states = {v: inspect_variant(variant_folder(folder, v), v, trained_fingerprint) for v in VARIANTS}
+        states = {
+            v: inspect_variant(variant_folder(folder, v), v, trained_fingerprint, tokenizer) for v in VARIANTS
+        }
         return {v: replace(state, path=variant_folder(onnx, v)) for v, state in states.items()}
 
     return steadily(onnx, inspect_all)
@@ -181,7 +188,9 @@ def inspect_failed_variants(onnx: Path, trained_fingerprint: str | None) -> dict
     return {variant: state for variant, state in states.items() if state.present}
 
 
-def inspect_variant(folder: Path, variant: Variant, trained_fingerprint: str | None) -> VariantState:
+def inspect_variant(
+    folder: Path, variant: Variant, trained_fingerprint: str | None, tokenizer: str | None = None
+) -> VariantState:
     """Judge the folder of one variant by its files; never raises for what it finds inside."""
     real = resolve(folder)
     files = found_files(real)
@@ -197,7 +206,9 @@ def inspect_variant(folder: Path, variant: Variant, trained_fingerprint: str | N
         path=folder,
         present=True,
         fingerprint=fingerprint,
-        stale=None if fingerprint is None else fingerprint != trained_fingerprint,
+        stale=None
+        if record is None or fingerprint is None
+        else fingerprint != trained_fingerprint or not has_tokenizer(record, tokenizer),
         certified=passed if belongs and isinstance(passed, bool) else None,
         files=files,
         modified=modified(real, files),

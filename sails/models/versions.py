@@ -31,6 +31,7 @@ class Provenance(BaseModel):
     session: str | None = None
     base: str | None = None
     parent: str | None = None  # fingerprint of the model it continued; None from base
+    tokenizer: str | None = None  # which tokenizer and chat template it was taught with
     created: datetime
 
 

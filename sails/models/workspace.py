@@ -94,7 +94,8 @@ class Workspace:
     def situation(self) -> Situation:
         """Inspect both model folders; a publication that runs meanwhile is never seen half done."""
         trained = steadily(self.trained_model, inspect_model)
-        onnx = steadily(self.onnx_model, lambda folder: inspect_onnx(folder, trained.fingerprint))
+        known = trained.fingerprint, trained.tokenizer
+        onnx = steadily(self.onnx_model, lambda folder: inspect_onnx(folder, *known))
         return Situation(trained, onnx)
 
 

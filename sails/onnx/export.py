@@ -28,7 +28,7 @@ from typing import Any
 
 from sails import __version__
 from sails.errors import DiskFullError, ModelLoadError, SailsError, classify
-from sails.models import ExportRecord
+from sails.models import ExportRecord, tokenizer_digest
 from sails.system import Progress, gigabytes, silent
 
 TASK = "text-generation-with-past"
@@ -95,7 +95,8 @@ def export_model(
         raise
     except Exception as error:
         raise explained(error, architecture) from error
-    files = write_record(output, source_fingerprint, opset, variant="fp32", fused_attentions=fused, note=note)
+    facts = {"tokenizer": tokenizer_digest(model), "variant": "fp32", "fused_attentions": fused}
+    files = write_record(output, source_fingerprint, opset, note=note, **facts)
     report(1.0, "exported")
     return Export(output, files, source_fingerprint, time.monotonic() - started, opset, note)
 

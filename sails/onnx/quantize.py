@@ -87,6 +87,7 @@ def quantize_model(full: Path, output: Path, *, progress: Progress | None = None
         output,
         record.fingerprint,
         opset,
+        tokenizer=record.tokenizer,
         variant="int8",
         fused_attentions=fused or record.fused_attentions or 0,
         quantized_matrices=len(products),

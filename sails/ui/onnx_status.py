@@ -17,7 +17,8 @@ from sails.ui.widgets import change_button
 
 def variant_states(workspace: Workspace, situation: Situation) -> dict[Variant, VariantState]:
     """Return all variants of the workspace's ONNX model as they lie on the disk."""
-    return models.inspect_variants(workspace.onnx_model, situation.trained.fingerprint)
+    trained = situation.trained
+    return models.inspect_variants(workspace.onnx_model, trained.fingerprint, trained.tokenizer)
 
 
 def variant_names(variants: Sequence[Variant]) -> str:

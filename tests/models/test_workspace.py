@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 from sails.errors import WorkspaceError
 from sails.models.folder import inspect_model, inspect_onnx
 from sails.models.journal import journal_of, resolve
+from sails.models.variants import inspect_variants
 from sails.models.workspace import Workspace, new_id
 from sails.system.files import read_json
 from sails.training.plan import behavior
@@ -622,3 +623,24 @@ def test_a_model_made_elsewhere_is_known_by_the_base_in_its_config(noted, base, 
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"_name_or_path": noted}))
     assert inspect_model(folder).base == base
+
+
+def test_another_tokenizer_or_chat_template_makes_the_onnx_model_stale(tmp_path):
+    place = Workspace.open(tmp_path / "workspace")
+    make_model(place.trained_model)
+    trained = place.situation().trained
+    make_onnx(place.onnx_model, trained.fingerprint)
+    assert place.situation().onnx.stale is False  # an export of old recorded none
+    record = {"fingerprint": trained.fingerprint, "tokenizer": trained.tokenizer}
+    (place.onnx_model / "export.json").write_text(json.dumps(record))
+    assert place.situation().onnx.stale is False
+    for name, content in (("chat_template.jinja", "{{ messages }}"), ("tokenizer.json", '{"a": 1}')):
+        (place.trained_model / name).write_text(content)
+        now = place.situation()
+        assert (now.trained.fingerprint, now.onnx.stale) == (trained.fingerprint, True)
+        variant = inspect_variants(place.onnx_model, now.trained.fingerprint, now.trained.tokenizer)["fp32"]
+        assert variant.stale is True
+        (place.trained_model / name).unlink()
+        make_model(tmp_path / name)
+        shutil.copy(tmp_path / name / "tokenizer.json", place.trained_model)
+        assert place.situation().onnx.stale is False
