@@ -1,22 +1,21 @@
-"""The first sheet with rows of an Excel workbook (.xlsx), as plain values.
+"""The sheet with conversations of an Excel workbook (.xlsx), each cell as the sheet shows it.
 
 Such a file is a zip of XML: a workbook lists the sheets, cells point to texts in a list of shared
-strings, styles say which numbers are dates. No more of it is read than a table of conversations
-needs: of a formula its last value, and nothing of how a cell looks. openpyxl reads it all, and takes
-four times as long for 100,000 rows; python-calamine 0.9 is short and fast, but a damaged sheet (row number
-99999999999) ends the whole process, which would be the dashboard.
+strings and to styles, which say how a number is shown. No more of it is read than a table of conversations
+needs: of a formula its last value, of the looks only the number format. openpyxl reads it all, gives stored
+values, and takes four times as long for 100,000 rows; python-calamine 0.9 is short and fast, gives stored
+values too, and a damaged sheet (row number 99999999999) ends the whole process, which would be the dashboard.
 
 Damaged files raise whatever they happen to raise; `failing_as` turns it into a sentence.
 """
 
 from __future__ import annotations
 
-import datetime
 import io
 import posixpath
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import islice
@@ -24,29 +23,32 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from sails.data.formats.source import Source, failing_as, source_of_table
+from sails.data.formats.number_format import BUILT_IN, general, shown
+from sails.data.formats.source import SAMPLE, Source, Unshown, failing_as, header_row, source_of_table
+from sails.data.formats.text_encoding import printable
+from sails.errors import ConversationFileError
+from sails.system import count, listed
 
 _MAX_ROWS, _MAX_COLUMNS = 1_048_576, 16_384  # Excel's own limits
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
-_DATE_FORMATS = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})  # built in
-_NOT_OF_A_DATE = re.compile(r'"[^"]*"|\[[^\]]*\]|[\\_*].')
+_REFERENCE = re.compile(r"\$?([A-Z]+)\$?(\d+)")
+_NO_RESULT = "a formula whose result is not in the file (open it in Excel and save it again)"
 
 
 class Sheet(NamedTuple):
+    """A sheet's cells as texts, None between them; a blank row is empty."""
+
     title: str
-    rows: list[list[Any]]  # texts, numbers, booleans and dates, None between them; a blank row is empty
-    of: int  # how many sheets the workbook has
+    rows: list[list[str | None]]
+    hidden_rows: int = 0
+    merged: bool = False  # cells that span several rows have their text in each of them
 
 
-def first_sheet(raw: bytes) -> Sheet:
-    """Return the first sheet that has rows, or the last one if none has."""
+def visible_sheets(raw: bytes) -> list[Sheet]:
+    """Return the sheets that a person sees and that hold something, in their order."""
     workbook = _Workbook(raw)
-    sheet = Sheet("", [], 0)
-    for title, path in workbook.sheets:
-        sheet = Sheet(title, workbook.rows(path), len(workbook.sheets))
-        if any(sheet.rows):
-            break
-    return sheet
+    sheets = (workbook.sheet(title, path) for title, path in workbook.sheets)
+    return [sheet for sheet in sheets if any(sheet.rows)]
 
 
 class _Workbook:
@@ -58,30 +60,34 @@ class _Workbook:
         self.sheets: list[tuple[str, str]] = []
         for sheet in book.iterfind("{*}sheets/{*}sheet"):
             relation = next((value for key, value in sheet.items() if key.endswith("}id")), "")
-            if relation in paths:
+            if relation in paths and sheet.get("state", "visible") == "visible":
                 self.sheets.append((sheet.get("name", ""), paths[relation]))
         self._texts: list[str] = []
         for shared in self._related(path, "sharedStrings").values():
             self._texts += map(_text, self._elements(shared, "si"))
-        self._date_styles: set[str] = set()
+        self._formats: dict[str, str] = {}  # codes by the number of the style; none where it is General
         for styles in self._related(path, "styles").values():
-            self._date_styles |= _date_styles(ElementTree.fromstring(self._zip.read(styles)))
+            self._formats |= _number_formats(ElementTree.fromstring(self._zip.read(styles)))
         properties = book.find("{*}workbookPr")
-        since_1904 = properties is not None and properties.get("date1904") in ("1", "true")
-        self._day_0 = datetime.datetime(1904, 1, 1) if since_1904 else datetime.datetime(1899, 12, 30)
+        self._since_1904 = properties is not None and properties.get("date1904") in ("1", "true")
 
-    def rows(self, path: str) -> list[list[Any]]:
-        rows: list[list[Any]] = []
-        for row in self._elements(path, "row"):
+    def sheet(self, title: str, path: str) -> Sheet:
+        rows: list[list[str | None]] = []
+        hidden, merged = 0, False
+        for row in self._elements(path, "row", "mergeCell"):
+            if row.tag.endswith("}mergeCell"):  # these come after all rows
+                merged |= _fill_down(rows, row.get("ref", ""))
+                continue
             number = int(row.get("r") or len(rows) + 1)
             if not len(rows) < number <= _MAX_ROWS:
                 raise ValueError(f"row {number} after {len(rows)}")
             rows += [[] for _ in range(number - 1 - len(rows))]
             rows.append(self._values(row))
-        return rows
+            hidden += row.get("hidden") in ("1", "true") and bool(rows[-1])
+        return Sheet(title, rows, hidden, merged)
 
-    def _values(self, row: Element) -> list[Any]:
-        values: list[Any] = []
+    def _values(self, row: Element) -> list[str | None]:
+        values: list[str | None] = []
         column = -1
         for cell in row:
             reference = cell.get("r")
@@ -92,23 +98,26 @@ class _Workbook:
                 values.append(value)
         return values
 
-    def _value(self, cell: Element) -> Any:
+    def _value(self, cell: Element) -> str | None:
         kind = cell.get("t", "n")
         if kind == "inlineStr":
             return "".join(map(_text, cell))
         written = next((child.text for child in cell if child.tag.endswith("}v")), None)
-        if written is None or kind == "e":  # an error, as #N/A
-            return None
+        if written is None:
+            is_formula = any(child.tag.endswith("}f") for child in cell)
+            return Unshown(_NO_RESULT) if is_formula and kind != "str" else None
         if kind == "s":
             return self._texts[int(written)]
         if kind == "b":
-            return written == "1"
+            return "TRUE" if written == "1" else "FALSE"
+        if kind == "e":
+            return Unshown(f"the error {written}")
         if kind != "n":
             return _unescaped(written)
-        number = float(written)
-        if cell.get("s") in self._date_styles:
-            return self._day_0 + datetime.timedelta(days=number)
-        return int(number) if number.is_integer() else number
+        code = self._formats.get(cell.get("s", ""))
+        if code is None:
+            return general(float(written))
+        return shown(float(written), code, since_1904=self._since_1904)
 
     def _related(self, path: str, kind: str) -> dict[str, str]:
         """The parts of one kind that belong to the part at `path`, by the name of their relation."""
@@ -121,12 +130,12 @@ class _Workbook:
             if relation.get("Type", "").endswith(f"/{kind}")
         }
 
-    def _elements(self, path: str, name: str) -> Iterator[Element]:
-        """Every element of that name, one at a time; what was used is let go."""
-        ending = f"}}{name}"
+    def _elements(self, path: str, *names: str) -> Iterator[Element]:
+        """Every element of these names, one at a time; what was used is let go."""
+        endings = tuple(f"}}{name}" for name in names)
         with self._zip.open(path) as file:
             for _, element in ElementTree.iterparse(file):
-                if element.tag.endswith(ending):
+                if element.tag.endswith(endings):
                     yield element
                     element.clear()
 
@@ -143,15 +152,28 @@ def _unescaped(text: str) -> str:
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text) if "_x" in text else text
 
 
-def _date_styles(styles: Element) -> set[str]:
-    """The numbers of the cell styles that show a date or a time."""
-    dates = {str(number) for number in _DATE_FORMATS}
+def _number_formats(styles: Element) -> dict[str, str]:
+    """The codes of number formats by the number of the cell style; none where it is a plain number."""
+    codes = {str(number): code for number, code in BUILT_IN.items()}
     for own in styles.iterfind("{*}numFmts/{*}numFmt"):
-        code = _NOT_OF_A_DATE.sub("", own.get("formatCode", "").lower())
-        if re.search("[dmyhs]", code):
-            dates.add(own.get("numFmtId", ""))
-    used = styles.iterfind("{*}cellXfs/{*}xf")
-    return {str(number) for number, style in enumerate(used) if style.get("numFmtId") in dates}
+        codes[own.get("numFmtId", "")] = own.get("formatCode", "")
+    used = enumerate(styles.iterfind("{*}cellXfs/{*}xf"))
+    formats = ((str(number), codes.get(style.get("numFmtId", ""), "")) for number, style in used)
+    return {number: code for number, code in formats if code and code.lower() not in ("general", "@")}
+
+
+def _fill_down(rows: list[list[str | None]], reference: str) -> bool:
+    """Give each row of a merged cell its text; whether there was anything to give."""
+    corners = _REFERENCE.findall(reference)
+    if len(corners) != 2 or corners[0][1] == corners[1][1]:
+        return False
+    column, first, last = _column(corners[0][0]), int(corners[0][1]) - 1, int(corners[1][1])
+    text = rows[first][column] if first < len(rows) and column < len(rows[first]) else None
+    filled = [row for row in rows[first + 1 : last] if any(row)] if text else []
+    for row in filled:
+        row += [None] * (column + 1 - len(row))
+        row[column] = row[column] or text
+    return bool(filled)
 
 
 @cache
@@ -167,9 +189,33 @@ def _column(letters: str) -> int:
 
 def read_excel(raw: bytes, name: str) -> Source:
     with failing_as(name, "an Excel workbook"):
-        title, rows, sheets = first_sheet(raw)
+        workbook_sheets = len(_Workbook(raw).sheets)
+        sheets = visible_sheets(raw)
+    if not sheets:
+        raise ConversationFileError(
+            f"The sheets of {name} are empty; hidden ones are not read.",
+            "Put the conversations into a sheet that can be seen, and save it.",
+        )
+    named = [sheet for sheet in sheets if header_row(_widened(sheet.rows)) is not None]
+    sheet = (named or sheets)[0]
+    rows = _widened(sheet.rows)
+    notes = []
+    if workbook_sheets > 1:
+        notes.append(f"Only the sheet “{printable(sheet.title)}” was read, of {workbook_sheets}.")
+    if others := [f"“{printable(other.title)}”" for other in named[1:]]:
+        are = f"{listed(others)} {'names' if len(others) == 1 else 'name'} question and answer, too"
+        notes.append(f"{are}: save what is to be learned from there as a file of its own.")
+    if sheet.merged:
+        notes.append("Cells that are merged over several rows were read as if their text stood in each row.")
+    if sheet.hidden_rows:
+        hidden = count(sheet.hidden_rows, "row")
+        notes.append(f"The sheet hides {hidden} of those that were read.")
+    source = source_of_table("xlsx", rows, name)
+    return replace(source, notes=(*notes, *source.notes))
+
+
+def _widened(rows: Sequence[list[Any]]) -> list[list[Any]]:
+    """The rows; the first are as wide as the widest, for cells beside the table are columns, too."""
     widest = max(map(len, rows), default=0)
-    for header in islice(filter(None, rows), 1):  # cells beside the table are columns without a name
-        header += [None] * (widest - len(header))
-    note = f"Only the sheet “{title}” was read, of {sheets}."
-    return replace(source_of_table("xlsx", rows, name), notes=(note,) if sheets > 1 else ())
+    first = [row + [None] * (widest - len(row)) if row else row for row in islice(rows, SAMPLE)]
+    return [*first, *rows[SAMPLE:]]

@@ -1,4 +1,4 @@
-"""Excel workbooks as Excel, LibreOffice and Google write them; openpyxl says what is right."""
+"""Excel workbooks as Excel, LibreOffice and Google write them; openpyxl says what is stored."""
 
 import datetime
 import io
@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
-from sails.data.formats.xlsx import first_sheet
+from sails.data.formats.source import Unshown
+from sails.data.formats.xlsx import Sheet, visible_sheets
 
 TEXTS = st.text(max_size=20).filter(lambda text: not ILLEGAL_CHARACTERS_RE.search(text) and text[:1] != "=")
 DATES = st.datetimes(datetime.datetime(1950, 1, 1), datetime.datetime(2100, 1, 1))
@@ -58,21 +59,38 @@ def written_by_hand(cells: str, texts: str = "") -> bytes:
     return file.getvalue()
 
 
+def first_sheet(raw: bytes) -> Sheet:
+    return next(iter(visible_sheets(raw)), Sheet("", []))
+
+
+def as_shown(value: object) -> str:
+    """A stored value in the format that openpyxl gives it."""
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, datetime.datetime):
+        return f"{value:%Y-%m-%d} {value.hour}:{value:%M:%S}"
+    return value if isinstance(value, str) else str(value)
+
+
 @given(st.lists(st.lists(VALUES, min_size=1, max_size=4), min_size=1, max_size=5), st.booleans())
-def test_values_are_read_as_openpyxl_reads_them(rows, since_1904):
+def test_values_are_read_as_openpyxl_reads_them_and_shown(rows, since_1904):
     book = book_of(*rows)
     if since_1904:
         book.epoch = openpyxl.utils.datetime.CALENDAR_MAC_1904
     raw = saved(book)
     right = openpyxl.load_workbook(io.BytesIO(raw)).active
-    for row, values in enumerate(first_sheet(raw).rows, 1):
+    read = first_sheet(raw).rows
+    for row, values in enumerate(read, 1):
         for column, value in enumerate(values, 1):
             expected = right.cell(row, column).value
-            if isinstance(expected, datetime.datetime):
-                assert abs(value - expected) < datetime.timedelta(seconds=1)
+            if isinstance(expected, int | float) and not isinstance(expected, bool):
+                assert float(value) == pytest.approx(expected, rel=1e-14)
+            elif isinstance(expected, datetime.datetime):
+                expected = right.cell(row, column).value
+                assert value in (as_shown(expected), as_shown(expected + datetime.timedelta(seconds=1)))
             else:
-                assert value == expected
-    assert sum(value is not None for row in first_sheet(raw).rows for value in row) == sum(
+                assert value == (None if expected is None else as_shown(expected))
+    assert sum(value is not None for row in read for value in row) == sum(
         cell.value is not None for row in right.iter_rows() for cell in row
     )
 
@@ -84,11 +102,21 @@ def test_blank_rows_and_cells_keep_their_place():
     assert rows == [[], [None, "here"], [], [*[None] * 26, "there"]]
 
 
-def test_the_first_sheet_with_rows_is_read():
+def test_sheets_with_rows_that_a_person_sees_are_read():
     book = openpyxl.Workbook()
     book.create_sheet("Second").append(["x"])
-    book.create_sheet("Third").append(["y"])
-    assert first_sheet(saved(book)) == ("Second", [["x"]], 3)
+    book.create_sheet("Hidden").append(["y"])
+    book.create_sheet("Deep").append(["z"])
+    book["Hidden"].sheet_state, book["Deep"].sheet_state = "hidden", "veryHidden"
+    assert visible_sheets(saved(book)) == [Sheet("Second", [["x"]])]
+
+
+def test_cells_merged_over_rows_have_their_text_in_each_and_hidden_rows_are_counted():
+    book = book_of(["system", "question"], ["Be brief.", "a"], [None, "b"], [None, "c"], [None, "d"])
+    book.active.merge_cells("A2:A4")
+    book.active.row_dimensions[3].hidden = True
+    rows = [["system", "question"], ["Be brief.", "a"], ["Be brief.", "b"], ["Be brief.", "c"], [None, "d"]]
+    assert first_sheet(saved(book)) == Sheet("Sheet", rows, hidden_rows=1, merged=True)
 
 
 def test_a_workbook_without_rows_has_none():
@@ -99,15 +127,18 @@ def test_pieces_of_a_text_are_joined_without_its_pronunciation():
     pieces = "<r><t>東</t></r><r><rPr/><t xml:space='preserve'>京 </t></r><rPh><t>トウキョウ</t></rPh>"
     cells = '<c r="A1" t="s"><v>1</v></c><c r="B1" t="inlineStr"><is><t>a_x000D_</t></is></c>'
     raw = written_by_hand(f"<row>{cells}</row>", f"<si><t>no</t></si><si>{pieces}</si>")
-    assert first_sheet(raw) == ("Data", [["東京 ", "a\r"]], 1)
+    assert first_sheet(raw) == Sheet("Data", [["東京 ", "a\r"]])
 
 
-def test_of_a_formula_the_last_value_is_read_and_of_an_error_none():
+def test_of_a_formula_the_last_value_is_read_and_what_cannot_be_shown_says_why():
     cells = (
         '<c t="str"><f>A2</f><v>text</v></c><c><f>1+1</f><v>2</v></c><c t="e"><v>#N/A</v></c>'
         '<c><f>1</f></c><c t="b"><v>1</v></c>'
     )
-    assert first_sheet(written_by_hand(f"<row>{cells}</row>")).rows == [["text", 2, None, None, True]]
+    (row,) = first_sheet(written_by_hand(f"<row>{cells}</row>")).rows
+    assert (row[:2], row[4]) == (["text", "2"], "TRUE")
+    assert (row[2], isinstance(row[2], Unshown)) == ("the error #N/A", True)
+    assert "formula whose result is not in the file" in row[3]
 
 
 @pytest.mark.parametrize(
