@@ -1,4 +1,4 @@
-"""The bytes of a text file as text: UTF-8, UTF-16 or UTF-32 with or without a mark, Windows-1252.
+"""The bytes of a text file as text: UTF-8, UTF-16 or UTF-32 with or without a mark, a Windows code page.
 
 What is none of these is refused rather than guessed at: a wrong guess reads without an error and
 teaches a model nonsense.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from sails.errors import ConversationFileError
@@ -99,20 +101,111 @@ def _unmarked_utf16(raw: bytes) -> str | None:
 
 
 def _windows(raw: bytes, name: str) -> Decoded:
-    """Western European text as older Windows programs save it.
+    """European text as older Windows programs save it, in the code page that its letters fit.
 
     Cyrillic, Greek or Chinese text in an old encoding of its own would pass for it too, as a heap of
-    accented letters. In Western languages those stand alone or in twos between plain ones.
+    accented letters. In languages with Latin letters those stand alone or in twos between plain ones.
     """
-    try:
-        text = raw.decode("windows-1252")
-    except UnicodeDecodeError as error:
-        raise _not_text(name) from error
     runs = [len(run) for run in _HIGH_BYTES.findall(raw)]
     if 3 * sum(run for run in runs if run > 2) > sum(runs):
         raise _not_text(name)
-    note = "The file is not UTF-8; it was read as Windows-1252. Check that accented letters look right."
-    return Decoded(text, "windows-1252", (note,))
+    encoding = _code_page(raw)
+    if not encoding:
+        raise _not_text(name)
+    title = encoding.replace("cp", "windows-")
+    note = (
+        f"The file is not UTF-8; it was read as {title.capitalize()}. Check that accented letters look right."
+    )
+    return Decoded(raw.decode(encoding), title, (note,))
+
+
+# By code page: the letters beyond ASCII of its languages, each with a few of its commonest words.
+_LANGUAGES = {
+    "cp1252": {
+        "äöüß": "der die das und ist nicht ich sie wie ein mit auf frage antwort",
+        "àâçèéêëîïôùûüœ": "le la les est et pas vous je une dans pour que question quoi",
+        "áéíóúüñ": "el la los es y no que en una por para se pregunta respuesta",
+        "áàâãçéêíóôõúü": "o a os de e que um uma para com se em pergunta resposta",
+        "àèéìíòóùú": "il la di che e un una per non con si sono domanda risposta",
+        "àçéèíïóòúü": "el la els de i que un una per amb no es pregunta resposta",
+        "åäöé": "och det att en som den med inte jag du kan hur svar",
+        "åæøéòóô": "og det at en som den med ikke jeg du kan hvordan svar",
+        "áéëèêïíóöúü": "de het een en is van niet dat hoe kan ik u vraag antwoord",
+        "áðéíóúýþæö": "og er ekki til hvernig",
+        "áàéíóúèìòù": "agus an na is",
+        "äöõüšž": "ja on ei see kuidas",
+    },
+    "cp1250": {
+        "ąćęłńóśźż": "i w na nie jest do jak co to czy gdzie pytanie",
+        "áčďéěíňóřšťúůýž": "a je na v se jak to kde co si do pro",
+        "áäčďéíĺľňóôŕšťúýž": "a je na v sa ako to kde si do pre",
+        "áéíóöőúüű": "a az nem hogy egy ez van meg mi hol ki",
+        "čćđšž": "i je u na se kako da li ne za gdje pitanje odgovor",
+        "ăâîşţ": "de la nu si este cu un o pe ce unde",
+    },
+    "cp1254": {"âçğıîöşüû": "ve bir bu ne mi de da nasil soru cevap"},
+    "cp1257": {
+        "ąčęėįšųūž": "ir kaip yra ne klausimas atsakymas",
+        "āčēģīķļņšūž": "un ir ne no",
+        "äöõüšž": "ja on ei see",
+    },
+}
+_SIGNS_IN_WORDS = re.compile(
+    r"[^\W\d_](?:[^\w\s'’‘`´\-–.,;:/|()&+*@«»„“”]|[¹²³ªº¼½¾])[^\W\d_]|[^\W\d_]{4}[¹²³]"
+)
+_LETTERS = re.compile(r"[^\W\d_ªºµ¹²³¼½¾]")
+_PLAIN_WORD = re.compile(r"\b[a-z]+\b", re.ASCII)
+
+
+def _code_page(raw: bytes) -> str:
+    """The code page in which most lines have only letters of one language, or nothing where none fits.
+
+    A line has a vote where it fits one code page alone. Without any, common words decide, then custom.
+    """
+    lines = [line for line in raw[: 4 * _SAMPLE].split(b"\n") if _HIGH_BYTES.search(line)]
+    decoded = {}
+    for encoding in _LANGUAGES:
+        try:
+            raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        decoded[encoding] = [line.decode(encoding).casefold().replace("\u0307", "") for line in lines]
+    fits = {encoding: [_languages(line, encoding) for line in texts] for encoding, texts in decoded.items()}
+    votes = Counter[str]()
+    for number in range(len(lines)):
+        fitting = [encoding for encoding, found in fits.items() if found[number]]
+        votes.update(fitting if len(fitting) == 1 else ())
+    spoken = Counter(_PLAIN_WORD.findall(raw[: 4 * _SAMPLE].decode("latin-1").casefold()))
+    words = {
+        encoding: max((_count(common, spoken) for found in languages for common in found), default=0)
+        for encoding, languages in fits.items()
+    }
+    if not fits:
+        return ""
+    best = max(fits, key=lambda encoding: (votes[encoding], words[encoding]))
+    if 2 * sum(map(bool, fits[best])) >= len(lines):
+        return best
+    # Names and languages may be mixed in a line: then all letters of the West count as one language.
+    western = {letter for letters in _LANGUAGES["cp1252"] for letter in letters}
+    mixed = [set(_beyond_ascii(line)) <= western for line in decoded.get("cp1252", ())]
+    signs = [line for line in decoded.get("cp1252", ()) if _SIGNS_IN_WORDS.search(line)]
+    return "cp1252" if 2 * sum(mixed) > len(lines) and 4 * len(signs) < len(lines) else ""
+
+
+def _languages(line: str, encoding: str) -> list[str]:
+    """The common words of each language of a code page that has all letters of a line."""
+    if _SIGNS_IN_WORDS.search(line):
+        return []
+    used = set(_beyond_ascii(line))
+    return [common for letters, common in _LANGUAGES[encoding].items() if used <= set(letters)]
+
+
+def _count(common: str, spoken: Counter[str]) -> int:
+    return sum(spoken[word] for word in common.split())
+
+
+def _beyond_ascii(line: str) -> Iterator[str]:
+    return (letter for letter in _LETTERS.findall(line) if not letter.isascii())
 
 
 def _not_text(name: str) -> ConversationFileError:
