@@ -1,4 +1,4 @@
-"""The six checks of one question with its answer: is this something a model should be taught?
+"""The checks of one question with its answer: is this something a model should be taught?
 
 An *error* says that the row teaches nothing or teaches harm, and is left out of a clean file. It must
 never meet a good row, whatever its language or subject, so every error asks for strong evidence:
@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 Severity = Literal["error", "warning"]
-CHECKS = ("empty", "echo", "repetitive", "gibberish", "too_short", "cut_off")
+CONTRADICTION = "contradiction"  # of two rows; see `quality`
+CHECKS = ("empty", "echo", "repetitive", "gibberish", "too_short", "cut_off", "markup", CONTRADICTION)
 
 
 class CheckFinding(NamedTuple):
@@ -56,7 +57,8 @@ def findings(pairs: Sequence[tuple[str, str]]) -> list[CheckFinding]:
     # A hint only: “4” and “Paris” are right, and a model learns more from a sentence.
     is_short = len(answer) < 12 and len(words) < 3
     short = CheckFinding("too_short", "warning", "the answer is very short") if is_short else None
-    return [finding for finding in (problem, short, _cut_off(answer)) if finding]
+    found = (problem, short, _cut_off(answer), _markup(question, answer))
+    return [finding for finding in found if finding]
 
 
 def _words(text: str) -> list[str]:
@@ -67,7 +69,7 @@ def _words(text: str) -> list[str]:
 # ---- empty ----------------------------------------------------------------------------------------
 
 _FILLER = re.compile(r"([.…?!,]\s*){3,}|([-_*~=]\s*){4,}")
-_PLACEHOLDERS = frozenset({"n/a", "n.a.", "tbd", "idk"})
+_PLACEHOLDERS = frozenset({"n/a", "n.a.", "tbd", "idk", "nan", "null", "<na>", "nat"})
 # No white space, no control, none of the marks that take no room: those are pasted and seen by nobody.
 _VISIBLE = re.compile(
     r"[^\s\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f"
@@ -252,4 +254,27 @@ def _cut_off(answer: str) -> CheckFinding | None:
     )
     if breaks_off or text.count("```") % 2:
         return CheckFinding("cut_off", "warning", "the answer seems to break off")
+    return None
+
+
+# --- markup ---------------------------------------------------------------------------------------
+
+_ENTITY = re.compile(
+    r"&(?:amp|lt|gt|quot|nbsp|apos|#\d{1,6}|#x[0-9a-fA-F]{1,5}|[aeouAEOUic](?:uml|acute|grave|circ|tilde|cedil)|[lr][sd]quo|euro|hellip|[mn]dash|szlig);"
+)
+_TAG = re.compile(
+    r"</(?:p|b|i|u|a|div|span|strong|em|ul|ol|li|font|h[1-6]|t[dr]|table)>|<br\s*/?>", re.IGNORECASE
+)
+_ABOUT_MARKUP = re.compile(
+    r"html|xml|css|svg|entit|tag|markup|browser|web|`|\bcode\b|jsx|&amp;lt|escap", re.IGNORECASE
+)
+
+
+def _markup(question: str, answer: str) -> CheckFinding | None:
+    """Signs of HTML in a row that is not about such things: they are taught as they stand."""
+    for what, text in (("question", question), ("answer", answer)):
+        if ("&" in text and (sign := _ENTITY.search(text))) or ("<" in text and (sign := _TAG.search(text))):
+            if _ABOUT_MARKUP.search(question) or _ABOUT_MARKUP.search(answer):
+                return None
+            return CheckFinding("markup", "warning", f"the {what} holds signs of HTML, as “{sign[0]}”")
     return None

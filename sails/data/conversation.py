@@ -64,6 +64,14 @@ class Conversation:
         """32 hex digits of what comes before the final answer, system turn left out."""
         return self._hashed()[1]
 
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What two rows have in common where one of them is enough: questions alike, answers the very same.
+
+        Case and white space of an answer count: in code they may be the whole difference.
+        """
+        return (self.fingerprint, *(turn.content for turn in self.turns if turn.role == "assistant"))
+
     def messages(self) -> list[dict[str, str]]:
         """Return the turns as chat templates want them."""
         return [{"role": turn.role, "content": turn.content} for turn in self.turns]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from sails.data.checks import CHECKS, Severity, findings
+from sails.data.checks import CHECKS, CONTRADICTION, Severity, findings
 from sails.data.conversation import Conversation
 from sails.data.formats.source import Refusal
 from sails.data.split import ENOUGH_ROWS
@@ -67,7 +67,8 @@ def summarise(
 ) -> QualityReport:
     """The report that `assess` gives, when the problems are known already, as when one row was corrected."""
     problems = [RowProblem(refusal.row, "refused", "error", refusal.reason) for refusal in refused]
-    problems = sorted([*problems, *row_problems], key=lambda problem: problem.row)
+    problems += (problem for problem in row_problems if problem.check != CONTRADICTION)  # found anew
+    problems = sorted([*problems, *_contradictions(conversations)], key=lambda problem: problem.row)
     wrong = {problem.row for problem in problems if problem.severity == "error"}
     doubtful = {problem.row for problem in problems} - wrong
     total = len(conversations) + len(refused)
@@ -79,7 +80,7 @@ def summarise(
         score=score,
         grade="good" if score >= GOOD else "acceptable" if score >= ACCEPTABLE else "critical",
         counts={check: counts[check] for check in CHECKS},
-        duplicates=len(conversations) - len({conversation.fingerprint for conversation in conversations}),
+        duplicates=len(conversations) - len({conversation.identity for conversation in conversations}),
         problems=tuple(problems),
         recommendations=(),
     )
@@ -93,31 +94,46 @@ def problems_of(conversation: Conversation) -> list[RowProblem]:
     return [RowProblem(conversation.row, *finding) for finding in findings(pairs)]
 
 
+def _contradictions(conversations: Iterable[Conversation]) -> Iterator[RowProblem]:
+    """Rows that ask what an earlier one asks, and answer otherwise."""
+    first: dict[tuple[str, str], Conversation] = {}
+    for row in conversations:
+        system = row.turns[0].content if row.turns and row.turns[0].role == "system" else ""
+        earlier = first.setdefault((row.input_fingerprint, system), row)
+        if earlier.output != row.output:
+            reason = f"the same question has another answer in row {earlier.row}; both cannot be learned"
+            yield RowProblem(row.row, CONTRADICTION, "warning", reason)
+
+
 def clean(conversations: Iterable[Conversation], report: QualityReport) -> tuple[Conversation, ...]:
     """Return the conversations without those that have an error, and each of them once."""
     wrong = {problem.row for problem in report.errors}
-    kept: dict[str, Conversation] = {}
+    kept: dict[tuple[str, ...], Conversation] = {}
     for conversation in conversations:
         if conversation.row not in wrong:
-            kept.setdefault(conversation.fingerprint, conversation)
+            kept.setdefault(conversation.identity, conversation)
     return tuple(kept.values())
 
 
 def _recommendations(report: QualityReport) -> Iterator[str]:
     if report.total > report.valid:
         wrong = count(report.total - report.valid, "row")
-        yield f"{wrong} should not be taught as they are: correct them, or use the clean file."
+        them = "it is: correct it" if report.total - report.valid == 1 else "they are: correct them"
+        yield f"{wrong} should not be taught as {them}, or use the clean file."
     if report.valid < ENOUGH_ROWS:
         yield (
             f"Add conversations until there are {ENOUGH_ROWS} or more; with fewer, none can be kept back "
             "to test the model with."
         )
     if report.duplicates:
-        yield f"{count(report.duplicates, 'row')} repeat an earlier one; the clean file holds each once."
+        repeat = "repeats" if report.duplicates == 1 else "repeat"
+        yield f"{count(report.duplicates, 'row')} {repeat} an earlier one; the clean file holds each once."
     advice = {
         "too_short": "answer in a whole sentence where you can, a model learns more from it.",
         "cut_off": "see whether the end of the answer got lost.",
         "echo": "see whether the answer really answers.",
+        "markup": "see whether signs of HTML belong to the text.",
+        CONTRADICTION: "decide which answer is right; of two, a model learns neither well.",
     }
     warned = Counter(problem.check for problem in report.warnings)
     for check, what in advice.items():

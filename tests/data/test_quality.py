@@ -142,13 +142,53 @@ def test_nothing_at_all_is_critical():
 
 def test_clean_leaves_out_errors_and_exact_duplicates_and_keeps_warnings():
     good = conversation("Capital of Peru?", "Lima", 1)
-    again = conversation(" capital of PERU? ", "lima", 2)
+    again = conversation(" capital of PERU? ", "Lima", 2)
     bad = conversation("What is Python?", "asdfghjkl", 3)
     rows = [good, again, bad, *distinct(2)]
     rows = [Conversation(row.turns, row=number) for number, row in enumerate(rows, 1)]
     report = assess(rows)
     assert report.duplicates == 1
     assert [row.row for row in clean(rows, report)] == [1, 4, 5]
+
+
+def test_answers_that_differ_in_case_or_indent_are_both_kept_and_said_to_contradict():
+    rows = [
+        conversation("Print it.", "    print('A')", 1),
+        conversation("Print it.", "    print('a')", 2),
+        conversation("Print it.", "print('A')", 3),
+        conversation("print it.", "    print('A')", 4),
+    ]
+    report = assess(rows)
+    assert (report.duplicates, [row.row for row in clean(rows, report)]) == (1, [1, 2, 3])
+    reason = "the same question has another answer in row 1; both cannot be learned"
+    found = [problem for problem in report.problems if problem.check == "contradiction"]
+    assert [(problem.row, problem.severity, problem.reason) for problem in found] == [
+        (2, "warning", reason),
+        (3, "warning", reason),
+    ]
+
+
+def test_the_same_question_to_two_assistants_is_no_contradiction():
+    rows = [
+        Conversation((Turn("system", system), *conversation("Who are you?", answer).turns), row=n)
+        for n, (system, answer) in enumerate([("Be a cat.", "I am a cat."), ("Be a dog.", "I am a dog.")])
+    ]
+    assert assess(rows).counts["contradiction"] == 0
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "is_found"),
+    [
+        ("Where is it?", "At Smith &amp; Sons, on the corner.", True),
+        ("Where is it?", "On the corner.<br>Ring twice.", True),
+        ("O&uuml; or Oe?", "Both are read by everyone here.", True),
+        ("How do I write & in HTML?", "As &amp; in the text of the page.", False),
+        ("How do I break a line?", "Write `<br>` where it should break.", False),
+        ("Is 3 < 4 & 5 > 4?", "Yes, both of these are true.", False),
+    ],
+)
+def test_signs_of_html_are_warned_of_where_they_are_not_the_subject(question, answer, is_found):
+    assert (("markup", "warning") in problems(question, answer)) == is_found
 
 
 def test_recommendations_say_what_to_do_and_are_silent_about_a_good_file():
