@@ -1,58 +1,211 @@
-"""Which column of a file asks and which one answers."""
+"""Which column of a file asks, which one answers, and which ones belong to them.
+
+A question is put together by one rule: instruction, question and context, each a paragraph of its own. What
+two columns could be is never guessed: it is named, and asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+from sails.data import column_names
+from sails.data.column_names import is_marked, is_named
+from sails.data.formats.text_encoding import printable
+from sails.system import listed
+
+NONE = ""  # in a mapping: no column, not even one whose name says that it is
 
 
 @dataclass(frozen=True)
 class ColumnMapping:
-    """The columns of the question, of the answer and, if any, of what belongs to the question.
+    """The columns of the question and of the answer, and, if any, of what belongs to them.
 
-    Upper and lower case do not count.
+    Upper and lower case do not count, unless two columns differ in nothing else. A system turn or history
+    that is not named (None) is looked for by its name; `NONE` says that there is none.
     """
 
     input: str
     output: str
-    context: str | None = None
+    context: str | None = None  # follows the question
+    instruction: str | None = None  # stands before the question
+    system: str | None = None
+    history: str | None = None  # earlier turns, as a list
+
+    @cached_property
+    def roles(self) -> dict[str, str]:
+        """The columns by what they are, in the order of a conversation."""
+        every = {
+            "system": self.system,
+            "history": self.history,
+            "instruction": self.instruction,
+            "question": self.input,
+            "context": self.context,
+            "answer": self.output,
+        }
+        return {role: column for role, column in every.items() if column}
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return tuple(name for name in (self.input, self.output, self.context) if name)
+        return tuple(self.roles.values())
+
+    @cached_property
+    def asked(self) -> tuple[str, ...]:
+        """The columns that make up a question, in their order."""
+        return tuple(
+            self.roles[role] for role in ("instruction", "question", "context") if role in self.roles
+        )
 
     def within(self, columns: Iterable[str]) -> ColumnMapping | None:
         """Return the same mapping in a file's own spelling; None where question or answer is not there.
 
-        A context that is not there is left out: Alpaca rows often have none.
+        What else is not there is left out: Alpaca rows often have no context.
         """
-        spelled = {name.strip().casefold(): name for name in columns}
-        question = spelled.get(self.input.strip().casefold())
-        answer = spelled.get(self.output.strip().casefold())
-        context = spelled.get(self.context.strip().casefold()) if self.context else None
-        return ColumnMapping(question, answer, context) if question and answer else None
+        columns = tuple(columns)
+        question, answer = spelled(self.input, columns), spelled(self.output, columns)
+        if not question or not answer:
+            return None
+        own = {
+            "context": spelled(self.context, columns),
+            "instruction": spelled(self.instruction, columns),
+            "system": spelled(self.system, columns),
+            "history": spelled(self.history, columns),
+        }
+        mapping = ColumnMapping(question, answer, **own)
+        free = [column for column in columns if column not in mapping.columns]
+        for role in ("system", "history"):
+            named = [column for column in free if is_named(column, *_NAMES[role])]
+            if getattr(self, role) is None and len(named) == 1:
+                mapping = replace(mapping, **{role: named[0]})
+        return mapping
 
 
-KNOWN_COLUMNS = (  # the first that fits is used
-    ColumnMapping("instruction", "output", "input"),
-    ColumnMapping("instruction", "response", "context"),
-    ColumnMapping("input", "output"),
-    ColumnMapping("question", "answer"),
-    ColumnMapping("prompt", "completion"),
-    ColumnMapping("prompt", "response"),
-    ColumnMapping("user", "assistant"),
-    ColumnMapping("question", "response"),
-)
-CHAT_COLUMNS = ("messages", "conversations", "conversation", "turns")
+# By role: the names of its column, and words that may stand beside them.
+_NAMES = {
+    "system": (column_names.SYSTEM, column_names.QUESTION + column_names.INSTRUCTION),
+    "history": (column_names.HISTORY, column_names.CHAT),
+    "instruction": (column_names.INSTRUCTION, ""),
+    "question": (column_names.QUESTION, column_names.PAIRS[0][0]),
+    "answer": (column_names.ANSWER, column_names.PAIRS[0][1]),
+    "context": (column_names.CONTEXT, ""),
+}
 
 
-def recognise(columns: Iterable[str]) -> ColumnMapping | None:
-    """Return the usual pair of columns among these, if there is one."""
+class Recognition(NamedTuple):
+    """What the names of columns say: a mapping, or why there is none although some of them fit."""
+
+    mapping: ColumnMapping | None = None
+    doubt: str = ""
+
+
+def spelled(wanted: str | None, columns: Iterable[str]) -> str | None:
+    """Return a column as the file spells it, None when it is not there."""
+    if not wanted:
+        return None
     columns = tuple(columns)
-    return next(filter(None, (known.within(columns) for known in KNOWN_COLUMNS)), None)
+    if wanted in columns:
+        return wanted
+    return {name.strip().casefold(): name for name in columns}.get(wanted.strip().casefold())
+
+
+def recognise(columns: Iterable[str]) -> Recognition:
+    """Return the columns of question and answer by their names, and those that belong to them."""
+    rest = list(columns)
+    found: dict[str, list[str]] = {}
+    for role, (text, other) in _NAMES.items():
+        found[role] = [column for column in rest if is_named(column, text, other)]
+        rest = [column for column in rest if column not in found[role]]
+    known = {column.strip().casefold(): column for column in rest}
+    if not found["answer"] and {"chosen", "rejected"} <= known.keys():
+        found["answer"] = [known["chosen"]]  # the preferred one of two
+    asks = found["question"] or found["instruction"]
+    if not asks or not found["answer"]:
+        questions, answers = _pair(rest, bool(asks), bool(found["answer"]))
+        found["answer"] = found["answer"] or answers
+        if not asks and not questions:  # the only one that can ask
+            questions, found["context"] = found["context"], []
+        found["question"] = found["question"] or (questions if not asks else [])
+    if not (found["question"] or found["instruction"]) or not found["answer"]:
+        return Recognition()
+    for role, several in found.items():
+        if len(several) > 1:
+            either = listed([f"“{printable(name)}”" for name in several], last="or")
+            return Recognition(None, f"the {role} could stand in {either}")
+    (answer,) = found["answer"]
+    system, history, instruction, question, context = (
+        next(iter(found[role]), None) for role in ("system", "history", "instruction", "question", "context")
+    )
+    if instruction and (not question or (not context and is_named(question, column_names.INPUT))):
+        instruction, question, context = None, instruction, question or context  # Alpaca's own names
+    assert question
+    return Recognition(ColumnMapping(question, answer, context, instruction, system, history))
 
 
 def chat_column(columns: Iterable[str]) -> str | None:
     """Return the column that may hold whole chats, if there is one."""
-    spelled = {name.strip().casefold(): name for name in columns}
-    return next((spelled[name] for name in CHAT_COLUMNS if name in spelled), None)
+    spelling = {name.strip().casefold(): name for name in columns}
+    return next((spelling[name] for name in column_names.CHAT.split() if name in spelling), None)
+
+
+def understood(roles: Mapping[str, Sequence[str]], unused: Sequence[str]) -> str:
+    """Say in one line which columns are what, and which ones are not taught."""
+    used = ", ".join(f"{role} = {' / '.join(map(printable, columns))}" for role, columns in roles.items())
+    left = f"; not taught: {', '.join(map(printable, unused))}" if unused else ""
+    return f"{used}{left}" if used else ""
+
+
+@dataclass(frozen=True)
+class TurnColumns:
+    """The columns of a table that has one turn in a row."""
+
+    speaker: str
+    said: str
+    dialogue: str | None  # the same in all turns of a conversation
+    order: str | None
+    parent: str | None  # the identity of the turn before
+    identity: str | None
+    rank: str | None  # of several replies, the best has the lowest
+
+
+def turn_columns(columns: Iterable[str]) -> TurnColumns | None:
+    """Return the columns of a table of turns by their names; None where they name question and answer."""
+    columns = tuple(columns)
+    if recognise(columns) != Recognition():
+        return None
+    rest = [column for column in columns if not is_marked(column, column_names.PARENT)]
+    speaker = _first(rest, column_names.SPEAKER, is_named)
+    said = _first([column for column in rest if column != speaker], column_names.SAID, is_named)
+    if speaker is None or said is None:
+        return None
+    rest = [column for column in rest if column not in (speaker, said)]
+    return TurnColumns(
+        speaker,
+        said,
+        dialogue=_first(rest, column_names.DIALOGUE, is_marked),
+        order=_first(rest, column_names.ORDER, is_marked),
+        parent=_first(columns, column_names.PARENT, is_marked),
+        identity=_first(rest, column_names.IDENTITY, is_named),
+        rank=_first(rest, column_names.RANK, is_named),
+    )
+
+
+def _first(columns: Iterable[str], text: str, is_one: Callable[[str, str], bool]) -> str | None:
+    """The column whose name stands first in a list of names."""
+    columns = [column for column in columns if is_one(column, text)]
+    return next((column for name in text.split() for column in columns if is_one(column, name)), None)
+
+
+def _pair(columns: Sequence[str], has_question: bool, has_answer: bool) -> tuple[list[str], list[str]]:
+    """The columns of one pair of names; beside a clear name of one side, that of a speaker on the other."""
+
+    def named(text: str) -> list[str]:
+        return [column for column in columns if is_named(column, text)]
+
+    if has_answer:
+        return named(column_names.PAIRS[0][0]), []
+    if has_question:
+        return [], named(column_names.CLEAR_SPEAKERS)
+    pairs = ((named(asks), named(answers)) for asks, answers in column_names.PAIRS)
+    return next(((questions, answers) for questions, answers in pairs if questions and answers), ([], []))

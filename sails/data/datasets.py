@@ -56,6 +56,7 @@ class DatasetReport(BaseModel):
     tokens: int = 0  # of all rows; 0 in reports of older versions
     tokens_counted: bool = False  # by a model's tokenizer; else estimated
     formerly: tuple[str, ...] = ()  # names that it had before
+    understood: str = ""  # which columns of its source were what; empty in reports of older versions
     combined: tuple[str, ...] = ()  # the datasets that it was made of
 
     @property
@@ -104,6 +105,7 @@ def add(
         duplicates=reading.duplicates,
         encoding=reading.encoding,
         format=reading.format,
+        understood=reading.understood,
         quality=asdict(report),
         tokens=tokens,
     )
@@ -118,7 +120,7 @@ def add_rows(
     reading = Reading(
         conversations=tuple(rows),
         refused=(),
-        duplicates=len(rows) - len({row.fingerprint for row in rows}),
+        duplicates=len(rows) - len({row.identity for row in rows}),
         columns=("input", "output"),
         encoding="utf-8",
         format="jsonl",
@@ -222,7 +224,7 @@ def _library_lock(workspace: Workspace) -> Any:
 
 
 def _distinct(rows: Sequence[Conversation]) -> tuple[Conversation, ...]:
-    return tuple({row.fingerprint: row for row in rows}.values())
+    return tuple({row.identity: row for row in rows}.values())
 
 
 # --- looking --------------------------------------------------------------------------------------

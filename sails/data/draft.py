@@ -20,14 +20,14 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from sails.data import datasets
-from sails.data.columns import ColumnMapping, chat_column, recognise
+from sails.data.columns import ColumnMapping
 from sails.data.conversation import Conversation, Turn
 from sails.data.datasets import DatasetReport
 from sails.data.formats.detect import open_source
 from sails.data.formats.source import Refusal
 from sails.data.formats.text_encoding import printable
 from sails.data.quality import QualityReport, RowProblem, assess, problems_of, summarise
-from sails.data.reading import Reading, read
+from sails.data.reading import Reading, UnknownColumns, read
 from sails.errors import BadDataError, ConversationFileError, RequestError
 from sails.models import Workspace
 
@@ -83,7 +83,7 @@ class Draft:
     @cached_property
     def savable(self) -> tuple[Conversation, ...]:
         """The rows that `save` keeps: without an error, each once."""
-        return tuple({row.fingerprint: row for row in self.rows if row.row not in self.wrong}.values())
+        return tuple({row.identity: row for row in self.rows if row.row not in self.wrong}.values())
 
     def row(self, number: int) -> Conversation | None:
         """Return a row by its number, dropped ones included; None when there is none."""
@@ -161,7 +161,7 @@ def from_file(file: str, content: bytes) -> Draft | Unmapped:
     file = file_name(file)
     try:
         return _draft(file, content, read(file, content=content))
-    except ConversationFileError as error:
+    except UnknownColumns as error:
         unmapped = _look(file, content, str(error))
         if unmapped is None:
             raise
@@ -180,8 +180,9 @@ def mapped(file: str, content: bytes, mapping: ColumnMapping, *, first_row_taugh
     file = file_name(file)
     reading = read(file, mapping, content=content)
     if first_row_taught:
-        asked = f"{mapping.input}\n\n{mapping.context}" if mapping.context else mapping.input
-        first = Conversation((Turn("user", asked), Turn("assistant", mapping.output)), row=0)
+        system = (Turn("system", mapping.system),) if mapping.system else ()
+        asked = Turn("user", "\n\n".join(mapping.asked))
+        first = Conversation((*system, asked, Turn("assistant", mapping.output)), row=0)
         reading = replace(reading, conversations=(first, *reading.conversations))
     return replace(_draft(file, content, reading), first_row_taught=first_row_taught)
 
@@ -225,7 +226,7 @@ def _draft(file: str, content: bytes, reading: Reading) -> Draft:
 
 
 def _look(file: str, content: bytes, message: str) -> Unmapped | None:
-    """The columns of a file that `read` refused; None when they are not the reason."""
+    """The columns of a file that `read` did not know; None where there are fewer than two."""
     columns: dict[str, None] = {}
     rows: list[dict[str, str]] = []
     try:
@@ -239,7 +240,7 @@ def _look(file: str, content: bytes, message: str) -> Unmapped | None:
     except ConversationFileError:
         return None
     names = tuple(columns)
-    if len(names) < 2 or recognise(names) or chat_column(names) or not (rows or source.columns):
+    if len(names) < 2 or not (rows or source.columns):
         return None
     return Unmapped(file, content, names, tuple(rows[:MAX_SAMPLE_ROWS]), source.named_in_file, message)
 

@@ -1,13 +1,13 @@
 """A file of conversations as conversations: every row either used or refused by its number.
 
-Two shapes are known (`columns`): a pair of columns with question and answer, and a column of whole
-chats. How files are opened and their rows numbered is `formats`' business, what happens to one row
-`turns`'.
+Three shapes are known: columns with question, answer and what belongs to them (`columns`), a column of
+whole chats, and a table with one turn in each row (`dialogues`). How files are opened and their rows
+numbered is `formats`' business, what happens to one row `turns`'.
 """
 
 from __future__ import annotations
 
-import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,13 +15,23 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sails.data.columns import ColumnMapping, chat_column, recognise
+from sails.data.column_names import CHOICES, is_named
+from sails.data.columns import ColumnMapping, Recognition, TurnColumns, chat_column, recognise, understood
 from sails.data.conversation import RESERVED, Conversation
+from sails.data.dialogues import as_dialogues
+from sails.data.exclusions import Exclusions
 from sails.data.formats.detect import open_source
 from sails.data.formats.source import Refusal
 from sails.data.formats.text_encoding import printable
-from sails.data.turns import Remark, RowRefused, chat_turns, kind, pair_turns, plain
+from sails.data.turns import Remark, RowRefused, chat_turns, kind, listed, pair_turns, plain
 from sails.errors import ConversationFileError
+
+_EMPTY = frozenset({"nan", "NaN", "NULL", "null", "None", "<NA>", "NaT"})  # what programs write for no value
+_LETTER = re.compile(r"\(?([A-Ha-h]|\d)[).]?")
+_ASK = (
+    "Say which one asks and which one answers: on the page Data, or with --question-column, --answer-column "
+    "and, for instructions to the assistant, --system-column."
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,12 @@ class Reading:
     format: str  # as `Source` has it
     mapping: ColumnMapping | None = None  # the columns that were used; None where the rows are chats
     notes: tuple[str, ...] = ()  # what a person should know about how the file was read, a sentence each
+    understood: str = ""  # which columns are what, and which ones are not taught, in one line
     is_table: bool = False  # every row has every column; an empty cell is left out of its conversation
+
+
+class UnknownColumns(ConversationFileError):
+    """A person must say which column asks and which one answers."""
 
 
 def read(path: Path | str, mapping: ColumnMapping | None = None, *, content: bytes | None = None) -> Reading:
@@ -49,7 +64,10 @@ def read(path: Path | str, mapping: ColumnMapping | None = None, *, content: byt
     """
     path = Path(path)
     source = open_source(path, content)
-    rows = _Rows(source.columns, mapping)
+    turn_columns = None
+    if mapping is None:
+        source, turn_columns = as_dialogues(source, path.name)
+    rows = _Rows(source.columns, mapping, turn_columns)
     conversations: list[Conversation] = []
     refused: list[Refusal] = []
     for record in source.records:
@@ -61,35 +79,52 @@ def read(path: Path | str, mapping: ColumnMapping | None = None, *, content: byt
             conversations.append(rows.conversation(row, fields))
         except RowRefused as reason:
             refused.append(Refusal(row, str(reason)))
+    if left_out := rows.exclusions.afterwards():
+        refused += [Refusal(one.row, left_out[one.row]) for one in conversations if one.row in left_out]
+        refused.sort(key=lambda refusal: refusal.row)
+        conversations = [one for one in conversations if one.row not in left_out]
     if not conversations or not rows.has_requested_columns:
         raise rows.unusable(path.name, refused)
     return Reading(
         conversations=tuple(conversations),
         refused=tuple(refused),
-        duplicates=len(conversations) - len({conversation.fingerprint for conversation in conversations}),
+        duplicates=len(conversations) - len({conversation.identity for conversation in conversations}),
         columns=tuple(map(printable, rows.columns)),
         encoding=source.encoding,
         format=source.format,
         mapping=rows.mapping,
-        notes=source.notes + rows.notes(),
+        notes=(*source.notes, *source.late_notes(), *rows.notes()),
+        understood=rows.understood(),
         is_table=bool(source.columns),
     )
 
 
 class _Shape(NamedTuple):
-    """Where the turns of a record are: in a chat column, if it holds a list, or in a pair of columns."""
+    """Where the turns of a record are: in a chat column, if it holds a list, or in columns of their own."""
 
     chat: str | None
     mapping: ColumnMapping | None
-    pair: set[str]
+    used: set[str]
+    marks: dict[str, str]  # columns that may say that a row is not to be learned
+    choices: bool  # the choices of a question stand in columns of their own
+    doubt: str  # why there is no mapping although some columns fit
 
 
 class _Rows:
     """Makes conversations of records, and remembers what it met."""
 
-    def __init__(self, columns: tuple[str, ...], requested: ColumnMapping | None) -> None:
+    def __init__(
+        self, columns: tuple[str, ...], requested: ColumnMapping | None, turns: TurnColumns | None
+    ) -> None:
         self.columns = dict.fromkeys(columns)
+        self.exclusions = Exclusions()
         self.mapping: ColumnMapping | None = None
+        self._roles: dict[str, dict[str, None]] = {}  # the columns that were used, by what they are
+        if turns:
+            every = {"speaker": turns.speaker, "text": turns.said, "conversation": turns.dialogue}
+            every |= {"order": turns.order, "turn before": turns.parent}
+            self._roles = {role: {column: None} for role, column in every.items() if column}
+        self._is_table_of_turns = turns is not None
         self._table = columns
         self._requested = requested
         self._requested_columns = requested.columns if requested else ()
@@ -102,16 +137,28 @@ class _Rows:
             fields = {"messages": fields}
         if not isinstance(fields, dict):
             raise RowRefused(f"is {kind(fields)}, not a record with named fields")
-        chat, mapping, pair = self._shape(tuple(fields))
+        shape = self._shape(tuple(fields))
         remarks: set[Remark] = set()
+        if self._table and any(isinstance(value, str) and value in _EMPTY for value in fields.values()):
+            fields = {name: value for name, value in fields.items() if str(value) not in _EMPTY}
+            remarks.add(Remark.EMPTY)
         try:
-            if chat and (items := _listed(fields.get(chat))) is not None:
-                turns, used = chat_turns(items, remarks), {chat}
-            elif mapping:
-                turns, used = pair_turns(fields, mapping, remarks), pair
+            if reason := shape.marks and self.exclusions.reason(row, fields, shape.marks):
+                raise RowRefused(reason)
+            if shape.chat and (items := listed(fields.get(shape.chat))) is not None:
+                turns, used = chat_turns(items, remarks), {shape.chat}
+                self._use({"conversations": shape.chat})
+            elif mapping := shape.mapping:
+                if shape.choices and _LETTER.fullmatch(str(fields.get(mapping.output, "")).strip()):
+                    raise RowRefused(
+                        f"the answer is only “{fields[mapping.output]}”, one of the choices; write its text"
+                    )
+                turns, used = pair_turns(fields, mapping, remarks), shape.used
+                if self.mapping is not mapping:
+                    self._use(mapping.roles)
                 self.mapping = self.mapping or mapping
             else:
-                raise RowRefused("lacks the column of the question or that of the answer")
+                raise RowRefused(shape.doubt or "lacks the column of the question or that of the answer")
             known = RESERVED.union(used)
             extra = plain({name: fields[name] for name in fields if name not in known})
         except RecursionError as error:
@@ -119,6 +166,18 @@ class _Rows:
         finally:
             self._remarks.update(remarks)
         return Conversation(turns, extra, row)
+
+    def _use(self, roles: dict[str, str]) -> None:
+        for role, column in () if self._is_table_of_turns else roles.items():
+            self._roles.setdefault(role, {})[column] = None
+
+    def understood(self) -> str:
+        """Say in one line which columns are what, and which ones are not taught."""
+        used = {column for columns in self._roles.values() for column in columns}
+        unused = [column for column in self.columns if column not in used]
+        if self._is_table_of_turns:
+            unused = [column for column in unused if column != "messages" or column in self._table]
+        return understood({role: tuple(columns) for role, columns in self._roles.items()}, unused)
 
     def _shape(self, names: tuple[str, ...]) -> _Shape:
         """The shape of records with these fields; files have few different ones."""
@@ -129,9 +188,14 @@ class _Rows:
         return shape
 
     def _new_shape(self, columns: Iterable[str]) -> _Shape:
-        chat = None if self._requested else chat_column(columns)
-        mapping = self._requested.within(columns) if self._requested else recognise(columns)
-        return _Shape(chat, mapping, set(mapping.columns) if mapping else set())
+        columns = tuple(columns)
+        if self._requested:
+            chat, found, choices = None, Recognition(self._requested.within(columns)), False
+        else:
+            chat, found = chat_column(columns), recognise(columns)
+            choices = sum(is_named(column, CHOICES) for column in columns) > 0
+        used = set(found.mapping.columns) if found.mapping else set[str]()
+        return _Shape(chat, found.mapping, used, Exclusions.columns(columns, used), choices, found.doubt)
 
     @property
     def has_requested_columns(self) -> bool:
@@ -141,8 +205,8 @@ class _Rows:
     def notes(self) -> tuple[str, ...]:
         counts = self._remarks.items()
         notes = [f"{remark} in {count} row{'' if count == 1 else 's'}." for remark, count in counts]
-        if self.mapping and self.mapping.context:
-            notes.append(f"A question is “{self.mapping.input}” followed by “{self.mapping.context}”.")
+        if self.mapping and len(self.mapping.asked) > 1:
+            notes.append(f"A question is {' followed by '.join(f'“{name}”' for name in self.mapping.asked)}.")
         return tuple(notes)
 
     def unusable(self, name: str, refused: list[Refusal]) -> ConversationFileError:
@@ -153,15 +217,13 @@ class _Rows:
         if not self.has_requested_columns:
             return ConversationFileError(
                 f"{name} has the columns {names}, and not all of {_quoted(self._requested_columns)}.",
-                "Give a column mapping with names that stand in the file.",
+                "Name columns that stand in the file.",
             )
         shapes = self._shapes.values() or [self._new_shape(self.columns)]
         if self.columns and not any(shape.chat or shape.mapping for shape in shapes):
-            return ConversationFileError(
-                f"{name} has the columns {names}; "
-                "it needs one for the question and one for the answer, such as “input” and “output”.",
-                "Rename the columns, or give a column mapping: which one asks, and which one answers.",
-            )
+            doubt = next((shape.doubt for shape in shapes if shape.doubt), "")
+            need = "it needs one for the question and one for the answer, such as “input” and “output”"
+            return UnknownColumns(f"{name} has the columns {names}; {doubt or need}.", _ASK)
         if not refused:
             return ConversationFileError(
                 f"{name} names columns, but has no rows.", "Choose a file that has some."
@@ -175,16 +237,3 @@ class _Rows:
 
 def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f"“{printable(name)}”" for name in names)
-
-
-def _listed(value: Any) -> list[Any] | None:
-    """A list, or a list written as JSON in a cell of a table; None for anything else."""
-    if isinstance(value, list):
-        return value
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            items = json.loads(value)
-        except (ValueError, RecursionError):
-            return None
-        return items if isinstance(items, list) else None
-    return None

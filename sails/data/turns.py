@@ -6,6 +6,7 @@ returned, and taught without it a model learns to make such things up.
 
 from __future__ import annotations
 
+import ast
 import datetime
 import decimal
 import json
@@ -16,6 +17,7 @@ from typing import Any
 
 from sails.data.columns import ColumnMapping
 from sails.data.conversation import Turn
+from sails.data.formats.source import Unshown
 from sails.data.formats.text_encoding import HALF_CHARACTERS, printable
 
 
@@ -28,10 +30,11 @@ class Remark(StrEnum):
 
     CONTROLS = "Control characters were removed"
     TRAILING = "A last turn without an answer was left out"
+    EMPTY = "Cells that hold only “nan”, “NULL” or “None” were read as empty"
     TOOLS = "Tools are called, which cannot be taught; refused"
 
 
-_ROLES = {
+ROLES = {
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("user", "human", "prompter"), "user"),
     **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "model", "ai"), "assistant"),
@@ -42,16 +45,55 @@ _BLANK_LINES_FIRST = re.compile(r"\A(?:[^\S\n]*\n)+")
 
 
 def pair_turns(fields: dict[str, Any], mapping: ColumnMapping, remarks: set[Remark]) -> tuple[Turn, ...]:
-    """Make question and answer from two columns; a context that is not empty follows the question.
+    """Make turns from the columns of question and answer and from those that belong to them.
 
+    Instruction, question and context that are not empty become one question, each a paragraph of its own.
     Raises RowRefused, and adds to `remarks`; so does `chat_turns`.
     """
-    question = _text(fields.get(mapping.input), f"the question (“{mapping.input}”)", remarks)
+    filled = [column for column in mapping.asked if not _is_blank(fields.get(column))]
+    parts = [_text(fields.get(c), f"the question (“{c}”)", remarks) for c in filled or [mapping.input]]
+    question = "\n\n".join(parts)
     answer = _text(fields.get(mapping.output), f"the answer (“{mapping.output}”)", remarks)
-    context = fields.get(mapping.context) if mapping.context else None
-    if not _is_blank(context):
-        question += "\n\n" + _text(context, f"“{mapping.context}”", remarks)
-    return Turn("user", question), Turn("assistant", answer)
+    last = (Turn("user", question), Turn("assistant", answer))
+    system = fields.get(mapping.system) if mapping.system else None
+    history = fields.get(mapping.history) if mapping.history else None
+    earlier = _earlier(history, f"“{mapping.history}”", remarks) if history not in (None, "") else ()
+    if not _is_blank(system):
+        earlier = (Turn("system", _text(system, f"“{mapping.system}”", remarks)), *earlier)
+    return earlier + last
+
+
+def _earlier(history: Any, where: str, remarks: set[Remark]) -> tuple[Turn, ...]:
+    """The turns before a question: a list of pairs or of turns, in a table as text."""
+    items = listed(history)
+    if items is None:
+        raise RowRefused(f"{where} should hold earlier turns, and is no list of them")
+    if items and all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in items):
+        sides = ("user", "assistant")
+        items = [
+            {"role": role, "content": text} for pair in items for role, text in zip(sides, pair, strict=True)
+        ]
+    return chat_turns(items, remarks) if items else ()
+
+
+def listed(value: Any) -> list[Any] | None:
+    """Return a list, also one written in a cell as JSON or as Python does; None for anything else."""
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            items = read(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        return items if isinstance(items, list) else None
+    return None
+
+
+def role_of(name: Any) -> str | None:
+    """Return `system`, `user`, `assistant` or `tool` for a known name of a speaker."""
+    return ROLES.get(name.strip().casefold().rstrip(":")) if isinstance(name, str) else None
 
 
 def chat_turns(items: list[Any], remarks: set[Remark]) -> tuple[Turn, ...]:
@@ -106,7 +148,7 @@ def _speaker(item: Any, position: int) -> tuple[str, Any]:
     if not isinstance(item, dict):
         raise RowRefused(f"turn {position} is {kind(item)}, not a record with a role and a text")
     named = item.get("role") or item.get("from")
-    role = _ROLES.get(named.strip().casefold()) if isinstance(named, str) else None
+    role = ROLES.get(named.strip().casefold()) if isinstance(named, str) else None
     if role is None:
         unknown = f"the unknown role “{printable(named)[:40]}”" if isinstance(named, str) else "no role"
         raise RowRefused(f"turn {position} has {unknown}")
@@ -124,6 +166,8 @@ def _speaker(item: Any, position: int) -> tuple[str, Any]:
 
 def _text(value: Any, where: str, remarks: set[Remark]) -> str:
     text = _written(value)
+    if isinstance(value, Unshown):
+        raise RowRefused(f"{where} is {value}")
     if text is None:
         raise RowRefused(f"{where} is {kind(value)}, not text")
     if "\r" in text:

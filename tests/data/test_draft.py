@@ -148,21 +148,24 @@ def test_a_file_with_unknown_columns_asks_for_them_and_is_read_with_those_named(
 
 
 def test_the_columns_of_json_are_found_in_its_records():
-    unmapped = draft.from_file("x.json", b'[{"q": "What is it?"}, {"q": "And now?", "a": "A small test."}]')
+    unmapped = draft.from_file("x.json", b'[{"x": "What is it?"}, {"x": "And now?", "y": "A small test."}]')
     assert isinstance(unmapped, Unmapped)
-    assert unmapped.columns == ("q", "a")
+    assert unmapped.columns == ("x", "y")
     assert not unmapped.table
-    assert len(unmapped.mapped(ColumnMapping("q", "a")).rows) == 1
+    assert len(unmapped.mapped(ColumnMapping("x", "y")).rows) == 1
 
 
 def test_a_table_without_column_names_loses_no_row():
-    unmapped = from_text(
-        "What is a ship?\tA ship is a large boat.\nWhat is a sail?\tA sail catches the wind."
-    )
-    assert isinstance(unmapped, Unmapped)
-    question, answer = unmapped.columns
-    draft = unmapped.mapped(ColumnMapping(question, answer), first_row_taught=True)
+    lines = ("What is a ship?\tA ship is a large boat.", "What is a sail?\tA sail catches the wind.")
+    two = from_text("\n".join(lines))
+    assert isinstance(two, Draft)
+    assert [row.input for row in two.rows] == ["What is a ship?", "What is a sail?"]
+    three = from_text("\n".join(f"{line}\tSea" for line in lines))
+    assert isinstance(three, Unmapped)
+    question, answer, topic = three.columns
+    draft = three.mapped(ColumnMapping(question, answer, system=topic), first_row_taught=True)
     assert [row.input for row in draft.rows] == ["What is a ship?", "What is a sail?"]
+    assert [row.turns[0].content for row in draft.rows] == ["Sea", "Sea"]
 
 
 @pytest.mark.parametrize(

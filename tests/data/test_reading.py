@@ -238,10 +238,11 @@ def test_a_mapping_names_columns_of_any_name(reading, name):
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.json"])
 def test_unknown_columns_are_named_with_what_is_needed_and_the_way_out(reading, name):
-    content = "Frage,Antwort\nWas?,Das.\n" if name == "rows.csv" else '[{"Frage": "Was?", "Antwort": "Das."}]'
+    content = "Ticket,Info\nWas?,Das.\n" if name == "rows.csv" else '[{"Ticket": "Was?", "Info": "Das."}]'
     with pytest.raises(ConversationFileError) as refused:
         reading(content, name)
-    for word in ("“Frage”", "“Antwort”", "“input”", "“output”", "column mapping"):
+    options = ("--question-column", "--answer-column", "--system-column")
+    for word in ("“Ticket”", "“Info”", "“input”", "“output”", "page Data", *options):
         assert word in refused.value.sentence
 
 
@@ -268,7 +269,7 @@ def test_dates_and_numbers_in_a_workbook_become_text(reading):
     ]
     result = reading(workbook(rows), "rows.xlsx")
     assert [answer for _, answer in pairs(result)] == ["4", "3.14", "2026-01-02"]
-    assert [row.extra for row in result.conversations] == [{"when": "2026-01-02T03:04:00"}, {}, {}]
+    assert [row.extra for row in result.conversations] == [{"when": "2026-01-02 3:04:00"}, {}, {}]
 
 
 def test_the_first_sheet_with_rows_is_read_and_the_others_are_mentioned(reading):
@@ -328,7 +329,7 @@ def test_very_long_rows_are_fine(reading):
 
 
 def test_duplicates_are_counted_and_kept(reading):
-    result = reading(json.dumps([*RECORDS, {"input": "WHAT is  python?", "output": "a language."}]))
+    result = reading(json.dumps([*RECORDS, {"input": "WHAT is  python?", "output": "A language."}]))
     assert (result.duplicates, len(result.conversations)) == (1, 3)
 
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain, islice
+from typing import Any, Literal
 
+from sails.data.columns import Recognition, chat_column, recognise, turn_columns
 from sails.data.formats.text_encoding import printable
 from sails.errors import ConversationFileError
 
 Record = tuple[int, Any]
+SAMPLE = 30  # rows in which the line of column names is looked for
+
+
+class Unshown(str):
+    """A cell that shows no value, and why in a few plain words: an error of a sheet, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,7 @@ class Source:
     named_in_file: bool = False  # the columns' names are the first row, which may be an example by mistake
     encoding: str = ""  # empty for Excel and Parquet
     notes: tuple[str, ...] = ()
+    late_notes: Callable[[], tuple[str, ...]] = tuple  # what is known when all records were gone through
 
 
 def text_lines(text: str) -> Iterator[str]:
@@ -42,31 +51,99 @@ def text_lines(text: str) -> Iterator[str]:
         start = end
 
 
+UnnamedRow = Literal["no", "sentence", "any"]
 Cells = Sequence[Any] | str  # a row of a table, or the reason why it cannot be told apart into cells
 
 
-def source_of_table(kind: str, rows: Iterable[Cells], name: str) -> Source:
+def source_of_table(
+    kind: str, rows: Iterable[Cells], name: str, *, unnamed_row: UnnamedRow = "sentence"
+) -> Source:
+    """Return a table by its line of names, which need not be the first: titles may stand above it.
+
+    Two columns without names are question and answer, if their first row may be one: `any` that is like the
+    others, or only one with a `sentence`.
+    """
     rows = iter(rows)
-    columns = column_names(rows)
+    first = list(islice(rows, SAMPLE))
+    header = header_row(first)
+    notes: tuple[str, ...] = ()
+    if header is None:
+        header = _widest(first)
+        body = first[header:]
+        if unnamed_row != "no" and _is_unnamed(body, only_sentences=unnamed_row == "sentence"):
+            note = "The file names no columns: the first was taken as the question, the second as the answer."
+            return unnamed(kind, chain(body, rows), note)
+    if any(_filled(row) for row in first[:header] if not isinstance(row, str)):
+        notes = (f"The names of the columns stand in line {header + 1}; what is above was not read.",)
+    columns = column_names(first[header]) if header < len(first) else ()
     if not columns:
         raise ConversationFileError(
             f"The first row of {name} cannot be read as column names.",
             "Let the first row name the columns, for example input and output.",
         )
-    return Source(kind, _records(columns, rows), columns, named_in_file=True)
+    records = _records(columns, chain(first[header + 1 :], rows))
+    return Source(kind, records, columns, named_in_file=True, notes=notes)
 
 
-def column_names(rows: Iterator[Cells]) -> tuple[str, ...]:
-    """Return the first row that is not blank, as names that are all there and all different."""
-    header = next((row for row in rows if isinstance(row, str) or _filled(row)), ())
+def unnamed(kind: str, rows: Iterable[Cells], note: str) -> Source:
+    """Return a table of questions and answers whose columns have no names."""
+    columns = ("question", "answer")
+    return Source(kind, _records(columns, rows), columns, notes=(note,))
+
+
+def header_row(rows: Sequence[Cells]) -> int | None:
+    """Return the position of the first row that names the columns of conversations."""
+    for position, row in enumerate(rows):
+        if isinstance(row, str) or not _filled(row):
+            continue
+        columns = column_names(row)
+        below = next(
+            (later for later in rows[position + 1 :] if not isinstance(later, str) and _filled(later)), ()
+        )
+        chat = chat_column(columns)
+        lists = chat and str(dict(zip(columns, below, strict=False)).get(chat, "")).lstrip()[:1] == "["
+        if recognise(columns) != Recognition() or turn_columns(columns) or lists:
+            return position
+    return None
+
+
+def column_names(row: Cells) -> tuple[str, ...]:
+    """Return a row as names that are all there and all different."""
     names: list[str] = []
-    for position, cell in enumerate(() if isinstance(header, str) else header, 1):
+    for position, cell in enumerate(() if isinstance(row, str) else row, 1):
         name = printable(str(cell if cell is not None else "")).strip() or f"column {position}"
         names.append(name if name not in names else f"{name} ({position})")
     return tuple(names)
 
 
-def _records(columns: tuple[str, ...], rows: Iterator[Cells]) -> Iterator[Record | Refusal]:
+def _widest(rows: Sequence[Cells]) -> int:
+    """The first row that fills as many cells as most do; titles above a table fill fewer."""
+    widths = [0 if isinstance(row, str) else sum(cell not in (None, "") for cell in row) for row in rows]
+    usual = max(Counter(filter(None, widths)).items(), key=lambda item: item[1:] + item[:1], default=(0, 0))[
+        0
+    ]
+    return next((position for position, width in enumerate(widths) if width and width >= usual), 0)
+
+
+def _is_unnamed(rows: Sequence[Cells], *, only_sentences: bool) -> bool:
+    """Two columns whose first row is like the others: it is data, and no line of names.
+
+    Names are short. Where most rows hold a sentence and the first does not, it may name the columns in words
+    that are not known; then a person is asked.
+    """
+    filled = [row for row in rows if not isinstance(row, str) and _filled(row)]
+    pairs = [row for row in filled if len(row) == 2 and all(cell not in (None, "") for cell in row)]
+    if not filled or filled[0] not in pairs or len(pairs) < 0.9 * len(filled):
+        return False
+    sentences = [any(_is_sentence(str(cell)) for cell in row) for row in pairs]
+    return sentences[0] or (not only_sentences and len(pairs) > 1 and 2 * sum(sentences) < len(pairs))
+
+
+def _is_sentence(text: str) -> bool:
+    return len(text) > 40 or text.rstrip()[-1:] in tuple(".?!。？！…؟;,") or text[:1].isdigit()
+
+
+def _records(columns: tuple[str, ...], rows: Iterable[Cells]) -> Iterator[Record | Refusal]:
     for number, cells in enumerate(rows, 1):
         if isinstance(cells, str):
             yield Refusal(number, cells)
