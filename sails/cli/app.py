@@ -1,7 +1,8 @@
 """The command line: `sails COMMAND` or `python -m sails COMMAND`.
 
 Does what the pages do, with the original MTN Sails' words. Exit codes: 0 done, 1 the job failed or the
-quality is critical, 2 the request was wrong. Errors are one sentence on standard error.
+quality is critical, 2 the request was wrong. Errors are one sentence on standard error;
+with --json they are JSON on standard output.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from sails import __version__
-from sails.cli.output import EXIT_FAILED, EXIT_WRONG, say, warn
+from sails.cli.output import EXIT_FAILED, EXIT_WRONG, say, say_json, warn
 from sails.errors import SailsError
 
 
@@ -79,7 +80,10 @@ def main(arguments: list[str] | None = None) -> int:
         result = typer.main.get_command(chosen)(arguments, prog_name="sails", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except SailsError as error:
-        warn(error.sentence)
+        if "--json" in words:
+            say_json({"error": str(error), "remedy": error.remedy, "kind": error.kind})
+        else:
+            warn(error.sentence)
         return error.exit_code
     except TyperException as error:
         if error.format_message().startswith("Usage:"):  # a command group without a command: its help

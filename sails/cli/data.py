@@ -18,6 +18,7 @@ from sails.data import ColumnMapping, QualityReport, Reading, assess, clean, rea
 from sails.errors import RequestError
 from sails.models import Workspace
 from sails.sessions import Settings
+from sails.system import count
 
 datasets_app = typer.Typer(help="The library of datasets: list, rename, delete.", no_args_is_help=True)
 
@@ -31,6 +32,8 @@ def validate(
     ] = None,
     question_column: options.QuestionColumn = None,
     answer_column: options.AnswerColumn = None,
+    system_column: options.SystemColumn = None,
+    context_column: options.ContextColumn = None,
     max_length: Annotated[
         int, typer.Option(help="Longest conversation of the training to come, in tokens.")
     ] = Settings().max_length,
@@ -41,7 +44,7 @@ def validate(
     as_json: options.AsJson = False,
 ) -> None:
     """Check a file of conversations: what can be read, how good it is, what to improve."""
-    reading = read(data_file, column_mapping(question_column, answer_column))
+    reading = read(data_file, column_mapping(question_column, answer_column, system_column, context_column))
     report = assess(reading.conversations, reading.refused)
     target = output or data_file.with_name(f"{data_file.stem}_filtered.json")
     good = clean(reading.conversations, report)
@@ -59,7 +62,7 @@ def validate(
     if as_json:
         content = {"file": str(data_file), **asdict(report), "refused": [asdict(r) for r in reading.refused]}
         content |= {"duplicates": reading.duplicates, "encoding": reading.encoding, "format": reading.format}
-        content |= {"columns": reading.columns, "notes": reading.notes}
+        content |= {"columns": reading.columns, "understood": reading.understood, "notes": reading.notes}
         if fit:
             numbers = [row.row or number for number, row in enumerate(reading.conversations, 1)]
             content["shortened"] = [numbers[number] for number in fit.cut]
@@ -73,32 +76,34 @@ def validate(
         for text in report.recommendations:
             say(f"→ {text}")
         if keep_good:
-            say(f"{len(good)} good rows written to {target}")
+            say(f"{count(len(good), 'good row')} written to {target}")
     if report.grade == "critical":
         raise typer.Exit(EXIT_FAILED)
 
 
-def column_mapping(question: str | None, answer: str | None) -> ColumnMapping | None:
-    """Make a mapping of the two options; None without them, `RequestError` for one alone."""
-    if question is None and answer is None:
+def column_mapping(
+    question: str | None, answer: str | None, system: str | None, context: str | None
+) -> ColumnMapping | None:
+    """Make a mapping of the options; None without any, `RequestError` without question or answer."""
+    if question is None and answer is None and system is None and context is None:
         return None
     if question is None or answer is None:
         raise RequestError("A column mapping needs both --question-column and --answer-column.")
-    return ColumnMapping(input=question, output=answer, context=None)
+    return ColumnMapping(input=question, output=answer, system=system, context=context)
 
 
 def say_reading(reading: Reading, report: QualityReport) -> None:
     """Say what could be read of a file and how good it is."""
-    for text in reading.notes:
+    for text in filter(None, (reading.understood, *reading.notes)):
         say(f"· {text}")
     for refusal in reading.refused[:10]:
         say(f"  row {refusal.row} refused: {refusal.reason}")
     if len(reading.refused) > 10:
         say(f"  … and {len(reading.refused) - 10} more")
-    doubles = f", {reading.duplicates} duplicates" if reading.duplicates else ""
+    doubles = f", {count(reading.duplicates, 'duplicate')}" if reading.duplicates else ""
     sign = {"good": "✅", "acceptable": "⚠️", "critical": "❌"}[report.grade]
-    count = f"{len(reading.conversations)} conversations{doubles}"
-    say(f"{sign} {count}, quality {report.score:.0%}: {report.grade}")
+    conversations = count(len(reading.conversations), "conversation")
+    say(f"{sign} {conversations}{doubles}, quality {report.score:.0%}: {report.grade}")
 
 
 def say_problems(report: QualityReport) -> None:

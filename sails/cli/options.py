@@ -35,6 +35,16 @@ QuestionColumn = Annotated[
 AnswerColumn = Annotated[
     str | None, typer.Option(help="The column that holds the answers, when it is not recognised by itself.")
 ]
+SystemColumn = Annotated[
+    str | None,
+    typer.Option(
+        help="The column that holds instructions to the assistant, when it is not recognised by itself."
+    ),
+]
+ContextColumn = Annotated[
+    str | None,
+    typer.Option(help="A column that belongs to the question, as a passage that it is about; it follows it."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
 ModelName = Annotated[
     str | None,
@@ -103,6 +113,8 @@ class TrainRequest:
     name: Name = None
     question_column: QuestionColumn = None
     answer_column: AnswerColumn = None
+    system_column: SystemColumn = None
+    context_column: ContextColumn = None
     force: Force = False
 
 

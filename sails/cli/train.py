@@ -18,6 +18,7 @@ from sails.data import assess, read
 from sails.errors import JobError, QualityError, RequestError
 from sails.models import Workspace
 from sails.sessions import Advice, Plan, Settings, Trial, format_rate
+from sails.system import count
 from sails.training import plan
 from sails.training.plan import Choices, plan_training
 
@@ -64,7 +65,10 @@ def _train(
         workspace, start=request.start, model_name=request.model_name, learning_rate=settings.learning_rate
     )
     _refuse_to_teach_again(workspace, first, settings)
-    reading = read(request.data_file, column_mapping(request.question_column, request.answer_column))
+    mapping = column_mapping(
+        request.question_column, request.answer_column, request.system_column, request.context_column
+    )
+    reading = read(request.data_file, mapping)
     report = assess(reading.conversations, reading.refused)
     say_reading(reading, report)
     if report.grade == "critical" and not request.force:
@@ -77,7 +81,8 @@ def _train(
         )
     dataset = data.add(workspace, request.data_file, reading, report, keep_all=request.force)
     if dataset.left_out:
-        say(f"{dataset.left_out} of {len(reading.conversations)} rows are left out (see `sails validate`).")
+        total = count(len(reading.conversations), "row")
+        say(f"Left out: {dataset.left_out} of {total} (see `sails validate`).")
     choices = Choices((dataset.name,), settings, start=request.start, model_name=request.model_name)
     if request.advise:
         settings = _measured(workspace, choices)

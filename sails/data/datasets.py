@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from sails import sessions, system
 from sails.data.conversation import Conversation, jsonl_lines, read_jsonl, write_jsonl
 from sails.data.quality import QualityReport, assess, clean
-from sails.data.reading import Reading, read
+from sails.data.reading import Reading, read, reading_of
 from sails.data.split import Register, ledger, split_rows
 from sails.errors import BadDataError, BusyError, ConversationFileError, RequestError, WorkspaceError
 from sails.models import Workspace
@@ -117,14 +117,7 @@ def add_rows(
     workspace: Workspace, rows: Sequence[Conversation], *, file: str, name: str, keep_all: bool = False
 ) -> DatasetReport:
     """Put rows that lie in no file into the library, as the JSON Lines file `file`; otherwise as `add`."""
-    reading = Reading(
-        conversations=tuple(rows),
-        refused=(),
-        duplicates=len(rows) - len({row.identity for row in rows}),
-        columns=("input", "output"),
-        encoding="utf-8",
-        format="jsonl",
-    )
+    reading = reading_of(rows)
     content = b"".join(jsonl_lines(rows))
     return add(workspace, Path(file), reading, assess(rows), content=content, keep_all=keep_all, name=name)
 

@@ -27,7 +27,7 @@ from sails.data.formats.detect import open_source
 from sails.data.formats.source import Refusal
 from sails.data.formats.text_encoding import printable
 from sails.data.quality import QualityReport, RowProblem, assess, problems_of, summarise
-from sails.data.reading import Reading, UnknownColumns, read
+from sails.data.reading import Reading, UnknownColumns, read, reading_of
 from sails.errors import BadDataError, ConversationFileError, RequestError
 from sails.models import Workspace
 
@@ -84,6 +84,12 @@ class Draft:
     def savable(self) -> tuple[Conversation, ...]:
         """The rows that `save` keeps: without an error, each once."""
         return tuple({row.identity: row for row in self.rows if row.row not in self.wrong}.values())
+
+    @cached_property
+    def findings(self) -> dict[int, tuple[RowProblem, ...]]:
+        """What was found in the rows as they would be saved now, by row."""
+        problems = groupby(self.report.problems, key=lambda problem: problem.row)
+        return {row: tuple(found) for row, found in problems}
 
     def row(self, number: int) -> Conversation | None:
         """Return a row by its number, dropped ones included; None when there is none."""
@@ -212,10 +218,9 @@ def from_pairs(pairs: Sequence[tuple[str | None, str | None]]) -> Draft:
 def from_dataset(workspace: Workspace, name: str) -> Draft:
     """Return the rows of a dataset, to be corrected and saved as another one; it stays as it is itself."""
     report = datasets.report_of(workspace, name)
+    file = f"{report.name}.jsonl"
     content = datasets.rows_file(workspace, name).read_bytes()
-    draft = from_file(f"{report.name}.jsonl", content)
-    assert isinstance(draft, Draft)  # the clean form is always known
-    return draft
+    return _draft(file, content, reading_of(datasets.rows_of(workspace, name)))
 
 
 def _draft(file: str, content: bytes, reading: Reading) -> Draft:

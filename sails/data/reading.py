@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -48,6 +48,18 @@ class Reading:
     notes: tuple[str, ...] = ()  # what a person should know about how the file was read, a sentence each
     understood: str = ""  # which columns are what, and which ones are not taught, in one line
     is_table: bool = False  # every row has every column; an empty cell is left out of its conversation
+
+
+def reading_of(rows: Sequence[Conversation]) -> Reading:
+    """Return rows that are in the clean form already, as if a file of them had been read."""
+    return Reading(
+        conversations=tuple(rows),
+        refused=(),
+        duplicates=len(rows) - len({row.identity for row in rows}),
+        columns=("input", "output"),
+        encoding="utf-8",
+        format="jsonl",
+    )
 
 
 class UnknownColumns(ConversationFileError):
@@ -175,12 +187,12 @@ class _Rows:
         """Say in one line which columns are what, and which ones are not taught."""
         used = {column for columns in self._roles.values() for column in columns}
         unused = [column for column in self.columns if column not in used]
-        if self._is_table_of_turns:
-            unused = [column for column in unused if column != "messages" or column in self._table]
         return understood({role: tuple(columns) for role, columns in self._roles.items()}, unused)
 
     def _shape(self, names: tuple[str, ...]) -> _Shape:
         """The shape of records with these fields; files have few different ones."""
+        if self._is_table_of_turns:
+            return _Shape("messages", None, {"messages"}, {}, choices=False, doubt="")
         shape = self._shapes.get(names)
         if shape is None:
             self.columns.update(dict.fromkeys(names))

@@ -169,6 +169,30 @@ def test_looking_creates_nothing(run, place):
     assert not place.root.exists()
 
 
+def test_validate_says_which_columns_are_what_and_takes_others(run, tmp_path):
+    path = tmp_path / "desk.csv"
+    path.write_text("system,Frage,Antwort,id\nBe brief.,Is it open?,It opens at ten.,7\n", encoding="utf-8")
+    _, out, _ = run("validate", "--data-file", path)
+    assert "system = system, question = Frage, answer = Antwort; not taught: id" in out
+    assert "1 conversation, quality" in out
+    columns = ("--question-column", "Antwort", "--answer-column", "Frage", "--system-column", "id")
+    _, out, _ = run("validate", "--data-file", path, *columns, "--json")
+    assert (
+        json.loads(out)["understood"] == "system = id, question = Antwort, answer = Frage; not taught: system"
+    )
+
+
+def test_a_refusal_is_json_where_json_is_asked_for(run, tmp_path):
+    path = tmp_path / "desk.csv"
+    path.write_text("Ticket,Info\nIs it open?,It opens at ten.\n", encoding="utf-8")
+    code, out, err = run("validate", "--data-file", path, "--json")
+    refusal = json.loads(out)
+    assert (code, err, refusal["kind"]) == (2, "", "conversation_file")
+    assert "“Ticket”, “Info”" in refusal["error"]
+    assert "--system-column" in refusal["remedy"]
+    assert run("validate", "--data-file", path)[:2] == (2, "")
+
+
 def test_validate_finds_problems_and_filters_them(run, tmp_path):
     path = tmp_path / "mixed.json"
     rows = json.loads(write_lesson(path, rows=20).read_text())

@@ -281,13 +281,36 @@ def test_a_table_without_a_line_of_names_keeps_its_first_row(workspace):
         "What is a ship?\tA large boat.\nWhat is a sail?\tIt catches wind."
     )
     click(run(page), "data-check-paste")
-    keyed(page.checkbox, "first-row").check()
-    click(run(page), "data-use-columns")
+    assert "The file names no columns: the first was taken as the question" in text(page)
     click(page, "data-save")
     assert [row.input for row in datasets.rows_of(workspace, "pasted")] == [
         "What is a ship?",
         "What is a sail?",
     ]
+
+
+def test_what_was_understood_is_said_and_can_be_changed_before_it_is_saved(workspace):
+    table = b"system,question,answer,team\nBe brief.,Is it open?,It opens at ten.,Desk\n"
+    page = upload(("x.csv", table))
+    assert "system = system, question = question, answer = answer; not taught: team" in text(page)
+    keyed(page.selectbox, "system-column").set_value("(none)")
+    keyed(page.selectbox, "instruction-column").set_value("team")
+    click(run(page), "data-other-columns")
+    assert "instruction = team, question = question, answer = answer; not taught: system" in text(page)
+    click(page, "data-save")
+    (row,) = datasets.rows_of(workspace, "x")
+    assert [turn.content for turn in row.turns] == ["Desk\n\nIs it open?", "It opens at ten."]
+    assert "not taught: system" in text(page)  # on the dataset's own page
+
+
+def test_a_draft_of_a_dataset_has_its_rows_whatever_their_other_fields_are_called(workspace):
+    page = upload(("x.csv", b"prompt,completion,question\nIs it open?,It opens at ten.,7\n"))
+    keyed(page.selectbox, "question-column").set_value("prompt")
+    keyed(page.selectbox, "answer-column").set_value("completion")
+    click(run(page), "data-use-columns")
+    click(page, "data-save")
+    click(visit(dataset="x"), "data-copy")
+    assert datasets.rows_of(workspace, "x")[0].extra == {"question": "7"}
 
 
 @in_workspace

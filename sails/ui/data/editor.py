@@ -32,7 +32,7 @@ WHICH = {"problems": "Rows to look at", "all": "All rows"}
 def draft_quality(uploads: PendingUploads) -> None:
     """Draw the quality of a draft in words, and one click to drop what is wrong."""
     draft = uploads.draft
-    for note in draft.reading.notes:
+    for note in filter(None, (draft.reading.understood, *draft.reading.notes)):
         st.caption(plain(note))
     with st.container(border=True):
         st.markdown(text.quality(draft.report))
@@ -76,7 +76,7 @@ def _columns_used(uploads: PendingUploads) -> None:
     """Which columns were taken for question and answer, and a way to choose others."""
     draft = uploads.draft
     mapping = draft.reading.mapping
-    if mapping is None or len(draft.reading.columns) < 3:
+    if mapping is None:
         return
     label = f"The questions are in {code(mapping.input)}, the answers in {code(mapping.output)}"
     with st.expander(label, icon=":material/view_column:", key="data-columns"):
@@ -180,7 +180,7 @@ def _line(draft: Draft, number: int) -> dict[str, Any]:
     row = draft.row(number)
     assert row is not None
     signs = {"error": "❌", "warning": "⚠️"}
-    problems = draft.problems.get(number, ())
+    problems = draft.findings.get(number, ())
     findings = [f"{signs[problem.severity]} {problem.reason}" for problem in problems]
     dropped = number in draft.left_out
     return {

@@ -58,6 +58,8 @@ def dataset_heading(report: DatasetReport) -> None:
     st.header(plain(report.name), anchor=False)
     parts = ", ".join(map(code, report.combined))
     st.markdown(f"{_facts(report)}  \n{f'Made of {parts}' if parts else f'From {code(report.source)}'}")
+    if report.understood:
+        st.caption(plain(report.understood))
 
 
 def dataset_actions(workspace: Workspace, uploads: PendingUploads, report: DatasetReport) -> None:

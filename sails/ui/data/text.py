@@ -20,6 +20,8 @@ CHECKED = {  # what each check found
     "gibberish": "not made of words",
     "too_short": "a very short answer",
     "cut_off": "the answer seems to break off",
+    "markup": "signs of HTML in the text",
+    "contradiction": "another answer to a question that an earlier row asks",
 }
 
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from sails import data, system
 from sails.data import ENOUGH_ROWS, ENOUGH_TO_JUDGE, ColumnMapping, Draft, Unmapped
+from sails.data.columns import NONE
 from sails.models import Workspace
 from sails.sessions import DEFAULT_PRESET, PRESET_ROWS, PRESETS
 from sails.system import count
@@ -32,6 +34,7 @@ TEXT_COLUMNS = {
     "Question": st.column_config.TextColumn("Question", width=250),
     "Answer": st.column_config.TextColumn("Answer", width=380),
 }
+NO_COLUMN = "(none)"
 MAX_CELL_LENGTH = 4_000  # characters that a grid shows of a question or an answer
 ROW_COLUMN = {"Row": st.column_config.NumberColumn("Row", width=60)}
 
@@ -228,22 +231,27 @@ def ask_for_columns(uploads: PendingUploads, unmapped: Unmapped) -> None:
 
 
 def choose_columns(uploads: PendingUploads, columns: Sequence[str], chosen: ColumnMapping) -> ColumnMapping:
-    """Ask for the columns of the question, the answer and, if any, of what belongs to the question."""
-    no_column = "(none)"
-    asks, answers, belongs = st.columns(3)
-    index = _position(columns, chosen.input)
-    question = asks.selectbox("Column of the question", columns, index, key=uploads.key("question-column"))
-    index = _position(columns, chosen.output)
-    answer = answers.selectbox("Column of the answer", columns, index, key=uploads.key("answer-column"))
-    context = belongs.selectbox(
-        "Belongs to the question",
-        [no_column, *columns],
-        index=_position(columns, chosen.context) + 1 if chosen.context else 0,
-        key=uploads.key("context-column"),
-        help="Optional: for example a passage that the question is about. It is put behind the question.",
-    )
-    return ColumnMapping(question, answer, None if context == no_column else context)
+    """Ask for the columns of the question, the answer and, if any, of what belongs to them."""
 
+    def ask(place: DeltaGenerator, label: str, role: str, wanted: str | None, about: str = "") -> str:
+        offered = [NO_COLUMN, *columns] if about else list(columns)
+        index = offered.index(wanted) if wanted in offered else 0
+        return place.selectbox(label, offered, index, key=uploads.key(f"{role}-column"), help=about or None)
 
-def _position(columns: Sequence[str], wanted: str) -> int:
-    return columns.index(wanted) if wanted in columns else 0
+    asks, answers = st.columns(2)
+    question = ask(asks, "Column of the question", "question", chosen.input)
+    answer = ask(answers, "Column of the answer", "answer", chosen.output)
+    before, behind, instructs = st.columns(3)
+    about = "Optional: for example a task that the question is material for. It is put before the question."
+    instruction = ask(before, "Stands before the question", "instruction", chosen.instruction, about)
+    about = "Optional: for example a passage that the question is about. It is put behind the question."
+    context = ask(behind, "Belongs to the question", "context", chosen.context, about)
+    about = "Optional: how the assistant should behave in this row."
+    system = ask(instructs, "Instructions to the assistant", "system", chosen.system, about)
+    named = {
+        role: column
+        for role, column in (("instruction", instruction), ("context", context))
+        if column != NO_COLUMN
+    }
+    system = NONE if system == NO_COLUMN else system
+    return ColumnMapping(question, answer, **named, system=system, history=chosen.history or NONE)
