@@ -12,9 +12,8 @@ import typer.main
 from sails.chat import saved_prompts
 from sails.chat.feedback.events import log_file
 from sails.cli import app
-from sails.data import quality, split
+from sails.data import column_names, quality, split
 from sails.data.checks import CHECKS
-from sails.data.columns import KNOWN_COLUMNS
 from sails.errors import JobError, SailsError
 from sails.jobs import export
 from sails.jobs.watch.state import path_of
@@ -178,8 +177,13 @@ def test_the_base_models_are_those_of_the_catalogue():
 
 
 def test_the_columns_checks_phases_and_states_are_those_in_the_code():
-    columns = [[mapping.input, mapping.output, mapping.context or ""] for mapping in KNOWN_COLUMNS]
-    assert table(GUIDE, "Question", "Answer") == columns
+    for role, named in table(GUIDE, "Part"):
+        speakers = {"question": 0, "answer": 1}
+        beside = column_names.QUESTION + column_names.CHAT
+        lists = [getattr(column_names, role.upper())]
+        lists += [pair[speakers[role]] for pair in column_names.PAIRS if role in speakers]
+        for name in named.split(", "):
+            assert any(column_names.is_named(name, known, beside) for known in lists), name
     assert [row[0] for row in table(GUIDE, "Check")] == list(CHECKS)
     assert [row[0] for row in table(GUIDE, "Phase")] == [p for p in get_args(Phase) if p != "done"]
     assert {row[0] for row in table(GUIDE, "State")} == set(get_args(State))
