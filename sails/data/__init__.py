@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sails import lazy_exports
 
 if TYPE_CHECKING:
-    from sails.data.columns import ColumnMapping
+    from sails.data.columns import NO_COLUMN, ColumnMapping
     from sails.data.conversation import ANSWERS, ONLY_LAST, Conversation, Turn, read_jsonl, write_jsonl
     from sails.data.datasets import (
         EXAMPLES,

@@ -69,7 +69,7 @@ def _words(text: str) -> list[str]:
 # ---- empty ----------------------------------------------------------------------------------------
 
 _FILLER = re.compile(r"([.…?!,]\s*){3,}|([-_*~=]\s*){4,}")
-_PLACEHOLDERS = frozenset({"n/a", "n.a.", "tbd", "idk", "nan", "null", "<na>", "nat"})
+_PLACEHOLDERS = frozenset({"n/a", "n.a.", "tbd", "idk", "nan", "null", "<na>", "nat", "#n/a"})
 # No white space, no control, none of the marks that take no room: those are pasted and seen by nobody.
 _VISIBLE = re.compile(
     r"[^\s\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f"

@@ -96,6 +96,8 @@ kolejnosc tijd volgorde 时间 顺序 日時 順番
 """
 PARENT, IDENTITY, RANK = "parent reply replies", "id uuid guid", "rank"
 
+# What is a question where the other column is an answer by its name.
+ASKED = " pattern utterance message request statement"
 # The choices of a question; an answer that is only a letter or number says nothing without them.
 CHOICES = """
 a b c d e option options choice choices distractor distractors auswahl opcion opciones opcao opcoes
@@ -111,6 +113,7 @@ ASSISTANTS = PAIRS[0][1] + " support operator advisor tutor doctor helpdesk serv
 _FILLERS = """
 text texts message messages msg body content the my your our full raw column field string new final clean
 correct best expected ideal reference gold golden accepted sample suggested example en de fr es pt it pl nl
+correcte richtige korrekte correcta corretta correta
 nachricht inhalt spalte texte mensaje texto testo tekst in to
 """
 _MARKS = "id ids nr no number key uuid guid at on"

@@ -16,7 +16,7 @@ from sails.data.column_names import is_marked, is_named
 from sails.data.formats.text_encoding import printable
 from sails.system import listed
 
-NONE = ""  # in a mapping: no column, not even one whose name says that it is
+NO_COLUMN = ""  # in a mapping: no column, not even one whose name says that it is
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ColumnMapping:
     """The columns of the question and of the answer, and, if any, of what belongs to them.
 
     Upper and lower case do not count, unless two columns differ in nothing else. A system turn or history
-    that is not named (None) is looked for by its name; `NONE` says that there is none.
+    that is not named (None) is looked for by its name; `NO_COLUMN` says that there is none.
     """
 
     input: str
@@ -143,6 +143,16 @@ def recognise(columns: Iterable[str]) -> Recognition:
     return Recognition(ColumnMapping(question, answer, context, instruction, system, history))
 
 
+def dialogue_columns(columns: Iterable[str]) -> tuple[str | None, str | None]:
+    """Return the column that is the same in all rows of a conversation, and that of their order, if any."""
+    columns = tuple(columns)
+    order = _first(columns, column_names.ORDER, is_marked)
+    key = _first(columns, column_names.DIALOGUE, is_marked)
+    numbered = any(is_marked(column, "turn position step sequence seq") for column in columns)
+    clear = key and (numbered or is_marked(key, column_names.CHAT))  # a session, say, may be a lesson
+    return (key, order) if clear else (None, None)
+
+
 def chat_column(columns: Iterable[str]) -> str | None:
     """Return the column that may hold whole chats, if there is one."""
     spelling = {name.strip().casefold(): name for name in columns}
@@ -204,7 +214,7 @@ def _pair(columns: Sequence[str], has_question: bool, has_answer: bool) -> tuple
         return [column for column in columns if is_named(column, text)]
 
     if has_answer:
-        return named(column_names.PAIRS[0][0]), []
+        return named(column_names.PAIRS[0][0] + column_names.ASKED), []
     if has_question:
         return [], named(column_names.CLEAR_SPEAKERS)
     pairs = ((named(asks), named(answers)) for asks, answers in column_names.PAIRS)

@@ -8,7 +8,7 @@ and assistant take turns in it throughout; else it is refused, for nobody can te
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from sails.data import column_names
 from sails.data.column_names import names
 from sails.data.columns import TurnColumns, turn_columns
+from sails.data.conversation import Conversation
 from sails.data.exclusions import Exclusions
 from sails.data.formats.source import Record, Refusal, Source
 from sails.data.formats.text_encoding import printable
@@ -59,9 +60,18 @@ def as_dialogues(source: Source, name: str) -> tuple[Source, TurnColumns | None]
                 "Write “user” and “assistant” in that column.",
             )
         return replace(source, records=records), None
+    ids = [fields.get(columns.identity) for _, fields in rows] if columns.identity else []
+    if not columns.dialogue and not columns.parent and len(set(map(str, ids))) < len(ids):
+        columns = replace(columns, dialogue=columns.identity)  # not one for each turn
     groups, how = _groups(rows, columns, name)
     lost = sorted(record.row for record in records if isinstance(record, Refusal))
-    conversations = [_conversation(group, columns, lost) for group in groups]
+    taken: set[int] = set()
+    conversations = []
+    for group in groups:
+        begins = min(row for row, _ in group)
+        number = group[-1][0] if begins in taken else begins  # branches of one tree begin in the same row
+        taken.add(number)
+        conversations.append(_conversation(group, number, columns, lost))
     every = sorted(
         [*conversations, *(record for record in records if isinstance(record, Refusal))],
         key=lambda record: record.row if isinstance(record, Refusal) else record[0],
@@ -179,15 +189,17 @@ def _paths(rows: Sequence[Record], columns: TurnColumns) -> list[list[Record]]:
     return list(seen.values())
 
 
-def _conversation(group: Sequence[Record], columns: TurnColumns, lost: Sequence[int]) -> Record | Refusal:
+def _conversation(
+    group: Sequence[Record], number: int, columns: TurnColumns, lost: Sequence[int]
+) -> Record | Refusal:
     first, last = min(row for row, _ in group), max(row for row, _ in group)
     if gap := next((row for row in lost if first <= row <= last), None):
-        return Refusal(first, f"a turn of this conversation, in row {gap}, cannot be read")
+        return Refusal(number, f"a turn of this conversation, in row {gap}, cannot be read")
     for row, fields in group:
         marks = Exclusions.columns(fields, (columns.speaker, columns.said, *_TURN))
         if marks and (reason := Exclusions().reason(row, fields, marks)):
-            return Refusal(first, f"a turn of this conversation, in row {row}, {reason}")
-    return first, {"messages": list(_turns(group, columns))}
+            return Refusal(number, f"a turn of this conversation, in row {row}, {reason}")
+    return number, {"messages": list(_turns(group, columns))}
 
 
 def _turns(group: Sequence[Record], columns: TurnColumns) -> Iterator[dict[str, Any]]:
@@ -196,3 +208,31 @@ def _turns(group: Sequence[Record], columns: TurnColumns) -> Iterator[dict[str, 
         marks = {key: fields[key] for key in fields if key.casefold() in _TURN}
         role = _role(str(speaker)) or speaker
         yield {**marks, "role": role, "content": fields.get(columns.said)}
+
+
+def joined(
+    conversations: Sequence[Conversation], lost: Iterable[int], key: str, order: str | None
+) -> tuple[list[Conversation], list[Refusal]]:
+    """Return rows of question and answer as longer conversations, those with the same `key` in one.
+
+    Instructions to the assistant are those of the first row. A conversation of which a row is `lost` is
+    refused: what comes after it would rest on what nobody said.
+    """
+    groups: dict[Any, list[Conversation]] = {}
+    for row in conversations:
+        groups.setdefault(str(row.extra.get(key, f"row {row.row}")), []).append(row)
+    whole: list[Conversation] = []
+    refused: list[Refusal] = []
+    lost = sorted(lost)
+    for group in groups.values():
+        by_row = {row.row: row for row in group}
+        first, last = min(by_row), max(by_row)
+        ordered = [by_row[number] for number, _ in _in_order([(row.row, row.extra) for row in group], order)]
+        if gap := next((row for row in lost if first < row < last), None):
+            refused.append(Refusal(first, f"a turn of this conversation, in row {gap}, is left out"))
+        elif len(group) == 1:
+            whole.append(group[0])
+        else:
+            later = (turn for row in ordered[1:] for turn in row.turns if turn.role != "system")
+            whole.append(replace(ordered[0], turns=(*ordered[0].turns, *later), row=first))
+    return whole, refused

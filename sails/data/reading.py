@@ -16,9 +16,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sails.data.column_names import CHOICES, is_named
-from sails.data.columns import ColumnMapping, Recognition, TurnColumns, chat_column, recognise, understood
+from sails.data.columns import (
+    ColumnMapping,
+    Recognition,
+    TurnColumns,
+    chat_column,
+    dialogue_columns,
+    recognise,
+    understood,
+)
 from sails.data.conversation import RESERVED, Conversation
-from sails.data.dialogues import as_dialogues
+from sails.data.dialogues import as_dialogues, joined
 from sails.data.exclusions import Exclusions
 from sails.data.formats.detect import open_source
 from sails.data.formats.source import Refusal
@@ -26,7 +34,11 @@ from sails.data.formats.text_encoding import printable
 from sails.data.turns import Remark, RowRefused, chat_turns, kind, listed, pair_turns, plain
 from sails.errors import ConversationFileError
 
-_EMPTY = frozenset({"nan", "NaN", "NULL", "null", "None", "<NA>", "NaT"})  # what programs write for no value
+# What programs write for no value.
+_EMPTY = frozenset(
+    {"nan", "NaN", "NULL", "null", "None", "<NA>", "NaT", "#N/A", "#REF!", "#VALUE!", "#NAME?"}
+)
+_WRITTEN_LIST = re.compile(r"\[['\"]|\{['\"]\w+['\"]:|array\(")
 _LETTER = re.compile(r"\(?([A-Ha-h]|\d)[).]?")
 _ASK = (
     "Say which one asks and which one answers: on the page Data, or with --question-column, --answer-column "
@@ -95,8 +107,14 @@ def read(path: Path | str, mapping: ColumnMapping | None = None, *, content: byt
         refused += [Refusal(one.row, left_out[one.row]) for one in conversations if one.row in left_out]
         refused.sort(key=lambda refusal: refusal.row)
         conversations = [one for one in conversations if one.row not in left_out]
+    key, order = dialogue_columns(rows.unused()) if rows.mapping else (None, None)
+    if key and len({str(row.extra.get(key)) for row in conversations}) < len(conversations):
+        conversations, broken = joined(conversations, [refusal.row for refusal in refused], key, order)
+        refused = sorted([*refused, *broken], key=lambda refusal: refusal.row)
+        rows.use({"conversation": key} | ({"order": order} if order else {}))
     if not conversations or not rows.has_requested_columns:
         raise rows.unusable(path.name, refused)
+    rows.require_texts(path.name, conversations)
     return Reading(
         conversations=tuple(conversations),
         refused=tuple(refused),
@@ -159,7 +177,7 @@ class _Rows:
                 raise RowRefused(reason)
             if shape.chat and (items := listed(fields.get(shape.chat))) is not None:
                 turns, used = chat_turns(items, remarks), {shape.chat}
-                self._use({"conversations": shape.chat})
+                self.use({"conversations": shape.chat})
             elif mapping := shape.mapping:
                 if shape.choices and _LETTER.fullmatch(str(fields.get(mapping.output, "")).strip()):
                     raise RowRefused(
@@ -167,7 +185,7 @@ class _Rows:
                     )
                 turns, used = pair_turns(fields, mapping, remarks), shape.used
                 if self.mapping is not mapping:
-                    self._use(mapping.roles)
+                    self.use(mapping.roles)
                 self.mapping = self.mapping or mapping
             else:
                 raise RowRefused(shape.doubt or "lacks the column of the question or that of the answer")
@@ -179,15 +197,30 @@ class _Rows:
             self._remarks.update(remarks)
         return Conversation(turns, extra, row)
 
-    def _use(self, roles: dict[str, str]) -> None:
+    def use(self, roles: dict[str, str]) -> None:
+        """Note which columns are what."""
         for role, column in () if self._is_table_of_turns else roles.items():
             self._roles.setdefault(role, {})[column] = None
 
     def understood(self) -> str:
         """Say in one line which columns are what, and which ones are not taught."""
+        return understood({role: tuple(columns) for role, columns in self._roles.items()}, self.unused())
+
+    def unused(self) -> list[str]:
+        """List the columns that are not taught."""
         used = {column for columns in self._roles.values() for column in columns}
-        unused = [column for column in self.columns if column not in used]
-        return understood({role: tuple(columns) for role, columns in self._roles.items()}, unused)
+        return [column for column in self.columns if column not in used]
+
+    def require_texts(self, name: str, conversations: Sequence[Conversation]) -> None:
+        """Refuse a table whose answers are lists or records that a program wrote into its cells."""
+        lists = (
+            [row.output for row in conversations if _WRITTEN_LIST.match(row.output)] if self._table else []
+        )
+        if self.mapping and len(lists) > 0.9 * len(conversations):
+            raise ConversationFileError(
+                f"The answers of {name} (“{self.mapping.output}”) are lists or records, as {lists[0][:60]}",
+                "Write one answer into each cell, as text.",
+            )
 
     def _shape(self, names: tuple[str, ...]) -> _Shape:
         """The shape of records with these fields; files have few different ones."""

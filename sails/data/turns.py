@@ -30,7 +30,7 @@ class Remark(StrEnum):
 
     CONTROLS = "Control characters were removed"
     TRAILING = "A last turn without an answer was left out"
-    EMPTY = "Cells that hold only “nan”, “NULL” or “None” were read as empty"
+    EMPTY = "Cells that hold only “nan”, “None”, “#N/A” or the like were read as empty"
     TOOLS = "Tools are called, which cannot be taught; refused"
 
 

@@ -48,6 +48,7 @@ def read_csv(text: str, name: str) -> Source:
         text = text[line.end() :]
     if "separator" in directives:
         delimiter = _SEPARATORS.get(directives["separator"].casefold(), directives["separator"][:1])
+    text = _unwrapped(text)
     delimiter = delimiter or _delimiter(text)
     rows = _Rows(text, delimiter, 1 + whole.count("\n", 0, len(whole) - len(text)))
     kind = "tsv" if delimiter == "\t" else "csv"
@@ -62,6 +63,14 @@ def read_csv(text: str, name: str) -> Source:
     if delimiter not in ",\t":
         notes = (f"Columns are separated by {_DELIMITERS.get(delimiter, f'“{delimiter}”')}.",)
     return replace(source, notes=notes + source.notes, late_notes=rows.notes)
+
+
+def _unwrapped(text: str) -> str:
+    """The text without quotation marks that a program put around whole lines."""
+    if not text.startswith('"') or any(len(row) != 1 or isinstance(row, str) for row in _Rows(text, "\0")):
+        return text
+    lines = "".join(f"{row[0]}\n" for row in _Rows(text, "\0"))
+    return lines if header_row(list(islice(_Rows(lines, _delimiter(lines)), 1))) == 0 else text
 
 
 def _delimiter(text: str) -> str:

@@ -13,8 +13,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from sails import data, system
-from sails.data import ENOUGH_ROWS, ENOUGH_TO_JUDGE, ColumnMapping, Draft, Unmapped
-from sails.data.columns import NONE
+from sails.data import ENOUGH_ROWS, ENOUGH_TO_JUDGE, NO_COLUMN, ColumnMapping, Draft, Unmapped
 from sails.models import Workspace
 from sails.sessions import DEFAULT_PRESET, PRESET_ROWS, PRESETS
 from sails.system import count
@@ -34,7 +33,7 @@ TEXT_COLUMNS = {
     "Question": st.column_config.TextColumn("Question", width=250),
     "Answer": st.column_config.TextColumn("Answer", width=380),
 }
-NO_COLUMN = "(none)"
+NOTHING = "(none)"
 MAX_CELL_LENGTH = 4_000  # characters that a grid shows of a question or an answer
 ROW_COLUMN = {"Row": st.column_config.NumberColumn("Row", width=60)}
 
@@ -234,7 +233,7 @@ def choose_columns(uploads: PendingUploads, columns: Sequence[str], chosen: Colu
     """Ask for the columns of the question, the answer and, if any, of what belongs to them."""
 
     def ask(place: DeltaGenerator, label: str, role: str, wanted: str | None, about: str = "") -> str:
-        offered = [NO_COLUMN, *columns] if about else list(columns)
+        offered = [NOTHING, *columns] if about else list(columns)
         index = offered.index(wanted) if wanted in offered else 0
         return place.selectbox(label, offered, index, key=uploads.key(f"{role}-column"), help=about or None)
 
@@ -251,7 +250,7 @@ def choose_columns(uploads: PendingUploads, columns: Sequence[str], chosen: Colu
     named = {
         role: column
         for role, column in (("instruction", instruction), ("context", context))
-        if column != NO_COLUMN
+        if column != NOTHING
     }
-    system = NONE if system == NO_COLUMN else system
-    return ColumnMapping(question, answer, **named, system=system, history=chosen.history or NONE)
+    system = NO_COLUMN if system == NOTHING else system
+    return ColumnMapping(question, answer, **named, system=system, history=chosen.history or NO_COLUMN)

@@ -227,6 +227,8 @@ SHAPES = (
         "Two answers by letter",
         refused=("“Antwort A”, “Antwort B”", "--answer-column"),
     ),
+    Shape("answers_as_lists.csv", "Answers that are lists", refused=("lists or records", "one answer")),
+    Shape("answers_as_records.csv", "Answers that are records", refused=("lists or records",)),
     Shape("two_answers.csv", "Two columns could be the answer", refused=("“answer” or “response”",)),
     Shape("same_name_twice.csv", "The same name twice", refused=("“answer” or “answer (3)”",)),
     Shape("case_only.csv", "Names that differ in case only", refused=("“Answer” or “answer”",)),
@@ -278,6 +280,26 @@ SHAPES = (
     ),
     Shape("turns_with_lost_row.csv", "A turn that cannot be read", (FAR,), {1: "row 2", 2: "5 cells"}),
     Shape("turns_deleted.csv", "A turn that is deleted", (FAR,), {1: "in row 2, is marked"}),
+    Shape("turns_by_shared_id.csv", "Turns that share an id", (OPEN, FAR), says=("conversation = id",)),
+    Shape(
+        "turns_with_branches.csv",
+        "Turns with two replies to one",
+        (OPEN, qa("Is it open?", "From ten on.")),
+        says=("turn before = parent_id",),
+    ),
+    Shape(
+        "pairs_by_conversation.csv",
+        "A question and answer in each row, by conversation",
+        (("s: Be brief.", *OPEN, *SUNDAY), FAR),
+        says=("conversation = conversation_id, order = turn",),
+    ),
+    Shape(
+        "pairs_with_lost_row.csv",
+        "A conversation with a row that cannot be read",
+        (FAR,),
+        {1: "in row 2, is left out", 2: "is empty"},
+    ),
+    Shape("pairs_by_session.csv", "Sessions that are lessons", (OPEN, FAR), says=("not taught: session",)),
     Shape(
         "role_beside_question.csv",
         "A column called role that is none",
@@ -307,6 +329,7 @@ SHAPES = (
         )
         for name, names in NAMES.items()
     ),
+    Shape("message_and_reply.csv", "Columns Message, Reply", (OPEN,)),
     # --- where the names stand
     Shape(
         "title_rows.csv",
@@ -365,6 +388,7 @@ SHAPES = (
         "An answer of several lines",
         (qa("How?", "Like this:\n- first, open it\n- then, wait"), FAR),
     ),
+    Shape("lines_in_quotes.csv", "Quotation marks around whole lines", (OPEN,)),
     Shape("quoted_code.tsv", "Code with tabs in a cell", (qa("How?", "def f():\n\treturn 1"), FAR)),
     Shape(
         "indent.csv",
