@@ -7,6 +7,7 @@ and assistant take turns in it throughout; else it is refused, for nobody can te
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -50,7 +51,7 @@ def as_dialogues(source: Source, name: str) -> tuple[Source, TurnColumns | None]
     said.pop("", None)
     roles = {speaker: _role(speaker) for speaker in said}
     known = sum(number for speaker, number in said.items() if roles[speaker])
-    if "assistant" not in roles.values() or known < 0.9 * said.total():
+    if "assistant" not in roles.values() or known < 0.5 * said.total():
         keyed = columns.dialogue or columns.parent
         if keyed and 1 < len(said) <= MAX_SPEAKERS and len(rows) > len(said):
             people = ", ".join(f"“{printable(speaker)[:40]}”" for speaker in said)
@@ -137,16 +138,26 @@ def _takes_turns(group: Sequence[Record], columns: TurnColumns) -> bool:
 def _in_order(group: list[Record], order: str | None) -> list[Record]:
     """The rows by their number or time, where each has one; else as they stand."""
     values = [fields.get(order) for _, fields in group] if order else []
-    numbers = [_number(value) for value in values]
-    keys: Sequence[Any] = numbers if values and None not in numbers else [str(value) for value in values]
-    same_length = len({len(key) for key in keys if isinstance(key, str)}) <= 1  # dates written alike
-    if not values or None in values or not same_length or (isinstance(keys[0], str) and not _is_iso(keys)):
-        return group
-    return [record for _, record in sorted(zip(keys, group, strict=True), key=lambda pair: pair[0])]
+    for key in (_number, _moment):
+        keys: list[Any] = [key(value) for value in values]
+        if keys and None not in keys:
+            ordered = sorted(zip(keys, group, strict=True), key=lambda pair: pair[0])
+            return [record for _, record in ordered]
+    return group
 
 
-def _is_iso(texts: Sequence[str]) -> bool:
-    return all(text[:4].isdigit() and text[4:5] in "-/." for text in texts)
+def _moment(value: Any) -> tuple[str, ...] | None:
+    """A date with or without a time, in a form that can be compared; None where the day may be the month."""
+    text = str(value)
+    if found := re.match(r"(\d{4})[-/.](\d\d?)[-/.](\d\d?)(.*)", text, re.DOTALL):
+        year, month, day, time = found.groups()
+    elif found := re.match(r"(\d\d?)\.(\d\d?)\.(\d{4})(.*)", text, re.DOTALL):
+        day, month, year, time = found.groups()
+    elif found := re.match(r"()()()(\d\d?:\d\d.*)", text, re.DOTALL):
+        year, month, day, time = found.groups()
+    else:
+        return None
+    return (year, month.zfill(2), day.zfill(2), re.sub(r"\b(\d):", r"0\1:", time))
 
 
 def _number(value: Any) -> float | None:

@@ -21,16 +21,30 @@ _MARKS = {  # by name: a true one leaves a row out
     *("spam", "is_spam", "flagged", "is_flagged", "rejected", "is_rejected", "do_not_train", "dont_train"),
     *("geloscht", "ausgeschlossen", "supprime", "eliminado", "borrado"),
 }
+_MOMENTS = {"deleted_at", "removed_at", "deleted_on", "archived_at"}  # by name: any value leaves a row out
 _VERDICTS = {"status", "state", "review", "verdict", "moderation"}
-_RATINGS = {"rating", "ratings", "stars", "thumbs", "thumb", "feedback", "vote", "bewertung", "note_client"}
+_RATINGS = {"rating", "ratings", "stars", "thumbs", "thumb", "feedback", "vote", "bewertung", "quality"}
 _LABELS = {"label", "labels", "is_good", "good"}
 _NO = {"false", "no", "n", "0", "0.0", "f", "nein", "non", "nie", "off", "falsch", "faux", "falso"}
 _YES = {"true", "yes", "y", "1", "1.0", "t", "x", "ja", "oui", "si", "sim", "tak", "on", "wahr", "vrai"}
 _DISMISSED = {"deleted", "rejected", "spam", "removed", "declined", "discarded", "geloscht", "abgelehnt"}
-_BAD = {"bad", "down", "thumbs down", "thumbs_down", "thumbsdown", "negative", "👎", "-1", "-1.0", "dislike"}
+_BAD = {
+    "bad",
+    "down",
+    "thumbs down",
+    "thumbs_down",
+    "thumbsdown",
+    "negative",
+    "👎",
+    "-1",
+    "-1.0",
+    "dislike",
+    "poor",
+}
 _KINDS = {
     **dict.fromkeys(_SWITCHES, "switch"),
     **dict.fromkeys(_MARKS, "mark"),
+    **dict.fromkeys(_MOMENTS, "moment"),
     **dict.fromkeys(_VERDICTS, "verdict"),
     **dict.fromkeys(_RATINGS, "rating"),
     **dict.fromkeys(_LABELS, "label"),
@@ -64,6 +78,7 @@ class Exclusions:
             if (
                 (kind in ("switch", "weight") and word in _NO)
                 or (kind == "mark" and word in _YES)
+                or (kind == "moment" and word)
                 or (kind == "verdict" and word in _DISMISSED)
                 or (kind == "rating" and word in _BAD)
                 or (kind == "label" and (value is False or word in ("false", "bad", "incorrect", "wrong")))

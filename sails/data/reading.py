@@ -265,7 +265,8 @@ class _Rows:
                 "Name columns that stand in the file.",
             )
         shapes = self._shapes.values() or [self._new_shape(self.columns)]
-        if self.columns and not any(shape.chat or shape.mapping for shape in shapes):
+        known = self._is_table_of_turns or any(shape.chat or shape.mapping for shape in shapes)
+        if self.columns and not known:
             doubt = next((shape.doubt for shape in shapes if shape.doubt), "")
             need = "it needs one for the question and one for the answer, such as “input” and “output”"
             return UnknownColumns(f"{name} has the columns {names}; {doubt or need}.", _ASK)

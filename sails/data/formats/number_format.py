@@ -3,16 +3,17 @@
     shown(0.15, "0 %"), shown(45_000, "yyyy-mm-dd"), shown(5, '"Nr." 000')
 
 A code has up to four sections, for positive and negative numbers, zero and text. Names of months and days are
-English, and decimals have a point: which language a sheet is shown in is not written in it. The short date
-of the system (format 14) is shown as 2026-01-31, which means the same everywhere.
+in the language that a code names, else English; decimals have a point, for which language a program speaks is
+not written in a sheet. The short date of the system (format 14) is shown as 2026-01-31, which means the same
+everywhere.
 """
 
 from __future__ import annotations
 
-import calendar
 import datetime
 import re
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
+from fractions import Fraction
 from functools import cache
 from operator import eq, ge, gt, le, lt, ne
 from typing import NamedTuple
@@ -21,13 +22,13 @@ BUILT_IN = {
     1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 9: "0%", 10: "0.00%", 11: "0.00E+00",
     12: "# ?/?", 13: "# ??/??", 14: "yyyy-mm-dd", 15: "d-mmm-yy", 16: "d-mmm", 17: "mmm-yy",
     18: "h:mm AM/PM", 19: "h:mm:ss AM/PM", 20: "h:mm", 21: "h:mm:ss", 22: "yyyy-mm-dd h:mm",
-    37: "#,##0;-#,##0", 38: "#,##0;-#,##0", 39: "#,##0.00;-#,##0.00", 40: "#,##0.00;-#,##0.00",
+    37: "#,##0;(#,##0)", 38: "#,##0;(#,##0)", 39: "#,##0.00;(#,##0.00)", 40: "#,##0.00;(#,##0.00)",
     45: "mm:ss", 46: "[h]:mm:ss", 47: "mm:ss.0", 48: "##0.0E+0",
     **dict.fromkeys((*range(27, 32), 36, *range(50, 59)), "yyyy-mm-dd"),
     **dict.fromkeys((32, 33, 34, 35), "h:mm"),
 }  # fmt: skip
 _TOKEN = re.compile(
-    r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)(?:-[^\]]*)?\]|\[(h+|m+|s+)\]|\[([^\]]*)\]'
+    r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)(?:-([^\]]*))?\]|\[(h+|m+|s+)\]|\[([^\]]*)\]'
     r"|(AM/PM|A/P)|(General)|([ymdhs]+(?:\.0+)?)|(.)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -35,11 +36,31 @@ _DIGITS = frozenset("0#?.,%/Ee")
 _CONDITION = re.compile(r"(<=|>=|<>|<|>|=)(-?[\d.]+)")
 _COMPARE = {"<": lt, "<=": le, ">": gt, ">=": ge, "=": eq, "<>": ne}
 _DATE_PARTS = re.compile(r"y+|m+|d+|h+|s+(?:\.0+)?")
+# Months and, from Monday, days by the last two digits of the number of a language.
+_NAMES = {
+    "09": "January February March April May June July August September October November December "
+    "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
+    "07": "Januar Februar März April Mai Juni Juli August September Oktober November Dezember "
+    "Montag Dienstag Mittwoch Donnerstag Freitag Samstag Sonntag",
+    "0C": "janvier février mars avril mai juin juillet août septembre octobre novembre décembre "
+    "lundi mardi mercredi jeudi vendredi samedi dimanche",
+    "0A": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre "
+    "lunes martes miércoles jueves viernes sábado domingo",
+    "10": "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre "
+    "lunedì martedì mercoledì giovedì venerdì sabato domenica",
+    "16": "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro "
+    "segunda-feira terça-feira quarta-feira quinta-feira sexta-feira sábado domingo",
+    "13": "januari februari maart april mei juni juli augustus september oktober november december "
+    "maandag dinsdag woensdag donderdag vrijdag zaterdag zondag",
+    "15": "stycznia lutego marca kwietnia maja czerwca lipca sierpnia września października listopada "
+    "grudnia poniedziałek wtorek środa czwartek piątek sobota niedziela",
+}
+_EXACT = Context(prec=700)  # digits enough for any float
 _LAST_DAY = 2_958_466  # of the year 9999
 
 
 class _Token(NamedTuple):
-    kind: str  # `text`, `elapsed`, `half` (of a day), `date`, `general`, `digit` or `condition`
+    kind: str  # `text`, `elapsed`, `half` (of a day), `date`, `general`, `digit`, `condition` or `locale`
     text: str
 
 
@@ -53,8 +74,12 @@ def general(number: float) -> str:
 def shown(number: float, code: str, *, since_1904: bool = False) -> str:
     """Return what a cell with this format shows of a number."""
     tokens, number = _section(code, number)
+    if all(token.kind in ("text", "digit", "general", "locale") for token in tokens):
+        tokens = tuple(token for token in tokens if token.kind != "locale")
     kinds = {token.kind for token in tokens}
     if kinds & {"date", "elapsed", "half"}:
+        if number < 0 or tokens[:1] == (_Token("text", "-"),):
+            return f"-{general(abs(number))}"
         return _moment(number, tokens, since_1904)
     if "general" in kinds:
         return "".join(general(number) if token.kind == "general" else token.text for token in tokens)
@@ -87,12 +112,14 @@ def _section(code: str, number: float) -> tuple[tuple[_Token, ...], float]:
 def _sections(code: str) -> list[tuple[_Token, ...]]:
     sections: list[list[_Token]] = [[]]
     for match in _TOKEN.finditer(code):
-        quoted, escaped, currency, elapsed, bracket, half, is_general, date, other = match.groups()
+        quoted, escaped, currency, locale, elapsed, bracket, half, is_general, date, other = match.groups()
         section = sections[-1]
         if other == ";":
             sections.append([])
         elif quoted is not None or escaped or currency:
             section.append(_Token("text", quoted or escaped or currency or ""))
+        elif locale:
+            section.append(_Token("locale", locale))
         elif elapsed:
             section.append(_Token("elapsed", elapsed.lower()))
         elif bracket and _CONDITION.fullmatch(bracket):
@@ -114,7 +141,7 @@ def _number(number: float, tokens: tuple[_Token, ...]) -> str:
     code = "".join(token.text if token.kind == "digit" else "x" for token in tokens)
     pattern = "".join(token.text for token in tokens if token.kind == "digit")
     if "/" in pattern:
-        return general(number)
+        return _fraction(number, len(pattern.rpartition("/")[2]))
     value = Decimal(repr(number)) * 100 ** pattern.count("%")
     placeholders = pattern.rstrip("%").rstrip("-")
     while placeholders.endswith(","):  # thousands, millions
@@ -127,7 +154,7 @@ def _number(number: float, tokens: tuple[_Token, ...]) -> str:
         written = f"{value:.{len(fraction)}E}"
         mantissa, _, power = written.partition("E")
         return f"{mantissa}E{power[0]}{power[1:].zfill(pattern.count('0', pattern.upper().index('E')))}"
-    rounded = value.quantize(Decimal(1).scaleb(-len(fraction)), ROUND_HALF_UP)
+    rounded = value.quantize(Decimal(1).scaleb(-len(fraction)), ROUND_HALF_UP, _EXACT)
     before, _, after = f"{abs(rounded):f}".partition(".")
     before = before.lstrip("0").zfill(whole.count("0"))
     if "," in whole.rstrip(","):
@@ -136,6 +163,11 @@ def _number(number: float, tokens: tuple[_Token, ...]) -> str:
     after = after[:needed] + after[needed:].rstrip("0")
     text = before + ("." + after if after else "." if fraction == "" and "." in digits[0] else "")
     return _filled(tokens, code, text, rounded < 0)
+
+
+def _fraction(number: float, digits: int) -> str:
+    whole, rest = divmod(Fraction(repr(number)).limit_denominator(10**digits - 1), 1)
+    return " ".join(str(part) for part in (whole, rest) if part) or "0"
 
 
 def _filled(tokens: tuple[_Token, ...], code: str, text: str, negative: bool) -> str:
@@ -173,6 +205,8 @@ def _moment(number: float, tokens: tuple[_Token, ...], since_1904: bool) -> str:
     if not since_1904 and number < 60:  # the calendar of Excel has a 29th of February 1900
         day_0 += datetime.timedelta(days=1)
     moment = day_0 + datetime.timedelta(seconds=seconds)
+    language = next((token.text[-2:].upper() for token in tokens if token.kind == "locale"), "09")
+    names = _NAMES.get(language, _NAMES["09"]).split()
     parts = []
     for position, (kind, text) in enumerate(tokens):
         if kind == "elapsed":
@@ -183,8 +217,8 @@ def _moment(number: float, tokens: tuple[_Token, ...], since_1904: bool) -> str:
             parts.append(half[0] if text.upper() == "A/P" else half)
         elif kind == "date":
             twelve = any(token.kind == "half" for token in tokens)
-            parts.append(_part(moment, text, _is_minute(tokens, position), twelve, fraction))
-        else:
+            parts.append(_part(moment, text, _is_minute(tokens, position), twelve, fraction, names))
+        elif kind != "locale":
             parts.append(text)
     return "".join(parts)
 
@@ -196,15 +230,17 @@ def _is_minute(tokens: tuple[_Token, ...], position: int) -> bool:
     return before == "h" or after == "s"
 
 
-def _part(moment: datetime.datetime, code: str, is_minute: bool, twelve: bool, fraction: int) -> str:
+def _part(
+    moment: datetime.datetime, code: str, is_minute: bool, twelve: bool, fraction: int, names: list[str]
+) -> str:
     letter, width = code[0], len(code.partition(".")[0])
     if letter == "y":
         return f"{moment.year:04}" if width > 2 else f"{moment.year % 100:02}"
     if letter == "m" and not is_minute and width > 2:
-        month = calendar.month_name[moment.month]
+        month = names[moment.month - 1]
         return month[0] if width == 5 else month if width == 4 else month[:3]
     if letter == "d" and width > 2:
-        day = calendar.day_name[moment.weekday()]
+        day = names[12 + moment.weekday()]
         return day if width > 3 else day[:3]
     hour = (moment.hour - 1) % 12 + 1 if twelve else moment.hour
     minute_or_month = moment.minute if is_minute else moment.month
