@@ -66,6 +66,7 @@ class _Token(NamedTuple):
 
 def general(number: float) -> str:
     """Return a number as a cell without a format shows it; digits that only binary fractions have are not."""
+    number = float(number)
     if number.is_integer() and abs(number) < 1e15:
         return str(int(number))
     return f"{number:.15g}" if 1e-4 <= abs(number) < 1e15 else f"{number:.15g}".upper()
