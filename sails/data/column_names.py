@@ -16,8 +16,8 @@ question questions query queries prompt prompts input inputs enquiry inquiry faq
 problema probleme frage fragen anfrage anfragen eingabe demande demandes requete entree pregunta
 preguntas consulta entrada pergunta perguntas questao questoes domanda domande quesito richiesta pytanie
 pytania zapytanie vraag vragen otazka otazky sporgsmal sporsmal fraga fragor kysymys kerdes intrebare
-soru pitanje вопрос вопросы питання 问题 問題 提问 提問 问 問 输入 輸入 质问 質問 質問文 問い 入力 질문
-ερωτηση سؤال السؤال שאלה प्रश्न
+soru pitanje вопрос вопросы питання 题目 問い合わせ dotaz ask kundenfrage nutzerfrage 问题 問題 提问
+提問 问 問 输入 輸入 质问 質問 質問文 問い 入力 질문 ερωτηση سؤال السؤال שאלה प्रश्न
 """
 ANSWER = """
 answer answers response responses reply replies completion completions output outputs solution antwort
@@ -29,9 +29,10 @@ vastaus valasz raspuns cevap yanit odgovor ответ ответы відпов�
 # Pairs of names that mean little alone: one of each, of the same line.
 PAIRS = (
     (
-        "user users human customer client kunde nutzer benutzer utilisateur usuario utente 用户 "
-        "用戶 ユーザー",
-        "assistant bot chatbot gpt chatgpt ai agent model assistent asistente assistente 助手 アシスタント",
+        "user users human customer client kunde nutzer benutzer utilisateur usuario utente cliente 用户 "
+        "用戶 klant ユーザー",
+        "assistant bot chatbot gpt chatgpt ai agent model assistent asistente assistente agente 助手 "
+        "アシスタント",
     ),
     ("q f p d v", "a r"),  # Q/A, F/A, Q/R, P/R, D/R, V/A
     (
@@ -103,18 +104,21 @@ CHOICES = """
 a b c d e option options choice choices distractor distractors auswahl opcion opciones opcao opcoes
 scelta 选项 選択肢
 """
-# Of the speakers, those that are an answer even where the other column has a clear name.
-CLEAR_SPEAKERS = "assistant bot chatbot gpt chatgpt assistent asistente assistente 助手 アシスタント"
+# What is an answer where the other column is a question by its name.
+CLEAR_SPEAKERS = "target assistant bot chatbot gpt chatgpt assistent asistente assistente 助手 アシスタント"
 # Who speaks in a table of turns, beside the roles of chat templates.
 USERS = PAIRS[0][0] + " prompter visitor caller member student patient kundin klient besucher anrufer"
-ASSISTANTS = PAIRS[0][1] + " support operator advisor tutor doctor helpdesk service mitarbeiter berater"
+ASSISTANTS = (
+    PAIRS[0][1] + " support operator advisor tutor teacher doctor helpdesk service mitarbeiter berater"
+)
 
 # Words that say nothing of which column it is.
 _FILLERS = """
-text texts message messages msg body content the my your our full raw column field string new final clean
-correct best expected ideal reference gold golden accepted sample suggested example en de fr es pt it pl nl
-correcte richtige korrekte correcta corretta correta
-nachricht inhalt spalte texte mensaje texto testo tekst in to
+text texts message messages msg body content the my your our full raw column field string new final
+clean correct best expected ideal reference gold golden accepted sample suggested example en de fr es pt
+it pl nl correcte richtige korrekte correcta corretta correta unsere unser notre nuestra nossa nostra
+faq statement do da del della du des d l von van vom der die das le la les el los il lo nachricht inhalt
+spalte texte mensaje texto testo tekst in to
 """
 _MARKS = "id ids nr no number key uuid guid at on"
 _BRACKETS = re.compile(r"[(\[（【].*?[)\]）】]")

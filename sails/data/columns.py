@@ -217,5 +217,6 @@ def _pair(columns: Sequence[str], has_question: bool, has_answer: bool) -> tuple
         return named(column_names.PAIRS[0][0] + column_names.ASKED), []
     if has_question:
         return [], named(column_names.CLEAR_SPEAKERS)
-    pairs = ((named(asks), named(answers)) for asks, answers in column_names.PAIRS)
+    every = ((column_names.USERS, column_names.ASSISTANTS), *column_names.PAIRS[1:])
+    pairs = ((named(asks), named(answers)) for asks, answers in every)
     return next(((questions, answers) for questions, answers in pairs if questions and answers), ([], []))
