@@ -8,9 +8,11 @@ and assistant take turns in it throughout; else it is refused, for nobody can te
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -66,13 +68,14 @@ def as_dialogues(source: Source, name: str) -> tuple[Source, TurnColumns | None]
         columns = replace(columns, dialogue=columns.identity)  # not one for each turn
     groups, how = _groups(rows, columns, name)
     lost = sorted(record.row for record in records if isinstance(record, Refusal))
+    marks = Exclusions.columns(source.columns, (columns.speaker, columns.said, *_TURN))
     taken: set[int] = set()
     conversations = []
     for group in groups:
         begins = min(row for row, _ in group)
         number = group[-1][0] if begins in taken else begins  # branches of one tree begin in the same row
         taken.add(number)
-        conversations.append(_conversation(group, number, columns, lost))
+        conversations.append(_conversation(group, number, columns, marks, lost))
     every = sorted(
         [*conversations, *(record for record in records if isinstance(record, Refusal))],
         key=lambda record: record.row if isinstance(record, Refusal) else record[0],
@@ -83,6 +86,7 @@ def as_dialogues(source: Source, name: str) -> tuple[Source, TurnColumns | None]
     return replace(source, records=every, notes=source.notes + notes), columns
 
 
+@cache
 def _role(speaker: str) -> str | None:
     words = frozenset(column_names.words_of(speaker))
     return (
@@ -201,14 +205,14 @@ def _paths(rows: Sequence[Record], columns: TurnColumns) -> list[list[Record]]:
 
 
 def _conversation(
-    group: Sequence[Record], number: int, columns: TurnColumns, lost: Sequence[int]
+    group: Sequence[Record], number: int, columns: TurnColumns, marks: dict[str, str], lost: Sequence[int]
 ) -> Record | Refusal:
     first, last = min(row for row, _ in group), max(row for row, _ in group)
-    if gap := next((row for row in lost if first <= row <= last), None):
+    at = bisect_left(lost, first)
+    if gap := next((row for row in lost[at : at + 1] if row <= last), None):
         return Refusal(number, f"a turn of this conversation, in row {gap}, cannot be read")
-    for row, fields in group:
-        marks = Exclusions.columns(fields, (columns.speaker, columns.said, *_TURN))
-        if marks and (reason := Exclusions().reason(row, fields, marks)):
+    for row, fields in group if marks else ():
+        if reason := Exclusions().reason(row, fields, marks):
             return Refusal(number, f"a turn of this conversation, in row {row}, {reason}")
     return number, {"messages": list(_turns(group, columns))}
 
@@ -239,7 +243,8 @@ def joined(
         by_row = {row.row: row for row in group}
         first, last = min(by_row), max(by_row)
         ordered = [by_row[number] for number, _ in _in_order([(row.row, row.extra) for row in group], order)]
-        if gap := next((row for row in lost if first < row < last), None):
+        at = bisect_left(lost, first)
+        if gap := next((row for row in lost[at : at + 1] if row < last), None):
             refused.append(Refusal(first, f"a turn of this conversation, in row {gap}, is left out"))
         elif len(group) == 1:
             whole.append(group[0])
