@@ -136,6 +136,7 @@ def _cut(rows: Sequence[Record], begins: Sequence[int]) -> list[list[Record]]:
 def _takes_turns(group: Sequence[Record], columns: TurnColumns) -> bool:
     spoken = [_role(str(fields.get(columns.speaker, ""))) for _, fields in group]
     spoken = spoken[spoken[:1] == ["system"] :]
+    spoken = spoken[spoken[:1] == ["assistant"] :]  # a greeting
     return all(role == ("user", "assistant")[n % 2] for n, role in enumerate(spoken))
 
 

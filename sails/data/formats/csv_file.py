@@ -99,7 +99,7 @@ def _of_anki(kind: str, rows: _Rows, directives: dict[str, str], name: str) -> S
         for row in cells
     )
     first = list(islice(kept, SAMPLE))
-    if all(isinstance(row, str) or len(row) <= 2 for row in first):
+    if all(isinstance(row, str) or not any(row[2:]) for row in first):
         note = "The first column was taken as the question, the second as the answer, as Anki exports them."
         return unnamed(kind, [*first, *kept], note)
     return source_of_table(kind, [*first, *kept], name)

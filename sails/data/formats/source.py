@@ -70,6 +70,9 @@ def source_of_table(
     if header is None:
         header = _widest(first)
         body = first[header:]
+        # pandas gives columns without names their numbers.
+        if body and list(_trimmed(body[0])) in (["0", "1"], ["1", "2"]):
+            body = body[1:]
         if unnamed_row != "no" and _is_unnamed(body, only_sentences=unnamed_row == "sentence"):
             note = "The file names no columns: the first was taken as the question, the second as the answer."
             return unnamed(kind, chain(body, rows), note)
@@ -131,12 +134,19 @@ def _is_unnamed(rows: Sequence[Cells], *, only_sentences: bool) -> bool:
     Names are short. Where most rows hold a sentence and the first does not, it may name the columns in words
     that are not known; then a person is asked.
     """
-    filled = [row for row in rows if not isinstance(row, str) and _filled(row)]
+    filled = [_trimmed(row) for row in rows if not isinstance(row, str) and _filled(row)]
     pairs = [row for row in filled if len(row) == 2 and all(cell not in (None, "") for cell in row)]
     if not filled or filled[0] not in pairs or len(pairs) < 0.9 * len(filled):
         return False
     sentences = [any(_is_sentence(str(cell)) for cell in row) for row in pairs]
     return sentences[0] or (not only_sentences and len(pairs) > 1 and 2 * sum(sentences) < len(pairs))
+
+
+def _trimmed(cells: Sequence[Any]) -> Sequence[Any]:
+    """The cells up to the last one that is filled."""
+    while cells and cells[-1] in (None, ""):
+        cells = cells[:-1]
+    return cells
 
 
 def _is_sentence(text: str) -> bool:

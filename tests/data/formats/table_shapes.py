@@ -347,6 +347,10 @@ SHAPES = (
         says=("as Anki exports them",),
     ),
     Shape("anki_plain.txt", "Anki without HTML", (qa("der Hund", "the dog"), qa("die Katze", "the cat"))),
+    Shape(
+        "anki_empty_tags.txt", "Anki with no tags", (qa("der Hund", "the dog"), qa("die Katze", "the cat"))
+    ),
+    Shape("numbered_columns.csv", "Columns that pandas numbered", (OPEN, FAR), says=("names no columns",)),
     Shape("anki_columns.txt", "Anki with names", (qa("der Hund", "the dog"),), says=("question = Front",)),
     Shape(
         "quizlet.txt",
