@@ -152,7 +152,8 @@ def _offer_facts(offer: Offer) -> str:
     where = "It is on this machine." if offer.here else "It is downloaded first"
     if not offer.here:
         where += f": {system.size(model.download_bytes)}." if model.download_bytes else "."
-    need = f"Training it needs about {system.gigabytes(model.training_memory_bytes)} of memory."
+    lora = system.gigabytes(models.training_memory(model.parameters, lora=True))
+    need = f"Training it needs about {system.gigabytes(model.training_memory_bytes)} of memory, LoRA {lora}."
     return f"{plain(model.note)} {plain(need)} {plain(where)}"
 
 
