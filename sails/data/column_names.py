@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 
 QUESTION = """
 question questions query queries prompt prompts input inputs enquiry inquiry faq problem problems
@@ -120,6 +120,7 @@ it pl nl correcte richtige korrekte correcta corretta correta unsere unser notre
 faq statement do da del della du des d l von van vom der die das le la les el los il lo nachricht inhalt
 spalte texte mensaje texto testo tekst in to
 """
+LONGEST_NAME = 80
 _MARKS = "id ids nr no number key uuid guid at on"
 _BRACKETS = re.compile(r"[(\[（【].*?[)\]）】]")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -127,8 +128,11 @@ _APART = re.compile(r"[\W\d_]+")
 _UNLIKE = str.maketrans("łøđæœıß", "lodeeis")
 
 
+@lru_cache(4096)
 def words_of(name: str) -> tuple[str, ...]:
-    """Return the words of a column's name as they are compared."""
+    """Return the words of a name as they are compared; none of a text that is too long for a name."""
+    if len(name) > LONGEST_NAME:
+        return ()
     return _words(_CAMEL.sub(" ", _BRACKETS.sub(" ", name.replace("#", " number "))))
 
 
