@@ -30,7 +30,9 @@ from sails.training.encoding import Example as Example
 from sails.training.encoding import encode_rows, nothing_left
 
 GROUPED_BATCHES = 50  # at most so many batches are sorted by length together, and at most half of all
-FEW_BATCHES = 4  # fewer are not sorted: the same rows would be together in each round
+# Fewer batches are not sorted: the same rows would be together in each round. Fewer than many are all sorted
+# together, by lengths that chance moves by up to that share: parts of them would not fill their last batches.
+FEW_BATCHES, MANY_BATCHES, CHANCE = 4, 8, 0.15
 
 Some = TypeVar("Some")
 
@@ -165,15 +167,19 @@ def epoch_batches(
         return []
     total = sum(lengths[number] for number in order)
     count = -(-len(order) // batch_size) if batch_size else max(1, -(-total // (token_budget or 1)))
-    windows = -(-count // min(GROUPED_BATCHES, count // 2)) if count >= FEW_BATCHES else 1
+    windows = max(2, -(-count // GROUPED_BATCHES)) if count >= MANY_BATCHES or batch_size else 1
+    windows = windows if count >= FEW_BATCHES else 1
     sizes = _shares(len(order), count) if batch_size else []
-    in_window = [sizes[part] for part in _slices(len(sizes), windows)] if batch_size else []
+    in_window = [sizes[part] for part in _cuts(_shares(len(sizes), windows))] if batch_size else []
     rows = [sum(some) for some in in_window] or _shares(len(order), windows)
+    if count >= FEW_BATCHES:
+        # Where there are few batches, lengths are taken with a pinch of chance instead of some rows by lot.
+        pinch = CHANCE if windows == 1 else 0.0
+        weight = {number: lengths[number] * chance.uniform(1 - pinch, 1 + pinch) for number in order}
+        order = [number for part in _cuts(rows) for number in sorted(order[part], key=weight.__getitem__)]
     batches: list[list[int]] = []
     for number, part in enumerate(_cuts(rows)):
         group = order[part]
-        if count >= FEW_BATCHES:
-            group.sort(key=lambda i: lengths[i])
         if batch_size:
             batches += [group[batch] for batch in _cuts(in_window[number])]
         else:
@@ -191,10 +197,6 @@ def _shares(total: int, parts: int) -> list[int]:
 def _cuts(sizes: Sequence[int]) -> list[slice]:
     """Slices of these sizes, one behind the other."""
     return [slice(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)]
-
-
-def _slices(total: int, parts: int) -> list[slice]:
-    return _cuts(_shares(total, parts))
 
 
 def _cut_evenly(group: list[int], lengths: Sequence[int], token_budget: int) -> list[list[int]]:

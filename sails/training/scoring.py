@@ -83,7 +83,7 @@ def general_drift(model: Any, base_folder: Path, tokenizer: Any, precision: Prec
     base = load_model(base_folder, str(model.device))
     knowledge = base_knowledge(base, base_folder, tokenizer, precision)
     rows = [
-        Conversation((Turn("user", prompt), Turn("assistant", answer or "…")))
+        Conversation((Turn("user", prompt), Turn("assistant", answer or "…")))  # as it rehearses them
         for prompt, answer in zip(open_prompts(), knowledge.answers, strict=True)
     ]
     examples = sorted(encode(rows, tokenizer, 10_000).examples, key=len)

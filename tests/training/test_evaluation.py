@@ -179,8 +179,8 @@ def test_a_base_model_that_is_not_here_any_more_leaves_its_column_empty(place, b
     assert any("general knowledge is not measured" in note for note in status.notes)
     # It keeps to what the model before it says, instead.
     assert any("rehearses the answers that it gives now" in note for note in status.notes)
-    rehearsed = ["drift" in step for step in steps_of(session)]
-    assert sum(rehearsed) > 0.8 * len(rehearsed)  # a batch of two rows has not always one to rehearse
+    # Batches are even now, and the share of the first is not yet a whole row.
+    assert ["drift" in step for step in steps_of(session)].count(False) <= 1
 
 
 def test_what_a_guard_ended_is_held_at_best(place, teach, monkeypatch):
