@@ -22,9 +22,11 @@ def training_memory(parameters: int, tokens: int = USUAL_TOKENS, *, lora: bool =
     the second model. Activations are half as large, for what frozen layers read need not be kept.
     """
     activations = 2 * parameters * tokens // USUAL_TOKENS
-    if lora and parameters:
-        return round(7.5 * parameters) + activations // 2 + 1_500_000_000
-    return 20 * parameters + activations + 1_300_000_000 if parameters else 0
+    if lora:
+        weights, activations = round(7.5 * parameters), activations // 2
+    else:
+        weights = 20 * parameters
+    return weights + activations + 1_300_000_000 if parameters else 0
 
 
 def export_memory(parameters: int) -> int:

@@ -33,7 +33,7 @@ def need_of(parameters: int, schedule: Schedule, max_length: int, *, export: boo
     tokens = round(tokens / (1 - schedule.protect))
     memory = training_memory(parameters, tokens, lora=schedule.method == "lora")
     if schedule.blend:  # three copies of the weights: before, after, and between
-        memory = max(memory, 12 * parameters + 1_500_000_000)
+        memory = max(memory, 12 * parameters + 1_300_000_000)
     if export:
         memory = max(memory, export_memory(parameters))
     weights = parameters * 4

@@ -123,7 +123,7 @@ def test_the_memory_of_real_models_is_estimated_as_it_was_measured(parameters, m
     assert training_memory(int(parameters)) == pytest.approx(measured + copy, rel=0.06)
 
 
-@pytest.mark.parametrize(("parameters", "measured"), [(134_515_008, 2.53e9), (361_821_120, 4.64e9)])
+@pytest.mark.parametrize(("parameters", "measured"), [(134_515_008, 2.23e9), (361_821_120, 4.64e9)])
 def test_the_memory_of_lora_is_estimated_as_it_was_measured(parameters, measured):
     assert training_memory(parameters, 731, lora=True) == pytest.approx(measured, rel=0.15)
     assert training_memory(0, lora=True) == 0
