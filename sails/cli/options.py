@@ -59,7 +59,8 @@ StartOption = Annotated[
 Advise = Annotated[
     bool,
     typer.Option(
-        "--advise", help="Measure first which learning rate suits this lesson, about a minute; then use it."
+        "--advise",
+        help="Measure first which learning rate suits this lesson, about two minutes; then use it.",
     ),
 ]
 Name = Annotated[

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from sails import models, retention, sessions, system, training
 from sails.data import Conversation
-from sails.errors import BusyError
+from sails.errors import BusyError, WorkspaceError
 from sails.jobs import launcher
 from sails.jobs.candidates import publish_candidate, was_published, why_held
 from sails.jobs.export import verification_rows
@@ -350,7 +350,13 @@ def _rehearsal(
     before = current if parent and inspect_model(current).fingerprint == parent else None
     student, share, base = examination.student, spec.settings.protect, examination.base_folder
     reporter.progress(0.6, "reading what the base model answers")
-    return training.rehearsal_for(student, share, base=base, before=before, reporter=reporter)
+    rehearsal = training.rehearsal_for(student, share, base=base, before=before, reporter=reporter)
+    if rehearsal is None and reporter.session.newest_checkpoint() and reporter.session.projection.exists():
+        raise WorkspaceError(
+            "The model whose answers it rehearses is not here any more, so it cannot go on as it began.",
+            "Put the base model back, or start the training again.",
+        )
+    return rehearsal
 
 
 def _matrices(

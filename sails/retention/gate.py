@@ -210,7 +210,7 @@ def _words(finding: GateFinding, reference: float, names: dict[str, str], *, ful
         what += " together"
     of_what = " of the answers' word pieces right" if full else ""
     if finding.is_general:
-        of_what = " of the questions that its base model answers right"
+        of_what = " of the questions that its base model surely knows"
     return f"{lost} {unit} {what} ({reference:.0f}% → {finding.after:.0f}%{of_what})"
 
 

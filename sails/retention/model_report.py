@@ -27,6 +27,7 @@ from sails.retention.session_report import GOOD, NOTHING, numbered, points, spre
 from sails.system import count, stamp_or_none
 
 GENERAL, GENERAL_LINES = "General knowledge", ("General", "knowledge")
+ENOUGH_KNOWN = 20  # general questions, to say more than a count
 HALF = 50.0  # points: share of the answers' word pieces right
 
 
@@ -171,6 +172,8 @@ def describe_headline(memory: Memory) -> str:
             "more next time, or go back to the version before."
         )
     if bwt is None and len(memory.matrix.lessons) == 1:
+        if measures.general and measures.general.high < 100:
+            return "There is one lesson so far. It lost a little of what it knew before any lesson."
         return "There is one lesson so far, so there is nothing earlier that it could have forgotten."
     if bwt is None or not math.isfinite(bwt.high - bwt.low):
         return "Whether that is good cannot be told: too little of its earlier lessons could be measured."
@@ -180,6 +183,8 @@ def describe_headline(memory: Memory) -> str:
         return "That is acceptable: it lost a little of its earlier lessons."
     if measures.learned is not None and measures.learned < MAX_LOSS_POINTS:
         return "It kept its earlier lessons, but learned little: who learns nothing forgets nothing."
+    if measures.general is None:
+        return "It learned, and kept its earlier lessons. What it knew before any lesson was not asked."
     return "That is good: it learned, and kept its earlier lessons."
 
 
@@ -249,11 +254,13 @@ def general_sentence(memory: Memory) -> str:
     if drift.known is None or general is None:
         return f"{GENERAL}: {same}. Whether they are still right was not asked; the next session asks it."
     said = (
-        f"{GENERAL}: of {len(drift.known.rows)} questions that its base model answers right, it still "
+        f"{GENERAL}: of {len(drift.known.rows)} questions that its base model surely knows, it still "
         f"answers {sum(drift.known.right)} right ({general.value:.0f}%, {spread(general.low, general.high)})"
     )
     if memory.measures.forgot_general:
         return f"{said}. That is not good: it forgot a part of what it knew before any lesson."
+    if len(drift.known.rows) < ENOUGH_KNOWN:
+        return f"{said}, and {same}. These are too few questions to tell."
     if general.high < 100:
         return f"{said}, and {same}. That is acceptable: it lost a little."
     return f"{said}, and {same}. That is good."

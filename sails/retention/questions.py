@@ -51,7 +51,8 @@ def questions_for(lesson: Sequence[Conversation], known: Sequence[str] = ()) -> 
     elsewhere = {UNRELATED, *(row.input for row in lesson)}
     others = [question for question in known if question not in elsewhere]
     general = random.Random(len(lesson)).sample(others, min(GENERAL_QUESTIONS - 1, len(others)))
-    unrelated = [ProbeQuestion(about="unrelated", question=question) for question in (UNRELATED, *general)]
+    asked = [UNRELATED] if UNRELATED not in {row.input for row in lesson} else []
+    unrelated = [ProbeQuestion(about="unrelated", question=question) for question in (*asked, *general)]
     return [*taught, *reworded, *unrelated]
 
 

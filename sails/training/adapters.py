@@ -52,7 +52,7 @@ class Adapters:
         self._model = model
         for name in layers:
             across = model.get_submodule(name).lora_A[NAME].weight.requires_grad_(False)
-            if matrices:
+            if matrices and name in matrices:  # one of several experts has none
                 projected = across @ matrices[name].to(across.device)
                 across.copy_(projected * across.norm() / projected.norm())
 

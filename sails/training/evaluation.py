@@ -136,10 +136,14 @@ class Examination:
         published = found.before
         if status.parent != status.replaces:
             published = stored_row(self.workspace, status.replaces) or Measured()
+        if status.parent is None:  # it grew from a base model, and is to keep what that one knew
+            published = published.model_copy(update={"general": found.before.general})
         decision = retention.decide(published, after, line, found.lessons[:-1])
         if self._earlier or status.replaces is None:
             return decision
         reason = STARTED_OVER if status.parent is None else retention.ELSEWHERE
+        if decision.held:
+            reason = f"{decision.reason} {reason}"
         return decision.model_copy(update={"reason": reason})
 
     def _score(self, rows: Sample) -> tuple[Cell, ...]:

@@ -92,7 +92,7 @@ def describe_blend(results: Results) -> str:
         return ""
     if results.blend == 1:
         return "All of the change was needed for the lesson, so all of it was kept."
-    return f"It kept {results.blend:.0%} of the change: as much of the lesson, less change elsewhere."
+    return f"It kept {results.blend:.0%} of the change: almost all of the lesson, less change elsewhere."
 
 
 def _learned(status: Status, before: Scores, after: Scores) -> Learned:

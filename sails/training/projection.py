@@ -15,6 +15,7 @@ and Wang et al., "Training networks in null space of feature covariance", 2021: 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,8 +31,9 @@ from sails.training.loss import AnswerLogits
 from sails.training.model import Precision
 
 WINDOW = 5  # steps
-# How long a projected movement is made, where it does little harm: as long as one at `FAR` would be.
-FAR, MAX_STRETCH = 1.5e-4, 6.0
+# How many times as long a projected movement is made, where it does little harm: 3 times at 5e-5, 6 times at
+# 1e-5. It falls more slowly than the rate rises, so that a higher rate always moves the weights further.
+USUAL_RATE, USUAL_STRETCH, FALL, MAX_STRETCH = 5e-5, 3.0, math.log(2, 5), 6.0
 DAMPING = 0.01  # λ: the smaller, the more is kept, and the more rounds a lesson takes
 PROJECTION_PROMPTS = 80  # general prompts whose inputs are looked at
 BATCH = 8  # of them at once
@@ -90,7 +92,7 @@ class Projection:
 
 def stretch(learning_rate: float) -> float:
     """Return how many times as far as an optimizer moves them projected weights are moved."""
-    return min(max(FAR / learning_rate, 1.0), MAX_STRETCH)
+    return min(max(USUAL_STRETCH * (USUAL_RATE / learning_rate) ** FALL, 1.0), MAX_STRETCH)
 
 
 def linear_layers(model: Any) -> dict[str, Any]:

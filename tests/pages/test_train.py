@@ -640,7 +640,7 @@ def test_the_base_models_say_what_they_can_and_which_is_recommended():
 def test_a_chosen_rate_stands_beside_the_automatic_one_in_words():
     page = visit()
     assert "Automatic is 5e-5: full speed" in text(page)
-    for written, words in (("3e-4", "6 times faster"), ("0,00001", "5 times slower"), ("5E-5", "the same")):
+    for written, words in (("3e-4", "6 times as high"), ("0,00001", "1/5 of that"), ("5E-5", "the same")):
         page.text_input(key="train_rate").input(written)
         said = text(checked(page.run()))
         rate = request.read_learning_rate(written)

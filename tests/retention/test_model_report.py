@@ -23,10 +23,13 @@ def now(workspace) -> Memory:
     return memory_of(workspace, workspace.situation().trained.fingerprint)
 
 
-def measured(workspace, *, bwt, learned=20.0, acc=64.0):
+ALL = Estimate(100, 100, 100)
+
+
+def measured(workspace, *, bwt, learned=20.0, acc=64.0, general=ALL):
     """The memory of a model of two lessons, whose figures are these."""
     known = now(workspace)
-    figures = {"acc": Estimate(acc, acc - 4, acc + 4), "bwt": bwt, "learned": learned}
+    figures = {"acc": Estimate(acc, acc - 4, acc + 4), "bwt": bwt, "learned": learned, "general": general}
     fields = {**vars(known.measures), **figures, "forgetting": (Estimate(3, 1, 5), None)}
     return Memory(known.matrix, Measures(**fields), known.newest)
 
@@ -90,6 +93,13 @@ def test_the_headline_is_followed_by_whether_it_is_good(workspace, bwt, learned,
     assert said in model_report.describe_headline(measured(workspace, bwt=bwt, learned=learned))
 
 
+def test_the_headline_calls_nothing_good_whose_general_knowledge_was_not_asked(workspace):
+    make_line(workspace, ["databases", "kitchen"])
+    said = model_report.describe_headline(measured(workspace, bwt=Estimate(0, -1, 1), general=None))
+    assert "good" not in said
+    assert said.endswith("What it knew before any lesson was not asked.")
+
+
 @pytest.mark.parametrize(("acc", "said"), [(85, "That is good"), (64, "a fair part"), (20, "That is little")])
 def test_the_mean_over_all_lessons_stands_with_its_interval(workspace, acc, said):
     make_line(workspace, ["databases", "kitchen"])
@@ -140,7 +150,7 @@ def told(general):
         (
             knows(100),
             False,
-            "General knowledge: of 100 questions that its base model answers right, it still answers 100 "
+            "General knowledge: of 100 questions that its base model surely knows, it still answers 100 "
             "right (100%, 100 to 100), and it would still choose 90% of the word pieces of the base model's "
             "answers. That is good.",
         ),
@@ -154,7 +164,7 @@ def told(general):
         (
             knows(80),
             True,
-            "General knowledge: of 100 questions that its base model answers right, it still answers 80 "
+            "General knowledge: of 100 questions that its base model surely knows, it still answers 80 "
             "right (80%, 72 to 87). That is not good: it forgot a part of what it knew before any lesson.",
         ),
     ],

@@ -72,3 +72,10 @@ def test_very_long_questions_are_not_asked():
 def test_a_reworded_question_holds_the_question_and_is_another_one(question, begins):
     assert f": {begins}" in reword(question)
     assert reword(question) != question
+
+
+def test_a_lesson_that_teaches_the_general_question_is_not_asked_it_as_unrelated():
+    asked = questions_for([row(UNRELATED)], ["One?", "Two?", "Three?"])
+    unrelated = [question.question for question in asked if question.about == "unrelated"]
+    assert UNRELATED not in unrelated
+    assert len(unrelated) == 2

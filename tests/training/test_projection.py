@@ -1,6 +1,7 @@
 """Projection: what general prompts rest on stays, whatever else moves."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -8,14 +9,16 @@ import torch
 from sails.sessions import Session
 from sails.training.dataloader import collate
 from sails.training.projection import (
-    FAR,
     MAX_STRETCH,
+    USUAL_RATE,
+    USUAL_STRETCH,
     WINDOW,
     Projection,
     linear_layers,
     load_matrices,
     projection_matrices,
     save_matrices,
+    stretch,
 )
 from sails.training.trainer import Before
 from tests.training.test_trainer import FP32, Notebook, run_of, same, teach, weights
@@ -28,7 +31,7 @@ def logits(model, tiny, examples):
     return out[batch["attention_mask"].bool()]
 
 
-def shake(model, tiny, matrices, examples, rate=FAR):
+def shake(model, tiny, matrices, examples, rate=1e-3):
     """How far a random movement, projected or not, moved the model's answers, and its weights."""
     before, start = logits(model, tiny, examples), weights(model)
     projection = Projection(model, matrices, rate, FP32) if matrices else None
@@ -53,12 +56,27 @@ def test_a_projected_movement_is_as_long_and_changes_general_answers_less(tiny, 
 
 
 @pytest.mark.parametrize(
-    ("rate", "times"), [(FAR, 1), (10 * FAR, 1), (FAR / 3, 3), (FAR / 100, MAX_STRETCH), (1e-9, MAX_STRETCH)]
+    ("rate", "times"),
+    [
+        (1e-3, 1),
+        (5e-2, 1),
+        (1e-4, 2.226),
+        (USUAL_RATE, USUAL_STRETCH),
+        (1e-5, MAX_STRETCH),
+        (1e-9, MAX_STRETCH),
+    ],
 )
 def test_a_movement_at_a_low_learning_rate_is_made_longer(rate, times, tiny, model, matrices, general):
     _, length = shake(model, tiny, None, general)
     _, longer = shake(model, tiny, matrices, general, rate)
     assert longer == pytest.approx(times * length, rel=1e-3)
+
+
+def test_a_higher_learning_rate_always_moves_the_weights_further():
+    rates = [1e-6, 1e-5, 2e-5, 3e-5, 5e-5, 1e-4, 1.5e-4, 3e-4, 1e-3]
+    moved = [rate * stretch(rate) for rate in rates]
+    assert moved == sorted(moved)
+    assert all(later > 1.2 * before for before, later in pairwise(moved))
 
 
 def test_only_layers_whose_inputs_are_hidden_states_move(tiny, model, matrices, lesson, tmp_path):

@@ -10,8 +10,8 @@ import streamlit as st
 from sails import sessions, system
 from sails.jobs import freshness, to_refresh
 from sails.models import FRESHNESS, FoundFile, ModelState, Situation, Workspace
-from sails.sessions import Plan, SessionRecord, describe_learning_rate
-from sails.training.plan import BASE_LEARNING_RATE, CONTINUE_LEARNING_RATE, MATRIX, MatrixRow
+from sails.sessions import Plan, SessionRecord, describe_learning_rate, format_rate
+from sails.training.plan import BASE_LEARNING_RATE, MATRIX, MatrixRow
 from sails.ui import onnx_status, text
 from sails.ui.bridge.next_step import NextStep
 from sails.ui.frame import link, stop_on_error
@@ -39,8 +39,8 @@ def next_training(plan: Plan, situation: Situation) -> None:
         how_fast = "Full speed: a new model holds nothing of yours yet that this could damage."
         if plan.start_from != "base":
             how_fast = (
-                f"{BASE_LEARNING_RATE / CONTINUE_LEARNING_RATE:g} times gentler than from base: it learns "
-                "more slowly and forgets less of what it knows."
+                f"Lower than the {format_rate(BASE_LEARNING_RATE)} from base: it takes more rounds to learn, "
+                "and forgets less of what it knows."
             )
         st.markdown(f"**Learning speed (learning rate): {describe_learning_rate(plan)}.** {how_fast}")
         for warning in plan.warnings:

@@ -99,6 +99,12 @@ def _blend(record: SessionRecord) -> str:
     return _asked("blend")(record) if share is None else f"{share:.0%} of the change was kept"
 
 
+def _protected(record: SessionRecord) -> str:
+    results = record.status.results
+    nothing = results.steps and not results.rehearsed  # an earlier release, or no base model to ask
+    return "none" if nothing else _asked("protect")(record)
+
+
 def _rows(record: SessionRecord) -> str:
     results = record.status.results
     if not results.rows_taught:
@@ -112,6 +118,7 @@ _OUTCOMES: dict[str, Callable[[SessionRecord], str] | None] = {
     "epochs": _rounds,
     "device": lambda record: record.status.results.device or NOTHING,
     "blend": _blend,
+    "protect": _protected,
     "preset": None,
 }
 

@@ -209,15 +209,15 @@ def learning_rate(plan: Plan) -> float | None:
     )
     why = "full speed, because a base model holds nothing of yours yet that this could damage."
     if plan.start_from != "base":
-        why = "five times gentler than from base, so that the model keeps what it was taught before."
+        why = "lower than from base, so that the model keeps what it was taught before."
     st.caption(f"Automatic is {automatic}: {why}")
     st.caption(
         "Higher learns faster, and sooner damages what the model knows already; "
         "lower is gentler, and needs more rounds to learn the same."
     )
     st.caption(
-        "Each step also repeats general answers of the base model and is turned away from what they rest on, "
-        "so that it keeps what it knew before any lesson; how much, “Protect general knowledge” says below."
+        "Unless “Protect general knowledge” below is 0, each step also repeats general answers, is "
+        "turned away from what they rest on, and is made longer instead, most at low learning speeds."
     )
     rate = read_learning_rate(text)
     if rate is not None:
@@ -234,8 +234,8 @@ def _how_much(rate: float, plan: Plan) -> str:
         return "the same."
     if times > 1:
         keep = "" if plan.start_from == "base" else " and may lose more of what it knows"
-        return f"{times:.3g} times faster. It learns these examples sooner{keep}."
-    return f"{1 / times:.3g} times slower. It disturbs less, and learns less in the same rounds."
+        return f"{times:.3g} times as high. It learns these examples sooner{keep}."
+    return f"1/{1 / times:.3g} of that. It disturbs less, and needs more rounds."
 
 
 def advanced(taught: int, chosen: str) -> dict[str, Any]:
