@@ -94,7 +94,10 @@ class Watch:
             return (), (error.sentence,)
         used, again = _used(self.workspace, now)
         known = _taught_before(self.workspace, self.workspace.situation().trained.fingerprint)
-        fresh = [row for row in found.rows if row.fingerprint not in used | known]
+        first = {row.fingerprint: row for row in reversed(found.rows)}  # of those that differ in case alone
+        fresh = [
+            row for row in found.rows if row.fingerprint not in used | known and first[row.fingerprint] is row
+        ]
         # A row whose lesson failed is tried again as it was, with those that this lesson kept back.
         held = Register.load(self.workspace.register).held
         rows = [row for row in fresh if row.fingerprint in again or row.input_fingerprint not in held]
