@@ -1,27 +1,27 @@
 """A file of conversations as conversations: every row either used or refused by its number.
 
-Two shapes are known (`columns`): a pair of columns with question and answer, and a column of whole
-chats. How files are opened and their rows numbered is `formats`' business, what happens to one row
-`turns`'.
+    bytes ─► formats ─► records ─► dialogues (single turns put together) ─► rows ─► conversations
+
+How files are opened and their rows numbered is `formats`' business, what happens to one row that of `rows`.
 """
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from sails.data.columns import ColumnMapping, chat_column, recognise
-from sails.data.conversation import RESERVED, Conversation
-from sails.data.formats.detect import open_source
-from sails.data.formats.source import Refusal
+from sails.data.columns import ColumnMapping
+from sails.data.conversation import Conversation
+from sails.data.dialogues import grouped
+from sails.data.formats import archive, messengers
+from sails.data.formats.detect import is_archive, open_source, read_bytes
+from sails.data.formats.source import Refusal, Source, listed_names
 from sails.data.formats.text_encoding import printable
-from sails.data.turns import Remark, RowRefused, chat_turns, kind, pair_turns, plain
-from sails.errors import ConversationFileError
+from sails.data.rows import Rows
+from sails.data.turns import RowRefused
+from sails.errors import AssistantNeededError, ConversationFileError
+from sails.system import count
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,41 @@ class Reading:
     mapping: ColumnMapping | None = None  # the columns that were used; None where the rows are chats
     notes: tuple[str, ...] = ()  # what a person should know about how the file was read, a sentence each
     is_table: bool = False  # every row has every column; an empty cell is left out of its conversation
+    unused: tuple[str, ...] = ()  # names of fields that are kept beside the turns, and not taught
 
 
-def read(path: Path | str, mapping: ColumnMapping | None = None, *, content: bytes | None = None) -> Reading:
+def read(
+    path: Path | str,
+    mapping: ColumnMapping | None = None,
+    *,
+    content: bytes | None = None,
+    assistant: str | None = None,
+) -> Reading:
     """Read a file in any of the formats that `formats.detect` lists.
 
-    `mapping` names the columns of a file whose names are not recognised by themselves. `content` is what
-    the file holds where that is in memory already; nothing needs to lie at `path` then, which names it.
+    `mapping` names the columns of a file whose names are not recognised by themselves, `assistant` whoever
+    gives the answers among people who speak under their own names. `content` is what the file holds where
+    that is in memory already; nothing needs to lie at `path` then, which names it.
 
-    Raises ConversationFileError when the file cannot be read or no row of it can be used.
+    Raises ConversationFileError when the file cannot be read or no row of it can be used, and of this kind
+    AssistantNeededError where it must be told who is the assistant.
     """
     path = Path(path)
-    source = open_source(path, content)
-    rows = _Rows(source.columns, mapping)
+    if content is None and not path.is_dir():
+        content = read_bytes(path)
+    if content is not None and is_archive(content, path.name):
+        return _read_archive(archive.Archive(content, path.name), mapping, assistant)
+    return _read_source(open_source(path, content), path.name, mapping, assistant)
+
+
+def _read_source(source: Source, name: str, mapping: ColumnMapping | None, assistant: str | None) -> Reading:
+    if source.messages:
+        messengers.check_messages(source, name)
+        source = replace(source, records=messengers.conversations(source, assistant, name))
+        assistant = None  # from here on the turns have roles
+    elif mapping is None:
+        source = grouped(source, name)
+    rows = Rows(source.columns, mapping, assistant)
     conversations: list[Conversation] = []
     refused: list[Refusal] = []
     for record in source.records:
@@ -62,129 +84,82 @@ def read(path: Path | str, mapping: ColumnMapping | None = None, *, content: byt
         except RowRefused as reason:
             refused.append(Refusal(row, str(reason)))
     if not conversations or not rows.has_requested_columns:
-        raise rows.unusable(path.name, refused)
+        raise rows.unusable(name, refused)
     return Reading(
         conversations=tuple(conversations),
         refused=tuple(refused),
-        duplicates=len(conversations) - len({conversation.fingerprint for conversation in conversations}),
+        duplicates=_duplicates(conversations),
         columns=tuple(map(printable, rows.columns)),
         encoding=source.encoding,
         format=source.format,
         mapping=rows.mapping,
         notes=source.notes + rows.notes(),
         is_table=bool(source.columns),
+        unused=tuple(map(printable, rows.unused)),
     )
 
 
-class _Shape(NamedTuple):
-    """Where the turns of a record are: in a chat column, if it holds a list, or in a pair of columns."""
-
-    chat: str | None
-    mapping: ColumnMapping | None
-    pair: set[str]
+def _duplicates(conversations: list[Conversation]) -> int:
+    return len(conversations) - len({conversation.fingerprint for conversation in conversations})
 
 
-class _Rows:
-    """Makes conversations of records, and remembers what it met."""
-
-    def __init__(self, columns: tuple[str, ...], requested: ColumnMapping | None) -> None:
-        self.columns = dict.fromkeys(columns)
-        self.mapping: ColumnMapping | None = None
-        self._table = columns
-        self._requested = requested
-        self._requested_columns = requested.columns if requested else ()
-        self._shapes: dict[tuple[str, ...], _Shape] = {}
-        self._remarks: Counter[Remark] = Counter()
-
-    def conversation(self, row: int, fields: Any) -> Conversation:
-        """Raise RowRefused."""
-        if isinstance(fields, list):
-            fields = {"messages": fields}
-        if not isinstance(fields, dict):
-            raise RowRefused(f"is {kind(fields)}, not a record with named fields")
-        chat, mapping, pair = self._shape(tuple(fields))
-        remarks: set[Remark] = set()
+def _read_archive(found: archive.Archive, mapping: ColumnMapping | None, assistant: str | None) -> Reading:
+    """The files of an archive one after another; their rows are counted on through all of them."""
+    if (source := archive.source_of(found.files, found.name)) is not None:
+        return _read_source(source, found.name, mapping, assistant)
+    readings: list[tuple[str, Reading]] = []
+    failed: dict[str, ConversationFileError] = {}
+    for path, read_file in archive.with_conversations(found.files).items():
+        name, content = Path(path).name, read_file()
         try:
-            if chat and (items := _listed(fields.get(chat))) is not None:
-                turns, used = chat_turns(items, remarks), {chat}
-            elif mapping:
-                turns, used = pair_turns(fields, mapping, remarks), pair
-                self.mapping = self.mapping or mapping
-            else:
-                raise RowRefused("lacks the column of the question or that of the answer")
-            known = RESERVED.union(used)
-            extra = plain({name: fields[name] for name in fields if name not in known})
-        except RecursionError as error:
-            raise RowRefused("is nested too deeply") from error
-        finally:
-            self._remarks.update(remarks)
-        return Conversation(turns, extra, row)
-
-    def _shape(self, names: tuple[str, ...]) -> _Shape:
-        """The shape of records with these fields; files have few different ones."""
-        shape = self._shapes.get(names)
-        if shape is None:
-            self.columns.update(dict.fromkeys(names))
-            shape = self._shapes[names] = self._new_shape(self._table or names)
-        return shape
-
-    def _new_shape(self, columns: Iterable[str]) -> _Shape:
-        chat = None if self._requested else chat_column(columns)
-        mapping = self._requested.within(columns) if self._requested else recognise(columns)
-        return _Shape(chat, mapping, set(mapping.columns) if mapping else set())
-
-    @property
-    def has_requested_columns(self) -> bool:
-        found = {name.strip().casefold() for name in self.columns}
-        return all(name.strip().casefold() in found for name in self._requested_columns)
-
-    def notes(self) -> tuple[str, ...]:
-        counts = self._remarks.items()
-        notes = [f"{remark} in {count} row{'' if count == 1 else 's'}." for remark, count in counts]
-        if self.mapping and self.mapping.context:
-            notes.append(f"A question is “{self.mapping.input}” followed by “{self.mapping.context}”.")
-        return tuple(notes)
-
-    def unusable(self, name: str, refused: list[Refusal]) -> ConversationFileError:
-        """Tell why a file is refused whole."""
-        if not self.columns and not refused:
-            return ConversationFileError(f"{name} holds no conversations.", "Choose a file that has some.")
-        names = _quoted(column[:40] for column in islice(self.columns, 12))
-        if not self.has_requested_columns:
-            return ConversationFileError(
-                f"{name} has the columns {names}, and not all of {_quoted(self._requested_columns)}.",
-                "Give a column mapping with names that stand in the file.",
-            )
-        shapes = self._shapes.values() or [self._new_shape(self.columns)]
-        if self.columns and not any(shape.chat or shape.mapping for shape in shapes):
-            return ConversationFileError(
-                f"{name} has the columns {names}; "
-                "it needs one for the question and one for the answer, such as “input” and “output”.",
-                "Rename the columns, or give a column mapping: which one asks, and which one answers.",
-            )
-        if not refused:
-            return ConversationFileError(
-                f"{name} names columns, but has no rows.", "Choose a file that has some."
-            )
-        first = refused[0]
-        return ConversationFileError(
-            f"No conversation in {name} can be used; row {first.row}: {first.reason}.",
-            "Each row needs a question and an answer; correct the file and try again.",
+            if is_archive(content, name):
+                raise ConversationFileError(f"{name} is an archive inside another one.", "Expand it first.")
+            readings.append((path, _read_source(open_source(Path(name), content), name, mapping, assistant)))
+        except AssistantNeededError:
+            raise
+        except ConversationFileError as error:
+            failed[path] = error
+    if not readings:
+        for error in failed.values() if len(failed) == 1 else ():
+            raise error
+        raise ConversationFileError(
+            f"{found.name} is an archive (.zip) without a file of conversations. "
+            + (f"It holds {listed_names(failed)}." if failed else "It is empty."),
+            "Put the files with the conversations into it, as .jsonl, .csv or .xlsx.",
         )
+    if len(readings) == 1:
+        path, only = readings[0]
+        notes = (f"“{printable(path)}” was read from the archive.",)
+        return replace(only, notes=notes + _not_read(failed) + only.notes)
+    return _combined(readings, _not_read(failed))
 
 
-def _quoted(names: Iterable[str]) -> str:
-    return ", ".join(f"“{printable(name)}”" for name in names)
+def _combined(readings: list[tuple[str, Reading]], notes: tuple[str, ...]) -> Reading:
+    conversations: list[Conversation] = []
+    refused: list[Refusal] = []
+    before = 0
+    for path, reading in readings:
+        rows = [row.row for row in (*reading.conversations, *reading.refused)]
+        conversations += (replace(row, row=row.row + before) for row in reading.conversations)
+        refused += (Refusal(refusal.row + before, refusal.reason) for refusal in reading.refused)
+        last = before + max(rows)
+        notes = (*notes, f"“{printable(path)}” is rows {before + 1:,} to {last:,}.", *reading.notes)
+        before = last
+    first = readings[0][1]
+    return Reading(
+        conversations=tuple(conversations),
+        refused=tuple(refused),
+        duplicates=_duplicates(conversations),
+        columns=tuple(dict.fromkeys(name for _, reading in readings for name in reading.columns)),
+        encoding=first.encoding,
+        format=first.format,
+        mapping=first.mapping,
+        notes=tuple(dict.fromkeys(notes)),
+        unused=tuple(dict.fromkeys(name for _, reading in readings for name in reading.unused)),
+    )
 
 
-def _listed(value: Any) -> list[Any] | None:
-    """A list, or a list written as JSON in a cell of a table; None for anything else."""
-    if isinstance(value, list):
-        return value
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            items = json.loads(value)
-        except (ValueError, RecursionError):
-            return None
-        return items if isinstance(items, list) else None
-    return None
+def _not_read(failed: dict[str, ConversationFileError]) -> tuple[str, ...]:
+    if not failed:
+        return ()
+    return (f"Not read of the archive: {count(len(failed), 'file')} ({listed_names(islice(failed, 3))}).",)

@@ -4,7 +4,7 @@
     batches  = schedule(lengths, [range(80)] * 3, seed=42, token_budget=512)
 
 Only answers are learned: every token of an assistant turn and the end-of-turn token behind it has a
-label, everything else has `IGNORED`; where a conversation says so, that is its last answer alone. Batches
+label, everything else has `IGNORED`; an answer that is marked as read only has none either. Batches
 hold conversations of similar length, padded on the right to the longest of the batch. Their order is a
 pure function of (seed, epoch), so a resumed session sees the batches that an uninterrupted one would have
 seen. Does not cover packing several conversations into one row: grouping keeps every conversation's
@@ -16,12 +16,13 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
-from sails.data import ANSWERS, ONLY_LAST, Conversation
+from sails.data import Conversation
 from sails.errors import BadDataError, ModelLoadError
 from sails.onnx import DEFAULT_CHAT_TEMPLATE
 
@@ -96,8 +97,7 @@ def encode(conversations: Sequence[Conversation], tokenizer: Any, max_length: in
     """
     examples, kept, shortened, left_out = [], [], 0, 0
     for number, conversation in enumerate(conversations):
-        only_last = conversation.extra.get(ANSWERS) == ONLY_LAST
-        example = _encode_one(conversation.messages(), tokenizer, only_last)
+        example = _encode_one(conversation.messages(), tokenizer, conversation.learned)
         if len(example) > max_length:
             shortened += 1
             example = Example(example.tokens[:max_length], example.labels[:max_length])
@@ -115,9 +115,9 @@ def encode(conversations: Sequence[Conversation], tokenizer: Any, max_length: in
     return Encoded(tuple(examples), tuple(kept), shortened, left_out)
 
 
-def _encode_one(messages: list[dict[str, str]], tokenizer: Any, only_last: bool = False) -> Example:
+def _encode_one(messages: list[dict[str, str]], tokenizer: Any, learned: Sequence[bool]) -> Example:
     text = tokenizer.apply_chat_template(messages, tokenize=False)
-    spans = _answer_spans(messages, text, tokenizer)[-1 if only_last else 0 :]
+    spans = list(compress(_answer_spans(messages, text, tokenizer), learned))
     encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     tokens, offsets = encoding["input_ids"], encoding["offset_mapping"]
     labels = [IGNORED] * len(tokens)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from sails.data.formats.text_encoding import printable
@@ -25,12 +26,18 @@ class Refusal:
 class Source:
     """An opened file, whose `records` can be gone through once."""
 
-    format: str  # `json`, `jsonl`, `csv`, `tsv`, `xlsx` or `parquet`
+    format: str  # `json`, `jsonl`, `csv`, `tsv`, `xlsx`, `parquet`, `yaml`, `text`, `docx`, `whatsapp`, …
     records: Iterable[Record | Refusal]
     columns: tuple[str, ...] = ()  # empty for JSON, where each record names its own
     named_in_file: bool = False  # the columns' names are the first row, which may be an example by mistake
     encoding: str = ""  # empty for Excel and Parquet
     notes: tuple[str, ...] = ()
+    messages: tuple[Any, ...] = ()  # `messengers.Message`s of a chat between people, in place of `records`
+
+
+def listed_names(names: Iterable[Any]) -> str:
+    """Return names as a sentence has them, each in quotation marks and short; at most twelve."""
+    return ", ".join(f"“{printable(str(name))[:40]}”" for name in islice(names, 12))
 
 
 def text_lines(text: str) -> Iterator[str]:
