@@ -30,10 +30,11 @@ def validate(
     ] = None,
     question_column: options.QuestionColumn = None,
     answer_column: options.AnswerColumn = None,
+    assistant: options.Assistant = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Check a file of conversations: what can be read, how good it is, what to improve."""
-    reading = read(data_file, column_mapping(question_column, answer_column))
+    reading = read(data_file, column_mapping(question_column, answer_column), assistant=assistant)
     report = assess(reading.conversations, reading.refused)
     target = output or data_file.with_name(f"{data_file.stem}_filtered.json")
     good = clean(reading.conversations, report)
@@ -47,6 +48,7 @@ def validate(
         content = {"file": str(data_file), **asdict(report), "refused": [asdict(r) for r in reading.refused]}
         content |= {"duplicates": reading.duplicates, "encoding": reading.encoding, "format": reading.format}
         content |= {"columns": reading.columns, "notes": reading.notes}
+        content["unused"] = reading.unused
         say_json(content | {"filtered": {"file": str(target), "rows": len(good)} if keep_good else None})
     else:
         say_reading(reading, report)

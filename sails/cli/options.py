@@ -35,6 +35,12 @@ QuestionColumn = Annotated[
 AnswerColumn = Annotated[
     str | None, typer.Option(help="The column that holds the answers, when it is not recognised by itself.")
 ]
+Assistant = Annotated[
+    str | None,
+    typer.Option(
+        help="Who gives the answers in a chat between people, by the name in the file (WhatsApp, …)."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
 ModelName = Annotated[
     str | None,
@@ -103,6 +109,7 @@ class TrainRequest:
     name: Name = None
     question_column: QuestionColumn = None
     answer_column: AnswerColumn = None
+    assistant: Assistant = None
     force: Force = False
 
 

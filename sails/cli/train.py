@@ -64,7 +64,8 @@ def _train(
         workspace, start=request.start, model_name=request.model_name, learning_rate=settings.learning_rate
     )
     _refuse_to_teach_again(workspace, first, settings)
-    reading = read(request.data_file, column_mapping(request.question_column, request.answer_column))
+    mapping = column_mapping(request.question_column, request.answer_column)
+    reading = read(request.data_file, mapping, assistant=request.assistant)
     report = assess(reading.conversations, reading.refused)
     say_reading(reading, report)
     if report.grade == "critical" and not request.force:

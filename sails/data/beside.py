@@ -116,7 +116,7 @@ def _system_text(value: Any, name: str) -> str:
         value = value.get("parts", value.get("content", value.get("text", value)))
     if isinstance(value, list) and all(isinstance(part, str | dict) for part in value):
         texts = [part.get("text") if isinstance(part, dict) else part for part in value]
-        value = "".join(texts) if all(isinstance(text, str) for text in texts) else value
+        value = "".join(map(str, texts)) if all(isinstance(text, str) for text in texts) else value
     if is_blank(value):
         return ""
     if not isinstance(value, str):
@@ -210,7 +210,6 @@ def _choices(answer: str, fields: dict[str, Any], keys: Beside) -> list[str]:
         for label, text in labelled
         if isinstance(text, str | int | float) and not is_blank(text)
     ]
-    texts = {str(text).strip().casefold() for _, text in filled}
-    if said in texts or said in {label for label, _ in filled}:
+    if said in {str(text).strip().casefold() for _, text in filled} or said in {label for label, _ in filled}:
         return [f"{label.upper()}) {text}" for label, text in filled]
     return []

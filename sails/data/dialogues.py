@@ -66,8 +66,8 @@ def grouped(source: Source, name: str) -> Source:
             refused.append(Refusal(record[0], "is not a turn with a speaker and a text, as the others are"))
     remarks: set[Remark] = set()
     conversations, note = _together(turns, name, remarks)
-    notes = (*source.notes, note, *(f"{remark}." for remark in remarks))
-    gathered = [(group[0][0], _record(group)) for group in conversations if group]
+    notes = (*source.notes, note, *(f"{remark}." for remark in Remark if remark in remarks))
+    gathered = [(min(number for number, _ in group), _record(group)) for group in conversations if group]
     return replace(source, records=[*refused, *gathered], columns=(), named_in_file=False, notes=notes)
 
 

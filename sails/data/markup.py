@@ -122,7 +122,7 @@ def _of_names(text: str) -> list[dict[str, Any]] | None:
     turns = [{"role": "system", "content": before}] if before else []
     for number, mark in enumerate(found):
         until = found[number + 1].start() if number + 1 < len(found) else len(rest)
-        content = _without_signs(rest[mark.end() : until])
+        content = _without_signs(said_between(mark, rest, until))
         if content.strip():
             turns.append({"role": speaker(names, mark), "content": content})
     return turns if _has_both(turns) else None
@@ -150,8 +150,9 @@ def marks(names: _Names, inline: bool = False) -> re.Pattern[str]:
     if inline:
         return re.compile(rf"###[^\S\n]*((?i:{words}))[^\S\n]*:[^\S\n]*\n?|\b({words.upper()}):[^\S\n]*")
     bold = r"(?:\*\*|__)?"
+    opens = r"(?P<bold>\*\*|__)?"
     return re.compile(
-        rf"^[^\S\n]*(?:(?:[-*+>]|\d+[.)])[^\S\n]+)?(?P<heading>#{{1,6}}[^\S\n]*)?{bold}(?P<name>{words})"
+        rf"^[^\S\n]*(?:(?:[-*+>]|\d+[.)])[^\S\n]+)?(?P<heading>#{{1,6}}[^\S\n]*)?{opens}(?P<name>{words})"
         rf"(?:[^\S\n]*\#?\d+)?{bold}[^\S\n]*(?:[:：]{bold}[^\S\n]*\n?|(?(heading)(?:\n|\Z)|(?!)))",
         re.IGNORECASE | re.MULTILINE,
     )
@@ -159,11 +160,21 @@ def marks(names: _Names, inline: bool = False) -> re.Pattern[str]:
 
 def speaker(names: _Names, mark: re.Match[str]) -> str:
     """Return the role of a name that `marks` found."""
-    name = next(group for group in mark.groups() if group and not group.startswith("#")).casefold()
+    name = (mark.groupdict().get("name") or next(filter(None, mark.groups()))).casefold()
     for role in ("user", "assistant", "system"):
         if name in getattr(names, role).split("|"):
             return role
     return ""
+
+
+def said_between(mark: re.Match[str], text: str, until: int) -> str:
+    """Return what was said from a name up to `until`; of `**Q: Why?**` without the signs of bold."""
+    said = text[mark.end() : until]
+    bold = mark.groupdict().get("bold")
+    if bold and mark[0].count(bold) == 1:
+        first, line_end, rest = said.partition("\n")
+        said = first.rstrip().removesuffix(bold) + line_end + rest
+    return said
 
 
 def _without_signs(text: str) -> str:

@@ -109,7 +109,8 @@ def _read_archive(found: archive.Archive, mapping: ColumnMapping | None, assista
         return _read_source(source, found.name, mapping, assistant)
     readings: list[tuple[str, Reading]] = []
     failed: dict[str, ConversationFileError] = {}
-    for path, read_file in archive.with_conversations(found.files).items():
+    files, left_out = archive.with_conversations(found.files)
+    for path, read_file in files.items():
         name, content = Path(path).name, read_file()
         try:
             if is_archive(content, name):
@@ -120,8 +121,8 @@ def _read_archive(found: archive.Archive, mapping: ColumnMapping | None, assista
         except ConversationFileError as error:
             failed[path] = error
     if not readings:
-        for error in failed.values() if len(failed) == 1 else ():
-            raise error
+        if len(failed) == 1:
+            raise next(iter(failed.values()))
         raise ConversationFileError(
             f"{found.name} is an archive (.zip) without a file of conversations. "
             + (f"It holds {listed_names(failed)}." if failed else "It is empty."),
@@ -130,8 +131,8 @@ def _read_archive(found: archive.Archive, mapping: ColumnMapping | None, assista
     if len(readings) == 1:
         path, only = readings[0]
         notes = (f"“{printable(path)}” was read from the archive.",)
-        return replace(only, notes=notes + _not_read(failed) + only.notes)
-    return _combined(readings, _not_read(failed))
+        return replace(only, notes=notes + left_out + _not_read(failed) + only.notes)
+    return _combined(readings, left_out + _not_read(failed))
 
 
 def _combined(readings: list[tuple[str, Reading]], notes: tuple[str, ...]) -> Reading:
@@ -139,7 +140,7 @@ def _combined(readings: list[tuple[str, Reading]], notes: tuple[str, ...]) -> Re
     refused: list[Refusal] = []
     before = 0
     for path, reading in readings:
-        rows = [row.row for row in (*reading.conversations, *reading.refused)]
+        rows = [row.row for row in reading.conversations] + [refusal.row for refusal in reading.refused]
         conversations += (replace(row, row=row.row + before) for row in reading.conversations)
         refused += (Refusal(refusal.row + before, refusal.reason) for refusal in reading.refused)
         last = before + max(rows)

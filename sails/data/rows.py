@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sails.data import shapes
 from sails.data.beside import Beside, beside, history_of, joined_question, refuse_marked, system_of
 from sails.data.columns import ColumnMapping, chat_column, recognise
-from sails.data.conversation import RESERVED, Conversation, Turn
+from sails.data.conversation import ANSWERS, ONLY_LAST, RESERVED, Conversation, Turn
 from sails.data.formats.messengers import assistant_needed
 from sails.data.formats.source import Refusal, listed_names
 from sails.data.formats.text_encoding import printable
@@ -41,6 +41,7 @@ class _Shape(NamedTuple):
     beside_pair: Beside
     texts: tuple[ChatReader, ...]
     columns: tuple[str, ...]
+    marks: frozenset[str]  # keys that were looked at, and are no part of the turns
     is_plain: bool  # nothing but a question, an answer and what is kept
 
 
@@ -78,6 +79,8 @@ class Rows:
             turns, used = self._turns(fields, shape, remarks)
             known = RESERVED.union(used)
             extra = plain({name: fields[name] for name in fields if name not in known})
+            if extra.get(ANSWERS) == ONLY_LAST and sum(turn.role == "assistant" for turn in turns) > 1:
+                remarks.add(Remark.UNLEARNED)
         except UnknownSpeaker as unknown:
             self._people.update(unknown.people)
             raise
@@ -85,7 +88,7 @@ class Rows:
             raise RowRefused("is nested too deeply") from error
         finally:
             self._remarks.update(remarks)
-        self.unused.update(dict.fromkeys(extra))
+        self.unused.update((name, None) for name in extra if name not in shape.marks and extra[name])
         return Conversation(turns, extra, row)
 
     def _turns(
@@ -175,8 +178,9 @@ class Rows:
 
     def _new_shape(self, columns: Sequence[str]) -> _Shape:
         columns = tuple(map(str, columns))
+        chats: tuple[ChatReader, ...] = ()
+        texts: tuple[ChatReader, ...] = ()
         if self._requested:
-            chats, texts = (), ()
             mapping = self._requested.within(columns)
         else:
             chats, texts = shapes.chat_readers(columns), shapes.text_readers(columns)
@@ -186,7 +190,9 @@ class Rows:
         if self._requested:  # the person said what belongs to the question
             keys = keys._replace(instruction=None, context=None)
         is_plain = mapping is not None and not any(keys) and plain_name(mapping.output) != "answers"
-        return _Shape(chats, mapping, keys, texts, columns, is_plain and not (mapping and mapping.context))
+        marks = frozenset((*keys.true_marks, *keys.false_marks, ANSWERS))
+        plain_pair = is_plain and not (mapping and mapping.context)
+        return _Shape(chats, mapping, keys, texts, columns, marks, plain_pair)
 
     @property
     def has_requested_columns(self) -> bool:
@@ -194,8 +200,8 @@ class Rows:
         return all(name.strip().casefold() in found for name in self._requested_columns)
 
     def notes(self) -> tuple[str, ...]:
-        counts = self._remarks.items()
-        notes = [f"{remark} in {count} row{'' if count == 1 else 's'}." for remark, count in counts]
+        counts = {remark: self._remarks[remark] for remark in Remark if self._remarks[remark]}
+        notes = [f"{remark} in {count} row{'' if count == 1 else 's'}." for remark, count in counts.items()]
         notes += filter(None, map(self._question_note, self._shapes.values()))
         for key, numbers in self._grades.items():
             if len(numbers) > 1:

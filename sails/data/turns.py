@@ -91,6 +91,7 @@ class Spoken(NamedTuple):
     role: str
     content: Any
     learned: bool = True
+    speaker: str = ""  # as the file names them
 
 
 def chat_turns(
@@ -103,8 +104,8 @@ def chat_turns(
     that stand beside the turns.
     """
     spoken = [_speaker(item, position, remarks, assistant) for position, item in enumerate(items, 1)]
-    _require_roles(spoken)
-    if any(role == "tool" for role, _, _ in spoken):
+    _require_roles(spoken, assistant)
+    if any(turn.role == "tool" for turn in spoken):
         remarks.add(Remark.TOOLS)
         raise RowRefused("calls a tool, which cannot be taught")
     answered = len(spoken)
@@ -113,7 +114,7 @@ def chat_turns(
     if any(turn.role == "user" for turn in spoken[answered:]):
         remarks.add(Remark.TRAILING)
     instructions, turns, previous = list(system), list[Turn](), ""
-    for position, (role, content, learned) in enumerate(spoken[:answered], 1):
+    for position, (role, content, learned, _) in enumerate(spoken[:answered], 1):
         if role == "system" and is_blank(content):
             continue
         text = _text(content, "the system turn" if role == "system" else f"turn {position}", remarks)
@@ -127,7 +128,9 @@ def chat_turns(
             _append(turns, Turn(role, text, learned) if role == "assistant" else Turn("user", text))
             previous = role
     if not turns or turns[-1].role != "assistant":
-        raise RowRefused("holds no question" if Remark.GREETING in remarks else "holds no answer")
+        raise RowRefused(
+            "holds no answer" if any(turn.role == "user" for turn in spoken) else "holds no question"
+        )
     if not all(turn.learned for turn in turns):
         if not any(turn.learned for turn in turns if turn.role == "assistant"):
             raise RowRefused("marks every answer as not to be learned")
@@ -145,11 +148,14 @@ def _append(turns: list[Turn], turn: Turn) -> None:
     turns.append(turn)
 
 
-def _require_roles(spoken: Sequence[Spoken]) -> None:
-    for position, (role, _, _) in enumerate(spoken, 1):
-        if role.startswith("?"):
-            unknown = f"turn {position} has the unknown role “{printable(role[1:])[:40]}”"
-            raise UnknownSpeaker(unknown, (printable(turn.role.removeprefix("?")) for turn in spoken))
+def _require_roles(spoken: Sequence[Spoken], assistant: str | None) -> None:
+    people = [printable(turn.speaker) for turn in spoken]
+    for position, turn in enumerate(spoken, 1):
+        if not turn.role:
+            unknown = f"turn {position} has the unknown role “{printable(turn.speaker)[:40]}”"
+            raise UnknownSpeaker(unknown, people)
+    if assistant is not None and spoken and "assistant" not in {turn.role for turn in spoken}:
+        raise UnknownSpeaker(f"holds nothing that “{printable(assistant)[:40]}” said", people)
 
 
 def by_turns(texts: Sequence[Any]) -> list[dict[str, Any]]:
@@ -260,7 +266,7 @@ def _speaker(item: Any, position: int, remarks: set[Remark], assistant: str | No
     if assistant is not None and named.strip().casefold() == assistant.strip().casefold():
         role = "assistant"
     else:
-        role = role_of(named) or ("user" if assistant is not None else f"?{named.strip()}")
+        role = role_of(named) or ("user" if assistant is not None else "")
         if assistant is not None and role == "assistant":
             role = "user"
     if item.get("tool_calls") or item.get("function_call"):
@@ -282,7 +288,7 @@ def _speaker(item: Any, position: int, remarks: set[Remark], assistant: str | No
             role = "tool"
         else:
             content = _joined(content, position, remarks)
-    return Spoken(role, content, learned)
+    return Spoken(role, content, learned, named.strip())
 
 
 def _joined(parts: list[Any], position: int, remarks: set[Remark]) -> str:

@@ -249,6 +249,26 @@ def test_a_draft_without_a_good_row_cannot_be_saved(workspace):
     assert names(workspace) == []
 
 
+# --- people ---------------------------------------------------------------------------------------
+
+CHAT = """1/1/26, 10:15 PM - Guest: Is the shop open tonight?
+1/1/26, 10:16 PM - Tea Shop: Yes, the shop is open until midnight.
+"""
+
+
+def test_a_chat_between_people_asks_who_is_the_assistant_before_anything_is_saved(workspace):
+    page = upload(("chat.txt", CHAT.encode()))
+    assert "Whose messages are the answers" in text(page)
+    assert keyed(page.selectbox, "assistant").options == ["Guest", "Tea Shop"]
+    assert page.button(key="data-use-assistant").disabled
+    keyed(page.selectbox, "assistant").set_value("Tea Shop")
+    click(run(page), "data-use-assistant")
+    click(page, "data-save")
+    (row,) = datasets.rows_of(workspace, "chat")
+    assert row.input == "Is the shop open tonight?"
+    assert row.output == "Yes, the shop is open until midnight."
+
+
 # --- columns --------------------------------------------------------------------------------------
 
 TICKETS = b"Ticket,Reply,Team\nHow do I log in?,Use the blue button on the right.,Web\n"

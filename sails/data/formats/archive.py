@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from typing import Any
 
 from sails.data.formats import arrow, messengers, training_sets
 from sails.data.formats.source import Source
-from sails.data.formats.text_encoding import decode
+from sails.data.formats.text_encoding import decode, printable
 from sails.data.formats.yaml_file import documents_of
 from sails.errors import ConversationFileError
 
@@ -36,6 +37,8 @@ _SERVICE = (
     "shared_conversations",
     "model_comparisons",
 )
+_TRAIN = re.compile(r"(?<![a-z])train(?![a-z])")
+_TEST = re.compile(r"(?<![a-z])(?:test|valid|validation|val|dev|eval)(?![a-z])")
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 
 
@@ -166,11 +169,19 @@ def _slack(files: Mapping[str, Any], name: str) -> Source:
     return messengers.slack(channels, people)
 
 
-def with_conversations(files: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the files that may hold conversations: not those that only tell about the others."""
+def with_conversations(files: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the files that may hold conversations to be taught, and sentences on those that are left out.
+
+    Files that only tell about the others are passed over, and beside a file to train with those to test with.
+    """
     stems = {path: PurePosixPath(path).stem.casefold() for path in files}
     told = {path for path, stem in stems.items() if stem in _ABOUT}
     if "conversations" in stems.values():  # an export of ChatGPT or Claude
         told |= {path for path, stem in stems.items() if stem in _SERVICE}
         told |= {path for path in files if path.lower().endswith((".html", ".htm"))}
-    return {path: read for path, read in files.items() if path not in told}
+    notes: list[str] = []
+    if any(_TRAIN.search(stem) for path, stem in stems.items() if path not in told):
+        tests = [path for path, stem in stems.items() if _TEST.search(stem) and not _TRAIN.search(stem)]
+        told.update(tests)
+        notes = [f"“{printable(path)}” is there to test with, and was not read." for path in tests]
+    return {path: read for path, read in files.items() if path not in told}, tuple(notes)

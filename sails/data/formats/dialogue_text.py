@@ -60,10 +60,8 @@ def _of_names(text: str) -> Source | None:
         return None
     found = list(markup.marks(names).finditer(text))
     if names.is_chat:
-        rows, note = (
-            list(_chats(text, names)),
-            "Names before a colon tell who speaks; a line or two of space begins a new conversation.",
-        )
+        rows = list(_chats(text, names))
+        note = "Names before a colon tell who speaks; a ruler or two empty lines begin a new conversation."
     else:
         rows = list(_questions(text, names, found))
         note = "Each question with its answer was read as a conversation of its own."
@@ -83,7 +81,7 @@ def _questions(text: str, names: Any, found: list[re.Match[str]]) -> Iterator[Re
         if not turns:
             row = text.count("\n", 0, mark.start()) + 1
         until = found[number + 1].start() if number + 1 < len(found) else len(text)
-        turns.append({"role": role, "content": _body(text[mark.end() : until])})
+        turns.append({"role": role, "content": _body(markup.said_between(mark, text, until))})
     yield row, {"messages": turns}
 
 
@@ -101,7 +99,7 @@ def _chats(text: str, names: Any) -> Iterator[Record]:
         turns = []
         for number, mark in enumerate(marks):
             until = marks[number + 1].start() if number + 1 < len(marks) else len(piece)
-            body = _body(piece[mark.end() : until])
+            body = _body(markup.said_between(mark, piece, until))
             if body.strip():
                 turns.append({"role": markup.speaker(names, mark), "content": body})
         if turns:

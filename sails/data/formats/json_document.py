@@ -38,10 +38,17 @@ def source_of_document(kind: str, document: Any, name: str, *, is_row: bool = Fa
         return Source(kind, _rows_of_list(document, name))
     if _is_row(document) or (is_row and not _usual_list(document)):
         return Source(kind, [(1, document)])
-    return _inside(kind, document, name, 1)
+    inside = _inside(kind, document, name, 1)
+    if inside is None and kind == "yaml":
+        raise ConversationFileError(
+            f"{name} is a YAML file of another kind, without conversations.",
+            "Bring rows with a question and an answer each, or the files of a ChatterBot or Rasa bot.",
+        )
+    return inside or Source(kind, [(1, document)])
 
 
-def _inside(kind: str, document: dict[str, Any], name: str, depth: int) -> Source:
+def _inside(kind: str, document: dict[str, Any], name: str, depth: int) -> Source | None:
+    """The rows that stand somewhere in an object; None where there are none."""
     if (rows := _of_columns(document, name) or _of_records(document)) is not None:
         return Source(kind, enumerate(rows, 1))
     if _is_questions(document):
@@ -56,14 +63,15 @@ def _inside(kind: str, document: dict[str, Any], name: str, depth: int) -> Sourc
             "Save the one that is to be taught as a file of its own.",
         )
     usual = {key: value for key, value in lists.items() if str(key).lower() in _LISTS}
-    for found in (sure, usual, lists if len(lists) == 1 else {}):
+    alone = lists if len(lists) == 1 and kind != "yaml" else {}
+    for found in (sure, usual, alone):
         for key, rows in found.items():
             note = f"The conversations were taken from the list “{printable(str(key))}”."
             return Source(kind, _rows_of_list(rows, name), notes=(note,))
     deeper = [value for value in document.values() if isinstance(value, dict)]
     if len(deeper) == 1 and depth < _MAX_DEPTH and not recognise(map(str, document)):
         return _inside(kind, deeper[0], name, depth + 1)
-    return Source(kind, [(1, document)])
+    return None
 
 
 def _rows_of_list(rows: list[Any], name: str) -> Iterator[Record | Refusal]:

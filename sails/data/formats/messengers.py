@@ -58,7 +58,7 @@ def conversations(source: Source, assistant: str | None, name: str) -> Iterator[
 
     Raises AssistantNeededError where nobody said who that is, and for a name that does not speak in it.
     """
-    messages: Sequence[Message] = source.messages
+    messages = source.messages
     said = Counter(message.speaker for message in messages)
     people = tuple(speaker for speaker, _ in said.most_common())
     wanted = (assistant or "").strip().casefold()
@@ -89,10 +89,8 @@ def assistant_needed(name: str, people: Sequence[str], assistant: str | None) ->
     shown = [f"“{person[:40]}”" for person in people[:_MAX_NAMED]]
     if len(people) > _MAX_NAMED:
         shown.append(f"{len(people) - _MAX_NAMED} more")
-    told = f"In {name} speak {listed(shown)}"
-    problem = (
-        f"{told}, but no “{assistant[:40]}”." if assistant else f"{told}; which of them is the assistant?"
-    )
+    told = f"{listed(shown)} speak in {name}"
+    problem = f"{told}, but no “{assistant[:40]}”." if assistant else f"{told}; which one is the assistant?"
     remedy = "Choose the assistant on the page Data, or name it: --assistant NAME."
     return AssistantNeededError(problem, remedy, tuple(people))
 
@@ -186,10 +184,10 @@ def _telegram(chats: list[dict[str, Any]]) -> Iterator[Message | None]:
 
 def _discord(messages: list[Any]) -> Iterator[Message | None]:
     for row, message in enumerate(messages, 1):
-        author = message.get("author") if isinstance(message, dict) else None
-        said = message.get("content") if isinstance(message, dict) else None
-        usual = isinstance(author, dict) and message.get("type", "Default") in ("Default", "Reply", 0, 19)
-        if usual and isinstance(said, str) and said.strip():
+        message = _dict(message)
+        author, said = message.get("author"), message.get("content")
+        usual = message.get("type", "Default") in ("Default", "Reply", 0, 19)
+        if usual and isinstance(author, dict) and isinstance(said, str) and said.strip():
             speaker = str(author.get("nickname") or author.get("name") or author.get("id") or "?")
             yield Message(row, speaker, said, str(message.get("timestamp", ""))[:10])
         else:
@@ -220,7 +218,7 @@ def _slack(channels: dict[str, list[Any]], names: dict[str, str]) -> Iterator[Me
             if not is_person or not isinstance(said, str) or not said.strip():
                 yield None
                 continue
-            profile = message.get("user_profile") if isinstance(message.get("user_profile"), dict) else {}
+            profile: dict[str, Any] = _dict(message.get("user_profile"))
             person = str(message.get("user") or message.get("bot_id") or "?")
             shown = names.get(person) or profile.get("display_name") or profile.get("real_name")
             day = datetime.fromtimestamp(_slack_time(message), UTC).strftime("%Y-%m-%d")
@@ -251,7 +249,7 @@ def slack_names(users: Any) -> dict[str, str]:
     names = {}
     for user in users if isinstance(users, list) else ():
         if isinstance(user, dict) and isinstance(user.get("id"), str):
-            profile = user.get("profile") if isinstance(user.get("profile"), dict) else {}
+            profile = _dict(user.get("profile"))
             name = (
                 profile.get("display_name")
                 or profile.get("real_name")
@@ -260,6 +258,10 @@ def slack_names(users: Any) -> dict[str, str]:
             )
             names[user["id"]] = str(name or user["id"])
     return names
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def check_messages(source: Source, name: str) -> None:

@@ -24,13 +24,13 @@ def source_of(kind: str, document: Any, name: str) -> Source | None:
     """Return the records of a document of a known kind; None for any other."""
     if not isinstance(document, dict):
         return None
-    if _is_list_of(document.get("data"), "paragraphs"):
-        return Source(kind, _squad(document["data"]))
+    articles = document.get("data")
+    if isinstance(articles, list) and _is_list_of(articles, "paragraphs"):
+        return Source(kind, _squad(articles))
     if _is_list_of(document.get("intents"), "patterns"):
         return _intents(kind, document["intents"])
     chats = document.get("conversations")
-    is_corpus = isinstance(chats, list) and chats and isinstance(chats[0], list)
-    if "categories" in document and is_corpus and all(isinstance(text, str) for text in chats[0]):
+    if "categories" in document and isinstance(chats, list) and all(map(_is_list_of_texts, chats)):
         return Source(kind, ((n, _statements(chat)) for n, chat in enumerate(chats, 1)))
     if isinstance(document.get("nlu"), list) or _is_list_of(document.get("stories"), "steps"):
         return rasa(kind, [document], name)
@@ -43,6 +43,10 @@ def source_of(kind: str, document: Any, name: str) -> Source | None:
 
 def _is_list_of(value: Any, key: str) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and key in value[0]
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def _statements(chat: Any) -> Any:
