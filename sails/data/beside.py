@@ -21,7 +21,7 @@ _CHOICES = ("choices", "options", "candidates", "multiplechoice")
 _CHOICE = re.compile(r"(?:option|choice|answer|opt)?([a-f]|[1-6])")
 _TRUE_MARKS = (
     *("iscorrect", "correct", "accepted", "approved", "isgood", "good"),
-    *("keep", "label", "ktotag", "isvalid"),
+    *("keep", "label", "ktotag", "isvalid", "weight", "train", "learn"),
 )
 _FALSE_MARKS = ("deleted", "isdeleted", "rejected", "hidden", "spam", "isspam", "flagged")
 _GRADES = (
@@ -163,9 +163,9 @@ def joined_question(
     """Return the question with what belongs to it: instruction, question, passage, choices."""
     parts = [question] if question else []
     used.update(filter(None, (keys.instruction, keys.context)))
-    if keys.instruction and (text := _part(fields, keys.instruction)):
+    if text := part_of(fields, keys.instruction):
         parts.insert(0, text)
-    if keys.context and (text := _part(fields, keys.context)):
+    if text := part_of(fields, keys.context):
         parts.append(text)
     if lines := _choices(answer, fields, keys):
         used.update([keys.choices] if keys.choices in fields else [key for _, key in keys.choice_columns])
@@ -174,8 +174,9 @@ def joined_question(
     return "\n\n".join(parts)
 
 
-def _part(fields: dict[str, Any], key: str) -> str:
-    value = fields.get(key)
+def part_of(fields: dict[str, Any], key: str | None) -> str:
+    """Return what stands in a field as a part of a question; empty where there is nothing."""
+    value = fields.get(key) if key else None
     if isinstance(value, dict) and isinstance(value.get("contexts"), list):
         value = value["contexts"]
     if isinstance(value, list) and all(isinstance(part, str) for part in value):

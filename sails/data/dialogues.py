@@ -113,7 +113,7 @@ def _in_order(group: list[Numbered], by_name: dict[str, str]) -> list[Numbered]:
         key = by_name.get(known)
         try:
             numbers = [float(fields[key]) for _, fields in group] if key else []
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             continue
         if numbers and len(set(numbers)) == len(numbers):
             order = sorted(range(len(group)), key=numbers.__getitem__)

@@ -131,14 +131,15 @@ def _of_names(text: str) -> list[dict[str, Any]] | None:
 def names_in(text: str, *, inline: bool = False) -> _Names | None:
     """Return the names before colons that tell the turns of a text apart; None where there are none.
 
-    The first one asks, and some answer. `inline` looks within lines too, where only clear signs count:
-    `### Human:` and `USER:`.
+    Some ask, in all but chats the first one, and some answer. `inline` looks within lines too, where only
+    clear signs count: `### Human:` and `USER:`.
     """
     best, most = None, 0
     for names in NAMES:
         found = list(marks(names, inline).finditer(text))
         roles = [speaker(names, mark) for mark in found]
-        if len(found) > most and roles[0] != "assistant" and {"user", "assistant"} <= set(roles):
+        begins = names.is_chat or roles[:1] != ["assistant"]
+        if len(found) > most and begins and {"user", "assistant"} <= set(roles):
             best, most = names, len(found)
     return best
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sails.data import shapes
-from sails.data.beside import Beside, beside, history_of, joined_question, refuse_marked, system_of
+from sails.data.beside import Beside, beside, history_of, joined_question, part_of, refuse_marked, system_of
 from sails.data.columns import ColumnMapping, chat_column, recognise
 from sails.data.conversation import ANSWERS, ONLY_LAST, RESERVED, Conversation, Turn
 from sails.data.formats.messengers import assistant_needed
@@ -29,6 +30,7 @@ from sails.data.turns import (
     kind,
     pair_turns,
     plain,
+    role_of,
 )
 from sails.errors import ConversationFileError
 
@@ -113,6 +115,9 @@ class Rows:
             if shape.is_plain:
                 return pair_turns(fields, mapping, remarks), used
             return self._pair(fields | {mapping.output: answer}, mapping, keys, remarks, used), used
+        by_role = {} if self._requested else {key: fields[key] for key in fields if role_of(key)}
+        if len(by_role) > 1 and (spoken := shapes.spoken_keys(by_role)) is not None:
+            return self._chat(spoken, by_role, fields, shape, remarks)
         lone = None if self._requested else shapes.lone_chat(fields, remarks, _NO_CHATS)
         if lone is not None:
             return self._chat(*lone, fields, shape, remarks)
@@ -133,7 +138,14 @@ class Rows:
         keys = beside(shape.columns, used)
         system = system_of(fields, keys, remarks, used, of_chat=True)
         earlier = history_of(fields, keys, remarks, used)
-        return chat_turns([*earlier, *items], remarks, self._assistant, system), used
+        turns = chat_turns([*earlier, *items], remarks, self._assistant, system)
+        if passage := part_of(fields, keys.context):
+            first = next(n for n, turn in enumerate(turns) if turn.role == "user")
+            asked = replace(turns[first], content=f"{turns[first].content}\n\n{passage}")
+            turns = (*turns[:first], asked, *turns[first + 1 :])
+            remarks.add(Remark.CONTEXT)
+            used.add(str(keys.context))
+        return turns, used
 
     def _pair(
         self,

@@ -10,11 +10,12 @@ import ast
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from sails.data import markup
 from sails.data.columns import CHAT_COLUMNS
-from sails.data.turns import Remark, RowRefused, by_turns, is_blank, is_turn, kind, role_of
+from sails.data.turns import Remark, RowRefused, by_turns, is_blank, is_turn, kind, role_of, turn_of
 
 Items = list[Any]
 
@@ -28,6 +29,11 @@ class ChatReader(NamedTuple):
 
 CHAT_NAMES = (*CHAT_COLUMNS, "chat", "chats", "dialog", "dialogue", "contents", "data", "utterances", "log")
 TEXT_NAMES = ("text", "content", "sample", "prompt", "formatted_text", "full_text", *CHAT_NAMES)
+_PREFERENCES = (
+    ("chosen", "rejected"),
+    ("preferredoutput", "nonpreferredoutput"),
+    ("preferred", "dispreferred"),
+)
 QUESTION_NAMES = ("prompt", "question", "instruction", "input", "query")
 _BETWEEN_DICTS = re.compile(r"\}\s*\n\s*\{")  # how numpy prints a list of records
 _LONGEST_CELL = 1_000_000  # characters of a Python list in a cell
@@ -47,12 +53,14 @@ def _readers(by_name: dict[str, str]) -> Iterator[tuple[Sequence[str], Any]]:
         yield [by_name["chatmessages"]], _claude
     if "prompt" in by_name:
         yield [by_name["prompt"]], _oasst_tree
-    if {"chosen", "rejected"} <= set(by_name):
+    for preferred, other in _PREFERENCES:
+        if preferred not in by_name or other not in by_name:
+            continue
         question = next((by_name[name] for name in QUESTION_NAMES if name in by_name), None)
         chats = [by_name[name] for name in map(plain_name, CHAT_NAMES) if name in by_name]
         before = chats[0] if chats else question
-        keys = [by_name["chosen"], *([before] if before else [])]
-        yield keys, lambda fields, remarks: _preferred(fields, by_name["chosen"], before, remarks)
+        keys = [by_name[preferred], *([before] if before else [])]
+        yield keys, partial(_preferred, by_name[preferred], before)
     chats = [by_name[name] for name in map(plain_name, CHAT_NAMES) if name in by_name]
     for chat in chats:
         yield [chat], _reader_of(chat, chats)
@@ -120,18 +128,26 @@ def turns_of(
     """
     value = unpacked(value)
     if isinstance(value, dict):
-        return _columns(value)
+        inside = value.get("messages")
+        return turns_of(inside, remarks, usual=True) if isinstance(inside, list) else _columns(value)
     if not isinstance(value, list):
         return None
     if texts_too and value and all(isinstance(item, str) for item in value):
         remarks.add(Remark.BY_TURNS)
         return by_turns(value)
+    if value and all(isinstance(item, list) and len(item) == 2 for item in value) and texts_too:
+        texts = [text for item in value for text in item]
+        if all(isinstance(text, str) for text in texts) and not all(map(turn_of, value)):
+            remarks.add(Remark.BY_TURNS)
+            return by_turns(texts)
     turns: Items = []
     found = 0
     for item in value:
         spoken = None
         if isinstance(item, dict):
-            spoken = [item] if is_turn(item) or _is_of_tools(item) else _spoken_keys(item)
+            spoken = [item] if is_turn(item) or _is_of_tools(item) else spoken_keys(item)
+        if spoken is None and (turn := turn_of(item)) is not None:
+            spoken = [turn]
         found += spoken is not None
         turns += [item] if spoken is None else spoken
     return turns if found or (usual and not any(isinstance(item, list) for item in value)) else None
@@ -171,8 +187,8 @@ def _is_of_tools(item: dict[str, Any]) -> bool:
     return bool(item.get("tool_calls") or item.get("function_call"))
 
 
-def _spoken_keys(item: dict[str, Any]) -> Items | None:
-    """The turns of a record whose keys are the speakers: {"human": …, "assistant": …}."""
+def spoken_keys(item: dict[str, Any]) -> Items | None:
+    """Return the turns of a record whose keys are the speakers: {"human": …, "assistant": …}."""
     names = {"input": "user", "output": "assistant", "question": "user", "answer": "assistant"}
     names |= {"q": "user", "a": "assistant", "query": "user", "response": "assistant", "prompt": "user"}
     roles = {key: role_of(key) or names.get(str(key).casefold()) for key in item}
@@ -222,10 +238,12 @@ def _listed_turns(value: Any) -> Items | None:
 # --- preferences ----------------------------------------------------------------------------------
 
 
-def _preferred(fields: dict[str, Any], chosen: str, before: str | None, remarks: set[Remark]) -> Items | None:
+def _preferred(chosen: str, before: str | None, fields: dict[str, Any], remarks: set[Remark]) -> Items | None:
     answer, asked = unpacked(fields.get(chosen)), unpacked(fields.get(before)) if before else None
     if is_blank(answer):
         return None
+    if isinstance(asked, dict) and isinstance(asked.get("messages"), list):
+        asked = asked["messages"]
     remarks.add(Remark.CHOSEN)
     listed = _listed_turns(answer)
     if listed and _role(listed[0]) != "assistant":
@@ -252,19 +270,19 @@ def _chatgpt(fields: dict[str, Any], remarks: set[Remark]) -> Items | None:
     nodes = fields.get("mapping")
     if not isinstance(nodes, dict) or not all(isinstance(node, dict) for node in nodes.values()):
         return None
-    parents = {node.get("parent") for node in nodes.values()}
+    parents = {_id(node.get("parent")) for node in nodes.values()}
     ends = [name for name in nodes if name not in parents]
-    name = fields.get("current_node")
+    name = _id(fields.get("current_node"))
     if name not in nodes:
-        name = ends[-1] if ends else None
+        name = ends[-1] if ends else ""
     if len(ends) > 1:
         remarks.add(Remark.BRANCHES)
     messages: Items = []
     for _ in nodes:  # a tree has no more; a circle would go on
-        if not isinstance(name, str) or name not in nodes:
+        if name not in nodes:
             break
         messages.append(nodes[name].get("message"))
-        name = nodes[name].get("parent")
+        name = _id(nodes[name].get("parent"))
     turns = (_chatgpt_turn(message, remarks) for message in reversed(messages) if isinstance(message, dict))
     return [turn for turn in turns if turn is not None]
 
@@ -297,14 +315,14 @@ def _claude(fields: dict[str, Any], remarks: set[Remark]) -> Items | None:
     messages = fields.get("chat_messages")
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
         return None
-    by_id = {message.get("uuid"): message for message in messages if isinstance(message.get("uuid"), str)}
-    parents = [message.get("parent_message_uuid") for message in messages]
+    by_id = {name: message for message in messages if (name := _id(message.get("uuid")))}
+    parents = [_id(message.get("parent_message_uuid")) for message in messages]
     if len(by_id) == len(messages) and any(parent in by_id for parent in parents):
         branch: list[dict[str, Any]] = []
         message = messages[-1]
         while message is not None and len(branch) < len(messages):
             branch.append(message)
-            message = by_id.get(message.get("parent_message_uuid"))
+            message = by_id.get(_id(message.get("parent_message_uuid")))
         if len(branch) < len(messages):
             remarks.add(Remark.BRANCHES)
         messages = branch[::-1]
@@ -317,6 +335,10 @@ def _claude(fields: dict[str, Any], remarks: set[Remark]) -> Items | None:
             {"role": message.get("sender"), "content": content if is_parts else message.get("text"), **kept}
         )
     return turns
+
+
+def _id(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _oasst_tree(fields: dict[str, Any], remarks: set[Remark]) -> Items | None:
@@ -347,7 +369,7 @@ def _rank(reply: dict[str, Any]) -> float:
     rank = reply.get("rank")
     try:
         return float(rank) if rank not in (None, "") else float("inf")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return float("inf")
 
 

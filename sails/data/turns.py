@@ -50,6 +50,7 @@ class Remark(StrEnum):
     EARLIER = "Earlier turns were put before the question"
     SYSTEM = "Instructions that stand beside the turns became the system turn"
     CHOICES = "The choices were put below the question"
+    CONTEXT = "A passage that stands beside a chat was put below its first question"
     FIRST_ANSWER = "Of several answers the first was taken"
     TOOLS = "Tools are called, which cannot be taught; refused"
 
@@ -61,7 +62,7 @@ ROLES = {
     **dict.fromkeys(("agent", "claude", "chatgpt said"), "assistant"),
     **dict.fromkeys(("tool", "tool_call", "tool_response", "function", "observation", "ipython"), "tool"),
 }
-SPEAKER_KEYS = ("role", "from", "speaker", "sender", "author")
+SPEAKER_KEYS = ("role", "from", "speaker", "sender", "author", "sender_name", "username", "participant")
 TEXT_KEYS = ("content", "value", "text", "message", "parts", "utterance", "body")
 _THOUGHT_KEYS = frozenset({"reasoning_content", "thinking", "reasoning", "thought", "thoughts"})
 _THOUGHT_PARTS = frozenset({"thinking", "reasoning", "redacted_thinking"})
@@ -168,6 +169,18 @@ def is_turn(item: Any) -> bool:
     return isinstance(item, dict) and speaker_key(item) is not None and text_key(item) is not None
 
 
+def turn_of(item: Any) -> dict[str, Any] | None:
+    """Return a turn as LangChain has it ({"type": "human", "data": {…}}) or as a pair; None for others."""
+    if isinstance(item, list | tuple) and len(item) == 2 and role_of(item[0]):
+        return {"role": item[0], "content": item[1]}
+    if isinstance(item, dict) and role_of(item.get("type")) and speaker_key(item) is None:
+        data = item.get("data")
+        content = data.get("content") if isinstance(data, dict) else item.get("content")
+        calls = item.get("tool_calls") or (data.get("tool_calls") if isinstance(data, dict) else None)
+        return {"role": item["type"], "content": content, "tool_calls": calls}
+    return None
+
+
 def speaker_key(item: dict[str, Any]) -> str | None:
     """Return the key of a turn's speaker."""
     return _key(item, SPEAKER_KEYS)
@@ -214,6 +227,7 @@ def first_answer(value: Any, remarks: set[Remark]) -> Any:
     found = value["text"] if is_squad else value
     if not isinstance(found, list):
         return value
+    found = [one.get("text") if isinstance(one, dict) else one for one in found]
     if not found:
         raise RowRefused("has no answer: the file marks the question as one that cannot be answered")
     if len(set(map(str, found))) > 1:
@@ -239,11 +253,14 @@ def plain(value: Any) -> Any:
 
 
 def trimmed(text: str) -> str:
-    """Return a text without space around it, but with the indent of its first line where it may be code."""
+    """Return a text without space around it, but with the indent of its first line where it may be code.
+
+    Of several lines two spaces are an indent, of one line four; one alone stands before many a completion.
+    """
     stripped = text.strip()
-    if "\n" in stripped:  # code would be wrong if its first line alone were moved
-        return _BLANK_LINES_FIRST.sub("", text.rstrip())
-    return text.rstrip() if text.startswith(("    ", "\t")) else stripped
+    indented = _BLANK_LINES_FIRST.sub("", text.rstrip())
+    indent = "  " if "\n" in stripped else "    "
+    return indented if indented.startswith((indent, "\t")) else stripped
 
 
 def kind(value: Any) -> str:
@@ -282,7 +299,7 @@ def _speaker(item: Any, position: int, remarks: set[Remark], assistant: str | No
     key = text_key(item)
     content = item[key] if key else None
     if isinstance(content, dict):
-        content = content.get("parts", content.get("text", content))
+        content = content.get("parts", content.get("text", content.get("body", content)))
     if isinstance(content, list):
         if any(_part_kind(part) in _TOOL_PARTS for part in content):
             role = "tool"

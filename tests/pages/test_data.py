@@ -207,7 +207,7 @@ def test_how_many_examples_are_needed_is_answered_in_words():
 
 NO_USE = [
     ("empty.csv", b"", "is empty. Choose a file"),
-    ("report.pdf", b"%PDF-1.7", "is a PDF. Save the conversations as"),
+    ("report.pdf", b"%PDF-1.7", "is a PDF. Copy its text"),
     ("old.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an old Excel file"),
     ("broken.json", b'[{"input": "What?", "output": "That."', "cut short"),
     ("one.csv", b"only\nvalue\n", "it needs one for the question and one for the answer"),

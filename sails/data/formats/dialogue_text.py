@@ -32,6 +32,7 @@ def read_dialogue(text: str, name: str) -> Source | None:
         or _of_names(text)
         or _of_headings(text)
         or _of_table(text, name)
+        or messengers.transcript(text)
     )
 
 

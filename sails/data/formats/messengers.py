@@ -35,7 +35,7 @@ _WHATSAPP = re.compile(
     r"\d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?:[\s\u202f]?[AaPp]\.?[\s\u202f]?[Mm]\.?)?(?:\]|\s[-–])\s(?P<rest>.*)",
     re.DOTALL,
 )
-_NAMED = re.compile(r"([^:\n]{1,60}):\s(.*)", re.DOTALL)
+_NAMED = re.compile(r"([^:\n\"“”]{1,60}):\s(.*)", re.DOTALL)
 _LEFT_OUT = re.compile(
     r"\u200e.*|<[^<>\n]{3,40}>|(?:image|video|audio|sticker|GIF|document|Contact card) omitted"
     r"|.{0,80}\((?:file attached|Datei angehängt|archivo adjunto|fichier joint|arquivo anexado"
@@ -43,6 +43,10 @@ _LEFT_OUT = re.compile(
     r"|(?:This message was deleted|You deleted this message|Diese Nachricht wurde gelöscht"
     r"|Se eliminó este mensaje|Ce message a été supprimé)\.?",
     re.DOTALL,
+)
+_SAID = re.compile(
+    r"\s*(?:[\[(]?\d{1,2}:\d{2}(?::\d{2})?(?:\s?[AaPp][Mm])?[\])]?\s*[-–]?\s*)?"
+    r"\*{0,2}(?P<name>[^\W\d_][^:\n{}\[\]\"<>=,;]{0,39}?)\*{0,2}:\*{0,2}\s+(?P<text>\S.*)"
 )
 _EDITED = re.compile(r"\s*\u200e?<This message was edited>\s*\Z")
 _SLACK_LINK = re.compile(r"<(?:(https?://|mailto:)([^|>]*))(?:\|([^>]*))?>")
@@ -138,7 +142,34 @@ def _whatsapp_message(row: int, day: str, text: str) -> Message | None:
     return Message(row, named[1].strip("\u200e\u202a\u202c ~\u202f"), said, day)
 
 
-# --- Telegram, Discord and Slack ------------------------------------------------------------------
+# --- a transcript with names ----------------------------------------------------------------------
+
+
+def transcript(text: str) -> Source | None:
+    """Return the messages of a text in which each line begins with a name; None for any other text."""
+    found: list[tuple[int, str, str]] = []
+    lines = 0
+    for number, line in enumerate(text_lines(text), 1):
+        if not line.strip():
+            continue
+        lines += 1
+        if match := _SAID.match(line):
+            found.append((number, match["name"].strip("* "), match["text"]))
+        elif found:
+            row, name, said = found.pop()
+            found.append((row, name, f"{said}\n{line.rstrip()}"))
+        else:
+            return None
+    names = Counter(name for _, name, _ in found)
+    few = 2 <= len(names) <= _MAX_NAMED and 2 * len(names) <= len(found)
+    if not few or 2 * len(found) < lines:
+        return None
+    note = "Names before a colon tell who speaks. What one says in a row is one turn."
+    messages = tuple(Message(row, name, said, "") for row, name, said in found if said.strip())
+    return Source("text", (), notes=(note,), messages=messages)
+
+
+# --- Telegram, Discord, Slack and Messenger -------------------------------------------------------
 
 
 def source_of(document: Any) -> Source | None:
@@ -154,6 +185,8 @@ def source_of(document: Any) -> Source | None:
         messages = document.get("messages")
         if isinstance(document.get("channel"), dict) and isinstance(messages, list) and "guild" in document:
             return _source("discord", "Discord", _discord(messages))
+        if isinstance(document.get("participants"), list) and isinstance(messages, list):
+            return _source("messenger", "Messenger or Instagram", _messenger(messages))
     if isinstance(document, list) and is_slack(document):
         return slack({"": document}, {})
     return None
@@ -194,6 +227,30 @@ def _discord(messages: list[Any]) -> Iterator[Message | None]:
             yield None
 
 
+def _messenger(messages: list[Any]) -> Iterator[Message | None]:
+    """Facebook writes the latest message first, and each byte of UTF-8 as a character of its own."""
+    for row, entry in sorted(enumerate(messages, 1), key=lambda pair: _milliseconds(pair[1])):
+        message = _dict(entry)
+        said, speaker = message.get("content"), message.get("sender_name")
+        if isinstance(said, str) and isinstance(speaker, str) and said.strip():
+            day = datetime.fromtimestamp(_milliseconds(entry) / 1000, UTC).strftime("%Y-%m-%d")
+            yield Message(row, _repaired(speaker), _repaired(said), day)
+        else:
+            yield None
+
+
+def _milliseconds(message: Any) -> float:
+    moment = _dict(message).get("timestamp_ms")
+    return 1000 * _seconds(moment / 1000 if isinstance(moment, int | float) and moment < 4e12 else None)
+
+
+def _repaired(text: str) -> str:
+    try:
+        return text.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return text
+
+
 def is_slack(document: Any) -> bool:
     """Tell whether a document is one day of a Slack channel."""
     return (
@@ -230,10 +287,16 @@ def _slack(channels: dict[str, list[Any]], names: dict[str, str]) -> Iterator[Me
 
 
 def _slack_time(message: dict[str, Any]) -> float:
+    return _seconds(message.get("ts"))
+
+
+def _seconds(moment: Any) -> float:
+    """A moment that a calendar has; the beginning of time for any other value."""
     try:
-        return min(float(message["ts"]), 4e9)
-    except (TypeError, ValueError):
+        seconds = float(moment)
+    except (TypeError, ValueError, OverflowError):
         return 0.0
+    return seconds if 0 <= seconds < 4e9 else 0.0
 
 
 def _slack_text(text: str, names: dict[str, str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sails.errors import ConversationFileError
 
 _AS_TABLE = "Save it as .xlsx or .csv in the program that made it."
@@ -48,17 +50,15 @@ _OFFICE = {
     "epub": ("an e-book", _AS_TEXT),
     "iwork": ("a document of Apple's Numbers, Pages or Keynote", "Export it as .xlsx, .csv or .docx."),
 }
+_PAGE = (
+    "a web page (.html)",
+    "Export the conversations as .json or .csv, or copy their text into a .txt file.",
+)
 _TEXTS = (
-    (
-        "<!doctype html",
-        "a web page (.html)",
-        "Export the conversations as .json or .csv, or copy their text into a .txt file.",
-    ),
-    (
-        "<html",
-        "a web page (.html)",
-        "Export the conversations as .json or .csv, or copy their text into a .txt file.",
-    ),
+    ("<!doctype html", *_PAGE),
+    ("<html", *_PAGE),
+    ("<table", *_PAGE),
+    ("<head", *_PAGE),
     ("<?xml", "an XML file", "Export the conversations as .json or .csv."),
     ("<svg", *_PICTURE),
     ("{\\rtf", "a rich text file (.rtf)", "Save it as .docx or .txt."),
@@ -101,6 +101,10 @@ def refuse_office(kind: str, name: str) -> None:
 def refuse_other_text(text: str, name: str) -> None:
     """Raise ConversationFileError for a text that is a web page or the like."""
     begin = text.lstrip("\ufeff \t\r\n")[:40].casefold()
+    if begin.startswith("<") and name.lower().endswith((".html", ".htm")):
+        raise _refused(name, *_PAGE)
+    if re.match(r"\d+\s+\d\d:\d\d:\d\d,\d{3} -->", begin):
+        raise _refused(name, "a file of subtitles", _AS_TEXT)
     for sign, kind, instead in _TEXTS:
         if begin.startswith(sign):
             raise _refused(name, kind, instead)

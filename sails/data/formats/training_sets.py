@@ -109,13 +109,15 @@ def rasa(kind: str, documents: Iterable[dict[str, Any]], name: str) -> Source:
             if isinstance(entry.get("intent"), str) and isinstance(entry.get("examples"), str):
                 lines = (line.strip() for line in entry["examples"].splitlines())
                 said = [_ENTITY.sub(r"\1", line[1:].strip()) for line in lines if line.startswith("-")]
-                examples.setdefault(entry["intent"], []).extend(filter(None, said))
+                if said := list(filter(None, said)):
+                    examples.setdefault(entry["intent"], []).extend(said)
         found = document.get("responses")
         for key, variants in found.items() if isinstance(found, dict) else ():
             texts = (
                 [v.get("text") for v in variants if isinstance(v, dict)] if isinstance(variants, list) else []
             )
-            responses.setdefault(str(key), []).extend(text for text in texts if isinstance(text, str))
+            if texts := [text for text in texts if isinstance(text, str) and text.strip()]:
+                responses.setdefault(str(key), []).extend(texts)
         for group, title in (("stories", "story"), ("rules", "rule")):
             for story in _dicts(document, group):
                 stories.append((str(story.get(title, "")), _dicts(story, "steps")))

@@ -7,6 +7,7 @@ read only. What the files lack is made in the tests: archives, Word documents, A
 import gzip
 import io
 import json
+import random
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,6 +137,22 @@ SHAPES = [
         {1: ["U What is rain?", "A Water that falls."]},
         notes=["A question is “instruction” followed by “input”."],
     ),
+    Shape(
+        "context_beside_chat.json",
+        "`context` beside a chat",
+        {1: ["U How tall?\n\nThe tower has 40 m.", "A 40 m."]},
+        notes=["A passage that stands beside a chat was put below its first question in 1 row."],
+    ),
+    Shape(
+        "history.csv",
+        "`history` in a table",
+        {1: ["U Before?", "A No.", "U And now?", "A Yes."], 2: ["U When was it?", "A In May."]},
+        notes=[
+            "Earlier turns were put before the question in 1 row.",
+            "A question is “instruction” followed by “input”.",
+        ],
+        unused=["history"],
+    ),
     # read, not learned
     Shape(
         "weight_zero.jsonl",
@@ -189,6 +206,21 @@ SHAPES = [
         "rows that are marked as wrong",
         {2: ["U 2+3?", "A 5"]},
         refused={1: "is marked as not to be taught (“is_correct” is false)"},
+    ),
+    Shape(
+        "weight_of_a_row.jsonl",
+        '`"weight": 0` in a row',
+        {2: ["U Hi", "A Hello"]},
+        refused={1: "is marked as not to be taught (“weight” is 0)"},
+    ),
+    Shape(
+        "numbers_as_grades.json",
+        "numbers that may be grades",
+        {1: ["U Hi", "A Hm."], 2: ["U Hey", "A Hello!"]},
+        notes=[
+            "“rating” holds numbers that may grade the answers; they are not looked at. Leave out the rows that should not be taught."
+        ],
+        unused=["rating"],
     ),
     # turns in rows of their own
     Shape(
@@ -275,6 +307,11 @@ SHAPES = [
         "two_chats.json",
         "two chats in one row",
         refuses="No conversation in {file} can be used; row 1: holds several lists of turns, “messages” and “conversations”; keep one of them.",
+    ),
+    Shape(
+        "arena.json",
+        "two chats, of which one is better",
+        refuses="No conversation in {file} can be used; row 1: holds several lists of turns, “conversation_a” and “conversation_b”; keep one of them.",
     ),
     Shape(
         "two_answers.json",
@@ -449,6 +486,19 @@ SHAPES = [
         ],
         assistant="teabot",
     ),
+    Shape(
+        "messenger.json",
+        "Messenger and Instagram",
+        {3: ["U Tea?", "A Grün."]},
+        notes=[
+            "A chat of Messenger or Instagram. Messages of one person that follow each other are one turn.",
+            "Each day is a conversation of its own, except where an answer came later.",
+            "Left out: 1 message without a person's text (pictures, joins, deleted ones).",
+        ],
+        assistant="Shop",
+    ),
+    Shape("langchain.jsonl", "messages of LangChain", {1: ["S Be brief.", "U Hi", "A Hello"]}),
+    Shape("chat_inside.json", "a chat inside of a chat record", {1: ["U Hi", "A Hello"]}, unused=["id"]),
     # datasets
     Shape(
         "trl_messages.jsonl",
@@ -485,6 +535,21 @@ SHAPES = [
         "`chosen` and `rejected` as turns",
         {1: ["U Tea?", "A Yes, please."]},
         notes=["The preferred answer was taken; the rejected one is not taught in 1 row."],
+    ),
+    Shape(
+        "preferred_output.jsonl",
+        "`preferred_output`, as OpenAI has it",
+        {1: ["U Tea?", "A Yes, please."]},
+        notes=["The preferred answer was taken; the rejected one is not taught in 1 row."],
+        unused=["non_preferred_output"],
+    ),
+    Shape("roles_in_pairs.json", "turns as pairs of role and text", {1: ["U Hi", "A Hello"]}),
+    Shape(
+        "pairs_in_a_chat.json",
+        "a chat as pairs of question and answer",
+        {1: ["U Hi", "A Hello", "U Why?", "A So."], 2: ["U Tea?", "A Yes."]},
+        notes=["Texts without a speaker were taken as user and assistant by turns in 2 rows."],
+        unused=["id"],
     ),
     Shape(
         "human_assistant.json",
@@ -723,6 +788,28 @@ SHAPES = [
         notes=["Names before a colon tell who speaks; a ruler or two empty lines begin a new conversation."],
     ),
     Shape(
+        "agent_first.txt",
+        "text with `Agent:` and `Customer:`",
+        {1: ["U Hi", "A Hello", "U Tea?", "A Green."]},
+        notes=[
+            "Names before a colon tell who speaks; a ruler or two empty lines begin a new conversation.",
+            "What the assistant said before any question was left out in 1 row.",
+        ],
+    ),
+    Shape(
+        "transcript.txt",
+        "text with names",
+        {1: ["U Open?", "A Yes,\nuntil midnight.", "U And now?", "A Now too."]},
+        notes=["Names before a colon tell who speaks. What one says in a row is one turn."],
+        assistant="Shop",
+    ),
+    Shape(
+        "copied_chat.txt",
+        "text copied from ChatGPT",
+        {1: ["U Hi there", "A Hello!\n\nHow are you?", "U Fine", "A Good."]},
+        notes=["Names before a colon tell who speaks; a ruler or two empty lines begin a new conversation."],
+    ),
+    Shape(
         "chatml.txt",
         "text with ChatML",
         {1: ["S Be brief.", "U Hi", "A Hello"], 2: ["S Be brief.", "U Why?", "A So."]},
@@ -769,6 +856,7 @@ SHAPES = [
     Shape("page.html", "a web page", refuses="{file} is a web page (.html)."),
     Shape("letter.rtf", "rich text", refuses="{file} is a rich text file (.rtf)."),
     Shape("document.pdf", "a PDF", refuses="{file} is a PDF."),
+    Shape("subtitles.srt", "subtitles", refuses="{file} is a file of subtitles."),
 ]
 
 
@@ -1038,3 +1126,71 @@ def test_a_chat_of_several_days_is_cut_only_before_a_question():
     reading = read("chat.txt", content="\n".join(days).encode(), assistant="shop")
     assert spoken(reading) == {1: ["U Open?", "A Yes.", "U Now?", "A No.\nYes."]}
     assert [(refusal.row, refusal.reason) for refusal in reading.refused] == [(6, "holds no answer")]
+
+
+# ---- anything near these -------------------------------------------------------------------------
+
+ODD = (None, 0, 1.5, True, "", "x", "[", [], {}, [[]], [None], {"a": None}, [{"role": "user"}], 10**400)
+NAMES = (
+    "messages",
+    "history",
+    "system",
+    "answers",
+    "choices",
+    "chosen",
+    "mapping",
+    "label",
+    "context",
+    "role",
+)
+
+
+def places(value, path=()):
+    """The path of everything in a document."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path] * bool(path) + [place for key, item in inner for place in places(item, (*path, key))]
+
+
+def changed(document, chance):
+    """A document in which one thing is missing, has another name, or is something else."""
+    document = json.loads(json.dumps(document))
+    *before, last = chance.choice(places(document))
+    inside = document
+    for key in before:
+        inside = inside[key]
+    what = chance.random()
+    if isinstance(inside, dict) and what < 0.3:
+        item = inside.pop(last)
+        inside |= {chance.choice(NAMES): item} if what < 0.15 else {}
+    else:
+        inside[last] = json.loads(json.dumps(chance.choice(ODD)))
+    return document
+
+
+def check_rows(rows):
+    for row in rows:
+        roles = [turn.role for turn in row.turns if turn.role != "system"]
+        assert roles
+        assert roles == ["user", "assistant"] * (len(roles) // 2)
+        assert any(row.learned)
+        assert all(turn.content.strip() for turn in row.turns)
+
+
+@pytest.mark.parametrize("name", [shape.file for shape in SHAPES if shape.file.endswith((".json", ".jsonl"))])
+def test_whatever_is_near_a_shape_is_read_as_a_conversation_or_refused_in_words(name):
+    chance = random.Random(name)
+    text = (FILES / name).read_text(encoding="utf-8")
+    try:
+        documents = [json.loads(text)]
+    except ValueError:
+        documents = [json.loads(line) for line in text.splitlines()] if name.endswith("l") else []
+    for document in documents * 8:
+        content = json.dumps(changed(document, chance)).encode()
+        try:
+            reading = read(name, content=content, assistant=chance.choice([None, "Shop", "visitor"]))
+        except ConversationFileError as error:
+            said = [str(error), error.remedy]
+        else:
+            said = [*reading.notes, *(refusal.reason for refusal in reading.refused)]
+            check_rows(reading.conversations)
+        assert all(said)
