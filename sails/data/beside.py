@@ -96,6 +96,13 @@ def refuse_marked(fields: dict[str, Any], keys: Beside) -> None:
             raise RowRefused(f"is rated as a bad answer (“{key}” is {str(value).lower()})")
 
 
+def is_mark(key: str, value: Any) -> bool:
+    """Tell whether a mark was looked at: a number as a `label` may be a class."""
+    if isinstance(value, bool) or shapes.plain_name(key) == "label":
+        return isinstance(value, bool) or str(value).casefold() in ("true", "false")
+    return isinstance(value, int | float) or str(value).strip().casefold() in _YES or is_no(value)
+
+
 def system_of(
     fields: dict[str, Any], keys: Beside, remarks: set[Remark], used: set[str], *, of_chat: bool
 ) -> list[str]:

@@ -13,7 +13,7 @@ from itertools import chain, pairwise
 from typing import Any
 
 from sails.data import shapes
-from sails.data.columns import chat_column, recognise
+from sails.data.columns import ColumnMapping, chat_column, recognise
 from sails.data.formats.source import Refusal, Source
 from sails.data.turns import Remark, is_turn, role_of, speaker_key
 from sails.errors import ConversationFileError
@@ -77,6 +77,66 @@ def _is_single_turn(fields: Any, columns: Sequence[str]) -> bool:
         return False
     key = speaker_key(fields)
     return isinstance(fields[key], str | dict)
+
+
+def follow_ups(source: Source, mapping: ColumnMapping | None) -> Source:
+    """Return a source whose rows of question and answer have what was said before them as their `history`.
+
+    A row names the one that it replies to (`id` and `parent_id`), or its conversation and its turn in it.
+    Earlier answers are read there, as they are learned in rows of their own.
+    """
+    records = iter(source.records)
+    first = next(records, None)
+    fields = first[1] if first is not None and not isinstance(first, Refusal) else None
+    records = chain([] if first is None else [first], records)
+    names = source.columns or (tuple(map(str, fields)) if isinstance(fields, dict) else ())
+    mapping = mapping.within(names) if mapping else recognise(names)
+    by_name = {shapes.plain_name(name): name for name in names}
+    own, parent, key = (
+        next((by_name[name] for name in known if name in by_name), None) for known in (_IDS, _PARENTS, _KEYS)
+    )
+    position = next((by_name[name] for name in _POSITIONS if name in by_name), None)
+    by_reply = own is not None and parent is not None
+    if mapping is None or "history" in by_name or not (by_reply or (key and position)):
+        return replace(source, records=records)
+    rows = list(records)
+    numbered = [row for row in rows if not isinstance(row, Refusal) and isinstance(row[1], dict)]
+    before: dict[int, dict[str, Any]] = {}  # by the row that follows
+    if by_reply:
+        by_id = {str(fields.get(own)): fields for _, fields in numbered}
+        for _, fields in numbered:
+            above = by_id.get(str(fields.get(parent))) if _is_id(fields.get(parent)) else None
+            if above is not None and above is not fields:
+                before[id(fields)] = above
+    else:
+        groups: dict[str, list[Numbered]] = {}
+        for row in numbered:
+            groups.setdefault(str(row[1].get(key)), []).append(row)
+        for group in groups.values():
+            in_order = _in_order(group, by_name)
+            before |= {id(after): above for (_, above), (_, after) in pairwise(in_order)}
+    for _, fields in numbered:
+        if history := _history(fields, before, mapping):
+            fields["history"] = history
+    note = f"Rows follow those that they reply to, by “{parent if by_reply else key}”."
+    notes = (*source.notes, note) if before else source.notes
+    columns = (*source.columns, "history") if source.columns and before else source.columns
+    return replace(source, records=rows, notes=notes, columns=columns)
+
+
+def _history(
+    fields: dict[str, Any], before: dict[int, dict[str, Any]], mapping: ColumnMapping
+) -> list[dict[str, Any]]:
+    """The turns before a row, the nearest last; answers are marked as read only."""
+    turns: list[dict[str, Any]] = []
+    above = before.get(id(fields))
+    seen: set[int] = set()
+    while above is not None and id(above) not in seen:
+        seen.add(id(above))
+        answer = {"role": "assistant", "content": above.get(mapping.output), "weight": 0}
+        turns = [{"role": "user", "content": above.get(mapping.input)}, answer, *turns]
+        above = before.get(id(above))
+    return turns
 
 
 def _together(turns: list[Numbered], name: str, remarks: set[Remark]) -> tuple[list[list[Numbered]], str]:

@@ -56,6 +56,7 @@ NAMES = (
         is_chat=True,
     ),
 )
+_ALL = _Names("|".join(names.user for names in NAMES), "|".join(names.assistant for names in NAMES), "system")
 
 
 def turns_in(text: str) -> list[dict[str, Any]] | None:
@@ -112,11 +113,15 @@ def _of_instructions(text: str) -> list[dict[str, Any]] | None:
 
 
 def _of_names(text: str) -> list[dict[str, Any]] | None:
-    names = names_in(text) or names_in(text, inline=True)
+    inline = False
+    names = names_in(text)
+    if names is None:
+        inline = True
+        names = names_in(text, inline=True)
     if names is None:
         return None
     rest = _BEGINS.sub("", text)
-    pattern = marks(names) if names_in(text) else marks(names, inline=True)
+    pattern = marks(names, inline)
     found = list(pattern.finditer(rest))
     before = rest[: found[0].start()].strip()
     turns = [{"role": "system", "content": before}] if before else []
@@ -135,8 +140,15 @@ def names_in(text: str, *, inline: bool = False) -> _Names | None:
     clear signs count: `### Human:` and `USER:`.
     """
     best, most = None, 0
+    said = None if inline else {match["name"].casefold() for match in marks(_ALL).finditer(text)}
     for names in NAMES:
+        if said is not None and (
+            said.isdisjoint(names.user.split("|")) or said.isdisjoint(names.assistant.split("|"))
+        ):
+            continue
         found = list(marks(names, inline).finditer(text))
+        if inline and found and not names.is_chat and text[: found[0].start()].strip():
+            continue  # within prose, “A:” may be anything
         roles = [speaker(names, mark) for mark in found]
         begins = names.is_chat or roles[:1] != ["assistant"]
         if len(found) > most and begins and {"user", "assistant"} <= set(roles):

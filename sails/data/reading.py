@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sails.data.columns import ColumnMapping
 from sails.data.conversation import Conversation
-from sails.data.dialogues import grouped
+from sails.data.dialogues import follow_ups, grouped
 from sails.data.formats import archive, messengers
 from sails.data.formats.detect import is_archive, open_source, read_bytes
 from sails.data.formats.source import Refusal, Source, listed_names
@@ -71,6 +71,8 @@ def _read_source(source: Source, name: str, mapping: ColumnMapping | None, assis
         assistant = None  # from here on the turns have roles
     elif mapping is None:
         source = grouped(source, name)
+    if not source.messages:
+        source = follow_ups(source, mapping)
     rows = Rows(source.columns, mapping, assistant)
     conversations: list[Conversation] = []
     refused: list[Refusal] = []

@@ -12,7 +12,16 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sails.data import shapes
-from sails.data.beside import Beside, beside, history_of, joined_question, part_of, refuse_marked, system_of
+from sails.data.beside import (
+    Beside,
+    beside,
+    history_of,
+    is_mark,
+    joined_question,
+    part_of,
+    refuse_marked,
+    system_of,
+)
 from sails.data.columns import ColumnMapping, chat_column, recognise
 from sails.data.conversation import ANSWERS, ONLY_LAST, RESERVED, Conversation, Turn
 from sails.data.formats.messengers import assistant_needed
@@ -90,7 +99,13 @@ class Rows:
             raise RowRefused("is nested too deeply") from error
         finally:
             self._remarks.update(remarks)
-        self.unused.update((name, None) for name in extra if name not in shape.marks and extra[name])
+        for name, value in extra.items():
+            if (
+                (name, value) != (ANSWERS, ONLY_LAST)
+                and value not in (None, "", [], {})
+                and not (name in shape.marks and is_mark(name, value))
+            ):
+                self.unused[name] = None
         return Conversation(turns, extra, row)
 
     def _turns(
@@ -202,7 +217,7 @@ class Rows:
         if self._requested:  # the person said what belongs to the question
             keys = keys._replace(instruction=None, context=None)
         is_plain = mapping is not None and not any(keys) and plain_name(mapping.output) != "answers"
-        marks = frozenset((*keys.true_marks, *keys.false_marks, ANSWERS))
+        marks = frozenset((*keys.true_marks, *keys.false_marks))
         plain_pair = is_plain and not (mapping and mapping.context)
         return _Shape(chats, mapping, keys, texts, columns, marks, plain_pair)
 

@@ -41,7 +41,7 @@ class Remark(StrEnum):
     MERGED = "Turns of one speaker that follow each other were joined"
     INSTRUCTED = "A system turn in the middle was joined to the question beside it"
     THOUGHTS = "Thoughts (reasoning) were left out; the answers are taught"
-    UNLEARNED = "Answers that the file marks so are read and not learned"
+    UNLEARNED = "Some answers are read and not learned"
     FILES = "Attached files were not read"
     BRANCHES = "Of several replies the best or latest was taken, and what follows it"
     CHOSEN = "The preferred answer was taken; the rejected one is not taught"
@@ -60,7 +60,8 @@ ROLES = {
     **dict.fromkeys(("user", "human", "prompter", "customer", "client", "you", "you said"), "user"),
     **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "chatbot", "model", "ai"), "assistant"),
     **dict.fromkeys(("agent", "claude", "chatgpt said"), "assistant"),
-    **dict.fromkeys(("tool", "tool_call", "tool_response", "function", "observation", "ipython"), "tool"),
+    **dict.fromkeys(("tool", "tool_call", "tool_response", "tool_result"), "tool"),
+    **dict.fromkeys(("function", "function_call", "observation", "ipython"), "tool"),
 }
 SPEAKER_KEYS = ("role", "from", "speaker", "sender", "author", "sender_name", "username", "participant")
 TEXT_KEYS = ("content", "value", "text", "message", "parts", "utterance", "body")
@@ -112,7 +113,7 @@ def chat_turns(
     answered = len(spoken)
     while answered and spoken[answered - 1].role != "assistant":
         answered -= 1
-    if any(turn.role == "user" for turn in spoken[answered:]):
+    if not all(is_blank(turn.content) for turn in spoken[answered:]):
         remarks.add(Remark.TRAILING)
     instructions, turns, previous = list(system), list[Turn](), ""
     for position, (role, content, learned, _) in enumerate(spoken[:answered], 1):

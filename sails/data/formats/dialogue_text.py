@@ -7,6 +7,7 @@ Rows are numbered by their first line.
 from __future__ import annotations
 
 import re
+from bisect import bisect, bisect_left
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,7 +40,7 @@ def read_dialogue(text: str, name: str) -> Source | None:
 def _of_template(text: str) -> Source | None:
     """A text with the signs of a chat template; each system turn begins a new chat."""
     chats: list[Record] = []
-    position = 0
+    position, ends = 0, _line_ends(text)
     for piece in _TEMPLATE_BEGINS.split(text):
         position = text.find(piece, position) if piece else position
         first = piece.lstrip()[:1]
@@ -48,7 +49,7 @@ def _of_template(text: str) -> Source | None:
             if piece.strip():
                 return None
             continue
-        row = text.count("\n", 0, position) + 1
+        row = _line(ends, position)
         begins = [n for n, turn in enumerate(turns) if role_of(turn["role"]) == "system"] or [0]
         for start, end in zip([0, *begins[1:]], [*begins[1:], len(turns)], strict=True):
             chats.append((row + len(chats), {"messages": turns[start:end]}))
@@ -73,14 +74,14 @@ def _of_names(text: str) -> Source | None:
 
 def _questions(text: str, names: Any, found: list[re.Match[str]]) -> Iterator[Record]:
     turns: list[dict[str, Any]] = []
-    row = 0
+    row, ends = 0, _line_ends(text)
     for number, mark in enumerate(found):
         role = markup.speaker(names, mark)
         if role == "user" and any(turn["role"] == "assistant" for turn in turns):
             yield row, {"messages": turns}
             turns = []
         if not turns:
-            row = text.count("\n", 0, mark.start()) + 1
+            row = _line(ends, mark.start())
         until = found[number + 1].start() if number + 1 < len(found) else len(text)
         turns.append({"role": role, "content": _body(markup.said_between(mark, text, until))})
     yield row, {"messages": turns}
@@ -88,7 +89,7 @@ def _questions(text: str, names: Any, found: list[re.Match[str]]) -> Iterator[Re
 
 def _chats(text: str, names: Any) -> Iterator[Record]:
     """Chats with a ruler or two empty lines between them, each beginning with a question or instructions."""
-    start = 0
+    start, ends = 0, _line_ends(text)
     pattern = markup.marks(names)
     breaks = [match.end() for match in _NEW_CHAT.finditer(text)]
     for end in [*breaks, len(text)]:
@@ -104,7 +105,7 @@ def _chats(text: str, names: Any) -> Iterator[Record]:
             if body.strip():
                 turns.append({"role": markup.speaker(names, mark), "content": body})
         if turns:
-            yield text.count("\n", 0, start + marks[0].start()) + 1, {"messages": turns}
+            yield _line(ends, start + marks[0].start()), {"messages": turns}
         start = end
 
 
@@ -119,25 +120,34 @@ def _body(text: str) -> str:
 def _of_headings(text: str) -> Source | None:
     """Headings that ask, and what stands below each up to the next heading of its kind."""
     for pattern in (_HEADING, _BOLD_QUESTION):
-        found = [match for match in pattern.finditer(text) if not _in_code(text, match.start())]
-        asked = [match for match in found if match[2].rstrip("*_ ").endswith(("?", "？", "؟"))]
-        if len(asked) < 2 or 2 * len(asked) < len(found):
+        fences = [match.start() for match in re.finditer("```", text)]
+        # Between the signs that open and close code, a line that begins with # is a comment.
+        found = [match for match in pattern.finditer(text) if bisect(fences, match.start()) % 2 == 0]
+        asks = [match[2].rstrip("*_ ").endswith(("?", "？", "؟")) for match in found]
+        if sum(asks) < 2 or 2 * sum(asks) < len(found):
             continue
         rows: list[Record] = []
-        for question in asked:
+        ends = _line_ends(text)
+        for number, question in enumerate(found):
+            if not asks[number]:
+                continue
             level = len(question[1])
-            later = (m for m in found if m.start() > question.start() and len(m[1]) <= level)
-            after = next(later, None)
+            after = next((match for match in found[number + 1 :] if len(match[1]) <= level), None)
             body = text[question.end() : after.start() if after else len(text)]
             fields = {"input": question[2].strip("*_ "), "output": _body(body.strip("\n"))}
-            rows.append((text.count("\n", 0, question.start()) + 1, fields))
+            rows.append((_line(ends, question.start()), fields))
         note = "Each heading that asks was read as a question, and the text below it as its answer."
         return Source("text", rows, notes=(note,))
     return None
 
 
-def _in_code(text: str, position: int) -> bool:
-    return text.count("```", 0, position) % 2 == 1
+def _line_ends(text: str) -> list[int]:
+    return [match.start() for match in re.finditer("\n", text)]
+
+
+def _line(ends: list[int], position: int) -> int:
+    """The number of the line at a position."""
+    return bisect_left(ends, position) + 1
 
 
 def _of_table(text: str, name: str) -> Source | None:

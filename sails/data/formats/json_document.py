@@ -76,6 +76,9 @@ def _inside(kind: str, document: dict[str, Any], name: str, depth: int) -> Sourc
 
 def _rows_of_list(rows: list[Any], name: str) -> Iterator[Record | Refusal]:
     """The rows of a list; a list of lists is a table, or pairs of question and answer."""
+    if rows and all(isinstance(row, dict) and len(row) == 1 and _is_questions(row) for row in rows):
+        pairs = (pair for row in rows for pair in row.items())
+        return ((n, {"input": question, "output": answer}) for n, (question, answer) in enumerate(pairs, 1))
     texts = [
         row
         for row in rows

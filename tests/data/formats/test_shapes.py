@@ -158,25 +158,25 @@ SHAPES = [
         "weight_zero.jsonl",
         '`"weight": 0` at a turn',
         {1: ["U Hi", "a Hm, what?", "U Hello", "A Hello to you."]},
-        notes=["Answers that the file marks so are read and not learned in 1 row."],
+        notes=["Some answers are read and not learned in 1 row."],
     ),
     Shape(
         "train_false.jsonl",
         '`"train": false` at a turn',
         {1: ["U One?", "a No idea.", "U Two?", "A Yes, two."]},
-        notes=["Answers that the file marks so are read and not learned in 1 row."],
+        notes=["Some answers are read and not learned in 1 row."],
     ),
     Shape(
         "loss_false.jsonl",
         '`"loss": false` at a turn',
         {1: ["U One?", "a No idea.", "U Two?", "A Yes, two."]},
-        notes=["Answers that the file marks so are read and not learned in 1 row."],
+        notes=["Some answers are read and not learned in 1 row."],
     ),
     Shape(
         "answers_last.jsonl",
         '`"answers": "last"` in a row',
         {1: ["U A?", "a Perhaps.", "U B?", "A Surely."]},
-        notes=["Answers that the file marks so are read and not learned in 1 row."],
+        notes=["Some answers are read and not learned in 1 row."],
     ),
     Shape(
         "nothing_to_learn.jsonl",
@@ -260,6 +260,37 @@ SHAPES = [
             "Of several replies the best or latest was taken, and what follows it.",
         ],
         unused=["message_id", "message_tree_id"],
+    ),
+    Shape(
+        "rows_that_reply.csv",
+        "question and answer with `id` and `parent_id`",
+        {
+            1: ["U Tea?", "A Yes."],
+            2: ["U Tea?", "a Yes.", "U Green?", "A Green too."],
+            3: ["U Bread?", "A No."],
+            4: ["U Tea?", "a Yes.", "U Green?", "a Green too.", "U How much?", "A A cup."],
+        },
+        notes=[
+            "Rows follow those that they reply to, by “parent_id”.",
+            "Some answers are read and not learned in 2 rows.",
+            "Earlier turns were put before the question in 2 rows.",
+        ],
+        unused=["id", "parent_id"],
+    ),
+    Shape(
+        "rows_in_turns.jsonl",
+        "question and answer with `dialog_id` and `turn`",
+        {
+            1: ["U Tea?", "a Yes.", "U Green?", "A Green too."],
+            2: ["U Tea?", "A Yes."],
+            3: ["U Bread?", "A No."],
+        },
+        notes=[
+            "Rows follow those that they reply to, by “dialog_id”.",
+            "Some answers are read and not learned in 1 row.",
+            "Earlier turns were put before the question in 1 row.",
+        ],
+        unused=["dialog_id", "turn"],
     ),
     Shape(
         "flat_chat.json",
@@ -375,6 +406,13 @@ SHAPES = [
         refused={1: "calls a tool, which cannot be taught"},
         notes=["Tools are called, which cannot be taught; refused in 1 row."],
     ),
+    Shape(
+        "roles_of_tools.jsonl",
+        "roles of tools",
+        {2: ["U Hi", "A Hello"]},
+        refused={1: "calls a tool, which cannot be taught"},
+        notes=["Tools are called, which cannot be taught; refused in 1 row."],
+    ),
     # turns out of order
     Shape(
         "greeting_first.jsonl",
@@ -397,6 +435,12 @@ SHAPES = [
     Shape(
         "question_last.jsonl",
         "a question without an answer at the end",
+        {1: ["U Hi", "A Hello"]},
+        notes=["A last turn without an answer was left out in 1 row."],
+    ),
+    Shape(
+        "system_last.jsonl",
+        "a system turn at the end",
         {1: ["U Hi", "A Hello"]},
         notes=["A last turn without an answer was left out in 1 row."],
     ),
@@ -517,24 +561,28 @@ SHAPES = [
         "`chosen` and `rejected`",
         {1: ["U Tea?", "A Yes, please."]},
         notes=["The preferred answer was taken; the rejected one is not taught in 1 row."],
+        unused=["rejected"],
     ),
     Shape(
         "preference_messages.jsonl",
         "`chosen` and `rejected` as whole chats",
         {1: ["U Tea?", "A Yes, please."]},
         notes=["The preferred answer was taken; the rejected one is not taught in 1 row."],
+        unused=["rejected"],
     ),
     Shape(
         "preference_hh.jsonl",
         "`chosen` and `rejected` as chats in one text",
         {1: ["U Hi", "A Hello", "U Tea?", "A Yes, please."]},
         notes=["The preferred answer was taken; the rejected one is not taught in 1 row."],
+        unused=["rejected"],
     ),
     Shape(
         "preference_sharegpt.json",
         "`chosen` and `rejected` as turns",
         {1: ["U Tea?", "A Yes, please."]},
         notes=["The preferred answer was taken; the rejected one is not taught in 1 row."],
+        unused=["rejected"],
     ),
     Shape(
         "preferred_output.jsonl",
@@ -668,6 +716,11 @@ SHAPES = [
         "an object of questions and answers",
         {1: ["U What is tin?", "A A metal."], 2: ["U What is rain?", "A Water that falls."]},
         notes=["Each name in the file was read as a question, and what stands there as its answer."],
+    ),
+    Shape(
+        "questions_one_by_one.json",
+        "objects of one question and its answer",
+        {1: ["U What is tin?", "A A metal."], 2: ["U What is rain?", "A Water that falls."]},
     ),
     Shape(
         "settings_object.json",
