@@ -96,7 +96,7 @@ def open_source(path: Path, content: bytes | None = None) -> Source:
     if raw.startswith(archive.ZIP):
         return _office(raw, name, suffix)
     for known in FORMATS:
-        if raw.startswith(known.signatures or (b"\x00no",)):
+        if known.signatures and raw.startswith(known.signatures):
             return known.read(raw, name)
     refuse_other_kind(raw, name)
     text, encoding, notes = decode(raw, name)
