@@ -250,8 +250,9 @@ class Rows:
 
     def unusable(self, name: str, refused: list[Refusal]) -> ConversationFileError:
         """Tell why a file is refused whole."""
-        if self._people and not self._requested:
-            people = [person for person, _ in self._people.most_common()]
+        people = [person for person, _ in self._people.most_common()]
+        unclear = self._assistant is not None or "assistant" not in map(role_of, people)
+        if len(people) > 1 and unclear and not self._requested:
             return assistant_needed(name, people, self._assistant)
         if not self.columns and not refused:
             return ConversationFileError(f"{name} holds no conversations.", "Choose a file that has some.")

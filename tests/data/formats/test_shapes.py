@@ -328,6 +328,16 @@ SHAPES = [
         {1: ["U Dose?", "A Two drops."], 2: ["U Salt?", "A A pinch."]},
         unused=["role"],
     ),
+    Shape(
+        "one_speaker.json",
+        "turns of one speaker",
+        refuses="No conversation in {file} can be used; row 1: turn 1 has the unknown role “teacher”.",
+    ),
+    Shape(
+        "unknown_role.json",
+        "an unknown role",
+        refuses="No conversation in {file} can be used; row 1: turn 1 has the unknown role “narrator”.",
+    ),
     # several things at once
     Shape(
         "two_lists.json",
@@ -398,6 +408,11 @@ SHAPES = [
         "thoughts beside the answers",
         {1: ["U 2+2?", "A 4"], 2: ["U 3+3?", "A 6"]},
         notes=["Thoughts (reasoning) were left out; the answers are taught in 2 rows."],
+    ),
+    Shape(
+        "signs_in_a_question.json",
+        "signs of a chat in question and answer",
+        {1: ["U What is <|im_start|>?", "A A sign.\nUser: it begins a turn.\nAssistant: as here."]},
     ),
     Shape(
         "tool_calls.jsonl",
@@ -894,6 +909,11 @@ SHAPES = [
         "notes.md",
         "Markdown without questions",
         refuses="{file} is a text without questions and answers that can be told apart.",
+    ),
+    Shape(
+        "prose.txt",
+        "text without questions",
+        refuses="{file} has the columns “The shop opens at 10:00.”; it needs one for the question and one for the answer, such as “input” and “output”.",
     ),
     # other kinds
     Shape(
