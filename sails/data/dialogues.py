@@ -32,7 +32,7 @@ from sails.data.exclusions import Exclusions
 from sails.data.formats.messengers import assistant_needed
 from sails.data.formats.source import Record, Refusal, Source
 from sails.data.formats.text_encoding import printable
-from sails.data.turns import TURN_MARKS, is_blank, role_of
+from sails.data.turns import TURN_MARKS, Remark, is_blank, role_of, without_empty
 from sails.errors import ConversationFileError
 from sails.system import count
 
@@ -62,7 +62,13 @@ def as_dialogues(source: Source, name: str, assistant: str | None) -> tuple[Sour
             rows.append(record)
         else:
             refused.append(Refusal(record[0], "is not a turn with a speaker and a text, as the others are"))
-    if not source.columns:
+    notes = source.notes
+    if source.columns:
+        filled = [(row, without_empty(fields)) for row, fields in rows]
+        emptied = sum(after is not before for (_, after), (_, before) in zip(filled, rows, strict=True))
+        notes += (f"{Remark.EMPTY} in {count(emptied, 'row')}.",) if emptied else ()
+        rows = filled
+    else:
         found = turn_columns(dict.fromkeys(key for keys in {tuple(f): 0 for _, f in rows} for key in keys))
         columns = replace(found or columns, speaker=columns.speaker, said=columns.said)
     said = Counter(_speaker(fields, columns) for _, fields in rows[:SAMPLE])
@@ -92,10 +98,10 @@ def as_dialogues(source: Source, name: str, assistant: str | None) -> tuple[Sour
         [*conversations, *refused],
         key=lambda record: record.row if isinstance(record, Refusal) else record[0],
     )
-    note = f"{count(len(rows), 'row')} with one turn each became {count(len(groups), 'conversation')}: {how}."
+    told = f"{count(len(rows), 'row')} with one turn each became {count(len(groups), 'conversation')}: {how}."
     unusual = [f"“{printable(s)}” as the {r}" for s, r in roles.items() if r != role_of(s) and r]
-    notes = (note, *([f"Taken are {' and '.join(unusual)}."] if unusual and assistant is None else []))
-    return replace(source, records=every, notes=source.notes + notes), columns
+    notes += (told, *([f"Taken are {' and '.join(unusual)}."] if unusual and assistant is None else []))
+    return replace(source, records=every, notes=notes), columns
 
 
 def _begun(records: Iterable[Record | Refusal]) -> tuple[Iterable[Record | Refusal], Any]:

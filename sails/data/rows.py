@@ -32,13 +32,10 @@ from sails.data.turns import (
     pair_turns,
     plain,
     role_of,
+    without_empty,
 )
 from sails.errors import ConversationFileError
 
-# What programs write for no value.
-_EMPTY = frozenset(
-    {"nan", "NaN", "NULL", "null", "None", "<NA>", "NaT", "#N/A", "#REF!", "#VALUE!", "#NAME?"}
-)
 _WRITTEN_LIST = re.compile(r"\[['\"]|\{['\"]\w+['\"]:|array\(")
 _NO_CHATS = frozenset(
     {"history", "chosen", "rejected", "tools", "functions", "choices", "options", "candidates"}
@@ -109,12 +106,8 @@ class Rows:
             raise RowRefused(f"is {kind(fields)}, not a record with named fields")
         shape = self._shape(tuple(fields))
         remarks: set[Remark] = set()
-        if self._table and any(isinstance(value, str) and value in _EMPTY for value in fields.values()):
-            fields = {
-                name: value
-                for name, value in fields.items()
-                if not (isinstance(value, str) and value in _EMPTY)
-            }
+        if self._table and (filled := without_empty(fields)) is not fields:
+            fields = filled
             remarks.add(Remark.EMPTY)
         try:
             if reason := shape.marks and self.exclusions.reason(row, fields, shape.marks):
@@ -227,8 +220,9 @@ class Rows:
         earlier = history_of(fields, keys, remarks)
         if earlier is None:
             used = {column: role for column, role in used.items() if role != "history"}
-        if not system and not earlier:
-            return last, used
+        if not earlier:
+            before = (Turn("system", "\n\n".join(system)),) if system else ()
+            return (*before, *last), used
         items = [*(earlier or ()), *({"role": turn.role, "content": turn.content} for turn in last)]
         return chat_turns(items, remarks, self._assistant, system), used
 

@@ -74,6 +74,10 @@ _LEARNED_KEYS = ("weight", "train", "loss", "learn", "trainable")  # a false one
 TURN_MARKS = frozenset(
     {*_LEARNED_KEYS, *_THOUGHT_KEYS, "tool_calls", "function_call", "attachments", "files"}
 )
+# What programs write for no value.
+_EMPTY = frozenset(
+    {"nan", "NaN", "NULL", "null", "None", "<NA>", "NaT", "#N/A", "#REF!", "#VALUE!", "#NAME?"}
+)
 _NO = frozenset({"false", "no", "0", "0.0", "n"})
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _BLANK_LINES_FIRST = re.compile(r"\A(?:[^\S\n]*\n)+")
@@ -221,6 +225,13 @@ def is_blank(value: Any) -> bool:
     if isinstance(value, str):
         return not value.strip()
     return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def without_empty(cells: dict[str, Any]) -> dict[str, Any]:
+    """Return the cells of a row without those that say that they are empty; the same row where none does."""
+    if not any(isinstance(value, str) and value in _EMPTY for value in cells.values()):
+        return cells
+    return {name: cell for name, cell in cells.items() if not (isinstance(cell, str) and cell in _EMPTY)}
 
 
 def first_answer(value: Any, remarks: set[Remark]) -> Any:

@@ -285,6 +285,13 @@ SHAPES = (
     ),
     Shape("turns_with_lost_row.csv", "A turn that cannot be read", (FAR,), {1: "row 2", 2: "5 cells"}),
     Shape("turns_deleted.csv", "A turn that is deleted", (FAR,), {1: "in row 2, is marked"}),
+    Shape(
+        "turns_with_nan.csv",
+        "Turns with empty cells as pandas writes them",
+        (FAR,),
+        {1: "turn 2 is empty"},
+        says=("read as empty in 1 row",),
+    ),
     Shape("turns_by_shared_id.csv", "Turns that share an id", (OPEN, FAR), says=("conversation = id",)),
     Shape(
         "turns_with_branches.csv",
