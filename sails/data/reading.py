@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from sails.data.columns import ColumnMapping, dialogue_columns
 from sails.data.conversation import Conversation
@@ -61,12 +62,14 @@ def read(
     *,
     content: bytes | None = None,
     assistant: str | None = None,
+    keep_marked: bool = False,
 ) -> Reading:
     """Read a file in any of the formats that `formats.detect` lists.
 
     `mapping` names the columns of a file whose names are not recognised by themselves, `assistant` whoever
     gives the answers among people who speak under their own names. `content` is what the file holds where
-    that is in memory already; nothing needs to lie at `path` then, which names it.
+    that is in memory already; nothing needs to lie at `path` then, which names it. `keep_marked` keeps rows
+    that the file marks as not to be learned.
 
     Raises ConversationFileError when the file cannot be read or no row of it can be used, and of this kind
     AssistantNeededError where it must be told who is the assistant.
@@ -74,12 +77,22 @@ def read(
     path = Path(path)
     if content is None and not path.is_dir():
         content = read_bytes(path)
+    told = _Told(mapping, assistant, keep_marked)
     if content is not None and is_archive(content, path.name):
-        return _read_archive(archive.Archive(content, path.name), mapping, assistant)
-    return _read_source(open_source(path, content), path.name, mapping, assistant)
+        return _read_archive(archive.Archive(content, path.name), told)
+    return _read_source(open_source(path, content), path.name, told)
 
 
-def _read_source(source: Source, name: str, mapping: ColumnMapping | None, assistant: str | None) -> Reading:
+class _Told(NamedTuple):
+    """What a file does not say by itself."""
+
+    mapping: ColumnMapping | None
+    assistant: str | None
+    keep_marked: bool
+
+
+def _read_source(source: Source, name: str, told: _Told) -> Reading:
+    mapping, assistant = told.mapping, told.assistant
     turns = None
     if source.messages:
         messengers.check_messages(source, name)
@@ -92,7 +105,7 @@ def _read_source(source: Source, name: str, mapping: ColumnMapping | None, assis
             assistant = None
         else:
             source = follow_ups(source, mapping)
-    rows = Rows(source.columns, mapping, assistant, turns)
+    rows = Rows(source.columns, mapping, assistant, turns, keep_marked=told.keep_marked)
     conversations: list[Conversation] = []
     refused: list[Refusal] = []
     together: tuple[str, ...] = ()
@@ -141,10 +154,10 @@ def _duplicates(conversations: Sequence[Conversation]) -> int:
     return len(conversations) - len({conversation.identity for conversation in conversations})
 
 
-def _read_archive(found: archive.Archive, mapping: ColumnMapping | None, assistant: str | None) -> Reading:
+def _read_archive(found: archive.Archive, told: _Told) -> Reading:
     """The files of an archive one after another; their rows are counted on through all of them."""
     if (source := archive.source_of(found.files, found.name)) is not None:
-        return _read_source(source, found.name, mapping, assistant)
+        return _read_source(source, found.name, told)
     readings: list[tuple[str, Reading]] = []
     failed: dict[str, ConversationFileError] = {}
     files, left_out = archive.with_conversations(found.files)
@@ -153,7 +166,7 @@ def _read_archive(found: archive.Archive, mapping: ColumnMapping | None, assista
         try:
             if is_archive(content, name):
                 raise ConversationFileError(f"{name} is an archive inside another one.", "Expand it first.")
-            readings.append((path, _read_source(open_source(Path(name), content), name, mapping, assistant)))
+            readings.append((path, _read_source(open_source(Path(name), content), name, told)))
         except AssistantNeededError:
             raise
         except ConversationFileError as error:

@@ -68,7 +68,8 @@ class _Shape(NamedTuple):
 class Rows:
     """Makes conversations of the records of a file.
 
-    `turns` are the columns of a table that had one turn in a row, and now has conversations.
+    `turns` are the columns of a table that had one turn in a row, and now has conversations. `keep_marked`
+    keeps rows that are marked as not to be learned.
     """
 
     def __init__(
@@ -77,6 +78,8 @@ class Rows:
         requested: ColumnMapping | None,
         assistant: str | None,
         turns: TurnColumns | None = None,
+        *,
+        keep_marked: bool = False,
     ) -> None:
         self.columns = dict.fromkeys(columns)
         self.mapping: ColumnMapping | None = None
@@ -85,6 +88,7 @@ class Rows:
         self._roles: dict[str, dict[str, None]] = {}  # the columns that were used, by what they are
         self._table = columns
         self._of_turns = turns is not None
+        self._keep_marked = keep_marked
         self._requested = requested
         self._requested_columns = requested.columns if requested else ()
         self._assistant = assistant
@@ -247,7 +251,7 @@ class Rows:
         mapping = found.mapping
         used = {column: role for role, column in mapping.roles.items()} if mapping else {}
         keys = beside_pair(columns, mapping) if mapping else Beside()
-        marks = Exclusions.columns(columns, used)
+        marks = {} if self._keep_marked else Exclusions.columns(columns, used)
         return _Shape(chats, mapping, found.doubt, keys, texts, columns, marks, used)
 
     @property

@@ -23,7 +23,7 @@ def import_file(workspace: Workspace, path: Path, content: bytes | None = None) 
     passed over. Raises `ConversationFileError` when all are.
     """
     system.require_changes()
-    reading = read(path, content=content)
+    reading = read(path, content=content, keep_marked=True)  # an answer that is not accepted was judged, too
     imported = [event for row in reading.conversations if (event := _imported(row))]
     if not imported:
         raise ConversationFileError(
