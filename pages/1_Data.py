@@ -7,9 +7,10 @@
 
 import streamlit as st
 
-from sails.data import Unmapped, report_of
+from sails.data import Unassigned, Unmapped, report_of
 from sails.ui import data, link, page_frame, show_errors
 from sails.ui.data import (
+    ask_for_assistant,
     ask_for_columns,
     choose_waiting,
     corrections_on_data_page,
@@ -52,6 +53,8 @@ with page_frame("Data") as workspace:
         choose_waiting(uploads)
         if isinstance(uploads.current, Unmapped):
             ask_for_columns(uploads, uploads.current)
+        elif isinstance(uploads.current, Unassigned):
+            ask_for_assistant(uploads, uploads.current)
         else:
             kept = uploads.draft.savable
             draft_quality(uploads)

@@ -3,6 +3,7 @@
     SailsError
     ├── RequestError              the request was wrong; nothing was started (exit code 2)
     │   ├── ConversationFileError     a file of conversations cannot be read or holds nothing usable
+    │   │   └── AssistantNeededError      people speak under their names, and nobody said who is the assistant
     │   ├── WorkspaceError            a folder, version or session that is asked for is not there
     │   ├── BusyError                 something else holds what this needs
     │   └── ViewOnlyError             nothing may be changed here
@@ -51,6 +52,16 @@ class RequestError(SailsError):
 
 class ConversationFileError(RequestError):
     kind = "conversation_file"
+
+
+class AssistantNeededError(ConversationFileError):
+    """`people` are the names that were found, those who spoke most first."""
+
+    kind = "assistant_needed"
+
+    def __init__(self, message: str, remedy: str, people: tuple[str, ...]) -> None:
+        super().__init__(message, remedy)
+        self.people = people
 
 
 class WorkspaceError(RequestError):

@@ -34,6 +34,7 @@ def validate(
     answer_column: options.AnswerColumn = None,
     system_column: options.SystemColumn = None,
     context_column: options.ContextColumn = None,
+    assistant: options.Assistant = None,
     max_length: Annotated[
         int, typer.Option(help="Longest conversation of the training to come, in tokens.")
     ] = Settings().max_length,
@@ -44,7 +45,8 @@ def validate(
     as_json: options.AsJson = False,
 ) -> None:
     """Check a file of conversations: what can be read, how good it is, what to improve."""
-    reading = read(data_file, column_mapping(question_column, answer_column, system_column, context_column))
+    mapping = column_mapping(question_column, answer_column, system_column, context_column)
+    reading = read(data_file, mapping, assistant=assistant)
     report = assess(reading.conversations, reading.refused)
     target = output or data_file.with_name(f"{data_file.stem}_filtered.json")
     good = clean(reading.conversations, report)
@@ -63,6 +65,7 @@ def validate(
         content = {"file": str(data_file), **asdict(report), "refused": [asdict(r) for r in reading.refused]}
         content |= {"duplicates": reading.duplicates, "encoding": reading.encoding, "format": reading.format}
         content |= {"columns": reading.columns, "understood": reading.understood, "notes": reading.notes}
+        content["unused"] = reading.unused
         if fit:
             numbers = [row.row or number for number, row in enumerate(reading.conversations, 1)]
             content["shortened"] = [numbers[number] for number in fit.cut]

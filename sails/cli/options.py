@@ -45,6 +45,12 @@ ContextColumn = Annotated[
     str | None,
     typer.Option(help="A column that belongs to the question, as a passage that it is about; it follows it."),
 ]
+Assistant = Annotated[
+    str | None,
+    typer.Option(
+        help="Who gives the answers in a chat between people, by the name in the file (WhatsApp, …)."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
 ModelName = Annotated[
     str | None,
@@ -116,6 +122,7 @@ class TrainRequest:
     answer_column: AnswerColumn = None
     system_column: SystemColumn = None
     context_column: ContextColumn = None
+    assistant: Assistant = None
     force: Force = False
 
 

@@ -68,7 +68,7 @@ def _train(
     mapping = column_mapping(
         request.question_column, request.answer_column, request.system_column, request.context_column
     )
-    reading = read(request.data_file, mapping)
+    reading = read(request.data_file, mapping, assistant=request.assistant)
     report = assess(reading.conversations, reading.refused)
     say_reading(reading, report)
     if report.grade == "critical" and not request.force:

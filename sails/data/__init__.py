@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from sails.data.draft import (
         Draft,
+        Unassigned,
         Unmapped,
         file_name,
         from_dataset,

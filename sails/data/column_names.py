@@ -65,7 +65,7 @@ context contexts passage passages background paragraph article story excerpt kon
 contexte contexto contesto kontekst tlo passaggio pasaje 上下文 背景 文脈 コンテキスト 段落
 """
 SYSTEM = """
-system systemprompt systemmessage systemnachricht systemanweisung developer sysprompt systeme sistema
+system sys systemprompt systemmessage systemnachricht systemanweisung developer sysprompt systeme sistema
 systemowy systemprompts 系统 系統 系统提示 系统提示词 系統提示 系统消息 システム システムプロンプト
 """
 HISTORY = (
@@ -77,21 +77,21 @@ CHAT = (
 
 # A table of turns: who speaks, what, in which conversation, when, and after which other turn.
 SPEAKER = """
-role from speaker sender author who participant rolle sprecher absender rol papel ruolo rola locuteur
+role from speaker sender author who participant username rolle sprecher absender rol papel ruolo rola locuteur
 orador oratore 角色 说话人 发言人 役割 話者
 """
 SAID = """
-content text message value body utterance msg inhalt nachricht contenu texte mensaje contenido texto
+content text message value parts body utterance msg inhalt nachricht contenu texte mensaje contenido texto
 conteudo mensagem testo messaggio contenuto tresc wiadomosc tekst inhoud bericht 内容 消息 文本
 メッセージ 本文 テキスト 発言
 """
 DIALOGUE = """
-conversation conversations conv tree dialogue dialog chat thread session ticket case unterhaltung
+conversation conversations conv tree dialogue dialog chat thread session ticket case call unterhaltung
 gesprach chatverlauf fil hilo conversacion conversa conversazione rozmowa watek gesprek 对话 会话 對話
 会話 スレッド
 """
 ORDER = """
-turn position index order created create sent seq sequence step nr no number timestamp time date
+turn position index idx order created create sent seq sequence step nr no number timestamp time date
 datetime zeitstempel zeit datum zeitpunkt reihenfolge horodatage heure fecha hora orden data ora czas
 kolejnosc tijd volgorde 时间 顺序 日時 順番
 """
@@ -101,7 +101,8 @@ PARENT, IDENTITY, RANK = "parent reply replies", "id uuid guid", "rank"
 ASKED = " pattern utterance message request statement"
 # The choices of a question; an answer that is only a letter or number says nothing without them.
 CHOICES = """
-a b c d e option options choice choices distractor distractors auswahl opcion opciones opcao opcoes
+a b c d e f opt option options choice choices candidates multiplechoice distractor distractors auswahl opcion
+opciones opcao opcoes
 scelta 选项 選択肢
 """
 # What is an answer where the other column is a question by its name.
@@ -121,7 +122,7 @@ faq statement do da del della du des d l von van vom der die das le la les el lo
 spalte texte mensaje texto testo tekst in to
 """
 LONGEST_NAME = 80
-_MARKS = "id ids nr no number key uuid guid at on"
+_MARKS = "id ids nr no number key uuid guid ts at on utterance"
 _BRACKETS = re.compile(r"[(\[（【].*?[)\]）】]")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _APART = re.compile(r"[\W\d_]+")

@@ -76,7 +76,7 @@ class ColumnMapping:
         mapping = ColumnMapping(question, answer, **own)
         free = [column for column in columns if column not in mapping.columns]
         for role in ("system", "history"):
-            named = [column for column in free if is_named(column, *_NAMES[role])]
+            named = named_as(role, free)
             if getattr(self, role) is None and len(named) == 1:
                 mapping = replace(mapping, **{role: named[0]})
         return mapping
@@ -98,6 +98,10 @@ class Recognition(NamedTuple):
 
     mapping: ColumnMapping | None = None
     doubt: str = ""
+
+    def __bool__(self) -> bool:
+        """Tell whether some names are those of question and answer."""
+        return self.mapping is not None or bool(self.doubt)
 
 
 def spelled(wanted: str | None, columns: Iterable[str]) -> str | None:
@@ -153,10 +157,22 @@ def dialogue_columns(columns: Iterable[str]) -> tuple[str | None, str | None]:
     return (key, order) if clear else (None, None)
 
 
+def reply_columns(columns: Iterable[str]) -> tuple[str | None, str | None]:
+    """Return the column that identifies a row, and that of the row which it replies to, if any."""
+    columns = tuple(columns)
+    parent = _first(columns, column_names.PARENT, is_marked)
+    return _first([column for column in columns if column != parent], column_names.IDENTITY, is_named), parent
+
+
 def chat_column(columns: Iterable[str]) -> str | None:
     """Return the column that may hold whole chats, if there is one."""
     spelling = {name.strip().casefold(): name for name in columns}
     return next((spelling[name] for name in column_names.CHAT.split() if name in spelling), None)
+
+
+def named_as(role: str, columns: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns whose names are those of a role."""
+    return tuple(column for column in columns if is_named(column, *_NAMES[role]))
 
 
 def understood(roles: Mapping[str, Sequence[str]], unused: Sequence[str]) -> str:
@@ -178,14 +194,26 @@ class TurnColumns:
     identity: str | None
     rank: str | None  # of several replies, the best has the lowest
 
+    @property
+    def roles(self) -> dict[str, str]:
+        """The columns by what they are."""
+        every = {
+            "speaker": self.speaker,
+            "text": self.said,
+            "conversation": self.dialogue,
+            "order": self.order,
+            "turn before": self.parent,
+        }
+        return {role: column for role, column in every.items() if column}
+
 
 def turn_columns(columns: Iterable[str]) -> TurnColumns | None:
     """Return the columns of a table of turns by their names; None where they name question and answer."""
     columns = tuple(columns)
-    if recognise(columns) != Recognition():
+    if recognise(columns):
         return None
     rest = [column for column in columns if not is_marked(column, column_names.PARENT)]
-    speaker = _first(rest, column_names.SPEAKER, is_named)
+    speaker = _first(rest, column_names.SPEAKER, _is_speaker)
     said = _first([column for column in rest if column != speaker], column_names.SAID, is_named)
     if speaker is None or said is None:
         return None
@@ -199,6 +227,10 @@ def turn_columns(columns: Iterable[str]) -> TurnColumns | None:
         identity=_first(rest, column_names.IDENTITY, is_named),
         rank=_first(rest, column_names.RANK, is_named),
     )
+
+
+def _is_speaker(name: str, text: str) -> bool:
+    return is_named(name, text, "name")
 
 
 def _first(columns: Iterable[str], text: str, is_one: Callable[[str, str], bool]) -> str | None:

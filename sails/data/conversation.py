@@ -1,7 +1,8 @@
 """One conversation: its turns, its fingerprints, and the clean JSON Lines form on disk.
 
 The clean form has one conversation a line: `{"input", "output", …}` for one question with one
-answer, `{"messages": [{"role", "content"}, …], …}` for anything longer or with a system turn.
+answer, `{"messages": [{"role", "content"}, …], …}` for anything longer or with a system turn. An answer
+that is read and not learned has `"weight": 0` beside its content.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Turn:
 
     role: str  # `system`, `user` or `assistant`
     content: str
+    learned: bool = True  # False: an answer that is read and not learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +74,25 @@ class Conversation:
         """
         return (self.fingerprint, *(turn.content for turn in self.turns if turn.role == "assistant"))
 
+    @property
+    def learned(self) -> tuple[bool, ...]:
+        """For each answer, in their order, whether it is learned."""
+        answers = [turn.learned for turn in self.turns if turn.role == "assistant"]
+        if self.extra.get(ANSWERS) == ONLY_LAST:
+            answers[:-1] = [False] * (len(answers) - 1)
+        return tuple(answers)
+
     def messages(self) -> list[dict[str, str]]:
         """Return the turns as chat templates want them."""
         return [{"role": turn.role, "content": turn.content} for turn in self.turns]
 
     def to_json(self) -> dict[str, Any]:
         """Return the row in its clean form."""
-        if tuple(turn.role for turn in self.turns) == ("user", "assistant"):
+        if tuple(turn.role for turn in self.turns) == ("user", "assistant") and self.turns[1].learned:
             return {"input": self.turns[0].content, "output": self.turns[1].content, **self.extra}
-        return {"messages": self.messages(), **self.extra}
+        unlearned: list[dict[str, Any]] = [{} if turn.learned else {"weight": 0} for turn in self.turns]
+        turns = [message | mark for message, mark in zip(self.messages(), unlearned, strict=True)]
+        return {"messages": turns, **self.extra}
 
     def _hashed(self) -> tuple[str, str]:
         # Asked for by reading, cleaning, splitting and the ledger alike: hashed once.
@@ -122,7 +134,10 @@ def read_jsonl(path: Path | str) -> list[Conversation]:
             for number, line in enumerate(file, 1):
                 fields = json.loads(line)
                 if "messages" in fields:
-                    turns = tuple(Turn(turn["role"], turn["content"]) for turn in fields["messages"])
+                    turns = tuple(
+                        Turn(turn["role"], turn["content"], turn.get("weight") != 0)
+                        for turn in fields["messages"]
+                    )
                 else:
                     turns = (Turn("user", fields["input"]), Turn("assistant", fields["output"]))
                 if not all(turn.role in roles and isinstance(turn.content, str) for turn in turns):

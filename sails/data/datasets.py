@@ -109,7 +109,9 @@ def add(
         quality=asdict(report),
         tokens=tokens,
     )
-    kept = {f"source{source.suffix}": source if content is None else content}
+    kept: dict[str, bytes | Path] = {}
+    if content is not None or not source.is_dir():  # of a folder, the rows are enough
+        kept[f"source{source.suffix}"] = source if content is None else content
     return _store(workspace, name_from_text(name or source.stem), entry, rows, kept)
 
 

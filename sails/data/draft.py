@@ -1,6 +1,6 @@
 """Conversations on their way into the library: read, judged, corrected row by row, and then saved.
 
-    draft = drafts.from_file("helpdesk.csv", content)   # an `Unmapped` when it must be told the columns
+    draft = drafts.from_file("helpdesk.csv", content)   # or `Unmapped`, `Unassigned`: something must be told
     draft = draft.corrected({7: ("How?", "So.")}).dropped([9])
     report = draft.save(workspace)
 
@@ -28,12 +28,14 @@ from sails.data.formats.source import Refusal
 from sails.data.formats.text_encoding import printable
 from sails.data.quality import QualityReport, RowProblem, assess, problems_of, summarise
 from sails.data.reading import Reading, UnknownColumns, read, reading_of
-from sails.errors import BadDataError, ConversationFileError, RequestError
+from sails.data.turns import trimmed
+from sails.errors import AssistantNeededError, BadDataError, ConversationFileError, RequestError
 from sails.models import Workspace
 
 MAX_RECORDS_SCANNED = 200  # records in which columns are looked for
 MAX_SAMPLE_ROWS = 3  # rows of an unmapped file that are kept to be shown
 LONGEST_FILE_NAME = 80  # characters; a file system allows 255 bytes
+_JSON_BEGINS = re.compile(r"\s*(?:\{|\[\s*(?:[\[{\"]|\]))")  # a chat of WhatsApp may begin with a bracket
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -162,11 +164,27 @@ class Unmapped:
         return mapped(self.file, self.content, mapping, first_row_taught=first_row_taught)
 
 
-def from_file(file: str, content: bytes) -> Draft | Unmapped:
+@dataclass(frozen=True)
+class Unassigned:
+    """A chat between people that does not say who of them is the assistant."""
+
+    file: str
+    content: bytes
+    people: tuple[str, ...]  # those who speak most first
+    message: str
+
+    def assigned(self, assistant: str) -> Draft:
+        """Return the draft in which this person gives the answers; raises `ConversationFileError`."""
+        return _draft(self.file, self.content, read(self.file, content=self.content, assistant=assistant))
+
+
+def from_file(file: str, content: bytes) -> Draft | Unmapped | Unassigned:
     """Read a file, whatever its name says. Raises `ConversationFileError` when it is of no use."""
     file = file_name(file)
     try:
         return _draft(file, content, read(file, content=content))
+    except AssistantNeededError as needed:
+        return Unassigned(file, content, needed.people, str(needed))
     except UnknownColumns as error:
         unmapped = _look(file, content, str(error))
         if unmapped is None:
@@ -193,13 +211,13 @@ def mapped(file: str, content: bytes, mapping: ColumnMapping, *, first_row_taugh
     return replace(_draft(file, content, reading), first_row_taught=first_row_taught)
 
 
-def from_text(text: str) -> Draft | Unmapped:
+def from_text(text: str) -> Draft | Unmapped | Unassigned:
     """Read what a person pasted: a table copied from a sheet, CSV, or JSON."""
     if not text.strip():
         raise RequestError(
             "Nothing was pasted yet.", "Copy a table with questions and answers, and paste it into the field."
         )
-    kind = "json" if text.lstrip()[0] in "[{" else "txt"
+    kind = "json" if _JSON_BEGINS.match(text) else "txt"
     return from_file(f"pasted.{kind}", printable(text).encode())
 
 
@@ -263,7 +281,7 @@ def file_name(name: str) -> str:
 def _typed(text: str) -> str:
     """A text as reading a file would have made it."""
     text = printable(text).replace("\r\n", "\n").replace("\r", "\n")
-    return _CONTROLS.sub("", text).strip()
+    return trimmed(_CONTROLS.sub("", text))
 
 
 def _shown(value: Any) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Literal
 
 from sails.data.checks import CHECKS, CONTRADICTION, Severity, findings
@@ -90,8 +91,8 @@ def summarise(
 def problems_of(conversation: Conversation) -> list[RowProblem]:
     """List what is wrong with one conversation."""
     spoken = [turn.content for turn in conversation.turns if turn.role != "system"]
-    pairs = list(zip(spoken[::2], spoken[1::2], strict=False))
-    return [RowProblem(conversation.row, *finding) for finding in findings(pairs)]
+    pairs = compress(zip(spoken[::2], spoken[1::2], strict=False), conversation.learned)
+    return [RowProblem(conversation.row, *finding) for finding in findings(list(pairs))]
 
 
 def _contradictions(conversations: Iterable[Conversation]) -> Iterator[RowProblem]:

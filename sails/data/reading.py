@@ -1,49 +1,30 @@
 """A file of conversations as conversations: every row either used or refused by its number.
 
-Three shapes are known: columns with question, answer and what belongs to them (`columns`), a column of
-whole chats, and a table with one turn in each row (`dialogues`). How files are opened and their rows
-numbered is `formats`' business, what happens to one row `turns`'.
+    bytes ─► formats ─► records ─► dialogues (single turns put together) ─► rows ─► conversations
+
+How files are opened and their rows numbered is `formats`' business, what happens to one row that of `rows`.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sails.data.column_names import CHOICES, is_named
-from sails.data.columns import (
-    ColumnMapping,
-    Recognition,
-    TurnColumns,
-    chat_column,
-    dialogue_columns,
-    recognise,
-    understood,
-)
-from sails.data.conversation import RESERVED, Conversation
-from sails.data.dialogues import as_dialogues, joined
-from sails.data.exclusions import Exclusions
-from sails.data.formats.detect import open_source
-from sails.data.formats.source import Refusal
+from sails.data.columns import ColumnMapping, dialogue_columns
+from sails.data.conversation import Conversation
+from sails.data.dialogues import as_dialogues, follow_ups, joined
+from sails.data.formats import archive, messengers
+from sails.data.formats.detect import is_archive, open_source, read_bytes
+from sails.data.formats.source import Refusal, Source, listed_names
 from sails.data.formats.text_encoding import printable
-from sails.data.turns import Remark, RowRefused, chat_turns, kind, listed, pair_turns, plain
-from sails.errors import ConversationFileError
-
-# What programs write for no value.
-_EMPTY = frozenset(
-    {"nan", "NaN", "NULL", "null", "None", "<NA>", "NaT", "#N/A", "#REF!", "#VALUE!", "#NAME?"}
-)
-_WRITTEN_LIST = re.compile(r"\[['\"]|\{['\"]\w+['\"]:|array\(")
-_LETTER = re.compile(r"\(?([A-Ha-h]|\d)[).]?")
-_ASK = (
-    "Say which one asks and which one answers: on the page Data, or with --question-column, --answer-column "
-    "and, for instructions to the assistant, --system-column."
-)
+from sails.data.rows import Rows
+from sails.data.rows import UnknownColumns as UnknownColumns
+from sails.data.turns import RowRefused
+from sails.errors import AssistantNeededError, ConversationFileError
+from sails.system import count
 
 
 @dataclass(frozen=True)
@@ -60,6 +41,7 @@ class Reading:
     notes: tuple[str, ...] = ()  # what a person should know about how the file was read, a sentence each
     understood: str = ""  # which columns are what, and which ones are not taught, in one line
     is_table: bool = False  # every row has every column; an empty cell is left out of its conversation
+    unused: tuple[str, ...] = ()  # names of fields that are kept beside the turns, and not taught
 
 
 def reading_of(rows: Sequence[Conversation]) -> Reading:
@@ -67,33 +49,66 @@ def reading_of(rows: Sequence[Conversation]) -> Reading:
     return Reading(
         conversations=tuple(rows),
         refused=(),
-        duplicates=len(rows) - len({row.identity for row in rows}),
+        duplicates=_duplicates(rows),
         columns=("input", "output"),
         encoding="utf-8",
         format="jsonl",
     )
 
 
-class UnknownColumns(ConversationFileError):
-    """A person must say which column asks and which one answers."""
-
-
-def read(path: Path | str, mapping: ColumnMapping | None = None, *, content: bytes | None = None) -> Reading:
+def read(
+    path: Path | str,
+    mapping: ColumnMapping | None = None,
+    *,
+    content: bytes | None = None,
+    assistant: str | None = None,
+    keep_marked: bool = False,
+) -> Reading:
     """Read a file in any of the formats that `formats.detect` lists.
 
-    `mapping` names the columns of a file whose names are not recognised by themselves. `content` is what
-    the file holds where that is in memory already; nothing needs to lie at `path` then, which names it.
+    `mapping` names the columns of a file whose names are not recognised by themselves, `assistant` whoever
+    gives the answers among people who speak under their own names. `content` is what the file holds where
+    that is in memory already; nothing needs to lie at `path` then, which names it. `keep_marked` keeps rows
+    that the file marks as not to be learned.
 
-    Raises ConversationFileError when the file cannot be read or no row of it can be used.
+    Raises ConversationFileError when the file cannot be read or no row of it can be used, and of this kind
+    AssistantNeededError where it must be told who is the assistant.
     """
     path = Path(path)
-    source = open_source(path, content)
-    turn_columns = None
-    if mapping is None:
-        source, turn_columns = as_dialogues(source, path.name)
-    rows = _Rows(source.columns, mapping, turn_columns)
+    if content is None and not path.is_dir():
+        content = read_bytes(path)
+    told = _Told(mapping, assistant, keep_marked)
+    if content is not None and is_archive(content, path.name):
+        return _read_archive(archive.Archive(content, path.name), told)
+    return _read_source(open_source(path, content), path.name, told)
+
+
+class _Told(NamedTuple):
+    """What a file does not say by itself."""
+
+    mapping: ColumnMapping | None
+    assistant: str | None
+    keep_marked: bool
+
+
+def _read_source(source: Source, name: str, told: _Told) -> Reading:
+    mapping, assistant = told.mapping, told.assistant
+    turns = None
+    if source.messages:
+        messengers.check_messages(source, name)
+        source = replace(source, records=messengers.conversations(source, assistant, name))
+        assistant = None  # from here on the turns have roles
+    else:
+        if mapping is None:
+            source, turns = as_dialogues(source, name, assistant)
+        if turns:
+            assistant = None
+        else:
+            source = follow_ups(source, mapping)
+    rows = Rows(source.columns, mapping, assistant, turns, keep_marked=told.keep_marked)
     conversations: list[Conversation] = []
     refused: list[Refusal] = []
+    together: tuple[str, ...] = ()
     for record in source.records:
         if isinstance(record, Refusal):
             refused.append(record)
@@ -105,181 +120,99 @@ def read(path: Path | str, mapping: ColumnMapping | None = None, *, content: byt
             refused.append(Refusal(row, str(reason)))
     if left_out := rows.exclusions.afterwards():
         refused += [Refusal(one.row, left_out[one.row]) for one in conversations if one.row in left_out]
-        refused.sort(key=lambda refusal: refusal.row)
         conversations = [one for one in conversations if one.row not in left_out]
     key, order = dialogue_columns(rows.unused()) if rows.mapping else (None, None)
     if key and len({str(row.extra.get(key)) for row in conversations}) < len(conversations):
+        before = count(len(conversations), "row")
         conversations, broken = joined(conversations, [refusal.row for refusal in refused], key, order)
-        refused = sorted([*refused, *broken], key=lambda refusal: refusal.row)
-        rows.use({"conversation": key} | ({"order": order} if order else {}))
+        refused += broken
+        became = count(len(conversations), "conversation")
+        together = (
+            f"{before} of question and answer became {became}: those with the same “{printable(key)}”.",
+        )
+        rows.use({key: "conversation"} | ({order: "order"} if order else {}))
+    refused.sort(key=lambda refusal: refusal.row)
     if not conversations or not rows.has_requested_columns:
-        raise rows.unusable(path.name, refused)
-    rows.require_texts(path.name, conversations)
+        raise rows.unusable(name, refused)
+    rows.require_texts(name, conversations)
     return Reading(
         conversations=tuple(conversations),
         refused=tuple(refused),
-        duplicates=len(conversations) - len({conversation.identity for conversation in conversations}),
+        duplicates=_duplicates(conversations),
         columns=tuple(map(printable, rows.columns)),
         encoding=source.encoding,
         format=source.format,
         mapping=rows.mapping,
-        notes=(*source.notes, *source.late_notes(), *rows.notes()),
+        notes=(*source.notes, *source.late_notes(), *together, *rows.notes()),
         understood=rows.understood(),
         is_table=bool(source.columns),
+        unused=tuple(map(printable, rows.unused())),
     )
 
 
-class _Shape(NamedTuple):
-    """Where the turns of a record are: in a chat column, if it holds a list, or in columns of their own."""
-
-    chat: str | None
-    mapping: ColumnMapping | None
-    used: set[str]
-    marks: dict[str, str]  # columns that may say that a row is not to be learned
-    choices: bool  # the choices of a question stand in columns of their own
-    doubt: str  # why there is no mapping although some columns fit
+def _duplicates(conversations: Sequence[Conversation]) -> int:
+    return len(conversations) - len({conversation.identity for conversation in conversations})
 
 
-class _Rows:
-    """Makes conversations of records, and remembers what it met."""
-
-    def __init__(
-        self, columns: tuple[str, ...], requested: ColumnMapping | None, turns: TurnColumns | None
-    ) -> None:
-        self.columns = dict.fromkeys(columns)
-        self.exclusions = Exclusions()
-        self.mapping: ColumnMapping | None = None
-        self._roles: dict[str, dict[str, None]] = {}  # the columns that were used, by what they are
-        if turns:
-            every = {"speaker": turns.speaker, "text": turns.said, "conversation": turns.dialogue}
-            every |= {"order": turns.order, "turn before": turns.parent}
-            self._roles = {role: {column: None} for role, column in every.items() if column}
-        self._is_table_of_turns = turns is not None
-        self._table = columns
-        self._requested = requested
-        self._requested_columns = requested.columns if requested else ()
-        self._shapes: dict[tuple[str, ...], _Shape] = {}
-        self._remarks: Counter[Remark] = Counter()
-
-    def conversation(self, row: int, fields: Any) -> Conversation:
-        """Raise RowRefused."""
-        if isinstance(fields, list):
-            fields = {"messages": fields}
-        if not isinstance(fields, dict):
-            raise RowRefused(f"is {kind(fields)}, not a record with named fields")
-        shape = self._shape(tuple(fields))
-        remarks: set[Remark] = set()
-        if self._table and any(isinstance(value, str) and value in _EMPTY for value in fields.values()):
-            fields = {name: value for name, value in fields.items() if str(value) not in _EMPTY}
-            remarks.add(Remark.EMPTY)
+def _read_archive(found: archive.Archive, told: _Told) -> Reading:
+    """The files of an archive one after another; their rows are counted on through all of them."""
+    if (source := archive.source_of(found.files, found.name)) is not None:
+        return _read_source(source, found.name, told)
+    readings: list[tuple[str, Reading]] = []
+    failed: dict[str, ConversationFileError] = {}
+    files, left_out = archive.with_conversations(found.files)
+    for path, read_file in files.items():
+        name, content = Path(path).name, read_file()
         try:
-            if reason := shape.marks and self.exclusions.reason(row, fields, shape.marks):
-                raise RowRefused(reason)
-            if shape.chat and (items := listed(fields.get(shape.chat))) is not None:
-                turns, used = chat_turns(items, remarks), {shape.chat}
-                self.use({"conversations": shape.chat})
-            elif mapping := shape.mapping:
-                if shape.choices and _LETTER.fullmatch(str(fields.get(mapping.output, "")).strip()):
-                    raise RowRefused(
-                        f"the answer is only “{fields[mapping.output]}”, one of the choices; write its text"
-                    )
-                turns, used = pair_turns(fields, mapping, remarks), shape.used
-                if self.mapping is not mapping:
-                    self.use(mapping.roles)
-                self.mapping = self.mapping or mapping
-            else:
-                raise RowRefused(shape.doubt or "lacks the column of the question or that of the answer")
-            known = RESERVED.union(used)
-            extra = plain({name: fields[name] for name in fields if name not in known})
-        except RecursionError as error:
-            raise RowRefused("is nested too deeply") from error
-        finally:
-            self._remarks.update(remarks)
-        return Conversation(turns, extra, row)
-
-    def use(self, roles: dict[str, str]) -> None:
-        """Note which columns are what."""
-        for role, column in () if self._is_table_of_turns else roles.items():
-            self._roles.setdefault(role, {})[column] = None
-
-    def understood(self) -> str:
-        """Say in one line which columns are what, and which ones are not taught."""
-        return understood({role: tuple(columns) for role, columns in self._roles.items()}, self.unused())
-
-    def unused(self) -> list[str]:
-        """List the columns that are not taught."""
-        used = {column for columns in self._roles.values() for column in columns}
-        return [column for column in self.columns if column not in used]
-
-    def require_texts(self, name: str, conversations: Sequence[Conversation]) -> None:
-        """Refuse a table whose answers are lists or records that a program wrote into its cells."""
-        lists = (
-            [row.output for row in conversations if _WRITTEN_LIST.match(row.output)] if self._table else []
+            if is_archive(content, name):
+                raise ConversationFileError(f"{name} is an archive inside another one.", "Expand it first.")
+            readings.append((path, _read_source(open_source(Path(name), content), name, told)))
+        except AssistantNeededError:
+            raise
+        except ConversationFileError as error:
+            failed[path] = error
+    if not readings:
+        if len(failed) == 1:
+            raise next(iter(failed.values()))
+        raise ConversationFileError(
+            f"{found.name} is an archive (.zip) without a file of conversations. "
+            + (f"It holds {listed_names(failed)}." if failed else "It is empty."),
+            "Put the files with the conversations into it, as .jsonl, .csv or .xlsx.",
         )
-        if self.mapping and len(lists) > 0.9 * len(conversations):
-            raise ConversationFileError(
-                f"The answers of {name} (“{self.mapping.output}”) are lists or records, as {lists[0][:60]}",
-                "Write one answer into each cell, as text.",
-            )
-
-    def _shape(self, names: tuple[str, ...]) -> _Shape:
-        """The shape of records with these fields; files have few different ones."""
-        if self._is_table_of_turns:
-            return _Shape("messages", None, {"messages"}, {}, choices=False, doubt="")
-        shape = self._shapes.get(names)
-        if shape is None:
-            self.columns.update(dict.fromkeys(names))
-            shape = self._shapes[names] = self._new_shape(self._table or names)
-        return shape
-
-    def _new_shape(self, columns: Iterable[str]) -> _Shape:
-        columns = tuple(columns)
-        if self._requested:
-            chat, found, choices = None, Recognition(self._requested.within(columns)), False
-        else:
-            chat, found = chat_column(columns), recognise(columns)
-            choices = sum(is_named(column, CHOICES) for column in columns) > 0
-        used = set(found.mapping.columns) if found.mapping else set[str]()
-        return _Shape(chat, found.mapping, used, Exclusions.columns(columns, used), choices, found.doubt)
-
-    @property
-    def has_requested_columns(self) -> bool:
-        found = {name.strip().casefold() for name in self.columns}
-        return all(name.strip().casefold() in found for name in self._requested_columns)
-
-    def notes(self) -> tuple[str, ...]:
-        counts = self._remarks.items()
-        notes = [f"{remark} in {count} row{'' if count == 1 else 's'}." for remark, count in counts]
-        if self.mapping and len(self.mapping.asked) > 1:
-            notes.append(f"A question is {' followed by '.join(f'“{name}”' for name in self.mapping.asked)}.")
-        return tuple(notes)
-
-    def unusable(self, name: str, refused: list[Refusal]) -> ConversationFileError:
-        """Tell why a file is refused whole."""
-        if not self.columns and not refused:
-            return ConversationFileError(f"{name} holds no conversations.", "Choose a file that has some.")
-        names = _quoted(column[:40] for column in islice(self.columns, 12))
-        if not self.has_requested_columns:
-            return ConversationFileError(
-                f"{name} has the columns {names}, and not all of {_quoted(self._requested_columns)}.",
-                "Name columns that stand in the file.",
-            )
-        shapes = self._shapes.values() or [self._new_shape(self.columns)]
-        known = self._is_table_of_turns or any(shape.chat or shape.mapping for shape in shapes)
-        if self.columns and not known:
-            doubt = next((shape.doubt for shape in shapes if shape.doubt), "")
-            need = "it needs one for the question and one for the answer, such as “input” and “output”"
-            return UnknownColumns(f"{name} has the columns {names}; {doubt or need}.", _ASK)
-        if not refused:
-            return ConversationFileError(
-                f"{name} names columns, but has no rows.", "Choose a file that has some."
-            )
-        first = refused[0]
-        return ConversationFileError(
-            f"No conversation in {name} can be used; row {first.row}: {first.reason}.",
-            "Each row needs a question and an answer; correct the file and try again.",
-        )
+    if len(readings) == 1:
+        path, only = readings[0]
+        notes = (f"“{printable(path)}” was read from the archive.",)
+        return replace(only, notes=notes + left_out + _not_read(failed) + only.notes)
+    return _combined(readings, left_out + _not_read(failed))
 
 
-def _quoted(names: Iterable[str]) -> str:
-    return ", ".join(f"“{printable(name)}”" for name in names)
+def _combined(readings: list[tuple[str, Reading]], notes: tuple[str, ...]) -> Reading:
+    conversations: list[Conversation] = []
+    refused: list[Refusal] = []
+    before = 0
+    for path, reading in readings:
+        rows = [row.row for row in reading.conversations] + [refusal.row for refusal in reading.refused]
+        conversations += (replace(row, row=row.row + before) for row in reading.conversations)
+        refused += (Refusal(refusal.row + before, refusal.reason) for refusal in reading.refused)
+        last = before + max(rows)
+        notes = (*notes, f"“{printable(path)}” is rows {before + 1:,} to {last:,}.", *reading.notes)
+        before = last
+    first = readings[0][1]
+    return Reading(
+        conversations=tuple(conversations),
+        refused=tuple(refused),
+        duplicates=_duplicates(conversations),
+        columns=tuple(dict.fromkeys(name for _, reading in readings for name in reading.columns)),
+        encoding=first.encoding,
+        format=first.format,
+        mapping=first.mapping,
+        notes=tuple(dict.fromkeys(notes)),
+        understood=" | ".join(dict.fromkeys(reading.understood for _, reading in readings)),
+        unused=tuple(dict.fromkeys(name for _, reading in readings for name in reading.unused)),
+    )
+
+
+def _not_read(failed: dict[str, ConversationFileError]) -> tuple[str, ...]:
+    if not failed:
+        return ()
+    return (f"Not read of the archive: {count(len(failed), 'file')} ({listed_names(islice(failed, 3))}).",)

@@ -4,7 +4,7 @@
     batches  = schedule(lengths, [range(80)] * 3, seed=42, token_budget=512)
 
 Only answers are learned: every token of an assistant turn and the end-of-turn token behind it has a
-label, everything else has `IGNORED`; where a conversation says so, that is its last answer alone. Batches
+label, everything else has `IGNORED`; an answer that is marked as read only has none either. Batches
 hold conversations of similar length, padded on the right to the longest of the batch. Their order is a
 pure function of (seed, epoch), so a resumed session sees the batches that an uninterrupted one would have
 seen. Does not cover packing several conversations into one row: grouping keeps every conversation's

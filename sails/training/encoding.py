@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sails.data import ANSWERS, ONLY_LAST, Conversation
+from sails.data import Conversation
 from sails.errors import BadDataError, RequestError
 from sails.onnx import ChatTemplate, special_tokens
 
@@ -179,9 +180,8 @@ def nothing_left(conversations: Sequence[Conversation], encoded: Encoded) -> Bad
 def _encode_one(conversation: Conversation, encoder: ChatEncoder) -> tuple[list[Example], bool]:
     """The examples of one conversation, and whether a thought was left out of an answer."""
     messages = conversation.messages()
-    places = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
-    if conversation.extra.get(ANSWERS) == ONLY_LAST:
-        places = places[-1:]
+    answers = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
+    places = list(compress(answers, conversation.learned))
     if not places:
         raise RequestError("It has no answer.")
     examples: list[Example] = []

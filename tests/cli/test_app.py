@@ -235,6 +235,20 @@ def test_validate_names_the_rows_that_do_not_fit_the_model(run, tmp_path):
     assert (report["shortened"], report["not_taught"]) == ([], {})
 
 
+def test_the_assistant_of_a_chat_between_people_is_asked_for_and_named(run, tmp_path):
+    path = tmp_path / "chat.txt"
+    path.write_text(
+        "1/1/26, 10:15 PM - Guest: Open tonight?\n1/1/26, 10:16 PM - Shop: Yes, until midnight.\n"
+    )
+    code, _, err = run("validate", "--data-file", path)
+    assert code == 2
+    assert "“Guest” and “Shop” speak in chat.txt" in err
+    assert "--assistant" in err
+    code, out, _ = run("validate", "--data-file", path, "--assistant", "Shop")
+    assert code == 0
+    assert "1 conversations" in out or "1 conversation" in out
+
+
 def test_datasets_are_listed_renamed_and_deleted(run, place, tmp_path):
     add_dataset(place, write_lesson(tmp_path / "peaks.json", 5))
     assert "peaks.json" in run("datasets", "list")[1]

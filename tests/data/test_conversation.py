@@ -43,6 +43,22 @@ def test_a_pair_is_written_as_input_and_output_and_a_chat_as_messages():
     assert CHAT.to_json() == {"messages": CHAT.messages(), "source": "helpdesk"}
 
 
+def test_an_answer_that_is_only_read_stays_so_on_disk_and_through_reading(tmp_path):
+    read_only = Turn("assistant", "Hello!", learned=False)
+    row = Conversation((*CHAT.turns[:2], read_only, *CHAT.turns[3:]), {}, 1)
+    assert row.learned == (False, True)
+    assert row.messages() == CHAT.messages()
+    write_jsonl(tmp_path / "rows.jsonl", [row])
+    assert json.loads((tmp_path / "rows.jsonl").read_text())["messages"][2]["weight"] == 0
+    assert read_jsonl(tmp_path / "rows.jsonl") == [row]
+    assert read(tmp_path / "rows.jsonl").conversations == (row,)
+
+
+def test_where_a_row_says_so_only_its_last_answer_is_learned():
+    assert CHAT.learned == (True, True)
+    assert Conversation(CHAT.turns, {"answers": "last"}).learned == (False, True)
+
+
 def test_case_space_and_unicode_form_do_not_change_a_fingerprint():
     assert (
         pair("Où est  le CAFÉ?", "Ici.").fingerprint == pair(" où est\nle cafe\u0301?", "ici. ").fingerprint

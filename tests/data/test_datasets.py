@@ -53,6 +53,17 @@ def test_a_dataset_keeps_its_source_and_says_when_it_was_made_and_how_long_it_is
     assert report.tokens == sum(map(datasets.estimated_tokens, datasets.rows_of(workspace, name)))
 
 
+def test_a_folder_that_datasets_saved_becomes_a_dataset_of_its_rows(workspace, tmp_path):
+    import datasets as hub
+
+    rows = {"question": ["What is tin?"], "answer": ["Tin is a soft metal."]}
+    hub.Dataset.from_dict(rows).save_to_disk(tmp_path / "metals")
+    reading = read(tmp_path / "metals")
+    report = datasets.add(workspace, tmp_path / "metals", reading, assess(reading.conversations))
+    assert report.name == "metals"
+    assert [row.input for row in datasets.rows_of(workspace, "metals")] == ["What is tin?"]
+
+
 def test_the_assessment_comes_back_from_the_disk_as_it_was(workspace, tmp_path):
     path = tmp_path / "mixed.json"
     pairs = [{"input": f"Question {n}?", "output": "A whole sentence about it."} for n in range(5)]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sails.data import ColumnMapping, assess, datasets, draft
-from sails.data.draft import Draft, Unmapped, from_file, from_pairs, from_text
+from sails.data.draft import Draft, Unassigned, Unmapped, from_file, from_pairs, from_text
 from sails.errors import BadDataError, ConversationFileError, RequestError, ViewOnlyError
 from sails.models.workspace import Workspace
 
@@ -145,6 +145,21 @@ def test_a_file_with_unknown_columns_asks_for_them_and_is_read_with_those_named(
     draft = unmapped.mapped(ColumnMapping("Ticket", "Reply", "Team"))
     assert draft.rows[0].input == "How do I log in?\n\nWeb"
     assert draft.rows[0].output == "Use the blue button on the right."
+
+
+def test_a_chat_between_people_asks_for_the_assistant():
+    chat = "[31.12.25, 22:15:03] Guest: Are you open?\n[31.12.25, 22:16:00] Tea Shop: Yes, until midnight.\n"
+    for unassigned in (from_file("chat.txt", chat.encode()), from_text(chat)):
+        assert isinstance(unassigned, Unassigned)
+        assert unassigned.people == ("Guest", "Tea Shop")
+        (row,) = unassigned.assigned("Tea Shop").rows
+        assert (row.input, row.output) == ("Are you open?", "Yes, until midnight.")
+
+
+def test_a_corrected_answer_keeps_its_indent():
+    draft = from_file("x.json", b'[{"input": "Body?", "output": "return 1"}]')
+    (row,) = draft.corrected({1: ("Body?", "\n    a = 1\n    return a ")}).rows
+    assert row.output == "    a = 1\n    return a"
 
 
 def test_the_columns_of_json_are_found_in_its_records():

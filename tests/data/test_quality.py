@@ -101,6 +101,16 @@ def test_rubbish_in_the_middle_of_a_chat_counts_and_small_talk_does_not():
     ]
 
 
+def test_rubbish_that_is_only_read_does_not_count():
+    turns = [
+        Turn("user", "Hi"),
+        Turn("assistant", "...", learned=False),
+        Turn("user", "Why is the sky blue?"),
+    ]
+    row = Conversation((*turns, Turn("assistant", "Because the air scatters blue light.")), {}, 1)
+    assert assess([row]).problems == ()
+
+
 def test_a_system_turn_is_not_taken_for_a_question():
     turns = Turn("system", "asdf"), Turn("user", "What is Python?"), Turn("assistant", "It is a language.")
     assert assess([Conversation(turns)]).problems == ()

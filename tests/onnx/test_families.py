@@ -51,7 +51,7 @@ def made_of(folder, tmp_path):
         except ModelLoadError:
             break
         generator = Generator.open(tmp_path / variant, threads=1)
-        # Many different ones: where a graph holds what its maker saw, other tokens go the same way through it.
+        # Many different ones: a graph that holds what its maker saw sends other tokens the same way.
         chance = random.Random(0)
         texts = [[chance.randrange(3, 300) for _ in range(length)] for length in (6, 30, 57, 80, 150, 297)]
         model = AutoModelForCausalLM.from_pretrained(folder).eval()

@@ -207,7 +207,7 @@ def test_how_many_examples_are_needed_is_answered_in_words():
 
 NO_USE = [
     ("empty.csv", b"", "is empty. Choose a file"),
-    ("report.pdf", b"%PDF-1.7", "is a PDF. Save the conversations as"),
+    ("report.pdf", b"%PDF-1.7", "is a PDF. Copy its text"),
     ("old.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an old Excel file"),
     ("broken.json", b'[{"input": "What?", "output": "That."', "cut short"),
     ("one.csv", b"only\nvalue\n", "it needs one for the question and one for the answer"),
@@ -247,6 +247,26 @@ def test_a_draft_without_a_good_row_cannot_be_saved(workspace):
     assert "Critical: 0 of 1 row" in text(page)
     assert page.button(key="data-save").disabled
     assert names(workspace) == []
+
+
+# --- people ---------------------------------------------------------------------------------------
+
+CHAT = """1/1/26, 10:15 PM - Guest: Is the shop open tonight?
+1/1/26, 10:16 PM - Tea Shop: Yes, the shop is open until midnight.
+"""
+
+
+def test_a_chat_between_people_asks_who_is_the_assistant_before_anything_is_saved(workspace):
+    page = upload(("chat.txt", CHAT.encode()))
+    assert "Whose messages are the answers" in text(page)
+    assert keyed(page.selectbox, "assistant").options == ["Guest", "Tea Shop"]
+    assert page.button(key="data-use-assistant").disabled
+    keyed(page.selectbox, "assistant").set_value("Tea Shop")
+    click(run(page), "data-use-assistant")
+    click(page, "data-save")
+    (row,) = datasets.rows_of(workspace, "chat")
+    assert row.input == "Is the shop open tonight?"
+    assert row.output == "Yes, the shop is open until midnight."
 
 
 # --- columns --------------------------------------------------------------------------------------

@@ -73,6 +73,14 @@ def test_where_a_conversation_says_so_only_its_last_answer_is_learned(tokenizer)
     assert "It is 4." not in text
 
 
+def test_an_answer_that_is_only_read_is_not_learned(tokenizer):
+    turns = [*TALK.turns]
+    turns[2] = Turn("assistant", "It is 4.", learned=False)
+    text = learned(tokenizer, Conversation(tuple(turns)))
+    assert "That is 6." in text
+    assert "It is 4." not in text
+
+
 def test_a_model_without_a_template_gets_ours_and_a_padding_token(tmp_path):
     tokenizer = load_tokenizer(make_tiny_model(tmp_path, "gpt2", chat_template=False))
     assert tokenizer.chat_template == DEFAULT_CHAT_TEMPLATE

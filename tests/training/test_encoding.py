@@ -1,5 +1,7 @@
 """What is learned of a row is exactly its answers and their ends, whatever the chat template does."""
 
+from dataclasses import replace
+
 import pytest
 
 from sails.data import Conversation, Turn
@@ -55,6 +57,20 @@ def test_an_answer_is_found_by_its_place_not_by_its_words(manner):
     assert len(encode([ECHO], tokenizer, 512).examples) == (3 if about.parts else 1)
     only_last = Conversation(ECHO.turns, {ANSWERS: ONLY_LAST})
     assert [text.removeprefix(" ") for text in learned(tokenizer, only_last)] == [f"Yes, both{about.end}"]
+
+
+def test_an_answer_that_is_only_read_gets_no_labels(manner):
+    about, tokenizer = manner
+    for unlearned in range(3):
+        answers = iter(range(3))
+        turns = tuple(
+            replace(turn, learned=turn.role == "user" or next(answers) != unlearned) for turn in ECHO.turns
+        )
+        row = Conversation(turns)
+        assert row.learned.index(False) == unlearned
+        kept = [answer for n, answer in enumerate(("Yes", "no", "Yes, both")) if n != unlearned]
+        texts = [text.removeprefix(" ") for text in learned(tokenizer, row)]
+        assert texts == [f"{answer}{about.end}" for answer in kept]
 
 
 def test_what_is_asked_begins_what_is_taught(manner):

@@ -10,9 +10,11 @@ from typing import Any
 from sails import system
 from sails.chat.feedback.correction import REFUSAL, Correction, checked_name, checked_text
 from sails.chat.feedback.events import Given, events, log_lock, write
-from sails.data import Conversation, read
+from sails.data import NO_COLUMN, ColumnMapping, Conversation, read
 from sails.errors import ConversationFileError
 from sails.models import Workspace
+
+_COLUMNS = ColumnMapping("input", "output", system=NO_COLUMN, history=NO_COLUMN)
 
 
 def import_file(workspace: Workspace, path: Path, content: bytes | None = None) -> int:
@@ -23,7 +25,8 @@ def import_file(workspace: Workspace, path: Path, content: bytes | None = None) 
     passed over. Raises `ConversationFileError` when all are.
     """
     system.require_changes()
-    reading = read(path, content=content)
+    # Answers that are not accepted were judged, too, and what was said before is no part of a question.
+    reading = read(path, _COLUMNS, content=content, keep_marked=True)
     imported = [event for row in reading.conversations if (event := _imported(row))]
     if not imported:
         raise ConversationFileError(

@@ -1,63 +1,93 @@
-"""JSON and JSON Lines."""
+"""JSON and JSON Lines; also with comments and trailing commas, and objects that follow each other."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import PurePath
 from typing import Any
 
+from sails.data.formats.json_document import several, source_of_document
 from sails.data.formats.source import Record, Refusal, Source, text_lines
-from sails.data.formats.text_encoding import printable
 from sails.errors import ConversationFileError
 
-_LISTS = ("data", "conversations", "examples", "rows", "items", "records", "dataset", "pairs", "train")
-_JSON = json.JSONDecoder(strict=False)  # a raw line break inside a text is common, and clear
+_LONGEST_JSON5 = 1_000_000  # characters; its parser takes about 8 seconds for as many
+_BETWEEN = re.compile(r"[\s,\x1e]*")
+
+
+class _NameTwice(ValueError):
+    """An object gives two different values for one name."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for number, (name, value) in enumerate(pairs):
+            if any(name == other and value != found[name] for other, _ in pairs[number + 1 :]):
+                raise _NameTwice(f"“{name[:40]}” stands twice in one object, with different values")
+    return found
+
+
+# A raw line break inside a text is common, and clear.
+_JSON = json.JSONDecoder(strict=False, object_pairs_hook=_object)
 
 
 def read_json_text(text: str, name: str) -> Source:
     try:
         document = _JSON.decode(text)
+    except _NameTwice as error:
+        if source := _lines(text):
+            return source
+        raise ConversationFileError(f"In {name}, {error}.", "Keep one of them.") from error
     except (ValueError, RecursionError) as error:
-        # At least half of the first lines are each a whole JSON object or list.
-        first = list(islice(_json_lines(text), 20))
-        whole = sum(not isinstance(one, Refusal) and isinstance(one[1], dict | list) for one in first)
-        if len(first) > 1 and 2 * whole >= len(first):
-            return Source("jsonl", _json_lines(text))
-        line = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise ConversationFileError(
-            f"{name} is cut short, or has a mistake in its JSON{line}.",
-            "Export or copy it again, or save it as JSON Lines, where a broken line costs only itself.",
-        ) from error
-    if isinstance(document, dict):
-        key, rows = _list_inside(document)
-        notes = (f"The conversations were taken from the list “{printable(key)}”.",) if key else ()
-        return Source("json", enumerate(rows, 1), notes=notes)
-    if isinstance(document, list):
-        one_chat = document and all(map(_is_turn, document))
-        return Source("json", enumerate([document] if one_chat else document, 1))
-    raise ConversationFileError(
-        f"{name} holds a single value, not a list of conversations.",
-        'Write it as a list of {"input": "…", "output": "…"}.',
-    )
+        if (source := _lines(text) or _objects(text)) is not None:
+            return source
+        document = _lenient(text)
+        if document is None:
+            line = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+            raise ConversationFileError(
+                f"{name} is cut short, or has a mistake in its JSON{line}.",
+                "Export or copy it again, or save it as JSON Lines, where a broken line costs only itself.",
+            ) from error
+    is_lines = PurePath(name).suffix.lower() in (".jsonl", ".ndjson") and "\n" not in text.strip()
+    return source_of_document("json", document, name, is_row=is_lines)
 
 
-def _list_inside(document: dict[str, Any]) -> tuple[str, list[Any]]:
-    """The list of rows in an object, after the key where it stands; or the object as the only row."""
-    lists = {
-        key: value
-        for key, value in document.items()
-        if isinstance(value, list) and value and isinstance(value[0], dict | list) and not _is_turn(value[0])
-    }
-    usual = [key for key in lists if key.lower() in _LISTS]
-    if usual or len(lists) == 1:
-        key = next(iter(usual or lists))
-        return key, lists[key]
-    return "", [document]
+def _lines(text: str) -> Source | None:
+    """JSON Lines: at least half of the first lines are each a whole object or list."""
+    first = list(islice(_json_lines(text), 20))
+    whole = sum(not isinstance(one, Refusal) and isinstance(one[1], dict | list) for one in first)
+    return Source("jsonl", _json_lines(text)) if len(first) > 1 and 2 * whole >= len(first) else None
 
 
-def _is_turn(item: Any) -> bool:
-    return isinstance(item, dict) and ("role" in item or "from" in item)
+def _objects(text: str) -> Source | None:
+    """Objects after each other, over several lines each or all in one."""
+    documents, position = [], _BETWEEN.match(text).end()  # type: ignore[union-attr]  # it fits anywhere
+    while position < len(text):
+        try:
+            document, position = _JSON.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(document, dict | list):
+            return None
+        documents.append(document)
+        position = _BETWEEN.match(text, position).end()  # type: ignore[union-attr]
+    return several("json", documents) if len(documents) > 1 else None
+
+
+def _lenient(text: str) -> Any:
+    """A document with comments, trailing commas or names without quotation marks; None for no document."""
+    if len(text) > _LONGEST_JSON5:
+        return None
+    import json5
+
+    try:
+        document = json5.loads(text)
+    except (ValueError, RecursionError, ArithmeticError):
+        return None
+    return document if isinstance(document, dict | list) else None
 
 
 def _json_lines(text: str) -> Iterator[Record | Refusal]:
@@ -68,5 +98,7 @@ def _json_lines(text: str) -> Iterator[Record | Refusal]:
             yield number, _JSON.decode(line)
         except json.JSONDecodeError as error:
             yield Refusal(number, f"the line is not whole JSON (see character {error.colno})")
+        except _NameTwice as error:
+            yield Refusal(number, str(error))
         except (ValueError, RecursionError):
             yield Refusal(number, "the line is not JSON that can be read")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Literal
 
-from sails.data.columns import Recognition, chat_column, recognise, turn_columns
+from sails.data.columns import chat_column, recognise, turn_columns
 from sails.data.formats.text_encoding import printable
 from sails.errors import ConversationFileError
 
@@ -33,13 +33,19 @@ class Refusal:
 class Source:
     """An opened file, whose `records` can be gone through once."""
 
-    format: str  # `json`, `jsonl`, `csv`, `tsv`, `xlsx` or `parquet`
+    format: str  # `json`, `jsonl`, `csv`, `tsv`, `xlsx`, `parquet`, `yaml`, `text`, `docx`, `whatsapp`, …
     records: Iterable[Record | Refusal]
     columns: tuple[str, ...] = ()  # empty for JSON, where each record names its own
     named_in_file: bool = False  # the columns' names are the first row, which may be an example by mistake
     encoding: str = ""  # empty for Excel and Parquet
     notes: tuple[str, ...] = ()
     late_notes: Callable[[], tuple[str, ...]] = tuple  # what is known when all records were gone through
+    messages: tuple[Any, ...] = ()  # `messengers.Message`s of a chat between people, in place of `records`
+
+
+def listed_names(names: Iterable[Any]) -> str:
+    """Return names as a sentence has them, each in quotation marks and short; at most twelve."""
+    return ", ".join(f"“{printable(str(name))[:40]}”" for name in islice(names, 12))
 
 
 def text_lines(text: str) -> Iterator[str]:
@@ -105,7 +111,7 @@ def header_row(rows: Sequence[Cells]) -> int | None:
         )
         chat = chat_column(columns)
         lists = chat and str(dict(zip(columns, below, strict=False)).get(chat, "")).lstrip()[:1] == "["
-        if recognise(columns) != Recognition() or turn_columns(columns) or lists:
+        if recognise(columns) or turn_columns(columns) or lists:
             return position
     return None
 

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     )
     from sails.ui.data.pending import offer_undo, pending_uploads, show_messages
     from sails.ui.data.review import corrections_on_bridge, corrections_on_data_page, review_list
-    from sails.ui.data.upload import ask_for_columns, choose_waiting, how_many_examples, upload_panel
+    from sails.ui.data.upload import (
+        ask_for_assistant,
+        ask_for_columns,
+        choose_waiting,
+        how_many_examples,
+        upload_panel,
+    )
 
 __getattr__, __all__ = lazy_exports(__name__)

@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from sails.data import Draft, Unmapped
+from sails.data import Draft, Unassigned, Unmapped
 from sails.ui.text import plain
 
 
@@ -19,15 +19,15 @@ from sails.ui.text import plain
 class PendingUploads:
     """What waits to be saved, and what there is to tell."""
 
-    waiting: list[Draft | Unmapped] = field(default_factory=list)
+    waiting: list[Draft | Unmapped | Unassigned] = field(default_factory=list)
     chosen: int = 0  # which of those that wait is looked at
-    discarded: Draft | Unmapped | None = None  # the last one, to bring it back
+    discarded: Draft | Unmapped | Unassigned | None = None  # the last one, to bring it back
     messages: list[tuple[str, str]] = field(default_factory=list)  # done or failed, and Markdown
     generation: int = 0  # part of the keys of what must begin afresh, as an uploader after an upload
     grid: tuple[Any, list[int]] | None = None  # what was asked of the grid, and the rows that it shows
 
     @property
-    def current(self) -> Draft | Unmapped:
+    def current(self) -> Draft | Unmapped | Unassigned:
         """The one that is looked at."""
         self.chosen = min(self.chosen, len(self.waiting) - 1)
         return self.waiting[self.chosen]
@@ -44,12 +44,12 @@ class PendingUploads:
         if reset:
             self.reset_widgets()
 
-    def add(self, upload: Draft | Unmapped) -> None:
+    def add(self, upload: Draft | Unmapped | Unassigned) -> None:
         """Let one more wait; it is looked at when nothing else waits."""
         self.waiting.append(upload)
         self.reset_widgets()
 
-    def remove(self) -> Draft | Unmapped:
+    def remove(self) -> Draft | Unmapped | Unassigned:
         """Take the current one away."""
         removed = self.waiting.pop(self.chosen)
         self.reset_widgets()

@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from sails import data, system
-from sails.data import ENOUGH_ROWS, ENOUGH_TO_JUDGE, NO_COLUMN, ColumnMapping, Draft, Unmapped
+from sails.data import ENOUGH_ROWS, ENOUGH_TO_JUDGE, NO_COLUMN, ColumnMapping, Draft, Unassigned, Unmapped
 from sails.models import Workspace
 from sails.sessions import DEFAULT_PRESET, PRESET_ROWS, PRESETS
 from sails.system import count
@@ -135,7 +135,9 @@ def _example(workspace: Workspace) -> None:
             show_dataset(data.add_example(workspace, example).name)
 
 
-def _add(uploads: PendingUploads, make: Callable[..., Draft | Unmapped], *arguments: Any) -> bool:
+def _add(
+    uploads: PendingUploads, make: Callable[..., Draft | Unmapped | Unassigned], *arguments: Any
+) -> bool:
     """Let what `make` gives wait to be saved, or else the sentence of why it cannot be used."""
     uploads.discarded = None
     with show_errors() as failed:
@@ -224,6 +226,30 @@ def ask_for_columns(uploads: PendingUploads, unmapped: Unmapped) -> None:
         if change_button("Use these columns", key="data-use-columns", type="primary"):
             with show_errors() as failed, st.spinner("Reading and checking …"):
                 uploads.replace_current(unmapped.mapped(mapping, first_row_taught=no_names))
+            if not failed:
+                st.rerun()
+        discard_button(uploads)
+
+
+def ask_for_assistant(uploads: PendingUploads, unassigned: Unassigned) -> None:
+    """Ask who of the people in a chat is the assistant, whose answers are taught."""
+    st.markdown(
+        "In this chat people speak under their own names. **Whose messages are the answers** that the model "
+        "is to learn? Everybody else asks."
+    )
+    assistant = st.selectbox(
+        "The assistant is",
+        unassigned.people,
+        index=None,
+        placeholder="Choose a name",
+        key=uploads.key("assistant"),
+    )
+    with st.container(horizontal=True):
+        if change_button(
+            "Read the chat", key="data-use-assistant", type="primary", disabled=assistant is None
+        ):
+            with show_errors() as failed, st.spinner("Reading and checking …"):
+                uploads.replace_current(unassigned.assigned(assistant or ""))
             if not failed:
                 st.rerun()
         discard_button(uploads)

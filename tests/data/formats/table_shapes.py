@@ -213,7 +213,12 @@ SHAPES = (
     Shape("deleted.csv", "Deleted rows", (HOT,), {2: "“deleted” is yes"}),
     Shape("status.csv", "Rejected rows", (HOT,), {2: "“status” is rejected"}),
     # --- what is asked, and never guessed
-    Shape("choices_with_letter.csv", "Choices with a letter as answer", refused=("only “B”", "choices")),
+    Shape(
+        "choices_with_letter.csv",
+        "Choices with a letter as answer",
+        (qa("Which floats?\n\nA) Stone\nB) Cork\nC) Iron", "B"),),
+        says=("choices = A / B / C",),
+    ),
     Shape("choices_with_index.csv", "Choices with an index as answer", refused=("only “1”", "choices")),
     Shape(
         "choices_with_text.csv",
@@ -268,7 +273,7 @@ SHAPES = (
         "Turns of several conversations without a key",
         refused=("no column says which turns belong to one conversation", "conversation_id"),
     ),
-    Shape("turns_by_names.csv", "Speakers by their names", refused=("“Lena”, “Front desk”", "assistant")),
+    Shape("turns_by_names.csv", "Speakers by their names", refused=("“Lena” and “Front desk”", "assistant")),
     Shape(
         "turns_german.csv",
         "Turns with German names",
@@ -280,6 +285,13 @@ SHAPES = (
     ),
     Shape("turns_with_lost_row.csv", "A turn that cannot be read", (FAR,), {1: "row 2", 2: "5 cells"}),
     Shape("turns_deleted.csv", "A turn that is deleted", (FAR,), {1: "in row 2, is marked"}),
+    Shape(
+        "turns_with_nan.csv",
+        "Turns with empty cells as pandas writes them",
+        (FAR,),
+        {1: "turn 2 is empty"},
+        says=("read as empty in 1 row",),
+    ),
     Shape("turns_by_shared_id.csv", "Turns that share an id", (OPEN, FAR), says=("conversation = id",)),
     Shape(
         "turns_with_branches.csv",
@@ -397,7 +409,7 @@ SHAPES = (
     Shape(
         "indent.csv",
         "The indent of an answer",
-        (qa("How?", "    if open:\n        enter()"), qa("And then?", "leave()")),
+        (qa("How?", "    if open:\n        enter()"), qa("And then?", "    leave()")),
     ),
     Shape(
         "spaces_before_quotes.csv",

@@ -1,0 +1,169 @@
+"""Plain text and Markdown with questions and answers in it: `Q:` and `A:`, `User:` and `Assistant:`,
+questions as headings, tables of Markdown, and the signs of chat templates.
+
+Rows are numbered by their first line.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect, bisect_left
+from collections.abc import Iterator
+from typing import Any
+
+from sails.data import markup
+from sails.data.formats import messengers
+from sails.data.formats.source import Record, Source, source_of_table
+from sails.data.turns import role_of
+
+_NEW_CHAT = re.compile(
+    r"^[^\S\n]*(?:[-=*_~#]{3,}|<\|endoftext\|>)[^\S\n]*$|\n[^\S\n]*\n[^\S\n]*\n", re.MULTILINE
+)
+_TEMPLATE_BEGINS = re.compile(r"(?=<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)|<\|endoftext\|>")
+_HEADING = re.compile(r"^(#{1,6})[^\S\n]+(.+?)[^\S\n]*#*[^\S\n]*$", re.MULTILINE)
+_BOLD_QUESTION = re.compile(r"^(?:\d+[.)][^\S\n]+)?(\*\*|__)(.+?[?？])\1[^\S\n]*$", re.MULTILINE)
+_TABLE_RULE = re.compile(r"\|?[\s:|-]*-[\s:|-]*\|?")
+
+
+def read_dialogue(text: str, name: str) -> Source | None:
+    """Return the conversations in a text; None where it shows none."""
+    return (
+        messengers.whatsapp(text)
+        or _of_template(text)
+        or _of_names(text)
+        or _of_headings(text)
+        or _of_table(text, name)
+        or messengers.transcript(text)
+    )
+
+
+def _of_template(text: str) -> Source | None:
+    """A text with the signs of a chat template; each system turn begins a new chat."""
+    chats: list[Record] = []
+    position, ends = 0, _line_ends(text)
+    for piece in _TEMPLATE_BEGINS.split(text):
+        position = text.find(piece, position) if piece else position
+        first = piece.lstrip()[:1]
+        turns = markup.turns_in(piece) if first in ("<", "[") else None
+        if turns is None:
+            if piece.strip():
+                return None
+            continue
+        row = _line(ends, position)
+        begins = [n for n, turn in enumerate(turns) if role_of(turn["role"]) == "system"] or [0]
+        for start, end in zip([0, *begins[1:]], [*begins[1:], len(turns)], strict=True):
+            chats.append((row + len(chats), {"messages": turns[start:end]}))
+    return Source("text", chats) if chats else None
+
+
+def _of_names(text: str) -> Source | None:
+    names = markup.names_in(text)
+    if names is None:
+        return None
+    found = list(markup.marks(names).finditer(text))
+    if names.is_chat:
+        rows = list(_chats(text, names))
+        note = "Names before a colon tell who speaks; a ruler or two empty lines begin a new conversation."
+    else:
+        rows = list(_questions(text, names, found))
+        note = "Each question with its answer was read as a conversation of its own."
+    before = " ".join(text[: found[0].start()].split())
+    left_out = (f"The text before the first question was left out: “{before[:60]}”.",) if before else ()
+    return Source("text", rows, notes=(note, *left_out))
+
+
+def _questions(text: str, names: Any, found: list[re.Match[str]]) -> Iterator[Record]:
+    turns: list[dict[str, Any]] = []
+    row, ends = 0, _line_ends(text)
+    for number, mark in enumerate(found):
+        role = markup.speaker(names, mark)
+        if role == "user" and any(turn["role"] == "assistant" for turn in turns):
+            yield row, {"messages": turns}
+            turns = []
+        if not turns:
+            row = _line(ends, mark.start())
+        until = found[number + 1].start() if number + 1 < len(found) else len(text)
+        turns.append({"role": role, "content": _body(markup.said_between(mark, text, until))})
+    yield row, {"messages": turns}
+
+
+def _chats(text: str, names: Any) -> Iterator[Record]:
+    """Chats with a ruler or two empty lines between them, each beginning with a question or instructions."""
+    start, ends = 0, _line_ends(text)
+    pattern = markup.marks(names)
+    breaks = [match.end() for match in _NEW_CHAT.finditer(text)]
+    for end in [*breaks, len(text)]:
+        follows = pattern.match(text[end:].lstrip())
+        if end < len(text) and not (follows and markup.speaker(names, follows) in ("user", "system")):
+            continue  # space within an answer
+        piece = text[start:end]
+        marks = list(pattern.finditer(piece))
+        turns = []
+        for number, mark in enumerate(marks):
+            until = marks[number + 1].start() if number + 1 < len(marks) else len(piece)
+            body = _body(markup.said_between(mark, piece, until))
+            if body.strip():
+                turns.append({"role": markup.speaker(names, mark), "content": body})
+        if turns:
+            yield _line(ends, start + marks[0].start()), {"messages": turns}
+        start = end
+
+
+def _body(text: str) -> str:
+    """What was said, without a ruler at its end."""
+    lines = text.rstrip().split("\n")
+    while lines and (not lines[-1].strip() or re.fullmatch(r"\s*[-=*_~]{3,}\s*", lines[-1])):
+        lines.pop()
+    return "\n".join(lines)
+
+
+def _of_headings(text: str) -> Source | None:
+    """Headings that ask, and what stands below each up to the next heading of its kind."""
+    for pattern in (_HEADING, _BOLD_QUESTION):
+        fences = [match.start() for match in re.finditer("```", text)]
+        # Between the signs that open and close code, a line that begins with # is a comment.
+        found = [match for match in pattern.finditer(text) if bisect(fences, match.start()) % 2 == 0]
+        asks = [match[2].rstrip("*_ ").endswith(("?", "？", "؟")) for match in found]
+        if sum(asks) < 2 or 2 * sum(asks) < len(found):
+            continue
+        rows: list[Record] = []
+        ends = _line_ends(text)
+        for number, question in enumerate(found):
+            if not asks[number]:
+                continue
+            level = len(question[1])
+            after = next((match for match in found[number + 1 :] if len(match[1]) <= level), None)
+            body = text[question.end() : after.start() if after else len(text)]
+            fields = {"input": question[2].strip("*_ "), "output": _body(body.strip("\n"))}
+            rows.append((_line(ends, question.start()), fields))
+        note = "Each heading that asks was read as a question, and the text below it as its answer."
+        return Source("text", rows, notes=(note,))
+    return None
+
+
+def _line_ends(text: str) -> list[int]:
+    return [match.start() for match in re.finditer("\n", text)]
+
+
+def _line(ends: list[int], position: int) -> int:
+    """The number of the line at a position."""
+    return bisect_left(ends, position) + 1
+
+
+def _of_table(text: str, name: str) -> Source | None:
+    """The first table of a Markdown text."""
+    lines = text.split("\n")
+    for number, line in enumerate(lines[1:], 1):
+        if "|" in line and _TABLE_RULE.fullmatch(line.strip()) and "|" in lines[number - 1]:
+            rows = [_cells(lines[number - 1])]
+            for row in lines[number + 1 :]:
+                if "|" not in row:
+                    break
+                rows.append(_cells(row))
+            return source_of_table("text", rows, name)
+    return None
+
+
+def _cells(line: str) -> list[str]:
+    cells = re.split(r"(?<!\\)\|", line.strip().removeprefix("|").removesuffix("|"))
+    return [re.sub(r"<br\s*/?>", "\n", cell.strip()).replace("\\|", "|") for cell in cells]

@@ -1,0 +1,198 @@
+"""A chat that is written into one text, as turns: the signs of chat templates, and names before a colon.
+
+    turns_in("Human: Hi\\n\\nAssistant: Hello!")  →  [{"role": "user", "content": "Hi"}, …]
+
+Not here: files that are such a text as a whole (`formats.dialogue_text`).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any, NamedTuple
+
+from sails.data.turns import role_of
+
+# Where a turn begins, its speaker as the group, and what ends it. Each family of models has its own.
+_TEMPLATES = (
+    (re.compile(r"<\|im_start\|>[^\S\n]*(\w+)[^\S\n]*\n?"), re.compile(r"<\|im_end\|>")),
+    (
+        re.compile(r"<\|(?:start_header_id|header_start)\|>\s*(\w+)\s*<\|(?:end_header_id|header_end)\|>\n*"),
+        re.compile(r"<\|(?:eot_id|eom_id|eot|end_of_text)\|>"),
+    ),
+    (re.compile(r"<start_of_turn>[^\S\n]*(\w+)[^\S\n]*\n?"), re.compile("<end_of_turn>|<eos>")),
+    (re.compile(r"<\|start_of_role\|>(\w+)<\|end_of_role\|>"), re.compile(r"<\|end_of_text\|>")),
+    (re.compile(r"<\|(system|user|assistant)\|>\n?"), re.compile(r"</s>|<\|end\|>|<\|endoftext\|>")),
+    (re.compile("<｜(User|Assistant)｜>"), re.compile("<｜end▁of▁sentence｜>")),
+)
+_BEGINS = re.compile(r"\A(?:\s|<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>|<\|endoftext\|>)+")
+_ENDS = re.compile(r"(?:\s|</?s>|<eos>|<\|endoftext\|>|<\|end_of_text\|>)+\Z")
+_INSTRUCTION = re.compile(r"\[INST\](.*?)\[/INST\]", re.DOTALL)
+_INSTRUCTION_SYSTEM = re.compile(r"\A\s*<<SYS>>(.*?)<</SYS>>", re.DOTALL)
+
+
+class _Names(NamedTuple):
+    """What stands before the colon."""
+
+    user: str
+    assistant: str
+    system: str = ""
+    is_chat: bool = False  # turns follow each other; else each question stands for itself
+
+
+NAMES = (
+    _Names("q|question", "a|answer|ans"),
+    _Names("f|frage", "a|antwort"),
+    _Names("q|question", "r|réponse|reponse"),
+    _Names("p|pregunta|pergunta", "r|respuesta|resposta"),
+    _Names("d|domanda", "r|risposta"),
+    _Names("问|問|问题|問題|質問|q", "答|答案|回答|a"),
+    _Names("instruction|input", "response|output"),
+    _Names("prompt", "response|completion"),
+    _Names(
+        "user|human|customer|client|you said|you|me",
+        "assistant|ai|bot|chatbot|gpt|chatgpt said|chatgpt|claude|agent|model",
+        "system",
+        is_chat=True,
+    ),
+)
+_ALL = _Names("|".join(names.user for names in NAMES), "|".join(names.assistant for names in NAMES), "system")
+
+
+def turns_in(text: str) -> list[dict[str, Any]] | None:
+    """Return the turns that are written into a text; None where it shows no known signs of a chat."""
+    return _of_template(text) or _of_instructions(text) or _of_names(text)
+
+
+def opens_a_chat(text: str) -> bool:
+    """Tell whether a text begins as a chat does, perhaps to go on elsewhere: a prompt with its signs."""
+    rest = _BEGINS.sub("", text)
+    if rest.startswith("[INST]") or any(begin.match(rest) for begin, _ in _TEMPLATES):
+        return True
+    return any(marks(names).match(rest) and _asks_for_answer(names, rest) for names in NAMES)
+
+
+def _asks_for_answer(names: _Names, text: str) -> bool:
+    found = list(marks(names).finditer(text))
+    return not text[found[-1].end() :].strip() and speaker(names, found[-1]) == "assistant"
+
+
+def _of_template(text: str) -> list[dict[str, Any]] | None:
+    rest = _BEGINS.sub("", text)
+    for begin, end in _TEMPLATES:
+        found = list(begin.finditer(rest))
+        # Only DeepSeek's instructions stand before the first sign; elsewhere a text may just name one.
+        if not found or (found[0].start() and "｜" not in begin.pattern):
+            continue
+        before = rest[: found[0].start()].strip()
+        turns = [{"role": "system", "content": before}] if before else []
+        for number, mark in enumerate(found):
+            until = found[number + 1].start() if number + 1 < len(found) else len(rest)
+            content = end.split(rest[mark.end() : until], maxsplit=1)[0]
+            turns.append({"role": mark[1], "content": _without_signs(content)})
+        if all(role_of(turn["role"]) for turn in turns) and _has_both(turns):
+            return turns
+    return None
+
+
+def _of_instructions(text: str) -> list[dict[str, Any]] | None:
+    """Llama 2 and Mistral."""
+    rest = _BEGINS.sub("", text)
+    if not rest.startswith("[INST]"):
+        return None
+    pieces = _INSTRUCTION.split(rest)
+    turns: list[dict[str, Any]] = []
+    for question, answer in zip(pieces[1::2], pieces[2::2], strict=False):
+        if system := _INSTRUCTION_SYSTEM.match(question):
+            turns.append({"role": "system", "content": system[1].strip()})
+            question = question[system.end() :]
+        turns.append({"role": "user", "content": question.strip()})
+        if answer := _without_signs(answer).removeprefix(" "):
+            turns.append({"role": "assistant", "content": answer})
+    return turns if _has_both(turns) else None
+
+
+def _of_names(text: str) -> list[dict[str, Any]] | None:
+    inline = False
+    names = names_in(text)
+    if names is None:
+        inline = True
+        names = names_in(text, inline=True)
+    if names is None:
+        return None
+    rest = _BEGINS.sub("", text)
+    pattern = marks(names, inline)
+    found = list(pattern.finditer(rest))
+    before = rest[: found[0].start()].strip()
+    turns = [{"role": "system", "content": before}] if before else []
+    for number, mark in enumerate(found):
+        until = found[number + 1].start() if number + 1 < len(found) else len(rest)
+        content = _without_signs(said_between(mark, rest, until))
+        if content.strip():
+            turns.append({"role": speaker(names, mark), "content": content})
+    return turns if _has_both(turns) else None
+
+
+def names_in(text: str, *, inline: bool = False) -> _Names | None:
+    """Return the names before colons that tell the turns of a text apart; None where there are none.
+
+    Some ask, in all but chats the first one, and some answer. `inline` looks within lines too, where only
+    clear signs count: `### Human:` and `USER:`.
+    """
+    best, most = None, 0
+    said = None if inline else {match["name"].casefold() for match in marks(_ALL).finditer(text)}
+    for names in NAMES:
+        if said is not None and (
+            said.isdisjoint(names.user.split("|")) or said.isdisjoint(names.assistant.split("|"))
+        ):
+            continue
+        found = list(marks(names, inline).finditer(text))
+        if inline and found and not names.is_chat and text[: found[0].start()].strip():
+            continue  # within prose, “A:” may be anything
+        roles = [speaker(names, mark) for mark in found]
+        begins = names.is_chat or roles[:1] != ["assistant"]
+        if len(found) > most and begins and {"user", "assistant"} <= set(roles):
+            best, most = names, len(found)
+    return best
+
+
+@cache
+def marks(names: _Names, inline: bool = False) -> re.Pattern[str]:
+    """Return the pattern of a name with its colon; `speaker` tells whose it is."""
+    words = "|".join(filter(None, (names.user, names.assistant, names.system)))
+    if inline:
+        return re.compile(rf"###[^\S\n]*((?i:{words}))[^\S\n]*:[^\S\n]*\n?|\b({words.upper()}):[^\S\n]*")
+    bold = r"(?:\*\*|__)?"
+    opens = r"(?P<bold>\*\*|__)?"
+    return re.compile(
+        rf"^[^\S\n]*(?:(?:[-*+>]|\d+[.)])[^\S\n]+)?(?P<heading>#{{1,6}}[^\S\n]*)?{opens}(?P<name>{words})"
+        rf"(?:[^\S\n]*\#?\d+)?{bold}[^\S\n]*(?:[:：]{bold}[^\S\n]*\n?|(?(heading)(?:\n|\Z)|(?!)))",
+        re.IGNORECASE | re.MULTILINE,
+    )
+
+
+def speaker(names: _Names, mark: re.Match[str]) -> str:
+    """Return the role of a name that `marks` found."""
+    name = (mark.groupdict().get("name") or next(filter(None, mark.groups()))).casefold()
+    for role in ("user", "assistant", "system"):
+        if name in getattr(names, role).split("|"):
+            return role
+    return ""
+
+
+def said_between(mark: re.Match[str], text: str, until: int) -> str:
+    """Return what was said from a name up to `until`; of `**Q: Why?**` without the signs of bold."""
+    said = text[mark.end() : until]
+    bold = mark.groupdict().get("bold")
+    if bold and mark[0].count(bold) == 1:
+        first, line_end, rest = said.partition("\n")
+        said = first.rstrip().removesuffix(bold) + line_end + rest
+    return said
+
+
+def _without_signs(text: str) -> str:
+    return _ENDS.sub("", text)
+
+
+def _has_both(turns: list[dict[str, Any]]) -> bool:
+    return {"user", "assistant"} <= {role_of(turn["role"]) for turn in turns}
