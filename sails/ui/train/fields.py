@@ -178,8 +178,8 @@ def preset(taught: int) -> str:
     )
     if 0 < taught <= MAX_ROWS_FEW:
         st.caption(
-            "So few examples must be repeated often to stick, and that can change other answers, too. More "
-            "at once are better. Afterwards, ask it something else as well, beside the model from before."
+            "So few examples must be repeated often to stick; more at once are better. Afterwards, ask it "
+            "something else as well, beside the model from before."
         )
     return chosen
 

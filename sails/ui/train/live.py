@@ -209,7 +209,7 @@ def _usual_seconds(workspace: Workspace, session: Session, _phase: str) -> dict[
 def _stopping(workspace: Workspace, session: Session, spec: sessions.AnySpec, state: str) -> None:
     """Stop what runs, or cancel what waits; asks once."""
     if session.stop_requested():
-        st.markdown("⏹️ It was asked to stop, and ends after the step that it is in.")
+        st.markdown("⏹️ It was asked to stop, and ends within a few steps.")
         return
     verb = "Stop" if state == "running" else "Cancel"
     asked = f"asked_{session.id}"

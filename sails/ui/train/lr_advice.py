@@ -168,7 +168,7 @@ def _measuring(workspace: Workspace, job: Session) -> None:
         st.markdown("**Measuring the best learning speed …** You may go on filling in this form.")
         st.progress(min(max(status.progress, 0.0), 1.0), plain(status.message or "starting"))
         if job.stop_requested():
-            st.caption("It was asked to stop, and ends after the step that it is in.")
+            st.caption("It was asked to stop, and ends within a few steps.")
         elif change_button("Stop measuring", "stop_circle", "train_stop"):
             with show_errors():
                 jobs.launcher_for(job).stop(workspace, job)
