@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,12 @@ def shared_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAILS_CACHE", str(cache))
         yield cache
+
+
+@pytest.fixture(autouse=True)
+def _interruptible():
+    """Ctrl-C interrupts this process and what it starts; in the background, shells have it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

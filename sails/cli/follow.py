@@ -138,7 +138,7 @@ def follow(session: Session, workspace: Workspace | None = None) -> Status:
                 interrupts += 1
                 if interrupts > 1:
                     raise
-                screen.print("Stopping at the next step… (Ctrl-C again does not wait for it)")
+                screen.print("Stopping within a few steps… (Ctrl-C again does not wait for it)")
                 session.request_stop()
                 if workspace is not None and session.status().state == "queued":
                     launcher.stop(workspace, session)

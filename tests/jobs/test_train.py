@@ -433,13 +433,12 @@ def test_a_model_that_cannot_be_loaded_fails_the_session_and_stays_as_it_is(plac
 
 
 def test_a_loss_that_is_not_finite_fails_the_session_and_nothing_is_published(place, teach, base, tmp_path):
-    import torch
     from safetensors.torch import load_file, save_file
 
     broken = shutil.copytree(base, tmp_path / "broken")
     tensors = load_file(broken / "model.safetensors")
     name = next(name for name in tensors if "mlp" in name)
-    tensors[name][:] = torch.nan
+    tensors[name][:] = 1e38  # numbers, of which the model makes what is none
     save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
     _, status = teach(model=broken)
     assert (status.state, status.failure.kind) == ("failed", "diverged")
@@ -507,8 +506,8 @@ def test_every_setting_reaches_the_worker(place, base, tmp_path, monkeypatch):
     # 23 taught rows in batches of 5 are 5 steps a round; the ninth step ends it.
     assert status.total_steps == status.results.steps == 9
     assert status.results.epochs == pytest.approx(1.8)
-    # Each batch of 5 gets 5 more that are rehearsed, that of the last 3 rows 3.
-    assert status.results.rehearsed == pytest.approx((8 * 5 + 3) / 9)
+    # Batches of 5, 5, 5, 4 and 4 rows, in any order, get as many more that are rehearsed; one is not reached.
+    assert round(9 * status.results.rehearsed, 6) in (2 * 23 - 5, 2 * 23 - 4)
 
 
 def test_the_library_keeps_clean_rows_and_knows_a_file_again(place, tmp_path):

@@ -62,13 +62,16 @@ def _read(path: Path, quiet: bool) -> Approved:
     rows = [row for row in reading.conversations if _is_accepted(row, reading)]
     report = assess(rows)
     wrong = {problem.row: problem.reason for problem in report.errors}
-    wrong |= {refusal.row: refusal.reason for refusal in reading.refused}
+    # Of the marks by which reading leaves rows out, ours is no fault of theirs.
+    refused = {one.row: one.reason for one in reading.refused if f"“{ACCEPTED}”" not in one.reason.casefold()}
+    wrong |= refused
+    not_accepted = len(reading.conversations) - len(rows) + len(reading.refused) - len(refused)
     unfit = tuple(f"row {row}: {reason}" for row, reason in sorted(wrong.items()))
     fit = [
         replace(row, extra={name: value for name, value in row.extra.items() if not _is_mark(name)})
         for row in clean(rows, report)
     ]
-    return Approved(tuple(fit), len(reading.conversations) - len(rows), unfit)
+    return Approved(tuple(fit), not_accepted, unfit)
 
 
 def _is_accepted(row: Conversation, reading: Reading) -> bool:
