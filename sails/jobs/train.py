@@ -146,7 +146,7 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
             encode(lesson.train)  # which says why
         student = training.Student(model, tokenizer, taught.max_length, precision)
         examination = training.Examination(workspace, session, reporter, lesson, student)
-        rehearsal = _rehearsal(workspace, spec, examination, reporter)
+        rehearsal = _rehearsal(spec, examination, reporter)
         measured = (session.folder / retention.RETENTION_FILE).exists()
         if not measured:
             reporter.progress(0.7, "measuring the model before the lesson")
@@ -344,13 +344,16 @@ def _seen_before(session: Session) -> training.Before:
 
 
 def _rehearsal(
-    workspace: Workspace, spec: TrainSpec, examination: training.Examination, reporter: Reporter
+    spec: TrainSpec, examination: training.Examination, reporter: Reporter
 ) -> training.Rehearsal | None:
-    parent, current = reporter.status.parent, workspace.trained_model
-    before = current if parent and inspect_model(current).fingerprint == parent else None
-    student, share, base = examination.student, spec.settings.protect, examination.base_folder
     reporter.progress(0.6, "reading what the base model answers")
-    rehearsal = training.rehearsal_for(student, share, base=base, before=before, reporter=reporter)
+    rehearsal = training.rehearsal_for(
+        examination.student,
+        spec.settings.protect,
+        base=examination.base_folder,
+        before=examination.start_folder,
+        reporter=reporter,
+    )
     if rehearsal is None and reporter.session.newest_checkpoint() and reporter.session.projection.exists():
         raise WorkspaceError(
             "The model whose answers it rehearses is not here any more, so it cannot go on as it began.",

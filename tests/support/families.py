@@ -8,28 +8,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.support.tiny import CONTEXT_LENGTH, VOCABULARY_SIZE, _tokenizer
+from tests.support.tiny import CONTEXT_LENGTH, LLAMA_LIKE, VOCABULARY_SIZE, _tokenizer
 
-_LLAMA_LIKE: dict[str, Any] = {
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": CONTEXT_LENGTH,
-}
 _GPT2_LIKE = {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": CONTEXT_LENGTH}
 _EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 1}
 _BLOOM = {"hidden_size": 64, "n_layer": 2, "n_head": 4}
 
 # By the `model_type` of its config.json, what its configuration needs.
 SHAPES: dict[str, dict[str, Any]] = {
-    "arcee": _LLAMA_LIKE,
+    "arcee": LLAMA_LIKE,
     "bloom": _BLOOM,
     "codegen": {**_GPT2_LIKE, "rotary_dim": 16},
-    "cohere": _LLAMA_LIKE,
+    "cohere": LLAMA_LIKE,
     "deepseek_v3": {
-        **_LLAMA_LIKE,
+        **LLAMA_LIKE,
         "num_key_value_heads": 4,
         "n_routed_experts": 2,
         "num_experts_per_tok": 1,
@@ -43,13 +35,13 @@ SHAPES: dict[str, dict[str, Any]] = {
         "qk_nope_head_dim": 8,
         "v_head_dim": 16,
     },
-    "ernie4_5": {**_LLAMA_LIKE, "head_dim": 16},
-    "exaone4": {**_LLAMA_LIKE, "sliding_window": 64, "sliding_window_pattern": 2},
-    "falcon": {**_LLAMA_LIKE, "new_decoder_architecture": False, "alibi": False},
-    "gemma": {**_LLAMA_LIKE, "head_dim": 16},
-    "gemma2": {**_LLAMA_LIKE, "head_dim": 16},
-    "gemma3_text": {**_LLAMA_LIKE, "head_dim": 16},
-    "glm": {**_LLAMA_LIKE, "head_dim": 16},
+    "ernie4_5": {**LLAMA_LIKE, "head_dim": 16},
+    "exaone4": {**LLAMA_LIKE, "sliding_window": 64, "sliding_window_pattern": 2},
+    "falcon": {**LLAMA_LIKE, "new_decoder_architecture": False, "alibi": False},
+    "gemma": {**LLAMA_LIKE, "head_dim": 16},
+    "gemma2": {**LLAMA_LIKE, "head_dim": 16},
+    "gemma3_text": {**LLAMA_LIKE, "head_dim": 16},
+    "glm": {**LLAMA_LIKE, "head_dim": 16},
     "gpt2": _GPT2_LIKE,
     "gpt_bigcode": _GPT2_LIKE,
     "gpt_neo": {
@@ -59,21 +51,21 @@ SHAPES: dict[str, dict[str, Any]] = {
         "attention_types": [[["global", "local"], 1]],
         "max_position_embeddings": CONTEXT_LENGTH,
     },
-    "gpt_neox": _LLAMA_LIKE,
-    "gpt_oss": {**_LLAMA_LIKE, **_EXPERTS, "head_dim": 16},
+    "gpt_neox": LLAMA_LIKE,
+    "gpt_oss": {**LLAMA_LIKE, **_EXPERTS, "head_dim": 16},
     "gptj": {**_GPT2_LIKE, "rotary_dim": 16},
-    "granite": _LLAMA_LIKE,
-    "granitemoe": {**_LLAMA_LIKE, **_EXPERTS},
-    "helium": {**_LLAMA_LIKE, "head_dim": 16},
-    "lfm2": {**_LLAMA_LIKE, "layer_types": ["conv", "full_attention"]},
-    "llama": _LLAMA_LIKE,
+    "granite": LLAMA_LIKE,
+    "granitemoe": {**LLAMA_LIKE, **_EXPERTS},
+    "helium": {**LLAMA_LIKE, "head_dim": 16},
+    "lfm2": {**LLAMA_LIKE, "layer_types": ["conv", "full_attention"]},
+    "llama": LLAMA_LIKE,
     "mamba": {"hidden_size": 64, "num_hidden_layers": 2, "state_size": 8},
-    "mistral": _LLAMA_LIKE,
-    "mixtral": {**_LLAMA_LIKE, **_EXPERTS},
+    "mistral": LLAMA_LIKE,
+    "mixtral": {**LLAMA_LIKE, **_EXPERTS},
     "mpt": {"d_model": 64, "n_heads": 4, "n_layers": 2, "max_seq_len": CONTEXT_LENGTH},
-    "nemotron": {**_LLAMA_LIKE, "head_dim": 16},
-    "olmo": _LLAMA_LIKE,
-    "olmo2": _LLAMA_LIKE,
+    "nemotron": {**LLAMA_LIKE, "head_dim": 16},
+    "olmo": LLAMA_LIKE,
+    "olmo2": LLAMA_LIKE,
     "opt": {
         "hidden_size": 64,
         "word_embed_proj_dim": 64,
@@ -82,28 +74,28 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_attention_heads": 4,
         "max_position_embeddings": CONTEXT_LENGTH,
     },
-    "persimmon": _LLAMA_LIKE,
-    "phi": {**_LLAMA_LIKE, "num_key_value_heads": 4},
-    "phi3": _LLAMA_LIKE,
-    "qwen2": _LLAMA_LIKE,
+    "persimmon": LLAMA_LIKE,
+    "phi": {**LLAMA_LIKE, "num_key_value_heads": 4},
+    "phi3": LLAMA_LIKE,
+    "qwen2": LLAMA_LIKE,
     "qwen2_moe": {
-        **_LLAMA_LIKE,
+        **LLAMA_LIKE,
         "num_experts": 2,
         "num_experts_per_tok": 1,
         "moe_intermediate_size": 32,
         "shared_expert_intermediate_size": 32,
     },
-    "qwen3": {**_LLAMA_LIKE, "head_dim": 16},
+    "qwen3": {**LLAMA_LIKE, "head_dim": 16},
     "qwen3_moe": {
-        **_LLAMA_LIKE,
+        **LLAMA_LIKE,
         "head_dim": 16,
         "num_experts": 2,
         "num_experts_per_tok": 1,
         "moe_intermediate_size": 32,
     },
-    "smollm3": _LLAMA_LIKE,
-    "stablelm": _LLAMA_LIKE,
-    "starcoder2": _LLAMA_LIKE,
+    "smollm3": LLAMA_LIKE,
+    "stablelm": LLAMA_LIKE,
+    "starcoder2": LLAMA_LIKE,
 }
 
 

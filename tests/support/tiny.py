@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 FAMILIES = ("llama", "qwen2", "gpt2")
 CONTEXT_LENGTH = 512
+LLAMA_LIKE: dict[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": CONTEXT_LENGTH,
+}
 VOCABULARY_SIZE = 512
 
 TEXT = """
@@ -83,18 +91,10 @@ def _config(family: str, tokenizer: PreTrainedTokenizerFast) -> Any:
     if family == "gpt2":
         dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
         return GPT2Config(**common, **dropout, n_embd=64, n_layer=2, n_head=4, n_positions=CONTEXT_LENGTH)
-    shape = {
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": CONTEXT_LENGTH,
-    }
     if family == "llama":
-        return LlamaConfig(**common, **shape, tie_word_embeddings=True)
+        return LlamaConfig(**common, **LLAMA_LIKE, tie_word_embeddings=True)
     if family == "qwen2":
-        return Qwen2Config(**common, **shape, tie_word_embeddings=False)
+        return Qwen2Config(**common, **LLAMA_LIKE, tie_word_embeddings=False)
     raise ValueError(f"No tiny model of the family {family!r}; there are {', '.join(FAMILIES)}.")
 
 
