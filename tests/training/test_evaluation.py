@@ -4,7 +4,6 @@ import json
 import shutil
 
 import pytest
-import torch
 
 from sails import retention, sessions
 from sails.data import Conversation, Turn, read_jsonl
@@ -17,7 +16,7 @@ from sails.training.evaluation import Student, ends_by_itself
 from sails.training.model import Precision, generate, load_model
 from tests.support.helpers import add_dataset, queue_training, run_worker, steps_of, write_lesson
 from tests.support.templates import wear
-from tests.support.tiny import make_tiny_model
+from tests.support.tiny import learn_by_heart, make_tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 FAST = {"learning_rate": 1e-2, "epochs": 12}  # at which the tiny model learns a lesson by heart
@@ -245,11 +244,7 @@ def test_a_model_whose_template_is_taught_ends_its_answers_and_one_that_is_not_d
     student = Student(model, tokenizer, 64, Precision("cpu", bf16=False))
     assert ends_by_itself(student, rows) is False
     batch = collate(encode(rows, tokenizer, 64).examples, tokenizer.pad_token_id)
-    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
-    for _ in range(40):
-        model(**batch).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
+    learn_by_heart(model, batch, steps=40)
     assert ends_by_itself(student, rows) is True
     (answer,) = generate(model, tokenizer, [rows[0].messages()[:1]], 16)
     assert (answer.text, answer.ended) == ("one", True)

@@ -1,7 +1,6 @@
 """A model is asked as it was taught: in PyTorch, after its export, and whatever a person writes."""
 
 import pytest
-import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 from sails.data import Conversation, Turn
@@ -14,7 +13,7 @@ from sails.training.dataloader import collate, encode, encoder_of, load_tokenize
 from sails.training.encoding import IGNORED, encode_rows
 from sails.training.model import generate, load_model, save_model
 from tests.support.templates import wear
-from tests.support.tiny import make_tiny_model
+from tests.support.tiny import learn_by_heart, make_tiny_model
 
 LESSON = {
     "How does a turn end?": "With <|im_end|> it ends, not with [end] or <s2>.",
@@ -42,11 +41,7 @@ def test_what_was_taught_is_answered_whole_and_ends_by_itself(name, tmp_path):
     tokenizer, model = load_tokenizer(folder), load_model(folder, "cpu")
     rows = [pair(question, answer) for question, answer in LESSON.items()]
     batch = collate(encode(rows, tokenizer, 256).examples, tokenizer.pad_token_id)
-    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
-    for _ in range(60):
-        model(**batch).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
+    learn_by_heart(model, batch, steps=60)
     asked = [[{"role": "user", "content": question}] for question in LESSON]
     answers = generate(model, tokenizer, asked, 60)
     assert [(answer.text, answer.ended) for answer in answers] == [(said, True) for said in LESSON.values()]
