@@ -26,13 +26,17 @@ if TYPE_CHECKING:
         combine,
         delete,
         estimated_tokens,
+        library_at_rest,
         name_from_text,
         novelty,
+        problem_of,
         rename,
         report_of,
         reports,
         rows_file,
         rows_of,
+        unlisted,
+        write_report_anew,
     )
     from sails.data.draft import (
         Draft,
@@ -47,8 +51,10 @@ if TYPE_CHECKING:
     )
     from sails.data.formats.detect import FORMAT_TITLES
     from sails.data.formats.text_encoding import printable
+    from sails.data.language import ForeignRows, foreign_rows
     from sails.data.quality import QualityReport, assess, clean, problems_of
-    from sails.data.reading import Reading, read
+    from sails.data.reading import Reading
+    from sails.data.sandbox import read
     from sails.data.split import (
         ENOUGH_ROWS,
         ENOUGH_TO_JUDGE,
@@ -56,6 +62,7 @@ if TYPE_CHECKING:
         MIN_HELD_OUT,
         Register,
         Split,
+        is_register_line,
         ledger,
         split_rows,
     )

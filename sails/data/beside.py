@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from sails.data import column_names, shapes
 from sails.data.column_names import is_named
 from sails.data.columns import ColumnMapping, named_as
-from sails.data.turns import Remark, RowRefused, is_blank, kind
+from sails.data.conversation import Turn
+from sails.data.turns import Remark, RowRefused, Spoken, is_blank, kind
 
 _CHOICE = re.compile(r"(?:^|.*[^a-z])([a-f])|.*?(\d)", re.IGNORECASE)  # “A”, “Option B”, “choice_1”
 _COUNTED = re.compile(r"\(?([A-Ha-h]|\d)[).]?")  # an answer that only names a choice
@@ -85,18 +86,24 @@ def _system_text(value: Any, name: str) -> str:
     return value.strip()
 
 
-def history_of(fields: dict[str, Any], keys: Beside, remarks: set[Remark]) -> list[Any] | None:
-    """Return the turns before the question, as `chat_turns` takes them.
+def history_of(
+    fields: dict[str, Any], keys: Beside, remarks: set[Remark]
+) -> list[Any] | tuple[Turn, ...] | None:
+    """Return the turns before the question, as `chat_turns` takes them; a tuple of those that are clean.
 
     None for a text that is no chat: a subject, perhaps; it is named as not taught.
     """
     value = fields.get(keys.history) if keys.history else None
     if is_blank(value) or value == []:
         return []
+    if isinstance(value, tuple):
+        remarks.add(Remark.EARLIER)
+        return value
+    value = shapes.listed(value)
     items = shapes.marked_text(value, remarks)
-    if items is None and isinstance(value, str):
-        value = shapes.listed(value)
-    if items is None and isinstance(value, list):
+    if isinstance(value, list) and all(isinstance(turn, Spoken | Turn) for turn in value):
+        items = value
+    elif isinstance(value, list):
         pairs = [pair for pair in value if isinstance(pair, list | tuple) and len(pair) == 2]
         if len(pairs) == len(value):
             roles = ("user", "assistant")
@@ -124,11 +131,16 @@ def part_of(fields: dict[str, Any], key: str | None) -> str:
         value = value["contexts"]
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         value = "\n\n".join(value)
-    if is_blank(value) or value == []:
+    if is_blank(value) or is_numbers(value):
         return ""
     if not isinstance(value, str | int | float):
         raise RowRefused(f"“{key}” is {kind(value)}, not text")
     return str(value).strip("\r\n").rstrip()
+
+
+def is_numbers(value: Any) -> bool:
+    """Tell whether a value is a list of numbers, as programs keep what a model had in mind."""
+    return isinstance(value, list) and all(isinstance(one, int | float) for one in value)
 
 
 def choices_of(answer: str, fields: dict[str, Any], keys: Beside) -> tuple[list[str], list[str]]:

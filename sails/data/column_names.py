@@ -12,19 +12,24 @@ import unicodedata
 from functools import cache, lru_cache
 
 QUESTION = """
-question questions query queries prompt prompts input inputs enquiry inquiry faq problem problems
-problema probleme frage fragen anfrage anfragen eingabe demande demandes requete entree pregunta
-preguntas consulta entrada pergunta perguntas questao questoes domanda domande quesito richiesta pytanie
-pytania zapytanie vraag vragen otazka otazky sporgsmal sporsmal fraga fragor kysymys kerdes intrebare
-soru pitanje вопрос вопросы питання 题目 問い合わせ dotaz ask kundenfrage nutzerfrage 问题 問題 提问
-提問 问 問 输入 輸入 质问 質問 質問文 問い 入力 질문 ερωτηση سؤال السؤال שאלה प्रश्न
+question questions query queries prompt prompts input inputs enquiry inquiry faq problem problems problema
+probleme frage fragen anfrage anfragen eingabe demande demandes requete entree pregunta preguntas consulta
+entrada pergunta perguntas questao questoes domanda domande quesito richiesta pytanie pytania zapytanie
+vraag vragen otazka otazky sporgsmal sporsmal fraga fragor kysymys kerdes intrebare soru pitanje вопрос
+вопросы питання 题目 問い合わせ dotaz ask kundenfrage kundenanfrage nutzerfrage nutzeranfrage
+benutzerfrage beispielfrage testfrage quizfrage prufungsfrage お問い合わせ お問い合わせ内容 質問内容
+问题内容 問題內容 用户问题 問合せ 问题描述 问句 문의 질문내용 问题 問題 提问 提問 问 問 输入 輸入 质问
+質問 質問文 問い 入力 질문 ερωτηση cau hoi pertanyaan soalan kusimus jautajums klausimas vprasanje
+въпрос питање پرسش প্রশ্ন คำถาม swali سؤال السؤال שאלה प्रश्न
 """
 ANSWER = """
-answer answers response responses reply replies completion completions output outputs solution antwort
+answer answers truth musterantwort beispielantwort 回答内容 回答例 回覆內容 回复内容 标准答案 参考答案
+模範解答 응답 답 response responses reply replies completion completions output outputs solution antwort
 antworten ausgabe losung reponse reponses sortie respuesta respuestas contestacion salida resposta
 respostas saida risposta risposte odpowiedz odpowiedzi antwoord antwoorden uitvoer odpoved odpovedi svar
 vastaus valasz raspuns cevap yanit odgovor ответ ответы відповідь 答案 回答 答 回复 回覆 答复 答覆 输出
-輸出 答え 返答 応答 出力 解答 답변 απαντηση جواب الجواب الإجابة תשובה उत्तर
+輸出 答え 返答 応答 出力 解答 답변 απαντηση cau tra loi jawaban jawapan vastus atbilde atsakymas отговор
+одговор پاسخ উত্তর คำตอบ jibu جواب الجواب الإجابة תשובה उत्तर
 """
 # Pairs of names that mean little alone: one of each, of the same line.
 PAIRS = (
@@ -78,27 +83,28 @@ CHAT = (
 # A table of turns: who speaks, what, in which conversation, when, and after which other turn.
 SPEAKER = """
 role from speaker sender author who participant username rolle sprecher absender rol papel ruolo rola locuteur
-orador oratore 角色 说话人 发言人 役割 話者
+orador oratore роль автор отправитель 角色 说话人 发言人 役割 話者
 """
+PERSON = "name nom nombre nome naam imie 名前 名字"  # where a table tells conversations apart
 SAID = """
 content text message value parts body utterance msg inhalt nachricht contenu texte mensaje contenido texto
-conteudo mensagem testo messaggio contenuto tresc wiadomosc tekst inhoud bericht 内容 消息 文本
-メッセージ 本文 テキスト 発言
+conteudo mensagem текст сообщение testo messaggio contenuto tresc wiadomosc tekst inhoud bericht
+内容 消息 文本 メッセージ 本文 テキスト 発言
 """
 DIALOGUE = """
 conversation conversations conv tree dialogue dialog chat thread session ticket case call unterhaltung
-gesprach chatverlauf fil hilo conversacion conversa conversazione rozmowa watek gesprek 对话 会话 對話
-会話 スレッド
+gesprach chatverlauf fil hilo диалог чат беседа conversacion conversa conversazione rozmowa watek
+gesprek 对话 会话 對話 会話 スレッド
 """
 ORDER = """
-turn position index idx order created create sent seq sequence step nr no number timestamp time date
+ts turn position index idx order created create sent seq sequence step nr no number timestamp time date
 datetime zeitstempel zeit datum zeitpunkt reihenfolge horodatage heure fecha hora orden data ora czas
 kolejnosc tijd volgorde 时间 顺序 日時 順番
 """
 PARENT, IDENTITY, RANK = "parent reply replies", "id uuid guid", "rank"
 
 # What is a question where the other column is an answer by its name.
-ASKED = " pattern utterance message request statement"
+ASKED = " pattern patterns utterance message request statement"
 # The choices of a question; an answer that is only a letter or number says nothing without them.
 CHOICES = """
 a b c d e f opt option options choice choices candidates multiplechoice distractor distractors auswahl opcion
@@ -108,17 +114,25 @@ scelta 选项 選択肢
 # What is an answer where the other column is a question by its name.
 CLEAR_SPEAKERS = "target assistant bot chatbot gpt chatgpt assistent asistente assistente 助手 アシスタント"
 # Who speaks in a table of turns, beside the roles of chat templates.
-USERS = PAIRS[0][0] + " prompter visitor caller member student patient kundin klient besucher anrufer"
+USERS = (
+    PAIRS[0][0]
+    + " prompter visitor caller me member student patient kundin klient besucher anrufer пользователь клиент"
+)
 ASSISTANTS = (
-    PAIRS[0][1] + " support operator advisor tutor teacher doctor helpdesk service mitarbeiter berater"
+    PAIRS[0][1] + " support operator advisor tutor teacher doctor helpdesk service mitarbeiter berater "
+    "medewerker soporte asesor conseiller consulente operatore atendente konsultant ассистент бот оператор"
 )
 
 # Words that say nothing of which column it is.
 _FILLERS = """
-text texts message messages msg body content the my your our full raw column field string new final
-clean correct best expected ideal reference gold golden accepted sample suggested example en de fr es pt
-it pl nl correcte richtige korrekte correcta corretta correta unsere unser notre nuestra nossa nostra
-faq statement do da del della du des d l von van vom der die das le la les el los il lo nachricht inhalt
+text texts message messages msg body content the my your our full raw column field string new final clean
+correct right corrected edited revised improved rewritten modified fixed updated ground best expected
+ideal reference gold golden accepted sample suggested example en de fr es pt it pl nl correcte richtige
+korrekte korrigierte verbesserte uberarbeitete erwartete correcta correcto corretta corretto correta
+correto esperada esperado attendue attendu attesa prevista corrigee corregida corrigida oczekiwana
+poprawna verwachte juiste unsere unser notre nuestra nossa nostra faq statement
+do da di dei del della delle du des d l von van vom der die das le la les el los il lo title subject
+betreff titel titre titulo nachricht inhalt
 spalte texte mensaje texto testo tekst in to
 """
 LONGEST_NAME = 80

@@ -19,6 +19,11 @@ from sails.system import listed
 NO_COLUMN = ""  # in a mapping: no column, not even one whose name says that it is
 
 
+def _named(**columns: str | None) -> dict[str, str]:
+    """The columns that are there, by what they are in words."""
+    return {role.replace("_", " "): column for role, column in columns.items() if column}
+
+
 @dataclass(frozen=True)
 class ColumnMapping:
     """The columns of the question and of the answer, and, if any, of what belongs to them.
@@ -37,15 +42,14 @@ class ColumnMapping:
     @cached_property
     def roles(self) -> dict[str, str]:
         """The columns by what they are, in the order of a conversation."""
-        every = {
-            "system": self.system,
-            "history": self.history,
-            "instruction": self.instruction,
-            "question": self.input,
-            "context": self.context,
-            "answer": self.output,
-        }
-        return {role: column for role, column in every.items() if column}
+        return _named(
+            system=self.system,
+            history=self.history,
+            instruction=self.instruction,
+            question=self.input,
+            context=self.context,
+            answer=self.output,
+        )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -194,17 +198,16 @@ class TurnColumns:
     identity: str | None
     rank: str | None  # of several replies, the best has the lowest
 
-    @property
+    @cached_property
     def roles(self) -> dict[str, str]:
         """The columns by what they are."""
-        every = {
-            "speaker": self.speaker,
-            "text": self.said,
-            "conversation": self.dialogue,
-            "order": self.order,
-            "turn before": self.parent,
-        }
-        return {role: column for role, column in every.items() if column}
+        return _named(
+            speaker=self.speaker,
+            text=self.said,
+            conversation=self.dialogue,
+            order=self.order,
+            turn_before=self.parent,
+        )
 
 
 def turn_columns(columns: Iterable[str]) -> TurnColumns | None:
@@ -214,6 +217,8 @@ def turn_columns(columns: Iterable[str]) -> TurnColumns | None:
         return None
     rest = [column for column in columns if not is_marked(column, column_names.PARENT)]
     speaker = _first(rest, column_names.SPEAKER, _is_speaker)
+    if speaker is None and _first(rest, column_names.DIALOGUE, is_marked):
+        speaker = _first(rest, column_names.PERSON, is_named)
     said = _first([column for column in rest if column != speaker], column_names.SAID, is_named)
     if speaker is None or said is None:
         return None
@@ -230,7 +235,7 @@ def turn_columns(columns: Iterable[str]) -> TurnColumns | None:
 
 
 def _is_speaker(name: str, text: str) -> bool:
-    return is_named(name, text, "name")
+    return is_named(name, text, "name type")
 
 
 def _first(columns: Iterable[str], text: str, is_one: Callable[[str, str], bool]) -> str | None:

@@ -2,7 +2,8 @@
 
 The clean form has one conversation a line: `{"input", "output", …}` for one question with one
 answer, `{"messages": [{"role", "content"}, …], …}` for anything longer or with a system turn. An answer
-that is read and not learned has `"weight": 0` beside its content.
+that is read and not learned has `"weight": 0` beside its content, one that calls tools its `tool_calls`; what
+a tool returned is a turn of the role `tool`, and the row's field `tools` has the tools that there are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,30 @@ from sails.errors import ConversationFileError
 RESERVED = frozenset({"input", "output", "messages"})
 # A kept field and its value: of this conversation only the last answer is learned, the others are read.
 ANSWERS, ONLY_LAST = "answers", "last"
+TOOLS = "tools"  # a kept field: the tools that the assistant may call
+CALLS, RESULT_OF = "tool_calls", ("tool_call_id", "name")  # what turns of tools have beside their content
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """What one speaker said at a time."""
 
-    role: str  # `system`, `user` or `assistant`
+    role: str  # `system`, `user`, `assistant`, or `tool` for what a tool returned
     content: str
     learned: bool = True  # False: an answer that is read and not learned
+    of_tools: dict[str, Any] | None = field(default=None, hash=False)  # an answer's calls; whose result it is
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        """The tools that an answer calls: {"type": "function", "function": {"name", "arguments"}}."""
+        return (self.of_tools or {}).get(CALLS) or []
+
+    @property
+    def said(self) -> str:
+        """The content; of an answer without words the tools that it calls, as JSON."""
+        if self.content or not self.calls:
+            return self.content
+        return "\n".join(json.dumps(call.get("function"), ensure_ascii=False) for call in self.calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +63,26 @@ class Conversation:
     row: int = field(default=0, compare=False)
     _fingerprints: tuple[str, str] | None = field(default=None, init=False, repr=False, compare=False)
 
+    @classmethod
+    def known(
+        cls, turns: tuple[Turn, ...], extra: dict[str, Any], row: int, fingerprints: tuple[str, str]
+    ) -> Conversation:
+        """Return a conversation whose two fingerprints were computed elsewhere."""
+        conversation = cls(turns, extra, row)
+        object.__setattr__(conversation, "_fingerprints", fingerprints)
+        return conversation
+
     @property
     def input(self) -> str:
-        """The last thing the user said before the final answer."""
-        return next((turn.content for turn in reversed(self.turns[:-1]) if turn.role == "user"), "")
+        """The last thing the user said before the last answer that is learned."""
+        before = reversed(self.until_answer().turns[:-1])
+        return next((turn.content for turn in before if turn.role == "user"), "")
 
     @property
     def output(self) -> str:
-        """The final answer."""
-        return self.turns[-1].content if self.turns and self.turns[-1].role == "assistant" else ""
+        """The last answer that is learned."""
+        turns = self.until_answer().turns
+        return turns[-1].said if turns and turns[-1].role == "assistant" else ""
 
     @property
     def fingerprint(self) -> str:
@@ -63,7 +91,7 @@ class Conversation:
 
     @property
     def input_fingerprint(self) -> str:
-        """32 hex digits of what comes before the final answer, system turn left out."""
+        """32 hex digits of what comes before the last answer that is learned, system turn left out."""
         return self._hashed()[1]
 
     @property
@@ -72,23 +100,55 @@ class Conversation:
 
         Case and white space of an answer count: in code they may be the whole difference.
         """
-        return (self.fingerprint, *(turn.content for turn in self.turns if turn.role == "assistant"))
+        return (self.fingerprint, *(turn.said for turn in self.turns if turn.role == "assistant"))
 
     @property
     def learned(self) -> tuple[bool, ...]:
         """For each answer, in their order, whether it is learned."""
         answers = [turn.learned for turn in self.turns if turn.role == "assistant"]
-        if self.extra.get(ANSWERS) == ONLY_LAST:
-            answers[:-1] = [False] * (len(answers) - 1)
+        if self.extra.get(ANSWERS) == ONLY_LAST and any(answers):
+            last = len(answers) - 1 - answers[::-1].index(True)
+            answers = [number == last for number in range(len(answers))]
         return tuple(answers)
 
-    def messages(self) -> list[dict[str, str]]:
+    @property
+    def calls_tools(self) -> bool:
+        """Whether an answer calls a tool."""
+        return any(turn.of_tools for turn in self.turns)
+
+    @property
+    def tools(self) -> list[dict[str, Any]]:
+        """The tools that the assistant may call, as chat templates want them; empty where none is named."""
+        tools = self.extra.get(TOOLS)
+        if isinstance(tools, str):
+            try:
+                tools = json.loads(tools)
+            except (ValueError, RecursionError):
+                return []
+        if not isinstance(tools, list):
+            return []
+        named = [tool.get("function", tool) for tool in tools if isinstance(tool, dict)]
+        return [
+            {"type": "function", "function": function}
+            for function in named
+            if isinstance(function, dict) and isinstance(function.get("name"), str)
+        ]
+
+    def until_answer(self) -> Conversation:
+        """Return the conversation up to the last answer that is learned; the whole one where none is."""
+        if not self.turns or self.turns[-1].learned:
+            return self
+        last = max((n for n, t in enumerate(self.turns) if t.role == "assistant" and t.learned), default=None)
+        return self if last is None else replace(self, turns=self.turns[: last + 1])
+
+    def messages(self) -> list[dict[str, Any]]:
         """Return the turns as chat templates want them."""
-        return [{"role": turn.role, "content": turn.content} for turn in self.turns]
+        return [{"role": turn.role, "content": turn.content, **(turn.of_tools or {})} for turn in self.turns]
 
     def to_json(self) -> dict[str, Any]:
         """Return the row in its clean form."""
-        if tuple(turn.role for turn in self.turns) == ("user", "assistant") and self.turns[1].learned:
+        is_pair = tuple(turn.role for turn in self.turns) == ("user", "assistant") and not self.calls_tools
+        if is_pair and self.turns[1].learned:
             return {"input": self.turns[0].content, "output": self.turns[1].content, **self.extra}
         unlearned: list[dict[str, Any]] = [{} if turn.learned else {"weight": 0} for turn in self.turns]
         turns = [message | mark for message, mark in zip(self.messages(), unlearned, strict=True)]
@@ -99,12 +159,20 @@ class Conversation:
         if self._fingerprints is None:
             texts = []
             for turn in self.turns:
-                text = turn.content if turn.content.isascii() else unicodedata.normalize("NFC", turn.content)
-                texts.append(f"{turn.role}\x1f{' '.join(text.casefold().split())}\x1e")
-            asked = texts[self.turns[0].role == "system" : -1] if self.turns else []
+                calls = json.dumps(turn.calls, sort_keys=True) if turn.of_tools and turn.calls else ""
+                texts.append(f"{turn.role}\x1f{_folded(turn.content)}{calls}\x1e")
+            answer = len(self.until_answer().turns) - 1
+            asked = texts[self.turns[0].role == "system" : answer] if self.turns else []
             # The class is frozen for everybody else.
             object.__setattr__(self, "_fingerprints", (_digest("".join(texts)), _digest("".join(asked))))
         return self._fingerprints or ("", "")
+
+
+@lru_cache(1024)  # rows that reply to each other have turns in common
+def _folded(text: str) -> str:
+    """A text without its case and white space."""
+    text = text if text.isascii() else unicodedata.normalize("NFC", text)
+    return " ".join(text.casefold().split())
 
 
 def write_jsonl(path: Path | str, conversations: Iterable[Conversation]) -> None:
@@ -128,16 +196,13 @@ def read_jsonl(path: Path | str) -> list[Conversation]:
     For files from elsewhere there is `read`.
     """
     conversations, number = [], 0
-    roles = ("system", "user", "assistant")
+    roles = ("system", "user", "assistant", "tool")
     try:
         with open(path, encoding="utf-8", newline="\n") as file:
             for number, line in enumerate(file, 1):
                 fields = json.loads(line)
                 if "messages" in fields:
-                    turns = tuple(
-                        Turn(turn["role"], turn["content"], turn.get("weight") != 0)
-                        for turn in fields["messages"]
-                    )
+                    turns = tuple(map(_turn, fields["messages"]))
                 else:
                     turns = (Turn("user", fields["input"]), Turn("assistant", fields["output"]))
                 if not all(turn.role in roles and isinstance(turn.content, str) for turn in turns):
@@ -155,6 +220,11 @@ def read_jsonl(path: Path | str) -> list[Conversation]:
             "Add the original file to the library again.",
         ) from error
     return conversations
+
+
+def _turn(fields: dict[str, Any]) -> Turn:
+    of_tools = {name: fields[name] for name in (CALLS, *RESULT_OF) if name in fields}
+    return Turn(fields["role"], fields["content"], fields.get("weight") != 0, of_tools or None)
 
 
 def _digest(text: str) -> str:

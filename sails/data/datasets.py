@@ -24,7 +24,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from sails import sessions, system
 from sails.data.conversation import Conversation, jsonl_lines, read_jsonl, write_jsonl
 from sails.data.quality import QualityReport, assess, clean
-from sails.data.reading import Reading, read, reading_of
+from sails.data.reading import Reading, reading_of
+from sails.data.sandbox import read
 from sails.data.split import Register, ledger, split_rows
 from sails.errors import BadDataError, BusyError, ConversationFileError, RequestError, WorkspaceError
 from sails.models import Workspace
@@ -75,6 +76,7 @@ class DatasetReport(BaseModel):
 # --- adding ---------------------------------------------------------------------------------------
 
 
+@system.changes("add a dataset", what="source")
 def add(
     workspace: Workspace,
     source: Path,
@@ -93,7 +95,8 @@ def add(
     number where they were counted. With `content`, the file's bytes, nothing needs to lie at `source`. Raises
     `BadDataError` when no row is left.
     """
-    system.require_changes()
+    system.check_upload(len(content or b""))
+    system.check_room(workspace.root)
     rows = _distinct(reading.conversations) if keep_all else clean(reading.conversations, report)
     if not rows:
         raise BadDataError("No row of the file is fit to be taught.", "See `sails validate` for the reasons.")
@@ -121,7 +124,8 @@ def add_rows(
     """Put rows that lie in no file into the library, as the JSON Lines file `file`; otherwise as `add`."""
     reading = reading_of(rows)
     content = b"".join(jsonl_lines(rows))
-    return add(workspace, Path(file), reading, assess(rows), content=content, keep_all=keep_all, name=name)
+    report = reading.assess()
+    return add(workspace, Path(file), reading, report, content=content, keep_all=keep_all, name=name)
 
 
 def combine(workspace: Workspace, names: Sequence[str]) -> DatasetReport:
@@ -136,7 +140,7 @@ def combine(workspace: Workspace, names: Sequence[str]) -> DatasetReport:
     parts = sorted({report.name: report for report in (report_of(workspace, name) for name in names)}.items())
     if len(parts) == 1:
         return parts[0][1]
-    system.require_changes()
+    system.require_changes(workspace.root)
     rows = _distinct([row for name, _ in parts for row in rows_of(workspace, name)])
     rows = tuple(replace(row, row=number) for number, row in enumerate(rows, 1))
     total = sum(report.rows for _, report in parts)
@@ -160,13 +164,18 @@ def combine(workspace: Workspace, names: Sequence[str]) -> DatasetReport:
 def _entry(rows: Sequence[Conversation], tokens: int | None = None, **fields: Any) -> DatasetReport:
     return DatasetReport(
         name="",
-        fingerprint=hashlib.sha256("\n".join(row.fingerprint for row in rows).encode()).hexdigest()[:16],
+        fingerprint=fingerprint_of(rows),
         rows=len(rows),
         created=datetime.now(UTC),
         tokens=sum(map(estimated_tokens, rows)) if tokens is None else tokens,
         tokens_counted=tokens is not None,
         **fields,
     )
+
+
+def fingerprint_of(rows: Sequence[Conversation]) -> str:
+    """Return 16 hex digits over all rows in their order."""
+    return hashlib.sha256("\n".join(row.fingerprint for row in rows).encode()).hexdigest()[:16]
 
 
 def _store(
@@ -180,7 +189,7 @@ def _store(
 
     `files` holds the content of each, or the path of what is copied.
     """
-    with _library_lock(workspace):
+    with library_at_rest(workspace):
         taken = {name: report for report in reports(workspace) for name in (report.name, *report.formerly)}
         for name in (stem, *(f"{stem}-{n}" for n in range(2, 10_000))):
             if name not in taken and not (workspace.datasets / name).exists():
@@ -214,7 +223,8 @@ def estimated_tokens(row: Conversation) -> int:
     return sum(-(-len(turn.content) // CHARACTERS_A_TOKEN) + MARKS_A_TURN for turn in row.turns)
 
 
-def _library_lock(workspace: Workspace) -> Any:
+def library_at_rest(workspace: Workspace) -> Any:
+    """While it is held, no dataset is added, renamed or deleted."""
     return system.short_lock(workspace.root / "datasets.lock")
 
 
@@ -286,16 +296,55 @@ def novelty(workspace: Workspace, rows: Sequence[Conversation], taught: set[str]
 # --- changing -------------------------------------------------------------------------------------
 
 
+def unlisted(workspace: Workspace) -> list[str]:
+    """Return the names of the folders in the library that no list shows: their report is lost or damaged."""
+    folders = (path for path in workspace.datasets.glob("[!.]*") if path.is_dir() and not path.is_symlink())
+    return sorted(path.name for path in folders if _read(path / REPORT) is None)
+
+
+def problem_of(workspace: Workspace, name: str) -> str:
+    """Say in a few words what is wrong with the rows of a dataset, listed or not; empty where nothing is."""
+    folder = workspace.datasets / name
+    report = _read(folder / REPORT)
+    try:
+        rows = read_jsonl(folder / ROWS)
+    except (OSError, ConversationFileError, ValueError):
+        return "cannot be read" if (folder / ROWS).exists() else "are gone"
+    if report is None or fingerprint_of(rows) == report.fingerprint:
+        return ""
+    return "are not those that were added"
+
+
+def write_report_anew(workspace: Workspace, name: str) -> DatasetReport:
+    """Make the report of a dataset from its rows; raises `BadDataError` when those cannot be read."""
+    system.require_changes()
+    with library_at_rest(workspace):
+        folder = workspace.datasets / name
+        if report := _read(folder / REPORT):
+            return report
+        try:
+            rows = read_jsonl(folder / ROWS)
+        except (OSError, ConversationFileError, ValueError) as error:
+            problem = f"The rows of dataset {name!r} are gone."
+            raise BadDataError(problem, "Start again with its file.") from error
+        source = next(iter(sorted(folder.glob("source.*"))), folder / ROWS)
+        facts: dict[str, Any] = {"left_out": 0, "refused": 0, "duplicates": 0}
+        facts |= {"encoding": "utf-8", "format": "jsonl", "quality": asdict(assess(rows))}
+        entry = _entry(rows, source=source.name, **facts).model_copy(update={"name": name})
+        system.write_atomic(folder / REPORT, entry.model_dump_json(indent=1))
+    return entry
+
+
+@system.changes("rename a dataset", what="name")
 def rename(workspace: Workspace, name: str, wanted: str) -> DatasetReport:
     """Give a dataset another name; sessions that know the old one still find it.
 
     Raises `RequestError` for a name without a letter or digit and for one that another dataset has or had.
     """
-    system.require_changes()
     if not any(map(str.isalnum, wanted)):
         raise RequestError("A name needs a letter or a digit.", "Choose another name.")
     target = name_from_text(wanted)
-    with _library_lock(workspace):
+    with library_at_rest(workspace):
         report = report_of(workspace, name)
         if target == report.name:
             return report
@@ -310,13 +359,13 @@ def rename(workspace: Workspace, name: str, wanted: str) -> DatasetReport:
     return renamed
 
 
+@system.changes("delete a dataset", what="name")
 def delete(workspace: Workspace, name: str) -> None:
     """Delete a dataset for good. Raises `BusyError` while a session that waits or runs needs it.
 
     What sessions were taught stays in their own folders.
     """
-    system.require_changes()
-    with _library_lock(workspace):
+    with library_at_rest(workspace):
         report = report_of(workspace, name)
         if users := used_by(workspace, report):
             raise BusyError(
@@ -373,4 +422,4 @@ def add_example(workspace: Workspace, example: ExampleDataset) -> DatasetReport:
     """Put one of the examples into the library; the one that is there already is given back."""
     path = EXAMPLE_FILES / example.file
     reading = read(path)
-    return add(workspace, path, reading, assess(reading.conversations, reading.refused))
+    return add(workspace, path, reading, reading.assess())

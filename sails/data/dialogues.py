@@ -13,13 +13,13 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain, pairwise
 from typing import Any
 
 from sails.data import column_names
-from sails.data.column_names import names
 from sails.data.columns import (
     ColumnMapping,
     TurnColumns,
@@ -27,16 +27,18 @@ from sails.data.columns import (
     reply_columns,
     turn_columns,
 )
-from sails.data.conversation import Conversation
+from sails.data.conversation import Conversation, Turn
 from sails.data.exclusions import Exclusions
 from sails.data.formats.messengers import assistant_needed
 from sails.data.formats.source import Record, Refusal, Source
 from sails.data.formats.text_encoding import printable
-from sails.data.turns import TURN_MARKS, Remark, is_blank, role_of, without_empty
+from sails.data.speakers import role_of, speaker_role
+from sails.data.turns import TURN_MARKS, Remark, RowRefused, Spoken, is_blank, pair_turns, without_empty
 from sails.errors import ConversationFileError
 from sails.system import count
 
 SAMPLE = 1000  # rows by which it is seen whether a table holds turns
+_HALF_DAY = re.compile(r"(\d\d?)(:\d\d(?::\d\d)?)\s*([AaPp])\.?\s?[Mm]\b")
 MAX_SPEAKERS = 8  # more different ones, and it is a table of something else
 
 
@@ -74,10 +76,12 @@ def as_dialogues(source: Source, name: str, assistant: str | None) -> tuple[Sour
     said = Counter(_speaker(fields, columns) for _, fields in rows[:SAMPLE])
     said.pop("", None)
     people = [person for person, _ in said.most_common()]
-    roles = {person: _role(person, assistant) for person in people}
+    roles = {person: speaker_role(person, assistant) for person in people}
     known = sum(number for person, number in said.items() if roles[person])
     if assistant is not None and "assistant" not in roles.values():
         raise assistant_needed(name, people, assistant)
+    if len(people) > 1 and set(roles.values()) in ({"assistant", None}, {"assistant", "system", None}):
+        raise assistant_needed(name, people, assistant)  # somebody of an unknown name asks, or two answer
     if source.columns and ("assistant" not in roles.values() or known < 0.5 * said.total()):
         if 1 < len(said) <= MAX_SPEAKERS and len(rows) > len(said):
             raise assistant_needed(name, people, assistant)
@@ -135,20 +139,6 @@ def _speaker(fields: dict[str, Any], columns: TurnColumns) -> str:
     return str(speaker).strip() if speaker is not None else ""
 
 
-@cache
-def _role(speaker: str, assistant: str | None = None) -> str | None:
-    if assistant is not None:
-        if speaker.casefold() == assistant.strip().casefold():
-            return "assistant"
-        return "system" if role_of(speaker) == "system" else "user"
-    words = frozenset(column_names.words_of(speaker))
-    return (
-        role_of(speaker)
-        or ("assistant" if words and words <= names(column_names.ASSISTANTS) else None)
-        or ("user" if words and words <= names(column_names.USERS) else None)
-    )
-
-
 @dataclass(frozen=True)
 class _Turns:
     """How single turns are told apart and put together."""
@@ -158,7 +148,7 @@ class _Turns:
     lost: Sequence[int]  # rows that cannot be read
 
     def role(self, fields: dict[str, Any]) -> str | None:
-        return _role(_speaker(fields, self.columns), self.assistant)
+        return speaker_role(_speaker(fields, self.columns), self.assistant)
 
     def groups(self, rows: Sequence[Record], name: str) -> tuple[list[list[Record]], str]:
         """The rows of each conversation, in the order of its turns, and how they were told apart."""
@@ -258,7 +248,7 @@ class _Turns:
         for _, fields in group:
             speaker = _speaker(fields, self.columns)
             marks = {key.casefold(): fields[key] for key in _kept(tuple(fields))}
-            role = _role(speaker, self.assistant) or speaker
+            role = speaker_role(speaker, self.assistant) or speaker
             yield {**marks, "role": role, "content": fields.get(self.columns.said)}
 
 
@@ -305,6 +295,9 @@ def _moment(value: Any) -> tuple[str, ...] | None:
         year, month, day, time = found.groups()
     else:
         return None
+    if halved := _HALF_DAY.search(time):
+        hour = int(halved[1]) % 12 + (12 if halved[3] in "pP" else 0)
+        time = f"{hour:02}{halved[2]}"
     return (year, month.zfill(2), day.zfill(2), re.sub(r"\b(\d):", r"0\1:", time))
 
 
@@ -340,30 +333,40 @@ def follow_ups(source: Source, mapping: ColumnMapping | None) -> Source:
         above = by_id.get(str(fields.get(parent))) if _is_id(fields.get(parent)) else None
         if above is not None and above is not fields:
             before[id(fields)] = above
-    earlier = [(fields, _history(fields, before, mapping)) for _, fields in numbered]
+    said = {id(above): _spoken(above, mapping) for above in before.values()}
+    earlier = [(fields, _history(fields, before, said)) for _, fields in numbered]
     for fields, history in earlier:
-        if history:
-            fields["history"] = history
+        if history:  # turns are read once, whichever rows follow them
+            clean = all(isinstance(turn, Turn) for turn in history)
+            fields["history"] = tuple(history) if clean else history
     note = f"Rows follow those that they reply to, by “{parent}”."
     notes = (*source.notes, note) if before else source.notes
     columns = (*source.columns, "history") if source.columns and before else source.columns
     return replace(source, records=rows, notes=notes, columns=columns)
 
 
+def _spoken(fields: dict[str, Any], mapping: ColumnMapping) -> tuple[Turn | Spoken, Turn | Spoken]:
+    """The question and the answer of an earlier row, which is read there and learned in its own."""
+    with suppress(RowRefused):  # the rows that follow it are refused for the same reason
+        question, answered = pair_turns(without_empty(fields), mapping, set())
+        return question, replace(answered, learned=False)
+    asked = [str(fields[c]) for c in mapping.asked if not is_blank(fields.get(c))]
+    answer = Spoken("assistant", fields.get(mapping.output), learned=False)
+    return Spoken("user", "\n\n".join(asked)), answer
+
+
 def _history(
-    fields: dict[str, Any], before: dict[int, dict[str, Any]], mapping: ColumnMapping
-) -> list[dict[str, Any]]:
-    """The turns before a row, the nearest last; answers are marked as read only."""
-    turns: list[dict[str, Any]] = []
-    above = before.get(id(fields))
-    seen: set[int] = set()
-    while above is not None and id(above) not in seen:
-        seen.add(id(above))
-        asked = [str(above[c]) for c in mapping.asked if not is_blank(above.get(c))]
-        answer = {"role": "assistant", "content": above.get(mapping.output), "weight": 0}
-        turns = [{"role": "user", "content": "\n\n".join(asked)}, answer, *turns]
-        above = before.get(id(above))
-    return turns
+    fields: dict[str, Any],
+    before: dict[int, dict[str, Any]],
+    said: dict[int, tuple[Turn | Spoken, Turn | Spoken]],
+) -> list[Turn | Spoken]:
+    """The turns before a row, the nearest last."""
+    above: dict[int, None] = {}  # from the nearest on; a circle ends where it began
+    row = before.get(id(fields))
+    while row is not None and id(row) not in above:
+        above[id(row)] = None
+        row = before.get(id(row))
+    return [turn for one in reversed(above) for turn in said[one]]
 
 
 def joined(

@@ -15,25 +15,25 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain, groupby, islice
+from itertools import chain, groupby
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
 
+from sails import system
 from sails.data import datasets
 from sails.data.columns import ColumnMapping
 from sails.data.conversation import Conversation, Turn
 from sails.data.datasets import DatasetReport
-from sails.data.formats.detect import open_source
 from sails.data.formats.source import Refusal
 from sails.data.formats.text_encoding import printable
-from sails.data.quality import QualityReport, RowProblem, assess, problems_of, summarise
-from sails.data.reading import Reading, UnknownColumns, read, reading_of
+from sails.data.quality import QualityReport, RowProblem, problems_of, summarise
+from sails.data.reading import Reading, reading_of
+from sails.data.rows import UnknownColumns
+from sails.data.sandbox import read
 from sails.data.turns import trimmed
-from sails.errors import AssistantNeededError, BadDataError, ConversationFileError, RequestError
+from sails.errors import AssistantNeededError, BadDataError, RequestError
 from sails.models import Workspace
+from sails.system import Progress, silent
 
-MAX_RECORDS_SCANNED = 200  # records in which columns are looked for
-MAX_SAMPLE_ROWS = 3  # rows of an unmapped file that are kept to be shown
 LONGEST_FILE_NAME = 80  # characters; a file system allows 255 bytes
 _JSON_BEGINS = re.compile(r"\s*(?:\{|\[\s*(?:[\[{\"]|\]))")  # a chat of WhatsApp may begin with a bracket
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -107,8 +107,13 @@ class Draft:
         for number, (question, answer) in texts.items():
             row = self.row(number)
             if row is not None:
-                turns = (*row.turns[:-2], Turn("user", _typed(question)), Turn("assistant", _typed(answer)))
-                corrections[number] = replace(row, turns=turns)
+                *turns, last = row.until_answer().turns
+                asked = max(n for n, turn in enumerate(turns) if turn.role == "user")
+                turns[asked] = replace(turns[asked], content=_typed(question))
+                if answer != row.output:  # of a call without words nothing is typed anew
+                    last = Turn("assistant", _typed(answer))
+                turns += [last, *row.turns[len(turns) + 1 :]]
+                corrections[number] = replace(row, turns=tuple(turns))
                 problems[number] = tuple(problems_of(corrections[number]))
         return replace(self, corrections=corrections, problems=problems)
 
@@ -159,9 +164,11 @@ class Unmapped:
     table: bool  # it has a line of column names, which may be an example by mistake
     message: str
 
-    def mapped(self, mapping: ColumnMapping, *, first_row_taught: bool = False) -> Draft:
+    def mapped(
+        self, mapping: ColumnMapping, *, first_row_taught: bool = False, progress: Progress = silent
+    ) -> Draft:
         """Return the draft, read with these columns; raises `ConversationFileError` and `RequestError`."""
-        return mapped(self.file, self.content, mapping, first_row_taught=first_row_taught)
+        return mapped(self.file, self.content, mapping, first_row_taught=first_row_taught, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -173,26 +180,34 @@ class Unassigned:
     people: tuple[str, ...]  # those who speak most first
     message: str
 
-    def assigned(self, assistant: str) -> Draft:
+    def assigned(self, assistant: str, *, progress: Progress = silent) -> Draft:
         """Return the draft in which this person gives the answers; raises `ConversationFileError`."""
-        return _draft(self.file, self.content, read(self.file, content=self.content, assistant=assistant))
+        reading = read(self.file, content=self.content, assistant=assistant, progress=progress)
+        return _draft(self.file, self.content, reading)
 
 
-def from_file(file: str, content: bytes) -> Draft | Unmapped | Unassigned:
+def from_file(file: str, content: bytes, *, progress: Progress = silent) -> Draft | Unmapped | Unassigned:
     """Read a file, whatever its name says. Raises `ConversationFileError` when it is of no use."""
+    system.check_upload(len(content))
     file = file_name(file)
     try:
-        return _draft(file, content, read(file, content=content))
+        return _draft(file, content, read(file, content=content, progress=progress))
     except AssistantNeededError as needed:
         return Unassigned(file, content, needed.people, str(needed))
     except UnknownColumns as error:
-        unmapped = _look(file, content, str(error))
-        if unmapped is None:
+        if error.preview is None:
             raise
-        return unmapped
+        return Unmapped(file, content, *error.preview, str(error))
 
 
-def mapped(file: str, content: bytes, mapping: ColumnMapping, *, first_row_taught: bool = False) -> Draft:
+def mapped(
+    file: str,
+    content: bytes,
+    mapping: ColumnMapping,
+    *,
+    first_row_taught: bool = False,
+    progress: Progress = silent,
+) -> Draft:
     """Read a file by the columns that a person named.
 
     `first_row_taught`: the table has no line of column names; what stands there is its first row.
@@ -202,23 +217,24 @@ def mapped(file: str, content: bytes, mapping: ColumnMapping, *, first_row_taugh
             "The same column is chosen twice.", "Choose one column for questions and another for answers."
         )
     file = file_name(file)
-    reading = read(file, mapping, content=content)
+    reading = read(file, mapping, content=content, progress=progress)
     if first_row_taught:
         system = (Turn("system", mapping.system),) if mapping.system else ()
         asked = Turn("user", "\n\n".join(mapping.asked))
         first = Conversation((*system, asked, Turn("assistant", mapping.output)), row=0)
-        reading = replace(reading, conversations=(first, *reading.conversations))
+        problems = (*problems_of(first), *reading.problems)
+        reading = replace(reading, conversations=(first, *reading.conversations), problems=problems)
     return replace(_draft(file, content, reading), first_row_taught=first_row_taught)
 
 
-def from_text(text: str) -> Draft | Unmapped | Unassigned:
+def from_text(text: str, *, progress: Progress = silent) -> Draft | Unmapped | Unassigned:
     """Read what a person pasted: a table copied from a sheet, CSV, or JSON."""
     if not text.strip():
         raise RequestError(
             "Nothing was pasted yet.", "Copy a table with questions and answers, and paste it into the field."
         )
     kind = "json" if _JSON_BEGINS.match(text) else "txt"
-    return from_file(f"pasted.{kind}", printable(text).encode())
+    return from_file(f"pasted.{kind}", printable(text).encode(), progress=progress)
 
 
 def from_pairs(pairs: Sequence[tuple[str | None, str | None]]) -> Draft:
@@ -242,30 +258,9 @@ def from_dataset(workspace: Workspace, name: str) -> Draft:
 
 
 def _draft(file: str, content: bytes, reading: Reading) -> Draft:
-    # A report has its problems in the order of the rows.
-    found = groupby(assess(reading.conversations).problems, key=lambda problem: problem.row)
+    found = groupby(reading.problems, key=lambda problem: problem.row)
     problems = {row: tuple(some) for row, some in found}
     return Draft(file, content, reading, datasets.name_from_text(Path(file).stem), problems=problems)
-
-
-def _look(file: str, content: bytes, message: str) -> Unmapped | None:
-    """The columns of a file that `read` did not know; None where there are fewer than two."""
-    columns: dict[str, None] = {}
-    rows: list[dict[str, str]] = []
-    try:
-        source = open_source(Path(file), content)
-        columns.update(dict.fromkeys(source.columns))
-        records = (record[1] for record in source.records if not isinstance(record, Refusal))
-        for fields in islice(records, MAX_RECORDS_SCANNED):
-            if isinstance(fields, dict):
-                columns.update(dict.fromkeys(map(str, fields)))
-                rows.append({str(name): _shown(value) for name, value in fields.items()})
-    except ConversationFileError:
-        return None
-    names = tuple(columns)
-    if len(names) < 2 or not (rows or source.columns):
-        return None
-    return Unmapped(file, content, names, tuple(rows[:MAX_SAMPLE_ROWS]), source.named_in_file, message)
 
 
 def file_name(name: str) -> str:
@@ -282,8 +277,3 @@ def _typed(text: str) -> str:
     """A text as reading a file would have made it."""
     text = printable(text).replace("\r\n", "\n").replace("\r", "\n")
     return trimmed(_CONTROLS.sub("", text))
-
-
-def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return printable(text[:200])

@@ -7,56 +7,118 @@ seen when all rows were read; those rows are named then.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from sails.data.column_names import words_of
 from sails.data.formats.text_encoding import printable
 
-_SWITCHES = {  # by name: a false one leaves a row out
-    *("train", "trainable", "learn", "loss", "use", "include", "included", "keep", "active", "enabled"),
-    *("approved", "accepted", "valid", "published", "correct", "is_correct", "is_approved", "is_accepted"),
-    *("is_valid", "is_active", "verified_correct", "training", "lernen", "aktiv", "korrekt", "richtig"),
-}
-_MARKS = {  # by name: a true one leaves a row out
-    *("deleted", "is_deleted", "removed", "is_removed", "exclude", "excluded", "skip", "ignore", "ignored"),
-    *(
-        "spam",
-        "is_spam",
-        "hidden",
-        "is_hidden",
-        "flagged",
-        "is_flagged",
-        "rejected",
-        "is_rejected",
-        "do_not_train",
-        "dont_train",
-    ),
-    *("geloscht", "ausgeschlossen", "supprime", "eliminado", "borrado"),
-}
-_MOMENTS = {"deleted_at", "removed_at", "deleted_on", "archived_at"}  # by name: any value leaves a row out
-_VERDICTS = {"status", "state", "review", "verdict", "moderation"}
-_RATINGS = {"rating", "ratings", "stars", "thumbs", "thumb", "feedback", "vote", "bewertung", "quality"}
-_LABELS = {"label", "labels", "is_good", "good", "kto_tag"}
-_SCORES = {"score", "user_rating"}  # of no known scale: what is below nothing leaves a row out
-_NO = {"false", "no", "n", "0", "0.0", "f", "nein", "non", "nie", "off", "falsch", "faux", "falso"}
-_YES = {"true", "yes", "y", "1", "1.0", "t", "x", "ja", "oui", "si", "sim", "tak", "on", "wahr", "vrai"}
-_DISMISSED = {"deleted", "rejected", "spam", "removed", "declined", "discarded", "geloscht", "abgelehnt"}
-_BAD = {
-    *("bad", "down", "thumbs down", "thumbs_down", "thumb_down", "thumbsdown", "👎", "downvote", "downvoted"),
-    *("negative", "-1", "-1.0", "false", "dislike", "disliked", "unhelpful", "poor", "wrong", "incorrect"),
-    *("rejected", "deleted", "spam"),
-}
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_PREFIXES = frozenset({"is", "was", "to", "be", "has", "been"})  # “is_deleted”, “to be deleted”
+# By name, without those words. A false one leaves a row out:
+_SWITCHES = """
+train trainable training train_on_turn train_on compute_loss loss loss_mask learn use include included
+keep active enabled approved accepted valid validated verified verified_correct published correct
+thumbs_up liked lernen aktiv korrekt richtig freigegeben gultig veroffentlicht valide actif approuve
+publie activo aprobado valido publicado ativo aprovado attivo approvato aktywny zatwierdzone
+"""
+_WEIGHTS = "weight loss_weight sample_weight"  # nothing leaves a row out
+# A true one leaves a row out:
+_MARKS = """
+deleted delete removed remove exclude excluded skip skipped ignore ignored spam hidden flagged rejected
+do_not_train dont_train do_not_use dont_use do_not_learn dont_learn do_not_teach dont_teach don_t_train
+don_t_use don_t_learn nicht_lernen nicht_verwenden no_usar ne_pas_utiliser non_usare draft entwurf brouillon
+borrador rascunho bozza not_for_training mask masked archived obsolete outdated
+deprecated hallucination hallucinated thumbs_down disliked geloscht loschen ausgeschlossen veraltet
+archiviert gesperrt supprime perime eliminado borrado obsoleto excluido eliminato usuniete nieaktualne
+"""
+_MOMENTS = "deleted_at removed_at deleted_on archived_at"  # any value leaves a row out
+_VERDICTS = "status state review verdict moderation judgement judgment decision outcome statut estado stato"
+_RATINGS = """
+rating ratings stars thumbs thumb feedback vote bewertung quality qualitat like reaction helpful useful
+hilfreich note_qualite calificacion
+"""
+_LABELS = "label labels good kto_tag"
+_SCORES = "score user_rating reward votes upvotes"  # of no known scale: one below nothing leaves a row out
+_NOT_EXCLUDED = "is_archived"  # a chat that was put aside
+_NO = _set("false no n 0 0.0 f nein non nie off falsch faux falso não nao")
+_YES = _set("true yes y 1 1.0 t x ja oui si sí sim tak on wahr vrai")
+_DISMISSED = _set("""
+deleted rejected spam removed declined discarded refused denied fail failed incorrect wrong bad invalid
+inactive obsolete outdated deprecated archived draft geloscht gelöscht abgelehnt falsch veraltet inaktiv
+ungültig entwurf rejeté refusé supprimé brouillon rechazado eliminado borrador rejeitado rascunho
+rifiutato bozza odrzucone
+""")
+_BAD = _set("""
+bad down thumbs_down thumb_down thumbsdown 👎 downvote downvoted negative -1 -1.0 false no dislike
+disliked unhelpful poor wrong incorrect rejected deleted spam fail schlecht mangelhaft falsch nein mauvais
+mauvaise non malo mala ruim cattivo zły
+""")
 _KINDS = {
-    **dict.fromkeys(_SWITCHES, "switch"),
-    **dict.fromkeys(_MARKS, "mark"),
-    **dict.fromkeys(_MOMENTS, "moment"),
-    **dict.fromkeys(_VERDICTS, "verdict"),
-    **dict.fromkeys(_RATINGS, "rating"),
-    **dict.fromkeys(_LABELS, "label"),
-    **dict.fromkeys(_SCORES, "score"),
-    "weight": "weight",
+    name: kind
+    for kind, text in (
+        ("switch", _SWITCHES),
+        ("weight", _WEIGHTS),
+        ("mark", _MARKS),
+        ("moment", _MOMENTS),
+        ("verdict", _VERDICTS),
+        ("rating", _RATINGS),
+        ("label", _LABELS),
+        ("score", _SCORES),
+        ("", _NOT_EXCLUDED),
+    )
+    for name in text.split()
 }
 _LOWEST_GOOD = 3  # of five
+
+
+def kinds(names: Iterable[str]) -> dict[str, str]:
+    """Return the names that may be those of marks, with the kind of mark."""
+    found = {name: _kind(str(name)) for name in names}
+    return {name: kind for name, kind in found.items() if kind}
+
+
+@lru_cache(4096)
+def _kind(name: str) -> str:
+    words = words_of(name)
+    whole = "_".join(words)
+    if whole not in _KINDS:
+        while words and words[0] in _PREFIXES:
+            words = words[1:]
+        whole = "_".join(words)
+    return _KINDS.get(whole, "")
+
+
+def is_marked(kind: str, value: Any) -> bool:
+    """Tell whether a mark of this kind says that what it stands beside is not to be learned."""
+    if value is None or isinstance(value, list | dict):
+        return False
+    word = str(value).strip().casefold()
+    return (
+        (kind in ("switch", "weight") and word in _NO)
+        or (kind == "mark" and word in _YES)
+        or (kind == "moment" and bool(word))
+        or (kind == "verdict" and word in _DISMISSED)
+        or (kind in ("rating", "score") and (word.replace(" ", "_") in _BAD or _below_nothing(word)))
+        or (kind == "label" and (value is False or word in ("false", "bad", "incorrect", "wrong")))
+    )
+
+
+def is_partial(kind: str, value: Any) -> bool:
+    """Tell whether a weight is another one than none or all of it."""
+    return kind == "weight" and str(value).strip().casefold() not in _NO | _YES and _is_number(str(value))
+
+
+def says_yes_or_no(words: Iterable[str]) -> bool:
+    """Tell whether words say yes in some rows and no in others, and nothing else; numbers may count."""
+    found = {word.strip() for word in words}
+    if all(map(_is_number, found)):
+        return False
+    return bool(found & _YES) and bool(found & _NO) and found <= _YES | _NO
 
 
 class Exclusions:
@@ -72,8 +134,7 @@ class Exclusions:
     def columns(names: Iterable[str], used: Iterable[str]) -> dict[str, str]:
         """Return the columns that may hold such marks, with their kind."""
         used = set(used)
-        kinds = {name: _KINDS.get("_".join(words_of(name))) for name in names if name not in used}
-        return {name: kind for name, kind in kinds.items() if kind}
+        return kinds(name for name in names if name not in used)
 
     def reason(self, row: int, fields: dict[str, Any], columns: dict[str, str]) -> str:
         """Return why this row is not to be learned, or nothing."""
@@ -82,14 +143,7 @@ class Exclusions:
             if value is None or isinstance(value, list | dict):
                 continue
             word = str(value).strip().casefold()
-            if (
-                (kind in ("switch", "weight") and word in _NO)
-                or (kind == "mark" and word in _YES)
-                or (kind == "moment" and word)
-                or (kind == "verdict" and word in _DISMISSED)
-                or (kind in ("rating", "score") and (word in _BAD or _below_nothing(word)))
-                or (kind == "label" and (value is False or word in ("false", "bad", "incorrect", "wrong")))
-            ):
+            if is_marked(kind, value):
                 return f"is marked as not to be learned (“{name}” is {word})"
             if kind == "label":
                 self._labels.setdefault(name, set()).add(word)

@@ -8,10 +8,12 @@ Not here: files that are such a text as a whole (`formats.dialogue_text`).
 from __future__ import annotations
 
 import re
+from bisect import bisect
+from collections import Counter
 from functools import cache
 from typing import Any, NamedTuple
 
-from sails.data.turns import role_of
+from sails.data.speakers import role_of
 
 # Where a turn begins, its speaker as the group, and what ends it. Each family of models has its own.
 _TEMPLATES = (
@@ -38,6 +40,7 @@ class _Names(NamedTuple):
     assistant: str
     system: str = ""
     is_chat: bool = False  # turns follow each other; else each question stands for itself
+    sign: str = "[:：]"  # what follows the name
 
 
 NAMES = (
@@ -47,6 +50,30 @@ NAMES = (
     _Names("p|pregunta|pergunta", "r|respuesta|resposta"),
     _Names("d|domanda", "r|risposta"),
     _Names("问|問|问题|問題|質問|q", "答|答案|回答|a"),
+    *(
+        _Names(*pair)
+        for pair in (
+            ("вопрос", "ответ"),
+            ("питання|запитання", "відповідь"),
+            ("въпрос", "отговор"),
+            ("pytanie", "odpowiedź|odpowiedz"),
+            ("otázka|otazka", "odpověď|odpoveď|odpoved"),
+            ("vraag", "antwoord"),
+            ("fråga|spørgsmål|spørsmål", "svar"),
+            ("kysymys", "vastaus"),
+            ("kérdés", "válasz"),
+            ("întrebare|intrebare", "răspuns|raspuns"),
+            ("pitanje|vprašanje", "odgovor"),
+            ("soru", "cevap|yanıt"),
+            ("ερώτηση", "απάντηση"),
+            ("câu hỏi", "câu trả lời|trả lời"),
+            ("pertanyaan|tanya", "jawaban|jawab"),
+            ("질문", "답변|대답|답"),
+            ("سؤال|السؤال", "جواب|الجواب|الإجابة"),
+            ("שאלה", "תשובה"),
+            ("प्रश्न", "उत्तर"),
+        )
+    ),
     _Names("instruction|input", "response|output"),
     _Names("prompt", "response|completion"),
     _Names(
@@ -56,6 +83,9 @@ NAMES = (
         is_chat=True,
     ),
 )
+# “Q. … A. …”: letters alone, in files without names before a colon, and not where choices go on with “B.”
+_DOTTED = tuple(_Names(asks, answers, sign=r"[.)](?=\s)") for asks, answers in ("qa", "fa", "qr", "pr", "dr"))
+_SECOND_CHOICE = re.compile(r"^[^\S\n]*\(?b[.)]\s", re.IGNORECASE | re.MULTILINE)
 _ALL = _Names("|".join(names.user for names in NAMES), "|".join(names.assistant for names in NAMES), "system")
 
 
@@ -121,8 +151,7 @@ def _of_names(text: str) -> list[dict[str, Any]] | None:
     if names is None:
         return None
     rest = _BEGINS.sub("", text)
-    pattern = marks(names, inline)
-    found = list(pattern.finditer(rest))
+    found = find_marks(names, rest, inline)
     before = rest[: found[0].start()].strip()
     turns = [{"role": "system", "content": before}] if before else []
     for number, mark in enumerate(found):
@@ -133,20 +162,22 @@ def _of_names(text: str) -> list[dict[str, Any]] | None:
     return turns if _has_both(turns) else None
 
 
-def names_in(text: str, *, inline: bool = False) -> _Names | None:
+def names_in(text: str, *, inline: bool = False, dotted: bool = False) -> _Names | None:
     """Return the names before colons that tell the turns of a text apart; None where there are none.
 
     Some ask, in all but chats the first one, and some answer. `inline` looks within lines too, where only
-    clear signs count: `### Human:` and `USER:`.
+    clear signs count: `### Human:` and `USER:`. `dotted` also knows letters before a full stop.
     """
     best, most = None, 0
     said = None if inline else {match["name"].casefold() for match in marks(_ALL).finditer(text)}
-    for names in NAMES:
+    if dotted:
+        said = None if _SECOND_CHOICE.search(text) is None else set()
+    for names in _DOTTED if dotted else NAMES:
         if said is not None and (
             said.isdisjoint(names.user.split("|")) or said.isdisjoint(names.assistant.split("|"))
         ):
             continue
-        found = list(marks(names, inline).finditer(text))
+        found = find_marks(names, text, inline)
         if inline and found and not names.is_chat and text[: found[0].start()].strip():
             continue  # within prose, “A:” may be anything
         roles = [speaker(names, mark) for mark in found]
@@ -166,9 +197,42 @@ def marks(names: _Names, inline: bool = False) -> re.Pattern[str]:
     opens = r"(?P<bold>\*\*|__)?"
     return re.compile(
         rf"^[^\S\n]*(?:(?:[-*+>]|\d+[.)])[^\S\n]+)?(?P<heading>#{{1,6}}[^\S\n]*)?{opens}(?P<name>{words})"
-        rf"(?:[^\S\n]*\#?\d+)?{bold}[^\S\n]*(?:[:：]{bold}[^\S\n]*\n?|(?(heading)(?:\n|\Z)|(?!)))",
+        rf"(?:[^\S\n]*\#?\d+)?{bold}[^\S\n]*(?:{names.sign}{bold}[^\S\n]*\n?|(?(heading)(?:\n|\Z)|(?!)))",
         re.IGNORECASE | re.MULTILINE,
     )
+
+
+def find_marks(names: _Names, text: str, inline: bool = False) -> list[re.Match[str]]:
+    """Return where names begin a turn: not those in code, nor those that are quoted with an indent.
+
+    A name is quoted that stands further to the right than most do, unless an answer is due there.
+    """
+    found = list(marks(names, inline).finditer(text))
+    if inline or len(found) < 2:
+        return found
+    fences = [match.start() for match in re.finditer("```", text)]
+    if len(fences) % 2 == 0:
+        found = [mark for mark in found if bisect(fences, mark.start()) % 2 == 0]
+    indents = [_indent(mark) for mark in found]
+    if len(set(indents)) < 2:
+        return found
+    roles = [speaker(names, mark) for mark in found]
+    counts = Counter(zip(roles, indents, strict=True))
+    usual: dict[str, int] = {}
+    for (role, indent), often in sorted(counts.items()):  # of equally many the smallest indent
+        if role not in usual or often > counts[role, usual[role]]:
+            usual[role] = indent
+    kept: list[re.Match[str]] = []
+    before = ""
+    for mark, role, indent in zip(found, roles, indents, strict=True):
+        if indent <= max(usual.values()) or (role == "assistant" and before == "user"):
+            kept.append(mark)
+            before = role
+    return kept
+
+
+def _indent(mark: re.Match[str]) -> int:
+    return len(mark[0]) - len(mark[0].lstrip(" \t"))
 
 
 def speaker(names: _Names, mark: re.Match[str]) -> str:

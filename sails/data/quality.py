@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import compress
 from typing import Literal
 
 from sails.data.checks import CHECKS, CONTRADICTION, Severity, findings
@@ -22,6 +21,7 @@ from sails.system import count
 
 GOOD, ACCEPTABLE = 0.7, 0.5
 WARNING_COST = 0.1
+TOO_FEW = 5  # rows that can be taught; a page of a workbook that is no conversation has about so many
 MANY = 0.1  # a share of rows with the same warning that is worth a recommendation
 
 
@@ -47,6 +47,11 @@ class QualityReport:
     duplicates: int  # rows that repeat an earlier one
     problems: tuple[RowProblem, ...]  # in the order of the rows
     recommendations: tuple[str, ...]  # what a person can do, the most useful first
+
+    @property
+    def too_few(self) -> bool:
+        """Whether there is too little to learn from, however good it is."""
+        return self.grade != "critical" and self.valid < TOO_FEW
 
     @property
     def errors(self) -> tuple[RowProblem, ...]:
@@ -90,9 +95,16 @@ def summarise(
 
 def problems_of(conversation: Conversation) -> list[RowProblem]:
     """List what is wrong with one conversation."""
-    spoken = [turn.content for turn in conversation.turns if turn.role != "system"]
-    pairs = compress(zip(spoken[::2], spoken[1::2], strict=False), conversation.learned)
-    return [RowProblem(conversation.row, *finding) for finding in findings(list(pairs))]
+    pairs, asked = [], ""
+    answers = iter(conversation.learned)
+    for turn in conversation.turns:
+        if turn.role == "user":
+            asked = turn.content
+        elif turn.role == "assistant" and next(answers) and not turn.calls:
+            pairs.append((asked, turn.content))
+    if not pairs and conversation.calls_tools:
+        return []  # a call is no text to judge
+    return [RowProblem(conversation.row, *finding) for finding in findings(pairs)]
 
 
 def _contradictions(conversations: Iterable[Conversation]) -> Iterator[RowProblem]:
@@ -123,7 +135,7 @@ def _recommendations(report: QualityReport) -> Iterator[str]:
         yield f"{wrong} should not be taught as {them}, or use the clean file."
     if report.valid < ENOUGH_ROWS:
         yield (
-            f"Add conversations until there are {ENOUGH_ROWS} or more; with fewer, none can be kept back "
+            f"Add conversations until there are {ENOUGH_ROWS} or more; with fewer, none can be set aside "
             "to test the model with."
         )
     if report.duplicates:

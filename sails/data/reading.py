@@ -7,24 +7,30 @@ How files are opened and their rows numbered is `formats`' business, what happen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sails.data.columns import ColumnMapping, dialogue_columns
 from sails.data.conversation import Conversation
 from sails.data.dialogues import as_dialogues, follow_ups, joined
 from sails.data.formats import archive, messengers
 from sails.data.formats.detect import is_archive, open_source, read_bytes
-from sails.data.formats.source import Refusal, Source, listed_names
+from sails.data.formats.source import MAX_ROWS, Refusal, Source, limited, listed_names, too_many_rows
 from sails.data.formats.text_encoding import printable
-from sails.data.rows import Rows
+from sails.data.quality import QualityReport, RowProblem, problems_of, summarise
+from sails.data.rows import Preview, Rows
 from sails.data.rows import UnknownColumns as UnknownColumns
 from sails.data.turns import RowRefused
 from sails.errors import AssistantNeededError, ConversationFileError
-from sails.system import count
+from sails.system import Progress, count, silent
+
+STEP = 1000  # rows between two words of progress
+MAX_RECORDS_SCANNED = 200  # records in which the columns of an unmapped file are looked for
+MAX_SAMPLE_ROWS = 3  # rows of one that are kept to be shown
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,13 @@ class Reading:
     understood: str = ""  # which columns are what, and which ones are not taught, in one line
     is_table: bool = False  # every row has every column; an empty cell is left out of its conversation
     unused: tuple[str, ...] = ()  # names of fields that are kept beside the turns, and not taught
+    problems: tuple[RowProblem, ...] = ()  # what is wrong with single conversations, in their order
+
+    def assess(self) -> QualityReport:
+        """Return how good the conversations are, by the problems that were found when they were read."""
+        rows = {row.row for row in self.conversations}
+        problems = (problem for problem in self.problems if problem.row in rows)
+        return summarise(self.conversations, self.refused, problems)
 
 
 def reading_of(rows: Sequence[Conversation]) -> Reading:
@@ -53,18 +66,24 @@ def reading_of(rows: Sequence[Conversation]) -> Reading:
         columns=("input", "output"),
         encoding="utf-8",
         format="jsonl",
+        problems=_problems(rows),
     )
 
 
-def read(
+def _problems(rows: Iterable[Conversation]) -> tuple[RowProblem, ...]:
+    return tuple(problem for row in rows for problem in problems_of(row))
+
+
+def parse(
     path: Path | str,
     mapping: ColumnMapping | None = None,
     *,
     content: bytes | None = None,
     assistant: str | None = None,
     keep_marked: bool = False,
+    progress: Progress = silent,
 ) -> Reading:
-    """Read a file in any of the formats that `formats.detect` lists.
+    """Read and judge a file in this process, whatever that takes; for files from outside there is `read`.
 
     `mapping` names the columns of a file whose names are not recognised by themselves, `assistant` whoever
     gives the answers among people who speak under their own names. `content` is what the file holds where
@@ -77,10 +96,22 @@ def read(
     path = Path(path)
     if content is None and not path.is_dir():
         content = read_bytes(path)
-    told = _Told(mapping, assistant, keep_marked)
-    if content is not None and is_archive(content, path.name):
-        return _read_archive(archive.Archive(content, path.name), told)
-    return _read_source(open_source(path, content), path.name, told)
+    told = _Told(mapping, assistant, keep_marked, progress)
+    try:
+        if content is not None and is_archive(content, path.name):
+            reading = _read_archive(archive.Archive(content, path.name), told)
+        else:
+            reading = _read_source(open_source(path, content), path.name, told)
+    except UnknownColumns as error:
+        error.preview = _preview(path, content)
+        raise
+    del content  # the rows have what is needed of it
+    problems: list[RowProblem] = []
+    for number, row in enumerate(reading.conversations):
+        if not number % STEP:
+            progress(0.5 + 0.5 * number / len(reading.conversations), "checking the rows")
+        problems += problems_of(row)
+    return replace(reading, problems=tuple(sorted(problems, key=lambda problem: problem.row)))
 
 
 class _Told(NamedTuple):
@@ -89,13 +120,19 @@ class _Told(NamedTuple):
     mapping: ColumnMapping | None
     assistant: str | None
     keep_marked: bool
+    progress: Progress
 
 
 def _read_source(source: Source, name: str, told: _Told) -> Reading:
+    size = max(source.size, 1)
+    source = replace(source, records=limited(source.records, name))
     mapping, assistant = told.mapping, told.assistant
     turns = None
     if source.messages:
         messengers.check_messages(source, name)
+        if assistant is None and (assistant := messengers.known_assistant(source)):
+            note = f"“{printable(assistant)}” gives the answers."
+            source = replace(source, notes=(*source.notes, note))
         source = replace(source, records=messengers.conversations(source, assistant, name))
         assistant = None  # from here on the turns have roles
     else:
@@ -109,7 +146,9 @@ def _read_source(source: Source, name: str, told: _Told) -> Reading:
     conversations: list[Conversation] = []
     refused: list[Refusal] = []
     together: tuple[str, ...] = ()
-    for record in source.records:
+    for number, record in enumerate(source.records):
+        if not number % STEP:
+            told.progress(min(number / size, 1) / 2 if source.size else 0.0, f"reading row {number + 1:,}")
         if isinstance(record, Refusal):
             refused.append(record)
             continue
@@ -179,6 +218,8 @@ def _read_archive(found: archive.Archive, told: _Told) -> Reading:
             + (f"It holds {listed_names(failed)}." if failed else "It is empty."),
             "Put the files with the conversations into it, as .jsonl, .csv or .xlsx.",
         )
+    if sum(len(reading.conversations) + len(reading.refused) for _, reading in readings) > MAX_ROWS:
+        raise too_many_rows(found.name)
     if len(readings) == 1:
         path, only = readings[0]
         notes = (f"“{printable(path)}” was read from the archive.",)
@@ -216,3 +257,31 @@ def _not_read(failed: dict[str, ConversationFileError]) -> tuple[str, ...]:
     if not failed:
         return ()
     return (f"Not read of the archive: {count(len(failed), 'file')} ({listed_names(islice(failed, 3))}).",)
+
+
+# --- a file that does not say which column is what ------------------------------------------------
+
+
+def _preview(path: Path, content: bytes | None) -> Preview | None:
+    """The columns of a file that are not known, and its first rows; None where there are fewer than two."""
+    columns: dict[str, None] = {}
+    rows: list[dict[str, str]] = []
+    try:
+        source = open_source(path, content)
+        columns.update(dict.fromkeys(source.columns))
+        records = (record[1] for record in source.records if not isinstance(record, Refusal))
+        for fields in islice(records, MAX_RECORDS_SCANNED):
+            if isinstance(fields, dict):
+                columns.update(dict.fromkeys(map(str, fields)))
+                rows.append({str(name): _shown(value) for name, value in fields.items()})
+    except ConversationFileError:
+        return None
+    names = tuple(columns)
+    if len(names) < 2 or not (rows or source.columns):
+        return None
+    return Preview(names, tuple(rows[:MAX_SAMPLE_ROWS]), source.named_in_file)
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return printable(text[:200])

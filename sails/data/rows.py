@@ -13,14 +13,24 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sails.data import shapes
-from sails.data.beside import Beside, beside_chat, beside_pair, choices_of, history_of, part_of, system_of
+from sails.data.beside import (
+    Beside,
+    beside_chat,
+    beside_pair,
+    choices_of,
+    history_of,
+    is_numbers,
+    part_of,
+    system_of,
+)
 from sails.data.columns import ColumnMapping, Recognition, TurnColumns, chat_column, recognise, understood
-from sails.data.conversation import ANSWERS, ONLY_LAST, RESERVED, Conversation, Turn
-from sails.data.exclusions import Exclusions
+from sails.data.conversation import ANSWERS, ONLY_LAST, RESERVED, TOOLS, Conversation, Turn
+from sails.data.exclusions import Exclusions, is_partial, says_yes_or_no
 from sails.data.formats.messengers import assistant_needed
 from sails.data.formats.source import Refusal, listed_names
 from sails.data.formats.text_encoding import printable
 from sails.data.shapes import ChatReader, plain_name
+from sails.data.speakers import role_of, speaker_role
 from sails.data.turns import (
     Remark,
     RowRefused,
@@ -31,7 +41,7 @@ from sails.data.turns import (
     kind,
     pair_turns,
     plain,
-    role_of,
+    rests_on_picture,
     without_empty,
 )
 from sails.errors import ConversationFileError
@@ -40,6 +50,8 @@ _WRITTEN_LIST = re.compile(r"\[['\"]|\{['\"]\w+['\"]:|array\(")
 _NO_CHATS = frozenset(
     {"history", "chosen", "rejected", "tools", "functions", "choices", "options", "candidates"}
 )
+MAX_SHAPES = 5000  # different sets of names; what each of them is takes a while to find out
+_MAX_WORDS = 4  # more different ones than yes and no have in a file
 _ASK = (
     "Say which one asks and which one answers: on the page Data, or with --question-column, --answer-column "
     "and, for instructions to the assistant, --system-column."
@@ -48,8 +60,18 @@ _ASK = (
 Used = dict[str, str]  # the columns that became turns, with what they are
 
 
+class Preview(NamedTuple):
+    """The beginning of a file whose columns are not known."""
+
+    columns: tuple[str, ...]
+    first_rows: tuple[dict[str, str], ...]  # by column
+    table: bool  # it has a line of column names, which may be an example by mistake
+
+
 class UnknownColumns(ConversationFileError):
     """A person must say which column asks and which one answers."""
+
+    preview: Preview | None = None  # None where it does not help to say so
 
 
 class _Shape(NamedTuple):
@@ -84,7 +106,7 @@ class Rows:
         self.columns = dict.fromkeys(columns)
         self.mapping: ColumnMapping | None = None
         self.exclusions = Exclusions()
-        self._filled: dict[str, None] = {}  # columns with something that is kept, and not taught
+        self._filled: dict[str, set[str]] = {}  # by column that is kept and not taught: a few of its words
         self._roles: dict[str, dict[str, None]] = {}  # the columns that were used, by what they are
         self._table = columns
         self._of_turns = turns is not None
@@ -108,6 +130,8 @@ class Rows:
             fields = {"messages": marked}
         if not isinstance(fields, dict):
             raise RowRefused(f"is {kind(fields)}, not a record with named fields")
+        if not self._requested and (inside := shapes.unwrapped(fields)) is not None:
+            fields = inside
         shape = self._shape(tuple(fields))
         remarks: set[Remark] = set()
         if self._table and (filled := without_empty(fields)) is not fields:
@@ -116,7 +140,11 @@ class Rows:
         try:
             if reason := shape.marks and self.exclusions.reason(row, fields, shape.marks):
                 raise RowRefused(reason)
+            if any(is_partial(kind, fields.get(name)) for name, kind in shape.marks.items()):
+                remarks.add(Remark.WEIGHTS)
             turns, used = self._turns(fields, shape, remarks)
+            if rests_on_picture(fields, turns):
+                raise RowRefused("rests on a picture or recording, which no text model sees")
             known = RESERVED.union(used)
             extra = plain({name: fields[name] for name in fields if name not in known})
             if extra.get(ANSWERS) == ONLY_LAST and sum(turn.role == "assistant" for turn in turns) > 1:
@@ -130,7 +158,10 @@ class Rows:
             self._remarks.update(remarks)
         self.use(used)
         self._note_unused(extra, shape)
-        return Conversation(turns, extra, row)
+        conversation = Conversation(turns, extra, row)
+        if conversation.tools:
+            self.use({TOOLS: "tools"})
+        return conversation
 
     def use(self, used: Used) -> None:
         """Note which columns are what."""
@@ -143,19 +174,26 @@ class Rows:
 
     def unused(self) -> tuple[str, ...]:
         """List the columns that hold something, and are not taught."""
-        apart = ("conversation", "order", "turn before")  # they are kept, and tell turns apart
+        apart = (
+            "conversation",
+            "order",
+            "turn before",
+            "tools",
+        )  # kept: they tell turns apart, or offer tools
         used = {column for role in apart for column in self._roles.get(role, ())}
         return tuple(column for column in self._filled if column not in used)
 
     def _note_unused(self, extra: dict[str, Any], shape: _Shape) -> None:
         for name, value in extra.items():
-            if (
-                name not in self._filled
-                and value not in (None, "", [], {})
+            if (words := self._filled.get(name)) is not None:
+                if len(words) <= _MAX_WORDS and isinstance(value, str | bool | int):
+                    words.add(str(value)[:10].casefold())
+            elif (
+                value not in (None, "", [], {})
                 and (name, value) != (ANSWERS, ONLY_LAST)
                 and not (name in shape.marks and self.exclusions.is_said(shape.marks[name], value))
             ):
-                self._filled[name] = None
+                self._filled[name] = {str(value)[:10].casefold()}
 
     def _turns(
         self, fields: dict[str, Any], shape: _Shape, remarks: set[Remark]
@@ -181,7 +219,8 @@ class Rows:
     def _chat(
         self, items: Sequence[Any], roles: Used, fields: dict[str, Any], shape: _Shape, remarks: set[Remark]
     ) -> tuple[tuple[Turn, ...], Used]:
-        keys = beside_chat(shape.columns, frozenset(roles))
+        taken = {*roles, shape.mapping.input} if shape.mapping else roles  # a question is no instruction
+        keys = beside_chat(shape.columns, frozenset(taken))
         used = {} if self._of_turns else roles
         used = used | {name: "system" for name in keys.system if name in fields}
         system = system_of(fields, keys, remarks)
@@ -211,6 +250,7 @@ class Rows:
             return self._chat(items, roles, fields, shape, remarks)
         others = (column for column in mapping.asked if column != mapping.input)
         parts = {c: part_of(fields, c) for c in others if isinstance(fields.get(c), dict | list)}
+        used = {c: role for c, role in used.items() if not (c in parts and is_numbers(fields[c]))}
         last = pair_turns(fields | parts, mapping, remarks)
         self.mapping = self.mapping or mapping
         if not any(keys):
@@ -224,9 +264,10 @@ class Rows:
         earlier = history_of(fields, keys, remarks)
         if earlier is None:
             used = {column: role for column, role in used.items() if role != "history"}
-        if not earlier:
+        if not earlier or isinstance(earlier, tuple):
             before = (Turn("system", "\n\n".join(system)),) if system else ()
-            return (*before, *last), used
+            remarks |= {Remark.UNLEARNED} if earlier else set()
+            return (*before, *(earlier or ()), *last), used
         items = [*(earlier or ()), *({"role": turn.role, "content": turn.content} for turn in last)]
         return chat_turns(items, remarks, self._assistant, system), used
 
@@ -236,6 +277,11 @@ class Rows:
         if shape is None:
             if not self._of_turns:
                 self.columns.update(dict.fromkeys(names))
+            if len(self._shapes) >= MAX_SHAPES:
+                raise ConversationFileError(
+                    f"The rows of the file have more than {MAX_SHAPES:,} different sets of names.",
+                    "Give all rows the same few names, for example input and output.",
+                )
             shape = self._shapes[names] = self._new_shape(names if self._of_turns else self._table or names)
         return shape
 
@@ -266,6 +312,12 @@ class Rows:
         if self.mapping and len(self.mapping.asked) > 1:
             parts = [f"“{printable(name)}”" for name in self.mapping.asked]
             notes.append(f"A question is {' followed by '.join(parts)}.")
+        notes += [
+            f"“{printable(name)}” says yes or no of each row, and is not looked at. "
+            "Leave out the rows that should not be taught."
+            for name in self.unused()
+            if says_yes_or_no(self._filled[name])
+        ]
         return (*notes, *self.exclusions.notes())
 
     def require_texts(self, name: str, conversations: Sequence[Conversation]) -> None:
@@ -282,7 +334,7 @@ class Rows:
     def unusable(self, name: str, refused: list[Refusal]) -> ConversationFileError:
         """Tell why a file is refused whole."""
         people = [person for person, _ in self._people.most_common()]
-        unclear = self._assistant is not None or "assistant" not in map(role_of, people)
+        unclear = self._assistant is not None or not {"user", "assistant"} <= set(map(speaker_role, people))
         if len(people) > 1 and unclear and not self._requested:
             return assistant_needed(name, people, self._assistant)
         if not self.columns and not refused:

@@ -10,11 +10,13 @@ import ast
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from functools import cache, partial
+from typing import Any, NamedTuple, TypeGuard
 
 from sails.data import column_names, markup
-from sails.data.turns import Remark, RowRefused, by_turns, is_blank, is_turn, kind, role_of, turn_of
+from sails.data.columns import chat_column, recognise
+from sails.data.speakers import role_of
+from sails.data.turns import Remark, RowRefused, by_turns, is_blank, is_turn, kind, turn_of
 
 Items = list[Any]
 
@@ -65,11 +67,64 @@ def _readers(by_name: dict[str, str]) -> Iterator[tuple[Sequence[str] | dict[str
         keys |= {by_name[preferred]: "answer"}
         yield keys, partial(_preferred, by_name[preferred], before)
     chats = [by_name[name] for name in map(plain_name, CHAT_NAMES) if name in by_name]
+    answers = [name for name in by_name.values() if column_names.is_named(str(name), column_names.ANSWER)]
     for chat in chats:
+        if len(answers) == 1 and chat != answers[0]:
+            yield {chat: "question", answers[0]: "answer"}, partial(_answered, chat, answers[0])
         yield [chat], _reader_of(chat, chats)
     if "role" in by_name and "content" in by_name:
         role, content = by_name["role"], by_name["content"]
         yield [role, content], lambda fields, _: _columns({key: fields.get(key) for key in (role, content)})
+
+
+def unwrapped(fields: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a record with what its records hold, where only these have a question and an answer, or a chat.
+
+    Logs and tools for labels have them so: {"inputs": {"question": …}, "outputs": {"answer": …}}.
+    """
+    inside = [value for value in fields.values() if isinstance(value, dict)]
+    if not inside:
+        return None
+    merged = {name: value for name, value in fields.items() if not isinstance(value, dict)}
+    if _is_readable(tuple(merged)) or _has_chat(tuple(fields)):
+        return None
+    for record in inside:
+        if not merged.keys().isdisjoint(record):
+            return None
+        merged |= record
+    names = tuple(map(str, merged))
+    mapping = recognise(names).mapping
+    texts = mapping and all(isinstance(merged.get(name), str) for name in (mapping.input, mapping.output))
+    return merged if texts or isinstance(merged.get(chat_column(names) or ""), list) else None
+
+
+@cache
+def _is_readable(names: tuple[Any, ...]) -> bool:
+    columns = tuple(map(str, names))
+    return _has_chat(names) or bool(recognise(columns))
+
+
+@cache
+def _has_chat(names: tuple[Any, ...]) -> bool:
+    return chat_column(map(str, names)) is not None
+
+
+def group_of(fields: Any) -> str | None:
+    """Return the key of a list of questions with their answers, each for itself: {"topic", "questions": […]}.
+
+    Under a name of chats such a list is one conversation, and where the keys are speakers.
+    """
+    if not isinstance(fields, dict) or _is_readable(tuple(fields)):
+        return None
+    groups = [key for key, value in fields.items() if _is_group(value)]
+    return groups[0] if len(groups) == 1 else None
+
+
+def _is_group(value: Any) -> bool:
+    if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
+        return False
+    mappings = [recognise(map(str, item)).mapping for item in value[:20]]
+    return all(m is not None and not (role_of(m.input) or role_of(m.output)) for m in mappings)
 
 
 def text_readers(columns: Iterable[str]) -> tuple[ChatReader, ...]:
@@ -89,6 +144,10 @@ def _reader_of(name: str, rivals: Sequence[str]) -> Callable[[dict[str, Any], se
         items = turns_of(fields.get(name), remarks, usual=usual, texts_too=plain_name(name) != "messages")
         if items is None:
             return None
+        if _is_texts(fields[name]) and (other := _texts_beside(fields, name)):
+            raise RowRefused(
+                f"holds several lists of texts, “{name}” and “{other}”; keep one, with its speakers"
+            )
         others = [
             other for other in rivals if other != name and turns_of(fields.get(other), set()) is not None
         ]
@@ -97,6 +156,27 @@ def _reader_of(name: str, rivals: Sequence[str]) -> Callable[[dict[str, Any], se
         return items
 
     return read
+
+
+def _answered(chat: str, answer: str, fields: dict[str, Any], remarks: set[Remark]) -> Items | None:
+    """A chat that ends with a question, and the answer that stands beside it."""
+    said = fields.get(answer)
+    after = [{"role": "assistant", "content": said}] if isinstance(said, str) else _listed_turns(said)
+    items = turns_of(fields.get(chat), remarks, usual=True) if after and not is_blank(said) else None
+    if not items or not after or not isinstance(items[-1], dict) or _role(items[-1]) != "user":
+        return None
+    return [*items, *after]
+
+
+def _texts_beside(fields: dict[str, Any], name: str) -> str | None:
+    """Another list of as many texts, which may be their speakers or their answers."""
+    texts = fields[name]
+    others = ((key, value) for key, value in fields.items() if _is_texts(value) and value != texts)
+    return next((key for key, value in others if len(value) == len(texts)), None)
+
+
+def _is_texts(value: Any) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
 
 
 def lone_chat(
@@ -108,6 +188,8 @@ def lone_chat(
         for key, value in fields.items()
         if key not in without and (items := turns_of(value, remarks)) is not None
     }
+    if (group := group_of(fields)) in chats and len(fields[group]) > 1:
+        raise RowRefused(f"holds several questions with their answers, “{group}”; write each into a row")
     if len(chats) > 1:
         named = " and ".join(f"“{key}”" for key in chats)
         raise RowRefused(f"holds several lists of turns, {named}; keep one of them")
@@ -135,16 +217,15 @@ def turns_of(
         return turns_of(inside, remarks, usual=True) if isinstance(inside, list) else _columns(value)
     if not isinstance(value, list):
         return None
-    if texts_too and value and all(isinstance(item, str) for item in value):
+    if texts_too and _is_texts(value):
         remarks.add(Remark.BY_TURNS)
         return by_turns(value)
-    if value and all(isinstance(item, list) and len(item) == 2 for item in value) and texts_too:
+    if texts_too and all(isinstance(item, list) and len(item) == 2 for item in value):
         texts = [text for item in value for text in item]
-        if all(isinstance(text, str) for text in texts) and not all(map(turn_of, value)):
+        if _is_texts(texts) and not all(map(turn_of, value)):
             remarks.add(Remark.BY_TURNS)
             return by_turns(texts)
-    turns: Items = []
-    found = 0
+    turns, found = list[Any](), 0
     for item in value:
         spoken = None
         if isinstance(item, dict):
@@ -294,23 +375,42 @@ def _chatgpt_turn(message: dict[str, Any], remarks: set[Remark]) -> Items | dict
     author, content = message.get("author"), message.get("content")
     metadata = message.get("metadata") if isinstance(message.get("metadata"), dict) else {}
     role = author.get("role") if isinstance(author, dict) else None
-    if not isinstance(content, dict) or (metadata and metadata.get("is_visually_hidden_from_conversation")):
+    hidden = metadata and metadata.get("is_visually_hidden_from_conversation")
+    if not isinstance(content, dict) or hidden or message.get("weight") == 0:
         return None
     written = content.get("content_type")
     if written in ("thoughts", "reasoning_recap"):
         remarks.add(Remark.THOUGHTS)
         return None
+    to_tool = message.get("recipient") not in (None, "all")
+    if role in ("assistant", "tool") and (to_tool or role == "tool"):
+        return _chatgpt_tool(role, message, content)
     parts = content.get("parts")
     if written in ("text", "multimodal_text") and isinstance(parts, list):
         if role != "tool" and all(part == "" for part in parts):
             return None
         if metadata and metadata.get("attachments"):
             remarks.add(Remark.FILES)
-        to_tool = message.get("recipient") not in (None, "all")
-        return {"role": "tool" if to_tool else role, "content": parts}
+        return {"role": role, "content": parts}
     if written in ("user_editable_context", "model_editable_context"):
         return None
     return {"role": "tool", "content": ""}  # code that was run, a page that was looked at
+
+
+def _chatgpt_tool(role: str, message: dict[str, Any], content: dict[str, Any]) -> dict[str, Any] | None:
+    """What ChatGPT asked of a tool, or what that returned."""
+    parts = content.get("parts")
+    said = parts if isinstance(parts, list) else content.get("text", content.get("result"))
+    if said is None:
+        return {"role": "tool", "content": ""}
+    if role == "tool":
+        named = message["author"].get("name")
+        return {"role": "tool", "content": said} | ({"name": named} if isinstance(named, str) else {})
+    text = "".join(part for part in said if isinstance(part, str)) if isinstance(said, list) else str(said)
+    asked = listed(text)
+    arguments = asked if isinstance(asked, dict) else {"input": text}
+    called = {"name": message["recipient"], "arguments": arguments}
+    return {"role": "assistant", "content": "", "tool_calls": [{"function": called}]}
 
 
 def _claude(fields: dict[str, Any], remarks: set[Remark]) -> Items | None:
@@ -333,10 +433,13 @@ def _claude(fields: dict[str, Any], remarks: set[Remark]) -> Items | None:
     for message in messages:
         content = message.get("content")
         is_parts = isinstance(content, list) and any(isinstance(part, dict) for part in content)
-        kept = {key: message[key] for key in ("attachments", "files") if message.get(key)}
-        turns.append(
-            {"role": message.get("sender"), "content": content if is_parts else message.get("text"), **kept}
-        )
+        said: Any = content if is_parts else [message.get("text") or ""]
+        attached = message.get("attachments")
+        attached = attached if isinstance(attached, list) else []
+        pasted = [one.get("extracted_content") for one in attached if isinstance(one, dict)]
+        pasted = [text for text in pasted if isinstance(text, str) and text.strip()]
+        turn = {"role": message.get("sender"), "content": [*said, *(f"\n\n{text}" for text in pasted)]}
+        turns.append(turn | {"files": message.get("files") or len(attached) > len(pasted)})
     return turns
 
 

@@ -37,15 +37,21 @@ class Register:
         self.path = path
         self.held: set[str] = set()
         self.taught: set[str] = set()
+        self.damaged = 0  # lines that say nothing
 
     @classmethod
     def load(cls, path: Path | str) -> Register:
-        """Read the file; one that does not exist yet is empty. Half-written lines are passed over."""
+        """Read the file; one that does not exist yet is empty. Damaged lines are counted, and passed over."""
         register = cls(Path(path))
         if register.path.exists():
             with register.path.open(encoding="utf-8", errors="replace") as file:
-                for entry in filter(None, map(_LINE.match, file)):
-                    register._enter(entry[1], entry[2])
+                for line in file:
+                    if entry := _LINE.match(line):
+                        register._enter(entry[1], entry[2])
+                    elif line.strip():
+                        register.damaged += 1
+        elif register.path.is_symlink():  # it leads nowhere
+            register.damaged += 1
         return register
 
     def record(self, *, held: Iterable[str], taught: Iterable[str], session: str) -> None:
@@ -68,6 +74,11 @@ class Register:
     def _enter(self, word: str, fingerprint: str) -> None:
         if not self._knows(fingerprint):
             (self.held if word == "held" else self.taught).add(fingerprint)
+
+
+def is_register_line(line: str) -> bool:
+    """Tell whether a line of the register says something; what is only half written says nothing."""
+    return _LINE.match(line) is not None
 
 
 @dataclass(frozen=True)
@@ -98,15 +109,25 @@ def split_rows(conversations: Sequence[Conversation], register: Register) -> Spl
 def _notes(
     train: Collection[Conversation], held_out: Collection[Conversation], register: Register
 ) -> Iterator[str]:
+    if register.damaged:
+        yield (
+            f"⚠️ {system.count(register.damaged, 'line')} of the file {register.path.name}, which remembers "
+            "what is set aside for testing, cannot be read: such questions may be taught now."
+        )
     earlier = sum(row.input_fingerprint in register.held for row in held_out)
     if earlier:
-        yield f"{earlier} of these examples were kept back in an earlier session, and stay kept back."
+        were = "was" if earlier == 1 else "were"
+        yield f"{earlier} of these examples {were} set aside for testing in an earlier session: it stays so."
     if not train:
-        yield "Nothing is left to teach: every example is kept back."
+        yield "Nothing is left to teach: every example is set aside for testing."
     if not held_out:
-        yield f"No examples are kept back: that takes {ENOUGH_ROWS} or more that were not taught before."
+        yield (
+            f"No examples are set aside for testing: that takes {ENOUGH_ROWS} or more that were not taught "
+            "before."
+        )
     elif len(held_out) < ENOUGH_TO_JUDGE:
-        yield f"Only {len(held_out)} examples are kept back: too few to judge the model by new questions."
+        few = f"{system.count(len(held_out), 'example')} {'is' if len(held_out) == 1 else 'are'}"
+        yield f"Only {few} set aside for testing: too few to judge the model by new questions."
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """One record as turns: texts made clean, speakers put into our three roles, or the reason why not.
 
-Nothing is repaired by guessing. Rows that call tools are refused: the answer rests on what the tool
-returned, and taught without it a model learns to make such things up.
+Nothing is repaired by guessing. A row that calls tools keeps the calls and what they returned; where one of
+the two is missing it is refused: the answer rests on it, and without it a model learns to make things up.
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+from sails.data import column_names, exclusions, tool_calls
 from sails.data.columns import ColumnMapping
 from sails.data.conversation import Turn
 from sails.data.formats.source import Unshown
 from sails.data.formats.text_encoding import HALF_CHARACTERS, printable
+from sails.data.speakers import role_of, speaker_role
 
 
 class RowRefused(Exception):
@@ -44,6 +48,8 @@ class Remark(StrEnum):
     INSTRUCTED = "A system turn in the middle was joined to the question beside it"
     THOUGHTS = "Thoughts (reasoning) were left out; the answers are taught"
     UNLEARNED = "Some answers are read and not learned"
+    WEIGHTS = "Weights other than 0 and 1 were read as 1"
+    NAMED = "Speakers who are not called user and assistant were taken as such by their names"
     FILES = "Attached files were not read"
     BRANCHES = "Of several replies the best or latest was taken, and what follows it"
     CHOSEN = "The preferred answer was taken; the rejected one is not taught"
@@ -54,31 +60,28 @@ class Remark(StrEnum):
     CHOICES = "The choices were put below the question"
     CONTEXT = "A passage that stands beside a chat was put below its first question"
     FIRST_ANSWER = "Of several answers the first was taken"
-    TOOLS = "Tools are called, which cannot be taught; refused"
+    CALLS = "Tools are called, which models learn whose chat template can write it,"
+    TOOLS = "Tools are called in a way that cannot be taught; refused"
 
 
-ROLES = {
-    **dict.fromkeys(("system", "developer"), "system"),
-    **dict.fromkeys(("user", "human", "prompter", "customer", "client", "you", "you said"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "chatbot", "model", "ai"), "assistant"),
-    **dict.fromkeys(("agent", "claude", "chatgpt said"), "assistant"),
-    **dict.fromkeys(("tool", "tool_call", "tool_response", "tool_result"), "tool"),
-    **dict.fromkeys(("function", "function_call", "observation", "ipython"), "tool"),
-}
 SPEAKER_KEYS = ("role", "from", "speaker", "sender", "author", "sender_name", "username", "participant")
 TEXT_KEYS = ("content", "value", "text", "message", "parts", "utterance", "body")
 _THOUGHT_KEYS = frozenset({"reasoning_content", "thinking", "reasoning", "thought", "thoughts"})
 _THOUGHT_PARTS = frozenset({"thinking", "reasoning", "redacted_thinking"})
-_TOOL_PARTS = frozenset({"tool_use", "tool_result", "tool_call", "function_call", "functioncall"})
-_LEARNED_KEYS = ("weight", "train", "loss", "learn", "trainable")  # a false one: read only
-TURN_MARKS = frozenset(
-    {*_LEARNED_KEYS, *_THOUGHT_KEYS, "tool_calls", "function_call", "attachments", "files"}
+_TOOL_PARTS = frozenset(
+    {
+        *("tool_use", "server_tool_use", "tool_result", "tool_call", "tooluse", "toolresult"),
+        *("function_call", "functioncall", "function_response", "functionresponse"),
+    }
 )
+TURN_MARKS = frozenset({"weight", "train", "loss", "learn", "trainable", *_THOUGHT_KEYS}) | frozenset(
+    {"tool_calls", "function_call", "attachments", "files"}
+)
+_PICTURES = frozenset({"image", "images", "video", "videos", "audio", "audios"})
 # What programs write for no value.
 _EMPTY = frozenset(
     {"nan", "NaN", "NULL", "null", "None", "<NA>", "NaT", "#N/A", "#REF!", "#VALUE!", "#NAME?"}
 )
-_NO = frozenset({"false", "no", "0", "0.0", "n"})
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _BLANK_LINES_FIRST = re.compile(r"\A(?:[^\S\n]*\n)+")
 
@@ -102,6 +105,7 @@ class Spoken(NamedTuple):
     content: Any
     learned: bool = True
     speaker: str = ""  # as the file names them
+    of_tools: dict[str, Any] | None = None
 
 
 def chat_turns(
@@ -113,29 +117,39 @@ def chat_turns(
     is the name of the assistant among people who speak under their own names; `system` are instructions
     that stand beside the turns.
     """
+    items = [turn for item in items for turn in _opened(item)]
     spoken = [_speaker(item, position, remarks, assistant) for position, item in enumerate(items, 1)]
     _require_roles(spoken, assistant)
-    if any(turn.role == "tool" for turn in spoken):
-        remarks.add(Remark.TOOLS)
-        raise RowRefused("calls a tool, which cannot be taught")
+    if any(turn.of_tools or turn.role in ("tool", tool_calls.BROKEN) for turn in spoken):
+        if not tool_calls.are_whole((turn.role, bool(turn.of_tools)) for turn in spoken):
+            remarks.add(Remark.TOOLS)
+            raise RowRefused("calls a tool in a way that cannot be taught")
+        remarks.add(Remark.CALLS)
     answered = len(spoken)
     while answered and spoken[answered - 1].role != "assistant":
         answered -= 1
     if not all(is_blank(turn.content) for turn in spoken[answered:]):
         remarks.add(Remark.TRAILING)
     instructions, turns, previous = list(system), list[Turn](), ""
-    for position, (role, content, learned, _) in enumerate(spoken[:answered], 1):
+    for position, (role, content, learned, _, of_tools) in enumerate(spoken[:answered], 1):
         if role == "system" and is_blank(content):
             continue
-        text = _text(content, "the system turn" if role == "system" else f"turn {position}", remarks)
+        silent = is_blank(content) and (role == "tool" or (role == "assistant" and bool(of_tools)))
+        where = "the system turn" if role == "system" else f"turn {position}"
+        text = "" if silent else _text(content, where, remarks)
         if role == "system" and not turns:
             instructions += [text] if text not in instructions else []
-        elif role == "assistant" and not turns:
+        elif role in ("assistant", "tool") and not turns:
             remarks.add(Remark.GREETING)
+        elif role == "tool":
+            turns.append(Turn(role, text, of_tools=of_tools))
+            previous = role
         else:
             if role in ("system", previous):
                 remarks.add(Remark.INSTRUCTED if role == "system" else Remark.MERGED)
-            _append(turns, Turn(role, text, learned) if role == "assistant" else Turn("user", text))
+            is_answer = role == "assistant"
+            said = _turn(role, text, learned) if is_answer else _turn("user", text)
+            _append(turns, replace(said, of_tools=of_tools) if is_answer and of_tools else said)
             previous = role
     if not turns or turns[-1].role != "assistant":
         raise RowRefused(
@@ -150,11 +164,15 @@ def chat_turns(
     return tuple(turns)
 
 
+_turn = lru_cache(1024)(Turn)  # rows that reply to each other have turns in common
+
+
 def _append(turns: list[Turn], turn: Turn) -> None:
     """Add a turn, joined to the one before where both are of one role."""
     if turns and turns[-1].role == turn.role:
         before = turns.pop()
-        turn = Turn(turn.role, f"{before.content}\n\n{turn.content}", before.learned and turn.learned)
+        content = "\n\n".join(filter(None, (before.content, turn.content)))
+        turn = Turn(turn.role, content, before.learned and turn.learned, turn.of_tools)
     turns.append(turn)
 
 
@@ -171,6 +189,12 @@ def _require_roles(spoken: Sequence[Spoken], assistant: str | None) -> None:
 def by_turns(texts: Sequence[Any]) -> list[dict[str, Any]]:
     """Return texts without a speaker as turns: the user begins."""
     return [{"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(texts)]
+
+
+def rests_on_picture(fields: dict[str, Any], turns: Iterable[Turn]) -> bool:
+    """Tell whether a record names a picture, and its text says where that belongs."""
+    named = any(str(name).casefold() in _PICTURES and fields[name] for name in fields)
+    return named and any(sign in turn.content for turn in turns for sign in ("<image>", "<video>", "<audio>"))
 
 
 def is_turn(item: Any) -> bool:
@@ -204,20 +228,16 @@ def _key(item: dict[str, Any], known: Iterable[str]) -> str | None:
     for name in known:
         if name in item:
             return name
-    spelled = {str(name).strip().casefold(): name for name in item}
-    return next((spelled[name] for name in known if name in spelled), None)
+    return _spelled_key(tuple(item), tuple(known))
 
 
-def role_of(name: Any) -> str | None:
-    """Return `system`, `user`, `assistant` or `tool` for a known name of a speaker."""
-    return ROLES.get(name.strip().casefold().rstrip(":")) if isinstance(name, str) else None
-
-
-def is_no(value: Any) -> bool:
-    """Tell whether a mark is false, as a truth value, a number or a word."""
-    if isinstance(value, str):
-        return value.strip().casefold() in _NO
-    return value is False or (isinstance(value, int | float) and value == 0)
+@lru_cache(4096)
+def _spelled_key(names: tuple[Any, ...], known: tuple[str, ...]) -> Any:
+    """The same in another spelling or language."""
+    spelled = {str(name).strip().casefold(): name for name in names}
+    found = next((spelled[name] for name in known if name in spelled), None)
+    words = column_names.SPEAKER if known == SPEAKER_KEYS else column_names.SAID
+    return found or next((name for name in names if column_names.is_named(str(name), words)), None)
 
 
 def is_blank(value: Any) -> bool:
@@ -271,12 +291,10 @@ def plain(value: Any) -> Any:
 def trimmed(text: str) -> str:
     """Return a text without space around it, but with the indent of its first line where it may be code.
 
-    Of several lines two spaces are an indent, of one line four; one alone stands before many a completion.
+    Two spaces are an indent; one alone stands before many a completion.
     """
-    stripped = text.strip()
     indented = _BLANK_LINES_FIRST.sub("", text.rstrip())
-    indent = "  " if "\n" in stripped else "    "
-    return indented if indented.startswith((indent, "\t")) else stripped
+    return indented if indented.startswith(("  ", "\t")) else text.strip()
 
 
 def kind(value: Any) -> str:
@@ -286,6 +304,10 @@ def kind(value: Any) -> str:
 
 
 def _speaker(item: Any, position: int, remarks: set[Remark], assistant: str | None) -> Spoken:
+    if isinstance(item, Spoken):
+        return item
+    if isinstance(item, Turn):
+        return Spoken(item.role, item.content, item.learned)
     if not isinstance(item, dict):
         raise RowRefused(f"turn {position} is {kind(item)}, not a record with a role and a text")
     named = item.get("role") or item.get("from")
@@ -296,19 +318,17 @@ def _speaker(item: Any, position: int, remarks: set[Remark], assistant: str | No
             named = named.get("role") or named.get("name")
     if not isinstance(named, str):
         raise RowRefused(f"turn {position} has no role")
-    if assistant is not None and named.strip().casefold() == assistant.strip().casefold():
-        role = "assistant"
-    else:
-        role = role_of(named) or ("user" if assistant is not None else "")
-        if assistant is not None and role == "assistant":
-            role = "user"
-    if item.get("tool_calls") or item.get("function_call"):
-        role = "tool"
+    role = speaker_role(named, assistant) or ""
+    if role and assistant is None and role_of(named) is None:
+        remarks.add(Remark.NAMED)
     learned = True
-    for key in item:
-        if key in _LEARNED_KEYS and item[key] is not None and is_no(item[key]):
+    for key, mark in exclusions.kinds(item).items():
+        if exclusions.is_marked(mark, item[key]):
             learned = False
-        elif key in _THOUGHT_KEYS and not is_blank(item[key]):
+        elif exclusions.is_partial(mark, item[key]):
+            remarks.add(Remark.WEIGHTS)
+    for key in item:
+        if key in _THOUGHT_KEYS and not is_blank(item[key]):
             remarks.add(Remark.THOUGHTS)
         elif key in ("attachments", "files") and item[key]:
             remarks.add(Remark.FILES)
@@ -318,10 +338,19 @@ def _speaker(item: Any, position: int, remarks: set[Remark], assistant: str | No
         content = content.get("parts", content.get("text", content.get("body", content)))
     if isinstance(content, list):
         if any(_part_kind(part) in _TOOL_PARTS for part in content):
-            role = "tool"
-        else:
-            content = _joined(content, position, remarks)
-    return Spoken(role, content, learned, named.strip())
+            return Spoken(tool_calls.BROKEN, None, learned, named.strip())
+        content = _joined(content, position, remarks)
+    role, of_tools, content = tool_calls.read_turn(role, named, item, content)
+    return Spoken(role, content, learned, named.strip(), plain(of_tools))
+
+
+def _opened(item: Any) -> list[Any]:
+    """A turn, or those that it stands for where tools are called among its parts."""
+    key = text_key(item) if isinstance(item, dict) else None
+    parts = item[key] if key else None
+    if not isinstance(parts, list) or not any(_part_kind(part) in _TOOL_PARTS for part in parts):
+        return [item]
+    return tool_calls.opened(item, parts, str(key))
 
 
 def _joined(parts: list[Any], position: int, remarks: set[Remark]) -> str:
@@ -334,7 +363,9 @@ def _joined(parts: list[Any], position: int, remarks: set[Remark]) -> str:
         text = part.get("text") if isinstance(part, dict) else part
         text = text.get("value") if isinstance(text, dict) else text
         if not isinstance(text, str):
-            raise RowRefused(f"turn {position} holds something that is not text")
+            named = _part_kind(part).split("_")[0]  # `image_url`, `input_audio`, …
+            what = f" (“{printable(named)[:20]}”)" if named else ""
+            raise RowRefused(f"turn {position} holds something that is not text{what}")
         texts.append(text)
     return "".join(texts)
 
@@ -354,17 +385,21 @@ def _text(value: Any, where: str, remarks: set[Remark]) -> str:
         raise RowRefused(f"{where} is {value}")
     if text is None:
         raise RowRefused(f"{where} is {kind(value)}, not text")
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _CONTROLS.search(text):
-        text = _CONTROLS.sub("", text)
         remarks.add(Remark.CONTROLS)
     if not text.isascii() and HALF_CHARACTERS.search(text):
         raise RowRefused(f"{where} holds broken characters")
-    text = trimmed(text)
+    text = _cleaned(text)
     if not text:
         raise RowRefused(f"{where} is empty")
     return text
+
+
+@lru_cache(1024)  # a turn is asked for again in each row that follows it
+def _cleaned(text: str) -> str:
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return trimmed(_CONTROLS.sub("", text))
 
 
 def _written(value: Any) -> str | None:

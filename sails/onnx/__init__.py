@@ -6,6 +6,7 @@ from sails import lazy_exports
 
 if TYPE_CHECKING:
     from sails.onnx.bundle import (
+        DOWNLOADS,
         check_room_for_sending,
         choose_for_bundle,
         download_of,

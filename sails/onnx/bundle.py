@@ -10,7 +10,6 @@ people taught it is told in counts: no example of theirs leaves with it, not eve
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import re
@@ -25,11 +24,10 @@ from typing import BinaryIO
 
 import sails
 from sails import models, system
-from sails.errors import BusyError, DiskFullError, ModelLoadError, RequestError, WorkspaceError
+from sails.errors import BusyError, ModelLoadError, RequestError, WorkspaceError
 from sails.models import Variant, VariantState, Workspace
 from sails.onnx import certify
 from sails.onnx.certify import Certificate, read_certificate
-from sails.onnx.export import digest
 from sails.onnx.model_card import About, about, card
 from sails.system import Progress, megabytes, silent, stamp
 
@@ -47,6 +45,7 @@ MODULES = (
     "onnx/runtime/generate.py",
     "onnx/runtime/options.py",
     "onnx/runtime/sampling.py",
+    "onnx/runtime/sandbox.py",
     "onnx/runtime/thoughts.py",
     "onnx/runtime/tokenizer.py",
 )
@@ -54,11 +53,8 @@ REQUIREMENTS = ("onnxruntime>=1.31,<2", "tokenizers>=0.22,<0.24", "jinja2>=3.1.6
 CHAT = "onnx/runtime/standalone.py"
 CARD = "README.md"
 MODEL = "model.onnx"  # what Hugging Face's classes look for
-PIECE = 1 << 20  # bytes that are in memory at a time
 DOWNLOADS = "bundles"  # in a workspace's jobs/
 SENDING_MEMORY = 4.0  # times the size of a file, as measured, for as long as a browser downloads it
-MARGIN = 16_000_000  # bytes on the disk, beside the files themselves
-_TIME = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can say
 
 
 @dataclass(frozen=True)
@@ -115,7 +111,19 @@ def _open(onnx: Path, variant: Variant, allow_failed: bool) -> _BundledModel:
     folder = models.resolve(state.path)
     record = models.ExportRecord.read(folder) or models.ExportRecord()
     certificate = read_certificate(folder) if state.certified is not None else None
-    return _BundledModel(state, _files(folder, record), certificate and _without_own_questions(certificate))
+    files = _files(folder, record)
+    for path in files:
+        _refuse_link(path, onnx.parent)
+    return _BundledModel(state, files, certificate and _without_own_questions(certificate))
+
+
+def _refuse_link(path: Path, beside: Path) -> None:
+    """Raise `ModelLoadError` where a link leads to a file: nothing from elsewhere leaves with a model."""
+    if os.path.realpath(path) != os.path.join(os.path.realpath(beside), path.relative_to(beside)):
+        raise ModelLoadError(
+            f"{path.name} is a link, and what it leads to is no part of the model.",
+            "Make the ONNX model again.",
+        )
 
 
 def _files(folder: Path, record: models.ExportRecord) -> tuple[Path, ...]:
@@ -136,7 +144,7 @@ def _files(folder: Path, record: models.ExportRecord) -> tuple[Path, ...]:
                 "Make the ONNX model again.",
             )
     for name, expected in record.sha256.items():  # exports of old have none
-        if name in record.files and digest(folder / name) != expected:
+        if name in record.files and system.digest(folder / name) != expected:
             raise ModelLoadError(
                 f"{name} is damaged: it does not hold what was exported.", "Make the ONNX model again."
             )
@@ -195,8 +203,9 @@ def make_bundle(
     `BusyError` when the model is replaced meanwhile.
     """
     system.require_changes()
-    if output.is_dir():
-        raise WorkspaceError(f"{output} is a folder.", "Name a zip file, for example model.zip.")
+    if output.exists() and not output.is_file():
+        what = "a folder" if output.is_dir() else "a device, and no file"
+        raise WorkspaceError(f"{output} is {what}.", "Name a zip file, for example model.zip.")
     model = _open(onnx, variant, allow_failed)
     package = Path(sails.__file__).parent
     content: _Content = {
@@ -207,7 +216,7 @@ def make_bundle(
         **{f"model/{path.name}": path for path in model.files},
         **{f"sails/{name}": package / name for name in MODULES},
     }
-    with _built_beside(output, content) as part:
+    with system.built_beside(output, _size(content)) as part:
         with _unchanged(model), open(part, "wb") as file:
             _write_zip(content, f"model-{variant}", file, progress or silent)
             file.flush()
@@ -222,15 +231,14 @@ def _write_zip(content: _Content, folder: str, stream: BinaryIO, progress: Progr
     total, done = _size(content), 0
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for name, source in content.items():
-            entry = zipfile.ZipInfo(f"{folder}/{name}", _TIME)
+            entry = zipfile.ZipInfo(f"{folder}/{name}", system.ZIP_TIME)
             entry.create_system = 3  # the same bytes on every system
             entry.external_attr = 0o100644 << 16
             entry.file_size = _length(source)
-            with _opened(source) as file, archive.open(entry, "w") as member:
-                while piece := file.read(PIECE):
-                    member.write(piece)
-                    done += len(piece)
-                    progress(min(done / total, 1.0), "packing", name)
+            with _opened(source) as file:
+                for written in system.write_entry(archive, entry, file):
+                    progress(min((done + written.size) / total, 1.0), "packing", name)
+            done += entry.file_size
 
 
 def download_of(workspace: Workspace, state: VariantState) -> Path:
@@ -242,6 +250,7 @@ def download_of(workspace: Workspace, state: VariantState) -> Path:
     return workspace.jobs / DOWNLOADS / f"model-{state.variant}-{key}.zip"
 
 
+@system.changes("make a download of the ONNX model", what="variant")
 def make_download(
     workspace: Workspace, variant: Variant, *, allow_failed: bool = False, progress: Progress | None = None
 ) -> Bundle:
@@ -249,7 +258,6 @@ def make_download(
 
     Those of earlier models go. Raises as `make_bundle`.
     """
-    system.require_changes()
     state = choose_for_bundle(workspace.onnx_model, variant, allow_failed=allow_failed)
     target = download_of(workspace, state)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -292,7 +300,7 @@ def make_bundle_folder(
     `output` must not be there yet, or be empty. Raises as `make_bundle`.
     """
     system.require_changes()
-    if output.is_file() or (output.is_dir() and any(output.iterdir())):
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise WorkspaceError(f"{output} is there already.", "Choose a folder that is not there yet.")
     model = _open(onnx, variant, allow_failed)
     if not any(path.name == MODEL for path in model.files):
@@ -302,13 +310,13 @@ def make_bundle_folder(
         **_papers(model),
         **{path.name: path for path in model.files},
     }
-    with _built_beside(output, content) as part:
+    with system.built_beside(output, _size(content)) as part:
         part.mkdir()
         with _unchanged(model):
             for number, (name, source) in enumerate(content.items()):
                 (progress or silent)(number / len(content), "copying", name)
                 with _opened(source) as file, open(part / name, "wb") as copy:
-                    shutil.copyfileobj(file, copy, PIECE)
+                    shutil.copyfileobj(file, copy, system.PIECE)
         system.fsync_tree(part)
         if output.exists():
             output.rmdir()
@@ -326,30 +334,3 @@ def _length(source: Path | bytes) -> int:
 
 def _size(content: _Content) -> int:
     return sum(map(_length, content.values()))
-
-
-@contextmanager
-def _built_beside(output: Path, content: _Content) -> Iterator[Path]:
-    """Where to build `output`: hidden beside it, and gone afterwards unless it was moved to its place.
-
-    What a system says of a place that cannot be written becomes a sentence.
-    """
-    part = output.with_name(f".{output.name}.{os.getpid()}.part")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        needed, free = _size(content) + MARGIN, shutil.disk_usage(output.parent).free
-        if needed > free:
-            raise DiskFullError(
-                f"This takes {megabytes(needed)} in {output.parent}, and {megabytes(free)} are free.",
-                "Free some space, or choose a place on another disk.",
-            )
-        yield part
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise
-        sentence = f"{output} cannot be written: {error.strerror}."
-        raise WorkspaceError(sentence, "Choose another place.") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            part.unlink()

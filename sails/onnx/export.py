@@ -12,7 +12,6 @@ Memory, measured: about 0.4 GB and 4.7 times the fp32 weights (2.9 GB for a mode
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -29,7 +28,8 @@ from typing import Any
 from sails import __version__
 from sails.errors import DiskFullError, ModelLoadError, SailsError, classify
 from sails.models import ExportRecord, tokenizer_digest
-from sails.system import Progress, gigabytes, silent
+from sails.onnx.runtime.tokenizer import short_context
+from sails.system import Progress, digest, gigabytes, silent
 
 TASK = "text-generation-with-past"
 # Below 14 there is no way to write attention; above 20 the exporter writes no newer operators anyway.
@@ -95,6 +95,9 @@ def export_model(
         raise
     except Exception as error:
         raise explained(error, architecture) from error
+    if shorter := short_context(config):
+        limit = f"In chats it reads at most {shorter:,} tokens; its scaling for longer texts is not exported."
+        note = f"{note} {limit}".strip()
     facts = {"tokenizer": tokenizer_digest(model), "variant": "fp32", "fused_attentions": fused}
     files = write_record(output, source_fingerprint, opset, note=note, **facts)
     report(1.0, "exported")
@@ -222,12 +225,6 @@ def write_record(
         note=note,
     ).write(output)
     return files
-
-
-def digest(file: Path) -> str:
-    """SHA-256 of what the file holds; half a gigabyte takes about a second."""
-    with open(file, "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def explained(error: Exception, architecture: str) -> SailsError:

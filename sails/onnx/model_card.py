@@ -148,8 +148,8 @@ def _origin(about: About, state: VariantState) -> str:
     lines.append(f"- Base model: {base}{licence if about.base else ''}")
     if about.lessons:
         times = count(about.lessons, "training")
-        kept = f"; {about.held_out:,} more were kept back to test it" if about.held_out else ""
-        lines.append(f"- Taught: {about.rows:,} examples in {times}{kept}")
+        kept = f"; {about.held_out:,} more were set aside to test it" if about.held_out else ""
+        lines.append(f"- Taught: {count(about.rows, 'example')} in {times}{kept}")
         lines.append(f"- Last training: {about.session}")
     else:
         lines.append("- Taught: not recorded")
@@ -171,7 +171,8 @@ def _proof(certificate: Certificate | None) -> str:
     return "\n".join(
         [
             "## Does it answer like the original?\n",
-            f"{certificate_title(certificate)} Both were asked the same {certificate.prompts} questions.\n",
+            f"{certificate_title(certificate)} Both were asked the same questions, {certificate.prompts} in "
+            "all.\n",
             "| Figure | Value | Good? | What it means |",
             "|---|---|---|---|",
             *rows,

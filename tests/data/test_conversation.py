@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sails.data import Conversation, Turn, read, read_jsonl, write_jsonl
+from sails.data import Conversation, Turn, read_jsonl, write_jsonl
+from sails.data.reading import parse as read
 from sails.errors import ConversationFileError
 
 
@@ -29,6 +30,18 @@ CHAT = Conversation(
 def test_input_and_output_are_the_last_question_and_the_final_answer():
     assert (CHAT.input, CHAT.output) == ("Capital of Peru?", "Lima.")
     assert (pair("q", "a").input, pair("q", "a").output) == ("q", "a")
+
+
+def test_a_last_answer_that_is_only_read_is_not_what_is_judged():
+    turns = (*CHAT.turns[:-1], Turn("assistant", "Lima.", learned=False))
+    row = Conversation(turns)
+    assert (row.input, row.output) == ("Hi", "Hello!")
+    assert row.learned == (True, False)
+    assert Conversation(turns, {"answers": "last"}).learned == (True, False)
+    assert row.until_answer().turns == CHAT.turns[:3]
+    assert row.input_fingerprint == pair("Hi", "x").input_fingerprint
+    assert row.fingerprint == Conversation(CHAT.turns).fingerprint  # it is read all the same
+    assert CHAT.until_answer() is CHAT
 
 
 def test_messages_are_what_a_chat_template_wants():

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from sails import sessions
-from sails.data import Conversation, Register, Turn, assess, datasets, read
+from sails.data import Conversation, Register, Turn, assess, datasets
+from sails.data.reading import parse as read
 from sails.errors import BadDataError, BusyError, RequestError, ViewOnlyError, WorkspaceError
 from sails.models.workspace import Workspace
 from sails.system import locks

@@ -80,6 +80,31 @@ def test_in_a_chat_the_last_question_and_answer_are_corrected_and_the_rest_stays
     assert row.extra == {"when": "today"}
 
 
+def test_a_row_that_calls_tools_keeps_its_calls_when_it_is_corrected():
+    function = {"name": "tide", "arguments": {"port": "Kiel"}}
+    call = {"role": "assistant", "content": "", "tool_calls": [{"function": function}]}
+    result = {"role": "tool", "content": "9:40"}
+    asked, said = {"role": "user", "content": "When?"}, {"role": "assistant", "content": "At 9:40."}
+    draft = draft_of({"messages": [asked, call, result, said]}, {"messages": [asked, call]})
+    first, last = draft.corrected(
+        {1: ("When is it?", "At ten."), 2: ("When then?", draft.rows[1].output)}
+    ).rows
+    assert [turn.content for turn in first.turns] == ["When is it?", "", "9:40", "At ten."]
+    assert first.turns[1].calls == draft.rows[0].turns[1].calls
+    assert last.turns[0].content == "When then?"
+    assert last.turns[1] == draft.rows[1].turns[1]
+    (row,) = draft.corrected({2: ("When?", "I do not know.")}).rows[1:]
+    assert (row.output, row.calls_tools) == ("I do not know.", False)
+
+
+def test_what_is_corrected_is_the_last_answer_that_is_learned():
+    turns = [("user", "Hi", 1), ("assistant", "Helo", 1), ("user", "Why?", 1), ("assistant", "x", 0)]
+    messages = [{"role": role, "content": text, "weight": weight} for role, text, weight in turns]
+    row = draft_of({"messages": messages}).corrected({1: ("Hi", "Hello")}).rows[0]
+    assert [turn.content for turn in row.turns] == ["Hi", "Hello", "Why?", "x"]
+    assert row.learned == (True, False)
+
+
 def test_typed_text_is_cleaned_like_text_from_a_file():
     draft = draft_of(*GOOD).corrected({1: (" What\x00 is\r\nit? ", "\ud83d It is.")})
     assert draft.rows[0].input == "What is\nit?"

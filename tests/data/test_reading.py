@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sails.data import ColumnMapping, Reading, read
+from sails.data import ColumnMapping, Reading, assess
 from sails.data.formats.detect import FORMATS
 from sails.data.formats.source import Refusal
+from sails.data.reading import parse as read
 from sails.errors import ConversationFileError
 
 PAIRS = [
@@ -305,7 +306,7 @@ def test_the_first_sheet_with_rows_is_read_and_the_others_are_mentioned(reading)
 
 
 @pytest.mark.parametrize(
-    ("answer", "text"), [(4, "4"), (4.0, "4"), (0.5, "0.5"), (True, "true"), ("  Yes.\n", "Yes."), (0, "0")]
+    ("answer", "text"), [(4, "4"), (4.0, "4"), (0.5, "0.5"), (True, "true"), (" Yes.\n", "Yes."), (0, "0")]
 )
 def test_numbers_become_text_and_space_around_goes(reading, answer, text):
     assert pairs(reading(json.dumps([{"input": "q", "output": answer}]))) == [("q", text)]
@@ -511,7 +512,169 @@ def test_a_chat_that_cannot_be_taught_is_refused_by_its_number(reading, row, rea
 
 def test_refused_tool_calls_are_said_once_for_the_file(reading):
     rows = [RECORDS[0], chat(("user", "u"), ("tool", "x"), ("assistant", "a"))]
-    assert reading(json.dumps(rows)).notes == ("Tools are called, which cannot be taught; refused in 1 row.",)
+    said = "Tools are called in a way that cannot be taught; refused in 1 row."
+    assert reading(json.dumps(rows)).notes == (said,)
+
+
+def called(**call):
+    return {"role": "assistant", "content": None, "tool_calls": [call]}
+
+
+TIDE = {"name": "tide", "arguments": '{"port": "Kiel", "day": 2}'}
+RESULT = {"role": "tool", "tool_call_id": "c1", "content": "9:40"}
+ASKED, SAID = {"role": "user", "content": "When?"}, {"role": "assistant", "content": "At 9:40."}
+
+
+def test_calls_of_tools_are_kept_with_what_came_of_them(reading):
+    tools = [{"type": "function", "function": {"name": "tide", "parameters": {}}}]
+    turns = [ASKED, called(id="c1", type="function", function=TIDE), RESULT, RESULT, SAID]
+    result = reading(json.dumps([{"messages": turns, "tools": tools}]))
+    (row,) = result.conversations
+    call = {"type": "function", "function": {"name": "tide", "arguments": {"port": "Kiel", "day": 2}}}
+    assert row.messages() == [
+        ASKED,
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "c1", **call}]},
+        RESULT,
+        RESULT,
+        SAID,
+    ]
+    assert (row.tools, row.learned) == (tools, (True, True))
+    assert result.understood == "conversations = messages, tools = tools"
+    assert assess(result.conversations).score == 1
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        called(name="tide", args={"port": "Kiel", "day": 2}),  # as LangChain has it
+        {"role": "assistant", "content": "", "function_call": TIDE},  # as OpenAI had it first
+        {"role": "function_call", "content": json.dumps(TIDE)},
+    ],
+)
+def test_calls_are_read_as_programs_write_them(reading, call):
+    (row,) = reading(json.dumps([{"messages": [ASKED, call, RESULT, SAID]}])).conversations
+    (found,) = row.turns[1].calls
+    assert found["function"] == {"name": "tide", "arguments": {"port": "Kiel", "day": 2}}
+
+
+PORT = {"port": "Kiel", "day": 2}
+GOOGLES = {"name": "tide", "args": PORT}
+PARTED = [
+    [  # as Anthropic has it
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "text", "text": "Let me see."},
+                {"type": "tool_use", "id": "c1", "name": "tide", "input": PORT},
+            ],
+        },
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "9:40"}]},
+        SAID,
+    ],
+    [  # as Claude exports it: all in one turn
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "text", "text": "Let me see."},
+                {"type": "tool_use", "name": "tide", "input": PORT},
+                {"type": "tool_result", "name": "tide", "content": [{"type": "text", "text": "9:40"}]},
+                {"type": "text", "text": "At 9:40."},
+            ],
+        }
+    ],
+    [  # as Amazon has it
+        {
+            "role": "assistant",
+            "content": [
+                {"text": "Let me see."},
+                {"toolUse": {"toolUseId": "c1", "name": "tide", "input": PORT}},
+            ],
+        },
+        {"role": "user", "content": [{"toolResult": {"toolUseId": "c1", "content": [{"text": "9:40"}]}}]},
+        {"role": "assistant", "content": [{"text": "At 9:40."}]},
+    ],
+    [  # as Google has it
+        {
+            "role": "model",
+            "parts": [{"text": "Let me see."}, {"functionCall": {"name": "tide", "args": PORT}}],
+        },
+        {"role": "user", "parts": [{"functionResponse": {"name": "tide", "response": "9:40"}}]},
+        {"role": "model", "parts": [{"text": "At 9:40."}]},
+    ],
+]
+
+
+@pytest.mark.parametrize("turns", PARTED)
+def test_calls_among_the_parts_of_a_turn_are_turns(reading, turns):
+    (row,) = reading(json.dumps([{"messages": [ASKED, *turns]}])).conversations
+    assert [(turn.role, turn.content) for turn in row.turns[1:]] == [
+        ("assistant", "Let me see."),
+        ("tool", "9:40"),
+        ("assistant", "At 9:40."),
+    ]
+    (found,) = row.turns[1].calls
+    assert found["function"] == {"name": "tide", "arguments": PORT}
+
+
+def test_what_chatgpt_asked_of_tools_is_kept_with_what_they_returned(reading):
+    def message(role, content, recipient="all", name=None):
+        author = {"role": role, "name": name}
+        return {"author": author, "content": content, "recipient": recipient}
+
+    said = [
+        message("user", {"content_type": "text", "parts": ["2 + 2?"]}),
+        message("assistant", {"content_type": "code", "text": "print(2 + 2)"}, recipient="python"),
+        message("tool", {"content_type": "execution_output", "text": ""}, name="python"),
+        message("assistant", {"content_type": "code", "text": '{"query": "sum"}'}, recipient="web"),
+        message("tool", {"content_type": "tether_browsing_display", "result": "4"}, name="web"),
+        message("assistant", {"content_type": "text", "parts": ["4."]}),
+    ]
+    nodes = {str(n): {"parent": str(n - 1) if n else None, "message": one} for n, one in enumerate(said)}
+    (row,) = reading(json.dumps([{"mapping": nodes, "current_node": "5"}])).conversations
+    assert [(turn.role, turn.content) for turn in row.turns] == [
+        ("user", "2 + 2?"),
+        ("assistant", ""),
+        ("tool", ""),
+        ("assistant", ""),
+        ("tool", "4"),
+        ("assistant", "4."),
+    ]
+    called = [call["function"] for turn in row.turns for call in turn.calls]
+    assert called == [
+        {"name": "python", "arguments": {"input": "print(2 + 2)"}},
+        {"name": "web", "arguments": {"query": "sum"}},
+    ]
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [ASKED, called(function=TIDE), SAID],  # what came of it is missing
+        [ASKED, called(function=TIDE), ASKED, SAID],
+        [ASKED, SAID, RESULT, SAID],
+        [RESULT, ASKED, SAID],
+        [ASKED, called(function={"name": "tide", "arguments": "not json"}), RESULT, SAID],
+        [ASKED, called(function={"arguments": {}}), RESULT, SAID],
+        [ASKED, called(type="web_search"), RESULT, SAID],
+        [{**ASKED, "tool_calls": [{"function": TIDE}]}, RESULT, SAID],
+        [ASKED, {"role": "assistant", "content": [{"type": "tool_use", "input": {}}]}, RESULT, SAID],
+    ],
+)
+def test_a_call_that_is_not_whole_is_refused(reading, turns):
+    result = reading(json.dumps([RECORDS[0], {"messages": turns}]))
+    assert [refusal.reason for refusal in result.refused] == ["calls a tool in a way that cannot be taught"]
+
+
+def test_a_conversation_may_end_with_a_call_and_is_no_empty_answer(reading):
+    rows = [
+        {"messages": [ASKED, called(function=TIDE)]},
+        {"messages": [ASKED, called(function=TIDE), RESULT]},
+    ]
+    result = reading(json.dumps(rows))
+    assert [row.output for row in result.conversations] == [
+        '{"name": "tide", "arguments": {"port": "Kiel", "day": 2}}'
+    ] * 2
+    assert assess(result.conversations).valid == 2
 
 
 # ---- anything at all ------------------------------------------------------------------------------
@@ -554,3 +717,117 @@ def test_no_file_of_whatever_bytes_shows_a_stack_trace(tmp_path_factory, content
         shown += [json.dumps(row.to_json(), ensure_ascii=False) for row in result.conversations]
     assert all(shown)
     "".join(shown).encode()  # every sentence can be shown, and every row saved
+
+
+def test_rows_that_reply_to_each_other_share_the_turns_that_they_have_in_common():
+    rows = "".join(f"{n},{n - 1 if n % 4 else ''},Question {n}?,Answer {n}.\n" for n in range(8))
+    reading = read("chains.csv", content=f"id,parent_id,question,answer\n{rows}".encode())
+    assert [len(row.turns) for row in reading.conversations] == [2, 4, 6, 8] * 2
+    second, third = reading.conversations[2].turns, reading.conversations[3].turns
+    assert all(one is other for one, other in zip(second[:4], third, strict=False))
+    assert [turn.learned for turn in third] == [True, False, True, False, True, False, True, True]
+
+
+def test_rows_that_reply_to_one_that_cannot_be_taught_are_refused_with_it():
+    reading = read(
+        "x.csv", content=b"id,parent_id,question,answer\n1,,Tea?,Yes.\n2,1,Green?,\n3,2,Cup?,Two.\n"
+    )
+    assert [row.row for row in reading.conversations] == [1]
+    assert [(one.row, one.reason) for one in reading.refused] == [
+        (2, "the answer (“answer”) is empty"),
+        (3, "turn 4 is empty"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"inputs": {"question": "Hi"}, "outputs": {"answer": "Hello"}}, ["Hi", "Hello"]),
+        ({"id": 1, "data": {"question": "Hi", "answer": "Hello"}}, ["Hi", "Hello"]),
+        ({"body": {"messages": chat(("user", "Hi"), ("assistant", "Hello"))["messages"]}}, ["Hi", "Hello"]),
+        ({"messages": chat(("user", "Hi"))["messages"], "response": "Hello"}, ["Hi", "Hello"]),
+        ({"prompt": "Hi", "response": "Hello", "context": [1, 2]}, ["Hi", "Hello"]),
+        ({"question": "Hi", "answer": "Hello", "meta": {"prompt": "x"}}, ["Hi", "Hello"]),
+    ],
+)
+def test_a_question_and_its_answer_are_found_where_logs_and_tools_put_them(reading, record, said):
+    (row,) = reading(json.dumps([record])).conversations
+    assert [turn.content for turn in row.turns] == said
+
+
+def test_what_a_model_had_in_mind_is_named_as_not_taught(reading):
+    result = reading(json.dumps([{"prompt": "Hi", "response": "Hello", "context": [1, 2]}]))
+    assert result.understood == "question = prompt, answer = response; not taught: context"
+
+
+def test_calls_that_are_written_into_an_answer_are_calls(reading):
+    call = "Let me see.\n<tool_call>\n" + json.dumps({"name": "tide", "arguments": PORT}) + "\n</tool_call>"
+    turns = [ASKED, {"role": "assistant", "content": call}]
+    turns += [{"role": "tool", "content": "<tool_response>\n9:40\n</tool_response>"}, SAID]
+    (row,) = reading(json.dumps([{"messages": turns}])).conversations
+    assert [turn.content for turn in row.turns] == ["When?", "Let me see.", "9:40", "At 9:40."]
+    assert row.turns[1].calls[0]["function"] == {"name": "tide", "arguments": PORT}
+
+
+def test_a_row_that_rests_on_a_picture_is_refused(reading):
+    record = {"image": "a.png", "question": "<image>\nWhat is it?", "answer": "A lamp."}
+    result = reading(
+        json.dumps([RECORDS[0], record, {"image": "a.png", "question": "Hi", "answer": "Hello"}])
+    )
+    assert [(one.row, one.reason) for one in result.refused] == [
+        (2, "rests on a picture or recording, which no text model sees")
+    ]
+
+
+def test_people_of_a_table_with_a_name_for_each_conversation_are_asked_about():
+    content = b"chat,name,text\n1,Eva,Hi\n1,Max,Hello\n1,Eva,More\n1,Max,Ok\n"
+    with pytest.raises(ConversationFileError, match="which one is the assistant"):
+        read("people.csv", content=content)
+    (row,) = read("people.csv", content=content, assistant="Max").conversations
+    assert [turn.role for turn in row.turns] == ["user", "assistant"] * 2
+
+
+def test_who_answers_is_known_where_all_are_called_by_what_they_do():
+    reading = read("chat.txt", content=b"Kunde: Hi\nBerater: Hello\nKunde: More\nBerater: Ok\n")
+    (row,) = reading.conversations
+    assert [turn.role for turn in row.turns] == ["user", "assistant"] * 2
+    assert any("Berater" in note and "gives the answers" in note for note in reading.notes)
+
+
+def test_questions_in_groups_are_conversations_of_their_own(reading):
+    pairs = [{"q": "Hi", "a": "Hello"}, {"q": "Tea?", "a": "Green."}]
+    result = reading(json.dumps([{"topic": "shop", "qa": pairs}, {"topic": "more", "qa": pairs[:1]}]))
+    assert [(row.input, row.output) for row in result.conversations] == [
+        ("Hi", "Hello"),
+        ("Tea?", "Green."),
+        ("Hi", "Hello"),
+    ]
+    assert "Each question in “qa” became a row of its own." in result.notes
+    lines = "".join(json.dumps({"topic": topic, "qa": pairs}) + "\n" for topic in "ab")
+    with pytest.raises(ConversationFileError, match="several questions with their answers, “qa”"):
+        read("groups.jsonl", content=lines.encode())
+    (row,) = reading(json.dumps([{"topic": "shop", "chat": pairs}])).conversations
+    assert len(row.turns) == 4
+
+
+@pytest.mark.parametrize(
+    ("chat_name", "role", "said", "user", "assistant"),
+    [
+        ("conversacion", "rol", "texto", "usuario", "asistente"),
+        ("对话", "角色", "内容", "用户", "助手"),
+        ("диалог", "роль", "текст", "пользователь", "ассистент"),
+        ("gesprek", "rol", "tekst", "klant", "medewerker"),
+    ],
+)
+def test_turns_are_known_in_other_languages(reading, chat_name, role, said, user, assistant):
+    turns = [{role: user, said: "Hi"}, {role: assistant, said: "Hello"}]
+    (row,) = reading(json.dumps([{chat_name: turns}])).conversations
+    assert [(turn.role, turn.content) for turn in row.turns] == [("user", "Hi"), ("assistant", "Hello")]
+    table = f"{chat_name},{role},{said}\n" + "".join(f"1,{turn[role]},{turn[said]}\n" for turn in turns)
+    (row,) = read("turns.csv", content=table.encode()).conversations
+    assert (row.input, row.output) == ("Hi", "Hello")
+
+
+def test_a_table_of_numbers_is_no_table_of_questions():
+    with pytest.raises(ConversationFileError, match="needs one for the question"):
+        read("numbers.tsv", content=b"10\t20\n30\t40\n50\t60\n")

@@ -48,6 +48,23 @@ def test_splitting_writes_nothing(register):
     assert not register.held
 
 
+def test_what_of_the_register_cannot_be_read_is_told(register):
+    first = split_rows(rows(50), register)
+    register.record(held=inputs(first.held_out), taught=inputs(first.train), session="s1")
+    whole = register.path.read_text()
+    register.path.write_text(f"{whole}\nheld 12\n\0\0 rubbish\n")
+    found = Register.load(register.path)
+    assert (found.held, found.damaged) == (register.held, 2)
+    [note] = [note for note in split_rows(rows(50), found).notes if "cannot be read" in note]
+    assert note.startswith("⚠️ 2 lines of the file heldout")
+    assert not any("cannot be read" in note for note in first.notes)
+
+
+def test_a_register_that_leads_nowhere_is_told(register):
+    register.path.symlink_to(register.path)
+    assert Register.load(register.path).damaged == 1
+
+
 def test_rows_that_ask_the_same_stay_together(register):
     some = [row(f"Question {number // 2}?", f"Answer {number}.") for number in range(80)]
     parts = split_rows(some, register)
@@ -63,7 +80,7 @@ def test_a_held_out_row_never_leaks_into_a_later_session_under_another_spelling(
     assert not inputs(second.train) & inputs(first.held_out)
     assert not inputs(second.held_out) & inputs(first.train)
     assert len(second.held_out) == len(first.held_out) + 5
-    assert any("5 of these examples were kept back" in note for note in second.notes)
+    assert any("5 of these examples were set aside" in note for note in second.notes)
 
 
 def test_taught_rows_are_never_held_out(register):
@@ -80,7 +97,7 @@ def test_few_new_rows_among_many_known_ones_are_all_taught(register):
 
 def test_the_notes_say_when_held_out_rows_are_too_few_to_judge(register):
     assert "too few to judge" in " ".join(split_rows(rows(100), register).notes)
-    assert "No examples are kept back" in " ".join(split_rows(rows(10), register).notes)
+    assert "No examples are set aside for testing" in " ".join(split_rows(rows(10), register).notes)
     enough = split_rows(rows(ENOUGH_TO_JUDGE * 10), register)
     assert len(enough.held_out) == ENOUGH_TO_JUDGE
     assert enough.notes == ()

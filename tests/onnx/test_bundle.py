@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import venv
@@ -113,6 +114,38 @@ def test_each_variant_leaves_alone_and_what_others_put_beside_it_stays(place, tm
     assert not [name for name in names if "int8" in name or "customers" in name]
     names = zipfile.ZipFile(make_bundle(place.onnx_model, "int8", tmp_path / "b.zip").path).namelist()
     assert "model-int8/model/model.onnx" in names
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+@pytest.mark.parametrize("record", [True, False])
+@pytest.mark.parametrize("link", ["config.json", "extra.txt", "tokenizer.json"])
+def test_nothing_that_a_link_leads_to_leaves_with_the_model(place, tmp_path, record, link):
+    (tmp_path / "secret").write_text("a secret")
+    file = place.onnx_model / link
+    if file.exists():  # as it was exported, but elsewhere
+        file.replace(tmp_path / "secret")
+    file.symlink_to(tmp_path / "secret")
+    if not record:
+        (place.onnx_model / "export.json").unlink()
+    if record and link == "extra.txt":
+        make_bundle(place.onnx_model, "fp32", tmp_path / "a.zip", allow_failed=True)
+        assert not [name for name in zipfile.ZipFile(tmp_path / "a.zip").namelist() if link in name]
+        return
+    with pytest.raises(ModelLoadError, match=f"{link} is a link"):
+        make_bundle(place.onnx_model, "fp32", tmp_path / "a.zip", allow_failed=True)
+    with pytest.raises(ModelLoadError, match="is a link"):
+        make_bundle_folder(place.onnx_model, "fp32", tmp_path / "a", allow_failed=True)
+    assert not (tmp_path / "a.zip").exists()
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a file that is none")
+def test_a_device_or_pipe_is_never_replaced(place, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for make in (make_bundle, make_bundle_folder):
+        with pytest.raises(WorkspaceError):
+            make(place.onnx_model, "fp32", tmp_path / "pipe", allow_failed=True)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
 def test_no_example_of_a_person_leaves_with_the_model(place, tmp_path):
@@ -412,7 +445,7 @@ def test_the_card_counts_what_was_taught_and_names_base_licence_and_session(plac
     card = text.decode()
     front = card.split("---\n")[1].splitlines()
     assert front[:2] == ["license: apache-2.0", 'base_model: "HuggingFaceTB/SmolLM2-135M-Instruct"']
-    assert "- Taught: 140 examples in 2 trainings; 18 more were kept back to test it" in card
+    assert "- Taught: 140 examples in 2 trainings; 18 more were set aside to test it" in card
     assert f"- Last training: {made.id}" in card
     assert "| Answers that are the same | 24 of 24 | yes |" in card
 
@@ -457,7 +490,7 @@ def test_the_command_refuses_in_words_and_warns_of_what_is_out_of_date(place, tm
     config.write_text(config.read_text() + "\n")
     assert sails(place, *output, "--allow-uncertified") == 0
     said = capsys.readouterr()
-    assert "older than the trained model" in said.err
+    assert "The full precision model is of another model" in said.err
     assert "not certified" in said.out
     shutil.rmtree(place.onnx_model)
     assert sails(place, *output) == 2

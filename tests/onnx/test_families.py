@@ -6,10 +6,12 @@ import random
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from sails.errors import ModelLoadError
 from sails.models.families import EXPORTED, export_limits, exportable
 from sails.models.variants import VARIANTS
+from sails.onnx.certify.reference import Original
 from sails.onnx.export import TASK, export_model
 from sails.onnx.quantize import quantize_model
 from sails.onnx.runtime.generate import Generator
@@ -39,8 +41,6 @@ def test_what_can_be_exported_is_what_the_table_says(family, tmp_path):
 
 def made_of(folder, tmp_path):
     """The variants that can be made of a model and give its logits."""
-    from transformers import AutoModelForCausalLM
-
     made = []
     for variant in VARIANTS:
         try:
@@ -63,6 +63,30 @@ def made_of(folder, tmp_path):
             break
         made.append(variant)
     return tuple(made)
+
+
+def test_a_model_scaled_for_long_texts_is_read_up_to_where_its_export_is_like_it(tmp_path):
+    factors = {"type": "longrope", "short_factor": [1.0] * 8, "long_factor": [4.0] * 8}
+    longer = {"max_position_embeddings": 512, "original_max_position_embeddings": 64, "rope_scaling": factors}
+    folder = make_family(tmp_path / "model", "phi3", **longer)
+    made = export_model(folder, tmp_path / "fp32", source_fingerprint="x")
+    assert made.note == "In chats it reads at most 64 tokens; its scaling for longer texts is not exported."
+    generator = Generator.open(tmp_path / "fp32", threads=1)
+    assert generator.context_length == Original(folder, frozenset({0})).context_length == 64
+    chance = random.Random(0)
+    apart = [
+        difference(folder, generator, [chance.randrange(3, 300) for _ in range(n)]) for n in (20, 64, 65)
+    ]
+    assert apart[0] < 1e-4 > apart[1]
+    assert apart[2] > 1e-3  # where this is close, too, the limit is not needed any more
+
+
+def difference(folder, generator, tokens):
+    """The largest difference of a logit, as a share of the largest one."""
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    with torch.no_grad():
+        expected = model(torch.tensor([tokens])).logits[0].numpy()
+    return np.abs(generator.logits(tokens) - expected).max() / np.abs(expected).max()
 
 
 def test_a_family_that_nobody_knows_can_be_trained_only_and_it_is_said(tmp_path):

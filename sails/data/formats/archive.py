@@ -18,13 +18,13 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from sails.data.formats import arrow, messengers, training_sets
-from sails.data.formats.source import Source
+from sails.data.formats.source import MAX_BYTES, SPLIT, Source
 from sails.data.formats.text_encoding import decode, printable
 from sails.data.formats.yaml_file import documents_of
 from sails.errors import ConversationFileError
+from sails.system import size
 
 GZIP, ZIP = b"\x1f\x8b", b"PK"
-MAX_BYTES = 1 << 30  # of all that is expanded of one file
 MAX_FILES = 1000
 _IGNORED = ("__macosx", ".ds_store", "thumbs.db", "desktop.ini")
 _ABOUT = ("readme", "license", "licence", "changelog", "notice", "dataset_info", "dataset_dict", "state")
@@ -97,9 +97,15 @@ class Archive:
 
 def _too_large(name: str) -> ConversationFileError:
     return ConversationFileError(
-        f"{name} expands to more than {MAX_BYTES >> 30} GB.",
+        f"{name} expands to more than {size(MAX_BYTES)}.",
         "Expand it yourself, and bring its files one by one.",
     )
+
+
+def check_size(expanded: int, name: str, limit: int = MAX_BYTES) -> None:
+    """Raise ConversationFileError for too many bytes; no part of a zip expands to more than it says."""
+    if expanded > limit:
+        raise ConversationFileError(f"{name} expands to more than {size(limit)}.", SPLIT)
 
 
 def _is_ignored(path: str) -> bool:
@@ -126,6 +132,8 @@ def is_office(raw: bytes) -> str:
     ):
         if part in kind:
             return name
+    if any(path.startswith("collection.anki") for path in names):
+        return "anki"
     return "iwork" if any(path.startswith("Index/") and path.endswith(".iwa") for path in names) else ""
 
 

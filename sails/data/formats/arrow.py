@@ -40,6 +40,7 @@ def _source(files: Iterable[bytes], name: str, notes: tuple[str, ...] = ()) -> S
                     else reader
                 )
                 for batch in batches:
+                    batch.validate(full=True)  # pyarrow would read beyond the memory of a damaged one
                     for row in batch.to_pylist():
                         number += 1
                         yield number, {key: value for key, value in row.items() if value is not None}

@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import islice
 
 from sails.data.formats.source import (
+    MAX_ROWS,
     SAMPLE,
     Cells,
     Source,
@@ -19,6 +20,7 @@ from sails.data.formats.source import (
     header_row,
     source_of_table,
     text_lines,
+    too_many_rows,
     unnamed,
 )
 from sails.system import count, listed
@@ -28,8 +30,7 @@ _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _DIRECTIVE = re.compile(r"#([a-z]+(?: column)?):(.*)")
 _SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " ", "colon": ":"}
 _COMMENT = re.compile(r"#[^,;\t|]*\n")
-_LINEQUOTED_SAMPLE = 1 << 17  # characters in which it is seen whether spaces stand before quotation marks
-_TAGS = re.compile(r"<br\s*/?>|</(?:div|p|li)>", re.IGNORECASE)
+DELIMITER_SAMPLE = 1 << 22  # characters in which it is seen what separates the columns
 QUOTED_SAMPLE = 1 << 17  # characters in which it is seen whether spaces stand before quotation marks
 _LINE_TAGS = re.compile(r"<br\s*/?>|</(?:div|p|li)>", re.IGNORECASE)
 _TAGS = re.compile(r"</?[a-zA-Z][^<>]*>")
@@ -41,15 +42,22 @@ def read_csv(text: str, name: str) -> Source:
     if said := re.match(r"sep=(.)\n", text):
         delimiter, text = said[1], text[said.end() :]
     directives: dict[str, str] = {}
-    while (line := re.match(r".*\n", text)) and (
-        (found := _DIRECTIVE.match(line[0])) or _COMMENT.fullmatch(line[0])
-    ):
+    start = 0
+    for line in text_lines(text):
+        if not ((found := _DIRECTIVE.match(line)) or _COMMENT.fullmatch(line)):
+            break
         directives |= {found[1]: found[2].strip()} if found else {}
-        text = text[line.end() :]
+        start += len(line)
+    text = text[start:]
     if "separator" in directives:
         delimiter = _SEPARATORS.get(directives["separator"].casefold(), directives["separator"][:1])
     text = _unwrapped(text)
     delimiter = delimiter or _delimiter(text)
+    lines = text.count("\n")
+    if lines > MAX_ROWS:  # said at once, not when so many were read
+        filled = (row for row in _Rows(text, delimiter) if row)
+        if next(islice(filled, MAX_ROWS + SAMPLE, None), None) is not None:
+            raise too_many_rows(name)
     rows = _Rows(text, delimiter, 1 + whole.count("\n", 0, len(whole) - len(text)))
     kind = "tsv" if delimiter == "\t" else "csv"
     if directives:
@@ -62,7 +70,7 @@ def read_csv(text: str, name: str) -> Source:
     notes: tuple[str, ...] = ()
     if delimiter not in ",\t":
         notes = (f"Columns are separated by {_DELIMITERS.get(delimiter, f'“{delimiter}”')}.",)
-    return replace(source, notes=notes + source.notes, late_notes=rows.notes)
+    return replace(source, notes=notes + source.notes, late_notes=rows.notes, size=lines)
 
 
 def _unwrapped(text: str) -> str:
@@ -77,7 +85,7 @@ def _delimiter(text: str) -> str:
     """The separator under which a line names known columns, or the first rows have equally many cells."""
 
     def fitness(candidate: str) -> tuple[bool, int, float, int]:
-        rows = list(islice(_Rows(text, candidate), SAMPLE))
+        rows = list(islice(_Rows(text[:DELIMITER_SAMPLE], candidate), SAMPLE))
         header = header_row(rows)
         named = len(column_names(rows[header])) if header is not None else 0
         widths = [len(row) for row in rows if not isinstance(row, str) and any(row)]
@@ -120,7 +128,7 @@ class _Rows:
         self._text, self._first_line = text, first_line
         apart = re.escape(delimiter)
         # Spaces before a cell are the indent of an answer, unless they stand before its quotation mark.
-        quoted_later = re.search(rf'{apart} +"[^"\n]+" *(?:{apart}|\n|\Z)', text[:QUOTED_SAMPLE])
+        quoted_later = re.search(rf'{apart} {{1,20}}"[^"\n]+" *(?:{apart}|\n|\Z)', text[:QUOTED_SAMPLE])
         self._skips_spaces = bool(quoted_later)
         self._unquoted = 0
         self._odd: list[int] = []

@@ -21,15 +21,15 @@ from sails.data.formats.arrow import read_arrow
 from sails.data.formats.csv_file import read_csv
 from sails.data.formats.dialogue_text import read_dialogue
 from sails.data.formats.docx_file import read_docx
-from sails.data.formats.json_file import read_json_text
+from sails.data.formats.json_file import is_json, read_json_text
 from sails.data.formats.other_kinds import refuse_office, refuse_other_kind, refuse_other_text
 from sails.data.formats.parquet import read_parquet
-from sails.data.formats.source import Source
+from sails.data.formats.source import MAX_BYTES, SPLIT, Source
 from sails.data.formats.text_encoding import decode
 from sails.data.formats.xlsx import read_excel
 from sails.data.formats.yaml_file import read_yaml
 from sails.errors import ConversationFileError
-from sails.system import listed
+from sails.system import listed, size
 
 
 class Format(NamedTuple):
@@ -107,8 +107,12 @@ def open_source(path: Path, content: bytes | None = None) -> Source:
     refuse_other_text(text, name)
     texts = [known for known in FORMATS if not known.signatures]
     readers = [known.read for known in texts if suffix in known.suffixes]
+    if first in "[{" and readers == [read_csv] and is_json(text):
+        readers = [read_json_text]
     readers += [known.read for known in texts if first in known.opening]
     source = (readers[0] if readers else _read_text)(text, name)
+    if source.format == "messenger":  # always saved in a wrong encoding, and mended by its reader
+        notes = ()
     return replace(source, encoding=encoding, notes=notes + source.notes)
 
 
@@ -148,10 +152,14 @@ def read_bytes(path: Path) -> bytes:
     if path.is_dir():
         raise ConversationFileError(f"{path} is a folder, not a file.", "Choose a file inside it.")
     try:
-        return path.read_bytes()
+        with open(path, "rb") as file:  # which may be a device, and have no end
+            content = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise ConversationFileError(f"There is no file {path}.", "Check the name and the folder.") from error
     except OSError as error:
         raise ConversationFileError(
             f"{path} cannot be opened: {error.strerror or error}.", "Check that you may read it."
         ) from error
+    if len(content) > MAX_BYTES:
+        raise ConversationFileError(f"{path.name} is larger than {size(MAX_BYTES)}.", SPLIT)
+    return content

@@ -7,14 +7,16 @@ Rows are numbered by their first line.
 from __future__ import annotations
 
 import re
+import textwrap
 from bisect import bisect, bisect_left
 from collections.abc import Iterator
 from typing import Any
 
 from sails.data import markup
 from sails.data.formats import messengers
-from sails.data.formats.source import Record, Source, source_of_table
-from sails.data.turns import role_of
+from sails.data.formats.source import Record, Source, listed_names, source_of_table
+from sails.data.speakers import role_of
+from sails.system import listed
 
 _NEW_CHAT = re.compile(
     r"^[^\S\n]*(?:[-=*_~#]{3,}|<\|endoftext\|>)[^\S\n]*$|\n[^\S\n]*\n[^\S\n]*\n", re.MULTILINE
@@ -57,10 +59,10 @@ def _of_template(text: str) -> Source | None:
 
 
 def _of_names(text: str) -> Source | None:
-    names = markup.names_in(text)
+    names = markup.names_in(text) or markup.names_in(text, dotted=True)
     if names is None:
         return None
-    found = list(markup.marks(names).finditer(text))
+    found = markup.find_marks(names, text)
     if names.is_chat:
         rows = list(_chats(text, names))
         note = "Names before a colon tell who speaks; a ruler or two empty lines begin a new conversation."
@@ -69,7 +71,12 @@ def _of_names(text: str) -> Source | None:
         note = "Each question with its answer was read as a conversation of its own."
     before = " ".join(text[: found[0].start()].split())
     left_out = (f"The text before the first question was left out: “{before[:60]}”.",) if before else ()
-    return Source("text", rows, notes=(note, *left_out))
+    starts = {mark.start() for mark in found}
+    ends = _line_ends(text)
+    quoted = [_line(ends, m.start()) for m in markup.marks(names).finditer(text) if m.start() not in starts]
+    lines = f"line{'' if len(quoted) == 1 else 's'} {listed([str(line) for line in quoted[:10]])}"
+    within = (f"Names that are indented or in code were read as what is said, in {lines}.",) if quoted else ()
+    return Source("text", rows, notes=(note, *left_out, *within))
 
 
 def _questions(text: str, names: Any, found: list[re.Match[str]]) -> Iterator[Record]:
@@ -90,22 +97,22 @@ def _questions(text: str, names: Any, found: list[re.Match[str]]) -> Iterator[Re
 def _chats(text: str, names: Any) -> Iterator[Record]:
     """Chats with a ruler or two empty lines between them, each beginning with a question or instructions."""
     start, ends = 0, _line_ends(text)
-    pattern = markup.marks(names)
+    pattern, every = markup.marks(names), markup.find_marks(names, text)
+    starts = [mark.start() for mark in every]
     breaks = [match.end() for match in _NEW_CHAT.finditer(text)]
     for end in [*breaks, len(text)]:
         follows = pattern.match(text[end:].lstrip())
         if end < len(text) and not (follows and markup.speaker(names, follows) in ("user", "system")):
             continue  # space within an answer
-        piece = text[start:end]
-        marks = list(pattern.finditer(piece))
+        marks = every[bisect_left(starts, start) : bisect_left(starts, end)]
         turns = []
         for number, mark in enumerate(marks):
-            until = marks[number + 1].start() if number + 1 < len(marks) else len(piece)
-            body = _body(markup.said_between(mark, piece, until))
+            until = marks[number + 1].start() if number + 1 < len(marks) else end
+            body = _body(markup.said_between(mark, text, until))
             if body.strip():
                 turns.append({"role": markup.speaker(names, mark), "content": body})
         if turns:
-            yield _line(ends, start + marks[0].start()), {"messages": turns}
+            yield _line(ends, marks[0].start()), {"messages": turns}
         start = end
 
 
@@ -124,20 +131,28 @@ def _of_headings(text: str) -> Source | None:
         # Between the signs that open and close code, a line that begins with # is a comment.
         found = [match for match in pattern.finditer(text) if bisect(fences, match.start()) % 2 == 0]
         asks = [match[2].rstrip("*_ ").endswith(("?", "？", "؟")) for match in found]
-        if sum(asks) < 2 or 2 * sum(asks) < len(found):
+        levels = {len(match[1]) for match, ask in zip(found, asks, strict=True) if ask}
+        if sum(asks) < 2 or 2 * sum(asks) < sum(len(match[1]) in levels for match in found):
             continue
         rows: list[Record] = []
-        ends = _line_ends(text)
+        ends, answered, left_out = _line_ends(text), 0, list[str]()
         for number, question in enumerate(found):
-            if not asks[number]:
-                continue
             level = len(question[1])
+            if not asks[number]:
+                until = found[number + 1].start() if number + 1 < len(found) else len(text)
+                if question.start() >= answered and text[question.end() : until].strip():
+                    left_out.append(question[2])
+                continue
             after = next((match for match in found[number + 1 :] if len(match[1]) <= level), None)
-            body = text[question.end() : after.start() if after else len(text)]
-            fields = {"input": question[2].strip("*_ "), "output": _body(body.strip("\n"))}
+            answered = after.start() if after else len(text)
+            body = text[question.end() : answered].strip("\n")
+            if question[0][:1].isdigit():  # the text of an item of a list stands below its number
+                body = textwrap.dedent(body)
+            fields = {"input": question[2].strip("*_ "), "output": _body(body)}
             rows.append((_line(ends, question.start()), fields))
         note = "Each heading that asks was read as a question, and the text below it as its answer."
-        return Source("text", rows, notes=(note,))
+        apart = f"What stands below headings that ask nothing was left out: {listed_names(left_out)}."
+        return Source("text", rows, notes=(note, apart) if left_out else (note,))
     return None
 
 

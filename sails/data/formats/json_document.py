@@ -12,7 +12,16 @@ from typing import Any
 from sails.data import shapes
 from sails.data.columns import chat_column, recognise
 from sails.data.formats import messengers, training_sets
-from sails.data.formats.source import Record, Refusal, Source, listed_names
+from sails.data.formats.source import (
+    MAX_COLUMNS,
+    MAX_ROWS,
+    Record,
+    Refusal,
+    Source,
+    listed_names,
+    too_many_columns,
+    too_many_rows,
+)
 from sails.data.formats.text_encoding import printable
 from sails.data.turns import RowRefused, is_turn
 from sails.errors import ConversationFileError
@@ -35,7 +44,7 @@ def source_of_document(kind: str, document: Any, name: str, *, is_row: bool = Fa
     if known is not None:
         return known
     if isinstance(document, list):
-        return Source(kind, _rows_of_list(document, name))
+        return _source_of_list(kind, document, name)
     if _is_row(document) or (is_row and not _usual_list(document)):
         return Source(kind, [(1, document)])
     inside = _inside(kind, document, name, 1)
@@ -67,11 +76,33 @@ def _inside(kind: str, document: dict[str, Any], name: str, depth: int) -> Sourc
     for found in (sure, usual, alone):
         for key, rows in found.items():
             note = f"The conversations were taken from the list “{printable(str(key))}”."
-            return Source(kind, _rows_of_list(rows, name), notes=(note,))
+            return _source_of_list(kind, rows, name, note)
     deeper = [value for value in document.values() if isinstance(value, dict)]
     if len(deeper) == 1 and depth < _MAX_DEPTH and not recognise(map(str, document)):
         return _inside(kind, deeper[0], name, depth + 1)
     return None
+
+
+def _source_of_list(kind: str, rows: list[Any], name: str, *notes: str) -> Source:
+    if any(isinstance(row, dict) and len(row) > MAX_COLUMNS for row in rows):
+        raise too_many_columns(name)
+    if groups := {key for key in map(shapes.group_of, rows) if key}:
+        rows = list(_opened(rows))
+        notes = (*notes, f"Each question in {listed_names(sorted(groups))} became a row of its own.")
+    if len(rows) > MAX_ROWS:
+        raise too_many_rows(name)
+    return Source(kind, _rows_of_list(rows, name), notes=notes, size=len(rows))
+
+
+def _opened(rows: list[Any]) -> Iterator[Any]:
+    """The rows; of one that holds questions with answers each of these, with what stands beside them."""
+    for row in rows:
+        key = shapes.group_of(row)
+        if key is None:
+            yield row
+        else:
+            beside = {name: value for name, value in row.items() if name != key}
+            yield from ({**beside, **one} for one in row[key])
 
 
 def _rows_of_list(rows: list[Any], name: str) -> Iterator[Record | Refusal]:
@@ -102,6 +133,8 @@ def _rows_of_list(rows: list[Any], name: str) -> Iterator[Record | Refusal]:
 
 def _is_row(document: dict[str, Any]) -> bool:
     """Tell whether an object is a conversation by itself."""
+    if len(document) > MAX_COLUMNS:
+        return False
     names = tuple(map(str, document))
     mapping = recognise(names).mapping
     if mapping is not None:
@@ -133,6 +166,11 @@ def _usual_list(document: dict[str, Any]) -> bool:
     )
 
 
+def _is_list_name(name: Any) -> bool:
+    """Tell whether a name says which list it is, so that it is no id of a chat."""
+    return str(name).casefold() in (*_LISTS, "test", "valid", "validation", "dev", "eval", *shapes.CHAT_NAMES)
+
+
 def _is_list_of_rows(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict | list)
 
@@ -151,6 +189,8 @@ def _of_columns(document: dict[str, Any], name: str) -> list[Any] | None:
     columns, cells = document.get("columns"), document.get("data")
     if isinstance(columns, list) and isinstance(cells, list) and all(isinstance(row, list) for row in cells):
         return [dict(zip(map(str, columns), row, strict=False)) for row in cells]
+    if len(document) > MAX_COLUMNS:
+        return None
     names = [str(key) for key in document]
     singular = {key: key[:-1] if key.casefold().endswith("s") else key for key in names}
     if not (recognise(names) or chat_column(names)):
@@ -176,8 +216,10 @@ def _of_columns(document: dict[str, Any], name: str) -> list[Any] | None:
 
 
 def _of_records(document: dict[str, Any]) -> list[Any] | None:
-    """Rows of a document that names each: pandas' `index`."""
+    """Rows of a document that names each: pandas' `index`, or chats by their ids."""
     rows = list(document.values())
+    if len(rows) > 1 and all(map(_is_chat, rows)) and not any(map(_is_list_name, document)):
+        return [{"messages": row} for row in rows]
     named = rows and all(isinstance(row, dict) for row in rows) and all(map(_is_row, rows[:20]))
     return rows if named else None
 
@@ -187,7 +229,7 @@ def _is_questions(document: dict[str, Any]) -> bool:
     if not document or not all(isinstance(value, str) for value in document.values()):
         return False
     asked = sum(str(key).rstrip().endswith(("?", "？", "؟")) or len(str(key).split()) > 2 for key in document)
-    return 2 * asked > len(document) and not recognise(map(str, document))
+    return 2 * asked >= len(document) and not recognise(map(str, document))
 
 
 def several(kind: str, documents: Sequence[Any]) -> Source:

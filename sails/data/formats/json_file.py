@@ -10,10 +10,10 @@ from pathlib import PurePath
 from typing import Any
 
 from sails.data.formats.json_document import several, source_of_document
-from sails.data.formats.source import Record, Refusal, Source, text_lines
+from sails.data.formats.source import MAX_ROWS, Record, Refusal, Source, text_lines, too_many_rows
 from sails.errors import ConversationFileError
 
-_LONGEST_JSON5 = 1_000_000  # characters; its parser takes about 8 seconds for as many
+_LONGEST_JSON5 = 300_000  # characters; its parser takes about 3 seconds for as many
 _BETWEEN = re.compile(r"[\s,\x1e]*")
 
 
@@ -24,8 +24,8 @@ class _NameTwice(ValueError):
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        for number, (name, value) in enumerate(pairs):
-            if any(name == other and value != found[name] for other, _ in pairs[number + 1 :]):
+        for name, value in pairs:
+            if value != found[name]:
                 raise _NameTwice(f"“{name[:40]}” stands twice in one object, with different values")
     return found
 
@@ -38,11 +38,11 @@ def read_json_text(text: str, name: str) -> Source:
     try:
         document = _JSON.decode(text)
     except _NameTwice as error:
-        if source := _lines(text):
+        if source := _lines(text, name):
             return source
         raise ConversationFileError(f"In {name}, {error}.", "Keep one of them.") from error
     except (ValueError, RecursionError) as error:
-        if (source := _lines(text) or _objects(text)) is not None:
+        if (source := _lines(text, name) or _objects(text)) is not None:
             return source
         document = _lenient(text)
         if document is None:
@@ -55,11 +55,26 @@ def read_json_text(text: str, name: str) -> Source:
     return source_of_document("json", document, name, is_row=is_lines)
 
 
-def _lines(text: str) -> Source | None:
+def is_json(text: str) -> bool:
+    """Tell whether a text begins with a whole record, or a list of them."""
+    text = text.lstrip()
+    try:
+        first: Any = _JSON.raw_decode(text)[0] if text[:1] in ("[", "{") else {}
+    except (ValueError, RecursionError):
+        return False
+    return bool(first) and (isinstance(first, dict) or any(isinstance(one, dict | list) for one in first))
+
+
+def _lines(text: str, name: str) -> Source | None:
     """JSON Lines: at least half of the first lines are each a whole object or list."""
     first = list(islice(_json_lines(text), 20))
     whole = sum(not isinstance(one, Refusal) and isinstance(one[1], dict | list) for one in first)
-    return Source("jsonl", _json_lines(text)) if len(first) > 1 and 2 * whole >= len(first) else None
+    if len(first) < 2 or 2 * whole < len(first):
+        return None
+    size = text.count("\n")
+    if size > MAX_ROWS and sum(not line.isspace() for line in text_lines(text)) > MAX_ROWS:
+        raise too_many_rows(name)  # at once, not when so many were read
+    return Source("jsonl", _json_lines(text), size=size)
 
 
 def _objects(text: str) -> Source | None:

@@ -17,6 +17,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from sails.data.formats.source import Record, Source, text_lines
+from sails.data.speakers import speaker_role
 from sails.errors import AssistantNeededError, ConversationFileError
 from sails.system import count, listed
 
@@ -81,6 +82,13 @@ def conversations(source: Source, assistant: str | None, name: str) -> Iterator[
                 turns = []
             turns.append((role, said_in_a_row))
         yield _conversation(turns)
+
+
+def known_assistant(source: Source) -> str | None:
+    """Return who gives the answers where everybody is called by what they do: “Customer” and “Support”."""
+    roles = {message.speaker: speaker_role(message.speaker) for message in source.messages}
+    answering = [speaker for speaker, role in roles.items() if role == "assistant"]
+    return answering[0] if len(answering) == 1 and set(roles.values()) == {"user", "assistant"} else None
 
 
 def _conversation(turns: list[tuple[str, list[Message]]]) -> Record:

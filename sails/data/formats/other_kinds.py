@@ -48,6 +48,7 @@ _OFFICE = {
     "odt": ("an OpenDocument text (.odt)", "Save it as .docx or .txt in LibreOffice."),
     "odp": ("a presentation", _AS_TEXT),
     "epub": ("an e-book", _AS_TEXT),
+    "anki": ("a deck of Anki", "Export the notes from Anki as text (.txt)."),
     "iwork": ("a document of Apple's Numbers, Pages or Keynote", "Export it as .xlsx, .csv or .docx."),
 }
 _PAGE = (

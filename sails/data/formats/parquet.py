@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 
-from sails.data.formats.source import Record, Source, failing_as
+from sails.data.formats.source import MAX_ROWS, Record, Source, failing_as, too_many_rows
 
 
 def read_parquet(raw: bytes, name: str) -> Source:
@@ -13,7 +13,9 @@ def read_parquet(raw: bytes, name: str) -> Source:
         import pyarrow.parquet
 
         file = pyarrow.parquet.ParquetFile(io.BytesIO(raw))
-        columns = tuple(file.schema_arrow.names)
+        columns, size = tuple(file.schema_arrow.names), file.metadata.num_rows
+        if size > MAX_ROWS:  # a few bytes can stand for millions
+            raise too_many_rows(name)
 
     def records() -> Iterator[Record]:
         with failing_as(name, "a Parquet file"):
@@ -22,4 +24,4 @@ def read_parquet(raw: bytes, name: str) -> Source:
             for number, row in enumerate(rows, 1):
                 yield number, {column: value for column, value in row.items() if value is not None}
 
-    return Source("parquet", records(), columns)
+    return Source("parquet", records(), columns, size=size)

@@ -13,6 +13,13 @@ from sails.data.columns import chat_column, recognise, turn_columns
 from sails.data.formats.text_encoding import printable
 from sails.errors import ConversationFileError
 
+# What one file may hold: more than that would not be taught in a week, or fit into memory.
+MAX_BYTES = 200_000_000  # of the file, and of what it expands to
+MAX_ROWS = 200_000
+MAX_COLUMNS = 16_384  # Excel's own limit
+MAX_CELLS = 5_000_000
+SPLIT = "Split it into smaller files, and bring them one after the other."
+
 Record = tuple[int, Any]
 SAMPLE = 30  # rows in which the line of column names is looked for
 
@@ -41,11 +48,31 @@ class Source:
     notes: tuple[str, ...] = ()
     late_notes: Callable[[], tuple[str, ...]] = tuple  # what is known when all records were gone through
     messages: tuple[Any, ...] = ()  # `messengers.Message`s of a chat between people, in place of `records`
+    size: int = 0  # about how many records there are; 0 where nobody knows before they were gone through
 
 
 def listed_names(names: Iterable[Any]) -> str:
     """Return names as a sentence has them, each in quotation marks and short; at most twelve."""
     return ", ".join(f"“{printable(str(name))[:40]}”" for name in islice(names, 12))
+
+
+def too_many_rows(name: str) -> ConversationFileError:
+    return ConversationFileError(f"{name} has more than {MAX_ROWS:,} rows.", SPLIT)
+
+
+def too_many_columns(name: str) -> ConversationFileError:
+    problem = f"{name} has more than {MAX_COLUMNS:,} columns."
+    return ConversationFileError(problem, "Keep those of the question and the answer.")
+
+
+def limited(records: Iterable[Record | Refusal], name: str) -> Iterator[Record | Refusal]:
+    """Yield the records of a file; raises ConversationFileError for too many, or one with too many names."""
+    for number, record in enumerate(records, 1):
+        if number > MAX_ROWS:
+            raise too_many_rows(name)
+        if isinstance(record, tuple) and isinstance(record[1], dict) and len(record[1]) > MAX_COLUMNS:
+            raise too_many_columns(name)
+        yield record
 
 
 def text_lines(text: str) -> Iterator[str]:
@@ -81,9 +108,13 @@ def source_of_table(
             body = body[1:]
         if unnamed_row != "no" and _is_unnamed(body, only_sentences=unnamed_row == "sentence"):
             note = "The file names no columns: the first was taken as the question, the second as the answer."
+            if any(_filled(row) for row in first[:header] if not isinstance(row, str)):
+                note += f" What stands above line {header + 1} was not read."
             return unnamed(kind, chain(body, rows), note)
     if any(_filled(row) for row in first[:header] if not isinstance(row, str)):
         notes = (f"The names of the columns stand in line {header + 1}; what is above was not read.",)
+    if header < len(first) and len(first[header]) > MAX_COLUMNS:
+        raise too_many_columns(name)
     columns = column_names(first[header]) if header < len(first) else ()
     if not columns:
         raise ConversationFileError(
@@ -103,7 +134,7 @@ def unnamed(kind: str, rows: Iterable[Cells], note: str) -> Source:
 def header_row(rows: Sequence[Cells]) -> int | None:
     """Return the position of the first row that names the columns of conversations."""
     for position, row in enumerate(rows):
-        if isinstance(row, str) or not _filled(row):
+        if isinstance(row, str) or len(row) > MAX_COLUMNS or not _filled(row):
             continue
         columns = column_names(row)
         below = next(
@@ -118,10 +149,10 @@ def header_row(rows: Sequence[Cells]) -> int | None:
 
 def column_names(row: Cells) -> tuple[str, ...]:
     """Return a row as names that are all there and all different."""
-    names: list[str] = []
+    names: dict[str, None] = {}
     for position, cell in enumerate(() if isinstance(row, str) else row, 1):
         name = printable(str(cell if cell is not None else "")).strip() or f"column {position}"
-        names.append(name if name not in names else f"{name} ({position})")
+        names[name if name not in names else f"{name} ({position})"] = None
     return tuple(names)
 
 
@@ -144,6 +175,8 @@ def _is_unnamed(rows: Sequence[Cells], *, only_sentences: bool) -> bool:
     pairs = [row for row in filled if len(row) == 2 and all(cell not in (None, "") for cell in row)]
     if not filled or filled[0] not in pairs or len(pairs) < 0.9 * len(filled):
         return False
+    if not any(c.isalpha() for row in pairs for cell in row for c in str(cell)):
+        return False  # numbers alone
     sentences = [any(_is_sentence(str(cell)) for cell in row) for row in pairs]
     return sentences[0] or (not only_sentences and len(pairs) > 1 and 2 * sum(sentences) < len(pairs))
 
@@ -171,6 +204,9 @@ def _records(columns: tuple[str, ...], rows: Iterable[Cells]) -> Iterator[Record
             )
         elif _filled(cells):
             named = zip(columns, cells, strict=False)
+            if cells[0] == columns[0] and column_names(cells)[: len(columns)] == columns:
+                yield Refusal(number, "repeats the names of the columns")
+                continue
             yield number, {name: cell for name, cell in named if cell not in (None, "")}
 
 
@@ -183,7 +219,11 @@ def failing_as(name: str, kind: str) -> Iterator[None]:
     """Turn whatever a library raises on a damaged file into a sentence."""
     try:
         yield
+    except (MemoryError, ConversationFileError):
+        raise
     except Exception as error:
+        if "memory alloc" in str(error).lower():  # as libxml2 says it
+            raise MemoryError from error
         raise ConversationFileError(
             f"{name} cannot be read as {kind}; it is damaged or of another kind.",
             "Open it in the program that made it, save it again, or save it as CSV.",

@@ -64,15 +64,28 @@ def _decoded(raw: bytes, name: str) -> Decoded:
     if len(_CONTROLS.findall(raw[:_SAMPLE])) > len(raw[:_SAMPLE]) / 20:
         raise _not_text(name)
     try:
-        return Decoded(raw.decode("utf-8"), "utf-8", ())
+        text = raw.decode("utf-8")
+        return Decoded(text, "utf-8", _twice_encoded(text))
     except UnicodeDecodeError:
         text = raw.decode("utf-8", "surrogateescape")
     broken, beyond_ascii = len(_BROKEN_BYTES.findall(text)), len(_BEYOND_ASCII.findall(text))
     # `beyond_ascii` counts the broken bytes too. Other encodings hardly ever look like UTF-8 by chance.
-    if beyond_ascii >= 2 * broken:
+    valid = beyond_ascii - broken
+    if valid >= broken or (4 * valid >= broken and _MIXED.search(raw.decode("cp1252", "replace"))):
         note = f"Bytes that are not UTF-8: {broken}; the rows that hold them are refused."
         return Decoded(text, "utf-8", (note,))
     return _windows(raw, name)
+
+
+def _twice_encoded(text: str) -> tuple[str, ...]:
+    """A note on text that an earlier program read in the wrong encoding."""
+    found = _MIXED.search(text) if not text.isascii() else None
+    if not found:
+        return ()
+    words = text[max(0, found.start() - 12) : found.end()].split() or [found[0]]
+    return (
+        f"Letters such as “{words[-1]}” look as if they had been saved in the wrong encoding; see to them.",
+    )
 
 
 def _unmarked_utf16(raw: bytes) -> str | None:
@@ -110,12 +123,13 @@ def _windows(raw: bytes, name: str) -> Decoded:
     if 3 * sum(run for run in runs if run > 2) > sum(runs):
         raise _not_text(name)
     encoding = _code_page(raw)
+    if not _C1.search(raw) and (not encoding or not _fits_whole(raw, encoding)):
+        encoding = _iso_twin(raw) or encoding
     if not encoding:
         raise _not_text(name)
-    title = encoding.replace("cp", "windows-")
-    note = (
-        f"The file is not UTF-8; it was read as {title.capitalize()}. Check that accented letters look right."
-    )
+    title = encoding.replace("cp", "windows-").replace("iso8859_", "iso-8859-")
+    shown = title.upper() if title.startswith("iso") else title.capitalize()
+    note = f"The file is not UTF-8; it was read as {shown}. Check that accented letters look right."
     return Decoded(raw.decode(encoding), title, (note,))
 
 
@@ -154,7 +168,27 @@ _SIGNS_IN_WORDS = re.compile(
     r"[^\W\d_](?:[^\w\s'’‘`´\-–.,;:/|()&+*@«»„“”]|[¹²³ªº¼½¾])[^\W\d_]|[^\W\d_]{4}[¹²³]"
 )
 _LETTERS = re.compile(r"[^\W\d_ªºµ¹²³¼½¾]")
+# UTF-8 that was read as Windows-1252: “CafÃ©”, “â€œ”.
+_MIXED = re.compile("[ÃÂ][\u00a0-\u00bf]|â€")
+# What letters of ISO 8859 look like in a code page of Windows: a sign behind a letter, the old sign of money.
+_ODD_SIGNS = re.compile(r"[^\W\d_][±¶¦¨¼½¾»®©¬]|[¦©][^\W\d_]|¤")
+_C1 = re.compile(rb"[\x80-\x9f]")  # letters in Windows, nothing in ISO 8859
 _PLAIN_WORD = re.compile(r"\b[a-z]+\b", re.ASCII)
+
+
+def _iso_twin(raw: bytes) -> str:
+    """The page of Unix by which the letters fit that its twin of Windows has elsewhere: €, œ, š, ą, ś."""
+    for iso, windows in (("iso8859_15", "cp1252"), ("iso8859_2", "cp1250")):
+        twin = raw.decode(iso).encode(windows, "replace")
+        if _code_page(twin) == windows and _fits_whole(twin, windows):
+            return iso
+    return ""
+
+
+def _fits_whole(raw: bytes, encoding: str) -> bool:
+    """Whether each line has only letters of one language of the code page, and no sign is odd."""
+    lines = raw[: 4 * _SAMPLE].decode(encoding, "replace").split("\n")
+    return not any(_ODD_SIGNS.search(line) or not _languages(line.casefold(), encoding) for line in lines)
 
 
 def _code_page(raw: bytes) -> str:
@@ -183,6 +217,9 @@ def _code_page(raw: bytes) -> str:
     if not fits:
         return ""
     best = max(fits, key=lambda encoding: (votes[encoding], words[encoding]))
+    known = max(_count(common, spoken) for found in _LANGUAGES.values() for common in found.values())
+    if best != "cp1252" and not words[best] and known > 1:
+        return ""  # the letters would be those of one language, the words are another's
     if 2 * sum(map(bool, fits[best])) >= len(lines):
         return best
     # Names and languages may be mixed in a line: then all letters of the West count as one language.

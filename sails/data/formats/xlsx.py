@@ -19,17 +19,29 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from sails.data.formats import archive
 from sails.data.formats.number_format import BUILT_IN, general, shown
-from sails.data.formats.source import SAMPLE, Source, Unshown, failing_as, header_row, source_of_table
+from sails.data.formats.source import (
+    MAX_CELLS,
+    MAX_COLUMNS,
+    MAX_ROWS,
+    SAMPLE,
+    Source,
+    Unshown,
+    failing_as,
+    header_row,
+    source_of_table,
+    too_many_rows,
+)
 from sails.data.formats.text_encoding import printable
 from sails.errors import ConversationFileError
 from sails.system import count, listed
 
-_MAX_ROWS, _MAX_COLUMNS = 1_048_576, 16_384  # Excel's own limits
+_LAST_ROW = 1_048_576  # Excel's own limit
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 _REFERENCE = re.compile(r"\$?([A-Z]+)\$?(\d+)")
 _NO_RESULT = "a formula whose result is not in the file (open it in Excel and save it again)"
@@ -44,18 +56,15 @@ class Sheet(NamedTuple):
     merged: bool = False  # cells that span several rows have their text in each of them
 
 
-def visible_sheets(raw: bytes) -> list[Sheet]:
-    """Return the sheets that a person sees and that hold something, in their order."""
-    workbook = _Workbook(raw)
-    sheets = (workbook.sheet(title, path) for title, path in workbook.sheets)
-    return [sheet for sheet in sheets if any(sheet.rows)]
+class Workbook:
+    """A workbook; raises ConversationFileError where its parts expand to too much."""
 
-
-class _Workbook:
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, name: str) -> None:
+        self._name = name
         self._zip = zipfile.ZipFile(io.BytesIO(raw))
+        self._expanded = self._cells = 0
         (path,) = self._related("", "officeDocument").values()
-        book = ElementTree.fromstring(self._zip.read(path))
+        book = ElementTree.fromstring(self._part(path).read())
         paths = self._related(path, "worksheet")
         self.sheets: list[tuple[str, str]] = []
         for sheet in book.iterfind("{*}sheets/{*}sheet"):
@@ -67,22 +76,30 @@ class _Workbook:
             self._texts += map(_text, self._elements(shared, "si"))
         self._formats: dict[str, str] = {}  # codes by the number of the style; none where it is General
         for styles in self._related(path, "styles").values():
-            self._formats |= _number_formats(ElementTree.fromstring(self._zip.read(styles)))
+            self._formats |= _number_formats(ElementTree.fromstring(self._part(styles).read()))
         properties = book.find("{*}workbookPr")
         self._since_1904 = properties is not None and properties.get("date1904") in ("1", "true")
 
-    def sheet(self, title: str, path: str) -> Sheet:
+    def visible_sheets(self) -> list[Sheet]:
+        """Return the sheets that a person sees and that hold something, in their order."""
+        sheets = (self._sheet(title, path) for title, path in self.sheets)
+        return [sheet for sheet in sheets if any(sheet.rows)]
+
+    def _sheet(self, title: str, path: str) -> Sheet:
         rows: list[list[str | None]] = []
-        hidden, merged = 0, False
+        hidden, filled, merged = 0, 0, False
         for row in self._elements(path, "row", "mergeCell"):
             if row.tag.endswith("}mergeCell"):  # these come after all rows
                 merged |= _fill_down(rows, row.get("ref", ""))
                 continue
             number = int(row.get("r") or len(rows) + 1)
-            if not len(rows) < number <= _MAX_ROWS:
+            if not len(rows) < number <= _LAST_ROW:
                 raise ValueError(f"row {number} after {len(rows)}")
             rows += [[] for _ in range(number - 1 - len(rows))]
             rows.append(self._values(row))
+            filled += bool(rows[-1])
+            if filled > MAX_ROWS + SAMPLE:
+                raise too_many_rows(self._name)
             hidden += row.get("hidden") in ("1", "true") and bool(rows[-1])
         return Sheet(title, rows, hidden, merged)
 
@@ -96,6 +113,12 @@ class _Workbook:
             if value not in (None, ""):  # cells that are only coloured may go on to the last column
                 values += [None] * (column - len(values))
                 values.append(value)
+        self._cells += max(len(row), len(values))
+        if self._cells > MAX_CELLS:
+            raise ConversationFileError(
+                f"{self._name} has more than {MAX_CELLS:,} cells, with empty ones between others.",
+                "Keep the columns of the question and the answer, beside each other, and save it again.",
+            )
         return values
 
     def _value(self, cell: Element) -> str | None:
@@ -122,7 +145,7 @@ class _Workbook:
     def _related(self, path: str, kind: str) -> dict[str, str]:
         """The parts of one kind that belong to the part at `path`, by the name of their relation."""
         folder, name = posixpath.split(path)
-        relations = ElementTree.fromstring(self._zip.read(posixpath.join(folder, "_rels", f"{name}.rels")))
+        relations = ElementTree.fromstring(self._part(posixpath.join(folder, "_rels", f"{name}.rels")).read())
         base = posixpath.join("/", folder)
         return {
             relation.get("Id", ""): posixpath.normpath(posixpath.join(base, relation.get("Target", "")))[1:]
@@ -130,10 +153,15 @@ class _Workbook:
             if relation.get("Type", "").endswith(f"/{kind}")
         }
 
+    def _part(self, path: str) -> IO[bytes]:
+        self._expanded += self._zip.getinfo(path).file_size
+        archive.check_size(self._expanded, self._name)
+        return self._zip.open(path)
+
     def _elements(self, path: str, *names: str) -> Iterator[Element]:
         """Every element of these names, one at a time; what was used is let go."""
         endings = tuple(f"}}{name}" for name in names)
-        with self._zip.open(path) as file:
+        with self._part(path) as file:
             for _, element in ElementTree.iterparse(file):
                 if element.tag.endswith(endings):
                     yield element
@@ -182,15 +210,15 @@ def _column(letters: str) -> int:
     number = 0
     for letter in letters:
         number = number * 26 + ord(letter) - ord("A") + 1
-    if not 0 < number <= _MAX_COLUMNS:
+    if not 0 < number <= MAX_COLUMNS:
         raise ValueError(f"column {letters}")
     return number - 1
 
 
 def read_excel(raw: bytes, name: str) -> Source:
     with failing_as(name, "an Excel workbook"):
-        workbook_sheets = len(_Workbook(raw).sheets)
-        sheets = visible_sheets(raw)
+        workbook = Workbook(raw, name)
+        sheets = workbook.visible_sheets()
     if not sheets:
         raise ConversationFileError(
             f"The sheets of {name} are empty; hidden ones are not read.",
@@ -200,8 +228,8 @@ def read_excel(raw: bytes, name: str) -> Source:
     sheet = (named or sheets)[0]
     rows = _widened(sheet.rows)
     notes = []
-    if workbook_sheets > 1:
-        notes.append(f"Only the sheet “{printable(sheet.title)}” was read, of {workbook_sheets}.")
+    if len(workbook.sheets) > 1:
+        notes.append(f"Only the sheet “{printable(sheet.title)}” was read, of {len(workbook.sheets)}.")
     if others := [f"“{printable(other.title)}”" for other in named[1:]]:
         are = f"{listed(others)} {'names' if len(others) == 1 else 'name'} question and answer, too"
         notes.append(f"{are}: save what is to be learned from there as a file of its own.")
@@ -210,8 +238,8 @@ def read_excel(raw: bytes, name: str) -> Source:
     if sheet.hidden_rows:
         hidden = count(sheet.hidden_rows, "row")
         notes.append(f"The sheet hides {hidden} of those that were read.")
-    source = source_of_table("xlsx", rows, name)
-    return replace(source, notes=(*notes, *source.notes))
+    source = source_of_table("xlsx", rows, name, unnamed_row="any")
+    return replace(source, notes=(*notes, *source.notes), size=len(rows))
 
 
 def _widened(rows: Sequence[list[Any]]) -> list[list[Any]]:

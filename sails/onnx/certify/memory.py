@@ -12,7 +12,6 @@ whoever wants answers needs them.
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 import threading
@@ -68,14 +67,12 @@ class Probes:
 
 
 def _start(kind: Kind, folder: Path) -> subprocess.Popen[str]:
-    package = Path(__file__).resolve().parents[3]
-    paths = [str(package), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
         [sys.executable, "-m", "sails.onnx.certify.memory", kind, str(folder)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        env=system.module_environment(),
         text=True,
     )
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from sails.errors import ModelLoadError, classify
-from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE
+from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
+from sails.onnx.runtime.tokenizer import short_context
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Original:
             raise classify(error, unloadable) from error
         self._model: Any = model.eval()
         self._template = None if self._tokenizer.chat_template else DEFAULT_CHAT_TEMPLATE
+        text = self._tokenizer.get_chat_template(self._template)
+        self._bounded = ChatTemplate(text, self._tokenizer.special_tokens_map)
         self.ends = ends
         self._padding = min(ends, default=0)
         self._takes_positions = "position_ids" in inspect.signature(self._model.forward).parameters
@@ -55,7 +58,8 @@ class Original:
 
     @property
     def context_length(self) -> int:
-        return int(getattr(self._model.config, "max_position_embeddings", 0) or 10**9)
+        longest = int(getattr(self._model.config, "max_position_embeddings", 0) or 10**9)
+        return min(longest, short_context(self._model.config.to_dict()) or longest)
 
     @property
     def vocabulary_size(self) -> int:
@@ -69,6 +73,7 @@ class Original:
         return self._ids(prompt), self._ids(rest) if rest else []
 
     def _render(self, messages: list[dict[str, str]], ask: bool) -> str:
+        self._bounded.render(messages, ask)  # transformers would wait for a text without end
         return self._tokenizer.apply_chat_template(
             messages, chat_template=self._template, add_generation_prompt=ask, tokenize=False
         )

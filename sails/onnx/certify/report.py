@@ -20,7 +20,7 @@ from pathlib import Path
 from sails import system
 from sails.models import CERTIFICATE, VARIANT_TABLE, VARIANT_TITLES
 from sails.onnx.certify.certificate import Certificate
-from sails.system import seconds, size, write_atomic
+from sails.system import count, seconds, signed, size, write_atomic
 
 CERTIFICATE_PAGE = "certificate.html"
 
@@ -83,10 +83,12 @@ def _judged(certificate: Certificate) -> Iterator[Check]:
         )
     difference, known = certificate.loss_difference, certificate.known_answers
     if difference is not None:
-        about = f"On the right answers to {known} questions" if known else "On what the original answers"
+        about = "On what the original answers"
+        if known:
+            about = f"On the right answers to {count(known, 'question')}"
         yield Check(
-            "Surprise at the answers (loss)",
-            f"{difference:+.4f}",
+            "Prediction error (loss)",
+            signed(difference, 4),
             difference <= needed.loss,
             f"{about}, {certificate.loss:.3f} against {certificate.original_loss:.3f} of the original; "
             f"less is better, and at most {needed.loss:g} more is allowed.",

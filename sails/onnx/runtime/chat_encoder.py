@@ -11,9 +11,11 @@ inside a person's text (an answer that explains `<|im_end|>`) is read as the pla
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
@@ -23,6 +25,8 @@ from sails.onnx.runtime.thoughts import THOUGHT_END, THOUGHT_START, is_open, wit
 
 # Code points that Unicode keeps for a program's own use: no file holds them.
 _BEGIN, _END, _BREAK, _ALIAS = "\ufdd0", "\ufdd1", "\ufdd2", "\ufdd3"
+# Signs of a template that may be words to the tokenizer: <|end|>, </s>, [INST], ### Answer:
+_WRITTEN_SIGN = re.compile(r"<[|/]?[\w.:-]+[|/]?>|\[/?\w+\]|<<\w+>>|#{2,} ?\w+:?")
 _SYSTEM = "Sails 7315"  # a system message that no template writes by itself
 _QUESTION = {"role": "user", "content": "Hello"}
 _THOUGHTFUL = f"{THOUGHT_START}\nOne.\n{THOUGHT_END}\n\nTwo."
@@ -60,20 +64,29 @@ class ChatEncoder:
         text = self._template.render(self._prepared(messages))
         return EncodedPrompt(text.replace(_BREAK, ""), self._ids(text))
 
-    def taught(self, messages: Messages) -> TaughtAnswer:
-        """Encode the last message, an answer, behind what is asked for it.
+    def taught(self, messages: Messages, tools: Sequence[Mapping[str, Any]] = ()) -> TaughtAnswer:
+        """Encode the last message, an answer, behind what is asked for it; `tools` are those it may call.
 
-        Raises `RequestError` when the template refuses the conversation or does not write the answer.
+        Raises `RequestError` when the template refuses the conversation or does not write the answer, or
+        what tools were called and returned.
         """
         *before, last = self._prepared(messages)
-        asked = self._template.render(before)
+        offered = self._unsigned(list(tools)) if tools and self._writes_tools else None
+        if any(message.get("tool_calls") for message in (*before, last)):
+            self._require_calls([*before, last], self._unsigned(list(tools)))
+        asked = self._template.render(before, tools=offered)
         kept = without_thought(last["content"]) if self._drops_thoughts else last["content"]
-        start, shown, rest = _parts(self._template.render([*before, _answer(_marked(kept))], False))
-        if not shown.strip():
-            raise RequestError("The answer is empty.", "Write an answer, or leave the row out.")
-        # A template may write earlier turns in another way once they are answered: what is asked counts.
-        gap = start.removeprefix(asked) if start.startswith(asked) else self._gap
-        behind = gap + shown + self._end_of(rest)
+        if last.get("tool_calls"):
+            whole = self._template.render([*before, {**last, "content": kept}], False, offered)
+            behind = self._calls_behind(asked, whole)
+        else:
+            answered = [*before, _answer(_marked(kept))]
+            start, shown, rest = _parts(self._template.render(answered, False, offered))
+            if not shown.strip():
+                raise RequestError("The answer is empty.", "Write an answer, or leave the row out.")
+            # A template may write earlier turns in another way once they are answered: what is asked counts.
+            gap = start.removeprefix(asked) if start.startswith(asked) else self._gap
+            behind = gap + shown + self._end_of(rest)
         prompt, ids = self._ids(asked), self._ids(asked + behind)
         if ids[: len(prompt)] != prompt:  # one token would reach over the border
             ids = [*prompt, *self._ids(behind)]
@@ -88,6 +101,10 @@ class ChatEncoder:
     def encode(self, text: str) -> list[int]:
         """Token ids of a rendered text: nothing is added, a chat template brings its special tokens."""
         return self._ids(text.replace(_BREAK, ""))
+
+    def text_of(self, token_ids: Sequence[int]) -> str:
+        """Return the text of these tokens, the signs of the template included."""
+        return self._tokenizer.decode(list(token_ids), skip_special_tokens=False)
 
     # --- what the template does -------------------------------------------------------------------
 
@@ -140,9 +157,56 @@ class ChatEncoder:
         ends = [rest.index(sign) + len(sign) for sign in self._added if sign in rest]
         return rest[: min(ends)] if ends else rest.rstrip()
 
+    # --- tools ------------------------------------------------------------------------------------
+
+    @cached_property
+    def _writes_tools(self) -> bool:
+        """Whether the template tells the model which tools there are."""
+        tool = {"name": _BEGIN, "description": "", "parameters": {"type": "object", "properties": {}}}
+        try:
+            asked = self._template.render([_QUESTION], tools=[{"type": "function", "function": tool}])
+        except RequestError:
+            return False
+        return _BEGIN in asked
+
+    def _require_calls(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> None:
+        """Raise `RequestError` where the template leaves out a tool, a call or what a tool returned."""
+        signs: list[str] = []
+
+        def sign() -> str:
+            signs.append(f"{_BEGIN}{len(signs)}{_END}")
+            return signs[-1]
+
+        def named(tool: dict[str, Any]) -> dict[str, Any]:
+            function = tool["function"]
+            signed = {**function, "name": sign() + function["name"]}
+            if isinstance(function.get("arguments"), dict):
+                signed["arguments"] = {**function["arguments"], "signed": sign()}
+            return {**tool, "function": signed}
+
+        signed = []
+        for message in messages:
+            if message["role"] == "tool":
+                message = {**message, "content": sign() + message["content"]}
+            if message.get("tool_calls"):
+                message = {**message, "tool_calls": [named(call) for call in message["tool_calls"]]}
+            signed.append(message)
+        text = self._template.render(signed, False, [named(tool) for tool in tools] or None)
+        if not all(one in text for one in signs):
+            problem = "The model's chat template does not write how tools are called and what they return."
+            raise RequestError(problem, "Choose another base model, or leave these rows out.")
+
+    def _calls_behind(self, asked: str, whole: str) -> str:
+        """What of a rendered conversation lies behind what is asked, up to the end of the turn."""
+        behind = whole.removeprefix(asked)
+        if not whole.startswith(asked) or self._end not in behind:
+            problem = "Where the call of a tool begins and ends cannot be told from its text."
+            raise RequestError(problem, "Choose another base model, or leave these rows out.")
+        return behind[: behind.index(self._end) + len(self._end)] if self._end else behind.rstrip()
+
     # --- tokens -----------------------------------------------------------------------------------
 
-    def _prepared(self, messages: Messages) -> list[dict[str, str]]:
+    def _prepared(self, messages: Messages) -> list[dict[str, Any]]:
         """The messages as the template takes them, with no sign of it in what a person wrote.
 
         A system message stands in the first question where the template has no place for it.
@@ -151,22 +215,30 @@ class ChatEncoder:
         if checked[0]["role"] == "system" and len(checked) > 1 and not self.takes_system:
             system, first, *rest = checked
             checked = [{**first, "content": f"{system['content']}\n\n{first['content']}"}, *rest]
-        for message in checked:
-            for sign in self._signs:
-                if sign in message["content"]:
-                    broken = sign[:1] + _BREAK + sign[1:]
-                    message["content"] = message["content"].replace(sign, broken)
-        return checked
+        return [{**self._unsigned(message), "role": message["role"]} for message in checked]
+
+    def _unsigned(self, value: Any) -> Any:
+        """A text, or all that stand in a value of JSON, with the signs of the template broken."""
+        if isinstance(value, dict):
+            return {key: self._unsigned(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self._unsigned(one) for one in value]
+        if isinstance(value, str):
+            for sign in (*self._signs, *self._spelled):
+                if sign in value:
+                    value = value.replace(sign, _broken(sign))
+        return value
 
     def _ids(self, text: str) -> list[int]:
         text = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is no text
         if _BREAK not in text:
             return self._tokenizer.encode(text, add_special_tokens=False).ids
-        for number, sign in enumerate(self._signs):
+        written = [*self._signs, *map(_broken, self._spelled)]
+        for number, sign in enumerate(written):
             text = text.replace(sign, _alias(number))
         tokenizer, meant = self._splitting
         ids = tokenizer.encode(text.replace(_BREAK, ""), add_special_tokens=False).ids
-        return [meant.get(token, token) for token in ids]
+        return [one for token in ids for one in meant.get(token, (token,))]
 
     @cached_property
     def _added(self) -> dict[str, tuple[int, AddedToken]]:
@@ -183,19 +255,35 @@ class ChatEncoder:
         return sorted(found, key=len, reverse=True)
 
     @cached_property
-    def _splitting(self) -> tuple[Tokenizer, dict[int, int]]:
-        """A tokenizer that takes signs for plain text, and the signs that our names for them mean, by id."""
+    def _spelled(self) -> dict[str, list[int]]:
+        """The signs that the template writes in several tokens, with those of their letters.
+
+        A person's text has them letter by letter, so that the model does not read them as the template's.
+        """
+        spelled = {}
+        for sign in dict.fromkeys(_WRITTEN_SIGN.findall(self._probe[0] + self._probe[2])):
+            letters = [self._tokenizer.token_to_id("Ġ" if letter == " " else letter) for letter in sign]
+            if sign not in (*self._added, THOUGHT_START, THOUGHT_END) and None not in letters:
+                spelled[sign] = [letter for letter in letters if letter is not None]
+        return spelled
+
+    @cached_property
+    def _splitting(self) -> tuple[Tokenizer, dict[int, list[int]]]:
+        """A tokenizer that takes signs for plain text, and the tokens that our names for them mean, by id."""
         content = json.loads(self._tokenizer.to_str())
         for token in content["added_tokens"]:
             token["special"] = token["special"] or token["content"] in self._signs
         tokenizer = Tokenizer.from_str(json.dumps(content))
         tokenizer.encode_special_tokens = True
-        meant = {}
+        meant: dict[int, list[int]] = {}
         for number, sign in enumerate(self._signs):
             token_id, token = self._added[sign]
             flags = {"single_word": token.single_word, "lstrip": token.lstrip, "rstrip": token.rstrip}
             tokenizer.add_tokens([AddedToken(_alias(number), normalized=False, special=False, **flags)])
-            meant[tokenizer.token_to_id(_alias(number))] = token_id
+            meant[tokenizer.token_to_id(_alias(number))] = [token_id]
+        for number, letters in enumerate(self._spelled.values(), len(self._signs)):
+            tokenizer.add_tokens([AddedToken(_alias(number), normalized=False, special=False)])
+            meant[tokenizer.token_to_id(_alias(number))] = letters
         return tokenizer, meant
 
 
@@ -227,7 +315,7 @@ def default_chat_template(tokenizer: Tokenizer, special: Mapping[str, str]) -> s
     return ("{{ bos_token }}" if adds else "") + DEFAULT_CHAT_TEMPLATE
 
 
-def _answer(content: str) -> dict[str, str]:
+def _answer(content: str) -> dict[str, Any]:
     return {"role": "assistant", "content": content}
 
 
@@ -244,6 +332,10 @@ def _parts(text: str) -> tuple[str, str, str]:
         raise RequestError("The chat template of this model drops an answer.", "Choose another base model.")
     start, rest = text.split(_BEGIN)
     return start, *rest.split(_END)  # type: ignore[return-value]
+
+
+def _broken(sign: str) -> str:
+    return sign[:1] + _BREAK + sign[1:]
 
 
 def _alias(number: int) -> str:

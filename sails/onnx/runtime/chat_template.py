@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-import jinja2
-import jinja2.ext
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
 from sails.errors import ModelLoadError, RequestError
+from sails.onnx.runtime import sandbox
 
-Messages = Sequence[Mapping[str, str]] | str
+Messages = Sequence[Mapping[str, Any]] | str
 
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -29,7 +24,7 @@ DEFAULT_CHAT_TEMPLATE = (
 )
 
 
-def as_messages(messages: Messages) -> list[dict[str, str]]:
+def as_messages(messages: Messages) -> list[dict[str, Any]]:
     """Return the conversation as a list; a str is one user message. Raises RequestError when it is none."""
     if isinstance(messages, str):
         return [{"role": "user", "content": messages}]
@@ -50,58 +45,41 @@ def special_tokens(tokenizer_config: Mapping[str, Any]) -> dict[str, str]:
 
 
 class ChatTemplate:
-    """A compiled template with the model's special tokens. Raises ModelLoadError when it is no template."""
+    """A template with the model's special tokens. Raises ModelLoadError when it is no template."""
 
     def __init__(self, text: str, special_tokens: Mapping[str, str]) -> None:
+        self._text = text
+        # Templates ask `is not none`, which an undefined name is not.
+        self._values = {"documents": None, **special_tokens}
+        self._unbounded: RequestError | None = None
         try:
-            self._template = _environment().from_string(text)
-        except jinja2.TemplateError as error:
+            sandbox.check(text)
+        except sandbox.TemplateError as error:
             raise ModelLoadError(
                 "The model's chat template cannot be read.", "Export the model again."
             ) from error
-        # Templates ask `is not none`, which an undefined name is not.
-        self._values = {"tools": None, "documents": None, **special_tokens}
 
-    def render(self, messages: Messages, ask: bool = True) -> str:
-        """The conversation, up to where an answer begins if one is asked for; RequestError if refused."""
-        values = {**self._values, "add_generation_prompt": ask}
+    def render(
+        self, messages: Messages, ask: bool = True, tools: Sequence[Mapping[str, Any]] | None = None
+    ) -> str:
+        """The conversation, up to where an answer begins if one is asked for; RequestError if refused.
+
+        Where one text took more time or memory than any chat needs, every other one is refused at once.
+        """
+        if self._unbounded:
+            raise self._unbounded
+        values = {**self._values, "tools": tools, "add_generation_prompt": ask}
         try:
-            return self._template.render(messages=as_messages(messages), **values)
-        except RequestError:
-            raise
-        except Exception as error:  # a template is a program that came with the model: it may raise anything
+            return sandbox.render(self._text, {"messages": as_messages(messages), **values})
+        except sandbox.LimitError as error:
+            self._unbounded = RequestError(
+                "The model's chat template takes more time or memory than any chat needs.",
+                "Choose another model, or mend its chat template.",
+            )
+            raise self._unbounded from error
+        except sandbox.TemplateError as error:
             reason = str(error).split("\n", 1)[0].rstrip(".")
             raise RequestError(
                 f"The model's chat template refuses this conversation: {reason}.",
                 "Begin with a user message and let user and assistant take turns.",
             ) from error
-
-
-class _GenerationTag(jinja2.ext.Extension):
-    """`{% generation %}` marks the answers for training; in a chat, what is inside counts as it is."""
-
-    tags = {"generation"}  # noqa: RUF012  as jinja2 declares it
-
-    def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    """The sandbox, and the names, that Hugging Face chat templates are written for."""
-
-    def raise_exception(message: str) -> None:
-        raise jinja2.TemplateError(message)
-
-    def strftime_now(style: str) -> str:
-        return datetime.now().strftime(style)
-
-    def tojson(value: Any, ensure_ascii: bool = False, **style: Any) -> str:
-        return json.dumps(value, ensure_ascii=ensure_ascii, **style)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, jinja2.ext.loopcontrols]
-    )
-    environment.filters["tojson"] = tojson
-    environment.globals |= {"raise_exception": raise_exception, "strftime_now": strftime_now}
-    return environment

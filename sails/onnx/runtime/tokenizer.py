@@ -27,6 +27,7 @@ from sails.onnx.runtime.chat_template import ChatTemplate, Messages, special_tok
 
 EXPORT_AGAIN = "Export the model again."
 UNKNOWN_CONTEXT_LENGTH = 2048  # where nothing says how much a model can read
+_LONG_SCALES = ("longrope", "su")
 _CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 
 
@@ -129,6 +130,7 @@ def read_json(file: Path) -> dict[str, Any]:
     text = _read_text(file)
     try:
         content = {} if text is None else json.loads(text)
+        json.dumps(content, ensure_ascii=False).encode()  # half a character (\ud800) is none
     except (ValueError, RecursionError) as error:
         raise ModelLoadError(f"{file.name} is damaged.", EXPORT_AGAIN) from error
     if not isinstance(content, dict):
@@ -193,8 +195,22 @@ def _integers(value: Any) -> frozenset[int]:
     return frozenset(number for number in values if isinstance(number, int))
 
 
+def short_context(config: Mapping[str, Any]) -> int | None:
+    """Return the longest text that an exported model reads as its original does, where that is shorter.
+
+    Models that are scaled for long texts (LongRoPE, of phi3) turn positions otherwise once a text is long; a
+    graph knows only how they do it for short ones.
+    """
+    scaling = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    if not isinstance(scaling, dict) or (scaling.get("rope_type") or scaling.get("type")) not in _LONG_SCALES:
+        return None
+    length = scaling.get("original_max_position_embeddings")
+    length = length or config.get("original_max_position_embeddings")
+    return length if isinstance(length, int) else None
+
+
 def _context_length(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]) -> int:
     lengths = [config.get(name) for name in _CONTEXT_NAMES] + [tokenizer_config.get("model_max_length")]
     # A tokenizer without a limit says so with 10^30.
     known = (length for length in lengths if isinstance(length, int) and length < 10**9)
-    return next(known, UNKNOWN_CONTEXT_LENGTH)
+    return min(next(known, UNKNOWN_CONTEXT_LENGTH), short_context(config) or 10**9)

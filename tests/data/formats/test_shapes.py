@@ -4,18 +4,20 @@ The turns are written with a letter before them: S system, U user, A an answer t
 read only. What the files lack is made in the tests: archives, Word documents, Arrow.
 """
 
+import contextlib
 import gzip
 import io
 import json
 import random
 import zipfile
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from sails.data import read
 from sails.data.formats import archive
+from sails.data.reading import parse as read
 from sails.errors import AssistantNeededError, ConversationFileError
 
 FILES = Path(__file__).parent / "shapes"
@@ -42,10 +44,8 @@ def spoken(reading):
 
 def turns_of(row):
     learned = iter(row.learned)
-    letters = {"system": "S", "user": "U"}
-    return [
-        f"{letters.get(turn.role) or ('A' if next(learned) else 'a')} {turn.content}" for turn in row.turns
-    ]
+    letters = {"system": "S", "user": "U", "tool": "T"}
+    return [f"{letters.get(turn.role) or ('A' if next(learned) else 'a')} {turn.said}" for turn in row.turns]
 
 
 SHAPES = [
@@ -413,16 +413,21 @@ SHAPES = [
     Shape(
         "tool_calls.jsonl",
         "rows that call tools",
-        {2: ["U Hi", "A Hello"]},
-        refused={1: "calls a tool, which cannot be taught"},
-        notes=["Tools are called, which cannot be taught; refused in 1 row."],
+        {1: ["U Weather?", 'A {"name": "w", "arguments": {}}', "T sun", "A Sun."], 2: ["U Hi", "A Hello"]},
+        notes=["Tools are called, which models learn whose chat template can write it, in 1 row."],
     ),
     Shape(
         "roles_of_tools.jsonl",
         "roles of tools",
-        {2: ["U Hi", "A Hello"]},
-        refused={1: "calls a tool, which cannot be taught"},
-        notes=["Tools are called, which cannot be taught; refused in 1 row."],
+        {
+            2: ["U Hi", "A Hello"],
+            3: ["U Sun?", 'A {"name": "sky", "arguments": {"at": "noon"}}', "T sun", "A Sun."],
+        },
+        refused={1: "calls a tool in a way that cannot be taught"},
+        notes=[
+            "Tools are called, which models learn whose chat template can write it, in 1 row.",
+            "Tools are called in a way that cannot be taught; refused in 1 row.",
+        ],
     ),
     # turns out of order
     Shape(
@@ -911,6 +916,97 @@ SHAPES = [
         "text without questions",
         refuses="{file} has the columns “The shop opens at 10:00.”; it needs one for the question and one for the answer, such as “input” and “output”.",
     ),
+    # names and marks in other words
+    Shape(
+        "marks_on_turns.jsonl",
+        "answers that are hidden, not approved or of no weight",
+        {
+            **{row: ["U Hi", "a Draft", "U Why?", "A So."] for row in range(1, 6)},
+            6: ["U Hi", "A Draft", "U Why?", "A So."],
+        },
+        notes=[
+            "Some answers are read and not learned in 5 rows.",
+            "Weights other than 0 and 1 were read as 1 in 1 row.",
+        ],
+    ),
+    Shape(
+        "names_of_roles.jsonl",
+        "speakers called in other words and languages",
+        {row: ["U Hi", "A Hello"] for row in range(1, 5)},
+        notes=[
+            "Speakers who are not called user and assistant were taken as such by their names in 4 rows.",
+        ],
+    ),
+    Shape(
+        "one_known_name.json",
+        "turns of a bot and a person under their name",
+        {1: ["U Hi", "A Hello"]},
+        notes=[
+            "3 rows with one turn each became 1 conversation: no column says where one ends.",
+            "What the assistant said before any question was left out in 1 row.",
+        ],
+        assistant="bot",
+    ),
+    Shape(
+        "support_by_ticket.csv",
+        "tickets with one name for those who answer",
+        {1: ["U Hi", "A Hello"], 3: ["U Why?", "A So."]},
+        notes=["4 rows with one turn each became 2 conversations: those with the same “ticket_id”."],
+        assistant="Support",
+    ),
+    Shape(
+        "chats_by_id.json",
+        "an object with a chat for each id",
+        {1: ["U Hi", "A Draft"], 2: ["U Hi", "A Draft", "U Why?", "A So."]},
+    ),
+    Shape(
+        "claude_pasted.json",
+        "an export of Claude with a pasted text and a picture",
+        {1: ["U What is this?\n\nRain falls.", "A A sentence."]},
+        notes=["Attached files were not read in 1 row."],
+        unused=["uuid"],
+    ),
+    Shape(
+        "chatgpt_not_kept.json",
+        "an export of ChatGPT with an answer that was not kept",
+        {1: ["U Hi", "A Hello"]},
+    ),
+    Shape(
+        "headings_nested.md",
+        "Markdown with questions as headings below others",
+        {7: ["U When does it open?", "A At ten."], 11: ["U Is it open on Sunday?", "A No."]},
+        notes=[
+            "Each heading that asks was read as a question, and the text below it as its answer.",
+            "What stands below headings that ask nothing was left out: “Shop”, “Contact”.",
+        ],
+    ),
+    Shape("json_called_csv.csv", "JSON that is called .csv", {1: ["U Hi", "A Hello"]}),
+    Shape(
+        "picture.jsonl",
+        "a chat with a picture",
+        refuses="No conversation in {file} can be used; row 1: turn 1 holds something that is not text (“image”).",
+    ),
+    Shape(
+        "texts_and_speakers.jsonl",
+        "a list of texts beside the list of their speakers",
+        refuses="No conversation in {file} can be used; row 1: holds several lists of texts, “dialog” and "
+        "“speakers”; keep one, with its speakers.",
+    ),
+    Shape(
+        "question_beside_its_chat.jsonl",
+        "`instruction` and `response` beside the chat that they are taken from",
+        {1: ["U Hi", "A Hello"]},
+        unused=["instruction", "response"],
+    ),
+    Shape(
+        "sender_type.csv",
+        "turns with `sender_type`",
+        {1: ["U Hi", "A Hello"]},
+        notes=[
+            "2 rows with one turn each became 1 conversation: those with the same “conversation”.",
+        ],
+        unused=["message_id"],
+    ),
     # other kinds
     Shape(
         "compose.yml",
@@ -1072,6 +1168,7 @@ def test_archives_that_programs_export_are_read(files, assistant, conversations)
         ("text.odt", zipped({"mimetype": "application/vnd.oasis.opendocument.text"}), "OpenDocument text"),
         ("book.epub", zipped({"mimetype": "application/epub+zip"}), "an e-book"),
         ("talk.pptx", zipped({"[Content_Types].xml": "", "ppt/presentation.xml": ""}), "a presentation"),
+        ("cards.apkg", zipped({"collection.anki2": "SQLite format 3"}), "a deck of Anki"),
         ("rows.numbers", zipped({"Index/Document.iwa": b"x"}), "Apple's Numbers"),
         ("rows.docx", zipped({"[Content_Types].xml": "", "word/document.xml": "<w/>"}), "a Word document"),
         ("text.doc", b"\xd0\xcf\x11\xe0" + bytes(600), "an old Word file"),
@@ -1119,6 +1216,22 @@ def word(paragraphs=(), table=()):
             cell.text = text
     document.save(content)
     return content.getvalue()
+
+
+def test_a_damaged_arrow_file_is_refused_and_does_not_end_the_program():
+    import pyarrow
+
+    table = pyarrow.table({"question": ["Hi", "Why?"], "answer": ["Hello", "So."]})
+    content = io.BytesIO()
+    with pyarrow.ipc.new_stream(content, table.schema) as file:
+        file.write_table(table)
+    whole, random_ = content.getvalue(), random.Random(0)
+    for _ in range(500):
+        damaged = bytearray(whole)
+        for _ in range(4):
+            damaged[random_.randrange(len(damaged))] = random_.randrange(256)
+        with contextlib.suppress(ConversationFileError):
+            read("rows.arrow", content=bytes(damaged))
 
 
 @pytest.mark.parametrize(
@@ -1240,9 +1353,12 @@ def check_rows(rows):
     for row in rows:
         roles = [turn.role for turn in row.turns if turn.role != "system"]
         assert roles
-        assert roles == ["user", "assistant"] * (len(roles) // 2)
+        assert (roles[0], roles[-1]) == ("user", "assistant")
+        assert row.calls_tools or roles == ["user", "assistant"] * (len(roles) // 2)
+        for turn, following in pairwise(row.turns):
+            assert bool(turn.calls) is (turn.role != "tool" and following.role == "tool")
         assert any(row.learned)
-        assert all(turn.content.strip() for turn in row.turns)
+        assert all(turn.said.strip() for turn in row.turns)
 
 
 @pytest.mark.parametrize("name", [shape.file for shape in SHAPES if shape.file.endswith((".json", ".jsonl"))])
@@ -1263,3 +1379,77 @@ def test_whatever_is_near_a_shape_is_read_as_a_conversation_or_refused_in_words(
             said = [*reading.notes, *(refusal.reason for refusal in reading.refused)]
             check_rows(reading.conversations)
         assert all(said)
+
+
+def word_of(change):
+    import docx
+
+    document, content = docx.Document(), io.BytesIO()
+    change(document)
+    document.save(content)
+    return content.getvalue()
+
+
+def _tracked(document):
+    from docx.oxml import parse_xml
+    from docx.oxml.ns import nsdecls
+
+    names = nsdecls("w")
+    document.add_paragraph("Q: Hi")
+    paragraph = document.add_paragraph("A: Hel")._p
+    paragraph.append(parse_xml(f"<w:ins {names} w:id='1' w:author='x'><w:r><w:t>lo</w:t></w:r></w:ins>"))
+    paragraph.append(
+        parse_xml(f"<w:del {names} w:id='2' w:author='x'><w:r><w:delText>p</w:delText></w:r></w:del>")
+    )
+    body, inside = (
+        document.element.body,
+        "<w:sdtContent><w:p><w:r><w:t>Q: Why?</w:t></w:r></w:p></w:sdtContent>",
+    )
+    body.insert(len(body) - 1, parse_xml(f"<w:sdt {names}>{inside}</w:sdt>"))
+    document.add_paragraph("A: So.")
+
+
+def _table(document, *rows):
+    table = document.add_table(0, 2)
+    for row in rows:
+        for cell, text in zip(table.add_row().cells, row, strict=True):
+            cell.text = text
+
+
+def _table_in_an_answer(document):
+    document.add_paragraph("Q: Hi")
+    document.add_paragraph("A: Two:")
+    _table(document, ("one", "1"), ("two", "2"))
+    document.add_paragraph("Q: Why?")
+    document.add_paragraph("A: So.")
+
+
+def _two_tables(document):
+    document.add_paragraph("Our questions")
+    _table(document, ("Question", "Answer"), ("Hi", "Hello"))
+    document.add_paragraph("")
+    _table(document, ("Question", "Answer"), ("Why?", "So."))
+
+
+@pytest.mark.parametrize(
+    ("change", "turns", "note"),
+    [
+        (_tracked, [["U Hi", "A Hello"], ["U Why?", "A So."]], "Each question"),
+        (_table_in_an_answer, [["U Hi", "A Two:\none\t1\ntwo\t2"], ["U Why?", "A So."]], "Each question"),
+        (_two_tables, [["U Hi", "A Hello"], ["U Why?", "A So."]], "The text beside the table was not read."),
+    ],
+    ids=["changes that were tracked", "a table in an answer", "two tables"],
+)
+def test_a_word_document_is_read_whole(change, turns, note):
+    reading = read("help.docx", content=word_of(change))
+    assert list(spoken(reading).values()) == turns
+    assert any(note in told for told in reading.notes)
+
+
+def test_word_tables_with_other_names_are_not_glued_together():
+    def change(document):
+        _table(document, ("Question", "Answer"), ("Hi", "Hello"))
+        _table(document, ("Frage", "Antwort"), ("Warum?", "Darum."))
+
+    with pytest.raises(ConversationFileError, match="several tables"):
+        read("help.docx", content=word_of(change))

@@ -2,8 +2,9 @@
 
 import pytest
 
-from sails.data import ColumnMapping, assess, read
+from sails.data import ColumnMapping, assess
 from sails.data.columns import recognise
+from sails.data.reading import parse as read
 from sails.errors import ConversationFileError
 from tests.data.formats.table_shapes import FOLDER, SHAPES, Shape
 
@@ -58,6 +59,88 @@ def test_a_table_is_kept_and_warned_of(file, check, rows):
     assert (report.duplicates, report.valid) == (0, len(reading.conversations))
 
 
+@pytest.mark.parametrize(
+    ("column", "kept", "left_out"),
+    [
+        ("Freigegeben", "ja", "nein"),
+        ("validé", "oui", "non"),
+        ("activo", "sí", "no"),
+        ("verified", "TRUE", "FALSE"),
+        ("thumbs_up", "true", "false"),
+        ("obsolete", "no", "yes"),
+        ("to_delete", "", "ja"),
+        ("do not use", "", "x"),
+        ("Do not learn", "", "x"),
+        ("Don't train", "no", "yes"),
+        ("Entwurf", "nein", "ja"),
+        ("judgement", "correct", "incorrect"),
+        ("Status", "Freigegeben", "Entwurf"),
+        ("Bewertung", "gut", "schlecht"),
+        ("helpful", "yes", "no"),
+        ("like", "👍", "👎"),
+        ("reward", "1", "-1"),
+    ],
+)
+def test_rows_are_left_out_by_marks_in_other_words(column, kept, left_out):
+    content = f"question,answer,{column}\nIs it open?,It is.,{kept}\nIs it far?,It is not.,{left_out}\n"
+    reading = read("marks.csv", content=content.encode())
+    assert [row.row for row in reading.conversations] == [1]
+    assert [(one.row, f"(“{column}” is {left_out.casefold()})" in one.reason) for one in reading.refused] == [
+        (2, True)
+    ]
+
+
+def test_a_column_of_yes_and_no_that_is_not_known_is_named():
+    content = b"question,answer,toxic,number\nIs it open?,It is.,no,0\nIs it far?,It is not.,yes,1\n"
+    reading = read("marks.csv", content=content)
+    assert len(reading.conversations) == 2
+    assert [note for note in reading.notes if "yes or no" in note] == [
+        "“toxic” says yes or no of each row, and is not looked at. "
+        "Leave out the rows that should not be taught."
+    ]
+
+
+def test_names_are_refused_where_they_stand_again():
+    content = b"question,answer\nIs it open?,It is.\nquestion,answer\nIs it far?,It is not.\n"
+    reading = read("twice.csv", content=content)
+    assert [row.row for row in reading.conversations] == [1, 3]
+    assert [(one.row, one.reason) for one in reading.refused] == [(2, "repeats the names of the columns")]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "question,answer,correct_answer",
+        "question,answer,corrected_answer",
+        "prompt,response,edited response",
+        "question,answer,ground_truth",
+        "question_title,question_body,answer",
+        "Frage,Antwort,Korrigierte Antwort",
+    ],
+)
+def test_of_two_columns_that_could_be_one_is_asked(columns):
+    with pytest.raises(ConversationFileError) as asked:
+        read("two.csv", content=f"{columns}\nIs it open?,It is.,It is not.\n".encode())
+    assert " could stand in " in asked.value.sentence
+    assert "--answer-column" in asked.value.remedy
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "Kundenanfrage,Unsere Antwort",
+        "お問い合わせ内容,回答",
+        "Pergunta,Resposta esperada",
+        "patterns,response",
+        "question,ground_truth",
+        "question,correct_answer",
+    ],
+)
+def test_more_names_are_known(columns):
+    reading = read("names.csv", content=f"{columns}\nIs it open?,It is.\n".encode())
+    assert turns(reading.conversations[0]) == ("u: Is it open?", "a: It is.")
+
+
 def test_what_a_person_names_is_not_asked_again():
     two = ColumnMapping("question", "response", system="")
     reading = read(FOLDER / "two_answers.csv", two)
@@ -90,3 +173,20 @@ def test_instructions_that_nobody_named_are_found_beside_the_columns_that_were()
 )
 def test_names_that_only_look_alike_are_not_taken(columns):
     assert recognise(columns).mapping is None
+
+
+@pytest.mark.parametrize(
+    ("column", "moments"),
+    [
+        ("time", ("10:05 PM", "9:05 pm", "11:00 AM")),
+        ("sent", ("2025-01-02 12:05 PM", "2025-01-02 11:05 a.m.", "2025-01-02 12:00 AM")),
+        ("ts", ("1700000030", "1700000020", "1700000010")),
+    ],
+)
+def test_turns_come_in_the_order_of_their_moments(column, moments):
+    late, middle, early = moments
+    content = (
+        f"chat,{column},role,text\n1,{late},assistant,Hello\n1,{middle},user,Hi\n1,{early},system,Be brief.\n"
+    )
+    (row,) = read("moments.csv", content=content.encode()).conversations
+    assert turns(row) == ("s: Be brief.", "u: Hi", "a: Hello")

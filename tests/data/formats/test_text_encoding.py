@@ -28,6 +28,15 @@ TEXTS = {
         "question;answer\nHow much is it?;£5, or €6 at the café – “cash” only.\n",
         "q;a\nWho came?;Herr Müller, señor Peña and Zoë Ångström.\n",
     ),
+    "iso8859_15": (
+        "question;réponse\nCombien ?;C'est 5 € au café.\n",
+        "question;réponse\nQuoi ?;Une sœur, un cœur et des œufs.\n",
+    ),
+    "iso8859_2": (
+        "pytanie;odpowiedź\nGdzie leży miasto?;Nad Wisłą, w północnej części.\n",
+        "Pytanie,Odpowiedz\nJak?,Można wejść od dziesiątej.\n",
+        "otázka;odpověď\nKdo to říká?;Ještě soused, který tu žije.\n",
+    ),
     "cp1254": ("soru;cevap\nKuyu nerede?;Ahırın arkasında, şu büyük ağacın yanında değil.\n",),
     "cp1257": ("klausimas;atsakymas\nKur yra šulinys?;Už daržinės, prie žemės kelio, ačiū.\n",),
 }
@@ -38,8 +47,9 @@ TEXTS = {
 )
 def test_a_code_page_is_known_by_its_letters(encoding, text):
     decoded = decode(text.encode(encoding), "old.csv")
-    assert (decoded.text, decoded.encoding) == (text, encoding.replace("cp", "windows-"))
-    assert encoding.replace("cp", "Windows-") in decoded.notes[0]
+    title = encoding.replace("cp", "windows-").replace("iso8859_", "iso-8859-")
+    assert (decoded.text, decoded.encoding) == (text, title)
+    assert title in decoded.notes[0].casefold()
 
 
 @pytest.mark.parametrize("encoding", ["mac_roman", "cp850"])
@@ -47,3 +57,21 @@ def test_letters_that_fit_no_code_page_are_refused(encoding):
     text = "Frage;Antwort\nWo ist das Café?;Gleich über der Straße.\nUnd morgen?;Früh um fünf, und Grüße.\n"
     with pytest.raises(ConversationFileError, match="encoding"):
         decode(text.encode(encoding), "old.csv")
+
+
+def test_words_of_another_language_than_the_letters_are_refused():
+    with pytest.raises(ConversationFileError, match="encoding"):
+        decode("Frage;Antwort\nWo?;Über der Straße.\n".encode("cp850"), "old.csv")
+
+
+def test_a_file_of_two_encodings_is_read_as_utf_8_and_its_other_rows_are_refused():
+    decoded = decode("question;answer\nCafé?;Oui\n".encode() + "Bébé?;Non\n".encode("cp1252"), "two.csv")
+    assert decoded.encoding == "utf-8"
+    assert "Café?;Oui" in decoded.text
+    assert decoded.notes == ("Bytes that are not UTF-8: 2; the rows that hold them are refused.",)
+
+
+def test_letters_that_were_saved_in_a_wrong_encoding_are_pointed_out():
+    (note,) = decode("question;answer\nWo ist das CafÃ©?;Da.\n".encode(), "twice.csv").notes
+    assert "“CafÃ©” look as if" in note
+    assert decode("Où ? À Âge, « Ã »".encode(), "right.csv").notes == ()

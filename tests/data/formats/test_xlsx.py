@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from sails.data.formats.source import Unshown
-from sails.data.formats.xlsx import Sheet, visible_sheets
+from sails.data.formats.xlsx import Sheet, Workbook
+from sails.data.reading import parse as read
 
 TEXTS = st.text(max_size=20).filter(lambda text: not ILLEGAL_CHARACTERS_RE.search(text) and text[:1] != "=")
 DATES = st.datetimes(datetime.datetime(1950, 1, 1), datetime.datetime(2100, 1, 1))
@@ -60,7 +61,7 @@ def written_by_hand(cells: str, texts: str = "") -> bytes:
 
 
 def first_sheet(raw: bytes) -> Sheet:
-    return next(iter(visible_sheets(raw)), Sheet("", []))
+    return next(iter(Workbook(raw, "book.xlsx").visible_sheets()), Sheet("", []))
 
 
 def as_shown(value: object) -> str:
@@ -108,7 +109,7 @@ def test_sheets_with_rows_that_a_person_sees_are_read():
     book.create_sheet("Hidden").append(["y"])
     book.create_sheet("Deep").append(["z"])
     book["Hidden"].sheet_state, book["Deep"].sheet_state = "hidden", "veryHidden"
-    assert visible_sheets(saved(book)) == [Sheet("Second", [["x"]])]
+    assert Workbook(saved(book), "book.xlsx").visible_sheets() == [Sheet("Second", [["x"]])]
 
 
 def test_cells_merged_over_rows_have_their_text_in_each_and_hidden_rows_are_counted():
@@ -155,3 +156,17 @@ def test_of_a_formula_the_last_value_is_read_and_what_cannot_be_shown_says_why()
 def test_a_damaged_sheet_raises_instead_of_filling_the_memory(cells):
     with pytest.raises((ValueError, IndexError, SyntaxError)):
         first_sheet(written_by_hand(cells))
+
+
+def test_two_columns_of_single_words_without_names_are_question_and_answer():
+    raw = saved(book_of(["Haus", "house"], ["Baum", "tree"], ["Hund", "dog"]))
+    reading = read("words.xlsx", content=raw)
+    assert (reading.conversations[0].input, reading.conversations[0].output) == ("Haus", "house")
+    assert len(reading.conversations) == 3
+    assert any("The file names no columns" in note for note in reading.notes)
+
+
+def test_a_title_above_columns_without_names_is_named_as_not_read():
+    reading = read("words.xlsx", content=saved(book_of(["Unit 1"], ["Haus", "house"], ["Hund", "dog"])))
+    assert len(reading.conversations) == 2
+    assert any("What stands above line 2 was not read." in note for note in reading.notes)

@@ -65,6 +65,23 @@ def test_a_sign_that_a_person_writes_is_plain_text_in_a_chat(tmp_path):
     assert reader.encode(prompt.text).count(end) == 2  # where nobody knows who wrote it
 
 
+def test_a_sign_of_several_tokens_that_a_person_writes_is_spelled(tmp_path):
+    folder = wear(make_tiny_model(tmp_path), "signs of several tokens")
+    encoder = encoder_of(load_tokenizer(folder))
+    sign = encoder.encode("[end]")
+    assert len(sign) < len("[end]")
+
+    def signs_in(question):
+        ids = encoder.prompt([{"role": "user", "content": question}]).token_ids
+        return sum(ids[at : at + len(sign)] == sign for at in range(len(ids)))
+
+    asked = encoder.prompt([{"role": "user", "content": "What is [end], and [start]?"}])
+    assert encoder.text_of(asked.token_ids) == asked.text
+    assert signs_in("What is [end]? [end]") == signs_in("What is it?") == 1
+    taught = encoder.taught([{"role": "user", "content": "?"}, {"role": "assistant", "content": "An [end]."}])
+    assert encoder.text_of(taught.answer).startswith("An [end].[end]")
+
+
 def small_tokenizer(words, *, bos=False):
     """Whole words; what is none of them is unknown. With `bos` each text begins with <s>."""
     vocabulary = {word: number for number, word in enumerate(["<unk>", "<s>", "</s>", *words])}

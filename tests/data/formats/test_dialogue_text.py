@@ -1,0 +1,82 @@
+"""Questions and answers in plain text: what begins a turn, and what only looks like it."""
+
+import pytest
+
+from sails.data.reading import parse as read
+from sails.errors import ConversationFileError
+
+
+def spoken(text, name="notes.txt"):
+    reading = read(name, content=text.encode())
+    return [[f"{turn.role[0]}: {turn.content}" for turn in row.turns] for row in reading.conversations]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Q. Where?\nA. There.\n\nQ. When?\nA. Now.\n",
+        "Q1. Where?\nA1. There.\n\nQ2. When?\nA2. Now.\n",
+        "Q) Where?\nA) There.\nQ) When?\nA) Now.\n",
+        "F. Where?\nA. There.\nF. When?\nA. Now.\n",
+        "- Q: Where?\n  A: There.\n- Q: When?\n  A: Now.\n",
+        "Q: Where?\n  A: There.\nQ: When?\nA: Now.\n",
+        "Q: Where?\n    A: There.\n    Q: When?\n    A: Now.\n",
+    ],
+)
+def test_a_name_or_letter_begins_a_turn(text):
+    assert spoken(text) == [["u: Where?", "a: There."], ["u: When?", "a: Now."]]
+
+
+@pytest.mark.parametrize(
+    ("quoted", "lines"),
+    [
+        ("So:\n    Q: Why?\n    A: Because.\nThat is all.", "lines 3 and 4"),
+        ("So:\n```\nQ: Why?\nA: Because.\n```", "lines 4 and 5"),
+        ("```\nQ: Why?\n```", "line 3"),
+    ],
+)
+def test_a_name_that_an_answer_quotes_stays_in_it_and_that_is_said(quoted, lines):
+    text = f"Q: How?\nA: {quoted}\nQ: And then?\nA: Done.\n"
+    assert spoken(text) == [["u: How?", f"a: {quoted}"], ["u: And then?", "a: Done."]]
+    notes = read("notes.txt", content=text.encode()).notes
+    assert f"Names that are indented or in code were read as what is said, in {lines}." in notes
+    chat = text.replace("Q:", "User:").replace("A:", "Assistant:")
+    assert len(spoken(chat)[0]) == 4
+
+
+def test_choices_are_no_answers():
+    with pytest.raises(ConversationFileError):
+        spoken("Q. Which?\nA. Paris\nB. Rome\n")
+
+
+@pytest.mark.parametrize(("said", "kept"), [("  return x", "  return x"), ("\tpass", "\tpass"), (" x", "x")])
+def test_the_indent_of_an_answer_of_one_line_is_kept(said, kept):
+    assert spoken(f"question,answer\nWhat comes next?,{said}\n", "code.csv") == [
+        ["u: What comes next?", f"a: {kept}"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asks", "answers"),
+    [
+        ("Вопрос", "Ответ"),
+        ("Pytanie", "Odpowiedź"),
+        ("Vraag", "Antwoord"),
+        ("Fråga", "Svar"),
+        ("Câu hỏi", "Trả lời"),
+        ("질문", "답변"),
+    ],
+)
+def test_questions_are_known_in_more_languages(asks, answers):
+    text = f"{asks}: Where?\n{answers}: There.\n\n{asks}: When?\n{answers}: Now.\n"
+    assert spoken(text) == [["u: Where?", "a: There."], ["u: When?", "a: Now."]]
+    table = f"{asks},{answers}\nWhere?,There.\n"
+    assert spoken(table, "table.csv") == [["u: Where?", "a: There."]]
+
+
+def test_what_stands_below_the_number_of_a_list_has_no_indent():
+    text = "1. **Where is it?**\n\n   Here.\n\n2. **When is it?**\n\n   Now:\n     at ten.\n"
+    assert spoken(text, "faq.md") == [
+        ["u: Where is it?", "a: Here."],
+        ["u: When is it?", "a: Now:\n  at ten."],
+    ]
