@@ -12,6 +12,7 @@ published, so that each way ends.
 - before: earlier lessons are repeated, nothing is protected, and the rounds are fixed
 - until known: nothing is protected; a session ends when it knows its lesson
 - protect only: the rounds are fixed; general knowledge is protected
+- blend only, lora only: as before, and of the change only a part is kept, or LoRA is trained
 - default: everything as a person finds it
 - lora: the same, but small matrices beside the layers are trained and merged (LoRA)
 - advised: as by default, at the rate that `sails.jobs.lr_finder` measures before each session; (a) only
@@ -103,6 +104,8 @@ WAYS = (
     Way(BEFORE, {"replay_share": 0.5, "protect": 0.0}, fixed_rounds=True),
     Way("until known", {"protect": 0.0}),
     Way("protect only", fixed_rounds=True),
+    Way("blend only", {"replay_share": 0.5, "protect": 0.0, "blend": True}, fixed_rounds=True),
+    Way("lora only", {"replay_share": 0.5, "protect": 0.0, "method": "lora"}, fixed_rounds=True),
     Way(DEFAULT),
     Way("lora", {"method": "lora"}),
     Way("advised", measured_rate=True, tables=INVENTED),
@@ -395,13 +398,11 @@ def ask(model: Path, facts: Mapping[str, Sequence[SmallFact]], folder: Path) -> 
 
     def work() -> None:
         loaded, tokenizer, precision = _loaded(model)
-        with precision.autocast():
-            said = {
-                lesson: training.answer(
-                    loaded, tokenizer, [text for row in rows for text in (row.question, row.reworded)]
-                )
-                for lesson, rows in facts.items()
-            }
+        student = training.Student(loaded, tokenizer, Settings().max_length, precision)
+        said = {
+            lesson: training.answer(student, [text for row in rows for text in (row.question, row.reworded)])
+            for lesson, rows in facts.items()
+        }
         result.write_text(json.dumps(said))
 
     in_a_child(work, folder)

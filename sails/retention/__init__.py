@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         taught_to,
     )
     from sails.retention.matrix import retention_matrix
-    from sails.retention.metrics import as_json, measure
+    from sails.retention.metrics import Estimate, as_json, measure
     from sails.retention.model_report import (
         Memory,
         RetentionMap,
@@ -43,10 +43,12 @@ if TYPE_CHECKING:
         forgetting_sentences,
         retention_map,
     )
+    from sails.retention.progress import Progress, ProgressCurve, progress_of
     from sails.retention.questions import (
         UNRELATED,
         ProbeAnswer,
         ProbeQuestion,
+        no_longer_right,
         questions_for,
     )
     from sails.retention.replay import draw, replay_count, replayable_rows
@@ -62,16 +64,19 @@ if TYPE_CHECKING:
         Part,
         Retention,
         read_retention,
+        retention_if_readable,
         write_retention,
     )
     from sails.retention.session_report import (
         before_and_after,
+        describe_answer,
         describe_finding,
         describe_general_loss,
         describe_losses,
         findings,
         gained_answers,
         lost_answers,
+        spread,
     )
 
 __getattr__, __all__ = lazy_exports(__name__)

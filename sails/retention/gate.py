@@ -200,7 +200,7 @@ def _reason(findings: Sequence[GateFinding], names: dict[str, str]) -> list[str]
 
 
 def _words(finding: GateFinding, reference: float, names: dict[str, str], *, full: bool) -> str:
-    """Such as "23 points on databases (81% → 58% of the answers' word pieces right)"."""
+    """Such as "23 points on databases (81% → 58% of the answers' text right)"."""
     lost = rounded_points(reference, finding.after)
     unit = "point" if lost == 1 else "points"
     what = f"on {listed([names[lesson] for lesson in finding.lessons])}"
@@ -208,7 +208,7 @@ def _words(finding: GateFinding, reference: float, names: dict[str, str], *, ful
         what = f"over {EVERYTHING}"
     elif len(finding.lessons) > 1:
         what += " together"
-    of_what = " of the answers' word pieces right" if full else ""
+    of_what = " of the answers' text right" if full else ""
     if finding.is_general:
         of_what = " of the questions that its base model surely knows"
     return f"{lost} {unit} {what} ({reference:.0f}% → {finding.after:.0f}%{of_what})"

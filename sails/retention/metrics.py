@@ -31,6 +31,7 @@ from sails.retention.bootstrap import (
 from sails.retention.gate import MAX_LOSS_POINTS
 from sails.retention.matrix import Matrix
 from sails.retention.schema import Cell
+from sails.system import count
 
 CONFIDENCE = 0.95
 NOTHING = "What this model remembers was not measured."
@@ -81,17 +82,17 @@ def measure(matrix: Matrix) -> Measures:
 
     generator = bootstrap_generator()
     now = [cell for j in columns if (cell := matrix.recall[last][j])]
-    acc = _mean([accuracy(cell, generator) for cell in now], 0.0)
+    acc = estimated_mean([accuracy(cell, generator) for cell in now], 0.0)
     kept = _pairs(matrix, [(matrix.taught[j], last, j) for j in earlier])
     learned = _pairs(matrix, [(matrix.taught[j] - 1, matrix.taught[j], j) for j in columns])
-    bwt = _mean([difference(old, new, generator) for old, new in kept], -100.0)
+    bwt = estimated_mean([difference(old, new, generator) for old, new in kept], -100.0)
     reached = sum(old.accuracy for old, _ in kept)
     remembered = min(1.0, sum(new.accuracy for _, new in kept) / reached) if reached else None
     before = [cell for j in newest if (cell := matrix.recall[last - 1][j])]
     after = [cell for j in newest if (cell := matrix.recall[last][j])]
     scores = (_points(before) if len(before) == len(after) else None, _points(after))
     drift = matrix.general[last]
-    general = _mean([accuracy(drift.known, generator)], 0.0) if drift and drift.known else None
+    general = estimated_mean([accuracy(drift.known, generator)], 0.0) if drift and drift.known else None
     return Measures(
         acc=acc,
         bwt=bwt,
@@ -100,7 +101,7 @@ def measure(matrix: Matrix) -> Measures:
         remembered=remembered,
         newest=scores,
         general=general,
-        headline=_headline(bwt, remembered, scores, len(earlier), len(newest), general),
+        headline=_headline(acc, bwt, scores, len(earlier), len(newest), general),
     )
 
 
@@ -121,11 +122,11 @@ def _forgetting(matrix: Matrix, lesson: int) -> Estimate | None:
     if not pairs:
         return None
     best, now = max(pairs, key=lambda pair: pair[0].accuracy - pair[1].accuracy)
-    return _mean([difference(now, best, bootstrap_generator())], -100.0)
+    return estimated_mean([difference(now, best, bootstrap_generator())], -100.0)
 
 
-def _mean(figures: Sequence[BootstrapEstimate], least: float) -> Estimate | None:
-    """The mean of what was resampled; its interval does not go below `least` or above 100."""
+def estimated_mean(figures: Sequence[BootstrapEstimate], least: float) -> Estimate | None:
+    """Return the mean of what was resampled; its interval does not go below `least` or above 100."""
     if not figures:
         return None
     figure = mean(figures)
@@ -147,32 +148,36 @@ def _points(cells: Sequence[Cell]) -> float | None:
 
 
 def _headline(
+    acc: Estimate | None,
     bwt: Estimate | None,
-    remembered: float | None,
     newest: tuple[float | None, float | None],
     earlier: int,
     newly: int,
     general: Estimate | None,
 ) -> str:
-    """One sentence. What is remembered never stands alone: who learns nothing forgets nothing."""
+    """One sentence. What was kept never stands alone: who learns nothing forgets nothing."""
     beside = "" if general is None else f"; {general.value:.0f}% of its general knowledge is still there"
     before, after = newest
-    if bwt is not None and remembered is not None:
-        points = f"{round(bwt.value):+d}".replace("-", "−") if round(bwt.value) else "0"
-        change = f"{points} ± {(bwt.high - bwt.low) / 2:.0f} points"
-        if math.isinf(bwt.high):
-            change = f"{points} points, from too few examples to be sure"
+    if acc is not None and bwt is not None:
         new = "the new lesson was not measured"
         if after is not None:
             new = f"new lesson {after:.0f}%" if before is None else f"new lesson {before:.0f} → {after:.0f}%"
-        return f"Remembers {remembered:.0%} of what it was taught ({change}); {new}{beside}."
+        return f"Gets {acc.value:.0f}% of all that it was taught right; {_change(bwt)}; {new}{beside}."
     if after is None:
         return NOTHING
     which = "newest" if earlier else "first"
     what = f"its {which} lesson" if newly == 1 else f"its {newly} lessons"
     was = "" if before is None else f" ({before:.0f}% before)"
     unknown = "; what it remembers of the earlier ones could not be measured" if earlier else ""
-    return f"Knows {after:.0f}% of {what}{was}{unknown}{beside}."
+    return f"Gets {after:.0f}% of {what} right{was}{unknown}{beside}."
+
+
+def _change(bwt: Estimate) -> str:
+    """What became of the earlier lessons since each was taught, and how sure that is."""
+    lost, points = "lost" if bwt.value < 0 else "gained", abs(round(bwt.value))
+    amount = f"{lost} {count(points, 'point')}" if points else "lost nothing"
+    sure = "from too few examples to be sure" if math.isinf(bwt.high) else f"± {(bwt.high - bwt.low) / 2:.0f}"
+    return f"its earlier lessons {amount} ({sure})"
 
 
 # --- for programs ---------------------------------------------------------------------------------

@@ -8,15 +8,12 @@ Page and command say the same. Each figure comes with one sentence on whether it
 
 from __future__ import annotations
 
-import contextlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from sails import sessions
 from sails.data import ENOUGH_TO_JUDGE
-from sails.errors import SailsError
 from sails.models import Workspace
 from sails.retention import lessons, schema
 from sails.retention.gate import MAX_LOSS_POINTS
@@ -28,7 +25,7 @@ from sails.system import count, stamp_or_none
 
 GENERAL, GENERAL_LINES = "General knowledge", ("General", "knowledge")
 ENOUGH_KNOWN = 20  # general questions, to say more than a count
-HALF = 50.0  # points: share of the answers' word pieces right
+HALF = 50.0  # points: share of the answers' text right
 
 
 @dataclass(frozen=True)
@@ -64,8 +61,7 @@ def _memory_of(workspace: Workspace, fingerprint: str | None, _: tuple[object, .
     matrix = retention_matrix(workspace, fingerprint)
     newest = None
     for record in sessions.ancestors(workspace, fingerprint)[-1:]:
-        with contextlib.suppress(SailsError):
-            newest = schema.read_retention(record.session)
+        newest = schema.retention_if_readable(record.session)
     return Memory(matrix, measure(matrix), newest)
 
 
@@ -144,7 +140,9 @@ def _square(cell: Cell | None, lesson: Lesson, part: Part, *, taught_yet: bool) 
     if not taught_yet:
         return MapSquare(None, "Not taught yet, and not measured")
     if part == "held_out":
-        return MapSquare(None, "Not measured: no example was kept back, or its session measured nothing")
+        return MapSquare(
+            None, "Not measured: no example was set aside for testing, or its session measured nothing"
+        )
     return MapSquare(None, "Not measured")
 
 
@@ -154,7 +152,7 @@ def _general(drift: Drift | None) -> MapSquare:
     same = f"{drift.agreement:.0%} of its words unchanged, drift {drift.divergence:.2f}"
     if drift.known is None:  # an earlier release asked no questions
         return MapSquare(drift.agreement, f"{same}, {drift.prompts} prompts; right answers were not counted")
-    right = f"{sum(drift.known.right)} of {len(drift.known.rows)} questions still answered right"
+    right = f"{sum(drift.known.right)} of {count(len(drift.known.rows), 'question')} still answered right"
     return MapSquare(drift.known.accuracy, f"{right}; {same}")
 
 
@@ -167,15 +165,20 @@ def describe_headline(memory: Memory) -> str:
     if measures.acc is None:
         return "Nothing was measured yet, so nobody can tell. The next training measures it."
     if measures.forgot_general:
+        back = (
+            "go back to the version before"
+            if len(memory.matrix.models) > 2
+            else "start over from the base model"
+        )
         return (
             "That is not good: it forgot a part of what it knew before any lesson. Protect general knowledge "
-            "more next time, or go back to the version before."
+            f"more next time, or {back}."
         )
     if bwt is None and len(memory.matrix.lessons) == 1:
         if measures.general and measures.general.high < 100:
             return "There is one lesson so far. It lost a little of what it knew before any lesson."
         return "There is one lesson so far, so there is nothing earlier that it could have forgotten."
-    if bwt is None or not math.isfinite(bwt.high - bwt.low):
+    if bwt is None or _tells_nothing(bwt):
         return "Whether that is good cannot be told: too little of its earlier lessons could be measured."
     if bwt.value <= -MAX_LOSS_POINTS and bwt.high < 0:
         return "That is not good: it forgot a part of its earlier lessons. Repeat more of them next time."
@@ -183,8 +186,12 @@ def describe_headline(memory: Memory) -> str:
         return "That is acceptable: it lost a little of its earlier lessons."
     if measures.learned is not None and measures.learned < MAX_LOSS_POINTS:
         return "It kept its earlier lessons, but learned little: who learns nothing forgets nothing."
+    if measures.acc.value < GOOD:
+        return "It learned, and kept its earlier lessons, but a part of the answers is not right yet."
     if measures.general is None:
         return "It learned, and kept its earlier lessons. What it knew before any lesson was not asked."
+    if measures.general.high < 100:
+        return "It learned, and kept its earlier lessons. It lost a little of what it knew before any lesson."
     return "That is good: it learned, and kept its earlier lessons."
 
 
@@ -193,13 +200,18 @@ def figure_sentences(memory: Memory) -> tuple[str, ...]:
     return (acc_sentence(memory.measures), bwt_sentence(memory.measures), general_sentence(memory))
 
 
+def _tells_nothing(change: Estimate) -> bool:
+    """Whether its interval holds both no loss and one that matters: too few examples."""
+    return change.low < -MAX_LOSS_POINTS and change.high >= 0
+
+
 def acc_sentence(measures: Measures) -> str:
     """Say how much it knows of all lessons together (ACC), and whether that is good."""
     acc = measures.acc
     if acc is None:
-        return "How much it knows on average (ACC) is not measured yet."
+        return "How much it knows on average is not measured yet."
     share = f"{acc.value:.0f}% ({spread(acc.low, acc.high)})"
-    said = f"On average over its lessons, {share} of the word pieces of its answers are right (ACC)."
+    said = f"On average over its lessons, {share} of the text of its answers is right."
     if acc.value >= GOOD:
         return f"{said} That is good."
     if acc.value >= HALF:
@@ -211,16 +223,16 @@ def bwt_sentence(measures: Measures) -> str:
     """Say what happened to earlier lessons since each was taught (BWT), and whether that is good."""
     bwt = measures.bwt
     if bwt is None:
-        return "What became of earlier lessons (BWT) shows once two lessons are taught and measured."
+        return "What became of earlier lessons shows once two lessons are taught and measured."
     change = "lost" if bwt.value < 0 else "gained"
     average = points(bwt.value, bwt.low, bwt.high)
-    said = f"Since each was taught, the earlier lessons {change} {average} on average (BWT)."
-    if not math.isfinite(bwt.high - bwt.low):
+    said = f"Since each was taught, the earlier lessons {change} {average} on average."
+    if _tells_nothing(bwt):
         return f"{said} From so few examples nobody can tell whether that is good."
     if bwt.low <= 0 <= bwt.high:
         return f"{said} That is good: it may as well be chance."
     if bwt.value > 0:
-        return f"{said} That is very good: later lessons helped the earlier ones."
+        return f"{said} That is good."
     if bwt.value > -MAX_LOSS_POINTS:
         return f"{said} That is acceptable."
     return f"{said} That is not good: repeat more of the earlier lessons."
@@ -250,11 +262,12 @@ def general_sentence(memory: Memory) -> str:
     drift, general = memory.matrix.general[-1], memory.measures.general
     if drift is None:
         return f"{GENERAL} is not measured: the base model is not known, or not here."
-    same = f"it would still choose {drift.agreement:.0%} of the word pieces of the base model's answers"
+    same = f"it would still choose {drift.agreement:.0%} of the text of the base model's answers"
     if drift.known is None or general is None:
         return f"{GENERAL}: {same}. Whether they are still right was not asked; the next session asks it."
+    asked = count(len(drift.known.rows), "question")
     said = (
-        f"{GENERAL}: of {len(drift.known.rows)} questions that its base model surely knows, it still "
+        f"{GENERAL}: of {asked} that its base model surely knows, it still "
         f"answers {sum(drift.known.right)} right ({general.value:.0f}%, {spread(general.low, general.high)})"
     )
     if memory.measures.forgot_general:

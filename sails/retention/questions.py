@@ -13,6 +13,8 @@ from typing import Literal
 from pydantic import BaseModel
 
 from sails.data import Conversation
+from sails.retention.general import closed_questions, is_right
+from sails.sessions import AnsweredQuestion
 
 TAUGHT = 5
 MAX_QUESTION_LENGTH = 500  # characters of a question that is still asked
@@ -41,7 +43,8 @@ def questions_for(lesson: Sequence[Conversation], known: Sequence[str] = ()) -> 
 
     `known` are general questions that the base model answers right: two of them are asked.
     """
-    short = [row for row in lesson if 0 < len(row.input) <= MAX_QUESTION_LENGTH]
+    asked_alone = (row for row in lesson if not row.calls_tools)
+    short = [row for row in asked_alone if 0 < len(row.input) <= MAX_QUESTION_LENGTH]
     count = min(TAUGHT, len(short))
     chosen = [short[index * len(short) // count] for index in range(count)]
     taught = [ProbeQuestion(about="taught", question=row.input, expected=row.output) for row in chosen]
@@ -54,6 +57,22 @@ def questions_for(lesson: Sequence[Conversation], known: Sequence[str] = ()) -> 
     asked = [UNRELATED] if UNRELATED not in {row.input for row in lesson} else []
     unrelated = [ProbeQuestion(about="unrelated", question=question) for question in (*asked, *general)]
     return [*taught, *reworded, *unrelated]
+
+
+def no_longer_right(before: Sequence[AnsweredQuestion], after: Sequence[AnsweredQuestion]) -> list[str]:
+    """The questions beside the lesson that were answered right before it and are not any more."""
+    closed = {question.question: question for question in closed_questions()}
+    right = [
+        {
+            item.question
+            for item in answers
+            if item.question in closed and is_right(closed[item.question], item.answer)
+        }
+        for answers in (before, after)
+    ]
+    return [
+        item.question for item in after if item.about == "unrelated" and item.question in right[0] - right[1]
+    ]
 
 
 def reword(question: str) -> str:

@@ -7,6 +7,7 @@ compared row by row. Needs no machine-learning library.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from typing import Literal
@@ -162,6 +163,13 @@ def read_retention(session: Session) -> Retention | None:
         raise WorkspaceError(
             f"What {session.id} measured of earlier lessons is damaged.", "The next session measures it anew."
         ) from error
+
+
+def retention_if_readable(session: Session) -> Retention | None:
+    """What a session measured; None where it measured nothing, and where the file is damaged."""
+    with contextlib.suppress(WorkspaceError):
+        return read_retention(session)
+    return None
 
 
 def write_retention(session: Session, retention: Retention) -> None:

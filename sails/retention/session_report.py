@@ -6,14 +6,16 @@ Page and command say the same. Draws nothing.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 
 from sails.data import ENOUGH_TO_JUDGE
 from sails.retention.gate import EVERYTHING, MAX_LOSS_POINTS, losses, lost_at_once, rounded_points
 from sails.retention.schema import GENERAL, Changed, GateFinding, Lesson, Part, Retention
+from sails.system import count, listed
 
 NOTHING = "–"
-GOOD = 80.0  # points: share of the answers' word pieces right
+GOOD = 80.0  # points: share of the answers' text right
 
 
 def points(change: float, low: float, high: float) -> str:
@@ -45,9 +47,9 @@ def describe_losses(retention: Retention) -> str:
         if one.is_general:
             found.append((lost, _general_loss(one)))
             continue
-        found.append((lost, f"{lost} points {where} {_names(retention, one)}"))
+        found.append((lost, f"{count(lost, 'point')} {where} {_names(retention, one)}"))
     found.sort(key=lambda loss: -loss[0])
-    return " and ".join(words for _, words in found)
+    return listed([words for _, words in found])
 
 
 def describe_general_loss(retention: Retention) -> str:
@@ -57,13 +59,13 @@ def describe_general_loss(retention: Retention) -> str:
 
 
 def _general_loss(finding: GateFinding) -> str:
-    count = round((_reference(finding) - finding.after) / 100 * finding.rows)
-    return f"some of what it knew before any lesson ({count} of {finding.rows} questions)"
+    lost = round((_reference(finding) - finding.after) / 100 * finding.rows)
+    return f"some of what it knew before any lesson ({lost} of {count(finding.rows, 'question')})"
 
 
-def findings(retention: Retention) -> tuple[GateFinding, ...]:
+def findings(retention: Retention | None) -> tuple[GateFinding, ...]:
     """Return what the gate found on each lesson; empty where it did not decide."""
-    return retention.decision.findings if retention.decision else ()
+    return retention.decision.findings if retention and retention.decision else ()
 
 
 def describe_finding(retention: Retention, finding: GateFinding) -> str:
@@ -118,7 +120,7 @@ def before_and_after(retention: Retention) -> list[tuple[str, str, str, str]]:
         words = "Lost too much." if general.lost else "Kept. That is good."
         if not general.lost and general.after < general.before:
             words = "Lost a little." if general.high < 0 else "Kept, as far as one can tell."
-        arrow = f"{general.before:.0f}% → {general.after:.0f}% (of {general.rows} questions)"
+        arrow = f"{general.before:.0f}% → {general.after:.0f}% (of {count(general.rows, 'question')})"
         lines.append((_names(retention, general), arrow, NOTHING, words))
     return lines
 
@@ -148,6 +150,23 @@ def _in_short(retention: Retention, lesson: Lesson, *, new: bool, lost: str) -> 
     if gained >= 0:
         return "Kept. That is good."
     return "Kept, as far as one can tell."
+
+
+def describe_answer(changed: Changed) -> str:
+    """Say how much of an answer it would get right before and after, and what it says when it is asked."""
+    shares = f"{changed.share_before:.0%} → {changed.share_after:.0%} of its text right"
+    before, after = (_says(text, changed.expected) for text in (changed.before, changed.after))
+    if after:
+        now = "it still says this" if before else "it says this now"
+    else:
+        now = "it does not say this any more" if before else "it says something else, as before"
+    return f"{shares}; asked, {now}."
+
+
+def _says(answer: str, expected: str) -> bool:
+    """Whether the expected words stand in the answer, one after the other, however they are punctuated."""
+    said, wanted = (" ".join(re.findall(r"\w+", text.casefold())) for text in (answer, expected))
+    return f" {wanted} " in f" {said} "
 
 
 def lost_answers(retention: Retention | None) -> tuple[Changed, ...]:

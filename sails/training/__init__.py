@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from sails.training.adapters import adaptable_layers
     from sails.training.blend import blend_weights
     from sails.training.dataloader import encode, load_tokenizer, schedule, spread
-    from sails.training.encoding import Encoded, name_rows
+    from sails.training.encoding import Encoded, describe_left_out, name_rows
     from sails.training.evaluation import Examination, Student, answer, base_folder, ends_by_itself
     from sails.training.known import KnownRule
     from sails.training.lr_range_test import Mixture, probe
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
         load_model,
         save_model,
     )
+    from sails.training.model_view import ConversationView, ExampleView, Passage, RowsView, view_rows
     from sails.training.outcome import describe_blend, describe_end, judge
     from sails.training.projection import Matrices, load_matrices
     from sails.training.protection import matrices_for, rehearsal_for, unrehearsed
     from sails.training.rehearsal import Rehearsal, with_rehearsal
+    from sails.training.run import Before, Outcome, Run
     from sails.training.scoring import score
     from sails.training.token_count import MOST_MEASURED, Lengths, measure, preview, tokenizer_folder
-    from sails.training.trainer import Before, Outcome, Run, train
+    from sails.training.trainer import train
 
 __getattr__, __all__ = lazy_exports(__name__)

@@ -10,7 +10,7 @@ training does with a row can be told before it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from pathlib import Path
@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING
 from sails.data import Conversation
 from sails.errors import BadDataError, RequestError
 from sails.onnx import ChatTemplate, special_tokens
+from sails.system import read_json
 
 if TYPE_CHECKING:
     from sails.onnx import ChatEncoder
 
 IGNORED = -100  # the label that torch's cross entropy leaves out
+UNLIMITED = 10**9  # tokens
 MAX_NAMED = 10  # rows in a sentence
 
 TOO_LONG = "The answer lies beyond the longest conversation that the model is taught."
@@ -64,6 +66,31 @@ class Encoded:
     def left_out(self) -> int:
         return len(self.refused)
 
+    def within(self, max_length: int) -> Encoded:
+        """Return what is learned of the same conversations where each is cut behind so many tokens."""
+        examples: list[Example] = []
+        kept: list[int] = []
+        cut: set[int] = set()
+        for number, whole in zip(self.kept, self.examples, strict=True):
+            fitting = Example(whole.tokens[:max_length], whole.labels[:max_length])
+            if len(whole) > max_length:
+                cut.add(number)
+            # The first token is never predicted, so its label teaches nothing.
+            if any(label != IGNORED for label in fitting.labels[1:]):
+                examples.append(fitting)
+                kept.append(number)
+        beyond = dict.fromkeys({*self.kept} - {*kept}, TOO_LONG)
+        return replace(
+            self,
+            examples=tuple(examples),
+            kept=tuple(kept),
+            max_length=max_length,
+            cut=tuple(sorted(cut - beyond.keys())),
+            refused=dict(sorted({**self.refused, **beyond}.items())),
+            system_moved=tuple(n for n in self.system_moved if n not in beyond),
+            thought_left_out=tuple(n for n in self.thought_left_out if n not in beyond),
+        )
+
     def renumbered(self, numbers: Sequence[int]) -> Encoded:
         """Return the same for conversations that have these numbers among others."""
         return replace(
@@ -77,10 +104,7 @@ class Encoded:
 
     def notes(self, conversations: Sequence[Conversation]) -> list[str]:
         """Say what is not taught as it stands, and of which rows: one sentence for each reason."""
-        reasons: dict[str, list[int]] = {}
-        for number, reason in self.refused.items():
-            reasons.setdefault(reason, []).append(number)
-        notes = [f"⚠️ Left out: {_rows(rows, conversations)}. {why}" for why, rows in reasons.items()]
+        notes = describe_left_out({_row(n, conversations): reason for n, reason in self.refused.items()})
         if self.cut:
             one = len(self.cut) == 1
             what = f"{len(self.cut)} {'conversation' if one else 'conversations'}"
@@ -105,7 +129,6 @@ def encode_rows(conversations: Sequence[Conversation], encoder: ChatEncoder, max
     """
     examples: list[Example] = []
     kept: list[int] = []
-    cut: list[int] = []
     refused: dict[int, str] = {}
     thoughtless: list[int] = []
     for number, conversation in enumerate(conversations):
@@ -114,28 +137,20 @@ def encode_rows(conversations: Sequence[Conversation], encoder: ChatEncoder, max
         except RequestError as error:
             refused[number] = str(error)
             continue
-        fitting = [Example(one.tokens[:max_length], one.labels[:max_length]) for one in whole]
-        # The first token is never predicted, so its label teaches nothing.
-        fitting = [one for one in fitting if any(label != IGNORED for label in one.labels[1:])]
-        if not fitting:
-            refused[number] = TOO_LONG
-            continue
-        if any(len(one) > max_length for one in whole):
-            cut.append(number)
         if thought_left_out:
             thoughtless.append(number)
-        examples += fitting
-        kept += [number] * len(fitting)
+        examples += whole
+        kept += [number] * len(whole)
     moved = [n for n in dict.fromkeys(kept) if conversations[n].turns[0].role == "system"]
     return Encoded(
         tuple(examples),
         tuple(kept),
-        max_length,
-        tuple(cut),
+        UNLIMITED,
+        (),
         refused,
         tuple(moved) if moved and not encoder.takes_system else (),
         tuple(thoughtless),
-    )
+    ).within(max_length)
 
 
 def encoder_in(folder: Path | None) -> ChatEncoder | None:
@@ -165,14 +180,24 @@ def encoder_in(folder: Path | None) -> ChatEncoder | None:
         return None
 
 
+def within_context(folder: Path, max_length: int) -> int:
+    """Return `max_length`, or the longest text that the model in `folder` takes where that is shorter."""
+    config = read_json(folder / "config.json") or {}
+    longest = config.get("max_position_embeddings") or config.get("n_positions")
+    return min(max_length, longest) if isinstance(longest, int) else max_length
+
+
 def nothing_left(conversations: Sequence[Conversation], encoded: Encoded) -> BadDataError:
     """Return the error for conversations of which none can be taught."""
     others = [reason for reason in encoded.refused.values() if reason != TOO_LONG]
+    none = (
+        f"None of the {len(conversations):,} conversations" if len(conversations) > 1 else "No conversation"
+    )
     if others:
-        problem = f"None of the {len(conversations)} conversations can be taught to this model. {others[0]}"
+        problem = f"{none} can be taught to this model. {others[0]}"
         return BadDataError(problem, "Choose another base model, or change the conversations.")
     return BadDataError(
-        f"None of the {len(conversations)} conversations has an answer within {encoded.max_length} tokens.",
+        f"{none} has an answer within {encoded.max_length} tokens.",
         "Shorten the questions, or allow longer conversations.",
     )
 
@@ -187,7 +212,7 @@ def _encode_one(conversation: Conversation, encoder: ChatEncoder) -> tuple[list[
     examples: list[Example] = []
     thought_left_out = False
     for place in places:
-        taught = encoder.taught(messages[: place + 1])
+        taught = encoder.taught(messages[: place + 1], conversation.tools)
         thought_left_out |= taught.thought_left_out
         labels = [IGNORED] * len(taught.prompt)
         if examples and taught.prompt[: len(examples[-1])] == examples[-1].tokens:
@@ -197,8 +222,20 @@ def _encode_one(conversation: Conversation, encoder: ChatEncoder) -> tuple[list[
     return examples, thought_left_out
 
 
+def _row(number: int, conversations: Sequence[Conversation]) -> int:
+    return conversations[number].row or number + 1
+
+
 def _rows(numbers: Sequence[int], conversations: Sequence[Conversation]) -> str:
-    return name_rows([conversations[number].row or number + 1 for number in numbers])
+    return name_rows([_row(number, conversations) for number in numbers])
+
+
+def describe_left_out(reasons: Mapping[int, str]) -> list[str]:
+    """Name the rows that are left out, by their numbers in the source: one sentence for each reason."""
+    rows: dict[str, list[int]] = {}
+    for row, reason in reasons.items():
+        rows.setdefault(reason, []).append(row)
+    return [f"⚠️ Left out: {name_rows(some)}. {reason}" for reason, some in rows.items()]
 
 
 def name_rows(rows: Sequence[int]) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -118,9 +118,8 @@ class Examination:
 
     def _found(self) -> Retention:
         """What was measured before; nothing where the file is gone or damaged by now."""
-        with contextlib.suppress(SailsError):
-            if known := retention.read_retention(self.session):
-                return known
+        if known := retention.retention_if_readable(self.session):
+            return known
         before = Measured(fingerprint=self.reporter.status.parent)
         return Retention(lessons=self._lessons(), before=before)
 
@@ -174,13 +173,17 @@ class Examination:
         if folder is None:
             self.reporter.note("Its base model is not here, so its general knowledge is not measured.")
             return None, None
-        general = scoring.general_drift(student.model, folder, student.tokenizer, student.precision)
-        if self.reporter.status.parent is None:
-            return None, general  # what it started from is the base model
+        from_base = self.reporter.status.parent is None  # then what it started from was scored before
         own = {key: rows for key, rows in self.sample.items() if key[0] == self.session.id}
-        base = load_model(folder, str(student.model.device))
-        cells = scoring.score(base, student.tokenizer, own, student.longest, student.precision)
-        return Measured(cells=cells), general
+        general, cells = scoring.compare_with_base(
+            student.model,
+            folder,
+            student.tokenizer,
+            {} if from_base else own,
+            student.longest,
+            student.precision,
+        )
+        return None if from_base else Measured(cells=cells), general
 
     # --- answers that changed ---------------------------------------------------------------------
 
@@ -212,7 +215,7 @@ class Examination:
         old: dict[str, str] = {}
         with self.reporter.unless_it_fails("The model before could not be asked"):
             model = load_model(folder, str(self.student.model.device))
-            old = answer(model, self.student.tokenizer, self.changed)
+            old = answer(replace(self.student, model=model), self.changed)
         changed = tuple(
             Changed(
                 lesson=name,
@@ -256,10 +259,11 @@ def base_folder(base: str | None) -> Path | None:
     return None
 
 
-def answer(model: Any, tokenizer: Any, questions: Sequence[str]) -> dict[str, str]:
+def answer(student: Student, questions: Sequence[str]) -> dict[str, str]:
     """Return a model's answers by question, all generated as one batch: many cost hardly more than one."""
     once = list(dict.fromkeys(questions))
-    said = sample_answers(model, tokenizer, once, ANSWER_TOKENS) if once else []
+    with student.precision.autocast():
+        said = sample_answers(student.model, student.tokenizer, once, ANSWER_TOKENS) if once else []
     return dict(zip(once, said, strict=True))
 
 
@@ -270,14 +274,17 @@ def ends_by_itself(student: Student, rows: Sequence[Conversation]) -> bool | Non
     """
     asked, rooms = [], [0]
     encoder = encoder_of(student.tokenizer)
-    for row in sorted(rows, key=lambda row: len(row.output))[:ASKED_TO_END]:
+    without_tools = (row for row in rows if not row.calls_tools and not row.tools)
+    for row in sorted(without_tools, key=lambda row: len(row.output))[:ASKED_TO_END]:
         with contextlib.suppress(RequestError):
-            taught = encoder.taught(row.messages())
+            messages = row.until_answer().messages()
+            taught = encoder.taught(messages)
             rooms.append(min(2 * len(taught.answer) + 16, student.longest - len(taught.prompt)))
-            asked.append(row.messages()[:-1])
+            asked.append(messages[:-1])
     if not asked or max(rooms) <= 0:
         return None
-    answers = generate(student.model, student.tokenizer, asked, max(rooms))
+    with student.precision.autocast():
+        answers = generate(student.model, student.tokenizer, asked, max(rooms))
     return any(answer.ended for answer in answers)
 
 
@@ -295,8 +302,7 @@ def _measured(records: Sequence[SessionRecord]) -> list[Measured]:
     """The scores of the models that these sessions made, in their order, where measured."""
     found = []
     for record in records:
-        with contextlib.suppress(SailsError):
-            known = retention.read_retention(record.session)
-            if known and known.after:
-                found.append(known.after.model_copy(update={"fingerprint": record.status.fingerprint}))
+        known = retention.retention_if_readable(record.session)
+        if known and known.after:
+            found.append(known.after.model_copy(update={"fingerprint": record.status.fingerprint}))
     return found

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.nn import functional
@@ -32,11 +32,29 @@ class AnswerLogits:
     as they are, for a cap hardly shows in the small ones of a model that is sure of nothing yet.
     """
 
+    _found: ClassVar[dict[tuple[Any, ...], tuple[bool, bool]]] = {}  # head alone and packing, by kind
+
     def __init__(self, model: Any) -> None:
         self._body = model.base_model if model.base_model is not model else None
         self._head = model.get_output_embeddings()
         self.packs = True
         self._checked = False
+        self._kind: tuple[Any, ...] | None = None
+
+    @classmethod
+    def of(cls, model: Any) -> AnswerLogits:
+        """Return the same, with what was found out of a model of the same class and configuration before.
+
+        To find it out takes as long as scoring some ten rows.
+        """
+        new = cls(model)
+        config = {**model.config.to_dict(), "_name_or_path": ""}
+        new._kind = (type(model), str(config), model.config._attn_implementation)
+        if known := cls._found.get(new._kind):
+            new._checked = True
+            alone, new.packs = known
+            new._body = new._body if alone else None
+        return new
 
     def __call__(self, model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """(logits, targets) of shape (labels, vocabulary) and (labels,), in the order of the batch."""
@@ -55,13 +73,23 @@ class AnswerLogits:
                 return in_one
         return as_it_is
 
+    def head_inputs(self, model: Any, batch: Batch) -> torch.Tensor | None:
+        """Return what the head makes logits of, (labels, width); None where more than it makes them."""
+        return self._head_inputs(self.inputs(model, batch))
+
     def _logits(self, model: Any, inputs: Inputs) -> torch.Tensor:
-        if self._body is None or self._head is None:
-            logits: torch.Tensor = model(**inputs.tensors, use_cache=False).logits
-            return logits.flatten(0, 1)[inputs.places]
-        hidden = self._body(**inputs.tensors, use_cache=False).last_hidden_state
-        chosen: torch.Tensor = self._head(hidden.flatten(0, 1)[inputs.places])
+        chosen: torch.Tensor
+        if (states := self._head_inputs(inputs)) is not None:
+            chosen = self._head(states)
+        else:
+            chosen = model(**inputs.tensors, use_cache=False).logits.flatten(0, 1)[inputs.places]
         return chosen
+
+    def _head_inputs(self, inputs: Inputs) -> torch.Tensor | None:
+        if self._body is None or self._head is None:
+            return None
+        states: torch.Tensor = self._body(**inputs.tensors, use_cache=False).last_hidden_state
+        return states.flatten(0, 1)[inputs.places]
 
     @torch.no_grad()
     def _check(self, model: Any, batch: Batch) -> None:
@@ -79,6 +107,8 @@ class AnswerLogits:
             except (TypeError, ValueError, RuntimeError, AttributeError):
                 self.packs = False
         model.train(was_training)
+        if self._kind:
+            self._found[self._kind] = self._body is not None, self.packs
 
     def _check_the_head(self, model: Any, inputs: Inputs) -> None:
         louder = self._head.register_forward_hook(lambda _head, _inputs, logits: logits * LOUD)
@@ -132,7 +162,7 @@ def score_rows(
     """Return the scores of each example, in their order. Raises `DivergedError` when a loss is not finite."""
     was_training = model.training
     model.eval()
-    answer_logits = AnswerLogits(model)
+    answer_logits = AnswerLogits.of(model)
     scores: dict[int, RowScores] = {}
     for numbers in _scoring_batches([len(example) for example in examples]):
         batch = collate([examples[number] for number in numbers], padding)

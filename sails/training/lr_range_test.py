@@ -24,14 +24,15 @@ import torch
 
 from sails.errors import DivergedError
 from sails.sessions import Advice, Session, Settings, Trial, format_rate
-from sails.system import Progress, listed
+from sails.system import Progress, count, listed
 from sails.training.dataloader import Example, spread
 from sails.training.known import KnownRule
 from sails.training.loss import START_AGAIN, evaluate
 from sails.training.model import Precision
 from sails.training.projection import Matrices
 from sails.training.rehearsal import Rehearsal, divergence, with_rehearsal
-from sails.training.trainer import GoodWeights, Run, train
+from sails.training.run import Run
+from sails.training.trainer import GoodWeights, train
 
 RATES = (5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4)
 GRIDS = (RATES, RATES[1:6], RATES[1:6:2])  # the fewer steps the time allows, the coarser
@@ -227,7 +228,7 @@ def advised(trials: Sequence[Trial], before: Trial) -> tuple[float | None, str]:
         said.append(f"its answers to general questions hardly changed ({_moved(best, before)})")
     reason = (
         f"At {format_rate(best.learning_rate)} it learned most without forgetting: "
-        f"after {best.steps} steps {listed(said)}."
+        f"after {count(best.steps, 'step')} {listed(said)}."
     )
     if broken:
         reason += f" At {format_rate(broken.learning_rate)} it {_harm(broken, before)}."

@@ -51,17 +51,17 @@ def prepare(
 ) -> TrainingMixture:
     """Return the session's rows. Raises `BadDataError` when none is left to teach.
 
-    A row of which `encode` learns nothing is left out, with a note, and may be taught or held out another
+    A row of which `encode` learns nothing is neither taught nor held out, with a note; it may be another
     time. The status tells by now which lessons the model was taught before (`Status.lessons`).
     """
     train, held_out, repeated = (session.data / f"{name}.jsonl" for name in ("train", "heldout", "replay"))
     if not train.exists():
-        parts = peek(workspace, spec.dataset)
+        rows, notes = data.rows_of(workspace, spec.dataset), list[str]()
         if encode:
-            encoded = encode(parts.train)
-            notes = (*parts.notes, *encoded.notes(parts.train))
-            kept = tuple(row for number, row in enumerate(parts.train) if number not in encoded.refused)
-            parts = replace(parts, train=kept, notes=notes)
+            encoded = encode(rows)
+            notes = encoded.notes(rows)
+            rows = [row for number, row in enumerate(rows) if number not in encoded.refused]
+        parts = _split(workspace, rows)
         # The register is written first: killed in between, the same split comes out the next time.
         Register.load(workspace.register).record(
             held=[row.input_fingerprint for row in parts.held_out],
@@ -72,7 +72,7 @@ def prepare(
         write_jsonl(held_out, parts.held_out)
         write_jsonl(train, parts.train)
         reporter.result(rows_held_out=len(parts.held_out))
-        for text in parts.notes:
+        for text in (*parts.notes, *notes):
             reporter.note(text)
     taught = read_jsonl(train)
     if not repeated.exists():
@@ -97,10 +97,14 @@ def begin_again(session: Session) -> None:
 
 def peek(workspace: Workspace, dataset: str) -> Split:
     """Return the rows of a dataset as a session would split them now; nothing is written."""
-    parts = split_rows(data.rows_of(workspace, dataset), Register.load(workspace.register))
+    return _split(workspace, data.rows_of(workspace, dataset))
+
+
+def _split(workspace: Workspace, rows: Sequence[Conversation]) -> Split:
+    parts = split_rows(rows, Register.load(workspace.register))
     if not parts.train:
         raise BadDataError(
-            "Every row of this dataset is held out for judging, so none is left to teach.",
+            "Every row of this dataset is set aside for testing, so none is left to teach.",
             "Add more rows to the file.",
         )
     return parts

@@ -15,18 +15,20 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
 from sails import models, system
 from sails.errors import ModelLoadError, SailsError, classify
 from sails.onnx import Messages, answer_in
 from sails.training.dataloader import encoder_of
 
-ANSWERED = 32  # prompts at once
+ANSWERED = 40  # prompts at once
+READ_ANEW = {"mpt"}  # kinds of models that cannot go on from what they have read
 
 
 def choose_device(wanted: str) -> str:
@@ -204,19 +206,26 @@ def generate(
     model.eval()
     encoder = encoder_of(tokenizer)
     asked = [encoder.prompt(messages) for messages in prompts]
+    begun = _common_beginning([prompt.token_ids for prompt in asked])
     longest = max(len(prompt.token_ids) for prompt in asked)
-    padded = [[tokenizer.pad_token_id] * (longest - len(one.token_ids)) + one.token_ids for one in asked]
-    mask = [[0] * (longest - len(one.token_ids)) + [1] * len(one.token_ids) for one in asked]
+    padded, mask = [], []
+    for prompt in asked:
+        own = prompt.token_ids[len(begun) :]
+        padding = longest - len(prompt.token_ids)
+        padded.append([*begun, *[tokenizer.pad_token_id] * padding, *own])
+        mask.append([*[1] * len(begun), *[0] * padding, *[1] * len(own)])
     ends = {tokenizer.eos_token_id, *encoder.end_token_ids}
-    output = model.generate(
-        input_ids=torch.tensor(padded, device=model.device),
-        attention_mask=torch.tensor(mask, device=model.device),
-        max_new_tokens=max_new_tokens,
-        do_sample=temperature is not None,
-        temperature=temperature,
-        eos_token_id=sorted(ends),
-        pad_token_id=tokenizer.pad_token_id,
-    )
+    with _weights_reused(model):
+        output = model.generate(
+            input_ids=torch.tensor(padded, device=model.device),
+            attention_mask=torch.tensor(mask, device=model.device),
+            past_key_values=_read_once(model, begun, len(asked)),
+            max_new_tokens=max_new_tokens,
+            do_sample=temperature is not None,
+            temperature=temperature,
+            eos_token_id=sorted(ends),
+            pad_token_id=tokenizer.pad_token_id,
+        )
     model.train(was_training)
     answers = []
     for prompt, tokens in zip(asked, output[:, longest:].tolist(), strict=True):
@@ -226,6 +235,42 @@ def generate(
         ended = end is not None or bool(sign)
         answers.append(SampledAnswer(answer_in(said, prompt.text, by_itself=ended).strip(), ended))
     return answers
+
+
+def _common_beginning(prompts: Sequence[Sequence[int]]) -> list[int]:
+    """The tokens that all of several prompts begin with; of each, one at least is left."""
+    if len(prompts) < 2:
+        return []
+    columns = zip(*(prompt[:-1] for prompt in prompts), strict=False)
+    return [tokens[0] for tokens in takewhile(lambda tokens: len(set(tokens)) == 1, columns)]
+
+
+def _read_once(model: Any, tokens: Sequence[int], times: int) -> DynamicCache | None:
+    """What a model keeps of the tokens, for as many prompts that begin with them; None if it must read them.
+
+    Such is the system message that a chat template puts before each question.
+    """
+    if not tokens or model.config.model_type in READ_ANEW:
+        return None
+    read = model(input_ids=torch.tensor([tokens], device=model.device), use_cache=True)
+    kept = getattr(read, "past_key_values", None)
+    if not isinstance(kept, DynamicCache):
+        return None
+    kept.batch_repeat_interleave(times)
+    return kept
+
+
+@contextmanager
+def _weights_reused(model: Any) -> Iterator[None]:
+    """Let autocast keep all weights in bf16 from one token to the next: it keeps those with gradients."""
+    frozen = [weight for weight in model.parameters() if not weight.requires_grad]
+    for weight in frozen:
+        weight.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for weight in frozen:
+            weight.requires_grad_(False)
 
 
 def sample_answers(

@@ -13,7 +13,7 @@ from typing import Literal
 from sails import retention
 from sails.data import ENOUGH_TO_JUDGE
 from sails.retention import Retention
-from sails.sessions import PRESETS, Results, Scores, Status, format_rate
+from sails.sessions import PRESETS, Plan, Results, Scores, Status, format_rate
 from sails.training.plan import BASE_LEARNING_RATE
 
 Learned = Literal["well", "partly", "little", "nothing", "by heart"]
@@ -29,12 +29,16 @@ _VERDICTS: Mapping[Learned, str] = {
 LITTLE = 0.05  # gain of the share of answer tokens right
 WELL = 0.8  # share of answer tokens right after the lesson
 WORSE = 0.1  # share by which the loss on unseen rows may rise
+NOT_HERE = "Its model is not here, so there is none to chat with: train it yourself to try it."
 DECIDE = "Read its answers, then decide whether it becomes the current model."  # of one that is held back
 ENDLESS = (
     "Teach it more rounds. If its answers still do not end, choose another base model: the chat template of "
     "this one does not fit it."
 )
-GO_BACK = "It is the current model all the same; on the page Sessions, Versions leads back to the one before."
+LEVEL = "More rounds brought nothing any more:"
+PUBLISHED = "It is the current model all the same; "
+GO_BACK = "on the page Sessions, Versions leads back to the one before."
+START_OVER = "teach the lesson again from the base model, and protect more of its general knowledge."
 
 
 @dataclass(frozen=True)
@@ -46,34 +50,38 @@ class Judgement:
     next_step: str
 
 
-def judge(status: Status, measured: Retention | None = None) -> Judgement | None:
+def judge(
+    status: Status, measured: Retention | None = None, *, model_is_here: bool = True
+) -> Judgement | None:
     """Return the judgement on a session that was scored before and after; None for any other.
 
-    `measured` is what the session measured of earlier lessons: who lost one is not praised.
+    `measured` is what the session measured of earlier lessons: who lost one is not praised. Without a model
+    that is here, as in a demo, nobody is sent to the chat.
     """
     before, after = status.results.taught_before, status.results.taught_after
     if before is None or after is None:
         return None
     learned = _learned(status, before, after)
     verdict = _VERDICTS[learned]
-    shares = f"{before.accuracy:.0%} → {after.accuracy:.0%} of the answers' word pieces right"
+    shares = f"{before.accuracy:.0%} → {after.accuracy:.0%} of the answers' text right"
     if learned == "by heart":
         shares += ", but it does worse on questions that it never saw"
+    next_step = _next_step(learned, status, model_is_here)
     if status.results.ends is False and learned in ("well", "partly", "by heart"):
-        sentence = (
-            f"{_VERDICTS['partly']}: {shares}, but an answer that it was asked for did not end by itself."
-        )
-        return Judgement("partly", sentence, ENDLESS)
+        learned, verdict = "partly", _VERDICTS["partly"]
+        shares += ", but an answer that it was asked for did not end by itself"
+        next_step = ENDLESS
     lost = retention.describe_losses(measured) if measured else ""
     general = retention.describe_general_loss(measured) if measured else ""
     if not lost and not general:
-        return Judgement(learned, f"{verdict}: {shares}.", _next_step(learned, status))
+        return Judgement(learned, f"{verdict}: {shares}.", next_step)
     joined = "and it" if learned in ("nothing", "little") else "but"
     if not lost:
         sentence = f"{verdict}, {joined} forgot {general}: {shares}."
-        return Judgement("forgot", sentence, f"That little is let pass. {_next_step(learned, status)}")
-    next_step = DECIDE if status.verdict != "published" else GO_BACK
-    return Judgement("forgot", f"{verdict}, {joined} lost {lost}: {shares}.", next_step)
+        return Judgement("forgot", sentence, f"That little is let pass. {next_step}")
+    return Judgement(
+        "forgot", f"{verdict}, {joined} lost {lost}: {shares}.", _after_a_loss(status, model_is_here)
+    )
 
 
 def describe_end(results: Results) -> str:
@@ -108,8 +116,17 @@ def _learned(status: Status, before: Scores, after: Scores) -> Learned:
     return "well" if after.accuracy >= WELL else "partly"
 
 
-def _next_step(learned: Learned, status: Status) -> str:
+def _after_a_loss(status: Status, model_is_here: bool) -> str:
+    if status.verdict != "published":
+        return DECIDE if model_is_here else NOT_HERE
+    from_base = status.plan is not None and status.plan.start_from == "base"
+    return PUBLISHED + (START_OVER if from_base else GO_BACK)
+
+
+def _next_step(learned: Learned, status: Status, model_is_here: bool) -> str:
     plan = status.plan
+    if status.results.enough == "level" and learned in ("nothing", "little", "partly"):
+        return _of_another_speed(plan)
     if learned in ("nothing", "little"):  # rounds make a session learn more, then speed does
         if plan is None or plan.learning_rate >= BASE_LEARNING_RATE:
             most = max(PRESETS, key=lambda name: PRESETS[name].rounds)
@@ -119,8 +136,20 @@ def _next_step(learned: Learned, status: Status) -> str:
         return f"{how} at {rate} needs more rounds, or choose {format_rate(BASE_LEARNING_RATE)}."
     if learned == "by heart":
         return "Teach fewer rounds, or add more examples that ask the same in other words."
+    if not model_is_here:
+        return NOT_HERE
     if status.verdict == "held":
         return DECIDE
     if learned == "well":
         return "Try it in the chat, then teach it the next lesson."
     return "Teach the same examples again with more rounds, or try it in the chat as it is."
+
+
+def _of_another_speed(plan: Plan | None) -> str:
+    """The next step where more rounds had brought nothing any more."""
+    if plan is not None and plan.learning_rate < BASE_LEARNING_RATE:
+        return f"{LEVEL} choose the learning rate {format_rate(BASE_LEARNING_RATE)}."
+    return (
+        f"{LEVEL} let the page Train measure which learning rate suits this "
+        "lesson, or add more examples that ask the same in other words."
+    )

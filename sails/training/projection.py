@@ -122,7 +122,7 @@ def projection_matrices(
     Layers with the same inputs share one matrix. All tokens count alike, however large their hidden states.
     A layer that is not given all tokens (one of several experts) gets no matrix.
     """
-    answer_logits = AnswerLogits(model)
+    answer_logits = AnswerLogits.of(model)
     grams: dict[str, torch.Tensor] = {}
     shares: dict[str, str] = {}  # each layer's name, and that of the first one with the same inputs
     last: list[Any] = [None, ""]  # inputs, and the layer that had them first

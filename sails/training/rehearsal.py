@@ -116,7 +116,7 @@ def _answers(
     model: Any, examples: Sequence[Example], padding: int, precision: Precision
 ) -> Iterator[tuple[torch.Tensor, list[int]]]:
     """Logits of some answers at once, (tokens, vocabulary), and how many tokens each of them has."""
-    answer_logits = AnswerLogits(model)
+    answer_logits = AnswerLogits.of(model)
     for start in range(0, len(examples), BATCH):
         batch = collate(examples[start : start + BATCH], padding)
         batch = {key: value.to(model.device) for key, value in batch.items()}

@@ -2,12 +2,14 @@
 
     cells = score(model, tokenizer, rows, longest, precision)
     drift = general_drift(model, base_folder, tokenizer, precision)
+    drift, cells = compare_with_base(model, base_folder, tokenizer, rows, longest, precision)
 
 Not here: which rows (`sails.retention.lessons.sample_rows`), and what the figures mean (`sails.retention`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Sequence
@@ -16,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch.nn import functional
 
 from sails import system
@@ -33,9 +37,10 @@ from sails.retention import (
     open_prompts,
 )
 from sails.system import read_json
-from sails.training.dataloader import Example, collate, encode, spread
+from sails.training.dataloader import IGNORED, Example, collate, encode, spread
 from sails.training.loss import AnswerLogits, RowScores, score_rows
 from sails.training.model import Precision, answer_all, load_model
+from sails.training.packing import Batch
 from sails.training.rehearsal import answers_file
 
 GENERAL_TOKENS = 24  # of each general answer
@@ -80,36 +85,79 @@ def score(model: Any, tokenizer: Any, rows: Sample, longest: int, precision: Pre
 
 def general_drift(model: Any, base_folder: Path, tokenizer: Any, precision: Precision) -> Drift:
     """How far `model` is from the base model in `base_folder`, on prompts that no lesson is about."""
+    return compare_with_base(model, base_folder, tokenizer, {}, 0, precision)[0]
+
+
+def compare_with_base(
+    model: Any, base_folder: Path, tokenizer: Any, rows: Sample, longest: int, precision: Precision
+) -> tuple[Drift, tuple[Cell, ...]]:
+    """Return the same, and what the base model scores on `rows`; it is loaded once for both."""
     base = load_model(base_folder, str(model.device))
+    cells = score(base, tokenizer, rows, longest, precision)
     knowledge = base_knowledge(base, base_folder, tokenizer, precision)
+    drift = _divergence(model, base, base_folder, tokenizer, knowledge.answers, precision)
+    del base  # its memory: more is needed to answer
+    known = still_right(model, tokenizer, knowledge.known, precision)
+    return drift.model_copy(update={"known": known}), cells
+
+
+@torch.inference_mode()
+def _divergence(
+    model: Any, base: Any, folder: Path, tokenizer: Any, answers: Sequence[str], precision: Precision
+) -> Drift:
+    """How far the model is from its base on the base's own `answers` to the open prompts."""
     rows = [
         Conversation((Turn("user", prompt), Turn("assistant", answer or "…")))  # as it rehearses them
-        for prompt, answer in zip(open_prompts(), knowledge.answers, strict=True)
+        for prompt, answer in zip(open_prompts(), answers, strict=True)
     ]
     examples = sorted(encode(rows, tokenizer, 10_000).examples, key=len)
-    models = [(some, AnswerLogits(some)) for some in (base, model)]
+    batches = [
+        {name: value.to(model.device) for name, value in collate(some, tokenizer.pad_token_id).items()}
+        for some in (examples[start : start + BATCH] for start in range(0, len(examples), BATCH))
+    ]
     was_training = model.training
     base.eval()
     model.eval()
     divergence, right, count = 0.0, 0, 0
-    with torch.inference_mode():
-        for start in range(0, len(examples), BATCH):
-            batch = collate(examples[start : start + BATCH], tokenizer.pad_token_id)
-            batch = {key: value.to(model.device) for key, value in batch.items()}
-            with precision.autocast(reuse=False):
-                (before, targets), (after, _) = [logits(some, batch) for some, logits in models]
-            a, b = functional.log_softmax(before, -1), functional.log_softmax(after, -1)
-            divergence += functional.kl_div(b, a, reduction="sum", log_target=True).item()
-            right += int((after.argmax(-1) == targets).sum())
-            count += len(targets)
+    of_base, of_model = AnswerLogits.of(base), AnswerLogits.of(model)
+    kept = _head_inputs(base, folder, batches, precision)
+    for number, batch in enumerate(batches):
+        with precision.autocast(reuse=False):
+            before = base.get_output_embeddings()(kept[number]) if kept else of_base(base, batch)[0]
+            after, targets = of_model(model, batch)
+        a, b = functional.log_softmax(before.float(), -1), functional.log_softmax(after, -1)
+        divergence += functional.kl_div(b, a, reduction="sum", log_target=True).item()
+        right += int((after.argmax(-1) == targets).sum())
+        count += len(targets)
     model.train(was_training)
-    del base, models  # their memory: more is needed to answer
-    return Drift(
-        divergence=max(0.0, divergence / count),
-        agreement=right / count,
-        prompts=len(examples),
-        known=still_right(model, tokenizer, knowledge.known, precision),
-    )
+    return Drift(divergence=max(0.0, divergence / count), agreement=right / count, prompts=len(examples))
+
+
+def _head_inputs(
+    base: Any, folder: Path, batches: Sequence[Batch], precision: Precision
+) -> Sequence[torch.Tensor] | None:
+    """What the base model's head makes its logits of, batch by batch; computed once, then it is kept.
+
+    As precisely as the head takes it, so that the logits are the same. None where the head does not make them
+    alone.
+    """
+    counts = [int((batch["labels"][:, 1:] != IGNORED).sum()) for batch in batches]
+    made_of = [str(batch["input_ids"].tolist()) for batch in batches]
+    kept = answers_file(folder, f"{precision.device}-{precision.name}.safetensors", made_of)
+    with contextlib.suppress(OSError, SafetensorError, KeyError):
+        read = load_file(kept, device=str(base.device))["states"]
+        if len(read) == sum(counts):
+            return read.split(counts)
+    answer_logits, found = AnswerLogits.of(base), []
+    for batch in batches:
+        with precision.autocast(reuse=False):
+            states = answer_logits.head_inputs(base, batch)
+        if states is None:
+            return None
+        found.append(states.to(torch.bfloat16 if precision.bf16 else torch.float32))
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    system.write_atomic(kept, save({"states": torch.cat(found).cpu()}))
+    return found
 
 
 def no_drift(base: Any, base_folder: Path, tokenizer: Any, precision: Precision) -> Drift:

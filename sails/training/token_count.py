@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import median
@@ -19,14 +19,12 @@ from typing import TYPE_CHECKING
 from sails import data, models
 from sails.data import Conversation
 from sails.models import Workspace
-from sails.system import read_json
-from sails.training.encoding import IGNORED, Encoded, encode_rows, encoder_in
+from sails.training.encoding import IGNORED, UNLIMITED, Encoded, encode_rows, encoder_in, within_context
 
 if TYPE_CHECKING:
     from sails.onnx import ChatEncoder
 
 MOST_MEASURED = 10_000  # more conversations are sampled, which takes at most a few seconds
-UNLIMITED = 10**9  # tokens
 TOGETHER = 500  # conversations tokenized between two reports of progress
 
 
@@ -39,6 +37,7 @@ class Lengths:
     counted: bool  # by a tokenizer; else estimated from the number of characters
     rows: tuple[int, ...] = ()  # the number of each in its source
     starts: tuple[int, ...] = ()  # the tokens before its first answer
+    refused: dict[int, str] = field(default_factory=dict, hash=False)  # rows that cannot be taught, and why
 
     @property
     def sampled(self) -> bool:
@@ -92,17 +91,19 @@ def measure(
     encoder = encoder_in(folder)
     lengths: list[int] = []
     starts: list[int] = []
+    refused: dict[int, str] = {}
     for start in range(0, len(chosen), TOGETHER):
         part = [conversations[number] for number in chosen[start : start + TOGETHER]]
         if encoder:
-            counts = _count(part, encoder)
+            counts, reasons = _count(part, encoder)
+            refused |= {part[number].row or number + 1: reason for number, reason in reasons.items()}
             lengths += [length for length, _ in counts]
             starts += [first for _, first in counts]
         else:
             lengths += map(data.estimated_tokens, part)
         progress(min(1.0, (start + TOGETHER) / len(chosen)))
     rows = tuple(conversations[number].row or number + 1 for number in chosen)
-    return Lengths(tuple(lengths), len(conversations), encoder is not None, rows, tuple(starts))
+    return Lengths(tuple(lengths), len(conversations), encoder is not None, rows, tuple(starts), refused)
 
 
 def preview(conversations: Sequence[Conversation], folder: Path | None, max_length: int) -> Encoded | None:
@@ -113,9 +114,7 @@ def preview(conversations: Sequence[Conversation], folder: Path | None, max_leng
     encoder = encoder_in(folder)
     if encoder is None or folder is None:
         return None
-    config = read_json(folder / "config.json") or {}
-    longest = config.get("max_position_embeddings") or config.get("n_positions")
-    max_length = min(max_length, longest) if isinstance(longest, int) else max_length
+    max_length = within_context(folder, max_length)
     chosen = [n for n, row in enumerate(conversations) if _may_not_fit(row, max_length, encoder)]
     if len(chosen) > MOST_MEASURED:
         chosen.sort(key=lambda n: -data.estimated_tokens(conversations[n]))
@@ -130,7 +129,7 @@ def _may_not_fit(row: Conversation, max_length: int, encoder: ChatEncoder) -> bo
     system = roles[:1] == ["system"]
     spoken = roles[system:]
     usual = spoken == ["user", "assistant"] * (len(spoken) // 2)
-    if not usual or (system and not encoder.takes_system):
+    if not usual or row.calls_tools or row.tools or (system and not encoder.takes_system):
         return True
     # A token is a byte at least; a template adds some to each turn, and a system message of its own to all.
     most = 64 + sum(len(turn.content.encode("utf-8", "replace")) + 16 for turn in row.turns)
@@ -138,8 +137,13 @@ def _may_not_fit(row: Conversation, max_length: int, encoder: ChatEncoder) -> bo
     return most > max_length or thoughts
 
 
-def _count(conversations: Sequence[Conversation], encoder: ChatEncoder) -> list[tuple[int, int]]:
-    """The tokens of each, of its longest example where it has several, and those before its first answer."""
+def _count(
+    conversations: Sequence[Conversation], encoder: ChatEncoder
+) -> tuple[list[tuple[int, int]], dict[int, str]]:
+    """The tokens of each, of its longest example where it has several, and those before its first answer.
+
+    And those that cannot be taught at all, with the reason.
+    """
     found = encode_rows(conversations, encoder, UNLIMITED)
     counts: dict[int, tuple[int, int]] = {}
     for number, example in zip(found.kept, found.examples, strict=True):
@@ -147,4 +151,5 @@ def _count(conversations: Sequence[Conversation], encoder: ChatEncoder) -> list[
         length, start = counts.get(number, (0, first))
         counts[number] = max(length, len(example)), start
     # One that the template refuses is about as long as it would be.
-    return [counts.get(number, (data.estimated_tokens(row), 0)) for number, row in enumerate(conversations)]
+    estimated = map(data.estimated_tokens, conversations)
+    return [counts.get(number, (about, 0)) for number, about in enumerate(estimated)], found.refused

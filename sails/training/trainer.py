@@ -23,10 +23,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import psutil
 import torch
@@ -40,16 +38,17 @@ from transformers.trainer_pt_utils import get_parameter_names
 
 from sails.data import ENOUGH_TO_JUDGE
 from sails.errors import DivergedError
-from sails.sessions import Session, Settings
+from sails.sessions import Session
 from sails.training.adapters import Adapters
 from sails.training.checkpoint import load_checkpoint, save_checkpoint
-from sails.training.dataloader import IGNORED, Example, collate, usual_labels
+from sails.training.dataloader import IGNORED, collate, usual_labels
 from sails.training.divergence import Guard
-from sails.training.known import Enough, KnownRule, LearningCurve
+from sails.training.known import LearningCurve
 from sails.training.loss import START_AGAIN, AnswerLogits, evaluate
 from sails.training.model import Precision, sample_answers
-from sails.training.projection import Matrices, Projection, save_matrices
-from sails.training.rehearsal import Rehearsal, soft_loss
+from sails.training.projection import Projection, save_matrices
+from sails.training.rehearsal import soft_loss
+from sails.training.run import Outcome, Run, Watcher
 
 WARM_UP_STEPS = 10  # at most, and at most a tenth of all
 LOWEST_RATE = 0.1  # of the learning rate, at the last step of a run whose end is known
@@ -60,80 +59,6 @@ EVALUATIONS = 5  # about how often a session looks at its held-out rows and samp
 SAMPLING_SHARE = 0.1  # of the time of the steps
 TAUGHT = ("taught_loss", "taught_tokens", "taught_right")  # sums over a step's rows of the lesson itself
 PATIENCE = 3  # evaluations without a better held-out loss, before an early stop
-
-# --- what goes in and what comes out --------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Before:
-    """What was written down before the checkpoint that a run is resumed from; `steps` are its metrics."""
-
-    held_out_losses: Sequence[float] = ()
-    steps: Sequence[Mapping[str, Any]] = ()
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one run is made of; `batches` is the whole session's schedule, epoch after epoch.
-
-    The first `taught` examples are the lesson itself (None: all are), the others repeat earlier ones. Numbers
-    from `len(examples)` on are those of the rehearsal.
-    """
-
-    examples: Sequence[Example]
-    batches: Sequence[Sequence[Sequence[int]]]
-    held_out: Sequence[Example]
-    learning_rate: float  # of the plan
-    settings: Settings
-    prompts: Sequence[str] = ()
-    before: Before = Before()
-    taught: int | None = None
-    known: KnownRule | None = None  # None: all batches are gone through
-    rehearsal: Rehearsal | None = None
-    matrices: Matrices | None = None  # that steps are projected by; None: all weights move as they like
-
-    @property
-    def flat(self) -> list[Sequence[int]]:
-        return [batch for epoch in self.batches for batch in epoch][: self.settings.max_steps]
-
-    @property
-    def round_ends(self) -> set[int]:
-        """The steps that end a round."""
-        return {*accumulate(len(epoch) for epoch in self.batches)}
-
-    def epochs_after(self, step: int) -> float:
-        """Return the epochs done after `step` steps, as a number with a fraction."""
-        for number, epoch in enumerate(self.batches):
-            if step < len(epoch):
-                return number + step / len(epoch)
-            step -= len(epoch)
-        return float(len(self.batches))
-
-
-class Watcher(Protocol):
-    """What a run tells the outside, and the one thing that it asks."""
-
-    def metric(self, kind: str, **values: Any) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-    def should_stop(self) -> bool: ...
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a run; `tokens` and `seconds` count from its last start or resumption."""
-
-    steps: int
-    total_steps: int
-    stopped: bool  # asked to end before its last step
-    stopped_early: bool  # its held-out loss no longer improved
-    enough: Enough | None  # why the lesson needed no further round
-    rounds: int  # that it went through as a whole
-    tokens: int  # without padding
-    seconds: float  # of steps
-    guarded: str = ""  # why a guard ended it before its last step, in a sentence
-
 
 # --- the run --------------------------------------------------------------------------------------
 
@@ -233,6 +158,7 @@ def train(
         accelerator.backward(share * accelerator.num_processes)
         of_lesson, of_rehearsal, *of_taught = accelerator.reduce(sums.detach()).tolist()
         loss, drift = of_lesson / answer_tokens, of_rehearsal / max(rehearsed_tokens, 1)
+        repeated_tokens = answer_tokens - round(of_taught[1])  # of earlier lessons
 
         # Clipping, a copy of the weights before the step where they are good, and the step.
         norm = accelerator.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
@@ -258,6 +184,9 @@ def train(
                 epoch=round(run.epochs_after(step), 4),
                 loss=loss,
                 **dict(zip(TAUGHT, of_taught, strict=True)),
+                **(
+                    {"repeated_loss": (of_lesson - of_taught[0]) / repeated_tokens} if repeated_tokens else {}
+                ),
                 **({"drift": drift} if rehearsed_tokens else {}),
                 learning_rate=learning_rate,
                 gradient_norm=gradient_norm,
@@ -355,7 +284,7 @@ class AnswerLoss(torch.nn.Module):
     def __init__(self, model: Any, precision: Precision, run: Run) -> None:
         super().__init__()
         self.model, self._precision = model, precision
-        self._answer_logits = AnswerLogits(model)
+        self._answer_logits = AnswerLogits.of(model)
         self._rehearsal, self._rehearsed_from = run.rehearsal, len(run.examples)
         self._taught = len(run.examples) if run.taught is None else run.taught
 

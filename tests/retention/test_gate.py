@@ -8,7 +8,7 @@ from sails.retention.gate import FIRST_LESSON, decide
 from sails.retention.schema import GENERAL, GateFinding, Retention
 from tests.support.cells import cell, knows, lesson, measured, share
 
-WORDS = "of the answers' word pieces right"
+WORDS = "of the answers' text right"
 
 
 def decided(before, after, *published, missing=None):

@@ -95,7 +95,7 @@ def test_each_row_is_a_model_and_each_column_a_lesson(workspace):
     assert found.taught == (1, 2, 3)
     assert found.notes == ()
     assert len(found.general) == 4
-    assert measure(found).headline.startswith("Remembers 82% of what it was taught")
+    assert measure(found).headline.startswith("Gets 78% of all that it was taught right")
 
 
 def test_an_earlier_model_has_the_matrix_of_its_own_ancestors(workspace):

@@ -71,29 +71,39 @@ def test_an_interval_without_spread_is_the_figure_itself_and_one_row_gives_none(
 # --- in words -------------------------------------------------------------------------------------
 
 
-def test_the_headline_says_what_was_learned_beside_what_is_remembered():
+def test_the_headline_says_what_is_right_now_beside_what_was_lost_and_learned():
     headline = measure(matrix(THREE)).headline
-    assert headline == "Remembers 82% of what it was taught (−15 ± 0 points); new lesson 25 → 95%."
+    assert headline == (
+        "Gets 78% of all that it was taught right; its earlier lessons lost 15 points (± 0); "
+        "new lesson 25 → 95%."
+    )
 
 
 @pytest.mark.parametrize(
     ("points", "taught", "headline"),
     [
-        ([[12], [71]], None, "Knows 71% of its first lesson (12% before)."),
-        ([[None], [71]], None, "Knows 71% of its first lesson."),
+        ([[12], [71]], None, "Gets 71% of its first lesson right (12% before)."),
+        ([[None], [71]], None, "Gets 71% of its first lesson right."),
         ([[12], [None]], None, "What this model remembers was not measured."),
         ([[]], None, "What this model remembers was not measured."),
-        ([[10, 20], [70, 80]], [1, 1], "Knows 75% of its 2 lessons (15% before)."),
+        ([[10, 20], [70, 80]], [1, 1], "Gets 75% of its 2 lessons right (15% before)."),
         (
             [[12, 9], [71, 10], [None, 80]],
             None,
-            "Knows 80% of its newest lesson (10% before); "
+            "Gets 80% of its newest lesson right (10% before); "
             "what it remembers of the earlier ones could not be measured.",
         ),
         (
             [[12, 9], [70, 10], [70, None]],
             None,
-            "Remembers 100% of what it was taught (0 ± 0 points); the new lesson was not measured.",
+            "Gets 70% of all that it was taught right; its earlier lessons lost nothing (± 0); "
+            "the new lesson was not measured.",
+        ),
+        (
+            [[12, 9], [70, 10], [74, 80]],
+            None,
+            "Gets 77% of all that it was taught right; its earlier lessons gained 4 points (± 2); "
+            "new lesson 10 → 80%.",
         ),
     ],
 )
@@ -103,7 +113,7 @@ def test_the_headline_of_little(points, taught, headline):
 
 def test_a_headline_from_single_rows_says_that_it_is_not_sure():
     headline = measure(matrix([[0, 0], [80, 0], [70, 50]], rows=1)).headline
-    assert "(−10 points, from too few examples to be sure)" in headline
+    assert "its earlier lessons lost 10 points (from too few examples to be sure)" in headline
 
 
 def test_everything_as_json_has_nulls_where_nothing_was_measured():
@@ -133,11 +143,12 @@ def test_an_interval_without_ends_is_still_json():
     [
         (
             [[12], [71]],
-            "Knows 71% of its first lesson (12% before); 90% of its general knowledge is still there.",
+            "Gets 71% of its first lesson right (12% before); 90% of its general knowledge is still there.",
         ),
         (
             THREE,
-            "Remembers 82% of what it was taught (−15 ± 0 points); new lesson 25 → 95%; "
+            "Gets 78% of all that it was taught right; its earlier lessons lost 15 points (± 0); "
+            "new lesson 25 → 95%; "
             "90% of its general knowledge is still there.",
         ),
         ([[12], [None]], "What this model remembers was not measured."),

@@ -84,18 +84,45 @@ def test_one_lesson_leaves_nothing_to_forget(workspace):
         (Estimate(-9, -12, -6), 20.0, "That is not good: it forgot"),
         (Estimate(-3, -5, -1), 20.0, "That is acceptable"),
         (Estimate(-1, -4, 2), 20.0, "That is good: it learned"),
+        (Estimate(-2, -30, 9), 20.0, "cannot be told"),
         (Estimate(0, -1, 1), 2.0, "learned little"),
         (Estimate(-9, float("-inf"), float("inf")), 20.0, "cannot be told"),
     ],
 )
 def test_the_headline_is_followed_by_whether_it_is_good(workspace, bwt, learned, said):
     make_line(workspace, ["databases", "kitchen"])
-    assert said in model_report.describe_headline(measured(workspace, bwt=bwt, learned=learned))
+    assert said in model_report.describe_headline(measured(workspace, bwt=bwt, learned=learned, acc=90))
+
+
+@pytest.mark.parametrize(
+    ("acc", "general", "said"),
+    [
+        (87, ALL, "That is good: it learned, and kept its earlier lessons."),
+        (60, ALL, "It learned, and kept its earlier lessons, but a part of the answers is not right yet."),
+        (87, Estimate(97, 95, 99), "It lost a little of what it knew before any lesson."),
+    ],
+)
+def test_only_who_gets_most_of_it_right_and_lost_nothing_is_called_good(workspace, acc, general, said):
+    make_line(workspace, ["databases", "kitchen"])
+    memory = measured(workspace, bwt=Estimate(0, -1, 1), acc=acc, general=general)
+    assert model_report.describe_headline(memory).endswith(said)
+
+
+def test_who_forgot_what_it_knew_is_led_back_to_where_there_is_something(workspace):
+    forgot = Estimate(80, 72, 87)
+    make_line(workspace, ["databases"])
+    said = model_report.describe_headline(measured(workspace, bwt=None, general=forgot))
+    assert said.endswith("or start over from the base model.")
+    other = Workspace.open(workspace.root.parent / "other")
+    make_line(other, ["databases", "kitchen"])
+    said = model_report.describe_headline(measured(other, bwt=Estimate(0, -1, 1), general=forgot))
+    assert said.endswith("or go back to the version before.")
 
 
 def test_the_headline_calls_nothing_good_whose_general_knowledge_was_not_asked(workspace):
     make_line(workspace, ["databases", "kitchen"])
-    said = model_report.describe_headline(measured(workspace, bwt=Estimate(0, -1, 1), general=None))
+    memory = measured(workspace, bwt=Estimate(0, -1, 1), acc=90, general=None)
+    said = model_report.describe_headline(memory)
     assert "good" not in said
     assert said.endswith("What it knew before any lesson was not asked.")
 
@@ -104,17 +131,18 @@ def test_the_headline_calls_nothing_good_whose_general_knowledge_was_not_asked(w
 def test_the_mean_over_all_lessons_stands_with_its_interval(workspace, acc, said):
     make_line(workspace, ["databases", "kitchen"])
     sentence = model_report.acc_sentence(measured(workspace, bwt=None, acc=acc).measures)
-    assert f"{acc}% ({acc - 4} to {acc + 4}) of the word pieces" in sentence
+    assert f"{acc}% ({acc - 4} to {acc + 4}) of the text" in sentence
     assert said in sentence
 
 
 @pytest.mark.parametrize(
     ("bwt", "said"),
     [
-        (Estimate(-9, -12, -6), "lost 9 points (6 to 12) on average (BWT). That is not good"),
-        (Estimate(-3, -5, -1), "lost 3 points (1 to 5) on average (BWT). That is acceptable."),
-        (Estimate(1, -1, 3), "gained 1 point (−1 to 3) on average (BWT). That is good: it may as well"),
-        (Estimate(4, 2, 6), "gained 4 points (2 to 6) on average (BWT). That is very good"),
+        (Estimate(-9, -12, -6), "lost 9 points (6 to 12) on average. That is not good"),
+        (Estimate(-3, -5, -1), "lost 3 points (1 to 5) on average. That is acceptable."),
+        (Estimate(1, -1, 3), "gained 1 point (−1 to 3) on average. That is good: it may as well"),
+        (Estimate(4, 2, 6), "gained 4 points (2 to 6) on average. That is good."),
+        (Estimate(-2, -30, 9), "nobody can tell whether that is good"),
         (Estimate(-9, float("-inf"), float("inf")), "nobody can tell whether that is good"),
     ],
 )
@@ -144,21 +172,21 @@ def told(general):
         (
             Drift(divergence=0.03, agreement=0.97, prompts=24),  # of an earlier release
             False,
-            "General knowledge: it would still choose 97% of the word pieces of the base model's answers. "
+            "General knowledge: it would still choose 97% of the text of the base model's answers. "
             "Whether they are still right was not asked; the next session asks it.",
         ),
         (
             knows(100),
             False,
             "General knowledge: of 100 questions that its base model surely knows, it still answers 100 "
-            "right (100%, 100 to 100), and it would still choose 90% of the word pieces of the base model's "
+            "right (100%, 100 to 100), and it would still choose 90% of the text of the base model's "
             "answers. That is good.",
         ),
-        (knows(99), False, "answers 99 right (99%, 97 to 100), and it would still choose 90% of the word"),
+        (knows(99), False, "answers 99 right (99%, 97 to 100), and it would still choose 90% of the text"),
         (
             knows(95),
             False,
-            "answers 95 right (95%, 90 to 99), and it would still choose 90% of the word pieces of the base "
+            "answers 95 right (95%, 90 to 99), and it would still choose 90% of the text of the base "
             "model's answers. That is acceptable: it lost a little.",
         ),
         (

@@ -7,7 +7,7 @@ import pytest
 from sails import retention
 from sails.models.workspace import Workspace
 from sails.retention import session_report
-from sails.retention.schema import GENERAL, Decision, GateFinding
+from sails.retention.schema import GENERAL, Changed, Decision, GateFinding
 from tests.support.situations import make_line, make_session, remembered
 
 
@@ -124,6 +124,32 @@ def test_answers_are_told_apart_and_the_most_changed_comes_first(workspace):
     found = found.model_copy(update={"changed": (lost, worse)})
     assert [changed.question for changed in session_report.lost_answers(found)] == ["Worse?", lost.question]
     assert session_report.gained_answers(None) == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (
+            "Lyon, of course.",
+            "It is the river Rhône.",
+            "23% → 84% of its text right; asked, it says something else",
+        ),
+        ("Lyon, of course.", "The Loire, I think.", "it says this now."),
+        ("The loire", "the LOIRE!", "it still says this."),
+        ("The Loire.", "The Loiret.", "it does not say this any more."),
+    ],
+)
+def test_what_it_says_when_asked_stands_beside_the_share_that_it_gets_right(before, after, said):
+    changed = Changed(
+        lesson="a",
+        question="Which river?",
+        expected="The Loire.",
+        before=before,
+        after=after,
+        share_before=0.23,
+        share_after=0.84,
+    )
+    assert said in session_report.describe_answer(changed)
 
 
 def test_an_interval_without_ends_is_told_in_words():

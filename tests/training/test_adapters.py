@@ -14,7 +14,7 @@ from sails.training.adapters import RANK, Adapters, adaptable_layers
 from sails.training.divergence import Guard
 from sails.training.model import load_model, save_model
 from sails.training.projection import linear_layers, load_matrices
-from sails.training.trainer import Before
+from sails.training.run import Before
 from tests.training.test_projection import logits
 from tests.training.test_trainer import Notebook, run_of, same, teach, weights
 

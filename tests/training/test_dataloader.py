@@ -101,8 +101,10 @@ def test_a_conversation_whose_answer_lies_beyond_the_limit_is_left_out(tokenizer
     encoded = encode([late, PAIR], tokenizer, 64)
     assert encoded.left_out == 1
     assert len(encoded.examples) == 1
-    with pytest.raises(BadDataError, match="None of the 1 conversations"):
+    with pytest.raises(BadDataError, match="No conversation has an answer within 64 tokens"):
         encode([late], tokenizer, 64)
+    with pytest.raises(BadDataError, match="None of the 2 conversations has"):
+        encode([late, late], tokenizer, 64)
 
 
 def test_padding_is_masked_by_position_even_where_padding_is_the_end_of_turn():

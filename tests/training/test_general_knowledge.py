@@ -11,14 +11,18 @@ from sails.models.workspace import Workspace
 from sails.retention import GENERAL, closed_questions, is_right, open_prompts
 from sails.sessions import Session
 from sails.training import model as model_module
+from sails.training import scoring
 from sails.training.dataloader import encode, load_tokenizer, spread
-from sails.training.model import load_model, sample_answers, save_model
+from sails.training.loss import AnswerLogits
+from sails.training.model import Precision, load_model, sample_answers, save_model
 from sails.training.outcome import judge
 from sails.training.scoring import (
     MAX_CLOSED,
     base_knowledge,
+    compare_with_base,
     general_drift,
     no_drift,
+    score,
     still_right,
 )
 from sails.training.trainer import train
@@ -29,6 +33,7 @@ from tests.training.test_trainer import FP32, Notebook, run_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 TAUGHT = closed_questions()[::8]  # that the base model knows; it may guess others
+BF16 = Precision("cpu", bf16=True)
 STRONG = {"learning_rate": 1e-2, "epochs": 12}
 
 
@@ -105,6 +110,50 @@ def test_a_base_is_asked_once(base, student, tmp_path, monkeypatch):
     said = base_knowledge(student[0], base, student[1], FP32)
     monkeypatch.setattr(model_module, "sample_answers", None)  # which would ask again
     assert base_knowledge(student[0], base, student[1], FP32) == said
+
+
+@pytest.mark.parametrize("precision", [FP32, BF16], ids=["fp32", "bf16"])
+def test_what_the_base_answers_is_computed_once_and_the_same_is_measured_from_then_on(
+    base, student, tmp_path, monkeypatch, precision
+):
+    monkeypatch.setenv("SAILS_CACHE", str(tmp_path / "cache"))
+    other = load_model(make_tiny_model(tmp_path / "other", "llama", seed=5), "cpu")
+    computed = []
+    whole = AnswerLogits.head_inputs
+
+    def head_inputs(self, model, batch):
+        computed.append(batch)
+        return whole(self, model, batch)
+
+    def drift():
+        return scoring._divergence(
+            other, student[0], base, student[1], ["It is so."] * len(open_prompts()), precision
+        )
+
+    monkeypatch.setattr(AnswerLogits, "head_inputs", head_inputs)
+    first = drift()
+    batches = len(computed)
+    assert first.divergence > 0.5
+    assert drift() == first
+    assert len(computed) == batches > 1
+    (kept,) = (tmp_path / "cache" / "general").glob(f"*cpu-{precision.name}.safetensors")
+    kept.write_bytes(kept.read_bytes()[:-8])  # damaged, it is computed anew
+    assert drift() == first
+    assert len(computed) == 2 * batches
+    monkeypatch.setattr(AnswerLogits, "head_inputs", lambda *_: None)  # of a model whose head is not the last
+    kept.unlink()
+    assert drift() == first
+
+
+def test_the_base_is_loaded_once_for_all_that_is_measured_of_it(base, student, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(scoring, "load_model", lambda *given: (loaded.append(1), load_model(*given))[1])
+    rows = {("lesson", "recall"): (Conversation((Turn("user", "Why?"), Turn("assistant", "It is so."))),)}
+    model, tokenizer = student
+    drift, cells = compare_with_base(model, base, tokenizer, rows, 128, FP32)
+    assert len(loaded) == 1
+    assert drift == general_drift(model, base, tokenizer, FP32)
+    assert cells == score(model, tokenizer, rows, 128, FP32)
 
 
 def test_of_many_known_questions_some_from_all_over_are_asked():

@@ -123,9 +123,8 @@ def test_a_lesson_whose_data_was_deleted_is_left_out_with_a_note(prepared):
     assert any(note.startswith("mountain is not repeated and not measured") for note in third.status().notes)
 
 
-def test_a_row_that_cannot_be_taught_is_named_and_not_registered_as_taught(place, tmp_path, monkeypatch):
-    """It may be taught another time, with room for longer conversations."""
-    rows = [*some("tide", 20), row("And why? " * 200, "So.")]
+def prepared_within(place, tmp_path, monkeypatch, rows):
+    """A session on these rows and its lesson, prepared for conversations of up to 100 tokens."""
     write_jsonl(tmp_path / "lesson.jsonl", rows)
     dataset = add_dataset(place, tmp_path / "lesson.jsonl")
     session = queue_training(place, dataset, None, monkeypatch=monkeypatch)
@@ -136,10 +135,25 @@ def test_a_row_that_cannot_be_taught_is_named_and_not_registered_as_taught(place
         place, session, session.spec(), reporter, lambda some: encode_rows(some, encoder, 100)
     )
     reporter.end("stopped")
+    return session, lesson
+
+
+def test_a_row_that_cannot_be_taught_is_named_and_not_registered_as_taught(place, tmp_path, monkeypatch):
+    """It may be taught another time, with room for longer conversations."""
+    rows = [*some("tide", 20), row("And why? " * 200, "So.")]
+    session, lesson = prepared_within(place, tmp_path, monkeypatch, rows)
     assert rows[-1].fingerprint not in {one.fingerprint for one in (*lesson.train, *lesson.held_out)}
     assert rows[-1].input_fingerprint not in place.register.read_text()
     assert session.status().results.rows_taught == len(lesson.train) == 15
     assert sum("row 21" in note for note in session.status().notes) == 1
+
+
+def test_rows_that_cannot_be_taught_are_not_held_out_either(place, tmp_path, monkeypatch):
+    """Else nothing would be left to judge by, although rows are."""
+    beyond = [row(f"Question {n}? " * 100, "So.") for n in range(30)]
+    _, lesson = prepared_within(place, tmp_path, monkeypatch, [*beyond, *some("tide", 6)])
+    assert (len(lesson.train), lesson.held_out) == (6, ())
+    assert beyond[0].input_fingerprint not in place.register.read_text()
 
 
 def test_looking_first_writes_nothing(place, tmp_path):

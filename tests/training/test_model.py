@@ -12,7 +12,7 @@ from sails.training import loss as training
 from sails.training import model
 from sails.training.dataloader import IGNORED, collate, encode, load_tokenizer
 from sails.training.loss import AnswerLogits, evaluate, score_rows
-from sails.training.model import Precision, load_model
+from sails.training.model import Precision, generate, load_model
 from tests.support.families import SHAPES, make_family
 from tests.support.helpers import write_lesson
 from tests.support.tiny import make_tiny_model
@@ -28,17 +28,21 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def examples(tiny, tmp_path_factory):
-    from sails.data import read
+    from sails.data.reading import parse as read
 
     reading = read(write_lesson(tmp_path_factory.mktemp("data") / "lesson.json", rows=24))
     return encode(reading.conversations, tiny[1], 128).examples
 
 
+@pytest.fixture(scope="module", params=SHAPES)
+def of_a_family(request, tmp_path_factory):
+    folder = make_family(tmp_path_factory.mktemp(request.param), request.param)
+    return load_model(folder, "cpu").eval(), load_tokenizer(folder)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # some families are written with what is old
-@pytest.mark.parametrize("family", SHAPES)
-def test_logits_of_every_family_are_those_of_the_full_model(family, tmp_path):
-    folder = make_family(tmp_path, family)
-    tokenizer, model = load_tokenizer(folder), load_model(folder, "cpu").eval()
+def test_logits_of_every_family_are_those_of_the_full_model(of_a_family):
+    model, tokenizer = of_a_family
     rows = [
         Conversation((Turn("user", f"What is {n}?"), Turn("assistant", "It is. " * n))) for n in range(1, 4)
     ]
@@ -48,11 +52,78 @@ def test_logits_of_every_family_are_those_of_the_full_model(family, tmp_path):
     assert functional.cross_entropy(logits, targets).item() == pytest.approx(full.item(), rel=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_every_family_answers_many_at_once_as_it_answers_one(of_a_family):
+    """Also those that read only once what all prompts begin with."""
+    asked = [
+        [{"role": "user", "content": text}] for text in ("What is the capital of France?", "Why?", "Who")
+    ]
+    alone = [generate(*of_a_family, [messages], 8)[0] for messages in asked]
+    assert generate(*of_a_family, asked, 8) == alone
+
+
+def test_what_all_prompts_begin_with_is_read_once(tiny):
+    folder, tokenizer = tiny
+    student = load_model(folder, "cpu")
+    system = {"role": "system", "content": "You are a helpful assistant who knows about mountains."}
+    asked = [[system, {"role": "user", "content": text}] for text in ("What is it?", "Where does it stand?")]
+    tokens = []
+    hook = student.register_forward_pre_hook(
+        lambda _, __, given: tokens.append(given["input_ids"].numel()), with_kwargs=True
+    )
+    together = generate(student, tokenizer, asked, 1)
+    read = sum(tokens)
+    tokens.clear()
+    alone = [generate(student, tokenizer, [messages], 1)[0] for messages in asked]
+    hook.remove()
+    assert together == alone
+    assert read < 0.75 * sum(tokens)
+
+
+def test_weights_that_are_not_trained_are_trainable_only_while_it_answers(tiny):
+    """Autocast keeps weights in bf16 from one token to the next only where they have gradients."""
+    student = load_model(tiny[0], "cpu").requires_grad_(False)
+    student.get_output_embeddings().weight.requires_grad_(True)
+    before = [weight.requires_grad for weight in student.parameters()]
+    seen = []
+    hook = student.register_forward_pre_hook(
+        lambda *_: seen.append(all(weight.requires_grad for weight in student.parameters()))
+    )
+    generate(student, tiny[1], ["Why?"], 2)
+    hook.remove()
+    assert seen == [True, True]
+    assert [weight.requires_grad for weight in student.parameters()] == before
+    with pytest.raises(ZeroDivisionError), model._weights_reused(student):
+        raise ZeroDivisionError
+    assert [weight.requires_grad for weight in student.parameters()] == before
+
+
+def test_what_is_found_out_of_a_model_holds_for_all_of_its_kind(tmp_path, monkeypatch):
+    """A cap on the logits is part of the kind, so a model without one is looked at by itself."""
+    monkeypatch.setattr(AnswerLogits, "_found", {})
+    passes = []
+    for name, changed in (("one", {}), ("two", {}), ("uncapped", {"final_logit_softcapping": None})):
+        folder = make_family(tmp_path / name, "gemma2", **changed)
+        student, tokenizer = load_model(folder, "cpu"), load_tokenizer(folder)
+        rows = [Conversation((Turn("user", "What is it?"), Turn("assistant", "It is.")))]
+        batch = collate(encode(rows, tokenizer, 128).examples, tokenizer.pad_token_id)
+        counted = []
+        hook = student.base_model.register_forward_pre_hook(lambda *_, seen=counted: seen.append(1))
+        found, _ = AnswerLogits.of(student)(student, batch)
+        hook.remove()
+        expected, _ = AnswerLogits(student)(student, batch)
+        assert torch.equal(found, expected)
+        passes.append(len(counted))
+    assert passes[1] == 1
+    assert passes[0] > 1
+    assert passes[2] > 1
+
+
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
 def test_logits_at_label_positions_give_the_loss_of_the_full_model(family, tmp_path):
     folder = make_tiny_model(tmp_path, family)
     tokenizer, model = load_tokenizer(folder), load_model(folder, "cpu").eval()
-    from sails.data import read
+    from sails.data.reading import parse as read
 
     rows = read(write_lesson(tmp_path / "lesson.json", rows=6)).conversations
     batch = collate(encode(rows, tokenizer, 128).examples, tokenizer.pad_token_id)

@@ -113,6 +113,35 @@ def test_who_lost_and_was_published_all_the_same_is_shown_the_way_back():
     assert "leads back to the one before" in judge(done, LOST).next_step
 
 
+def test_a_first_lesson_that_lost_and_was_published_has_no_version_before():
+    done = status((3.0, 0.40), (0.3, 0.95), rate=5e-5, start="base").model_copy(
+        update={"verdict": "published"}
+    )
+    next_step = judge(done, LOST).next_step
+    assert "from the base model" in next_step
+    assert "one before" not in next_step
+
+
+def test_who_lost_something_is_told_so_where_an_answer_does_not_end_as_well():
+    done = status((3.0, 0.40), (0.3, 0.95)).model_copy(update={"verdict": "published"})
+    endless = done.model_copy(update={"results": done.results.model_copy(update={"ends": False})})
+    alone, both = judge(endless), judge(endless, LOST)
+    assert alone.outcome == "partly"
+    assert alone.next_step.startswith("Teach it more rounds.")
+    assert both.outcome == "forgot"
+    assert both.sentence.startswith("Learned a part, but lost 23 points on databases")
+    assert "did not end by itself" in both.sentence
+
+
+@pytest.mark.parametrize(("rate", "said"), [(1e-5, "choose the learning rate 5e-5"), (5e-5, "measure which")])
+@pytest.mark.parametrize("after", [(1.5, 0.65), (2.9, 0.42), (3.1, 0.40)])
+def test_who_got_no_better_is_not_told_of_more_rounds(rate, said, after):
+    done = status((3.0, 0.40), after, rate=rate)
+    level = done.model_copy(update={"results": done.results.model_copy(update={"enough": "level"})})
+    assert "brought nothing any more" in judge(level).next_step
+    assert said in judge(level).next_step
+
+
 def test_who_lost_nothing_is_judged_as_ever():
     kept = LOST.model_copy(update={"decision": Decision(held=False, reason="")})
     done = status((3.0, 0.40), (0.3, 0.95))

@@ -20,7 +20,7 @@ from sails.training.projection import (
     save_matrices,
     stretch,
 )
-from sails.training.trainer import Before
+from sails.training.run import Before
 from tests.training.test_trainer import FP32, Notebook, run_of, same, teach, weights
 
 

@@ -245,7 +245,7 @@ def test_what_is_shipped_answers_what_is_asked_today():
 
 @pytest.fixture(scope="module")
 def lesson(tiny, tmp_path_factory):
-    from sails.data import read
+    from sails.data.reading import parse as read
 
     rows = read(write_lesson(tmp_path_factory.mktemp("data") / "lesson.json", rows=24)).conversations
     return encode(rows, tiny[1], 128).examples

@@ -24,7 +24,8 @@ from sails.training.known import KnownRule
 from sails.training.loss import evaluate
 from sails.training.model import Precision, load_model
 from sails.training.rehearsal import ask, with_rehearsal
-from sails.training.trainer import TAUGHT, Before, Run, no_longer_improves, train
+from sails.training.run import Before, Run
+from sails.training.trainer import TAUGHT, no_longer_improves, train
 from tests.support.helpers import write_lesson
 from tests.support.launched import Heard, Job
 from tests.support.tiny import make_tiny_model
@@ -68,7 +69,7 @@ def with_dropout(folder):
 
 @pytest.fixture(scope="module")
 def examples(tiny, tmp_path_factory):
-    from sails.data import read
+    from sails.data.reading import parse as read
 
     reading = read(write_lesson(tmp_path_factory.mktemp("data") / "lesson.json", rows=24))
     return encode(reading.conversations, tiny[1], 128).examples
@@ -84,6 +85,11 @@ def run_of(examples, epochs=3, **changes):
         batches,
         **{"held_out": (), "learning_rate": RATE, "settings": Settings(**{"seed": 3, **chosen}), **changes},
     )
+
+
+def test_rounds_are_counted_where_they_end_however_many_steps_each_has():
+    run = Run((), [[[0], [1]], [[0], [1], [2], [3]], [[0]]], (), RATE, Settings())
+    assert [run.epochs_after(step) for step in (0, 1, 2, 4, 6, 7)] == [0, 0.5, 1, 1.5, 2, 3]
 
 
 def teach(tiny, run, folder, watcher=None):
@@ -121,7 +127,7 @@ def test_the_steps_are_those_of_a_plain_loop_with_the_full_loss(family, tmp_path
     """An optimizer and a schedule of others, written out; with dropout, chance is the same as well."""
     from transformers import get_cosine_with_min_lr_schedule_with_warmup
 
-    from sails.data import read
+    from sails.data.reading import parse as read
 
     folder = make_tiny_model(tmp_path / "model", family)
     if family == "gpt2":
@@ -212,7 +218,7 @@ def test_two_processes_train_as_one_does(tmp_path):
 
     So are what is rehearsed, and the round after which the lesson is known.
     """
-    from sails.data import read
+    from sails.data.reading import parse as read
 
     plain = make_tiny_model(tmp_path / "llama")
     chancy = with_dropout(make_tiny_model(tmp_path / "gpt2", "gpt2"))
@@ -525,6 +531,20 @@ def shares_of(notes):
     """The share of the lesson's tokens that was right in each round."""
     right, tokens = rounds_of(notes), rounds_of(notes, "taught_tokens")
     return [one / count for one, count in zip(right, tokens, strict=True)]
+
+
+def test_new_and_repeated_examples_have_a_loss_each(tiny, examples, tmp_path):
+    run = run_of(examples, epochs=1)
+    _, _, notes = teach(tiny, replace(run, taught=len(examples) // 2), tmp_path / "half")
+    mixed = [step for step in notes.of("step") if step["taught_tokens"] and "repeated_loss" in step]
+    assert mixed
+    for step in mixed:
+        new = step["taught_loss"] / step["taught_tokens"]
+        assert (
+            min(new, step["repeated_loss"]) - 1e-6 <= step["loss"] <= max(new, step["repeated_loss"]) + 1e-6
+        )
+    _, _, notes = teach(tiny, run, tmp_path / "all")
+    assert not any("repeated_loss" in step for step in notes.of("step"))
 
 
 def test_it_ends_after_the_first_whole_round_in_which_the_lesson_is_known(tiny, examples, tmp_path):

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
         check_learning_rate,
         plan_from,
         plan_training,
+        row_for,
     )
-    from sails.training.plan.duration import LOOKED_AT_ROWS, TimeEstimate, TimeLeft, time_left
+    from sails.training.plan.duration import LOOKED_AT_ROWS, TimeEstimate, TimeLeft, steps_to_know, time_left
+    from sails.training.plan.expected import Expected, expect, lessons_then
     from sails.training.plan.forecast import (
         Earlier,
         Offer,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
         rows_fingerprint,
         usual_seconds,
     )
+    from sails.training.plan.language import describe_foreign
     from sails.training.plan.request import (
         LONGEST_NAME,
         Choices,

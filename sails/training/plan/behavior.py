@@ -16,6 +16,7 @@ from sails import models
 from sails.errors import RequestError
 from sails.models import Situation, Workspace
 from sails.sessions import Advice, Chooser, Plan, Start, StartFrom, format_rate
+from sails.training.plan.expected import Expected
 
 BASE_LEARNING_RATE = 5e-5
 CONTINUE_LEARNING_RATE = 1e-5
@@ -166,9 +167,13 @@ def plan_training(
     model_name: str | None = None,
     learning_rate: float | None = None,
     advice: Advice | None = None,
+    expected: Expected | None = None,
 ) -> Plan:
-    """Return what a training started now would do; raises `RequestError` for choices that cannot be."""
-    situation = workspace.situation()
+    """Return what a training would do; raises `RequestError` for choices that cannot be.
+
+    Without `expected` (see `expect`) it is one that starts now, whatever runs.
+    """
+    situation = expected.situation if expected else workspace.situation()
     if model_name is not None:
         models.find_base_model(model_name)
     same = model_name is None or (
@@ -186,5 +191,7 @@ def plan_training(
     folder: Path | None = workspace.trained_model
     if plan.start_from == "base":
         folder = models.base_model_path(models.find_base_model(plan.model))
+    if expected:
+        plan = plan.model_copy(update={"after": expected.after})
     limits = models.export_limits(folder) if folder else ""
     return plan.model_copy(update={"warnings": (*plan.warnings, f"⚠️ {limits}")}) if limits else plan

@@ -9,7 +9,7 @@ from pathlib import Path
 from sails import system
 from sails.errors import NEEDS_LESS_MEMORY, DiskFullError, OutOfMemoryError
 from sails.models import count_parameters, export_memory, training_memory
-from sails.system import gigabytes
+from sails.system import size
 from sails.training.plan.schedule import Schedule
 
 
@@ -49,13 +49,12 @@ def refuse_if_too_big(need: ResourceNeed, folder: Path) -> None:
     free_memory, free_disk = system.available_memory(), shutil.disk_usage(folder).free
     if need.memory > free_memory:
         raise OutOfMemoryError(
-            f"This training needs about {gigabytes(need.memory)} of memory, "
-            f"and {gigabytes(free_memory)} are free.",
+            f"This training needs about {size(need.memory)} of memory, and {size(free_memory)} are free.",
             NEEDS_LESS_MEMORY,
         )
     if need.disk > free_disk:
         raise DiskFullError(
-            f"This training needs about {gigabytes(need.disk)} of disk space in {folder}, "
-            f"and {gigabytes(free_disk)} are free.",
+            f"This training needs about {size(need.disk)} of disk space in {folder}, "
+            f"and {size(free_disk)} are free.",
             "Free some space, or choose a workspace on another disk.",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
@@ -18,8 +19,10 @@ from sails.training.plan import forecast, schedule
 from sails.training.plan.behavior import BASE_LEARNING_RATE
 from sails.training.plan.forecast import Earlier, forecast_training, offers
 from sails.training.plan.request import Choices, checked_name, read_learning_rate
+from sails.ui.train.form import what_is_taught
 from tests.support.helpers import add_dataset, write_lesson
 from tests.support.situations import make_session, make_situation, published
+from tests.support.tiny import make_tiny_model
 
 
 @pytest.fixture
@@ -136,6 +139,25 @@ def test_the_forecast_counts_what_the_worker_would_teach_and_writes_nothing(work
     assert sorted(workspace.root.rglob("*")) == before
 
 
+def test_rows_that_the_chosen_model_cannot_be_taught_are_not_counted_as_taught(workspace, tmp_path):
+    call = {"type": "function", "function": {"name": "tide", "arguments": {}}}
+    asked = [{"role": "user", "content": "When?"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+    lesson = tmp_path / "tools.jsonl"
+    rows = [{"input": f"Question {n}?", "output": f"Answer {n}."} for n in range(10)]
+    lesson.write_text("\n".join(map(json.dumps, [*rows, {"messages": asked}])))
+    model = make_tiny_model(tmp_path / "model")
+    choices = Choices((add_dataset(workspace, lesson),), model_name=str(model))
+    seen = forecast_training(workspace, choices)
+    assert (seen.rows, seen.taught, seen.held_out, seen.left_out) == (11, 10, 0, 1)
+    assert what_is_taught(seen).startswith(
+        "1 example cannot be taught to this model. 10 of the 11 examples are taught"
+    )
+    said = "message['content'] + ((message['tool_calls'] | tojson) if message['tool_calls'] else '')"
+    template = model / "chat_template.jinja"
+    template.write_text(template.read_text().replace("message['content']", said))
+    assert forecast_training(workspace, choices).left_out == 0  # counted anew: it writes the calls
+
+
 def test_rows_that_stand_in_two_datasets_count_once(workspace, lesson, tmp_path):
     again = add_dataset(workspace, write_lesson(tmp_path / "more.json", rows=40))
     assert forecast_training(workspace, Choices((lesson, again))).rows == 40
@@ -158,6 +180,17 @@ def test_what_does_not_fit_is_a_warning_with_numbers(workspace, lesson, monkeypa
     monkeypatch.setattr(system, "available_memory", lambda: 10**9)
     (warning,) = forecast_training(workspace, Choices((lesson,))).warnings
     assert "1.0 GB are free" in warning
+
+
+def test_a_busy_minute_is_not_taken_for_a_busy_hour(workspace, lesson, monkeypatch):
+    choices = Choices((lesson,))
+    monkeypatch.setattr(system, "slowdown", lambda: 1.0)
+    alone = forecast_training(workspace, choices).time
+    monkeypatch.setattr(system, "slowdown", lambda: 9.0)
+    busy = forecast_training(workspace, choices).time
+    assert alone is not None
+    assert busy is not None
+    assert (busy.low, busy.high, busy.slowdown) == (2 * alone.low, 2 * alone.high, 2.0)
 
 
 def test_rows_added_meanwhile_are_counted(workspace, lesson):
