@@ -41,6 +41,15 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
+def duration_range(least: float, most: float) -> str:
+    """Two durations as a range, the unit once where both have it: 3 to 5 min, 48 s to 2 min, 3 h."""
+    low, high = duration(least), duration(most)
+    if low == high:
+        return low
+    (*_, unit), parts = high.split(), low.split()
+    return f"{parts[0] if parts[1:] == [unit] and len(high.split()) == 2 else low} to {high}"
+
+
 def seconds(number: float, digits: int) -> str:
     """Return seconds with so many decimals, where several stand beside each other: 0.42 s, 720 s."""
     return f"{number:.{digits}f} s"
@@ -49,6 +58,12 @@ def seconds(number: float, digits: int) -> str:
 def count(number: int, noun: str) -> str:
     """Tell how many there are of something whose plural ends in s: 1 row, 12,300 rows."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def signed(number: float, digits: int) -> str:
+    """Return a change with its sign and so many decimals; one that rounds to nothing has none: +0.5, 0.0."""
+    rounded = round(number, digits)
+    return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"
 
 
 def listed(words: Sequence[str], last: str = "and") -> str:

@@ -13,6 +13,7 @@ For short critical sections inside one call use `short_lock`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import threading
@@ -107,8 +108,10 @@ def is_held(path: Path) -> bool:
                     return True
                 _unlock(file)
                 return False
-        except FileNotFoundError:
-            return False
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ELOOP):  # a link to itself is no file that anybody holds
+                return False
+            raise
 
 
 @contextlib.contextmanager

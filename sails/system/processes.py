@@ -44,6 +44,13 @@ def is_alive(identity: ProcessIdentity) -> bool:
         return False
 
 
+def module_environment() -> dict[str, str]:
+    """Return this process's environment, so that `python -m sails.…` runs the package that runs here."""
+    package = Path(__file__).resolve().parents[2]
+    paths = (str(package), os.environ.get("PYTHONPATH", ""))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
 _started: list[subprocess.Popen[bytes]] = []
 
 

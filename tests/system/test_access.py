@@ -1,15 +1,22 @@
 """Who may change what, and where."""
 
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from sails import sessions
+from sails import data, sessions
+from sails.chat import ChatHistory
 from sails.data import datasets
-from sails.errors import RequestError, ViewOnlyError
-from sails.jobs import launcher, playback, submit
+from sails.errors import AccessError, RequestError, ViewOnlyError
+from sails.jobs import export, launcher, playback, submit
 from sails.models import publish, versions
-from sails.models.workspace import create_workspace
+from sails.models.workspace import Workspace, create_workspace
 from sails.sessions import Settings, demo
-from sails.system import access
+from sails.system import AUDIT, Rules, Visitor, access, read_audit
+from sails.training.plan import Choices
 from tests.support.folders import listing
 from tests.support.helpers import add_dataset, write_lesson
 from tests.support.situations import make_session, make_situation, published
@@ -89,3 +96,220 @@ def test_a_workspace_is_made_once(tmp_path):
     assert create_workspace(tmp_path, "team").is_dir()
     with pytest.raises(RequestError, match="there already"):
         create_workspace(tmp_path, "team")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+def test_what_a_command_makes_is_for_its_own_user_alone(tmp_path):
+    talks = tmp_path / "talks.json"
+    talks.write_text('[{"input": "Which one?", "output": "That.", "accepted": true}]')
+    code = "import os; os.umask(0o022); from sails.cli import main; import sys; sys.exit(main(sys.argv[1:]))"
+    command = ["corrections", "import", str(talks), "--workspace", str(tmp_path / "w")]
+    command = [sys.executable, "-c", code, *command]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    made = [tmp_path / "w", *(tmp_path / "w").rglob("*")]
+    assert len(made) > 2
+    assert {path.name: oct(path.stat().st_mode & 0o077) for path in made if path.stat().st_mode & 0o077} == {}
+
+
+# --- roles ----------------------------------------------------------------------------------------
+
+ROLES = {
+    "roles": {"admin": ["cleo@example.org"], "trainer": ["Ann@example.org"], "viewer": ["@example.org"]},
+    "limits": {"trainings": 1, "questions": 2, "upload_mb": 0.001, "workspace_gb": 0.1},
+    "workspaces": {"rivers": {"roles": {"trainer": ["group:rivers"], "viewer": ["ann@example.org"]}}},
+}
+
+
+def visit(monkeypatch, root, email, *, groups=(), signed_in=True, workspace=None):
+    """From now on, somebody visits the dashboard who signed in so."""
+    rules = Rules.read(ROLES, root)
+    person = Visitor(email, "192.0.2.7", email, frozenset(groups), signed_in, rules, workspace)
+    monkeypatch.setattr(access, "_asked_first", [lambda: person])
+
+
+@pytest.mark.parametrize(
+    ("email", "groups", "folder", "role"),
+    [
+        ("ann@example.org", (), "workspace", "trainer"),
+        ("ANN@EXAMPLE.ORG", (), "workspace", "trainer"),
+        ("ann@example.org", (), "rivers", "viewer"),
+        ("ann@example.org", (), "rivers/sessions/one", "viewer"),
+        ("ann@example.org", (), "rivers2", "trainer"),
+        ("bob@example.org", (), "workspace", "viewer"),
+        ("bob@example.org", (), "rivers", None),
+        ("bob@example.org", ("rivers",), "rivers", "trainer"),
+        ("cleo@example.org", (), "rivers", "admin"),
+        ("ann@example.org.evil.example", (), "workspace", None),
+        ("ann@evil.example", (), "workspace", None),
+        ("group:rivers", (), "rivers", None),  # an address that looks like a group
+        ("group:rivers@example.org", (), "rivers", None),
+        ("", (), "workspace", None),
+    ],
+)
+def test_a_role_is_by_address_or_group_and_a_workspace_may_have_its_own(
+    tmp_path, email, groups, folder, role
+):
+    rules = Rules.read(ROLES, tmp_path)
+    assert rules.role_of(email, frozenset(groups), tmp_path / folder) == role
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"roles": {"owner": ["ann@example.org"]}},
+        {"roles": {"admin": "ann@example.org"}},
+        {"roles": {"admin": [""]}},
+        {"role": {}},
+        {"limits": {"disk": 1}},
+        {"limits": {"trainings": "1"}},
+        {"limits": {"trainings": -1}},
+        {"workspaces": {"rivers": {"admin": ["ann@example.org"]}}},
+        {"workspaces": []},
+    ],
+)
+def test_a_table_of_roles_that_cannot_be_meant_is_refused(tmp_path, table):
+    with pytest.raises(RequestError):
+        Rules.read(table, tmp_path)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    ("who", "error"),
+    [("bob@example.org", ViewOnlyError), ("dan@evil.example", AccessError), (None, AccessError)],
+)
+def test_who_has_not_the_role_changes_nothing_and_that_is_written_down(
+    place, tmp_path, monkeypatch, change, who, error
+):
+    visit(monkeypatch, tmp_path, who or "", signed_in=who is not None, workspace=place.root)
+    (place.root / AUDIT).touch()
+    before = listing(tmp_path)
+    with pytest.raises(AccessError if change in ("make a workspace", "reset") else error):
+        CHANGES[change](place, tmp_path / "lesson.json")
+    noted = f"{place.root.name}/{AUDIT}"
+    assert {**listing(tmp_path), noted: None} == {**before, noted: None}
+    if change == "rename a dataset":
+        (line,) = read_audit(place.root)
+        assert (line.act, line.what, line.outcome) == ("rename a dataset", "lesson", "refused")
+        assert (line.who, line.address, line.role) == (
+            who or "",
+            "192.0.2.7",
+            "viewer" if who and "bob" in who else "",
+        )
+
+
+def test_what_a_trainer_does_is_written_down_with_who_when_and_from_where(place, tmp_path, monkeypatch):
+    visit(monkeypatch, tmp_path, "ann@example.org")
+    datasets.rename(place, "lesson", "new name")
+    with pytest.raises(RequestError):
+        datasets.rename(place, "new-name", "...")
+    with pytest.raises(AccessError):
+        publish.unpublish(place)
+    done, failed, refused = read_audit(place.root)
+    assert (done.outcome, done.who, done.role, done.address) == (
+        "done",
+        "ann@example.org",
+        "trainer",
+        "192.0.2.7",
+    )
+    assert datetime.now(UTC) - datetime.fromisoformat(done.when) < timedelta(minutes=1)
+    assert (failed.outcome, failed.why) == ("failed", "A name needs a letter or a digit.")
+    assert (refused.outcome, refused.act) == ("refused", "take the current model away")
+    monkeypatch.setattr(access, "_asked_first", [])
+    monkeypatch.setenv(access.WHO, "Ben")
+    datasets.rename(place, "new-name", "third name")  # on the command line
+    assert [(line.who, line.address) for line in read_audit(place.root)][3:] == [("Ben", "")]
+
+
+def test_without_sign_in_nothing_is_written_down_of_who_may_do_everything(place):
+    datasets.rename(place, "lesson", "new name")
+    assert not (place.root / AUDIT).exists()
+
+
+def test_an_act_within_an_act_is_one_line(place, tmp_path, monkeypatch):
+    visit(monkeypatch, tmp_path, "ann@example.org")
+    monkeypatch.setattr(launcher, "start_worker", lambda _: None)
+    choices = Choices(datasets=("lesson",), settings=Settings())
+    submit.start_training(place, choices)
+    assert [line.act for line in read_audit(place.root)] == ["start a training"]
+
+
+def test_the_log_of_acts_is_for_an_admin_alone(place, tmp_path, monkeypatch):
+    visit(monkeypatch, tmp_path, "ann@example.org")
+    datasets.rename(place, "lesson", "new name")
+    with pytest.raises(AccessError):
+        access.export_audit(place.root)
+    visit(monkeypatch, tmp_path, "cleo@example.org")
+    assert access.export_audit(place.root) == (place.root / AUDIT).read_bytes()
+
+
+def test_a_workspace_of_others_is_not_opened_nor_a_model_or_a_file_in_it(tmp_path, monkeypatch):
+    visit(monkeypatch, tmp_path, "bob@example.org")
+    assert Workspace.open(tmp_path / "workspace").root == tmp_path / "workspace"
+    with pytest.raises(AccessError, match="no role in rivers"):
+        Workspace.open(tmp_path / "rivers")
+    with pytest.raises(AccessError):
+        Workspace.open(tmp_path / "workspace", output_dir=tmp_path / "rivers/trained_model")
+    with pytest.raises(AccessError):
+        access.inside(tmp_path, "rivers/watched.json")
+    (tmp_path / "link").symlink_to(tmp_path / "rivers")
+    with pytest.raises(AccessError):
+        Workspace.open(tmp_path / "link")
+
+
+def test_who_may_only_look_at_a_workspace_changes_nothing_there(place, tmp_path, monkeypatch):
+    place.root.rename(tmp_path / "rivers")
+    shared = Workspace.open(tmp_path / "rivers")
+    visit(
+        monkeypatch, tmp_path, "ann@example.org", workspace=tmp_path / "workspace"
+    )  # a trainer in their own
+    with pytest.raises(ViewOnlyError):
+        datasets.rename(shared, "lesson", "new name")
+
+
+@pytest.mark.parametrize("who", ["ann@example.org", "cleo@example.org", None])
+def test_what_is_limited_is_refused_in_a_sentence_and_not_to_an_admin(place, tmp_path, monkeypatch, who):
+    monkeypatch.setattr(launcher, "start_worker", lambda _: None)
+    monkeypatch.setenv("SAILS_WORKSPACE", str(place.root))
+    if who:
+        visit(monkeypatch, tmp_path, who, workspace=place.root)
+    history, content = ChatHistory(), (tmp_path / "lesson.json").read_bytes()
+    history.ask("One?", [])
+    history.ask("Two?", [])
+    steps = [
+        ("You may have 1 training", lambda: submit.submit_training(place, "lesson", Settings())),
+        ("A conversation may have 2 questions", lambda: history.ask("Three?", [])),
+        ("The file has", lambda: data.from_file("more.json", content)),
+        (
+            "The workspace takes 0.2 GB, and may take 0.1 GB",
+            lambda: add_dataset(place, tmp_path / "lesson.json"),
+        ),
+    ]
+    submit.submit_training(place, "lesson", Settings())
+    with open(place.root / "large", "wb") as file:
+        file.truncate(200_000_000)
+    for sentence, step in steps:
+        if who == "ann@example.org":
+            with pytest.raises(RequestError, match=sentence):
+                step()
+        else:
+            step()
+
+
+@pytest.mark.parametrize("act", ["train", "reset", "export", "roll back"])
+def test_a_model_of_a_workspace_that_one_may_only_look_at_is_not_changed_from_another(
+    place, tmp_path, monkeypatch, act
+):
+    shared = make_situation(tmp_path / "rivers", 3)
+    pointed = Workspace.open(place.root, output_dir=shared.trained_model)
+    visit(monkeypatch, tmp_path, "ann@example.org", workspace=place.root)
+    before = listing(tmp_path / "rivers")
+    acts = {
+        "train": lambda: submit.submit_training(pointed, "lesson", Settings()),
+        "reset": lambda: publish.unpublish(pointed),
+        "export": lambda: export.export_current(Workspace.open(place.root, onnx_output=shared.onnx_model)),
+        "roll back": lambda: publish.roll_back(pointed, "any"),
+    }
+    with pytest.raises((ViewOnlyError, AccessError)):
+        acts[act]()
+    assert listing(tmp_path / "rivers") == before

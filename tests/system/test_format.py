@@ -5,6 +5,7 @@ import pytest
 from sails.system.format import (
     count,
     duration,
+    duration_range,
     fit,
     gigabytes,
     listed,
@@ -12,6 +13,7 @@ from sails.system.format import (
     one_line,
     seconds,
     shorten,
+    signed,
     size,
 )
 
@@ -31,6 +33,20 @@ def test_durations_read_as_people_say_them(seconds, words):
 
 def test_seconds_beside_each_other_have_as_many_decimals():
     assert (seconds(0.0449, 2), seconds(720.4, 0)) == ("0.04 s", "720 s")
+
+
+@pytest.mark.parametrize(
+    ("number", "digits", "words"),
+    [
+        (-0.00001, 4, "0.0000"),
+        (0.00001, 4, "0.0000"),
+        (-0.012, 2, "-0.01"),
+        (3.26, 1, "+3.3"),
+        (-0.0, 1, "0.0"),
+    ],
+)
+def test_a_change_that_rounds_to_nothing_has_no_sign(number, digits, words):
+    assert signed(number, digits) == words
 
 
 def test_sizes_are_told_in_gigabytes():
@@ -62,3 +78,18 @@ def test_a_text_of_many_lines_becomes_one():
 def test_words_are_listed_as_a_sentence_names_them():
     assert [listed("abc"[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
     assert listed(["a", "b", "c"], last="or") == "a, b or c"
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "said"),
+    [
+        (180, 300, "3 to 5 min"),
+        (20, 48, "20 to 48 s"),
+        (48, 120, "48 s to 2 min"),
+        (3600, 4200, "1 h to 1 h 10 min"),
+        (3600, 7200, "1 to 2 h"),
+        (60, 61, "1 min"),
+    ],
+)
+def test_a_range_of_durations_says_its_unit_once(least, most, said):
+    assert duration_range(least, most) == said
