@@ -6,7 +6,8 @@
     │   │   └── AssistantNeededError      people speak under their names, and nobody said who is the assistant
     │   ├── WorkspaceError            a folder, version or session that is asked for is not there
     │   ├── BusyError                 something else holds what this needs
-    │   └── ViewOnlyError             nothing may be changed here
+    │   ├── ViewOnlyError             nothing may be changed here
+    │   └── AccessError               this person may not open it, or not do it
     └── JobError                  the work was started and failed (exit code 1)
         ├── QualityError              the conversations are too poor to teach (also exit code 1)
         ├── OutOfMemoryError          the work does not fit, or did not fit, in memory
@@ -26,7 +27,9 @@ from __future__ import annotations
 
 import errno
 
-NEEDS_LESS_MEMORY = "Close other programs, choose a smaller batch size, or a smaller base model."
+NEEDS_LESS_MEMORY = (
+    "Close other programs, train with LoRA, choose a smaller batch size, or a smaller base model."
+)
 
 
 class SailsError(Exception):
@@ -76,6 +79,10 @@ class ViewOnlyError(RequestError):
     kind = "view_only"
 
 
+class AccessError(RequestError):
+    kind = "access"
+
+
 class JobError(SailsError):
     kind = "job"
 
@@ -116,13 +123,18 @@ class UnknownError(JobError):
     kind = "unknown"
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Tell whether the operating system had no room, or granted no more of it, for what was written."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None))
+
+
 def classify(error: BaseException, otherwise: SailsError | None = None) -> SailsError:
     """Return the error as one of ours, whatever library it came from, or `otherwise`; never raises."""
     if isinstance(error, SailsError):
         return error
     text = str(error) or type(error).__name__
-    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left" in text:
-        return DiskFullError("The disk is full.", "Free some space, then run the session again.")
+    if is_disk_full(error) or "No space left" in text:
+        return DiskFullError("The disk is full.", "Free some space, then go on or run it again.")
     out_of_memory = "out of memory" in text.lower() or "can't allocate memory" in text.lower()
     if isinstance(error, MemoryError) or out_of_memory:
         problem = "The work needed more memory than this machine has free."

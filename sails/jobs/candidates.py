@@ -6,51 +6,78 @@ with its session and can still become the current model.
 
 from __future__ import annotations
 
-import contextlib
+import math
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from sails import models, retention, system
-from sails.errors import RequestError, WorkspaceError
+from sails.errors import RequestError
 from sails.jobs.submit import submit_training
 from sails.models import VARIANTS, Workspace, inspect_model
 from sails.retention import replay_count
-from sails.sessions import Reporter, Session, SessionRecord, Status, TrainSpec, checked_settings, option
+from sails.sessions import (
+    Reporter,
+    Session,
+    SessionRecord,
+    Settings,
+    Status,
+    TrainSpec,
+    checked_settings,
+    option,
+)
 
-HIGHEST_SHARE = option("replay_share").high or 1.0
-STEP = 0.05
+STEP = 0.05  # of a share
 
 
+@system.changes("discard a held model", what="session")
 def discard(workspace: Workspace, session: Session) -> None:
     """Leave the current model in place of the candidate, whose files stay with its session.
 
     Raises `RequestError` unless the session holds a candidate, and `BusyError` while a session trains.
     """
-    system.require_changes()
     with models.exclusive_training(workspace):
         status = session.status()
         if status.verdict != "held" or not inspect_model(session.model).complete:
             problem = f"{session.id} holds no candidate."
             raise RequestError(problem, "Only a model that was held back can be discarded.")
-        session.write_status(status.model_copy(update={"verdict": "discarded"}))
+        decided = {"verdict": "discarded", "decided_by": system.actor()}
+        session.write_status(status.model_copy(update=decided))
 
 
-def more_replay(share: float) -> float | None:
-    """A higher replay share: one half, else half way to the highest; None when it is the highest already."""
-    if share >= HIGHEST_SHARE:
+def higher(name: Literal["replay_share", "protect"], share: float) -> float | None:
+    """A higher share: the usual one instead of zero, else half way to the highest; None at the highest."""
+    highest = option(name).high or 1.0
+    if share >= highest:
         return None
-    wanted = (share + HIGHEST_SHARE) / 2 if share else 0.5
-    return min(HIGHEST_SHARE, round(round(wanted / STEP) * STEP, 2))
+    wanted = (share + highest) / 2 if share else getattr(Settings(), name)
+    return min(highest, round(math.ceil(wanted / STEP - 1e-9) * STEP, 2))
 
 
-def share_to_try(workspace: Workspace, record: SessionRecord) -> float | None:
+def settings_to_try(workspace: Workspace, record: SessionRecord) -> dict[str, float]:
+    """The settings with which the lesson would cost less of what it cost; empty when none can be higher.
+
+    General knowledge that it lost asks for more `protect`, anything else for more `replay_share`.
+    """
+    if not isinstance(record.spec, TrainSpec):
+        return {}
+    measured = retention.retention_if_readable(record.session)
+    lost = [finding for finding in retention.findings(measured) if finding.lost]
+    shares = {}
+    if any(finding.is_general for finding in lost):
+        shares["protect"] = higher("protect", record.spec.settings.protect)
+    if not lost or any(not finding.is_general for finding in lost):
+        shares["replay_share"] = _replay_to_try(workspace, record, record.spec.settings)
+    return {name: share for name, share in shares.items() if share is not None}
+
+
+def _replay_to_try(workspace: Workspace, record: SessionRecord, settings: Settings) -> float | None:
     """The share with which the lesson would repeat more than it did; None when no more can be repeated."""
-    if not isinstance(record.spec, TrainSpec) or record.spec.settings.teach_again:
+    if settings.teach_again:
         return None
-    now, ids = record.spec.settings.replay_share, record.status.lessons or ()
+    now, ids = settings.replay_share, record.status.lessons or ()
     train = retention.lesson_rows(workspace, record.session.id).taught
     old = retention.replayable_rows(retention.all_lesson_rows(workspace, ids, train), train)
-    total, more = sum(map(len, old.values())), more_replay(now)
+    total, more = sum(map(len, old.values())), higher("replay_share", now)
     if more is None or replay_count(len(train), total, more) <= replay_count(len(train), total, now):
         return None
     return more
@@ -65,15 +92,15 @@ def taught_since(workspace: Workspace, record: SessionRecord) -> tuple[str, ...]
 
 
 def train_again(workspace: Workspace, record: SessionRecord) -> Session:
-    """Queue the session's lesson once more, repeating more of the earlier lessons; returns the new session.
+    """Queue the session's lesson once more, with `settings_to_try`; returns the new session.
 
-    Raises `RequestError` when no more can be repeated, and what `run_again` raises.
+    Raises `RequestError` when there are none, and what `run_again` raises.
     """
-    share = share_to_try(workspace, record)
-    if share is None:
-        problem = f"{record.spec.id} cannot repeat more of the earlier lessons."
+    changes = settings_to_try(workspace, record)
+    if not changes:
+        problem = f"{record.spec.id} cannot repeat or protect more of what it knew."
         raise RequestError(problem, "Choose a lower learning rate instead.")
-    return run_again(workspace, record, replay_share=share)
+    return run_again(workspace, record, **changes)
 
 
 def was_published(workspace: Workspace, status: Status) -> bool:
@@ -88,10 +115,8 @@ def was_published(workspace: Workspace, status: Status) -> bool:
 def why_held(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> str | None:
     """Return why a candidate must not become the current model by itself; None when it may."""
     status, settings = reporter.status, spec.settings
-    decision = None
-    with contextlib.suppress(WorkspaceError):
-        measured = retention.read_retention(session)
-        decision = measured.decision if measured else None
+    measured = retention.retention_if_readable(session)
+    decision = measured.decision if measured else None
     lost = f" {decision.reason}" if decision and decision.held else ""
     if workspace.situation().trained.fingerprint != status.replaces:
         return f"The current model changed while this session was interrupted.{lost}"
@@ -107,15 +132,19 @@ def why_held(workspace: Workspace, session: Session, spec: TrainSpec, reporter: 
     return decision.reason if decision.held else None
 
 
+@system.changes("publish a held model", what="session")
 def publish_held(workspace: Workspace, session: Session) -> None:
     """A person's decision for a candidate that was held or discarded. Raises `RequestError` without one."""
     status = session.status()
     if status.verdict not in ("held", "discarded") or not inspect_model(session.model).complete:
-        problem = f"{session.id} holds no candidate."
+        is_published = status.verdict == "published"
+        problem = f"{session.id} {'is published already' if is_published else 'holds no candidate'}."
         raise RequestError(problem, "Only a model that was held back can be published.")
+    session.check_place()
     with models.exclusive_training(workspace):
         publish_candidate(workspace, session, status)
-        session.write_status(status.model_copy(update={"verdict": "published"}))
+        decided = {"verdict": "published", "decided_by": system.actor()}
+        session.write_status(status.model_copy(update=decided))
 
 
 def publish_candidate(workspace: Workspace, session: Session, status: Status) -> None:

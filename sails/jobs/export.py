@@ -20,6 +20,7 @@ from sails.data import Conversation, read_jsonl
 from sails.errors import BusyError, RequestError, SailsError
 from sails.jobs.launcher import launcher_for
 from sails.models import (
+    FULL_PRECISION,
     VARIANTS,
     Freshness,
     ModelState,
@@ -30,6 +31,7 @@ from sails.models import (
     inspect_model,
 )
 from sails.onnx import MAX_OPSET, MIN_OPSET, ConversionOrder, convert_model
+from sails.onnx.certify import Certificate
 from sails.sessions import ExportSpec, Reporter, Session, SessionRecord
 
 OPSETS = range(MIN_OPSET, MAX_OPSET + 1)
@@ -38,6 +40,7 @@ VERIFIED_PROMPTS = 64
 # --- starting -------------------------------------------------------------------------------------
 
 
+@system.changes("make the ONNX model")
 def export_current(
     workspace: Workspace,
     *,
@@ -51,7 +54,6 @@ def export_current(
     `RequestError` when there is no complete model, no variant or the opset is no number of one, `BusyError`
     while another job makes it.
     """
-    system.require_changes()
     state = workspace.situation().trained
     if not state.complete:
         raise RequestError(
@@ -73,6 +75,7 @@ def export_current(
     )
 
 
+@system.changes("make the ONNX model", what="name")
 def export_base(
     workspace: Workspace,
     name: str,
@@ -86,7 +89,6 @@ def export_base(
     It is verified on the questions that never change. Raises `RequestError` for a name that is no base model,
     `BusyError` as `export_current`.
     """
-    system.require_changes()
     models.find_base_model(name)
     return _start(
         workspace,
@@ -99,9 +101,9 @@ def export_base(
     )
 
 
+@system.changes("make the ONNX model")
 def export_for(workspace: Workspace, model: ChatModel) -> Session:
     """Start the job that lets this model answer, in all variants, verified; raises as `export_current`."""
-    system.require_changes()
     if model.key == CURRENT:
         return export_current(workspace)
     if model.readiness == "impossible":
@@ -175,52 +177,80 @@ def running_export(workspace: Workspace, target: Path) -> Job | None:
     return next((job for job in at_work if job.spec.onnx_output == target), None)
 
 
+def exporter_of(workspace: Workspace, certificate: Certificate) -> str:
+    """Return who started the export or the training behind a certificate; empty where nobody noted it."""
+    for record in (*export_jobs(workspace), *reversed(sessions.read_history(workspace))):
+        made = record.status.results.certificates.get(certificate.variant, {})
+        if (made.get("created"), made.get("source_fingerprint")) == (
+            certificate.created,
+            certificate.source_fingerprint,
+        ):
+            return system.name_of(record.spec.started_by)
+    return ""
+
+
 # --- what there is --------------------------------------------------------------------------------
 
 
-def freshness(situation: Situation) -> Freshness:
+def freshness(workspace: Workspace, situation: Situation) -> Freshness:
     """Tell how the ONNX model stands to the trained one.
 
-    *stale*: made from an earlier model; *unknown*: nobody noted from which; *orphaned*: the trained model
-    that it was made from is not here, and no other complete one is either.
+    *stale*: made from a model that the trained one grew from; *newer*: from one that grew from the trained
+    one; *other*: from neither; *unknown*: nobody noted from which; *orphaned*: the trained model that it was
+    made from is not here, and no other complete one is either.
     """
-    return _freshness(situation.onnx.present, situation.onnx.stale, situation.trained)
+    onnx = situation.onnx
+    return _freshness(workspace, onnx.present, onnx.stale, onnx.fingerprint, situation.trained)
 
 
-def freshness_of(variant: VariantState, trained: ModelState) -> Freshness:
+def freshness_of(workspace: Workspace, variant: VariantState, trained: ModelState) -> Freshness:
     """Tell how one variant stands to the trained model, in the words of `freshness`."""
-    return _freshness(variant.present, variant.stale, trained)
+    return _freshness(workspace, variant.present, variant.stale, variant.fingerprint, trained)
 
 
-def _freshness(present: bool, stale: bool | None, trained: ModelState) -> Freshness:
+def answering_freshness(workspace: Workspace, model: ChatModel) -> Freshness:
+    """Tell how the ONNX model through which the current model answers stands to it, in the same words."""
+    state = model.variants[model.variant or FULL_PRECISION]
+    return freshness_of(workspace, state, workspace.situation().trained)
+
+
+_KINSHIPS: Mapping[str, Freshness] = {"earlier": "stale", "later": "newer", "other": "other"}
+
+
+def _freshness(
+    workspace: Workspace, present: bool, stale: bool | None, fingerprint: str | None, trained: ModelState
+) -> Freshness:
     if not present:
         return "missing"
     if stale is None:
         return "unknown"
     if not stale:
         return "fresh"
-    return "stale" if trained.complete else "orphaned"
+    if not trained.complete:
+        return "orphaned"
+    return _KINSHIPS[sessions.kinship(workspace, fingerprint, trained.fingerprint)]
 
 
 def to_refresh(trained: ModelState, found: Mapping[Variant, VariantState]) -> tuple[Variant, ...]:
     """The variants to make again because what lies there is not surely fresh; all when none is fresh."""
-    ways = {variant: freshness_of(state, trained) for variant, state in found.items()}
-    old = tuple(variant for variant, way in ways.items() if way not in ("missing", "fresh"))
+    fits = {variant: state.stale is False for variant, state in found.items() if state.present}
+    old = tuple(variant for variant, fresh in fits.items() if not fresh)
     if not old or not trained.complete:
         return ()
-    return old if "fresh" in ways.values() else VARIANTS
+    return old if any(fits.values()) else VARIANTS
 
 
 # --- export ---------------------------------------------------------------------------------------
 
 
-def run_export(_: Session, spec: ExportSpec, reporter: Reporter) -> None:
+def run_export(job: Session, spec: ExportSpec, reporter: Reporter) -> None:
     """Make the ONNX models that a spec asks for, of one model folder or a base model."""
 
     def progress(fraction: float, *words: str) -> None:
         reporter.check_stop()
         reporter.progress(fraction, *words)
 
+    job.check_place()
     models.recover_onnx(spec.onnx_output)
     reporter.check_stop()
     with reporter.phase("prepare"):

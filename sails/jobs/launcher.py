@@ -7,7 +7,7 @@ with the methods of `Launcher` in a module of its own, and a line in `launcher_f
 
 from __future__ import annotations
 
-import os
+import logging
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,6 +17,8 @@ from typing import Literal, Protocol
 from sails import sessions, system
 from sails.models import Workspace
 from sails.sessions import Session
+
+log = logging.getLogger(__name__)
 
 # OpenMP's threads spin while they wait for each other. On a machine that does anything else besides, that
 # made a training step five times slower and more; sleeping costs little where nothing else runs.
@@ -78,8 +80,11 @@ def dispatch(workspace: Workspace) -> None:
     """Start the first in the queue if nothing trains. Anybody may call this at any time."""
     if system.view_only() or not sessions.waiting(workspace) or system.is_held(workspace.training_lock):
         return
-    if session := sessions.next_to_start(workspace):
-        launcher_for(session).submit(session)
+    try:
+        if session := sessions.next_to_start(workspace):
+            launcher_for(session).submit(session)
+    except OSError as error:  # whoever looks next tries again
+        log.warning("the next in the queue could not be started: %s", error)
 
 
 def start_worker(session: Session) -> None:
@@ -90,12 +95,9 @@ def start_worker(session: Session) -> None:
 def start_module(module: str, arguments: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
     """Start `python -m MODULE ARGUMENT…`, detached, with its output appended to `log`."""
     system.require_changes()
-    package = Path(__file__).resolve().parents[2]
-    paths = [str(package), os.environ.get("PYTHONPATH", "")]
     environment = {
         **PATIENT_THREADS,
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        **system.module_environment(),
         "PYTHONUNBUFFERED": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }

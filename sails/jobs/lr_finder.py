@@ -26,7 +26,7 @@ from sails.models import Workspace
 from sails.retention import replay_count
 from sails.sessions import Advice, Plan, ProbeSpec, Reporter, Session, SessionRecord
 from sails.training import plan
-from sails.training.plan import Choices, TrainingForecast
+from sails.training.plan import Choices, Expected, TrainingForecast
 
 # Settings with which a measurement holds as well; what is not named here counts as one that matters.
 OTHERS = {"preset", "epochs", "max_steps", "learning_rate", "early_stop", "device", "publish", "blend"}
@@ -61,16 +61,17 @@ def why_not(seen: TrainingForecast) -> RequestError | None:
 
 def seconds_for(seen: TrainingForecast) -> float:
     """Return how many seconds measuring may compute: a tenth of the training, or two minutes."""
-    return max(MIN_SECONDS, MAX_SHARE * (seen.time.low + seen.time.high) / 2 if seen.time else 0.0)
+    alone = (seen.time.low + seen.time.high) / 2 / seen.time.slowdown if seen.time else 0.0
+    return max(MIN_SECONDS, MAX_SHARE * alone)
 
 
+@system.changes("measure the learning rate")
 def start_measurement(workspace: Workspace, choices: Choices) -> Session:
     """Start a job that measures for that training; nothing trains until it has ended.
 
     Raises `RequestError` where nothing can be measured (see `why_not`), `BusyError` while something trains,
     waits for training or is measured.
     """
-    system.require_changes()
     seen = plan.forecast_training(workspace, choices)
     if refusal := why_not(seen):
         raise refusal
@@ -111,20 +112,23 @@ def running_measurement(workspace: Workspace) -> Session | None:
     return next((job for job, state in states.items() if state in ("starting", "running")), None)
 
 
-def latest_measurement(workspace: Workspace, choices: Choices) -> SessionRecord | None:
+def latest_measurement(
+    workspace: Workspace, choices: Choices, expected: Expected | None = None
+) -> SessionRecord | None:
     """Return the newest measurement for the same lesson, however it ended."""
     with contextlib.suppress(SailsError):
-        return next(_matching(workspace, choices), None)
+        return next(_matching(workspace, choices, expected), None)
     return None
 
 
-def advice_for(workspace: Workspace, choices: Choices) -> Advice | None:
+def advice_for(workspace: Workspace, choices: Choices, expected: Expected | None = None) -> Advice | None:
     """Return what was measured last for the same rows, model and settings that matter.
 
-    Where there was not enough time to measure, that is no advice.
+    Where there was not enough time to measure, that is no advice. `expected` is what `plan.expect` says, for
+    who knows it already.
     """
     with contextlib.suppress(SailsError):
-        found = (record.status for record in _matching(workspace, choices))
+        found = (record.status for record in _matching(workspace, choices, expected))
         done = (status.results.advice for status in found if status.state == "succeeded")
         return next((advice for advice in done if advice and not advice.untried), None)
     return None
@@ -134,9 +138,10 @@ def _base(planned: Plan) -> str | None:
     return planned.model if planned.start_from == "base" else None
 
 
-def _matching(workspace: Workspace, choices: Choices) -> Iterator[SessionRecord]:
+def _matching(workspace: Workspace, choices: Choices, expected: Expected | None) -> Iterator[SessionRecord]:
     """Measurements for the same lesson, newest first."""
-    if not choices.datasets:
+    expected = expected or plan.expect(workspace)
+    if not choices.datasets or expected.before:  # of a model that is yet to be made, nothing was measured
         return
     current = workspace.situation().trained.fingerprint
     planned = plan.plan_training(workspace, start=choices.start, model_name=choices.model_name)
@@ -159,6 +164,7 @@ def _matching(workspace: Workspace, choices: Choices) -> Iterator[SessionRecord]
 
 def run_measurement(job: Session, spec: ProbeSpec, reporter: Reporter) -> None:
     """Measure for the training to come, which waits meanwhile. Raises `SailsError` or `Stopped`."""
+    job.check_place()
     workspace = Workspace(job.folder.parent.parent, spec.trained_model, spec.onnx_model)
     training = system.LifeLock(workspace.training_lock)
     try:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sails import data, sessions, system
 from sails.jobs import launcher
-from sails.models import VARIANTS, Variant, Workspace
+from sails.models import VARIANTS, Variant, Workspace, workspaces_in
 from sails.sessions import Advice, Session, Settings, Start, TrainSpec
-from sails.training.plan import Choices, check_device, checked_name, plan_training
+from sails.training.plan import Choices, check_device, checked_name, expect, plan_training
 
 
+@system.changes("start a training", what="dataset")
 def submit_training(
     workspace: Workspace,
     dataset: str,
@@ -29,12 +31,18 @@ def submit_training(
 
     With `export` it also makes these `variants` of the ONNX model, once its model is published.
     """
-    system.require_changes()
+    system.check_trainings(lambda: _started_by(system.actor(), workspace))
+    system.check_room(workspace.root)
     check_device(settings.device)
     workspace.check_publishable()
-    planned_for = workspace.situation().trained.fingerprint  # looked at first: what changes then is seen
+    expected = expect(workspace)  # looked at first: what changes then is seen
     plan = plan_training(
-        workspace, start=start, model_name=model_name, learning_rate=settings.learning_rate, advice=advice
+        workspace,
+        start=start,
+        model_name=model_name,
+        learning_rate=settings.learning_rate,
+        advice=advice,
+        expected=expected,
     )
     report = data.report_of(workspace, dataset)
     title = name or dataset
@@ -50,7 +58,7 @@ def submit_training(
             settings=settings,
             advice=advice,
             plan=plan,
-            planned_for=planned_for,
+            planned_for=expected.situation.trained.fingerprint,
             export=export,
             verify=verify,
             opset=opset,
@@ -64,6 +72,18 @@ def submit_training(
     return session
 
 
+def _started_by(who: str, workspace: Workspace) -> int:
+    """How many trainings of this person wait or run, here and in the workspaces beside."""
+    roots = {workspace.root, *workspaces_in(system.allowed_root(Workspace.usual_root()))}
+    return sum(_unfinished(who, root) for root in roots)
+
+
+def _unfinished(who: str, root: Path) -> int:
+    records = sessions.read_history(Workspace(root, root / "trained_model", root / "onnx_model"))
+    return sum(not record.ended and record.spec.started_by == who for record in records)
+
+
+@system.changes("start a training")
 def start_training(workspace: Workspace, choices: Choices) -> Session:
     """Queue that training and start it if nothing else trains. Raises `SailsError` before anything starts."""
     name = checked_name(choices.name)

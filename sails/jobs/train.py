@@ -34,6 +34,7 @@ from sails.sessions import (
     Session,
     Stopped,
     TrainSpec,
+    describe_change,
     describe_learning_rate,
     live,
 )
@@ -52,15 +53,19 @@ def train_in_turn(session: Session, spec: TrainSpec) -> int:
     except BusyError:
         log.info("Another session trains; %s keeps its place in the queue.", session.id)
         return 0
+
+    def leave() -> None:
+        sessions.dequeue(workspace, session.id)
+        training.release()
+        launcher.dispatch(workspace)
+
     try:
         # Somebody may have stopped it, or another worker may have run it, while this one came up.
         if session.written_status().state != "queued":
             return 0
-        return live(session, lambda reporter: run_training(workspace, session, spec, reporter))
+        return live(session, lambda reporter: run_training(workspace, session, spec, reporter), leave)
     finally:
-        sessions.dequeue(workspace, session.id)
-        training.release()
-        launcher.dispatch(workspace)
+        leave()
 
 
 # --- a training session ---------------------------------------------------------------------------
@@ -69,8 +74,11 @@ def train_in_turn(session: Session, spec: TrainSpec) -> int:
 def run_training(workspace: Workspace, session: Session, spec: TrainSpec, reporter: Reporter) -> None:
     """Take a session from its start to its end. Raises `SailsError` or `Stopped`."""
     sessions.dequeue(workspace, session.id)
+    session.check_place()
     models.recover_folder(workspace.trained_model)
     models.recover_onnx(workspace.onnx_model)
+    models.remove_leftovers(workspace)
+    sessions.write_down_verdicts(workspace)
     if was_published(workspace, reporter.status):
         reporter.update(verdict="published")  # it may have been killed before it could say so
     else:
@@ -155,7 +163,7 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
         questions = questions_for(lesson.train, examination.general_questions)
         if not measured:
             reporter.progress(0.9, "asking it a few questions before the lesson")
-            answers = training.answer(model, tokenizer, [question.question for question in questions])
+            answers = training.answer(student, [question.question for question in questions])
             _write_down(questions, answers, "before", reporter)
         held_out = examination.sample.get((session.id, "held_out"), ())[: plan.LOOKED_AT_ROWS]
     return Prepared(lesson, student, examination, questions, taught, held_out, rehearsal)
@@ -207,10 +215,9 @@ def train(prepared: Prepared, session: Session, spec: TrainSpec, reporter: Repor
         rehearsed = 0.0
         if rehearsal:
             rehearsed = mean(sum(number >= first for number in batch) for batch in run.flat)
-        steps_of_all_epochs = sum(len(epoch) for epoch in run.batches)
         reporter.result(
             steps=outcome.steps,
-            epochs=round(outcome.steps / max(1, steps_of_all_epochs) * len(run.batches), 3),
+            epochs=round(run.epochs_after(outcome.steps), 3),
             most_epochs=len(run.batches),
             rehearsed=rehearsed,
             enough=outcome.enough,
@@ -238,12 +245,10 @@ def evaluate(prepared: Prepared, prompts: list[str], session: Session, reporter:
         examination.after()
         reporter.progress(0.6, "asking it the same questions after the lesson")
         asked = [*prompts, *(question.question for question in questions), *examination.changed]
-        with student.precision.autocast():  # in bf16 it takes less than half the time
-            answers = training.answer(student.model, student.tokenizer, asked)
+        answers = training.answer(student, asked)
         said = [answers[prompt] for prompt in prompts]
         reporter.metric("samples", step=reporter.status.results.steps, prompts=prompts, answers=said)
-        with student.precision.autocast():
-            reporter.result(ends=training.ends_by_itself(student, prepared.lesson.train))
+        reporter.result(ends=training.ends_by_itself(student, prepared.lesson.train))
         _write_down(questions, answers, "after", reporter)
         reporter.progress(0.8, "asking the model before it what changed most")
         examination.compare_answers(answers)
@@ -287,6 +292,8 @@ def _choose_start(workspace: Workspace, session: Session, spec: TrainSpec, repor
     parent = current if plan.start_from == "trained" else None
     earlier = retention.taught_to(workspace, current if spec.settings.teach_again else parent)
     reporter.update(plan=plan, replaces=current, parent=parent, lessons=earlier)
+    if change := describe_change(spec.plan, plan):
+        reporter.note(change)
     for line in (plan.reason, *plan.warnings, f"Learning rate {describe_learning_rate(plan)}"):
         log.info("%s", line)
     if plan.start_from == "trained":
@@ -357,7 +364,7 @@ def _rehearsal(
     if rehearsal is None and reporter.session.newest_checkpoint() and reporter.session.projection.exists():
         raise WorkspaceError(
             "The model whose answers it rehearses is not here any more, so it cannot go on as it began.",
-            "Put the base model back, or start the training again.",
+            "Put the base model back, and start the training again.",
         )
     return rehearsal
 

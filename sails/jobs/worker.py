@@ -40,7 +40,7 @@ RUN: dict[str, Callable[[Session, Any], int]] = {
 
 def run_worker(folder: str) -> int:
     """Run the session in `folder` to its end; returns the exit code."""
-    session = Session(Path(folder).resolve())
+    session = Session(Path(folder).absolute())  # not resolved: `sessions` may be a link
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout, force=True
     )
@@ -52,11 +52,12 @@ def run_worker(folder: str) -> int:
         log.info("Another worker already runs %s.", session.id)
         return 0
     try:
-        spec = session.spec()
+        spec = session.written_spec()
         return RUN[spec.kind](session, spec)
     finally:
         own.release()
 
 
 if __name__ == "__main__":
+    system.keep_private()
     sys.exit(run_worker(sys.argv[1]))

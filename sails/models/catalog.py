@@ -56,6 +56,7 @@ class BaseModelEntry:
     training_memory_bytes: int = field(default=0, init=False)
     note: str = ""
     embedded: bool = False
+    only_english: bool = False  # as its makers say; False as well where nobody knows
 
     def __post_init__(self) -> None:
         # A field and no property, so that `asdict` tells it to other programs.
@@ -77,6 +78,7 @@ _CATALOGUE = (
         "Answers simple questions in English and learns yours on an ordinary laptop, "
         "but reasons poorly and is often wrong about what you did not teach it.",
         embedded=True,
+        only_english=True,
     ),
     BaseModelEntry(
         "distilgpt2",
@@ -86,6 +88,7 @@ _CATALOGUE = (
         "Apache-2.0",
         "The smallest and fastest to train, but it only continues English text: "
         "it answers nothing before you teach it, and little beyond that afterwards.",
+        only_english=True,
     ),
     BaseModelEntry(
         "gpt2",
@@ -95,6 +98,7 @@ _CATALOGUE = (
         "MIT",
         "The classic of 2019: continues English text a little better than distilgpt2, "
         "but was never taught to answer questions.",
+        only_english=True,
     ),
     BaseModelEntry(
         "dialogpt-small",
@@ -104,6 +108,7 @@ _CATALOGUE = (
         "MIT",
         "Made for small talk out of Reddit threads: chats in short English replies, but knows few facts "
         "and follows no instructions.",
+        only_english=True,
     ),
     BaseModelEntry(
         "smollm2-360m-instruct",
@@ -113,6 +118,7 @@ _CATALOGUE = (
         "Apache-2.0",
         "The default's bigger sister: more knowledge and better sentences in English, "
         "for nearly three times the work and twice the memory.",
+        only_english=True,
     ),
     BaseModelEntry(
         "qwen2.5-0.5b-instruct",

@@ -24,7 +24,7 @@ from pathlib import Path
 import tenacity
 
 from sails.errors import DiskFullError, DownloadError, ModelLoadError
-from sails.system import Progress, megabytes
+from sails.system import Progress, folder_size, megabytes
 
 REACH_SECONDS = 4.0  # how long somebody without a network waits for us to notice
 SILENT_SECONDS = 300.0  # a download that grows by nothing for so long is ended
@@ -179,7 +179,7 @@ def fetch_hub(files: HubFiles, names: Sequence[str], progress: Progress) -> None
     Raises `DownloadError` or `DiskFullError`.
     """
     folder = _hub_folder(files.hub_id)
-    require_space(folder, max(0, files.size - _bytes_below(folder)))
+    require_space(folder, max(0, files.size - folder_size(folder)))
     # The plain protocol: the faster one cannot go on where a download broke off.
     environment = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     failure = _watch(FETCH_FILES, [files.hub_id, *names], environment, folder, files.size, progress)
@@ -286,7 +286,7 @@ def _watch(
     progress: Progress,
 ) -> str | None:
     """Run Python `code`, reporting how `folder` fills up; returns None, or what it said when it failed."""
-    before = size = _bytes_below(folder)
+    before = size = folder_size(folder)
     silent = 0.0
     command = [sys.executable, "-c", END_WITH_PARENT + code, *arguments]
     with tempfile.TemporaryFile() as output:
@@ -301,7 +301,7 @@ def _watch(
                 while process.poll() is None and silent < SILENT_SECONDS:
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(LOOK_SECONDS)
-                    grown = _bytes_below(folder)
+                    grown = folder_size(folder)
                     silent = 0.0 if grown != size else silent + LOOK_SECONDS
                     size = grown
                     if size > before:
@@ -317,16 +317,6 @@ def _watch(
     if "No space left" in said or "Errno 28" in said:
         raise DiskFullError(f"The disk of {folder} is full.", FREE_SPACE)
     return said or ("nothing more arrived" if silent >= SILENT_SECONDS else f"exit code {process.returncode}")
-
-
-def _bytes_below(folder: Path) -> int:
-    """How much lies below `folder`, links not followed; files may come and go meanwhile."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                total += os.lstat(os.path.join(parent, name)).st_size
-    return total
 
 
 def _last_line(said: str) -> str:

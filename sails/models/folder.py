@@ -6,6 +6,7 @@ its header how long it must be).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sails.models.export_record import ExportRecord, as_text
-from sails.system import Stamp, read_json, stamp_or_none
+from sails.system import Stamp, is_absent, read_json, stamp_or_none
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -155,11 +156,17 @@ def has_tokenizer(record: ExportRecord, tokenizer: str | None) -> bool:
 
 def found_files(folder: Path) -> tuple[FoundFile, ...]:
     """Every file directly inside, hidden ones left out (a `.gitkeep` is no model)."""
+    found = []
     try:
         with os.scandir(folder) as entries:
-            found = [FoundFile(e.name, e.stat().st_size) for e in entries if e.name[0] != "." and e.is_file()]
-    except (FileNotFoundError, NotADirectoryError):
-        return ()
+            for entry in entries:
+                with contextlib.suppress(OSError):  # a link to itself, or gone meanwhile
+                    if entry.name[0] != "." and entry.is_file():
+                        found.append(FoundFile(entry.name, entry.stat().st_size))
+    except OSError as error:
+        if is_absent(error):
+            return ()
+        raise
     return tuple(sorted(found, key=lambda file: file.name))
 
 

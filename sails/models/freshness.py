@@ -1,6 +1,6 @@
 """Whether an ONNX model still fits the trained one, and whether it is proven, in all the words for it.
 
-    FRESHNESS[jobs.freshness(situation)].headline()
+    FRESHNESS[jobs.freshness(workspace, situation)].headline()
     CERTIFIED[state.certified].phrase
 
 The command line, the pages and the chat say it each at its own length, all from here.
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Freshness = Literal["missing", "fresh", "stale", "unknown", "orphaned"]
+Freshness = Literal["missing", "fresh", "stale", "newer", "other", "unknown", "orphaned"]
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,28 @@ FRESHNESS: Mapping[Freshness, FreshnessWords] = {
         title="Out of date",
         about="The {model} is out of date",
         phrase="made from an earlier model",
-        fact="out of date",
+        fact="made from another model",
         origin="it was made from an earlier model.",
         sentence="It was made from an earlier model. It answers, but without what was taught since.",
+    ),
+    "newer": FreshnessWords(
+        sign="⚠️",
+        title="Of a later model",
+        about="The {model} is of a later model",
+        phrase="made from a later model",
+        fact="made from another model",
+        origin="it was made from a later model, which grew from the trained one.",
+        sentence="It was made from a later model, which grew from the one that is current now. It answers "
+        "with what was taught after that one as well.",
+    ),
+    "other": FreshnessWords(
+        sign="⚠️",
+        title="Of another model",
+        about="The {model} is of another model",
+        phrase="made from another model",
+        fact="made from another model",
+        origin="it was made from another model.",
+        sentence="It was made from another model than the one that is current now, and may answer otherwise.",
     ),
     "unknown": FreshnessWords(
         sign="❔",
@@ -79,16 +98,17 @@ FRESHNESS: Mapping[Freshness, FreshnessWords] = {
         title="Orphaned",
         about="The {model} is orphaned",
         phrase="not made from the trained model that is here",
-        fact="out of date",
+        fact="made from another model",
         origin="it was made from a trained model that is no longer here.",
         sentence="It answers, but the trained model behind it is no longer here, so it cannot be made again.",
     ),
 }
 
 
-def refresh_advice(model: str, options: str = "") -> str:
-    """Say that a model by this name is older than the trained one, and the command that makes it again."""
-    return f"⚠️ The {model} is older than the trained model; refresh it with: sails convert{options}"
+def refresh_advice(freshness: Freshness, model: str = "ONNX model", options: str = "") -> str:
+    """Say how a model by this name stands to the trained one, and the command that makes it again."""
+    words = FRESHNESS[freshness]
+    return f"{words.sign} {words.headline(model)}; make it again with: sails convert{options}"
 
 
 @dataclass(frozen=True)

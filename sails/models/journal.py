@@ -10,13 +10,11 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from sails import system
 from sails.errors import WorkspaceError
@@ -32,11 +30,16 @@ def journal_of(target: Path) -> Path:
     return target.with_name(f".{target.name}.journal.json")
 
 
+def lock_of(target: Path) -> Path:
+    """Return the lock beside a folder that whoever replaces it holds."""
+    return target.with_name(f".{target.name}.lock")
+
+
 def resolve(target: Path) -> Path:
     """Tell where the content of `target` lies now: between two renames it is still in its staging folder."""
     if not target.exists():
         staged = (read_json(journal_of(target)) or {}).get("staged")
-        if isinstance(staged, str) and target.with_name(staged).exists():
+        if _is_of(staged, target, "staged") and target.with_name(staged).exists():
             return target.with_name(staged)
     return target
 
@@ -76,18 +79,45 @@ class _Journal:
     keep: Path | None  # where the old content goes; None deletes it afterwards
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> _Journal:
-        # A journal that does not say where the old content goes is damaged: nothing is deleted on its word.
-        candidate, keep = content.get("candidate"), content["keep"]
+    def read(cls, target: Path) -> _Journal | None:
+        """Return the journal of `target`; None where there is none, or it is damaged."""
+        content = read_json(journal_of(target)) or {}
+        candidate, keep = content.get("candidate"), content.get("keep")
+        staged, previous = content.get("staged"), content.get("previous")
+        # One that does not say where the old content goes is damaged: nothing is deleted on its word.
+        if "keep" not in content or not all(path is None or _is_path(path) for path in (candidate, keep)):
+            return None
+        if not (_is_of(staged, target, "staged") and _is_of(previous, target, "previous")):
+            return None
         return cls(
-            candidate=candidate and Path(candidate),
-            staged=content["staged"],
-            previous=content["previous"],
-            keep=keep and Path(keep),
+            candidate=target.parent / candidate if candidate else None,
+            staged=staged,
+            previous=previous,
+            keep=target.parent / keep if keep else None,
         )
 
     def write(self, target: Path) -> None:
-        system.write_atomic(journal_of(target), json.dumps(asdict(self), default=str))
+        def written(path: Path) -> str:
+            """Relative, so that a copy of the workspace moves nothing of the original; else in full."""
+            here = target.parent
+            return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+        system.write_atomic(journal_of(target), json.dumps(asdict(self), default=written))
+
+
+def _is_path(text: Any) -> bool:
+    """Tell whether that can be a path at all, so that asking for it raises nothing."""
+    if not isinstance(text, str) or not text or "\0" in text:
+        return False
+    try:
+        return all(len(os.fsencode(part)) < 256 for part in Path(text).parts) and len(text) < 4096
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_of(name: Any, target: Path, kind: str) -> TypeGuard[str]:
+    """Tell whether that is the name of a folder that lies beside `target` while it is replaced."""
+    return _is_path(name) and name.startswith(f".{target.name}.{kind}-") and Path(name).name == name
 
 
 def stage_path(target: Path, tag: str) -> Path:
@@ -109,7 +139,7 @@ def is_foreign(folder: Path) -> bool:
 
 def recover_folder(target: Path) -> None:
     """Finish what a dead process began with `target`; does nothing when there is nothing to finish."""
-    if journal_of(target).exists():
+    if os.path.lexists(journal_of(target)):
         with write_lock(target):
             pass
 
@@ -118,18 +148,30 @@ def recover_folder(target: Path) -> None:
 def write_lock(target: Path) -> Iterator[None]:
     """Hold the lock beside `target`, with whatever a dead process began finished."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with system.short_lock(target.with_name(f".{target.name}.lock")):
+    with system.short_lock(lock_of(target)):
         finish(target)
         yield
 
 
+def is_readable(target: Path) -> bool:
+    """Tell whether the journal of `target` says what is to be done, with names that lie beside it."""
+    return _Journal.read(target) is not None
+
+
 def finish(target: Path) -> None:
-    """Do what the journal of `target` says, if there is one; for who holds the lock, see `write_lock`."""
-    content = read_json(journal_of(target))
-    if content is None:
-        journal_of(target).unlink(missing_ok=True)
-    else:
-        _carry_out(_Journal.from_json(content), target)
+    """Do what the journal of `target` says, if there is one; for who holds the lock, see `write_lock`.
+
+    Raises `WorkspaceError` for a damaged one: on its word nothing is moved or deleted.
+    """
+    if not os.path.lexists(journal_of(target)):
+        return
+    noted = _Journal.read(target)
+    if noted is None:
+        raise WorkspaceError(
+            f"The note of a change of {target} that was cut short is damaged.",
+            "Mend it with `sails doctor --repair`, which loses no model.",
+        )
+    _carry_out(noted, target)
 
 
 def swap(staged: Path, target: Path, keep: Path | None, candidate: Path | None = None) -> None:
@@ -187,11 +229,8 @@ def sweep(target: Path) -> None:
     for leftover in target.parent.iterdir():
         if not leftover.name.startswith(ours + half):
             continue
-        builder = re.search(r"\.(\d+)-(\d+)(?:\.partial)?$", leftover.name)
-        if builder and int(builder[1]) != os.getpid():
-            pid, created = int(builder[1]), float(builder[2])
-            if system.is_alive(system.ProcessIdentity(pid, created, socket.gethostname())):
-                continue
+        if system.built_by_living(leftover, other=True):
+            continue
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

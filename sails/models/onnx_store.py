@@ -13,7 +13,6 @@ it.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +32,7 @@ def install(built: Path, onnx: Path, variant: Variant, keep: Path | None = None)
     """
     system.require_changes()
     _check(built)
-    with _writing(onnx):
+    with writing(onnx):
         _put(built, onnx, variant, keep)
         _delete(failed_folder(onnx, variant))
 
@@ -44,7 +43,7 @@ def quarantine(built: Path, onnx: Path, variant: Variant) -> Path:
     _check(built)
     target = failed_folder(onnx, variant)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _writing(onnx):
+    with writing(onnx):
         journal.swap(journal.stage_path(target, "failed"), target, None, built)
     return target
 
@@ -52,7 +51,7 @@ def quarantine(built: Path, onnx: Path, variant: Variant) -> Path:
 def keep_failed(onnx: Path, variant: Variant) -> None:
     """Put a variant that is kept apart in its place; raises `RequestError` when there is none."""
     system.require_changes()
-    with _writing(onnx):
+    with writing(onnx):
         _put(_failed(onnx, variant), onnx, variant, None)
         _delete(failed_folder(onnx, variant))
 
@@ -60,14 +59,14 @@ def keep_failed(onnx: Path, variant: Variant) -> None:
 def discard_failed(onnx: Path, variant: Variant) -> None:
     """Delete a variant that is kept apart; raises `RequestError` when there is none."""
     system.require_changes()
-    with _writing(onnx):
+    with writing(onnx):
         _delete(_failed(onnx, variant))
 
 
 def recover_onnx(onnx: Path) -> None:
     """Finish what a dead process began with the ONNX folder or a variant; does nothing when all is well."""
-    if any(journal_of(target).exists() for target in (onnx, *_places(onnx))):
-        with _writing(onnx):
+    if any(journal_of(target).exists() for target in (onnx, *places(onnx))):
+        with writing(onnx):
             pass
 
 
@@ -85,7 +84,7 @@ def _put(built: Path, onnx: Path, variant: Variant, keep: Path | None) -> None:
             inside, copy = variant_folder(onnx, other), variant_folder(built, other)
             if inside != onnx and inside.is_dir():
                 shutil.rmtree(copy, ignore_errors=True)  # of an attempt that died
-                shutil.copytree(inside, copy, copy_function=_link)
+                shutil.copytree(inside, copy, copy_function=system.link_or_copy)
                 system.fsync_tree(copy)
     onnx.parent.mkdir(parents=True, exist_ok=True)
     if target != onnx:
@@ -96,23 +95,16 @@ def _put(built: Path, onnx: Path, variant: Variant, keep: Path | None) -> None:
     journal.swap(journal.stage_path(target, "placed"), target, keep, built)
 
 
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a disk that knows no links
-        shutil.copy2(source, target)
-
-
 @contextlib.contextmanager
-def _writing(onnx: Path) -> Iterator[None]:
+def writing(onnx: Path) -> Iterator[None]:
     """Hold the lock beside the ONNX folder, with whatever a dead process began finished."""
     with journal.write_lock(onnx):
-        for target in _places(onnx):
+        for target in places(onnx):
             journal.finish(target)
         yield
 
 
-def _places(onnx: Path) -> list[Path]:
+def places(onnx: Path) -> list[Path]:
     """Where a variant may be in the middle of a change, but for the ONNX folder itself."""
     inside = [variant_folder(onnx, variant) for variant in VARIANTS]
     return [*(folder for folder in inside if folder != onnx), *(failed_folder(onnx, v) for v in VARIANTS)]
@@ -129,10 +121,6 @@ def _failed(onnx: Path, variant: Variant) -> Path:
 
 def _delete(folder: Path) -> None:
     """Never seen half deleted; its parent goes with the last one."""
-    deleted = folder.with_name(f".{folder.name}.deleted")
-    shutil.rmtree(deleted, ignore_errors=True)
-    if folder.is_dir():
-        system.rename(folder, deleted)
-        shutil.rmtree(deleted, ignore_errors=True)
+    system.remove_at_once(folder)
     with contextlib.suppress(OSError):
         folder.parent.rmdir()

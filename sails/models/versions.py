@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sails import system
-from sails.errors import RequestError, WorkspaceError
+from sails.errors import BusyError, RequestError, WorkspaceError
 from sails.models.folder import PROVENANCE
-from sails.models.journal import write_lock
+from sails.models.journal import recover_folder, write_lock
 from sails.models.workspace import Workspace
 from sails.system import read_json
 
@@ -51,10 +51,18 @@ def version_with(workspace: Workspace, fingerprint: str | None) -> Version | Non
 
 
 def list_versions(workspace: Workspace) -> list[Version]:
-    """Earlier models, the one that was current last first."""
+    """Earlier models, the one that was current last first, with what a dead process was just putting away."""
+    with contextlib.suppress(OSError, BusyError, WorkspaceError):  # a damaged journal is told elsewhere
+        recover_folder(workspace.trained_model)
     folders = workspace.versions.glob(f"[!.]*/{VERSION_RECORD}")
     versions = [record for path in folders if (record := record_in(path.parent))]
     return sorted(versions, key=lambda version: version.retired, reverse=True)
+
+
+def versions_unlisted(workspace: Workspace) -> list[Path]:
+    """Return the folders of earlier models that `list_versions` leaves out, for want of a record."""
+    folders = [path for path in workspace.versions.glob("[!.]*") if path.is_dir() and not path.is_symlink()]
+    return sorted(folder for folder in folders if record_in(folder) is None)
 
 
 def record_in(folder: Path) -> Version | None:
@@ -63,11 +71,13 @@ def record_in(folder: Path) -> Version | None:
     return None
 
 
+@system.changes("keep a version", what="version")
 def pin(workspace: Workspace, version: str, *, pinned: bool) -> None:
     """Keep a version for good, or no longer; raises `WorkspaceError` when there is none of that name."""
     _change(workspace, version, pinned=pinned)
 
 
+@system.changes("name a version", what="version")
 def name_version(workspace: Workspace, version: str, name: str) -> None:
     """Give a version a name, an empty one for none; raises `WorkspaceError` when there is no such version.
 
@@ -95,17 +105,14 @@ def _change(workspace: Workspace, version: str, **changes: Any) -> None:
 def prune_versions(workspace: Workspace, kept: int = VERSIONS_KEPT) -> None:
     """Delete versions beyond the newest `kept`; pinned ones stay and do not count."""
     for version in [v for v in list_versions(workspace) if not v.pinned][kept:]:
-        discard(workspace.versions / version.id)
+        discard_version(workspace.versions / version.id)
     for half_deleted in workspace.versions.glob(".*.deleted"):
         shutil.rmtree(half_deleted, ignore_errors=True)
 
 
-def discard(version: Path) -> None:
+def discard_version(version: Path) -> None:
     """Delete a version, which is never seen half deleted."""
-    deleted = version.with_name(f".{version.name}.deleted")
-    shutil.rmtree(deleted, ignore_errors=True)
-    system.rename(version, deleted)
-    shutil.rmtree(deleted, ignore_errors=True)
+    system.remove_at_once(version)
 
 
 def provenance_of(folder: Path) -> Provenance | None:

@@ -17,6 +17,8 @@ from sails.models.folder import Situation, inspect_model, inspect_onnx
 from sails.models.journal import steadily
 
 VERSIONS = "versions"  # the folder of the earlier models
+# What a workspace keeps besides its two models; no model may be written over it, or among it.
+DATA = ("datasets", "sessions", "jobs", VERSIONS, "set_aside", "heldout", "corrections")
 
 
 @dataclass(frozen=True)
@@ -38,20 +40,30 @@ class Workspace:
         """Return the workspace at `root` (else $SAILS_WORKSPACE, else ./workspace); creates nothing.
 
         Raises `WorkspaceError` when one of the three is an existing file instead of a folder, and when an
-        export would replace more than an ONNX model.
+        export would replace more than an ONNX model, or go among a workspace's data.
         """
-        folder = _folder(root or os.environ.get("SAILS_WORKSPACE") or "workspace")
+        folder = _folder(root) if root else cls.usual_root()
         trained = _folder(output_dir) if output_dir else folder / "trained_model"
         onnx = _folder(onnx_output) if onnx_output else folder / "onnx_model"
         for path in (folder, trained, onnx):
+            if path.is_symlink():  # `_folder` followed every link that leads somewhere
+                raise WorkspaceError(f"{path} is a link that leads back to itself.", "Remove it.")
             if path.exists() and not path.is_dir():
                 raise WorkspaceError(f"{path} is a file, not a folder.", "Choose another folder.")
+            system.require_role("viewer", path)
         _refuse_overlap(onnx, (folder, trained))
+        _refuse_data(onnx, folder)
         return cls(folder, trained, onnx)
 
+    @staticmethod
+    def usual_root() -> Path:
+        """Return where the usual workspace lies, open to who asks or not."""
+        return _folder(os.environ.get("SAILS_WORKSPACE") or "workspace")
+
     def check_publishable(self) -> None:
-        """Raise `WorkspaceError` when publishing would replace more than the trained model."""
+        """Raise `WorkspaceError` when publishing would replace more than a model, or go among data."""
         _refuse_overlap(self.trained_model, (self.root, self.onnx_model))
+        _refuse_data(self.trained_model, self.root)
 
     @property
     def datasets(self) -> Path:
@@ -109,9 +121,9 @@ def workspaces_in(root: Path) -> list[Path]:
     return sorted(folder for folder in folders if any((folder / part).is_dir() for part in parts))
 
 
+@system.changes("make a workspace", what="name", role="admin", folder=lambda root, name: root / name.strip())
 def create_workspace(root: Path, name: str) -> Path:
     """Make a new, empty workspace inside `root`; raises `RequestError` when it cannot be."""
-    system.require_changes()
     folder = system.inside(root, name)
     if folder.exists():
         raise WorkspaceError(f"{folder} is there already.", "Open it, or choose another name.")
@@ -123,7 +135,7 @@ def create_workspace(root: Path, name: str) -> Path:
 
 
 def _folder(path: str | Path) -> Path:
-    return Path(os.path.expanduser(path)).resolve()
+    return Path(os.path.realpath(os.path.expanduser(path)))  # `resolve` fails on a link to itself
 
 
 def _refuse_overlap(model: Path, others: Iterable[Path]) -> None:
@@ -134,6 +146,27 @@ def _refuse_overlap(model: Path, others: Iterable[Path]) -> None:
                 f"A new model in {model} would take the place of {other} as well.",
                 "Choose a folder of its own for each.",
             )
+
+
+def _refuse_data(model: Path, root: Path) -> None:
+    """A model's folder is none of a workspace's data: not of the one at `root`, nor of another nearby."""
+    near = (model, *model.parents, *(model.iterdir() if model.is_dir() else ()))
+    for workspace in (root, *filter(_is_workspace, near)):
+        data = [Path(os.path.realpath(workspace / name)) for name in DATA]
+        _refuse_overlap(model, (workspace, *data))
+        for folder in data:
+            if model.is_relative_to(folder):
+                raise WorkspaceError(
+                    f"{model} lies in {folder}, where a workspace keeps its own data.",
+                    "Choose a folder outside of it.",
+                )
+
+
+def _is_workspace(folder: Path) -> bool:
+    """Whether something was done here as in a workspace; one folder's name alone is too common."""
+    return (folder / "training.lock").exists() or all(
+        (folder / name).is_dir() for name in ("sessions", "datasets")
+    )
 
 
 def new_id(name: str) -> str:

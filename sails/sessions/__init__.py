@@ -11,7 +11,14 @@ from sails import lazy_exports
 
 if TYPE_CHECKING:
     from sails.sessions.archive import delete, why_not_deletable, write_zip
-    from sails.sessions.demo import is_demo, make_demo
+    from sails.sessions.damage import tells_of_damage
+    from sails.sessions.demo import (
+        discard_recorded,
+        is_demo,
+        is_recorded_candidate,
+        make_demo,
+        reset_demo,
+    )
     from sails.sessions.history import (
         SessionRecord,
         active,
@@ -20,30 +27,38 @@ if TYPE_CHECKING:
         record,
         running,
         running_jobs,
+        title,
+        titles,
+        write_down_verdicts,
     )
-    from sails.sessions.lineage import Branch, ancestors, maker_of, tree
+    from sails.sessions.labels import LONGEST_NOTE, MAX_TAGS, Labels, label, labels_of
+    from sails.sessions.lineage import Branch, Place, ancestors, kinship, maker_of, tree
     from sails.sessions.metrics import MetricsReader
-    from sails.sessions.monitor import AnsweredQuestion, Samples, SessionMonitor, monitor_of
+    from sails.sessions.monitor import AnsweredQuestion, Round, Samples, SessionMonitor, monitor_of
     from sails.sessions.plan import (
         Chooser,
         Plan,
         Start,
         StartFrom,
+        describe_change,
         describe_learning_rate,
+        describe_plan,
         format_rate,
         where,
     )
-    from sails.sessions.presets import DEFAULT_PRESET, MAX_ROWS_FEW, PRESET_ROWS, PRESETS, size_for
+    from sails.sessions.presets import DEFAULT_PRESET, MAX_ROWS_FEW, PRESET_ROWS, PRESETS, Preset, size_for
     from sails.sessions.queue import (
-        RESUMABLE,
         dequeue,
         enqueue,
         may_be_starting,
         next_to_start,
+        queue_at_rest,
+        queue_is_damaged,
         resume,
         stop,
         waiting,
     )
+    from sails.sessions.repair import damaged_files, repair_session
     from sails.sessions.reporter import Reporter, Stopped, live
     from sails.sessions.session import CHECKPOINT_COMPLETE, Session, create, free_id, this_worker
     from sails.sessions.settings import Method, Settings, checked_settings, flag, option

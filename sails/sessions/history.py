@@ -8,8 +8,9 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
@@ -21,9 +22,11 @@ from pydantic import ValidationError
 from sails import system
 from sails.errors import SailsError, WorkspaceError
 from sails.models import Workspace
+from sails.sessions import damage
+from sails.sessions.labels import NONE, Labels, labels_of
 from sails.sessions.queue import waiting
 from sails.sessions.session import Session
-from sails.sessions.spec import SPEC, AnySpec
+from sails.sessions.spec import AnySpec, ReplaySpec, read_spec
 from sails.sessions.status import Status
 from sails.system import Stamp, stamp_or_none
 
@@ -35,6 +38,7 @@ class SessionRecord:
     session: Session
     spec: AnySpec
     status: Status
+    labels: Labels = NONE
 
     def brief(self) -> dict[str, Any]:
         """Return the short form, ready for JSON."""
@@ -49,6 +53,10 @@ class SessionRecord:
             "step": self.status.step,
             "total_steps": self.status.total_steps,
             "verdict": self.status.verdict,
+            "started_by": system.name_of(self.spec.started_by) or None,
+            "stopped_by": system.name_of(self.status.stopped_by) or None,
+            "resumed_by": system.name_of(self.status.resumed_by) or None,
+            "decided_by": system.name_of(self.status.decided_by) or None,
             "dataset": getattr(self.spec, "dataset", None),
             "row": plan.row if plan else None,
             "start_from": plan.start_from if plan else None,
@@ -58,7 +66,15 @@ class SessionRecord:
             "loss_before": results.taught_before.loss if results.taught_before else None,
             "loss_after": results.taught_after.loss if results.taught_after else None,
             "seconds": self.seconds,
+            "tags": list(self.labels.tags) or None,
+            "note": self.labels.note or None,
         }
+
+    @property
+    def ended(self) -> bool:
+        """Whether it began and does not go on; what was taken out of the queue never was a training."""
+        cancelled = self.status.state == "stopped" and self.status.started is None
+        return self.status.state not in ("queued", "running") and not cancelled
 
     @property
     def seconds(self) -> float | None:
@@ -80,15 +96,63 @@ class SessionRecord:
 
 
 def record(session: Session) -> SessionRecord:
-    return SessionRecord(session, session.spec(), session.status())
+    spec = session.spec()
+    return SessionRecord(session, spec, damage.with_note(spec, session.status()), labels_of(session))
+
+
+def titles(records: Iterable[SessionRecord]) -> dict[str, str]:
+    """Return what to call each session, by its id: its name, with a number where an earlier one has it too.
+
+    `records` are all of a workspace, oldest first, so that a session is called the same everywhere.
+    """
+    called: dict[str, str] = {}
+    numbers: Counter[str] = Counter()
+    taken: set[str] = set()
+    for record in records:
+        title = name = record.spec.name
+        while title in taken:
+            numbers[name] += 1
+            title = f"{name} ({numbers[name] + 1})"
+        taken.add(title)
+        called[record.session.id] = title
+    return called
+
+
+def title(workspace: Workspace, session: Session) -> str:
+    """Return what to call a session among all of its workspace, as `titles` does; a job by its own name.
+
+    A replay is called as the session that it plays.
+    """
+    called = titles(read_history(workspace))
+    if session.id in called:
+        return called[session.id]
+    try:
+        spec = session.spec()
+    except SailsError:
+        return session.id
+    return called.get(spec.session, spec.name) if isinstance(spec, ReplaySpec) else spec.name
 
 
 def read_history(workspace: Workspace) -> list[SessionRecord]:
-    """Return all training sessions, oldest first; a damaged one is left out.
+    """Return all training sessions, oldest first; of a damaged one what its other files tell.
 
     What was read once is kept, so that asking again costs one look at each session.
     """
     return _index(workspace.sessions).records()
+
+
+def write_down_verdicts(workspace: Workspace) -> None:
+    """Write *published* where somebody published a held model and died before it could be written.
+
+    Until then it is told by the model's fingerprint, which is gone one day with the oldest version.
+    """
+    for record in read_history(workspace):
+        if record.status.verdict != "published":
+            continue
+        with contextlib.suppress(WorkspaceError):  # damaged: what its models tell is told anew each time
+            written = record.session.written_status()
+            if written.verdict != "published":
+                record.session.write_status(written.model_copy(update={"verdict": "published"}))
 
 
 SETTLED_SECONDS = 2.0  # a file changed more recently may change again without its time or size telling
@@ -145,7 +209,7 @@ class _Index:
         try:
             with open(f"{folder}/spec.json", "rb") as opened:
                 settled = _is_settled(os.fstat(opened.fileno()).st_mtime_ns, now)
-                spec = SPEC.validate_json(opened.read())
+                spec = read_spec(opened.read(), folder)
             status = Status()
             if file is not None:
                 settled = settled and _is_settled(file.modified_ns, now)
@@ -153,9 +217,20 @@ class _Index:
                     status = Status.model_validate_json(opened.read())
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValidationError):
-            return _Entry(file, False, None)
-        return _Entry(file, settled, SessionRecord(Session(Path(folder)), spec, status))
+        except ValidationError:
+            return _Entry(file, False, _damaged(Session(Path(folder))))
+        except OSError as error:
+            damaged = _damaged(Session(Path(folder))) if system.is_absent(error) else None
+            return _Entry(file, False, damaged)
+        session = Session(Path(folder))
+        return _Entry(file, settled, SessionRecord(session, spec, status, labels_of(session)))
+
+
+def _damaged(session: Session) -> SessionRecord | None:
+    """What the other files of a session tell; None for a job, and when nothing can be read."""
+    with contextlib.suppress(SailsError, OSError):
+        return record(session)
+    return None
 
 
 @contextlib.contextmanager
@@ -179,16 +254,18 @@ def _names(folder: Path) -> list[str]:
     """What lies in a folder of sessions, in order of time; hidden are those that are just being deleted."""
     try:
         return sorted(name for name in os.listdir(folder) if not name.startswith("."))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    except OSError as error:
+        if system.is_absent(error):
+            return []
+        raise
 
 
 def _as_it_is_now(written: SessionRecord) -> SessionRecord | None:
-    """A record whose worker may have died since it said that it runs; None when it is damaged by now."""
-    if written.status.state != "running":
+    """A record whose worker, or who published its model, may have died; None when it is damaged by now."""
+    if written.status.state != "running" and not written.session.may_be_published(written.status):
         return written
     try:
-        return SessionRecord(written.session, written.spec, written.session.status())
+        return replace(written, status=written.session.status())
     except (SailsError, OSError):
         return None
 

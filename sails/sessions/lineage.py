@@ -13,22 +13,29 @@ from typing import Literal
 from sails import models
 from sails.models import ModelState, Version, Workspace, inspect_model, resolve
 from sails.sessions.history import SessionRecord, read_history
-from sails.sessions.queue import RESUMABLE
 from sails.sessions.spec import TrainSpec
 
 Fate = Literal["current", "version", "held", "discarded", "gone"]
+Place = Literal["current", "grown", "held", "discarded", "rolled back", "aside"]
 Origin = Literal["base", "unknown", "session"]
+Kinship = Literal["earlier", "later", "other"]
 
 
 @dataclass(frozen=True)
 class Branch:
-    """One line of the tree: it grew from the line above it, or, when it is deeper, branched off there."""
+    """One line of the tree: it grew from the line above it, or, when it is deeper, branched off there.
+
+    `place` says how it stands to the current model: *grown*: the current one grew from it; *rolled back*:
+    somebody went back from it; *aside*: it was current once, and the line went on without it.
+    """
 
     record: SessionRecord
     depth: int
     origin: Origin  # of the first line of a branch that starts anew
     fate: Fate
     version: Version | None = None
+    parent: str | None = None  # the id of the session whose model it continued
+    place: Place = "aside"
 
 
 def tree(workspace: Workspace, records: Sequence[SessionRecord]) -> list[Branch]:
@@ -51,6 +58,7 @@ def tree(workspace: Workspace, records: Sequence[SessionRecord]) -> list[Branch]
         main.add(identity)
         identity = parents[identity].session.id if identity in parents else None
 
+    went_back_from = {act.left for act in models.list_acts(workspace) if act.act == "roll back"}
     lines: list[Branch] = []
     left = [(record, 0) for record in _main_last(roots, main)[::-1]]
     while left:
@@ -59,7 +67,15 @@ def tree(workspace: Workspace, records: Sequence[SessionRecord]) -> list[Branch]
         lost: Fate = verdict if verdict in ("held", "discarded") else "gone"
         fate, version = homes.get(record.session.id) or (lost, None)
         origin: Origin = "session" if record.session.id in parents else "unknown"
-        lines.append(Branch(record, depth, origin if record.status.parent else "base", fate, version))
+        place: Place = "rolled back" if record.status.fingerprint in went_back_from else "aside"
+        if record.session.id in main:
+            place = "current" if fate == "current" else "grown"
+        elif verdict in ("held", "discarded"):
+            place = verdict
+        parent = parents.get(record.session.id)
+        begins = origin if record.status.parent else "base"
+        continued = parent.session.id if parent else None
+        lines.append(Branch(record, depth, begins, fate, version, continued, place))
         grown = _main_last(children.get(record.session.id, []), main)
         left += [(child, depth) for child in grown[-1:]]
         left += [(child, depth + 1) for child in grown[-2::-1]]
@@ -144,7 +160,7 @@ def needed(workspace: Workspace, records: Sequence[SessionRecord]) -> dict[str, 
 def _can_come(record: SessionRecord) -> bool:
     """Whether the session may still make a model, or has made one that may be published."""
     may_be_published = record.status.verdict in ("held", "discarded")
-    return may_be_published or record.status.state in (*RESUMABLE, "queued", "running")
+    return may_be_published or record.status.resumable or record.status.state in ("queued", "running")
 
 
 @dataclass(frozen=True)
@@ -195,3 +211,19 @@ def chain(by_fingerprint: Mapping[str, SessionRecord], fingerprint: str | None) 
         line[fingerprint] = by_fingerprint[fingerprint]
         fingerprint = line[fingerprint].status.parent
     return list(line.values())[::-1]
+
+
+def kinship(workspace: Workspace, fingerprint: str | None, current: str | None) -> Kinship:
+    """Tell how a model stands to the current one, both named by their fingerprints.
+
+    *earlier*: the current one grew from it; *later*: it grew from the current one; *other*: neither, as far
+    as is known.
+    """
+    by_fingerprint = {r.status.fingerprint: r for r in read_history(workspace) if r.status.fingerprint}
+
+    def grew_from(one: str | None, another: str | None) -> bool:
+        return another is not None and another in {r.status.parent for r in chain(by_fingerprint, one)}
+
+    if grew_from(current, fingerprint):
+        return "earlier"
+    return "later" if grew_from(fingerprint, current) else "other"

@@ -44,8 +44,10 @@ class LineReader:
                     self._offset = 0
                 file.seek(self._offset)
                 complete, newline, _ = file.read().rpartition(b"\n")
-        except FileNotFoundError:
-            return []
+        except OSError as error:
+            if system.is_absent(error):
+                return []
+            raise
         self._offset += len(complete) + len(newline)
         if not newline:
             return []
@@ -63,6 +65,6 @@ class MetricsReader(LineReader):
 def _parse(line: str) -> dict[str, Any] | None:
     try:
         content = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

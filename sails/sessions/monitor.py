@@ -14,6 +14,7 @@ nothing is written.
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections import OrderedDict, deque
@@ -27,15 +28,16 @@ from sails.sessions.metrics import LineReader
 from sails.sessions.session import Session
 from sails.system import stamp_or_none
 
-KEPT_MONITORS = 32  # with a million rows each, 24 MB apiece
+KEPT_MONITORS = 32  # with a million rows each, 32 MB apiece
 BLOCK = 1 << 20  # bytes read and understood at a time
 PATIENCE = 0.1  # seconds that an `update` may take before the rest is left to the background
 LOG_BYTES = 1 << 20  # of a log that is already there, the end is enough
 LOG_LINES = 5000
 KEPT_SAMPLES = 200
 MOST_STEPS = 2**53
+MOST_ROUNDS = 10_000
 
-STEP_CURVES = ("loss", "learning_rate", "tokens_per_second", "gradient_norm")
+STEP_CURVES = ("loss", "new_loss", "repeated_loss", "learning_rate", "tokens_per_second", "gradient_norm")
 HELD_OUT_CURVES = {"held_out_loss": "loss", "held_out_accuracy": "accuracy"}
 
 
@@ -48,6 +50,14 @@ class LastStep:
 
     step: int = 0
     values: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round through the examples: its last step, and the share of the lesson's tokens predicted right."""
+
+    end: int
+    right: float
 
 
 @dataclass(frozen=True)
@@ -132,6 +142,8 @@ class SessionMonitor:
     def _forget(self) -> None:
         self._steps = Table(STEP_CURVES)
         self._held_out = Table(tuple(HELD_OUT_CURVES))
+        self._rounds: dict[int, list[float]] = {}  # by number: the last step, tokens, and those right
+        self._rounds_done = 0
         self._samples: list[Samples] = []
         self._answers: dict[str, tuple[AnsweredQuestion, ...]] = {}
         self.last = LastStep()  # the last step, since a resume where there was one
@@ -153,6 +165,13 @@ class SessionMonitor:
     def steps_since_resume(self) -> int:
         """Steps since the session was resumed last, or since its start when it never was."""
         return max(0, self.last.step - self._resumed_at)
+
+    @property
+    def rounds(self) -> tuple[Round, ...]:
+        """The rounds that are complete and of which somebody counted what was right, oldest first."""
+        with self._guard:
+            done = (self._rounds[number] for number in sorted(self._rounds) if number <= self._rounds_done)
+            return tuple(Round(int(end), right / tokens) for end, tokens, right in done if tokens)
 
     @property
     def samples(self) -> tuple[Samples, ...]:
@@ -263,11 +282,22 @@ class SessionMonitor:
 
     def _take_steps(self, metrics: list[dict[str, Any]]) -> None:
         if metrics:
-            columns = {name: [_number(metric.get(name)) for metric in metrics] for name in STEP_CURVES}
+            for metric in metrics:
+                self._take_round(metric)
+            columns = {name: [_value(metric, name) for metric in metrics] for name in STEP_CURVES}
             self._steps.extend([metric["step"] for metric in metrics], columns)
             last = {name: metrics[-1].get(name) for name in STEP_CURVES}
             known = {name: value if isinstance(value, int | float) else None for name, value in last.items()}
             self.last = LastStep(metrics[-1]["step"], known)
+
+    def _take_round(self, metric: dict[str, Any]) -> None:
+        epoch, tokens, right = (
+            _number(metric.get(key)) for key in ("epoch", "taught_tokens", "taught_right")
+        )
+        if math.isfinite(epoch + tokens + right) and 0 < epoch < MOST_ROUNDS:
+            seen = self._rounds.setdefault(math.ceil(epoch), [0.0, 0.0, 0.0])
+            seen[:] = metric["step"], seen[1] + tokens, seen[2] + right
+            self._rounds_done = int(epoch)
 
     def _take_other(self, kind: Any, step: int, metric: dict[str, Any]) -> None:
         if kind == "evaluation":
@@ -283,6 +313,8 @@ class SessionMonitor:
             self._steps.cut_after(step)
             self._held_out.cut_after(step)
             self._samples = [sample for sample in self._samples if sample.step <= step]
+            self._rounds = {number: seen for number, seen in self._rounds.items() if seen[0] <= step}
+            self._rounds_done = min(self._rounds_done, max(self._rounds, default=0))
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
@@ -308,6 +340,16 @@ def _number(value: Any) -> float:
         return float(value) if isinstance(value, int | float) else float("nan")
     except OverflowError:  # an integer of hundreds of digits
         return float("nan")
+
+
+def _value(metric: dict[str, Any], name: str) -> float:
+    """One of `STEP_CURVES` in a step; new and repeated examples as far as the step tells them apart."""
+    if name == "new_loss":
+        tokens = _number(metric.get("taught_tokens"))
+        return _number(metric.get("taught_loss")) / tokens if tokens > 0 else math.nan
+    if name == "repeated_loss" and name not in metric and metric.get("taught_tokens") == 0:
+        return _number(metric.get("loss"))  # a step of a former version, of nothing but repeated ones
+    return _number(metric.get(name))
 
 
 def _texts(value: Any) -> tuple[str, ...]:

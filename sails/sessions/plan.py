@@ -25,6 +25,31 @@ class Plan(BaseModel, frozen=True):
     learning_rate_chosen_by: Chooser = "automatic"
     reason: str
     warnings: tuple[str, ...] = ()
+    after: str = ""  # name of the training that it waits for, whose model it was planned for
+
+
+def describe_plan(plan: Plan) -> str:
+    """Say what the training will do, and after which one."""
+    return f"After {plan.after} is done: {plan.reason}" if plan.after else plan.reason
+
+
+def describe_change(planned: Plan | None, plan: Plan) -> str:
+    """Say in what a plan differs from the one with which the training was queued; empty when in nothing."""
+    if planned is None or _essence(planned) == _essence(plan):
+        return ""
+    return (
+        f"⚠️ When it was queued, the plan was that it {_begins(planned)}. The models are others now, so it "
+        f"{_begins(plan)}."
+    )
+
+
+def _essence(plan: Plan) -> tuple[str, str | None, float, float]:
+    return plan.start_from, plan.base, plan.learning_rate, plan.automatic_learning_rate
+
+
+def _begins(plan: Plan) -> str:
+    start = f"starts from {plan.model}" if plan.start_from == "base" else "continues the trained model"
+    return f"{start} at the learning rate {describe_learning_rate(plan)}"
 
 
 def describe_learning_rate(plan: Plan) -> str:

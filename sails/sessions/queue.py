@@ -7,16 +7,16 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from sails import system
 from sails.errors import RequestError, WorkspaceError
 from sails.models import Workspace
+from sails.sessions import damage
 from sails.sessions.session import Session
 from sails.sessions.status import Failure
 from sails.system import read_json
 
-RESUMABLE = ("stopped", "interrupted")
 MAX_STARTS = 3  # a worker that dies this often before it says "running" will not come up
 START_SECONDS = 15  # how long a worker, or a watch, may take to say so
 
@@ -31,21 +31,48 @@ def may_be_starting(since: datetime | float) -> bool:
 
 
 class Waiting(BaseModel):
-    id: str
+    # A folder among the sessions, and no way out of there.
+    id: str = Field(pattern=r"^[^./\\\x00][^/\\\x00]*$", max_length=200)
     starts: int = 0
     last_start: float = 0.0  # seconds since 1970
 
 
 class _Queue(BaseModel):
-    waiting: list[Waiting] = []
+    waiting: list[Waiting]
 
 
 def waiting(workspace: Workspace) -> list[Waiting]:
-    """Return the sessions that wait, in their order. A damaged file counts as an empty queue."""
-    try:
-        return _Queue.model_validate(read_json(workspace.queue) or {}).waiting
-    except ValidationError:
+    """Return the sessions that wait, in their order; where the file is damaged, as the sessions tell it."""
+    content = read_json(workspace.queue)
+    if content is None and not workspace.queue.exists():
         return []
+    try:
+        return _Queue.model_validate(content).waiting
+    except ValidationError:
+        return _as_sessions_tell(workspace)
+
+
+def _as_sessions_tell(workspace: Workspace) -> list[Waiting]:
+    """The sessions that say that they wait, those that do so longest first."""
+    since: dict[str, str] = {}
+    for file in workspace.sessions.glob("[!.]*/status.json"):
+        session = Session(file.parent)
+        with contextlib.suppress(WorkspaceError):  # a damaged one does not say so
+            status = session.written_status()
+            if status.state == "queued" and not system.is_held(session.lock):
+                since[session.id] = str(status.queued)
+    return [Waiting(id=name) for name in sorted(since, key=lambda name: (since[name], name))]
+
+
+def queue_is_damaged(workspace: Workspace) -> bool:
+    """Tell whether the file is there and cannot be read, so that nobody knows who waits."""
+    try:
+        _Queue.model_validate_json(workspace.queue.read_bytes())
+    except FileNotFoundError:
+        return False
+    except (OSError, ValidationError):
+        return True
+    return False
 
 
 def _write_queue(workspace: Workspace, entries: list[Waiting]) -> None:
@@ -65,8 +92,9 @@ def enqueue(workspace: Workspace, session: Session) -> None:
     system.require_changes()
     with system.short_lock(_queue_lock(workspace)):
         entries = waiting(workspace)
-        if all(entry.id != session.id for entry in entries):
-            _write_queue(workspace, [*entries, Waiting(id=session.id)])
+        is_new = all(entry.id != session.id for entry in entries)
+        if is_new or queue_is_damaged(workspace):  # then `entries` is what the sessions say, this one as well
+            _write_queue(workspace, [*entries, Waiting(id=session.id)] if is_new else entries)
 
 
 def dequeue(workspace: Workspace, session_id: str) -> bool:
@@ -97,8 +125,7 @@ def next_to_start(workspace: Workspace) -> Session | None:
                 return session
             entries = entries[1:]
             if session.folder.exists():
-                with contextlib.suppress(WorkspaceError):  # a damaged status cannot be changed
-                    _fail_to_start(session)
+                _fail_to_start(session)
             _write_queue(workspace, entries)
     return None
 
@@ -111,12 +138,12 @@ def _fail_to_start(session: Session) -> None:
         log_tail=session.log_tail(),
     )
     changes = {"state": "failed", "phase": "done", "ended": datetime.now(UTC), "failure": failure}
-    session.write_status(session.written_status().model_copy(update=changes))
+    session.write_status(session.status().model_copy(update=changes))
 
 
+@system.changes("stop a session", what="session")
 def stop(workspace: Workspace, session: Session) -> None:
     """Ask a running session to end, or cancel one that waits. Raises `RequestError` when it has ended."""
-    system.require_changes()
     status = session.status()
     if status.state not in ("queued", "running"):
         raise RequestError(f"{session.id} is not running: it is {status.state}.")
@@ -124,20 +151,24 @@ def stop(workspace: Workspace, session: Session) -> None:
     dequeue(workspace, session.id)
     # Without a worker nobody else will say so; the queue may have lost it, when its writer was killed.
     if not system.is_held(session.lock) and (status := session.written_status()).state == "queued":
-        ended = {"state": "stopped", "ended": datetime.now(UTC), "message": "Cancelled in the queue"}
-        session.write_status(status.model_copy(update=ended))
+        changes = {"state": "stopped", "ended": datetime.now(UTC), "message": "Cancelled in the queue"}
+        session.write_status(status.model_copy(update={**changes, "stopped_by": system.actor()}))
 
 
+@system.changes("resume a session", what="session")
 def resume(workspace: Workspace, session: Session) -> None:
     """Put a stopped or interrupted session back into the queue. Raises `RequestError` otherwise."""
-    system.require_changes()
     status = session.status()
-    if status.state not in RESUMABLE:
+    if not status.resumable:
         raise RequestError(
             f"{session.id} cannot be resumed: it is {status.state}.",
-            "Only stopped and interrupted sessions can be resumed.",
+            "Only sessions that were stopped or interrupted, or found the disk full, can be resumed.",
         )
+    if damage.is_from_rest(session.written_spec()):
+        raise WorkspaceError(f"{session.id} cannot be resumed. {damage.LOST_SPEC}", damage.REMEDY)
+    session.check_place()
     session.clear_stop()
     changes = {"state": "queued", "queued": datetime.now(UTC), "ended": None, "pid": None, "message": ""}
-    session.write_status(status.model_copy(update=changes))
+    who = {"stopped_by": None, "resumed_by": system.actor(), "failure": None}
+    session.write_status(status.model_copy(update={**changes, **who}))
     enqueue(workspace, session)

@@ -7,24 +7,31 @@ The reporter is the one writer of a session's status and metrics while it runs.
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import shutil
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from sails import system
-from sails.errors import UnknownError, classify
+from sails.errors import DiskFullError, SailsError, UnknownError, classify
 from sails.sessions import session
 from sails.sessions.metrics import MetricsWriter
 from sails.sessions.session import Session
 from sails.sessions.status import Failure
 
 HEARTBEAT_SECONDS = 5.0
+STOP_SECONDS = 120.0  # after which work that does not look whether it should stop is ended
+SAVING_SECONDS = 600.0  # the same for work that does look, and then saves what it has
+RESERVE = ".reserve"
+RESERVE_BYTES = 1 << 17  # given back for the last status when the disk is full
+FULL_BYTES = 1 << 20  # of free space: what fails with so little left fails because of that
 
 log = logging.getLogger(__name__)
 
@@ -39,24 +46,54 @@ class Stopped(BaseException):
 class Reporter:
     """The one writer of a session's status and metrics, with a heartbeat while long work says nothing."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, leave: Callable[[], None] = lambda: None) -> None:
+        """`leave` is called when work that does not stop is ended with its process."""
         self.session = session
+        self._leave = leave
         self.status = session.written_status()
         self._metrics = MetricsWriter(session.metrics)
         self._guard = threading.RLock()
         self._written = 0.0
         self._ended = threading.Event()
         self._stop = threading.Event()
+        self._asked: float | None = None  # when it was first seen that it should stop
+        self._noticed = False  # whether the work itself has seen it
 
     def start(self) -> None:
         system.on_termination(self._stop.set)
         now = datetime.now(UTC)
         self.update(state="running", started=self.status.started or now, ended=None, failure=None)
+        with suppress(OSError):
+            (self.session.folder / RESERVE).write_bytes(os.urandom(RESERVE_BYTES))
         threading.Thread(target=self._beat, daemon=True).start()
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):
-            self.update()
+            try:
+                self.update()
+            except OSError as error:  # the work itself will say so, when it writes something
+                log.warning("the heartbeat could not be written: %s", error)
+            if self._stop.is_set() or self.session.stop_requested():
+                self._asked = self._asked or time.monotonic()
+                patience = SAVING_SECONDS if self._noticed else STOP_SECONDS
+                if time.monotonic() - self._asked > patience:
+                    self._give_up()
+
+    def _give_up(self) -> None:
+        """End this process, for the work in it does not stop; whatever it was doing survives that."""
+        log.warning("It did not react to being stopped, so it is ended.")
+        sentence = f"⚠️ It did not react to being stopped for {STOP_SECONDS:.0f} seconds, so it was ended."
+        message = "Ended, for it did not react; it can be resumed"
+        try:
+            self.end(
+                "stopped",
+                message=message,
+                stopped_by=self.session.stop_requested_by(),
+                notes=(*self.status.notes, sentence),
+            )
+            self._leave()
+        finally:
+            os._exit(1)
 
     def update(self, **changes: Any) -> None:
         """Change fields of the status and write it now."""
@@ -99,10 +136,14 @@ class Reporter:
         """One step of the pipeline, timed."""
         log.info("— %s", name)
         self.update(phase=name, phase_started=datetime.now(UTC), progress=0.0, message="")
-        began = time.monotonic()
+        read = system.stopwatch()
         yield
-        seconds = {**self.status.results.seconds, name: round(time.monotonic() - began, 2)}
-        self.result(seconds=seconds, peak_memory=system.peak_memory())
+        results, (seconds, alone) = self.status.results, read()
+        self.result(
+            seconds={**results.seconds, name: round(seconds, 2)},
+            seconds_alone={**results.seconds_alone, name: round(alone, 2)},
+            peak_memory=system.peak_memory(),
+        )
 
     def metric(self, kind: str, **values: Any) -> None:
         self._metrics.write(kind, **values)
@@ -114,7 +155,8 @@ class Reporter:
             self.progress(values["step"] / values["total_steps"], message)
 
     def should_stop(self) -> bool:
-        return self._stop.is_set() or self.session.stop_requested()
+        self._noticed = self._stop.is_set() or self.session.stop_requested()
+        return self._noticed
 
     def check_stop(self) -> None:
         if self.should_stop():
@@ -131,25 +173,39 @@ class Reporter:
             time.sleep(min(left, 0.2))
 
     def end(self, state: str, **changes: Any) -> None:
+        """Write the last status, with the room that was kept for it."""
+        (self.session.folder / RESERVE).unlink(missing_ok=True)
         self.update(state=state, ended=datetime.now(UTC), progress=1.0, **changes)
         self._ended.set()
-        self._metrics.close()
+        with suppress(OSError):  # what did not fit on the disk
+            self._metrics.close()
 
 
-def live(session: Session, work: Callable[[Reporter], None]) -> int:
-    """Run `work`, and turn every way in which it can end into a status."""
-    reporter = Reporter(session)
+def live(session: Session, work: Callable[[Reporter], None], leave: Callable[[], None] = lambda: None) -> int:
+    """Run `work`, and turn every way in which it can end into a status.
+
+    Work that does not stop when it should is ended with this process, after `leave`.
+    """
+    reporter = Reporter(session, leave)
     reporter.start()
     try:
         work(reporter)
     except Stopped:
         log.info("Stopped, as asked.")
-        reporter.end("stopped", message="Stopped; it can be resumed")
+        by = session.stop_requested_by()
+        reporter.end("stopped", message="Stopped; it can be resumed", stopped_by=by)
         return 0
     except Exception as error:  # noqa: BLE001 (the end of the line: everything becomes a status)
         failure = classify(error)
-        log.error("%s\n%s", failure.sentence, "".join(traceback.format_exception(error)))
-        shutil.rmtree(session.checkpoints, ignore_errors=True)  # a failed session is not resumed
+        if isinstance(failure, UnknownError) and shutil.disk_usage(session.folder).free < FULL_BYTES:
+            failure = classify(OSError(errno.ENOSPC, str(error)))  # some libraries say something else
+        foreseen = isinstance(error, SailsError)
+        trace = "" if foreseen else "\n" + "".join(traceback.format_exception(error))
+        log.error("%s%s", failure.sentence, trace)
+        if isinstance(failure, DiskFullError):
+            session.remove_unfinished()
+        else:
+            shutil.rmtree(session.checkpoints, ignore_errors=True)  # a failed session is not resumed
         tail = session.log_tail() if isinstance(failure, UnknownError) else ()
         said = Failure(kind=failure.kind, message=str(failure), remedy=failure.remedy, log_tail=tail)
         reporter.end("failed", failure=said)

@@ -85,7 +85,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         int | None,
         Field(ge=1, le=10**9),
         Option(
-            title="At most so many steps",
+            title="Step limit",
             what="The highest number of steps",
             help="End after this many steps, whatever the rounds.",
             hint="In each step it learns from a few examples. Empty: all rounds are gone through.",
@@ -130,8 +130,8 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         Option(
             title="Stop early",
             what="Whether it stops early",
-            help="End when rows that were held out no longer get better.",
-            hint="End when the examples that were kept back no longer get better. Needs 20 of them.",
+            help="End when rows set aside for testing no longer get better.",
+            hint="End when the examples set aside for testing no longer get better. Needs 20 of them.",
             label="Stops early when it no longer helps",
         ),
     ] = False

@@ -1,7 +1,12 @@
-"""What is asked of a session or job: one model for each kind, read back by its `kind`."""
+"""What is asked of a session or job: one model for each kind, read back by its `kind`.
+
+A workspace may be copied or moved, and a session of the copy must not touch the original. So what lies in the
+workspace is written relative to it; where something lies outside, the workspace's own place is written too.
+"""
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -47,6 +52,8 @@ class Asked(BaseModel, frozen=True):
     id: str
     name: str
     created: datetime
+    asked_in: Path | None = None  # the workspace's folder then; only where a model lies outside of it
+    started_by: str | None = None  # empty: somebody without a name; None: an earlier release did not ask
 
 
 class TrainSpec(Asked):
@@ -88,6 +95,7 @@ class ReplaySpec(Asked):
     kind: Literal["replay"] = "replay"
     session: str  # the id of the recorded session
     seconds: float = Field(60.0, gt=0, le=3600)  # how long the replay takes
+    from_step: int = Field(0, ge=0)  # what lies before this step is there at once
 
 
 class ProbeSpec(Asked):
@@ -106,3 +114,43 @@ class ProbeSpec(Asked):
 
 AnySpec = TrainSpec | ExportSpec | ReplaySpec | ProbeSpec
 SPEC: TypeAdapter[AnySpec] = TypeAdapter(Annotated[AnySpec, Field(discriminator="kind")])
+
+
+def spec_as_json(spec: AnySpec, root: Path) -> str:
+    """Return what is written of a spec in the workspace at `root`."""
+    inside = {
+        name: type(getattr(spec, name))(os.path.relpath(path, root))
+        for name, path in _paths(spec).items()
+        if Path(path).is_relative_to(root)
+    }
+    changes = inside if inside.keys() == _paths(spec).keys() else {**inside, "asked_in": root}
+    return spec.model_copy(update=changes).model_dump_json(indent=1)
+
+
+def read_spec(content: bytes, folder: str) -> AnySpec:
+    """Return the spec of the session in `folder`, its paths in full; raises pydantic's `ValidationError`."""
+    spec = SPEC.validate_json(content)
+    root = os.path.dirname(os.path.dirname(folder))
+    whole = {name: _in_full(path, spec, root) for name, path in _paths(spec).items()}
+    changes = {name: type(getattr(spec, name))(path) for name, path in whole.items()}
+    return spec.model_copy(update=changes)
+
+
+def _paths(spec: AnySpec) -> dict[str, str]:
+    """The model folders that it names; a baseline's model is one that is only read, or the name of one."""
+    names = [name for name in ("trained_model", "onnx_model", "onnx_output") if hasattr(spec, name)]
+    return {
+        name: str(getattr(spec, name)) for name in (*names, *(["model"] if spec.kind == "export" else []))
+    }
+
+
+def _in_full(path: str, spec: AnySpec, root: str) -> str:
+    if not os.path.isabs(path):
+        return os.path.normpath(os.path.join(root, path))
+    home, name = os.path.split(path)
+    if home == root or spec.asked_in is not None or name not in ("trained_model", "onnx_model"):
+        return path
+    # Earlier releases wrote all paths in full. One in a workspace that holds the same session, or in a folder
+    # that is gone, was written before this workspace was copied or moved.
+    copied = any(os.path.exists(os.path.join(home, kind, spec.id)) for kind in ("sessions", "jobs"))
+    return os.path.join(root, name) if copied or not os.path.exists(home) else path

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, model_validator
 
+from sails.errors import DiskFullError
 from sails.models import FULL_PRECISION
 from sails.sessions.plan import Plan
 from sails.sessions.spec import Advice
@@ -55,6 +56,7 @@ class Results(BaseModel):
     tokens_per_second: float = 0.0
     peak_memory: int = 0  # bytes
     seconds: dict[str, float] = {}  # by phase
+    seconds_alone: dict[str, float] = {}  # what they would have been on an idle machine
     precision: str = ""
     device: str = ""
     certificates: dict[str, dict[str, Any]] = {}  # of the ONNX variants that were verified, by their names
@@ -90,6 +92,10 @@ class Status(BaseModel):
     plan: Plan | None = None
     verdict: Verdict | None = None
     verdict_reason: str = ""
+    # Names, as `started_by` of a spec: of who stopped it, resumed it last, and decided on its model.
+    stopped_by: str | None = None
+    resumed_by: str | None = None
+    decided_by: str | None = None
     parent: str | None = None  # fingerprint of the model it started from; None from base
     replaces: str | None = None  # fingerprint of the model that was current at the start
     fingerprint: str | None = None  # of the candidate
@@ -100,6 +106,13 @@ class Status(BaseModel):
     notes: tuple[str, ...] = ()
 
     @property
+    def resumable(self) -> bool:
+        """Whether it can go on: it was stopped or interrupted, or the disk was full before its verdict."""
+        disk_full = self.failure is not None and self.failure.kind == DiskFullError.kind
+        failed = self.state == "failed" and disk_full and self.verdict is None
+        return failed or self.state in ("stopped", "interrupted")
+
+    @property
     def claims(self) -> bool:
         """Whether it has taught its dataset or still may: it failed only after its verdict, if at all."""
-        return self.verdict is not None or self.state != "failed"
+        return self.verdict is not None or self.state != "failed" or self.resumable

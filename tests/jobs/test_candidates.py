@@ -32,8 +32,10 @@ def test_the_same_again_is_a_session_of_its_own_with_the_same_request(first):
     workspace, record = first
     again = run_again(workspace, record).spec()
     assert again.id != record.spec.id
-    different = {"id", "created"}
+    different = {"id", "created", "plan"}
     assert again.model_dump(exclude=different) == record.spec.model_dump(exclude=different)
+    assert again.plan.row == 3  # the first one, which waits, will have made both models by then
+    assert again.plan.learning_rate == record.spec.plan.learning_rate == 3e-4
     assert [entry.id for entry in sessions.waiting(workspace)] == [record.spec.id, again.id]
 
 

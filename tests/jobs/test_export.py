@@ -26,7 +26,7 @@ from sails.system import access, locks
 from tests.support.exported import VERSION, add_version, copy_talking, make_talking
 from tests.support.folders import fingerprint_of, listing, make_model, make_onnx
 from tests.support.helpers import run_worker
-from tests.support.situations import make_session
+from tests.support.situations import make_session, make_situation
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -171,6 +171,9 @@ def test_a_version_gets_an_onnx_model_of_its_own(place):
     assert inspect_onnx(place.onnx_model, None).fingerprint == fingerprint_of(place.trained_model)
     publish.roll_back(place, VERSION)
     assert not (place.trained_model / "onnx").exists()
+    current = chat_models(place)[0]
+    assert (current.readiness, current.fingerprint) == ("ready", fingerprint_of(place.trained_model))
+    assert current.fingerprint == version.fingerprint
 
 
 def test_a_base_model_is_made_once_and_anew_when_its_folder_changed(place):
@@ -274,7 +277,10 @@ def test_a_session_is_no_export(place):
     [
         (True, "", "missing"),
         (True, "same", "fresh"),
-        (True, "other", "stale"),
+        (True, "parent", "stale"),
+        (True, "child", "newer"),
+        (True, "sister", "other"),
+        (True, "nobody knows which", "other"),
         (True, None, "unknown"),
         (False, "other", "orphaned"),
         (False, None, "unknown"),
@@ -287,7 +293,21 @@ def test_how_the_onnx_model_stands_to_the_trained_one(tmp_path, trained, fingerp
     if fingerprint != "":
         own = place.situation().trained.fingerprint
         make_onnx(place.onnx_model, own if fingerprint == "same" else fingerprint)
-    assert freshness(place.situation()) == expected
+        for name, (made, parent) in enumerate(
+            [("parent", None), (own, "parent"), ("mother", own), ("child", "mother"), ("sister", "parent")]
+        ):
+            make_session(place, str(name), 9 + name, state="succeeded", fingerprint=made, parent=parent)
+    assert freshness(place, place.situation()) == expected
+
+
+def test_the_same_weights_with_another_tokenizer_are_another_model_and_not_an_earlier_one(tmp_path):
+    place = make_situation(tmp_path / "w", 2)
+    own = place.situation().trained
+    make_session(place, "its-own", state="succeeded", fingerprint=own.fingerprint, parent="parent")
+    make_onnx(place.onnx_model, own.fingerprint)
+    record = {"fingerprint": own.fingerprint, "tokenizer": "of another one"}
+    (place.onnx_model / "export.json").write_text(json.dumps(record))
+    assert freshness(place, place.situation()) == "other"
 
 
 @pytest.mark.parametrize(

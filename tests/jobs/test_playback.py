@@ -8,7 +8,7 @@ from sails import sessions
 from sails.errors import RequestError, ViewOnlyError
 from sails.jobs import launcher, playback
 from sails.models.workspace import Workspace
-from sails.sessions import MetricsReader
+from sails.sessions import MetricsReader, Reporter
 from tests.support.helpers import run_worker
 from tests.support.situations import make_session, published
 
@@ -78,6 +78,27 @@ def test_each_step_takes_its_share_of_the_time(recorded):
     playback._play_metrics(recorded, 10.0, paper)
     assert paper.waited == pytest.approx([2.0, 4.0, 2.0, 2.0])
     assert [kind for kind, _ in paper.written] == ["samples", "step", "step", "step", "step"]
+
+
+def test_a_replay_can_begin_shortly_before_the_answers_change(place, recorded, monkeypatch):
+    metrics = MetricsReader(recorded.metrics).read_metrics()
+    same, other = ({**metrics[0], "step": step, "answers": [text]} for step, text in ((2, "So."), (4, "Ah.")))
+    lines = [*metrics[:3], same, *metrics[3:], other]
+    recorded.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert playback.interesting_step(recorded) == 4
+    monkeypatch.setattr(launcher, "start_worker", lambda _: None)
+    job = playback.start_replay(place, recorded, 1.0, from_start=False)
+    assert job.spec().from_step == 4
+    waited = []
+    monkeypatch.setattr(Reporter, "wait", lambda _, seconds: waited.append(seconds))
+    assert run_worker(job).state == "succeeded"
+    assert job.metrics.read_text() == recorded.metrics.read_text()
+    assert waited[:10] == [0.0] * 10  # it does not prepare
+    assert [seconds > 0 for seconds in waited[10:14]] == [False, False, False, True]
+
+
+def test_where_no_answer_changes_a_replay_begins_at_its_start(recorded):
+    assert playback.interesting_step(recorded) == 0
 
 
 def test_a_replay_can_be_stopped(place, recorded, monkeypatch):

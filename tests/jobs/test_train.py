@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from sails import sessions, training
 from sails.data import datasets, read_jsonl, write_jsonl
-from sails.errors import RequestError
+from sails.errors import RequestError, WorkspaceError
 from sails.jobs import candidates, export, train
 from sails.models import versions
 from sails.models.folder import inspect_model
@@ -69,6 +69,9 @@ def test_the_first_session_starts_from_base_and_is_published(place, teach, base)
     assert not session.checkpoints.exists()
     assert sessions.waiting(place) == []
     assert not locks.is_held(place.training_lock)
+    alone, seconds = status.results.seconds_alone, status.results.seconds
+    assert alone.keys() == seconds.keys() >= {"prepare", "train", "judge", "publish"}
+    assert all(0 <= alone[phase] <= seconds[phase] for phase in seconds)
 
 
 def test_the_next_session_continues_at_a_fifth_of_the_rate_and_keeps_the_former_model(place, teach):
@@ -81,6 +84,19 @@ def test_the_next_session_continues_at_a_fifth_of_the_rate_and_keeps_the_former_
         first.fingerprint,
         second.fingerprint,
     ]
+
+
+def test_a_tokenizer_or_template_that_changed_since_the_last_lesson_is_noticed_at_the_start(place, teach):
+    teach("mountain")
+    template = place.trained_model / "chat_template.jinja"
+    said = "The tokenizer or chat template of the current model was changed since its last lesson"
+    _, same = teach("river")
+    assert not any(said in note for note in same.notes)
+    template.write_text("Now: " + template.read_text())
+    _, changed = teach("lake")
+    assert any(said in note for note in changed.notes)
+    _, again = teach("wood")  # taught with it since
+    assert not any(said in note for note in again.notes)
 
 
 def test_a_chosen_learning_rate_wins_also_when_continuing_and_reaches_the_optimizer(teach):
@@ -252,6 +268,27 @@ def test_a_session_stopped_in_the_middle_resumes_to_the_same_model(
     assert list(losses) == list(range(1, whole.results.steps + 1))
 
 
+def test_a_session_whose_base_is_gone_by_then_is_not_resumed_as_another_one(
+    place, tmp_path, monkeypatch, base
+):
+    gone = shutil.copytree(base, tmp_path / "gone")
+    dataset = add_dataset(place, write_lesson(tmp_path / "mountain.json", 28, "mountain"))
+    session = queue_training(place, dataset, gone, monkeypatch=monkeypatch, epochs=10, protect=0.5)
+    stopper = threading.Thread(target=_stop_after, args=(session, 5))
+    stopper.start()
+    stopped = run_worker(session)
+    stopper.join()
+    assert stopped.state == "stopped"
+    assert session.projection.exists()
+    gone.rename(tmp_path / "elsewhere")
+    _resume(place, session, monkeypatch)
+    failed = run_worker(session)
+    assert failed.state == "failed"
+    assert "whose answers it rehearses is not here any more" in failed.failure.message
+    assert failed.failure.remedy == "Put the base model back, and start the training again."
+    assert not place.trained_model.exists()
+
+
 LORA = {"method": "lora", "learning_rate": 1e-3, "epochs": 8}
 
 
@@ -351,6 +388,47 @@ def test_a_session_stopped_before_it_starts_training_can_be_resumed(place, base,
     assert run_worker(session).verdict == "published"
 
 
+@pytest.mark.parametrize("written", ["relative to the workspace", "in full, as by earlier releases"])
+def test_a_session_that_is_resumed_in_a_copy_of_its_workspace_leaves_the_original_alone(
+    written, place, base, tmp_path, monkeypatch
+):
+    dataset = add_dataset(place, write_lesson(tmp_path / "lesson.json"))
+    session = queue_training(place, dataset, base, monkeypatch=monkeypatch, epochs=1)
+    session.request_stop()
+    assert run_worker(session).state == "stopped"
+    if written.startswith("in full"):
+        path = session.folder / "spec.json"
+        full = {"trained_model": str(place.trained_model), "onnx_model": str(place.onnx_model)}
+        path.write_text(json.dumps(json.loads(path.read_text()) | full))
+    assert (str(place.root) in (session.folder / "spec.json").read_text()) == written.startswith("in full")
+    copy = Workspace.open(shutil.copytree(place.root, tmp_path / "copy"))
+    copied = sessions.find(copy, session.id)
+    _resume(copy, copied, monkeypatch)
+    assert run_worker(copied).verdict == "published"
+    assert copy.situation().trained.complete
+    assert not place.trained_model.exists()
+
+
+def test_a_session_whose_models_lie_outside_of_its_workspace_does_not_go_on_in_a_copy(
+    place, base, tmp_path, monkeypatch
+):
+    own = Workspace.open(place.root, output_dir=tmp_path / "shared")
+    dataset = add_dataset(own, write_lesson(tmp_path / "lesson.json"))
+    session = queue_training(own, dataset, base, monkeypatch=monkeypatch, epochs=1)
+    session.request_stop()
+    assert run_worker(session).state == "stopped"
+    copy = Workspace.open(shutil.copytree(place.root, tmp_path / "copy"))
+    copied = sessions.find(copy, session.id)
+    with pytest.raises(WorkspaceError, match="lies outside of it"):
+        sessions.resume(copy, copied)
+    copied.write_status(copied.status().model_copy(update={"state": "queued"}))
+    assert run_worker(copied).failure.kind == "workspace"
+    assert not (tmp_path / "shared").exists()
+    _resume(own, session, monkeypatch)
+    assert run_worker(session).verdict == "published"
+    assert inspect_model(tmp_path / "shared").complete
+
+
 def test_a_candidate_is_held_when_another_model_became_current_meanwhile(
     place, teach, base, tmp_path, monkeypatch
 ):
@@ -370,7 +448,7 @@ def test_a_candidate_is_held_when_another_model_became_current_meanwhile(
     assert place.situation().trained.fingerprint == held.fingerprint
     assert session.status().verdict == "published"
     assert {v.fingerprint for v in versions.list_versions(place)} == {first.fingerprint, third.fingerprint}
-    with pytest.raises(RequestError, match="holds no candidate"):
+    with pytest.raises(RequestError, match="is published already"):
         candidates.publish_held(place, session)
 
 
@@ -452,7 +530,7 @@ def test_a_training_that_cannot_fit_is_refused_with_the_numbers(what, kind, teac
     monkeypatch.setattr("sails.training.plan.estimate", lambda *_, **__: too_much)
     _, status = teach()
     assert (status.state, status.failure.kind) == ("failed", kind)
-    assert "10000000.0 GB" in status.failure.message
+    assert "10,000 TB" in status.failure.message
     assert status.step == 0
 
 
@@ -485,6 +563,14 @@ def test_long_conversations_are_shortened_and_said_so(teach):
     _, status = teach(max_length=40)
     assert status.state == "succeeded"
     assert any("longer than 40 tokens were shortened" in note for note in status.notes)
+
+
+def test_a_processor_that_is_not_here_is_refused_before_the_start(teach, place, monkeypatch):
+    monkeypatch.setattr("sails.training.plan.request.Path.exists", lambda _: False)
+    monkeypatch.setattr("sails.training.plan.request.shutil.which", lambda _: None)
+    with pytest.raises(RequestError, match="no cuda device"):
+        teach(device="cuda")
+    assert sessions.waiting(place) == []
 
 
 def test_every_setting_reaches_the_worker(place, base, tmp_path, monkeypatch):

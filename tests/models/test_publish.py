@@ -303,6 +303,54 @@ def test_the_onnx_model_made_for_a_version_changes_nothing_in_it_and_stays_behin
     assert list(workspace.versions.iterdir()) == []
 
 
+def test_rolling_back_takes_the_onnx_models_along_and_so_does_undoing_it(workspace):
+    first, second = publish_model(workspace, 1), publish_model(workspace, 2)
+    former, latter = (workspace.versions / f"2026010{number}-000000-lesson" for number in (1, 2))
+    make_onnx(workspace.onnx_model, second, b"second")
+    make_onnx(workspace.onnx_model / "int8", second, b"second")
+    roll_back(workspace, former.name)
+    assert not workspace.situation().onnx.present
+    assert {path.name for path in (latter / "onnx").iterdir()} == {
+        "config.json",
+        "export.json",
+        "int8",
+        "model.onnx",
+    }
+    make_onnx(workspace.onnx_model, first, b"first")
+    for back, kept, content in ((latter, former, b"second"), (former, latter, b"first")):
+        roll_back(workspace, back.name)
+        assert (workspace.onnx_model / "model.onnx").read_bytes() == content
+        assert workspace.situation().onnx.stale is False
+        assert (kept / "onnx" / "model.onnx").exists()
+        assert [version.id for version in list_versions(workspace)] == [kept.name]
+
+
+def test_an_onnx_model_of_no_model_that_is_here_stays_until_another_one_takes_its_place(workspace):
+    first, _ = publish_model(workspace, 1), publish_model(workspace, 2)
+    version = workspace.versions / "20260101-000000-lesson"
+    make_onnx(workspace.onnx_model, "gone")
+    roll_back(workspace, version.name)
+    assert workspace.situation().onnx.fingerprint == "gone"
+    roll_back(workspace, "20260102-000000-lesson")
+    make_onnx(version / "onnx", "of what lay here before")
+    roll_back(workspace, version.name)  # what does not fit the version is no ONNX model of it
+    assert workspace.situation().onnx.fingerprint == "gone"
+    roll_back(workspace, "20260102-000000-lesson")
+    make_onnx(version / "onnx", first)
+    roll_back(workspace, version.name)
+    assert workspace.situation().onnx.stale is False
+
+
+def test_what_is_no_onnx_model_of_ours_is_set_aside_by_a_roll_back_and_not_deleted(workspace):
+    first, _ = publish_model(workspace, 1), publish_model(workspace, 2)
+    make_onnx(workspace.versions / "20260101-000000-lesson" / "onnx", first)
+    workspace.onnx_model.mkdir()
+    (workspace.onnx_model / "diary.txt").write_text("mine")
+    roll_back(workspace, "20260101-000000-lesson")
+    assert workspace.situation().onnx.stale is False
+    assert (workspace.root / "onnx_model-set-aside" / "diary.txt").read_text() == "mine"
+
+
 def test_an_onnx_folder_that_came_with_a_model_is_rolled_back_with_it(workspace):
     first = publish_model(workspace, 1)
     make_onnx(workspace.trained_model / "onnx")
@@ -415,13 +463,23 @@ def test_what_a_roll_back_will_do_is_known_before(workspace):
     first, second = publish_model(workspace, 1), publish_model(workspace, 2)
     ahead = prospect(workspace, "20260101-000000-lesson")
     assert (ahead.version.fingerprint, ahead.current.fingerprint) == (first, second)
-    assert not ahead.onnx.present
+    assert (ahead.onnx, ahead.leaves) == ("none", False)
     assert ahead.size == sum(f.stat().st_size for f in (workspace.versions / ahead.version.id).iterdir())
-    make_onnx(workspace.onnx_model, second)
-    assert not prospect(workspace, "20260101-000000-lesson").refreshes_onnx
-    shutil.rmtree(workspace.onnx_model)
-    make_onnx(workspace.onnx_model, first)
-    assert prospect(workspace, "20260101-000000-lesson").refreshes_onnx
+    own = workspace.versions / ahead.version.id / "onnx"
+    for here, kept, expected in (
+        (second, None, ("none", True)),
+        (second, first, ("kept", True)),
+        (first, None, ("here", False)),
+        ("gone", None, ("other", False)),
+        ("gone", first, ("kept", False)),
+    ):
+        make_onnx(workspace.onnx_model, here)
+        if kept:
+            make_onnx(own, kept)
+        ahead = prospect(workspace, "20260101-000000-lesson")
+        assert (ahead.onnx, ahead.leaves) == expected, (here, kept)
+        shutil.rmtree(workspace.onnx_model)
+        shutil.rmtree(own, ignore_errors=True)
     with pytest.raises(WorkspaceError, match="There is no version"):
         prospect(workspace, "nobody")
     assert fingerprint_of(workspace.trained_model) == second
@@ -597,12 +655,18 @@ def test_recovering_where_nothing_happened_does_nothing(workspace):
     assert listing(workspace.root) == before
 
 
-def test_a_journal_that_cannot_be_read_is_dropped(workspace):
+@pytest.mark.parametrize(
+    "journal", ["{ half", "", "[]", "{}", '{"staged": "../x", "previous": "", "keep": 5}']
+)
+def test_a_journal_that_cannot_be_read_stops_every_writer_and_no_reader(workspace, journal):
     first = publish_model(workspace, 1)
-    journal_of(workspace.trained_model).write_text("{ half")
-    recover_folder(workspace.trained_model)
-    assert not journal_of(workspace.trained_model).exists()
-    assert fingerprint_of(workspace.trained_model) == first
+    journal_of(workspace.trained_model).write_text(journal)
+    for write in (lambda: publish_model(workspace, 2), lambda: recover_folder(workspace.trained_model)):
+        with pytest.raises(WorkspaceError, match="is damaged") as refused:
+            write()
+        assert "sails doctor --repair" in refused.value.remedy
+    assert workspace.situation().trained.fingerprint == first
+    assert list_versions(workspace) == []
 
 
 # --- provenance -----------------------------------------------------------------------------------
@@ -620,6 +684,6 @@ def test_a_journal_that_does_not_say_where_the_old_content_goes_deletes_nothing(
     old = make_model(workspace.root / ".trained_model.previous-x", 2)
     journal_of(workspace.trained_model).write_text(json.dumps({"staged": "none", "previous": old.name}))
     before = listing(old)
-    with pytest.raises(KeyError):
+    with pytest.raises(WorkspaceError):
         recover_folder(workspace.trained_model)
     assert listing(old) == before

@@ -552,6 +552,56 @@ def test_a_model_folder_that_holds_more_can_be_read_but_not_published_to(tmp_pat
             workspace.check_publishable()
 
 
+DATA = ["datasets", "sessions", "jobs", "versions", "set_aside", "heldout", "corrections"]
+
+
+@pytest.mark.parametrize("inside", ["", "deeper/still"])
+@pytest.mark.parametrize("name", DATA)
+def test_a_folder_of_a_workspaces_data_takes_no_model(tmp_path, name, inside):
+    place = tmp_path / "w" / name / inside
+    with pytest.raises(WorkspaceError, match=r"keeps its own data|would take the place of"):
+        Workspace.open(tmp_path / "w", onnx_output=place)
+    workspace = Workspace.open(tmp_path / "w", output_dir=place)  # a version can be read
+    with pytest.raises(WorkspaceError, match=r"keeps its own data|would take the place of"):
+        workspace.check_publishable()
+
+
+@pytest.mark.parametrize("place", ["other", "other/sessions", "other/versions/first", "."])
+def test_nor_does_a_folder_of_another_workspace(tmp_path, place):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "training.lock").touch()
+    with pytest.raises(WorkspaceError):
+        Workspace.open(tmp_path / "elsewhere" / "w", onnx_output=tmp_path / place)
+    with pytest.raises(WorkspaceError):
+        Workspace.open(tmp_path / "elsewhere" / "w", output_dir=tmp_path / place).check_publishable()
+
+
+def test_data_that_a_link_leads_to_takes_no_model_either(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "sessions").symlink_to(tmp_path / "far")
+    (tmp_path / "near").symlink_to(tmp_path / "w" / "versions")
+    for place in ("far", "far/model", ".", "near/model"):
+        with pytest.raises(WorkspaceError):
+            Workspace.open(tmp_path / "w", output_dir=tmp_path / place).check_publishable()
+
+
+def test_folders_that_only_sound_like_a_workspaces_take_a_model(tmp_path):
+    (tmp_path / "datasets").mkdir()
+    Workspace.open(tmp_path / "w", output_dir=tmp_path / "datasets" / "model").check_publishable()
+    Workspace.open(tmp_path / "w", output_dir=tmp_path / "other" / "trained_model").check_publishable()
+
+
+@pytest.mark.parametrize("which", [".", "trained_model", "onnx_model"])
+def test_a_link_to_itself_is_no_folder(tmp_path, which):
+    root = tmp_path / "w"
+    loop = root / which
+    loop.parent.mkdir(exist_ok=True)
+    loop.symlink_to(loop)
+    with pytest.raises(WorkspaceError, match="leads back to itself"):
+        Workspace.open(root)
+
+
 def test_an_onnx_folder_inside_the_models_own_can_be_exported_to_but_not_published_around(tmp_path):
     workspace = Workspace.open(tmp_path / "w", output_dir=tmp_path / "m", onnx_output=tmp_path / "m" / "onnx")
     with pytest.raises(WorkspaceError):

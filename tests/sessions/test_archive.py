@@ -83,7 +83,38 @@ def test_a_link_out_of_the_session_is_not_followed(workspace, tmp_path):
     session = make_session(workspace, "databases")
     (tmp_path / "secret").write_text("secret")
     session.log.symlink_to(tmp_path / "secret")
+    session.metrics.symlink_to(tmp_path / "answers")
+    (tmp_path / "answers").write_text('{"kind": "answers", "when": "before", "items": ["secret"]}\n')
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "train.jsonl").write_text("secret")
+    session.data.symlink_to(tmp_path / "rows")
     assert len(packed(session).namelist()) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_sessions_may_lie_on_another_disk_and_a_session_elsewhere_gives_nothing(workspace, tmp_path):
+    session = make_session(workspace, "databases")
+    shutil.move(workspace.sessions, tmp_path / "far")
+    workspace.sessions.symlink_to(tmp_path / "far")
+    assert len(packed(session).namelist()) == 2
+    shutil.move(tmp_path / "far" / session.id, tmp_path / "elsewhere")
+    session.folder.symlink_to(tmp_path / "elsewhere")
+    assert packed(session).namelist() == []
+
+
+def test_the_zip_names_neither_this_machine_nor_its_folders(workspace):
+    session = make_session(workspace, "databases", state="failed", host="ship-7")
+    root, home = str(workspace.root), "/home/ann/models/base"
+    failure = {"kind": "unknown", "message": f"{home}/config.json is not in {root}/sessions."}
+    session.write_status(Status.model_validate({**session.status().model_dump(), "failure": failure}))
+    session.log.write_text(f'File "{home}/x.py", line 3\nSee https://sea.example/a/b, {root}/base or 3/4.\n')
+    zipped = packed(session)
+    told = b"".join(map(zipped.read, zipped.namelist())).decode()
+    for secret in (root, home, "ship-7", "/home"):
+        assert secret not in told
+    log = zipped.read(f"{session.id}/train.log").decode()
+    assert log == 'File "…/x.py", line 3\nSee https://sea.example/a/b, WORKSPACE/base or 3/4.\n'
+    assert Status.model_validate_json(zipped.read(f"{session.id}/status.json")).state == "failed"
 
 
 # --- not wanted any more --------------------------------------------------------------------------

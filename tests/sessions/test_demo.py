@@ -6,7 +6,7 @@ import pytest
 
 from sails import sessions
 from sails.data import datasets
-from sails.errors import RequestError
+from sails.errors import RequestError, ViewOnlyError
 from sails.models.workspace import Workspace
 from sails.sessions import demo
 from tests.support.folders import listing
@@ -49,6 +49,32 @@ def test_the_recording_holds_no_weights_and_no_trace_of_a_machine():
 def test_the_sessions_grew_from_each_other(place):
     last = [record for record in sessions.read_history(place) if record.status.verdict == "published"][-1]
     assert len(sessions.ancestors(place, last.status.fingerprint)) >= 3
+
+
+def test_what_was_held_back_can_be_discarded_and_held_back_again(place):
+    (held,) = [one for one in sessions.read_history(place) if one.status.verdict == "held"]
+    before = held.session.status()
+    demo.discard_recorded(place, held.session)
+    assert held.session.status().verdict == "discarded"
+    with pytest.raises(RequestError, match="holds no candidate"):
+        demo.discard_recorded(place, held.session)
+    demo.reset_demo(place)
+    assert held.session.status() == before
+    other = sessions.read_history(place)[0].session
+    with pytest.raises(RequestError, match="holds no candidate"):
+        demo.discard_recorded(place, other)
+
+
+def test_outside_of_a_demo_and_where_nothing_may_be_changed_nothing_is_decided(place, monkeypatch):
+    (held,) = [one for one in sessions.read_history(place) if one.status.verdict == "held"]
+    monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
+    for change in (lambda: demo.discard_recorded(place, held.session), lambda: demo.reset_demo(place)):
+        with pytest.raises(ViewOnlyError):
+            change()
+    monkeypatch.delenv("SAILS_VIEW_ONLY")
+    (place.root / demo.MARK).unlink()
+    with pytest.raises(RequestError, match="holds no candidate"):
+        demo.discard_recorded(place, held.session)
 
 
 def test_making_it_again_changes_nothing(place):

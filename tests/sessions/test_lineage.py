@@ -11,7 +11,7 @@ from sails.models.publish import publish_model, roll_back
 from sails.models.versions import Provenance, list_versions, name_version
 from sails.models.workspace import Workspace
 from sails.sessions import Status, TrainSpec
-from sails.sessions.lineage import needed, tree, why_needed
+from sails.sessions.lineage import kinship, needed, tree, why_needed
 from tests.support.folders import fingerprint_of, make_model
 
 
@@ -78,6 +78,16 @@ def test_the_line_to_the_current_model_goes_on_and_the_others_branch_off(workspa
         ("f", 1, "held"),
         ("d", 0, "current"),
     ]
+
+
+def test_how_a_model_stands_to_the_current_one_follows_the_tree_and_not_the_calendar(workspace):
+    """a (from a model of elsewhere) ─► b ─► c, and a ─► d."""
+    for letter, parent in (("a", "elsewhere"), ("b", "a"), ("c", "b"), ("d", "a")):
+        taught(workspace, letter, letter, parent)
+    expected = {"elsewhere": "earlier", "a": "earlier", "b": "other", "c": "later", "d": "other"}
+    expected |= {"nobody": "other", None: "other"}
+    assert {other: kinship(workspace, other, "b") for other in expected} == expected
+    assert kinship(workspace, "a", None) == "other"
 
 
 def test_of_two_sessions_that_made_the_same_model_the_recorded_one_has_it(workspace):
@@ -191,3 +201,33 @@ def test_the_parents_of_a_discarded_model_stay_because_it_may_still_be_published
     taught(workspace, "d", "fd", None)
     taught(workspace, "e", "fe", "fd", verdict="discarded")
     assert reasons(workspace).keys() == {"d"}
+
+
+def test_each_model_stands_to_the_current_one_in_a_way_of_its_own(workspace):
+    """a ─► b ─► c, rolled back to a, then d; x was started over and replaced; f is held, g discarded."""
+    published(workspace, "x", 9, None)
+    a = published(workspace, "a", 1, None)
+    b = published(workspace, "b", 2, a)
+    published(workspace, "c", 3, b)
+    taught(workspace, "f", "ff", a, verdict="held")
+    taught(workspace, "g", "fg", a, verdict="discarded")
+    roll_back(workspace, next(v.id for v in list_versions(workspace) if v.fingerprint == a))
+    published(workspace, "d", 4, a)
+    lines = tree(workspace, sessions.read_history(workspace))
+    assert {line.record.spec.name: line.place for line in lines} == {
+        "x": "aside",
+        "a": "grown",
+        "b": "aside",
+        "c": "rolled back",
+        "d": "current",
+        "f": "held",
+        "g": "discarded",
+    }
+    by_name = {line.record.spec.name: line for line in lines}
+    names = {line.record.session.id: name for name, line in by_name.items()}
+    assert {n: names.get(by_name[n].parent or "") for n in "abcd"} == {
+        "a": None,
+        "b": "a",
+        "c": "b",
+        "d": "a",
+    }

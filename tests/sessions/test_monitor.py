@@ -12,7 +12,7 @@ from sails.sessions import Session
 from sails.sessions import monitor as monitoring
 from sails.sessions.downsample import POINTS
 from sails.sessions.metrics import MetricsWriter
-from sails.sessions.monitor import AnsweredQuestion, SessionMonitor, monitor_of
+from sails.sessions.monitor import AnsweredQuestion, Round, SessionMonitor, monitor_of
 
 
 @pytest.fixture
@@ -284,3 +284,33 @@ def test_no_more_monitors_are_kept_than_fit(tmp_path):
     assert len(monitoring._monitors) <= monitoring.KEPT_MONITORS
     assert monitor_of(kept[-1].session) is kept[-1]
     assert monitor_of(kept[0].session) is not kept[0]
+
+
+# --- rounds, new and repeated examples ------------------------------------------------------------
+
+
+def taught(number: int, *, tokens: float = 10.0, **more: object) -> str:
+    counts = {"taught_loss": number * tokens, "taught_tokens": tokens, "taught_right": min(number, tokens)}
+    return step(number, 1.0, epoch=number / 4, **counts, **more)
+
+
+def test_rounds_count_when_they_are_complete_and_those_after_a_resume_replace_the_others(session):
+    write(session, *(taught(number) for number in range(1, 11)))
+    monitor = read(session)
+    assert monitor.rounds == (Round(4, 10 / 40), Round(8, 26 / 40))
+    write(session, json.dumps({"kind": "resume", "step": 6}) + "\n")
+    monitor.wait()
+    assert monitor.rounds == (Round(4, 10 / 40),)
+    write(session, *(taught(number) for number in range(7, 9)))
+    monitor.wait()
+    assert [one.end for one in monitor.rounds] == [4, 8]
+
+
+def test_new_and_repeated_examples_are_told_apart_as_far_as_a_step_does(session):
+    steps = [taught(1, repeated_loss=0.25), taught(2), taught(3, tokens=0.0), step(4, 3.0)]
+    write(session, *steps)
+    monitor = read(session)
+    new, repeated = monitor.curve("new_loss"), monitor.curve("repeated_loss")
+    assert (new.x.tolist(), new.y.tolist()) == ([1, 2], [1.0, 2.0])
+    # The third taught nothing new, so what it lost it lost on repeated ones.
+    assert (repeated.x.tolist(), repeated.y.tolist()) == ([1, 3], [0.25, 1.0])

@@ -21,11 +21,15 @@ from pydantic import ValidationError
 
 from sails import sessions
 from sails.errors import RequestError, WorkspaceError
+from sails.jobs.candidates import publish_held
+from sails.models import Provenance, publish_model
 from sails.models.workspace import Workspace
 from sails.sessions import (
+    CHECKPOINT_COMPLETE,
     ExportSpec,
     Failure,
     MetricsReader,
+    ReplaySpec,
     Results,
     Scores,
     Session,
@@ -46,13 +50,16 @@ from sails.sessions import (
     resume,
     running,
     stop,
+    title,
     waiting,
+    write_down_verdicts,
 )
 from sails.sessions.metrics import LineReader, MetricsWriter
 from sails.sessions.plan import Plan
 from sails.sessions.queue import MAX_STARTS, START_SECONDS, Waiting
 from sails.system.locks import LifeLock
 from sails.system.processes import this_process
+from tests.support.folders import fingerprint_of, make_model
 from tests.support.killing import for_every_line
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -112,13 +119,20 @@ def test_a_training_spec_comes_back_from_disk_as_it_was(workspace):
         settings=Settings(preset="quick", epochs=3, learning_rate=2e-4, seed=7),
         export=True,
         opset=18,
+        started_by="Ann",
     )
     assert create(workspace.sessions, spec).spec() == spec
 
 
 def test_an_export_spec_comes_back_as_an_export_spec(workspace):
     spec = ExportSpec(
-        id="j", name="ü", created=NOW, model="m", onnx_output=Path("o"), prompts=("Why?", "„Wie“?\u2028")
+        id="j",
+        name="ü",
+        created=NOW,
+        model=str(workspace.versions / "m"),
+        onnx_output=workspace.onnx_model,
+        prompts=("Why?", "„Wie“?\u2028"),
+        started_by="",
     )
     read = create(workspace.jobs, spec).spec()
     assert read == spec
@@ -129,6 +143,33 @@ def test_a_new_session_is_queued_at_step_zero(workspace):
     status = create(workspace.sessions, train_spec(workspace)).status()
     assert (status.state, status.phase, status.step) == ("queued", "queued", 0)
     assert abs(datetime.now(UTC) - status.queued) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("kind", ["export", "baseline"])
+def test_what_a_spec_names_inside_the_workspace_moves_along_with_it(workspace, tmp_path, kind):
+    spec = ExportSpec(
+        kind=kind, id="j", name="j", created=NOW, model="smollm", onnx_output=workspace.root / "a" / "b"
+    )
+    if kind == "export":
+        spec = spec.model_copy(update={"model": str(workspace.trained_model)})
+    create(workspace.jobs, spec)
+    workspace.root.rename(tmp_path / "moved")
+    moved = Session(tmp_path / "moved" / "jobs" / "j").spec()
+    assert moved.onnx_output == tmp_path / "moved" / "a" / "b"
+    assert moved.model == ("smollm" if kind == "baseline" else str(tmp_path / "moved" / "trained_model"))
+    assert moved.asked_in is None
+
+
+def test_a_session_of_an_earlier_release_moves_along_too_but_not_what_it_has_elsewhere(workspace, tmp_path):
+    session = make(workspace)
+    elsewhere = str(tmp_path / "no disk is here now" / "shared")
+    paths = {"trained_model": str(workspace.trained_model), "onnx_model": elsewhere}
+    path = session.folder / "spec.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | paths))
+    workspace.root.rename(tmp_path / "moved")
+    [record] = read_history(Workspace.open(tmp_path / "moved"))
+    assert record.spec.trained_model == tmp_path / "moved" / "trained_model"
+    assert str(record.spec.onnx_model) == elsewhere
 
 
 def test_a_spec_cannot_be_changed(workspace):
@@ -159,17 +200,34 @@ def test_impossible_settings_are_refused(wrong):
 @pytest.mark.parametrize(
     "content", [b"", b"{ half", b"[]", b"{}", b"\xff\xfe\x00binary", b'{"kind": "sing"}', b"\x00" * 20]
 )
-def test_a_damaged_spec_is_told_in_a_sentence_and_does_not_hide_the_other_sessions(workspace, content):
+def test_a_damaged_spec_is_told_in_a_sentence_and_hides_neither_its_session_nor_others(workspace, content):
     damaged, whole = make(workspace, "20260102-030405-bad"), make(workspace, "20260102-030406-good")
     (damaged.folder / "spec.json").write_bytes(content)
     with pytest.raises(WorkspaceError, match="spec of 20260102-030405-bad is damaged"):
-        damaged.spec()
-    assert [entry.session for entry in read_history(workspace)] == [whole]
+        damaged.written_spec()
+    told, other = read_history(workspace)
+    assert (told.session, other.session) == (damaged, whole)
+    assert (told.spec.name, told.spec.created) == ("bad", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    assert told.spec.trained_model == workspace.trained_model
+    assert told.status.state == "queued"
+    assert told.status.notes == ("⚠️ Its file spec.json is damaged, so what was asked of it is lost.",)
+    assert other.status.notes == ()
+    damaged.write_status(damaged.status().model_copy(update={"state": "stopped"}))
+    with pytest.raises(WorkspaceError, match="is damaged"):
+        resume(workspace, damaged)
 
 
 def test_a_session_that_is_not_there_is_told_in_a_sentence(workspace):
     with pytest.raises(WorkspaceError, match="There is no session"):
         Session(workspace.sessions / "nobody").spec()
+
+
+def test_sessions_of_one_name_are_told_apart_and_a_replay_is_called_as_what_it_plays(workspace):
+    both = [make(workspace, f"20260102-0{hour}0405-rivers") for hour in (3, 4)]
+    assert [title(workspace, session) for session in both] == ["rivers", "rivers (2)"]
+    spec = ReplaySpec(id="20260102-050405-replay", name="rivers", created=NOW, session=both[1].id)
+    assert title(workspace, create(workspace.jobs, spec)) == "rivers (2)"
+    assert title(workspace, Session(workspace.sessions / "gone")) == "gone"
 
 
 def test_a_free_id_is_one_that_nobody_has(tmp_path):
@@ -293,12 +351,69 @@ def test_a_worker_that_ends_between_any_two_lines_of_a_reader_never_seems_interr
 
 
 @pytest.mark.parametrize("content", ["", "{ half", "[]", '{"state": "dancing"}'])
-def test_a_damaged_status_is_told_in_a_sentence_and_does_not_hide_the_other_sessions(workspace, content):
+def test_a_damaged_status_is_told_in_a_sentence_and_hides_neither_its_session_nor_others(workspace, content):
     damaged, whole = make(workspace, "20260102-030405-bad"), make(workspace, "20260102-030406-good")
     (damaged.folder / "status.json").write_text(content)
     with pytest.raises(WorkspaceError, match="status of 20260102-030405-bad is damaged"):
-        damaged.status()
-    assert [entry.session for entry in read_history(workspace)] == [whole]
+        damaged.written_status()
+    told, other = read_history(workspace)
+    assert (told.session, told.spec.dataset, other.session) == (damaged, "d", whole)
+    assert told.status == damaged.status()
+    assert (told.status.state, told.status.failure.kind) == ("failed", "workspace")
+    assert "status.json is damaged" in told.status.failure.message
+
+
+def test_a_session_with_a_damaged_status_keeps_what_its_models_tell(workspace):
+    session = make(workspace)
+    (session.folder / "status.json").write_text("{ half")
+    checkpoint = session.checkpoints / "checkpoint-9"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / CHECKPOINT_COMPLETE).touch()
+    assert session.status().state == "interrupted"
+    resume(workspace, session)
+    assert session.status().state == "queued"
+    (session.folder / "status.json").write_text("{ half")
+    make_model(session.model)
+    held = session.status()
+    assert (held.state, held.verdict) == ("succeeded", "held")
+    assert held.fingerprint == fingerprint_of(session.model)
+    lock = LifeLock(session.lock)
+    lock.acquire()
+    assert session.status().state == "running"
+    lock.release()
+    publish_held(workspace, session)
+    assert session.written_status().verdict == "published"
+    (session.folder / "status.json").write_text("{ half")
+    assert (session.status().verdict, session.status().fingerprint) == ("published", held.fingerprint)
+    candidate = make_model(workspace.root / "other", 2)
+    publish_model(workspace, candidate, Provenance(session="other", created=NOW))
+    assert (session.status().verdict, session.status().fingerprint) == ("published", held.fingerprint)
+
+
+@pytest.mark.parametrize("state", ["running", "failed", "stopped"])
+def test_who_died_between_publishing_and_saying_so_is_told_as_published(workspace, state):
+    session = make(workspace)
+    make_model(session.model)
+    prints = fingerprint_of(session.model)
+    session.write_status(Status(state=state, phase="publish", fingerprint=prints, started=NOW))
+    told = {"running": "interrupted"}.get(state, state)
+    assert (session.status().state, session.status().verdict) == (told, None)
+    publish_model(workspace, session.model, Provenance(session=session.id, created=NOW))
+    assert (session.status().state, session.status().verdict) == (told, "published")
+    [record] = read_history(workspace)
+    assert record.status == session.status()
+    write_down_verdicts(workspace)
+    assert (session.written_status().state, session.written_status().verdict) == (state, "published")
+
+
+def test_verdicts_are_written_down_beside_a_damaged_session(workspace):
+    session = make(workspace)
+    make_model(session.model)
+    publish_model(workspace, session.model, Provenance(session=session.id, created=NOW))
+    (session.folder / "status.json").write_text("{ half")
+    assert session.status().verdict == "published"
+    write_down_verdicts(workspace)
+    assert (session.folder / "status.json").read_text() == "{ half"
 
 
 def test_the_newest_checkpoint_is_the_last_that_was_written_to_its_end(workspace):
@@ -339,14 +454,27 @@ def test_first_come_first_served_and_nobody_waits_twice(workspace):
     assert in_queue(workspace) == [made[0].id, made[2].id]
 
 
-@pytest.mark.parametrize("content", ["", "{ half", "[]", '{"waiting": [5]}', '{"waiting": {}}'])
-def test_a_damaged_queue_counts_as_empty_and_is_mended_by_the_next_who_comes(workspace, content):
-    session = make(workspace)
+DAMAGED_QUEUES = ("", "{ half", "[]", "{}", "[" * 100_000, '{"waiting": [5]}', '{"waiting": {}}')
+LEADING_OUT = (
+    '{"waiting": [{"id": "../x"}]}',
+    '{"waiting": [{"id": "a\\u0000b"}]}',
+    '{"waiting": [{"id": ""}]}',
+)
+
+
+@pytest.mark.parametrize("content", [*DAMAGED_QUEUES, *LEADING_OUT])
+def test_of_a_damaged_queue_those_who_wait_keep_their_order_and_are_started(workspace, content):
+    now = datetime.now(UTC)
+    later = make(workspace, "20260102-030405-later", queued=now)
+    first = make(workspace, "20260102-030406-first", queued=now - timedelta(minutes=1))
+    make(workspace, "20260102-030404-ended", state="stopped")
+    damaged = make(workspace, "20260102-030403-damaged")
+    (damaged.folder / "status.json").write_text("{")
     workspace.queue.write_text(content)
-    assert waiting(workspace) == []
-    assert next_to_start(workspace) is None
-    enqueue(workspace, session)
-    assert in_queue(workspace) == [session.id]
+    assert in_queue(workspace) == [first.id, later.id]
+    assert next_to_start(workspace) == first
+    assert json.loads(workspace.queue.read_text())["waiting"][0]["starts"] == 1
+    assert in_queue(workspace) == [first.id, later.id]
 
 
 def test_an_empty_workspace_has_nobody_to_start(workspace):
@@ -412,6 +540,7 @@ def test_a_session_with_a_damaged_status_does_not_hold_up_the_queue(workspace):
         assert next_to_start(workspace) == damaged
         earlier(workspace)
     assert next_to_start(workspace) == session
+    assert damaged.written_status().state == "failed"
 
 
 def test_a_clock_that_was_set_back_does_not_hold_up_the_queue(workspace):
@@ -663,9 +792,9 @@ def test_new_deleted_and_damaged_sessions_are_noticed(workspace):
     three = make(workspace, "20260102-030407-c")
     assert [entry.session for entry in read_history(workspace)] == [two, three]
     (two.folder / "status.json").write_text("{ half")
-    assert [entry.session for entry in read_history(workspace)] == [three]
+    assert [entry.status.state for entry in read_history(workspace)] == ["failed", "queued"]
     two.write_status(Status())
-    assert [entry.session for entry in read_history(workspace)] == [two, three]
+    assert [entry.status.state for entry in read_history(workspace)] == ["queued", "queued"]
 
 
 def test_hidden_folders_and_files_are_no_sessions(workspace):

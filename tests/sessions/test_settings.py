@@ -38,7 +38,16 @@ def test_every_setting_is_a_field_of_the_form_with_its_title(tmp_path, monkeypat
     page = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60).run()
     page = page.switch_page("pages/2_Train.py").run()
     assert not page.exception
-    kinds = ("number_input", "text_input", "selectbox", "toggle", "radio", "checkbox", "slider")
+    kinds = (
+        "number_input",
+        "text_input",
+        "selectbox",
+        "toggle",
+        "radio",
+        "checkbox",
+        "slider",
+        "button_group",
+    )
     labels = {widget.label for kind in kinds for widget in page.get(kind)}
     assert {option(name).title for name in NAMES if name not in BY_OTHER_WORDS} <= labels
 

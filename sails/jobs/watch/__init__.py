@@ -19,7 +19,15 @@ from sails import lazy_exports
 if TYPE_CHECKING:
     from sails.jobs.watch.loop import latest_lesson
     from sails.jobs.watch.messages import standing, what_became
-    from sails.jobs.watch.state import Order, WatchState, is_alive, is_starting, order_of, watch_state
+    from sails.jobs.watch.state import (
+        Order,
+        WatchState,
+        is_alive,
+        is_starting,
+        order_of,
+        path_of,
+        watch_state,
+    )
     from sails.jobs.watch.switch import run_watch, switch_off, switch_on
 
 __getattr__, __all__ = lazy_exports(__name__)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sails import system
 from sails.errors import BusyError, SailsError, classify
 from sails.jobs.watch.switch import run_watch
 from sails.models import Workspace
@@ -32,4 +33,5 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    system.keep_private()
     sys.exit(main(sys.argv[1:]))

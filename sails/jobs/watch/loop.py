@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from sails import data, retention, sessions
+from sails import data, retention, sessions, system
 from sails.chat import feedback
 from sails.data import Conversation, Register
 from sails.errors import SailsError, WorkspaceError, classify
@@ -126,7 +126,7 @@ class Watch:
         if batch.session is None:
             return self._queued(batch, record.spec.id)
         status = record.status
-        if status.state == "interrupted":
+        if status.resumable and status.state != "stopped":
             return self._resume(batch, record)
         if status.state in ("queued", "running"):
             if batch.resume_after:
@@ -146,7 +146,8 @@ class Watch:
             return self._end(batch, "failed", reason=f"The dataset {batch.dataset} was deleted.")
         # Whatever was asked for, the gate decides: nobody is there to look at the model first.
         settings = now.order.settings.model_copy(update={"publish": "gate", "teach_again": False})
-        session = submit.start_training(self.workspace, Choices((batch.dataset,), settings, export=True))
+        with system.acting_as(system.AUTOMATIC_TRAINING):
+            session = submit.start_training(self.workspace, Choices((batch.dataset,), settings, export=True))
         return self._queued(batch, session.id)
 
     def _queued(self, batch: Batch, session: str) -> Look:
@@ -169,9 +170,12 @@ class Watch:
         launcher.dispatch(self.workspace)
 
     def _resume(self, batch: Batch, record: SessionRecord) -> Look:
-        """Its worker died: that counts as a failure, and after a pause it goes on where it was."""
+        """Its worker died, or the disk was full: a failure, and after a pause it goes on where it was."""
         if batch.resume_after is None:
+            failure = record.status.failure
             reason = f"Session {record.spec.id} was interrupted before its end."
+            if failure:
+                reason = f"Session {record.spec.id}: {failure.message} {failure.remedy}"
             changes, next_ = self._failed(reason)
             self._update(batch, resume_after=changes["not_before"], **changes)
             self.say(f"❌ {reason} {next_}".rstrip())

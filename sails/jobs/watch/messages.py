@@ -44,7 +44,8 @@ def begins(now: WatchState) -> str:
 
 
 def how_many(now: WatchState) -> str:
-    return f"{now.waiting:,} of {now.order.at_least:,} examples have come together."
+    least = now.order.at_least
+    return f"{now.waiting:,} of {count(least, 'example')} {'has' if least == 1 else 'have'} come together."
 
 
 def notes_on(found: Approved, held: int) -> Iterator[str]:
@@ -58,7 +59,7 @@ def notes_on(found: Approved, held: int) -> Iterator[str]:
         yield f"{count(many, 'example')} {are} fit to be taught: {first}{found.unfit[0]}."
     if held:
         asks = "asks a question" if held == 1 else "ask questions"
-        yield f"{count(held, 'example')} {asks} kept back to test the model with, and cannot be taught."
+        yield f"{count(held, 'example')} {asks} set aside for testing, and cannot be taught."
 
 
 def what_became(batch: Batch, record: SessionRecord | None = None) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from sails.data import Conversation, Reading, assess, clean, read
+from sails.data import Conversation, Reading, clean, read
 from sails.errors import ConversationFileError
 from sails.system import Stamp, stamp
 
@@ -60,7 +60,7 @@ def _read(path: Path, quiet: bool) -> Approved:
         return Approved()
     reading = read(path, content=content)
     rows = [row for row in reading.conversations if _is_accepted(row, reading)]
-    report = assess(rows)
+    report = replace(reading, conversations=tuple(rows), refused=()).assess()
     wrong = {problem.row: problem.reason for problem in report.errors}
     # Of the marks by which reading leaves rows out, ours is no fault of theirs.
     refused = {one.row: one.reason for one in reading.refused if f"“{ACCEPTED}”" not in one.reason.casefold()}

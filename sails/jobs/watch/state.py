@@ -26,7 +26,7 @@ class Order(BaseModel, frozen=True):
 
     source: str = CORRECTIONS  # or the full path of a file
     at_least: int = Field(10, ge=AT_LEAST[0], le=AT_LEAST[1])  # rows
-    every: float = Field(30.0, ge=SECONDS[0], le=SECONDS[1])  # seconds between two looks
+    every: float = Field(30.0, ge=SECONDS[0], le=SECONDS[1])  # seconds between two checks
     settings: Settings = Settings()
 
     @property
@@ -54,8 +54,6 @@ class WatchState(BaseModel, frozen=True):
     on: bool = False
     order: Order = Order()
     since: datetime | None = None  # when it was switched on
-    trained_model: Path | None = None
-    onnx_model: Path | None = None
     pid: int | None = None
     pid_created: float | None = None
     host: str = ""
@@ -83,7 +81,7 @@ def order_of(*, file: Path | None, at_least: int, every: float, settings: Settin
     source = str(path) if path else CORRECTIONS
     for what, value, (low, high) in (
         ("The number of examples", at_least, AT_LEAST),
-        ("The time between two looks", every, SECONDS),
+        ("The time between two checks", every, SECONDS),
     ):
         if not low <= value <= high:
             limit = f"greater than or equal to {low}" if value < low else f"less than or equal to {high}"
@@ -98,7 +96,9 @@ def watch_state(workspace: Workspace) -> WatchState:
         return WatchState.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return WatchState()
-    except ValidationError as error:
+    except (ValidationError, OSError) as error:
+        if isinstance(error, OSError) and not system.is_absent(error):
+            raise
         raise WorkspaceError(
             f"{path} is damaged, so nobody knows which rows were taught already.",
             "Delete it to begin anew; rows of a file that the model does not know are taught then.",

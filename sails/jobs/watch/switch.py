@@ -19,6 +19,7 @@ FOLLOW_SECONDS = 2.0  # how often a session that waits or runs is looked at
 SLICE_SECONDS = 1.0  # after which a watch that was switched off has noticed it
 
 
+@system.changes("switch automatic training on")
 def switch_on(workspace: Workspace, order: Order) -> None:
     """Watch from now on, in a process of its own; one that watches already takes over the order.
 
@@ -31,9 +32,9 @@ def switch_on(workspace: Workspace, order: Order) -> None:
     launcher.start_module("sails.jobs.watch", arguments, log_of(workspace))
 
 
+@system.changes("switch automatic training off")
 def switch_off(workspace: Workspace) -> None:
     """Watch no longer. A session that it has queued goes on by itself."""
-    system.require_changes()
     if watch_state(workspace).on:
         change(workspace, on=False)
 
@@ -51,8 +52,6 @@ def begin(workspace: Workspace, order: Order) -> None:
         on=True,
         order=order,
         since=datetime.now(UTC),
-        trained_model=workspace.trained_model,
-        onnx_model=workspace.onnx_model,
         waiting=0,
         notes=(),
         failures=(),

@@ -219,13 +219,13 @@ def test_what_the_model_was_taught_by_another_session_is_not_new(watch, log, wor
 
 def test_questions_that_are_kept_back_do_not_count(watch, log, workspace):
     write(log, [1, 2, 3])
-    held = reading.read(log).conversations[0].input_fingerprint
+    held = reading.parse(log).conversations[0].input_fingerprint
     workspace.root.mkdir(exist_ok=True)
     workspace.register.write_text(f"held {held} some-session\n")
     assert settle(watch) == "waits for examples"
     now = watch_state(workspace)
     assert now.waiting == 2
-    assert now.notes == ("1 example asks a question kept back to test the model with, and cannot be taught.",)
+    assert now.notes == ("1 example asks a question set aside for testing, and cannot be taught.",)
 
 
 # --- a file that changes under it -----------------------------------------------------------------
@@ -599,7 +599,7 @@ def test_where_one_may_only_look_nothing_is_watched(workspace, log, said, monkey
 def test_an_order_that_cannot_be_is_refused_in_words(workspace, log, tmp_path):
     for changes, words in (
         ({"at_least": 0}, "The number of examples cannot be 0. Choose a number greater than or equal to 1."),
-        ({"every": 0.1}, "The time between two looks cannot be 0.1."),
+        ({"every": 0.1}, "The time between two checks cannot be 0.1."),
         ({"file": tmp_path}, "is a folder, not a file."),
     ):
         with pytest.raises(RequestError) as error:

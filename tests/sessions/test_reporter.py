@@ -1,0 +1,94 @@
+"""A worker that does not stop when it should is ended, and says so; one that saves what it has may."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sails.models.workspace import Workspace
+from sails.sessions import Session
+from sails.sessions.reporter import RESERVE
+from tests.support.situations import make_session
+
+DEAF = """
+import sys, time
+from pathlib import Path
+from sails import sessions
+from sails.sessions import Session, reporter
+reporter.HEARTBEAT_SECONDS, reporter.STOP_SECONDS = 0.1, 0.5
+def work(says):
+    print("works", flush=True)
+    if sys.argv[2] == "saves":
+        while not says.should_stop():
+            time.sleep(0.05)
+        time.sleep(1.5)
+        raise sessions.Stopped
+    end = time.monotonic() + 600
+    while time.monotonic() < end:
+        time.sleep(0.05)
+sys.exit(sessions.live(Session(Path(sys.argv[1])), work, lambda: print("left", flush=True)))
+"""
+
+
+def stopped(session: Session, how: str, sign: int | None = None) -> tuple[int, str]:
+    """The exit code of a worker that was asked to stop, or got a signal, and what it printed."""
+    command = [sys.executable, "-c", DEAF, str(session.folder), how]
+    worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert worker.stdout.readline() == "works\n"
+        worker.send_signal(sign) if sign else session.request_stop()
+        said, _ = worker.communicate(timeout=60)
+    finally:
+        worker.kill()
+        worker.communicate()
+    return worker.returncode, said
+
+
+@pytest.fixture
+def session(tmp_path):
+    return make_session(Workspace.open(tmp_path / "w"), "databases")
+
+
+def test_a_worker_that_does_not_react_is_ended_says_so_and_can_be_resumed(session):
+    began = time.monotonic()
+    assert stopped(session, "sleeps") == (1, "left\n")
+    assert time.monotonic() - began < 30
+    status = session.written_status()
+    assert (status.state, status.resumable) == ("stopped", True)
+    assert "did not react to being stopped" in status.notes[-1]
+    assert not (session.folder / RESERVE).exists()
+
+
+@pytest.mark.parametrize("sign", [None, signal.SIGTERM])
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal ends a process there")
+def test_a_worker_that_saves_what_it_has_is_waited_for(session, sign):
+    assert stopped(session, "saves", sign) == (0, "")
+    status = session.written_status()
+    assert (status.state, status.notes) == ("stopped", ())
+
+
+FAILS = """
+import logging, sys
+from pathlib import Path
+from sails import sessions
+from sails.errors import RequestError
+logging.basicConfig(stream=sys.stdout)
+def work(_):
+    ours = RequestError("The template refuses this.", "Choose another.")
+    raise ours if sys.argv[2] == "ours" else KeyError("x")
+sys.exit(sessions.live(sessions.Session(Path(sys.argv[1])), work))
+"""
+
+
+@pytest.mark.parametrize(("whose", "traced"), [("ours", False), ("theirs", True)])
+def test_a_failure_that_was_foreseen_is_a_sentence_in_the_log_and_any_other_has_its_trace(
+    session, whose, traced
+):
+    command = [sys.executable, "-c", FAILS, str(session.folder), whose]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert ("Traceback" in done.stdout) == traced
+    if not traced:
+        assert "The template refuses this. Choose another." in done.stdout
