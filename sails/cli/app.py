@@ -17,6 +17,7 @@ from typer.exceptions import TyperException
 from sails import __version__
 from sails.cli.output import EXIT_FAILED, EXIT_WRONG, say, say_json, warn
 from sails.errors import SailsError
+from sails.system import keep_private
 
 
 def _version(wanted: bool) -> None:
@@ -27,11 +28,13 @@ def _version(wanted: bool) -> None:
 
 def all_commands() -> typer.Typer:
     """Return the application with every command; loading them takes most of a second."""
-    from sails.cli import chat, corrections, dashboard, data, export, sessions, status, train, watch
+    from sails.cli import chat, corrections, dashboard, data, doctor, export, sessions, status, train, watch
 
     app = _application()
     first = (train.train, export.convert, chat.chat, train.pipeline, data.validate)
     for command in (*first, export.baseline, export.bundle, status.reset, status.status, watch.watch):
+        app.command()(command)
+    for command in (doctor.doctor, doctor.backup, doctor.restore):
         app.command()(command)
     app.command("daemon", help="Another name for `sails watch`.")(watch.watch)
     app.add_typer(data.datasets_app, name="datasets")
@@ -68,6 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # a Windows console may not speak UTF-8, and 🆕 must not end it
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="replace")
+    keep_private()
     words = sys.argv[1:] if arguments is None else arguments
     try:
         if words[:1] == ["chat"]:  # alone, because its first word must come soon

@@ -18,7 +18,7 @@ from sails import chat as chatting
 from sails.chat import CURRENT, LOG, MAX_MODELS, ChatModel, GenerationSettings
 from sails.cli.grouped import group_options
 from sails.cli.output import EXIT_FAILED, WorkspaceOption, say, warn, write_file
-from sails.cli.repl import ChatRepl, list_prompts
+from sails.cli.repl import ChatRepl, list_conversations, list_prompts
 from sails.errors import RequestError
 from sails.models import FULL_PRECISION, PREFERRED_TITLES, VARIANT_TITLES, VARIANTS, Variant, Workspace
 from sails.onnx import SamplingOptions
@@ -51,7 +51,16 @@ def chat(
         Path | None, typer.Option(help="With --ask-all: write the table to this .csv or .json file.")
     ] = None,
     prompts: Annotated[bool, typer.Option("--prompts", help="List the saved questions and end.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="With --prompts: print JSON.")] = False,
+    conversation: Annotated[
+        str | None,
+        typer.Option(help="Go on with this conversation, by its title or id, or begin it; it is kept."),
+    ] = None,
+    conversations: Annotated[
+        bool, typer.Option("--conversations", help="List the conversations that are kept and end.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --prompts or --conversations: print JSON.")
+    ] = False,
     make_ready: Annotated[
         bool, typer.Option("--make-ready", help="Make the ONNX model of a version or base where it lacks.")
     ] = False,
@@ -80,10 +89,15 @@ def chat(
     if prompts:
         list_prompts(workspace, as_json)
         return
+    if conversations:
+        list_conversations(workspace, as_json)
+        return
     how = GenerationSettings(**asdict(sampling), system=system or "")
     chosen = _chosen_models(workspace, model_path, version, variant, compare or [], make_ready)
     log = log_file or workspace.root / LOG if log_conversations or log_file else None
     talk = ChatRepl(workspace, chosen, how, max_length, log, feedback_file)
+    if conversation is not None:
+        talk.go_on_with(conversation)
     talk.begin()
     if ask_all:
         _ask_all(talk, output)

@@ -29,7 +29,7 @@ def serve(
             "The dashboard's app.py is not beside the sails package.", "Run it from a checkout."
         )
     environment = {**os.environ, "SAILS_WORKSPACE": str(Workspace.open(workspace).root)}
-    command = [sys.executable, "-m", "streamlit", "run", str(page), f"--server.port={port}"]
+    command = [sys.executable, "-m", "sails.ui", "run", str(page), f"--server.port={port}"]
     command.append(f"--server.headless={'true' if headless else 'false'}")
     raise typer.Exit(subprocess.call(command, env=environment, cwd=page.parent))
 

@@ -111,7 +111,8 @@ def bundle(
     target = (output or Path(f"model-{wanted}{'.zip' if shape == 'zip' else ''}")).expanduser().absolute()
     chosen = choose_for_bundle(onnx, wanted, allow_failed=allow_uncertified)
     if model_path is None and trained is not None and chosen.fingerprint != trained:
-        warn(models.refresh_advice(f"{VARIANT_TITLES[wanted]} model"))
+        freshness = jobs.freshness_of(workspace, chosen, workspace.situation().trained)
+        warn(models.refresh_advice(freshness, f"{VARIANT_TITLES[wanted]} model"))
     make = make_bundle if shape == "zip" else make_bundle_folder
     with progress_bar() as report:
         known = about(workspace, chosen.fingerprint)

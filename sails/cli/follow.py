@@ -22,7 +22,7 @@ from sails.cli.output import say, warn
 from sails.errors import JobError
 from sails.models import VARIANT_TITLES, Workspace
 from sails.onnx.certify import certificate_checks, certificate_title, read_content
-from sails.sessions import Plan, Session, Status, TrainSpec, describe_learning_rate
+from sails.sessions import Plan, Session, Status, TrainSpec, describe_learning_rate, describe_plan
 from sails.system import Progress
 from sails.training import judge
 
@@ -67,7 +67,7 @@ def progress_bar() -> Iterator[Progress]:
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with ProgressBar(*columns, console=screen, transient=True) as bar:
-        task = bar.add_task("", total=1.0)
+        task = bar.add_task("", total=1.0, visible=False)  # until there is something to say
         last = 0.0
 
         def report(fraction: float, *words: str) -> None:
@@ -75,7 +75,7 @@ def progress_bar() -> Iterator[Progress]:
             if fraction < last:  # the next piece of work; its time left is its own
                 bar.reset(task, total=1.0)
             last = fraction
-            bar.update(task, completed=fraction, description=": ".join(words))
+            bar.update(task, completed=fraction, description=": ".join(words), visible=True)
 
         yield report
 
@@ -97,7 +97,7 @@ def _quiet_progress() -> Progress:
 
 def announce(plan: Plan) -> None:
     """Say what the training will do and why, in the words of the matrix."""
-    say(plan.reason)
+    say(describe_plan(plan))
     say(f"Learning rate: {describe_learning_rate(plan)}")
     for warning in plan.warnings:
         say(warning)
@@ -158,8 +158,10 @@ def conclude(session: Session, status: Status) -> None:
     if status.state == "failed" and status.failure:
         tail = "\n".join(("", *status.failure.log_tail)) if status.failure.log_tail else ""
         done = "published the new model, then " if status.verdict == "published" else ""
-        raise JobError(f"{session.id} {done}failed: {status.failure.message}", status.failure.remedy + tail)
-    if status.state in sessions.RESUMABLE:
+        go_on = f" Go on with: sails sessions resume {session.id}" if status.resumable else ""
+        remedy = f"{status.failure.remedy}{go_on}{tail}"
+        raise JobError(f"{session.id} {done}failed: {status.failure.message}", remedy)
+    if status.resumable:
         raise JobError(
             f"{session.id} was {status.state} at step {status.step} of {status.total_steps or '?'}.",
             f"Go on with: sails sessions resume {session.id}",
@@ -170,12 +172,13 @@ def conclude(session: Session, status: Status) -> None:
         ("rows it never saw", results.held_out_before, results.held_out_after),
     ):
         if before and after:
+            rows = system.count(after.rows, "row")
             say(
                 f"  {name:18} loss {before.loss:.3f} → {after.loss:.3f}, "
-                f"answer tokens right {before.accuracy:.0%} → {after.accuracy:.0%} ({after.rows} rows)"
+                f"answer tokens right {before.accuracy:.0%} → {after.accuracy:.0%} ({rows})"
             )
     if results.tokens_per_second:
-        say(f"  {results.steps} steps, {results.tokens_per_second:,.0f} tokens per second")
+        say(f"  {system.count(results.steps, 'step')}, {results.tokens_per_second:,.0f} tokens per second")
     if judged := judge(status, retention.read_retention(session)):
         say(f"{judged.sentence} {judged.next_step}")
     if status.verdict == "published":
@@ -208,4 +211,7 @@ def refresh_hint(workspace: Workspace) -> str:
         return ""
     which = f" --variant {again[0]}" if len(again) == 1 else ""
     model = f"{VARIANT_TITLES[again[0]]} ONNX model" if which else "ONNX model"
-    return models.refresh_advice(model, f"{which} --verify")
+    freshness = jobs.freshness_of(workspace, found[again[0]], trained)
+    if not which:
+        freshness = jobs.freshness(workspace, workspace.situation())
+    return models.refresh_advice(freshness, model, f"{which} --verify")

@@ -14,11 +14,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from sails import chat
-from sails.chat import MODEL_CACHE, ChatHistory, ChatModel, GenerationSettings, Reply
+from sails import chat, jobs, system
+from sails.chat import MODEL_CACHE, ChatHistory, ChatModel, ChatTurn, GenerationSettings, Reply
 from sails.cli.output import say, say_json, warn
 from sails.errors import RequestError, SailsError
 from sails.models import Workspace, refresh_advice
+from sails.system import count
 
 HELP = """  /good               the last answer is right as it is
   /bad CORRECTION     the last answer is wrong, and this is what it should have said
@@ -44,6 +45,8 @@ class ChatRepl:
     feedback: Path | None = None
     conversation: ChatHistory = field(default_factory=ChatHistory)
     interrupted: bool = False
+    kept: str = ""  # the id under which the conversation is kept; empty: it is not
+    name: str = ""  # that it is begun under
 
     @property
     def alone(self) -> bool:
@@ -59,11 +62,26 @@ class ChatRepl:
             reader = MODEL_CACHE.get(model.answering).reader
             warn(f"Answering: {chat.describe(model.origin)}")
             if model.readiness == "stale":
-                warn(refresh_advice("ONNX model"))
+                warn(refresh_advice(jobs.answering_freshness(self.workspace, model)))
             if model.certified is False:
                 warn("⚠️ It failed its certificate: it does not answer like the original.")
             if self.how.system and not reader.takes_system:
-                warn("⚠️ It is not told the system message: its chat template has no place for one.")
+                warn("It takes no system message, so that stands in the first question, as in its training.")
+
+    def go_on_with(self, wanted: str) -> None:
+        """Go on with a kept conversation, or begin it under that name; each question is kept from now on."""
+        system.require_changes()
+        if found := chat.find_conversation(self.workspace, wanted):
+            self.kept, self.conversation = found.entry.id, found.history
+            warn(f"Going on with “{found.entry.title}”: {count(found.entry.questions, 'question')} so far.")
+        else:
+            self.kept, self.name = chat.new_conversation(), chat.conversation_name(wanted)
+            warn("A new conversation begins, and is kept.")
+
+    def _keep(self, turn: ChatTurn) -> None:
+        if self.kept:
+            first = self.conversation.turns == [turn]
+            chat.keep_turn(self.workspace, self.kept, turn, first=first, name=self.name)
 
     def ask(self, question: str) -> None:
         """Ask all and print each answer as it comes; Ctrl-C ends the answers where they are."""
@@ -87,6 +105,7 @@ class ChatRepl:
             self._end(index, reply, begun)
         if not self.alone:
             self._differences(turn.replies)
+        self._keep(turn)
         if self.log:
             for reply in turn.replies:
                 if reply.text:
@@ -151,6 +170,7 @@ class ChatRepl:
                 self._judge("never", rest)
             case "new":
                 self.conversation = ChatHistory()
+                self.kept, self.name = chat.new_conversation() if self.kept else "", ""
                 warn("A new conversation begins.")
             case "prompts":
                 list_prompts(self.workspace, as_json=False)
@@ -180,7 +200,7 @@ class ChatRepl:
         turn = self.conversation.turns[-1]
         reply = turn.replies[index]
         text = "" if kind == "good" else rest
-        feedback.give(
+        given = feedback.give(
             self.workspace,
             question=turn.question,
             answer=reply.text,
@@ -189,6 +209,9 @@ class ChatRepl:
             origin=reply.origin,
             context=self.conversation.messages(index)[:-1],
         )
+        reply.correction = given.id
+        if self.kept:
+            chat.keep_turn(self.workspace, self.kept, turn)
         if self.feedback:
             more = {} if kind == "good" else {"kind": kind, "correction": text}
             chat.append(self.feedback, turn.question, reply.text, kind == "good", **more)
@@ -260,3 +283,17 @@ def list_prompts(workspace: Workspace, as_json: bool) -> None:
     for number, prompt in enumerate(listed, 1):
         named = f"{prompt.name}: " if prompt.name else ""
         say(f"{number}. {named}{' '.join(prompt.question.split())}")
+
+
+def list_conversations(workspace: Workspace, as_json: bool) -> None:
+    """Print the conversations that are kept, the one that was asked last first, or as JSON."""
+    found = chat.conversations(workspace)
+    if as_json:
+        say_json([{**asdict(one), "changed": one.changed.isoformat()} for one in found.kept])
+    else:
+        for one in found.kept:
+            say(f"{one.title}  ({count(one.questions, 'question')}, {one.id})")
+        if not found.kept:
+            warn("No conversation is kept yet. Those on the page Chat are, and any with --conversation NAME.")
+    for name in found.damaged:
+        warn(f"⚠️ {name} is damaged and is left out.")

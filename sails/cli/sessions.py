@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sails import jobs, models, retention, sessions
+from sails import jobs, models, retention, sessions, system
 from sails.cli import options
 from sails.cli.follow import conclude, follow, print_table
 from sails.cli.output import say, say_json
@@ -34,8 +34,13 @@ def sessions_list(folder: options.WorkspaceOption = None, as_json: options.AsJso
     if as_json:
         say_json([record.brief() for record in records])
         return
-    columns = ("session", "state", "verdict", "from", "learning rate", "chosen by", "loss", "time")
-    print_table(f"Sessions in {workspace.root}", columns, [_line(record) for record in records])
+    columns: tuple[str, ...] = ("session", "state", "verdict", "from", "learning rate", "chosen by", "loss")
+    columns = (*columns, "time", "by")
+    rows = [(*_line(record), system.name_of(record.spec.started_by)) for record in records]
+    if any(record.labels.tags for record in records):
+        columns = (*columns, "tags")
+        rows = [(*row, ", ".join(r.labels.tags)) for row, r in zip(rows, records, strict=True)]
+    print_table(f"Sessions in {workspace.root}", columns, rows)
 
 
 def _line(record: sessions.SessionRecord) -> tuple[str, ...]:
@@ -64,7 +69,7 @@ def sessions_show(
         return
     for key, value in record.brief().items():
         if value is not None:
-            say(f"{key:24} {value}")
+            say(f"{key:24} {', '.join(value) if isinstance(value, list) else value}")
     if record.status.verdict_reason:
         say(f"{'verdict reason':24} {record.status.verdict_reason}")
     if record.status.failure:
@@ -73,7 +78,31 @@ def sessions_show(
         say(f"· {note}")
     if measured := retention.read_retention(record.session):
         for finding in retention.findings(measured):
-            say(f"{'earlier lesson':24} {retention.describe_finding(measured, finding)}")
+            say(f"{'compared':24} {retention.describe_finding(measured, finding)}")
+
+
+@sessions_app.command("note")
+def sessions_note(
+    session: SessionName,
+    note: Annotated[str, typer.Argument(help="What to write beside it; empty for no note.")],
+    workspace: options.WorkspaceOption = None,
+) -> None:
+    """Write a note beside a session, in place of the one before."""
+    chosen = sessions.find(Workspace.open(workspace), session)
+    kept = sessions.label(chosen, note=note).note
+    say(f"✅ {chosen.id} has {'this note' if kept else 'no note any more'}.")
+
+
+@sessions_app.command("tag")
+def sessions_tag(
+    session: SessionName,
+    tags: Annotated[list[str] | None, typer.Argument(help="All tags that it is to have.")] = None,
+    workspace: options.WorkspaceOption = None,
+) -> None:
+    """Give a session these tags, in place of those before; none takes all away."""
+    chosen = sessions.find(Workspace.open(workspace), session)
+    kept = sessions.label(chosen, tags=tags or ()).tags
+    say(f"✅ {chosen.id} is tagged {', '.join(kept)}." if kept else f"✅ {chosen.id} has no tags any more.")
 
 
 @sessions_app.command("log")
@@ -222,6 +251,8 @@ def sessions_versions(folder: options.WorkspaceOption = None, as_json: options.A
         for v in versions
     ]
     print_table(f"Versions in {workspace.root}", ("version", "name", "replaced", "fingerprint", ""), rows)
+    for act in models.list_acts(workspace):
+        say(f"{act.when:%Y-%m-%d %H:%M}  {models.describe_act(act, act.what)}")
 
 
 @sessions_app.command("keep")
@@ -253,7 +284,8 @@ def sessions_rollback(
     """Make an earlier model the current one again; the current one becomes a version."""
     workspace = Workspace.open(folder, output_dir=output_dir)
     models.roll_back(workspace, version)
-    say(f"✅ {version} is the current model again. Refresh the ONNX model with: sails convert")
+    advice = "" if workspace.situation().onnx.stale is False else " Make its ONNX model with: sails convert"
+    say(f"✅ {version} is the current model again.{advice}")
 
 
 def _training_session(folder: Path | None, name: str) -> tuple[Workspace, sessions.Session]:

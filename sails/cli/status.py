@@ -15,9 +15,9 @@ from sails.cli.follow import refresh_hint
 from sails.cli.output import say, say_json
 from sails.errors import RequestError
 from sails.models import CERTIFIED, FRESHNESS, VARIANT_TITLES, ModelState, VariantState, Workspace
-from sails.sessions import format_rate
+from sails.sessions import describe_plan, format_rate
 from sails.system import megabytes
-from sails.training.plan import plan_training
+from sails.training.plan import expect, plan_training
 
 
 def status(
@@ -34,7 +34,7 @@ def status(
     trained = situation.trained
     variants = models.inspect_variants(workspace.onnx_model, trained.fingerprint, trained.tokenizer)
     failed = models.inspect_failed_variants(workspace.onnx_model, situation.trained.fingerprint)
-    plan = plan_training(workspace)
+    plan = plan_training(workspace, expected=expect(workspace))
     running = sessions.running(workspace)
     queue = [entry.id for entry in sessions.waiting(workspace)]
     corrections = feedback.counts(workspace)
@@ -56,9 +56,9 @@ def status(
                     "state": onnx.state,
                     "stale": onnx.stale,
                     "fingerprint": onnx.fingerprint,
-                    "freshness": jobs.freshness(situation),
-                    "variants": {v: _variant(state, situation.trained) for v, state in variants.items()},
-                    "kept_apart": {v: _variant(state, situation.trained) for v, state in failed.items()},
+                    "freshness": jobs.freshness(workspace, situation),
+                    "variants": {v: _variant(workspace, state, trained) for v, state in variants.items()},
+                    "kept_apart": {v: _variant(workspace, state, trained) for v, state in failed.items()},
                     "preferred": models.preferred_variant(variants),
                 },
                 "plan": plan.model_dump(),
@@ -71,10 +71,10 @@ def status(
     say(f"Workspace      {workspace.root}")
     reason = f": {situation.trained.reason}" if situation.trained.reason else ""
     say(f"Trained model  {situation.trained.state}{reason}")
-    say(f"ONNX model     {FRESHNESS[jobs.freshness(situation)].phrase}")
+    say(f"ONNX model     {FRESHNESS[jobs.freshness(workspace, situation)].phrase}")
     for variant, state in variants.items():
         if state.present:
-            words = FRESHNESS[jobs.freshness_of(state, situation.trained)].phrase
+            words = FRESHNESS[jobs.freshness_of(workspace, state, trained)].phrase
             size = megabytes(state.size)
             proven = CERTIFIED[state.certified].phrase
             say(f"               {VARIANT_TITLES[variant]}: {words}, {proven}, {size}")
@@ -83,7 +83,7 @@ def status(
         say(f"               {title}: ❌ kept apart because its certificate failed: {state.path}")
     if hint := refresh_hint(workspace):
         say(f"               {hint}")
-    say(f"Next training  {plan.reason}")
+    say(f"Next training  {describe_plan(plan)}")
     say(f"               from {plan.model}, learning rate {format_rate(plan.learning_rate)}")
     if running:
         say(f"Running        {running.spec.id}: {running.status.phase} {running.status.message}")
@@ -96,11 +96,11 @@ def status(
         )
 
 
-def _variant(state: VariantState, trained: ModelState) -> dict[str, object]:
+def _variant(workspace: Workspace, state: VariantState, trained: ModelState) -> dict[str, object]:
     return {
         "path": state.path,
         "present": state.present,
-        "freshness": jobs.freshness_of(state, trained),
+        "freshness": jobs.freshness_of(workspace, state, trained),
         "certified": state.certified,
         "fingerprint": state.fingerprint,
         "bytes": state.size,

@@ -7,20 +7,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from sails import data, jobs, retention
+from sails import data, jobs
 from sails.cli import options
 from sails.cli.chat import answer_once
 from sails.cli.data import column_mapping, say_problems, say_reading
-from sails.cli.follow import announce, conclude, follow, plan_of, print_table, refresh_hint, say_certificates
+from sails.cli.follow import (
+    announce,
+    conclude,
+    follow,
+    plan_of,
+    print_table,
+    progress_bar,
+    refresh_hint,
+    say_certificates,
+)
 from sails.cli.options import TrainRequest, with_options
 from sails.cli.output import say, warn
-from sails.data import assess, read
+from sails.data import read
 from sails.errors import JobError, QualityError, RequestError
 from sails.models import Workspace
 from sails.sessions import Advice, Plan, Settings, Trial, format_rate
 from sails.system import count
 from sails.training import plan
-from sails.training.plan import Choices, plan_training
+from sails.training.plan import Choices, expect, lessons_then, plan_training
 
 
 @with_options()
@@ -62,14 +71,19 @@ def _train(
             "--advise measures the learning rate that --learning-rate says.", "Leave out one of the two."
         )
     first = plan_training(
-        workspace, start=request.start, model_name=request.model_name, learning_rate=settings.learning_rate
+        workspace,
+        start=request.start,
+        model_name=request.model_name,
+        learning_rate=settings.learning_rate,
+        expected=expect(workspace),
     )
     _refuse_to_teach_again(workspace, first, settings)
     mapping = column_mapping(
         request.question_column, request.answer_column, request.system_column, request.context_column
     )
-    reading = read(request.data_file, mapping, assistant=request.assistant)
-    report = assess(reading.conversations, reading.refused)
+    with progress_bar() as report_progress:
+        reading = read(request.data_file, mapping, assistant=request.assistant, progress=report_progress)
+    report = reading.assess()
     say_reading(reading, report)
     if report.grade == "critical" and not request.force:
         say_problems(report)
@@ -121,7 +135,7 @@ def _refuse_to_teach_again(workspace: Workspace, plan: Plan, settings: Settings)
             "A model that continues was taught its earlier lessons already.",
             "Add --start base to start over, or choose --replay-share.",
         )
-    if not retention.taught_to(workspace, workspace.situation().trained.fingerprint):
+    if not lessons_then(workspace, expect(workspace)):
         raise RequestError("There are no earlier lessons to teach again.", "Leave out --teach-again.")
 
 

@@ -30,7 +30,7 @@ def watch(
         ),
     ] = None,
     at_least: Annotated[int, typer.Option(help="Train as soon as so many examples have come together.")] = 10,
-    every: Annotated[float, typer.Option(help="Seconds between two looks.")] = 30.0,
+    every: Annotated[float, typer.Option(help="How often it checks, in seconds.")] = 30.0,
     once: Annotated[
         bool, typer.Option("--once", help="Look once, follow the session that comes of it, and end.")
     ] = False,

@@ -61,13 +61,13 @@ COMMANDS = [
     ("reset",),
     ("status",),
     ("serve",),
-    *(("datasets", name) for name in ("list", "rename", "delete")),
+    *(("datasets", name) for name in ("list", "show", "rename", "delete")),
     *(("corrections", name) for name in ("list", "approve", "reject", "edit", "import", "export", "teach")),
     *(
         ("sessions", name)
         for name in (
             *("list", "show", "log", "stop", "resume", "publish", "save", "delete", "replay"),
-            *("versions", "keep", "name", "rollback", "retention", "discard"),
+            *("versions", "keep", "name", "rollback", "retention", "discard", "tag", "note"),
         )
     ),
     ("watch",),
@@ -174,7 +174,7 @@ def test_validate_says_which_columns_are_what_and_takes_others(run, tmp_path):
     path.write_text("system,Frage,Antwort,id\nBe brief.,Is it open?,It opens at ten.,7\n", encoding="utf-8")
     _, out, _ = run("validate", "--data-file", path)
     assert "system = system, question = Frage, answer = Antwort; not taught: id" in out
-    assert "1 conversation, quality" in out
+    assert "1 conversation: too few to learn from." in out
     columns = ("--question-column", "Antwort", "--answer-column", "Frage", "--system-column", "id")
     _, out, _ = run("validate", "--data-file", path, *columns, "--json")
     assert (
@@ -233,6 +233,41 @@ def test_validate_names_the_rows_that_do_not_fit_the_model(run, tmp_path):
     assert (report["shortened"], [*report["not_taught"]]) == ([2], ["3"])
     report = json.loads(run(*asked[:-1], 512, "--json")[1])
     assert (report["shortened"], report["not_taught"]) == ([], {})
+
+
+def test_rows_are_shown_as_the_model_will_see_them(run, place, tmp_path):
+    model = make_tiny_model(tmp_path / "model")
+    rows = [
+        {"input": "Why?", "output": "Because it is so."},
+        {"input": "How?", "output": ""},
+        {"input": "Where does it lie?", "output": "It lies in the east."},
+        {"input": "Who?", "output": "The crew does it together."},
+        {"input": "When?", "output": "Tomorrow at ten it begins."},
+    ]
+    path = tmp_path / "lesson.json"
+    path.write_text(json.dumps(rows))
+    asked = ("validate", "--data-file", path, "--model-name", model, "--as-model-sees")
+    out = run(*asked)[1]
+    question = "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"
+    assert f"--- row 1\n{question}⟦Because it is so.<|im_end|>⟧\n" in out
+    assert "--- row 4\n" in out
+    assert "--- row 2\n" not in out  # it is not good
+    assert "--- row 5\n" not in out
+    view = json.loads(run(*asked, "--json")[1])["as_model_sees"]
+    (first, _, _) = view["conversations"]
+    assert first["row"] == 1
+    (example,) = first["examples"]
+    read, learned = example["passages"]
+    assert read == {"text": question, "learned": False}
+    assert learned == {"text": "Because it is so.<|im_end|>", "learned": True}
+    assert "as_model_sees" not in json.loads(run(*asked[:-1], "--json")[1])
+    name = add_dataset(place, write_lesson(tmp_path / "peaks.json"))
+    out = run("datasets", "show", name, "--model-name", model, "--rows", 1, "--max-length", 20)[1]
+    assert out.count("--- row") == 1
+    assert "--- cut off after 20 tokens" in out
+    view = json.loads(run("datasets", "show", name, "--model-name", model, "--json")[1])
+    assert (len(view["conversations"]), view["max_length"]) == (3, 512)
+    assert "is not on this machine yet" in run("datasets", "show", name)[1]
 
 
 def test_the_assistant_of_a_chat_between_people_is_asked_for_and_named(run, tmp_path):
@@ -330,7 +365,7 @@ def test_the_whole_job_from_a_file_to_a_chat(run, base, tmp_path):
     assert run("sessions", "rollback", version["id"])[0] == 0
     status = json.loads(run("status", "--json")[1])
     assert status["trained"]["fingerprint"] == version["fingerprint"]
-    assert status["onnx"]["stale"] is True
+    assert (status["onnx"]["state"], status["onnx"]["stale"]) == ("missing", None)  # it went with its model
     code, out, err = run("convert", "--verify")
     assert code == 0, err
     onnx = json.loads(run("status", "--json")[1])["onnx"]
@@ -359,11 +394,33 @@ def test_a_session_is_saved_and_deleted_and_a_version_is_named(run, place, tmp_p
     assert "before summer" in run("sessions", "versions")[1]
 
 
+def test_who_did_it_and_what_was_written_beside_a_session_are_told(run, place, monkeypatch):
+    monkeypatch.setenv("SAILS_WHO", "Ann")
+    session = make_session(place, "rivers")
+    sessions.enqueue(place, session)
+    monkeypatch.setenv("SAILS_WHO", "Ben")
+    assert run("sessions", "stop", "rivers")[0] == 0
+    shown = json.loads(run("sessions", "show", "rivers", "--json")[1])
+    assert (shown["started_by"], shown["stopped_by"]) == ("Ann", "Ben")
+    assert "is tagged baseline, kitchen." in run("sessions", "tag", "rivers", "baseline", "kitchen")[1]
+    assert run("sessions", "note", "rivers", "Compare with the next one.")[0] == 0
+    listed = json.loads(run("sessions", "list", "--json")[1])[0]
+    assert listed["tags"] == ["baseline", "kitchen"]
+    assert listed["note"] == "Compare with the next one."
+    table = run("sessions", "list")[1]
+    assert "Ann" in table
+    assert "Compare" in run("sessions", "show", "rivers")[1]
+    assert "no tags any more" in run("sessions", "tag", "rivers")[1]
+    make_situation(place.root, 3)
+    publish.unpublish(place)
+    assert "Ben took the current model away" in run("sessions", "versions")[1]
+
+
 def test_what_is_remembered_is_told_in_words_and_as_json(run, place):
     make_line(place, ["databases", "garden", "kitchen"])
     code, out, _ = run("sessions", "retention")
     assert code == 0
-    for said in ("Remembers 100% of what it was taught", "After 2. garden", "General knowledge", "(ACC)"):
+    for said in ("its earlier lessons lost nothing", "After 2. garden", "General knowledge"):
         assert said in out
     found = json.loads(run("sessions", "retention", "--json")[1])
     assert [lesson["name"] for lesson in found["lessons"]] == ["databases", "garden", "kitchen"]
@@ -372,7 +429,7 @@ def test_what_is_remembered_is_told_in_words_and_as_json(run, place):
     assert found["recall"][1][2] is None
     assert found["acc"]["value"] == pytest.approx(80)
     assert found["bwt"].keys() == {"value", "low", "high"}
-    assert found["headline"].startswith("Remembers")
+    assert found["headline"].startswith("Gets 80% of all that it was taught right")
 
 
 def test_without_a_model_there_is_nothing_that_it_could_remember(run):

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from sails.chat import feedback, saved_prompts
+from sails.chat import feedback, kept, saved_prompts
 from sails.chat.models import base_onnx
 from sails.cli import app
 from tests.support.certified import add_variant, certify
@@ -202,6 +202,35 @@ def test_one_saved_question_is_asked_and_the_last_one_saved(chat, place):
 
 
 # --- logs and judgements --------------------------------------------------------------------------
+
+
+def test_a_conversation_is_begun_gone_on_with_and_listed(chat, place):
+    code, _, err = chat("--conversation", "Rivers", "--prompt", "one")
+    assert code == 0
+    assert "A new conversation begins" in err
+    _, out, err = chat("--conversation", "rivers", typed="two\n/good\n/new\nthree\n")
+    assert "Going on with “Rivers”: 1 question so far." in err
+    listed = json.loads(chat("--conversations", "--json")[1])
+    assert sorted((one["title"], one["questions"]) for one in listed) == [("Rivers", 2), ("three", 1)]
+    found = kept.find_conversation(place, "Rivers").history.turns
+    assert [turn.question for turn in found] == ["one", "two"]
+    assert found[1].replies[0].text == out.splitlines()[0]
+    assert [turn.replies[0].correction for turn in found] == ["", feedback.corrections(place)[0].id]
+    (place.root / kept.CONVERSATIONS / "broken.json").write_text("{")
+    _, out, err = chat("--conversations")
+    assert "Rivers  (2 questions, " in out
+    assert "broken.json is damaged and is left out." in err
+
+
+def test_without_a_name_nothing_is_kept_and_who_may_only_look_keeps_nothing(chat, place, monkeypatch):
+    before = listing(place.root)
+    chat("--prompt", "one")
+    assert "No conversation is kept yet." in chat("--conversations")[2]
+    monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
+    code, out, err = chat("--conversation", "Rivers", "--prompt", "one")
+    assert (code, out) == (2, "")
+    assert "nothing can be changed here" in err
+    assert listing(place.root) == before
 
 
 def test_conversations_are_logged_in_lines_that_nobody_has_judged(chat, place, tmp_path):

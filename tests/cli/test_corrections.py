@@ -129,5 +129,5 @@ def test_one_approved_correction_is_learned_with_the_usual_settings_but_a_high_r
     assert record.status.verdict == "published"
     assert record.status.results.taught_after.accuracy == 1.0
     assert record.status.results.rows_held_out == 0
-    assert any("too few" in note or "No examples are kept back" in note for note in record.status.notes)
+    assert any("too few" in note or "No examples are set aside" in note for note in record.status.notes)
     assert feedback.to_teach(place) == []
