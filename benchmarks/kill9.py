@@ -50,7 +50,7 @@ class Tally:
 
 def torment(root: Path, base: Path, kills: int, seed: int = 0) -> Tally:
     """Kill workers `kills` times in a workspace at `root`, training the model in `base`."""
-    _import_everything()
+    import_everything()
     launcher.start_worker = lambda _: None  # type: ignore[assignment] # this program forks
     chance, tally = random.Random(seed), Tally()
     workspace = Workspace.open(root)
@@ -64,16 +64,16 @@ def torment(root: Path, base: Path, kills: int, seed: int = 0) -> Tally:
         phase = chance.choice([*lengths, None])
         _one_life(session, (phase, chance.uniform(0, lengths[phase])) if phase else None, tally)
         _check(workspace, published, count, tally)
-        state = session.status().state
-        if state in sessions.RESUMABLE:
+        status = session.status()
+        if status.resumable:
             sessions.resume(workspace, session)
-        elif state != "queued":
-            published.append(session.status().fingerprint)
+        elif status.state != "queued":
+            published.append(status.fingerprint)
             session, count = _submit(workspace, dataset, None), count + 1
     return tally
 
 
-def _import_everything() -> None:
+def import_everything() -> None:
     heavy = ("optimum.exporters.onnx", "transformers.models.gpt2.modeling_gpt2")
     for name in (*heavy, "sails.training.trainer", "sails.onnx.export", "sails.onnx.certify.verify"):
         importlib.import_module(name)
@@ -88,7 +88,10 @@ def _one_life(session: Session, death: tuple[str, float] | None, tally: Tally) -
     """Fork a worker for `session`; kill it `death` = (phase, seconds into it), or let it end."""
     child = os.fork()
     if child == 0:
-        _be_the_worker(session)
+        try:
+            be_the_worker(session)
+        finally:
+            os._exit(0)
     if death is None:
         os.waitpid(child, 0)
         return
@@ -108,19 +111,15 @@ def _one_life(session: Session, death: tuple[str, float] | None, tally: Tally) -
     tally.killed_in["after its end"] += 1
 
 
-def _be_the_worker(session: Session) -> None:
-    """What `python -m sails.jobs.worker` does, in a process that was forked; never returns."""
+def be_the_worker(session: Session) -> None:
+    """What `python -m sails.jobs.worker` does, in a process that was forked."""
     import torch
 
     torch.set_num_threads(1)
     output = os.open(session.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    code = 1
-    try:
-        code = jobs.run_worker(str(session.folder))
-    finally:
-        os._exit(code)
+    jobs.run_worker(str(session.folder))
 
 
 def _check(workspace: Workspace, published: list[str | None], count: int, tally: Tally) -> None:
@@ -162,7 +161,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        base = _in_a_child(lambda: make_tiny_model(Path(folder) / "base", "gpt2"), Path(folder) / "base")
+        base = in_a_child(lambda: make_tiny_model(Path(folder) / "base", "gpt2"), Path(folder) / "base")
         began = time.monotonic()
         tally = torment(Path(folder) / "workspace", base, wanted.kills, wanted.seed)
         _load(Workspace.open(Path(folder) / "workspace"))
@@ -175,7 +174,7 @@ def main() -> int:
     return 1 if tally.problems or tally.said_running or tally.lost_versions else 0
 
 
-def _in_a_child(make: object, result: Path) -> Path:
+def in_a_child(make: object, result: Path) -> Path:
     """Compute in another process: one that has used OpenMP's threads must not be forked afterwards."""
     child = os.fork()
     if child == 0:

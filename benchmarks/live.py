@@ -145,7 +145,7 @@ def free_port() -> int:
 def dashboard(workspace: Path, core: int | None = None) -> Iterator[tuple[psutil.Process, int, float]]:
     """The server's process, its port, and the seconds until it answered; on one core if it is named."""
     port = free_port()
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}"]
+    command = [sys.executable, "-m", "sails.ui", "run", "app.py", f"--server.port={port}"]
     command += ["--server.headless=true"]
     began = time.monotonic()
     with subprocess.Popen(

@@ -10,13 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from sails.errors import RequestError
+from sails.jobs import candidates
 from sails.models import folder as model_folder
 from sails.models import journal, publish, versions, workspace
-from sails.models.folder import inspect_model
+from sails.models.folder import inspect_model, inspect_onnx
 from sails.models.journal import journal_of, recover_folder, stage_path
+from sails.models.onnx_store import recover_onnx
 from sails.models.publish import roll_back, unpublish
 from sails.models.versions import Provenance, list_versions
 from sails.models.workspace import Workspace
+from sails.sessions import Session, Status, TrainSpec, read_history, write_down_verdicts
+from sails.sessions.spec import spec_as_json
 from sails.system import files, locks
 from tests.support.folders import fingerprint_of, make_model, make_onnx, replace_folder
 from tests.support.killing import deaths, die_at, folder_in_memory, for_every_line
@@ -177,6 +182,54 @@ def test_publishing_that_deletes_a_sixth_version_killed_anywhere_leaves_none_hal
         assert stage.kept() == [stage.prints[seed] for seed in (7, 6, 5, 4, 3)], death
 
 
+@pytest.mark.parametrize("verdict", ["held", "discarded"])
+def test_publishing_a_held_model_killed_anywhere_says_held_or_published_and_which_is_true(stage, verdict):
+    old, new = stage.prints[OLD], stage.prints[NEW]
+    stage.publish(OLD, "old")
+    stage.put(NEW, stage.candidate)
+    spec = {"dataset": "d", "rows": 1, "id": "new", "name": "new", "created": datetime.now(UTC)}
+    folders = {name: getattr(stage.workspace, name) for name in ("trained_model", "onnx_model")}
+    session = Session(stage.candidate.parent)
+    session.write_status(Status(state="succeeded", verdict=verdict, fingerprint=new))
+    (session.folder / "spec.json").write_text(
+        spec_as_json(TrainSpec(**spec, **folders), stage.workspace.root)
+    )
+    seen = set()
+    lines = (*OUR_LINES, candidates)
+    for death in deaths(
+        stage.remember(), lambda: candidates.publish_held(stage.workspace, session), lines, stage.disk
+    ):
+        [record] = read_history(stage.workspace)
+        told = record.status.verdict
+        assert told == session.status().verdict
+        assert stage.current() == (new if told == "published" else old), death
+        seen.add(told)
+        if told == "published":
+            with pytest.raises(RequestError, match="is published already"):
+                candidates.publish_held(stage.workspace, session)
+            write_down_verdicts(stage.workspace)
+            assert session.written_status().verdict == "published"
+        else:
+            candidates.publish_held(stage.workspace, session)
+        assert (stage.current(), stage.kept(), session.status().verdict) == (new, [old], "published"), death
+    assert seen == {verdict, "published"}
+
+
+def test_a_copy_made_in_the_middle_of_publishing_takes_nothing_from_the_original(stage):
+    old, new = stage.prints[OLD], stage.prints[NEW]
+    stage.publish(OLD, "old")
+    stage.put(NEW, stage.candidate)
+
+    written = journal_of(stage.workspace.trained_model)
+    assert die_at(lambda: stage.publish(NEW, "new"), (journal,), lambda _: written.exists())
+    copy = Workspace.open(shutil.copytree(stage.workspace.root, stage.folder / "copy"))
+    recover_folder(copy.trained_model)
+    assert copy.situation().trained.fingerprint == new
+    assert [version.fingerprint for version in list_versions(copy)] == [old]
+    assert inspect_model(stage.candidate).fingerprint == new
+    assert inspect_model(stage.workspace.trained_model).fingerprint == old
+
+
 def test_publishing_across_filesystems_killed_anywhere_loses_nothing(stage, tmp_path):
     if tmp_path.stat().st_dev == stage.folder.stat().st_dev:
         pytest.skip("this machine has one filesystem only, so moving across two cannot be tried")
@@ -212,6 +265,28 @@ def test_rolling_back_killed_anywhere_loses_neither_model(stage):
         assert stage.everything() == {old, new, stage.prints[NEXT]}, death
         stage.assert_at_rest()
     assert death.number > 200
+
+
+def test_rolling_back_killed_anywhere_never_takes_the_onnx_model_of_one_for_that_of_another(stage):
+    old, new, workspace = stage.prints[OLD], stage.prints[NEW], stage.workspace
+    stage.publish(OLD, "old")
+    stage.publish(NEW, "new")
+    make_onnx(workspace.versions / "old" / "onnx", old, old.encode())
+    make_onnx(workspace.onnx_model, new, new.encode())
+    for death in deaths(stage.remember(), lambda: roll_back(workspace, "old"), OUR_LINES, stage.disk):
+        recover_folder(workspace.trained_model)
+        recover_onnx(workspace.onnx_model)
+        assert stage.everything() == {old, new}, death
+        homes = [workspace.onnx_model, *workspace.versions.glob("*/onnx")]
+        answers = {home: (home / "model.onnx").read_bytes().decode() for home in homes if home.exists()}
+        assert set(answers.values()) == {old, new}, death
+        for home, fingerprint in answers.items():
+            model = workspace.trained_model if home == workspace.onnx_model else home.parent
+            state = inspect_onnx(home, inspect_model(model).fingerprint)
+            assert state.fingerprint == fingerprint, death
+            assert state.stale is False or home == workspace.onnx_model, death
+    assert death.survived
+    assert answers[workspace.onnx_model] == old
 
 
 def test_a_reset_killed_anywhere_keeps_the_model(stage):

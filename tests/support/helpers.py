@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sails import sessions
-from sails.data import assess, datasets, read
+from sails.data import assess, datasets
+from sails.data.reading import parse as read
 from sails.jobs import launcher, submit, worker
 from sails.models.workspace import Workspace
 from sails.sessions import Session, Settings

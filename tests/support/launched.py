@@ -18,7 +18,8 @@ from accelerate import PartialState
 from sails.sessions import Session
 from sails.training.dataloader import load_tokenizer
 from sails.training.model import Precision, load_model
-from sails.training.trainer import Run, train
+from sails.training.run import Run
+from sails.training.trainer import train
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def end(session: Session, state: str = "succeeded", **status: Any) -> None:
 
 
 def fail(session: Session, message: str = "The disk is full.", **status: Any) -> None:
-    failure = Failure(kind="disk_full", message=message, remedy="Free some space.")
+    failure = Failure(kind="unknown", message=message, remedy="Free some space.")
     end(session, "failed", failure=failure, **status)
 
 
