@@ -8,7 +8,7 @@
 import streamlit as st
 
 from sails.data import Unassigned, Unmapped, report_of
-from sails.ui import data, link, page_frame, show_errors
+from sails.ui import data, link, page_frame, show_errors, tour_card
 from sails.ui.data import (
     ask_for_assistant,
     ask_for_columns,
@@ -28,11 +28,13 @@ from sails.ui.data import (
     rows_grid,
     save_panel,
     show_messages,
+    show_model_view,
     show_novelty,
     upload_panel,
 )
 
 with page_frame("Data") as workspace:
+    tour_card(workspace, "Data")
     uploads = pending_uploads()
     show_messages(uploads)
 
@@ -57,8 +59,10 @@ with page_frame("Data") as workspace:
             ask_for_assistant(uploads, uploads.current)
         else:
             kept = uploads.draft.savable
-            draft_quality(uploads)
             lengths = measure_lengths(workspace, kept, uploads.key("draft"))
+            draft_quality(uploads, lengths)
+            data.show_left_out(lengths)
+            show_model_view(workspace, kept)
             save_panel(workspace, uploads, lengths)
             rows_grid(uploads)
             if kept:

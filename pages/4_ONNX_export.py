@@ -11,17 +11,25 @@ from sails.jobs import export_jobs, read_job, running_export
 from sails.ui import export, page_frame, show_errors
 
 with page_frame("ONNX export") as workspace:
-    st.markdown(
-        "Training makes a model that can learn. From it an **ONNX model** is made: the same knowledge in a "
-        "form that answers fast on any computer, without the programs that training needs."
-    )
+    ui.tour_card(workspace, "ONNX export")
     situation = workspace.situation()
+    recorded = False
+    if not situation.onnx.present:
+        with show_errors():
+            recorded = export.recorded_certificates(workspace)
+    if not (situation.onnx.present or recorded):
+        st.markdown(
+            "Training makes a model that can learn. From it an **ONNX model** is made: the same knowledge in "
+            "a form that answers fast on any computer, without the programs that training needs."
+        )
     states = ui.variant_states(workspace, situation)
     failed = models.inspect_failed_variants(workspace.onnx_model, situation.trained.fingerprint)
     jobs = export_jobs(workspace)
     running = running_export(workspace, workspace.onnx_model)
+    making = ui.making_onnx(workspace)
 
-    export.export_state(workspace, situation, states, failed, busy=running is not None)
+    if not recorded:
+        export.export_state(workspace, situation, states)
     with show_errors():
         named = st.query_params.get("job")
         job = read_job(sessions.find(workspace, named)) if named else running
@@ -29,14 +37,17 @@ with page_frame("ONNX export") as workspace:
             export.follow_job(workspace, job)
         if running and not (job and running.session == job.session):
             export.follow_job(workspace, running)
-    export.next_step(workspace, situation, states, busy=running is not None)
+        if making and not running:
+            export.made_by_training(workspace, making)
+    export.next_step(workspace, situation, states, busy=making is not None)
+    export.export_variants(workspace, situation, states, failed, busy=making is not None)
+    ui.redraw_when_models_change(workspace)
     with show_errors():
         export.failed_variants(workspace, failed)
 
     if situation.onnx.present:
-        st.header("Does it answer like the original?", anchor=False)
         with show_errors():
-            export.certificate_tabs(states)
+            export.certificate_figures(states)
             export.speed_table(states)
         st.header("Hand it over", anchor=False)
         with show_errors():

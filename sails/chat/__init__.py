@@ -19,6 +19,22 @@ if TYPE_CHECKING:
         notes,
     )
     from sails.chat.diff import SENTENCES, likeness, pieces
+    from sails.chat.kept import (
+        CONVERSATIONS,
+        LONGEST_CONVERSATION_NAME,
+        ConversationEntry,
+        KeptConversation,
+        KeptConversations,
+        conversation_name,
+        conversation_stamp,
+        conversations,
+        delete_conversation,
+        find_conversation,
+        keep_turn,
+        new_conversation,
+        read_conversation,
+        rename_conversation,
+    )
     from sails.chat.model_cache import MODEL_CACHE
     from sails.chat.models import (
         BASE,
@@ -41,9 +57,11 @@ if TYPE_CHECKING:
         ask_all,
         describe_likeness,
     )
+    from sails.chat.recorded import Recording, ask_recording, recorded_questions, recordings
     from sails.chat.saved_prompts import (
         LONGEST_NAME,
         LONGEST_QUESTION,
+        PROMPTS,
         SavedPrompt,
         add,
         change,

@@ -12,12 +12,14 @@ Needs no torch and knows nothing of pages. Whoever stops reading ends the answer
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sails import system
 from sails.chat.model_cache import MODEL_CACHE, ModelCache
 from sails.errors import RequestError, SailsError
 from sails.models import CERTIFIED, FRESHNESS, VARIANT_TITLES, Variant
@@ -34,7 +36,7 @@ Messages = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class Origin:
-    """Which model an answer came from. `stale`: whether its trained model is newer; None: nobody knows.
+    """Which model an answer came from. `stale`: whether another one answered for it; None: nobody knows.
 
     `certified`: whether its certificate was passed; None: there is none, or nobody knows the `variant`.
     """
@@ -45,6 +47,8 @@ class Origin:
     stale: bool | None = False
     variant: Variant | None = None
     certified: bool | None = None
+    lesson: str = ""  # the name of the session that made it, as it was called then
+    recorded: bool = False  # it did not answer now: this is what it answered when it was recorded
 
 
 @dataclass
@@ -58,7 +62,8 @@ class Reply:
     seconds: float = 0.0
     dropped_messages: int = 0
     problem: str = ""
-    system_left_out: bool = False  # the model's chat template has no place for a system message
+    system_in_question: bool = False  # the model's chat template has no place of its own for a system message
+    correction: str = ""  # the id of what a person said about it
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class ChatTurn:
     settings: GenerationSettings
     replies: list[Reply]
     asked: str
+    id: str = field(default_factory=lambda: secrets.token_hex(6))
 
 
 @dataclass
@@ -92,9 +98,10 @@ class ChatHistory:
     def ask(
         self, question: str, origins: list[Origin], settings: GenerationSettings | None = None
     ) -> ChatTurn:
-        """Add a turn with answers still to come. Raises `RequestError` for an empty question."""
+        """Add a turn with answers still to come. Raises `RequestError` for none, or one too many."""
         if not question.strip():
             raise RequestError("There is nothing to answer: the question is empty.", "Write a question.")
+        system.check_questions(len(self.turns))
         asked = datetime.now(UTC).isoformat(timespec="seconds")
         replies = [Reply(origin) for origin in origins]
         turn = ChatTurn(question, settings or GenerationSettings(), replies, asked)
@@ -108,7 +115,7 @@ class ChatHistory:
         is left out: models expect question and answer to take turns.
         """
         newest = self.turns[-1]
-        system = "" if newest.replies[index].system_left_out else newest.settings.system
+        system = newest.settings.system
         messages = [{"role": "system", "content": system}] if system.strip() else []
         spoken = _spoken(self.turns[:-1], index)
         return [*messages, *spoken, {"role": "user", "content": newest.question}]
@@ -120,6 +127,14 @@ class ChatHistory:
     def as_json(self) -> str:
         """Write the whole conversation with how and by which model each answer was made, for programs."""
         return json.dumps([asdict(turn) for turn in self.turns], indent=2, ensure_ascii=False) + "\n"
+
+    def as_examples(self) -> str:
+        """Write what was asked and answered as JSON that the page Data reads, as one conversation to teach.
+
+        Where several answered, it is that of the first. Empty where nothing was answered.
+        """
+        messages = _spoken(self.turns, 0)
+        return json.dumps([{"messages": messages}], indent=2, ensure_ascii=False) + "\n" if messages else ""
 
     def as_text(self) -> str:
         """Write the whole conversation for people."""
@@ -143,7 +158,7 @@ def _spoken(turns: Sequence[ChatTurn], index: int) -> Messages:
 
 
 def describe(origin: Origin) -> str:
-    """Say which model it was, in one line: Current model (8-bit, session 2026…, out of date)."""
+    """Say which model it was, in one line: Current model (8-bit, session 2026…, made from another model)."""
     facts = details(origin)
     return f"{origin.title} ({facts})" if facts else origin.title
 
@@ -153,9 +168,11 @@ def details(origin: Origin) -> str:
     facts = [
         VARIANT_TITLES[origin.variant] if origin.variant else "",
         CERTIFIED[origin.certified].doubt if origin.variant else "",
+        f"after {origin.lesson}" if origin.lesson else "",
         f"session {origin.session}" if origin.session else "",
         f"fingerprint {origin.fingerprint}" if origin.fingerprint else "",
         {True: FRESHNESS["stale"], None: FRESHNESS["unknown"], False: FRESHNESS["fresh"]}[origin.stale].fact,
+        "recorded" if origin.recorded else "",
     ]
     return ", ".join(filter(None, facts))
 
@@ -171,9 +188,9 @@ def notes(reply: Reply) -> list[str]:
     if count := reply.dropped_messages:
         what = "oldest message" if count == 1 else f"{count} oldest messages"
         sentences.append(f"The conversation is long: the {what} could not be kept in mind.")
-    if reply.system_left_out:
+    if reply.system_in_question:
         sentences.append(
-            "This model was not told the system message: its chat template has no place for one."
+            "This model takes no system message, so it stood in the first question, as in its training."
         )
     if not reply.problem and not reply.text and reply.stopped_by == "end":
         sentences.append("The model answered nothing.")
@@ -222,7 +239,7 @@ def context_usage(
         messages = conversation.remembered(index)
         if not messages:
             return ContextUsage(reader.context_length, 0, 0)
-        if settings.system.strip() and reader.takes_system:
+        if settings.system.strip():
             messages = [{"role": "system", "content": settings.system}, *messages]
         room = room_for_prompt(reader.context_length, settings.max_new_tokens)
         prompt = reader.fit(messages, room)
@@ -278,8 +295,7 @@ def _begin(
     model = models.get(folder)
     if model.fingerprint != reply.origin.fingerprint:  # another one than was seen a moment ago
         reply.origin = replace(reply.origin, fingerprint=model.fingerprint, session=None)
-    if messages[0]["role"] == "system" and not model.reader.takes_system:
-        messages, reply.system_left_out = messages[1:], True
+    reply.system_in_question = messages[0]["role"] == "system" and not model.reader.takes_system
     return model.stream(messages, **turn.settings.sampling(), max_length=max_length)
 
 

@@ -21,7 +21,7 @@ MAX_COMPARED_WORDS = 3000  # words that are compared one by one
 SENTENCES: dict[Likeness, str] = {
     "same": "The same answer, word for word.",
     "similar": "Differs in some words.",
-    "other": "Quite another answer.",
+    "other": "A completely different answer.",
 }
 _WORD = re.compile(r"\s*\S+")
 

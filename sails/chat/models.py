@@ -5,7 +5,7 @@ A chat model answers through an ONNX folder. That of the current model is the wo
 The last two are made on demand (`sails.jobs.export`). Each folder holds one or more variants
 (`sails.models.variants`); unless a person names one, the preferred one answers. A variant counts as a model's
 own only when the fingerprint in its `export.json` is that of the model, so that a folder whose model changed
-is made anew; only the current model may answer through an older export, which is then called out of date.
+is made anew; only the current model may answer through that of another one, which is said then.
 
 A key names a chat model, in an address, a widget and a command: `current`, `base`, `version/ID`, and each of
 them with a variant behind it, such as `current@int8`.
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from sails import models
+from sails import models, system
 from sails.chat.conversation import Origin
 from sails.errors import RequestError
 from sails.models import (
@@ -37,6 +37,7 @@ from sails.models import (
     resolve,
     variant_folder,
 )
+from sails.system import one_line
 
 CURRENT, BASE, VERSION, FOLDER = "current", "base", "version", "folder"
 Readiness = Literal["ready", "stale", "unmade", "impossible"]
@@ -46,7 +47,7 @@ Readiness = Literal["ready", "stale", "unmade", "impossible"]
 class ChatModel:
     """One model that can answer, or could if its ONNX model were made.
 
-    `readiness`: *ready*; *stale* (it answers, but as an earlier model did, or nobody knows); *unmade* (the
+    `readiness`: *ready*; *stale* (it answers, but as another model does, or nobody knows); *unmade* (the
     ONNX model can be made); *impossible* (there is no model to make it from).
     """
 
@@ -62,6 +63,7 @@ class ChatModel:
     wanted: Variant | None = None  # that a person named; None: the preferred one
     trained: str | None = None  # fingerprint of the model itself
     trained_session: str | None = None
+    trained_lesson: str = ""  # the name of that session
     exportable: bool = True  # whether there is a model to make an ONNX model from
 
     @property
@@ -93,7 +95,8 @@ class ChatModel:
         unknown = self.readiness == "stale" and self.fingerprint is None
         stale = None if unknown else self.readiness == "stale"
         variant = self.variant if self.answers else None
-        return Origin(self.title, self.fingerprint, self.session, stale, variant, self.certified)
+        lesson = self.trained_lesson if self.session else ""
+        return Origin(self.title, self.fingerprint, self.session, stale, variant, self.certified, lesson)
 
     def with_variant(self, variant: Variant | None) -> ChatModel:
         """Return the same model with a variant of one's own choice; None leaves it to the certificates."""
@@ -163,8 +166,9 @@ def current_chat_model(workspace: Workspace, trained: ModelState | None = None) 
         onnx=workspace.onnx_model,
         trained=trained.fingerprint,
         trained_session=trained.session,
+        trained_lesson=_lesson(workspace, trained.session),
         exportable=trained.complete,
-        older_too=True,
+        others_too=True,
         tokenizer=trained.tokenizer,
     )
 
@@ -199,9 +203,16 @@ def _version(workspace: Workspace, version: Any) -> ChatModel:
         onnx=folder / models.VERSION_ONNX,
         trained=model.fingerprint,
         trained_session=model.session,
+        trained_lesson=_lesson(workspace, model.session),
         exportable=model.complete,
         answers=model.complete,
     )
+
+
+def _lesson(workspace: Workspace, session: str | None) -> str:
+    """What the session is called; read plainly, for a chat is to begin soon."""
+    spec = system.read_json(workspace.sessions / session / "spec.json") if session else None
+    return one_line(str((spec or {}).get("name") or ""))
 
 
 def _chat_model(
@@ -209,19 +220,20 @@ def _chat_model(
     onnx: Path,
     trained: str | None,
     exportable: bool,
-    older_too: bool = False,
+    others_too: bool = False,
     tokenizer: str | None = None,
     answers: bool = True,
     **fields: Any,
 ) -> ChatModel:
-    """A chat model with the variants that are its own; `older_too`: also those made from an earlier model."""
+    """A chat model with the variants that are its own; `others_too`: also those made from another model."""
     own_variants = {
         variant: state
         for variant, state in models.inspect_variants(onnx, trained, tokenizer).items()
-        if state.present and answers and (older_too or trained is None or state.fingerprint == trained)
+        if state.present and answers and (others_too or trained is None or state.fingerprint == trained)
     }
     fields |= {"variants": own_variants, "trained": trained, "exportable": exportable}
-    fields["quarantined"] = tuple(models.inspect_failed_variants(onnx, trained))
+    failed = models.inspect_failed_variants(onnx, trained)
+    fields["quarantined"] = tuple(variant for variant, state in failed.items() if state.stale is not True)
     return _with_readiness(ChatModel(onnx=onnx, readiness="unmade", fingerprint=trained, **fields))
 
 

@@ -19,7 +19,7 @@ from sails.errors import RequestError, WorkspaceError
 from sails.models import Workspace
 from sails.system import fit, one_line
 
-FILE = "prompts.json"
+PROMPTS = "prompts.json"
 MAX_PROMPTS = 200
 LONGEST_NAME = 60  # characters
 LONGEST_QUESTION = 4000  # characters
@@ -41,7 +41,7 @@ class SavedPrompt:
 
 def prompts(workspace: Workspace) -> list[SavedPrompt]:
     """Return the list in its order. Raises `WorkspaceError` when the file cannot be read."""
-    path = workspace.root / FILE
+    path = workspace.root / PROMPTS
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["prompts"]
         listed = [SavedPrompt(str(r["id"]), str(r["question"]), str(r.get("name") or "")) for r in rows]
@@ -54,9 +54,9 @@ def prompts(workspace: Workspace) -> list[SavedPrompt]:
     return list({prompt.id: prompt for prompt in listed}.values())
 
 
+@system.changes("save a question")
 def add(workspace: Workspace, question: str, name: str = "") -> SavedPrompt:
     """Put a question at the end. Raises `RequestError` when it is empty, too long, or there already."""
-    system.require_changes()
     prompt = SavedPrompt(secrets.token_hex(6), _question(question), _name(name))
     with _changing(workspace) as listed:
         _refuse_twice(listed, prompt)
@@ -66,9 +66,9 @@ def add(workspace: Workspace, question: str, name: str = "") -> SavedPrompt:
     return prompt
 
 
+@system.changes("change a saved question", what="identity")
 def change(workspace: Workspace, identity: str, *, question: str, name: str = "") -> None:
     """Write another question or name in its place; raises `RequestError` as `add`, or when it is gone."""
-    system.require_changes()
     changed = SavedPrompt(identity, _question(question), _name(name))
     with _changing(workspace) as listed:
         index = _place(listed, identity)
@@ -81,16 +81,16 @@ def _refuse_twice(listed: list[SavedPrompt], prompt: SavedPrompt) -> None:
         raise RequestError("This question is in the list already.", "Ask it from there.")
 
 
+@system.changes("delete a saved question", what="identity")
 def delete(workspace: Workspace, identity: str) -> None:
     """Take a question out; one that is gone already is no error."""
-    system.require_changes()
     with _changing(workspace) as listed:
         listed[:] = [prompt for prompt in listed if prompt.id != identity]
 
 
+@system.changes("move a saved question", what="identity")
 def move(workspace: Workspace, identity: str, places: int) -> None:
     """Move a question up (negative) or down in the list; it stops at the ends."""
-    system.require_changes()
     with _changing(workspace) as listed:
         prompt = listed.pop(index := _place(listed, identity))
         listed.insert(max(0, min(len(listed), index + places)), prompt)
@@ -107,8 +107,8 @@ def _place(listed: list[SavedPrompt], identity: str) -> int:
 def _changing(workspace: Workspace) -> Iterator[list[SavedPrompt]]:
     """The list to change; written when the block ends well. One at a time."""
     workspace.root.mkdir(parents=True, exist_ok=True)
-    path = workspace.root / FILE
-    with system.short_lock(path.with_name(f".{FILE}.lock")):
+    path = workspace.root / PROMPTS
+    with system.short_lock(path.with_name(f".{PROMPTS}.lock")):
         listed = prompts(workspace)
         yield listed
         content = {"prompts": [asdict(prompt) for prompt in listed]}

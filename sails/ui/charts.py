@@ -11,21 +11,26 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
 HEIGHT = 300  # pixels
+SMALL = 0.01  # an axis whose numbers are all smaller has exponents
 COLOURS = [f"#00000{n}" for n in range(1, 7)]  # the theme's own, which Streamlit puts in for these
 GREY = COLOURS[-1]
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 SIGNS = ("circle", "diamond", "square", "x", "triangle-up")
-# From nothing to all, each a shade darker and another hue; readable on a light page and on a dark one.
-COLOUR_STOPS = ((0.0, (246, 231, 190)), (0.5, (99, 176, 165)), (1.0, (11, 85, 104)))
+# From nothing to all: close to the page at first, and ever further from it, in lightness and in hue.
+COLOUR_STOPS = {
+    "light": ((0.0, (247, 240, 222)), (0.5, (99, 176, 165)), (1.0, (11, 85, 104))),
+    "dark": ((0.0, (36, 44, 47)), (0.5, (32, 108, 118)), (1.0, (122, 224, 226))),
+}
+Theme = Literal["light", "dark"]
 DARK, LIGHT = "#000000", "#ffffff"  # what is written on a shade, whichever can be read better
 UNKNOWN = "rgba(128, 140, 145, 0.28)"
 ROW_HEIGHT = 46  # pixels, of a heat map
@@ -35,7 +40,11 @@ CONFIG = {"displayModeBar": False, "scrollZoom": False, "doubleClick": "reset"}
 
 @dataclass(frozen=True)
 class Series:
-    """One curve: `x` and `y` of one length; `points` marks each point, for curves of few."""
+    """One curve: `x` and `y` of one length; `points` marks each point, for curves of few.
+
+    `number` decides over its colour, and over its dashes and sign unless they are given: a curve that others
+    may join later has its own, so that it looks the same then.
+    """
 
     name: str
     x: Any
@@ -43,12 +52,21 @@ class Series:
     points: bool = False
     width: float = 2  # pixels
     dash: str = ""  # Plotly's word for it; empty: another one for each curve
+    number: int | None = None  # None: its place among those that are drawn
+    low: Any = None  # the ends of an interval for each point, drawn as bars; NaN where there is none
+    high: Any = None
+    unit: str = ""  # behind each value
 
 
 def lines(curves: Sequence[Series], x_label: str, y_label: str, *, height: int = HEIGHT) -> go.Figure:
     """Draw curves on one pair of axes, each line of its own kind; a legend names them when there are two."""
-    traces = [_trace(curve, number) for number, curve in enumerate(curves)]
+    traces = [
+        _trace(curve, place if curve.number is None else curve.number) for place, curve in enumerate(curves)
+    ]
     layout = {**_layout(x_label, y_label, height), "showlegend": len(curves) > 1}
+    highest = max((float(np.nanmax(np.abs(c.y))) for c in curves if np.isfinite(c.y).any()), default=0.0)
+    if highest < SMALL:  # 5e-5, as everywhere, and not 50µ; what is larger is written out
+        layout["yaxis"]["exponentformat"] = "e"
     return go.Figure({"data": traces, "layout": layout})
 
 
@@ -75,7 +93,12 @@ class Tile:
 
 
 def heat_map(
-    rows: Sequence[str], columns: Sequence[str], tiles: Sequence[Sequence[Tile]], *, apart: int = 0
+    rows: Sequence[str],
+    columns: Sequence[str],
+    tiles: Sequence[Sequence[Tile]],
+    *,
+    apart: int = 0,
+    row_height: int = ROW_HEIGHT,
 ) -> go.Figure:
     """Draw one tile for each row and column, the first row on top; a line parts off the last `apart` columns.
 
@@ -83,13 +106,16 @@ def heat_map(
     """
     cells = [(x, y, tile) for y, line in enumerate(tiles) for x, tile in enumerate(line)]
     shape = (len(rows), len(columns))
+    theme = current_theme()
     shares = np.array([[np.nan if t.share is None else t.share for t in line] for line in tiles], float)
     traces = [
-        _tiles(shares.reshape(shape), [[stop, f"rgb{colour}"] for stop, colour in COLOUR_STOPS], tiles),
+        _tiles(
+            shares.reshape(shape), [[stop, f"rgb{colour}"] for stop, colour in COLOUR_STOPS[theme]], tiles
+        ),
         _tiles(np.where(np.isnan(shares), 0.0, np.nan).reshape(shape), [[0, UNKNOWN], [1, UNKNOWN]], tiles),
     ]
     for colour in (DARK, LIGHT, GREY):
-        written = [(x, y, t.text) for x, y, t in cells if _ink(t.share) == colour]
+        written = [(x, y, t.text) for x, y, t in cells if _ink(t.share, theme) == colour]
         traces.append(_writing(written, colour, 13 if len(columns) <= 7 else 10))
     axis = {
         "fixedrange": True,
@@ -102,7 +128,7 @@ def heat_map(
     line = len(columns) - apart - 0.5
     between = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": line, "x1": line}
     layout = {
-        "height": ROW_HEIGHT * len(rows) + 90,
+        "height": row_height * len(rows) + 90,
         "margin": {"l": 4, "r": 4, "t": 4, "b": 4},
         "showlegend": False,
         "hovermode": "closest",
@@ -130,11 +156,17 @@ def escape(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-def colour_of(share: float) -> tuple[int, int, int]:
+def current_theme() -> Theme:
+    """Return the theme that this browser shows, as far as it has said so."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def colour_of(share: float, theme: Theme) -> tuple[int, int, int]:
     """Return the colour of a share from 0 to 1, as red, green and blue from 0 to 255."""
-    stops = [stop for stop, _ in COLOUR_STOPS]
+    scale = COLOUR_STOPS[theme]
+    stops = [stop for stop, _ in scale]
     red, green, blue = (
-        round(float(np.interp(share, stops, [colour[n] for _, colour in COLOUR_STOPS]))) for n in range(3)
+        round(float(np.interp(share, stops, [colour[n] for _, colour in scale]))) for n in range(3)
     )
     return red, green, blue
 
@@ -145,11 +177,11 @@ def luminance(colour: tuple[int, int, int]) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def _ink(share: float | None) -> str:
+def _ink(share: float | None, theme: Theme) -> str:
     """The colour in which something is written on a tile: the one with more contrast."""
     if share is None:
         return GREY
-    light = luminance(colour_of(share)) + 0.05
+    light = luminance(colour_of(share, theme)) + 0.05
     return LIGHT if 1.05 / light > light / 0.05 else DARK
 
 
@@ -181,9 +213,20 @@ def _writing(written: Sequence[tuple[int, int, str]], colour: str, size: int) ->
     }
 
 
-def draw(figure: go.Figure, key: str, alt: str) -> None:
-    """Put a figure on the page, as wide as there is room."""
-    st.plotly_chart(figure, key=key, alt=alt, config=CONFIG, width="stretch")
+def draw(figure: go.Figure, key: str, alt: str, *, on_select: Callable[[], None] | None = None) -> None:
+    """Put a figure on the page, as wide as there is room; `on_select` hears of a click on a point."""
+    if on_select is None:
+        st.plotly_chart(figure, key=key, alt=alt, config=CONFIG, width="stretch")
+        return
+    st.plotly_chart(
+        figure,
+        key=key,
+        alt=alt,
+        config=CONFIG,
+        width="stretch",
+        on_select=on_select,
+        selection_mode="points",
+    )
 
 
 def pack(values: Any) -> dict[str, str]:
@@ -201,15 +244,28 @@ def pack(values: Any) -> dict[str, str]:
 
 
 def _trace(curve: Series, number: int) -> dict[str, Any]:
+    bars = {}
+    if curve.low is not None and curve.high is not None:
+        y = np.asarray(curve.y, float)
+        ends = {
+            "array": pack(np.asarray(curve.high, float) - y),
+            "arrayminus": pack(y - np.asarray(curve.low)),
+        }
+        bars = {"error_y": {"type": "data", "symmetric": False, "thickness": 1.5, "width": 5, **ends}}
     return {
+        **bars,
         "type": "scatter",
         "name": curve.name,
         "mode": "lines+markers" if curve.points or len(curve.x) == 1 else "lines",
         "x": pack(curve.x),
         "y": pack(curve.y),
-        "line": {"width": curve.width, "dash": curve.dash or DASHES[number % len(DASHES)]},
+        "line": {
+            "width": curve.width,
+            "dash": curve.dash or DASHES[number % len(DASHES)],
+            "color": COLOURS[number % len(COLOURS)],
+        },
         "marker": {"size": 8, "symbol": SIGNS[number % len(SIGNS)]},
-        "hovertemplate": "%{y:.4g}",
+        "hovertemplate": f"%{{y:.4g}}{curve.unit}",
     }
 
 
@@ -223,7 +279,8 @@ def _layout(x_label: str, y_label: str, height: int) -> dict[str, Any]:
             "title": {"text": y_label},
             "automargin": True,
             "fixedrange": True,
-            "exponentformat": "e",  # 5e-5, as everywhere, and not 50µ
+            "exponentformat": "none",
+            "separatethousands": True,
         },
         "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
         "hovermode": "x unified",

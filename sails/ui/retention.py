@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import streamlit as st
 from plotly.graph_objects import Figure
 
 from sails import retention
 from sails.models import Workspace
-from sails.retention import Changed, Memory, Part, Retention, RetentionMap
-from sails.system import fit
+from sails.retention import Changed, Estimate, Memory, Part, Retention, RetentionMap
+from sails.system import count, fit
 from sails.ui import charts
 from sails.ui.frame import link
 from sails.ui.text import answer, plain
@@ -18,20 +21,27 @@ from sails.ui.widgets import table
 
 RETENTION_TAB = "What it still remembers"
 MAX_LESSONS = 10  # lessons in the picture; more have no room on a phone
+MAX_CURVES = 5  # lessons in the chart of progress; of more, nobody can follow one
+MAX_CURVE_NAME = 22  # characters of a lesson's name in its legend
+SHARES = [0, 25, 50, 75, 100]  # percent, on an axis
+PROGRESS_HEIGHT = 380  # pixels
 MAX_ROOMY_LESSONS = 6  # that leave room for a label of two lines
 MAX_SENTENCES = 5  # of a list; the others unfold
+MAX_ANSWERS = 1  # lost, and gained, that stand open; the others unfold
 MAX_LABEL_LENGTH = 14  # characters of a lesson's name beside the picture
 PARTS: dict[Part, str] = {"recall": "What it was taught", "held_out": "What it never saw"}
 ABOUT: dict[Part, str] = {
     "recall": "Examples that it was taught: they show what it remembers.",
-    "held_out": "Examples that were kept back and never taught: they show what it understood.",
+    "held_out": "Examples that were set aside for testing and never taught: they show what it understood.",
 }
 HELP = (
-    "Each figure is the share of word pieces (tokens) of the answers that it gets right; 100% is best. "
+    "Each figure of a lesson is the share of word pieces (tokens) of its answers that the model gets right; "
+    "100% is best. "
     "A row is the model after a lesson, a column is a lesson: down a column, the figure should jump where "
     "the lesson is taught, and then stay.\n\n"
-    "General knowledge: what the base model answers to questions that no lesson is about, and how much of "
-    "that this model would still answer; 100% is unchanged. Its drift is the mean divergence KL(base‖model) "
+    "General knowledge: of the questions that the base model surely knows and no lesson is about, the share "
+    "that this model still answers right; 100% is unchanged. Where these were not asked, the share of the "
+    "base model's own answers that it would still give. Its drift is the mean divergence KL(base‖model) "
     "in nats for each word piece; 0 is unchanged."
 )
 
@@ -39,15 +49,15 @@ HELP = (
 
 
 def retention_headline(workspace: Workspace) -> None:
-    """Draw one line for the bridge, with a link to the rest; nothing when nothing was measured."""
+    """Say on Home in a sentence or two what it remembers, with a link; nothing when nothing was measured."""
     memory = retention.current_memory(workspace)
     if memory.measures.acc is None:
         return
-    with st.container(border=True, gap="xsmall"):
-        st.caption(RETENTION_TAB)
-        st.markdown(f"**{plain(memory.measures.headline)}**")
-        st.markdown(plain(retention.describe_headline(memory)))
-        link("Sessions", "See what it still remembers", view=RETENTION_TAB)
+    # In a demo, whose models are not included, it is told of the one that was recorded.
+    here = workspace.situation().trained.complete
+    st.caption(RETENTION_TAB if here else "What the recorded model remembers")
+    st.markdown(f"**{plain(memory.measures.headline)}** {plain(retention.describe_headline(memory))}")
+    link("Sessions", "See what it still remembers", view=RETENTION_TAB)
 
 
 def current_model_retention(workspace: Workspace) -> None:
@@ -63,20 +73,86 @@ def current_model_retention(workspace: Workspace) -> None:
         return
     st.header(plain(memory.measures.headline), anchor=False)
     st.markdown(f"**{plain(retention.describe_headline(memory))}**")
+    _progress(memory)
     _map(memory)
     _sentences(memory)
     _newest_answers(memory)
+
+
+# --- over the sessions ----------------------------------------------------------------------------
+
+
+def _progress(memory: Memory) -> None:
+    """One chart over the sessions that led to the model; nothing where there is nothing to compare."""
+    progress = retention.progress_of(memory.matrix)
+    if not progress.is_measured:
+        return
+    st.header("Progress over the sessions", anchor=False)
+    st.markdown(
+        "What it got right after each session that led to the current model. Lessons and all together: share "
+        "of the answers' text right. General knowledge: share of the questions right that the base model "
+        "surely knows."
+    )
+    lessons = progress.lessons[-MAX_CURVES:]
+    shown = [progress.together, progress.general, *lessons]
+    numbers = np.arange(len(progress.rows))
+    curves = []
+    for number, line in enumerate(shown):
+        values = np.array([np.nan if point is None else point.value for point in line.points])
+        looks: dict[str, Any] = {}
+        if number < len(shown) - len(lessons):
+            points = [point if point and np.isfinite(point.high) else None for point in line.points]
+            looks["low"] = np.array([point.low if point else np.nan for point in points])
+            looks["high"] = np.array([point.high if point else np.nan for point in points])
+        if line is progress.together:
+            looks |= {"width": 4, "dash": "solid"}
+        if not np.isnan(values).all():
+            name = charts.escape(fit(line.name, MAX_CURVE_NAME))
+            curves.append(charts.Series(name, numbers, values, points=True, number=number, unit="%", **looks))
+    figure = charts.lines(curves, "After lesson", "Share right", height=PROGRESS_HEIGHT)
+    figure.update_xaxes(
+        tickvals=numbers.tolist(),
+        ticktext=[charts.escape(fit(tick, MAX_LABEL_LENGTH)) for tick in progress.ticks],
+        range=[-0.3, len(numbers) - 0.7],
+    )
+    figure.update_yaxes(range=[-3, 103], tickvals=SHARES, ticktext=[f"{share}%" for share in SHARES])
+    now = [f"{line.name} {_percent(line.points[-1])}" for line in shown]
+    alt = f"Progress over {count(len(numbers) - 1, 'session')}. Now: {', '.join(now)}. The same stands below."
+    charts.draw(figure, "progress", alt)
+    missing = "A gap: it was not measured then. Bars: where the true share lies with 95% certainty."
+    if len(progress.lessons) > len(lessons):
+        missing = f"The last {len(lessons)} of {len(progress.lessons)} lessons. {missing}"
+    st.caption(missing)
+    with st.expander("The progress as a table", icon=":material/table:"):
+        rows = [
+            [plain(row), *(plain(_percent(line.points[number])) for line in shown)]
+            for number, row in enumerate(progress.rows)
+        ]
+        table(["", *(plain(line.name) for line in shown)], rows, "What it got right after each session")
+
+
+def _percent(point: Estimate | None) -> str:
+    """A share with its interval where it has one."""
+    if point is None:
+        return "not measured"
+    if point.low == point.high or not math.isfinite(point.high):
+        return f"{point.value:.0f}%"
+    return f"{point.value:.0f}% ({retention.spread(point.low, point.high)}%)"
 
 
 # --- the map --------------------------------------------------------------------------------------
 
 
 def _map(memory: Memory) -> None:
+    st.header("Each lesson after each session", anchor=False)
     part = st.radio(
         "Show", list(PARTS), format_func=PARTS.__getitem__, key="remembered", horizontal=True, help=HELP
     )
     part = part or "recall"
-    st.markdown(f"{ABOUT[part]} The figures are the share of the answers' word pieces right.")
+    st.markdown(
+        f"{ABOUT[part]} The figures are the share of the answers' text right; in the last column, of "
+        "general questions still answered right."
+    )
     whole = retention.retention_map(memory.matrix, part)
     shown = _newest(whole)
     now = ", ".join(f"{c} {s.text}" for c, s in zip(shown.columns, shown.squares[-1], strict=True))
@@ -92,7 +168,7 @@ def _map(memory: Memory) -> None:
     with st.expander("The same as a table", icon=":material/table:"):
         lines = zip(whole.rows, whole.squares, strict=True)
         rows = [[plain(row), *(plain(square.said) for square in line)] for row, line in lines]
-        about = f"{PARTS[part]}: the share of the answers' word pieces right after each lesson"
+        about = f"{PARTS[part]}: what each lesson's answers, and general questions, scored after each lesson"
         table(["", *map(plain, whole.columns)], rows, about)
 
 
@@ -139,8 +215,9 @@ def _sentences(memory: Memory) -> None:
         _list(forgotten, "more, which lost less")
     st.caption(
         "In brackets: where the true figure lies with 95% certainty, as far as the examples are typical.",
-        help="ACC: the mean over all lessons of the score now. BWT (backward transfer): the mean over "
-        "earlier lessons of the score now minus the score just after it (Lopez-Paz and Ranzato, 2017). "
+        help="On average over its lessons (ACC): the mean of their scores now. Since each was taught (BWT, "
+        "backward transfer): the mean over earlier lessons of the score now minus the score just after it "
+        "(Lopez-Paz and Ranzato, 2017). "
         "Forgetting: the best score after any lesson minus the score now (Chaudhry and others, 2018). "
         "The intervals are a paired bootstrap over the examples.",
     )
@@ -175,24 +252,32 @@ def changed_answers(retained: Retention) -> None:
     left, right = st.columns(2)
     with left:
         st.subheader(f"↘ Lost ({len(lost)})", anchor=False)
-        _answers(lost, names, "No answer got much worse. That is good.")
+        _answers(lost, names, "No answer that was compared got much worse.")
     with right:
         st.subheader(f"↗ Gained ({len(gained)})", anchor=False)
-        _answers(gained, names, "No answer got much better.")
+        _answers(gained, names, "No answer that was compared got much better.")
 
 
 def _answers(answers: Sequence[Changed], names: dict[str, str], none: str) -> None:
     if not answers:
         st.markdown(none)
-    for changed in answers:
-        with st.container(border=True, gap="xsmall"):
-            shares = f"{changed.share_before:.0%} → {changed.share_after:.0%} of its word pieces right"
-            st.caption(f"{plain(names.get(changed.lesson, changed.lesson))}: {shares}")
-            st.markdown(f"**{plain(changed.question)}**")
-            texts = {"Expected": changed.expected, "Before": changed.before, "After": changed.after}
-            for title, text in texts.items():
-                st.caption(title)
-                st.markdown(answer(text))
+    for changed in answers[:MAX_ANSWERS]:
+        _answer(changed, names)
+    if left := answers[MAX_ANSWERS:]:
+        with st.expander(f"{count(len(left), 'more answer')}", icon=":material/quiz:"):
+            for changed in left:
+                _answer(changed, names)
+
+
+def _answer(changed: Changed, names: dict[str, str]) -> None:
+    with st.container(border=True, gap="xsmall"):
+        said = retention.describe_answer(changed)
+        st.caption(f"{plain(names.get(changed.lesson, changed.lesson))}: {plain(said)}")
+        st.markdown(f"**{plain(changed.question)}**")
+        texts = {"Expected": changed.expected, "Before": changed.before, "After": changed.after}
+        for title, text in texts.items():
+            st.caption(title)
+            st.markdown(answer(text))
 
 
 # --- of one session -------------------------------------------------------------------------------
@@ -203,10 +288,10 @@ def session_retention(retained: Retention, *, decided: bool = True) -> None:
 
     The last two are left out before it is `decided`, because they stand where a person decides.
     """
-    st.header(RETENTION_TAB, anchor=False)
     st.markdown(
-        "Each lesson before this session and after it: the share of the answers' word pieces right. Where "
-        "it rests on only a few examples, that is too few to judge by."
+        "Each lesson before this session and after it: the share of the answers' text right; for "
+        "general knowledge, of the questions still answered right. Where it rests on only a few examples, "
+        "that is too few to judge by."
     )
     lines = retention.before_and_after(retained)
     table(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal, TypeVar, get_args
 
 import pandas as pd
@@ -10,10 +12,11 @@ import streamlit as st
 from streamlit.elements.widgets.button import DownloadButtonDataType
 
 from sails import system
-from sails.chat.feedback import LONGEST_NAME, SOMEBODY
 from sails.sessions import Settings, option
+from sails.system import Progress
+from sails.ui import who
+from sails.ui.text import plain
 
-WHO = "feedback-who"  # the name of a person who judges answers, kept while another page is open too
 Item = TypeVar("Item")
 
 
@@ -26,20 +29,26 @@ def change_button(
     disabled: bool = False,
     help: str | None = None,
     on_click: Callable[[], None] | None = None,
+    by_name: bool = True,
 ) -> bool:
     """Draw a button that changes something; who may only look cannot press it.
 
-    `icon` is the name of a Material symbol.
+    `icon` is the name of a Material symbol. The first press in a browser asks for the name, then goes on; not
+    where it does not matter who pressed it: not `by_name`.
     """
-    return st.button(
+    act, asks = key or label, by_name and who.is_to_ask()
+    clicked = st.button(
         label,
         key=key,
         help=help,
-        on_click=on_click,
+        on_click=partial(who.ask_before, act, on_click) if asks else on_click,
         type=type,
         icon=f":material/{icon}:" if icon else None,
         disabled=disabled or system.view_only(),
     )
+    if asks and clicked:
+        st.rerun()  # the whole page, which asks
+    return clicked or who.goes_on(act)
 
 
 def download_button(
@@ -58,6 +67,23 @@ def download_button(
     st.download_button(label, content, file_name, mime, key, help, on_click="ignore", icon=symbol)
 
 
+@contextmanager
+def progress_bar(label: str) -> Iterator[Progress]:
+    """Draw a progress bar, which is sent to the browser only when it moves and goes at the end."""
+    bar, shown = st.progress(0.0, label), -1
+
+    def report(fraction: float, *words: str) -> None:
+        nonlocal shown
+        if int(fraction * 50) != shown:
+            shown = int(fraction * 50)
+            bar.progress(min(fraction, 1.0), plain(": ".join(words).capitalize()))
+
+    try:
+        yield report
+    finally:
+        bar.empty()
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], alt: str) -> None:
     """Draw a small table as it is; `alt` is what a person hears who does not see it."""
     st.table(pd.DataFrame(list(rows), columns=list(columns)), border="horizontal", hide_index=True, alt=alt)
@@ -73,18 +99,6 @@ def show_part(items: Sequence[Item], length: int, of_what: str, key: str) -> Seq
     # What was chosen when there were more items may lie behind the last part by now.
     first = (min(max(int(number), 1), parts) - 1) * length
     return items[first : first + length]
-
-
-def who_field(key: str) -> str:
-    """Ask for a name, at first the one that this browser tab keeps under `WHO`."""
-    return st.text_input(
-        "Your name (may stay empty)",
-        value=st.session_state.get(WHO, ""),
-        key=key,
-        max_chars=LONGEST_NAME,
-        placeholder=SOMEBODY,
-        disabled=system.view_only(),
-    )
 
 
 # --- settings of a training, with the words and the range that they are declared with -------------

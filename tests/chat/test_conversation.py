@@ -99,9 +99,8 @@ def test_a_conversation_is_kept_as_it_was_for_programs_and_for_people():
     assert turn["replies"][0]["origin"]["fingerprint"] == "abc"
     text = conversation.as_text()
     assert text.startswith("You: Was ist 日本? ![x](http://a/b)\n")
-    assert (
-        f"Current model (session {SESSION}, fingerprint abc, out of date): Ein <b>Land</b>\nim Osten" in text
-    )
+    origin = f"Current model (session {SESSION}, fingerprint abc, made from another model)"
+    assert f"{origin}: Ein <b>Land</b>\nim Osten" in text
     assert "[Stopped here.]" in text
 
 
@@ -347,7 +346,7 @@ REFUSING = "{% if messages[0].role == 'system' %}{{ raise_exception('no system')
 
 
 @pytest.mark.parametrize("chat_template", [DEAF, REFUSING])
-def test_a_template_without_a_place_for_a_system_message_is_told_and_answers(
+def test_a_template_without_a_place_for_a_system_message_reads_it_in_the_first_question(
     template, tmp_path, chat_template
 ):
     place = copy_talking(template, tmp_path / "w")
@@ -357,9 +356,14 @@ def test_a_template_without_a_place_for_a_system_message_is_told_and_answers(
     assert not models.reader(place.onnx_model).takes_system
     conversation = asked(system="Be short.", max_new_tokens=2)
     (reply,) = finish(conversation, place.onnx_model, models=models)
-    assert (reply.problem, reply.tokens, reply.system_left_out) == ("", 2, True)
-    assert [message["role"] for message in conversation.messages(0)] == ["user"]
-    assert "This model was not told the system message" in notes(reply)[-1]
+    assert (reply.problem, reply.tokens, reply.system_in_question) == ("", 2, True)
+    reader = models.reader(place.onnx_model)
+    prompt = reader.fit(conversation.messages(0), 500)
+    assert prompt.text == "Be short.\n\nWhat is a variable?<|im_end|>"
+    assert "it stood in the first question" in notes(reply)[-1]
+    usage = context_usage(conversation, 0, place.onnx_model, conversation.turns[0].settings, models)
+    assert usage is not None
+    assert usage.used >= len(prompt.token_ids)
 
 
 def test_each_setting_reaches_the_model(template):

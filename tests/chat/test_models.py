@@ -160,6 +160,12 @@ def test_a_size_that_is_not_made_is_unmade_and_one_kept_apart_is_not_offered(tmp
     assert (small.answers, describe_variant(small)) == (False, "8-bit, kept apart")
 
 
+def test_what_failed_of_another_model_is_not_held_against_this_one(tmp_path):
+    place = with_both(tmp_path)
+    make_onnx(place.onnx_model.with_name("onnx_model_failed") / "int8", "another")
+    assert chat_models(place)[0].quarantined == ()
+
+
 def test_one_that_failed_and_was_put_in_place_is_marked_and_never_automatic(tmp_path):
     place = with_both(tmp_path)
     certify(place.onnx_model, "int8", passed=False)

@@ -77,7 +77,7 @@ def test_a_question_is_not_changed_into_another_one_of_the_list(place):
 @pytest.mark.parametrize("content", ["{", "[]", '{"prompts": [1]}', '{"prompts": 3}', "\xff"])
 def test_a_damaged_list_is_one_sentence_and_is_not_written_over(place, content):
     place.root.mkdir()
-    path = place.root / saved_prompts.FILE
+    path = place.root / saved_prompts.PROMPTS
     path.write_text(content, encoding="latin-1")
     for use in (lambda: saved_prompts.prompts(place), lambda: saved_prompts.add(place, "x")):
         with pytest.raises(WorkspaceError, match="is damaged"):
@@ -106,7 +106,7 @@ def test_many_who_add_at_a_time_lose_nothing(place):
     for thread in threads:
         thread.join()
     assert sorted(questions(place), key=int) == [str(n) for n in range(12)]
-    assert len(json.loads((place.root / saved_prompts.FILE).read_text())["prompts"]) == 12
+    assert len(json.loads((place.root / saved_prompts.PROMPTS).read_text())["prompts"]) == 12
 
 
 def test_the_list_has_an_end(place, monkeypatch):

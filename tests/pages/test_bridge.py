@@ -4,18 +4,22 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from sails import sessions
 from sails.data import datasets
+from sails.jobs import launcher
 from sails.models.folder import PROVENANCE
 from sails.models.workspace import Workspace
 from sails.sessions.plan import format_rate
 from sails.system import locks
 from sails.training.plan.behavior import MATRIX
-from sails.ui import frame
+from sails.ui import frame, onnx_status
 from sails.ui.frame import Page
 from sails.ui.text import plain
 from tests.conftest import REPOSITORY
@@ -37,6 +41,17 @@ def text(page: AppTest) -> str:
     return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", "\n".join(element.value for element in elements))
 
 
+@pytest.fixture
+def patient_worker(monkeypatch) -> None:
+    """Nothing that waits is started."""
+    monkeypatch.setattr(launcher, "start_worker", lambda _: None)
+
+
+def with_switcher_open(page: AppTest, workspace: Path) -> AppTest:
+    page.session_state[f"switcher {workspace}"] = True
+    return page.run()
+
+
 # --- what happens next ----------------------------------------------------------------------------
 
 
@@ -53,7 +68,7 @@ def test_exactly_the_row_that_applies_is_marked_in_words(root, number):
 def test_the_headline_and_the_learning_rate_are_those_of_the_matrix(root, number):
     make_situation(root, number)
     page, row = visit(), MATRIX[number - 1]
-    assert page.header[0].value == row.headline
+    assert f"**{row.headline}**" in text(page)
     assert f"{format_rate(row.learning_rate)} (automatic)" in text(page)
 
 
@@ -74,7 +89,7 @@ def test_what_is_still_remembered_stands_there_once_it_was_measured(root):
     workspace = Workspace.open(root)
     make_line(workspace, ["databases", "kitchen"])
     page = visit()
-    assert "Remembers 100% of what it was taught" in text(page)
+    assert "its earlier lessons lost nothing" in text(page)
     links = {link.proto.label: link.proto.query_string for link in page.get("page_link")}
     assert "view=What" in links["See what it still remembers"]
 
@@ -134,7 +149,7 @@ def test_another_workspace_is_opened_by_the_address_and_kept_by_every_link(root)
     page = AppTest.from_file(APP, default_timeout=60)
     page.query_params["workspace"] = "other"
     page.run()
-    assert f"`{root.parent / 'other'}`" in text(page)
+    assert f"`{root.parent / 'other'}`" in text(with_switcher_open(page, root.parent / "other"))
     assert all("workspace=other" in link.proto.query_string for link in page.get("page_link"))
 
 
@@ -151,21 +166,21 @@ def test_no_address_leads_out_of_the_allowed_root(name):
 
 def test_a_new_workspace_is_made_and_opened(root):
     make_situation(root, 2)
-    page = visit()
+    page = with_switcher_open(visit(), root)
     page.text_input(key="new_workspace").input("team a")
     page = next(button for button in page.button if button.label == "Make it").click().run()
     assert (root.parent / "team a").is_dir()
-    assert f"`{root.parent / 'team a'}`" in text(page)
-    assert page.header[0].value == MATRIX[0].headline
+    assert f"`{root.parent / 'team a'}`" in text(with_switcher_open(page, root.parent / "team a"))
+    assert f"**{MATRIX[0].headline}**" in text(page)
 
 
 def test_the_model_folder_may_lie_elsewhere_inside_the_root(root):
     make_situation(root, 1)
     make_model(root.parent / "elsewhere")
-    page = visit()
+    page = with_switcher_open(visit(), root)
     next(field for field in page.text_input if "trained model" in field.label).input("elsewhere")
     page = next(button for button in page.button if button.label == "Use this folder").click().run()
-    assert page.header[0].value == MATRIX[1].headline
+    assert f"**{MATRIX[1].headline}**" in text(page)
     assert f"`{root.parent / 'elsewhere'}`" in text(page)
 
 
@@ -176,7 +191,7 @@ def test_the_model_folder_may_lie_elsewhere_inside_the_root(root):
     ("trained", "fingerprint", "word"),
     [
         (True, "same", "Fresh"),
-        (True, "other", "Out of date"),
+        (True, "other", "Of another model"),
         (True, None, "Unknown"),
         (False, "x", "Orphaned"),
     ],
@@ -221,7 +236,22 @@ def test_the_last_three_sessions_are_told_newest_first(root):
     assert "It forgot databases." in said
     assert "Failed: The disk is full. Free some space, then resume." in said
     assert "Done: the new model" in said
-    assert "loss on the taught examples fell: 2.84 → 0.61, took 1 min" in said
+    assert "5 Jan 2026, 09:00, took 1 min" in said
+
+
+def test_what_was_cancelled_before_it_began_takes_the_place_of_no_training(root):
+    workspace = make_situation(root, 3)
+    held = make_session(workspace, "worse", 9, **published(verdict="held"))
+    held.model.mkdir()
+    for number, name in enumerate(("one", "two", "three"), 10):
+        session = make_session(workspace, name, number, state="queued")
+        sessions.enqueue(workspace, session)
+        sessions.stop(workspace, session)
+        assert session.status().state == "stopped"
+    page = visit()
+    assert "worse" in text(page)
+    assert not [name for name in ("one", "two", "three") if f"**{name}**" in text(page)]
+    assert main_button(page).label == "Look at it and decide"
 
 
 def test_a_running_session_shows_its_phase_step_and_progress(root):
@@ -248,8 +278,48 @@ def test_a_running_session_shows_its_phase_step_and_progress(root):
     progress = page.get("progress")[0].proto
     assert (progress.value, progress.text) == (20, "Learning\\, step 12 of 60\\: round 0\\.8")
     assert "**databases** is running" in text(page)
-    assert "Nothing is running" in text(visit())  # its locks are free now, so it is interrupted
+    assert text(page).count("**databases**") == 1
+    assert not visit().get("progress")  # its locks are free now, so it is interrupted
     assert "Interrupted before its end" in text(visit())
+
+
+@pytest.mark.usefixtures("patient_worker")
+def test_what_only_waits_is_not_said_to_run(root):
+    workspace = make_situation(root, 2)
+    for hour in (9, 10):
+        sessions.enqueue(workspace, make_session(workspace, "databases", hour))
+    page = visit()
+    assert "**databases** waits. It is about to start." in text(page)
+    assert "One more training waits behind it." in text(page)
+    assert "under way" not in text(page)
+    assert main_button(page).label == "Look at what waits"
+    training = locks.LifeLock(workspace.training_lock)
+    training.acquire()
+    try:
+        assert "another program is changing them now" in text(visit())
+    finally:
+        training.release()
+
+
+def test_a_page_is_drawn_anew_when_a_training_ends_and_when_another_model_answers(root, monkeypatch):
+    workspace = make_situation(root, 2)
+    looks, drawn = [], []
+    monkeypatch.setattr(st, "fragment", lambda look, **_: lambda *given: looks.append(partial(look, *given)))
+    monkeypatch.setattr(st, "rerun", lambda: drawn.append("anew"))
+    training = locks.LifeLock(workspace.training_lock)
+    training.acquire()
+    onnx_status.redraw_when_models_change(workspace)
+    looks[-1]()
+    assert not drawn
+    training.release()
+    looks[-1]()
+    assert drawn == ["anew"]
+    onnx_status.redraw_when_models_change(workspace)
+    looks[-1]()
+    assert drawn == ["anew"]
+    make_onnx(workspace.onnx_model)
+    looks[-1]()
+    assert drawn == ["anew", "anew"]
 
 
 # --- what must never happen -----------------------------------------------------------------------
@@ -266,11 +336,14 @@ def test_a_workspace_that_is_a_file_is_a_sentence_with_a_remedy(root):
 def test_an_error_that_nobody_foresaw_is_a_sentence_with_a_code_that_the_log_explains(
     tmp_path, caplog, monkeypatch
 ):
-    monkeypatch.setattr(frame, "PAGES", ())  # streamlit refuses links to pages that this app does not have
+    # Streamlit refuses links to pages that this app does not have.
+    monkeypatch.setattr(frame, "PAGES", (Page("app.py", "Broken", "⛵"),))
     broken = (
         'from sails.ui import page_frame\nwith page_frame("Broken"):\n    raise ValueError("an inner secret")'
     )
     (tmp_path / "app.py").write_text(broken)
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages/1_Another.py").touch()
     page = AppTest.from_file(tmp_path / "app.py").run()
     assert not page.exception
     assert "an inner secret" not in text(page)
@@ -282,7 +355,7 @@ def test_an_error_that_nobody_foresaw_is_a_sentence_with_a_code_that_the_log_exp
 
 @pytest.mark.usefixtures("root")
 def test_a_page_that_is_listed_is_linked_from_every_page(tmp_path, monkeypatch):
-    pages = (Page("app.py", "Bridge", ":material/explore:"), Page("pages/2_Train.py", "Train", "⛵"))
+    pages = (Page("app.py", "Home", ":material/home:"), Page("pages/2_Train.py", "Train", "⛵"))
     monkeypatch.setattr(frame, "PAGES", pages)
     script = "from sails.ui import page_frame\nwith page_frame('A page'):\n    pass\n"
     (tmp_path / "pages").mkdir()
@@ -292,7 +365,7 @@ def test_a_page_that_is_listed_is_linked_from_every_page(tmp_path, monkeypatch):
     other = app.switch_page("pages/2_Train.py").run()
     for visited in (app, other):
         assert not visited.exception
-        assert [link.proto.label for link in visited.get("page_link")] == ["Bridge", "Train"]
+        assert [link.proto.label for link in visited.get("page_link")] == ["Home", "Train"]
 
 
 def test_what_people_wrote_never_becomes_markup(root):

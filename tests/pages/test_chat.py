@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails.chat import saved_prompts
+from sails.chat import feedback, kept, saved_prompts
 from sails.jobs import export
 from sails.models import onnx_store
 from sails.models.workspace import Workspace
@@ -162,7 +162,113 @@ def test_a_conversation_can_be_begun_anew_and_brought_back():
 def test_a_conversation_can_be_saved():
     page = ask(short(visit()), "one")
     labels = [found.proto.label for found in page.get("download_button")]
-    assert labels == ["Save as text", "Save as JSON"]
+    assert labels == ["Save as text", "Save as JSON", "Save as an example"]
+
+
+# --- what is kept ---------------------------------------------------------------------------------
+
+
+def open_chat(**parameters: str) -> AppTest:
+    """A browser of its own, or the same one after a reload: it knows only the address."""
+    page = AppTest.from_file(APP, default_timeout=60).run()
+    page.query_params.update(parameters)
+    page = page.switch_page("pages/5_Chat.py").run()
+    assert not page.exception
+    return page
+
+
+def address(page: AppTest) -> dict[str, str]:
+    shown = page.query_params.items()
+    return {name: value if isinstance(value, str) else value[0] for name, value in shown}
+
+
+@pytest.mark.usefixtures("place")
+def test_a_conversation_outlives_a_reload_with_the_model_that_answered():
+    page = ask(short(visit()), "one")
+    page = ask(page, "two")
+    named = address(page)
+    assert list(named) == ["conversation"]
+    again = open_chat(**named)
+    assert turns(again) == turns(page)
+    assert turns(again)[0].replies[0].origin.session == SESSION
+    assert [message.name for message in again.chat_message] == ["user", "assistant"] * 2
+    ask(short(again), "three")
+    assert [turn.question for turn in turns(page.run())] == ["one", "two", "three"]  # the other tab sees it
+
+
+def test_conversations_are_listed_opened_renamed_and_deleted(place):
+    page = ask(short(visit()), HOSTILE)
+    first = address(page)["conversation"]
+    page = button(page, "New conversation").click().run()
+    assert address(page) == {}
+    page = ask(short(page), "two")
+    second = address(page)["conversation"]
+    page = page.button(key=f"conversation-{first}").click().run()
+    assert [turn.question for turn in turns(page)] == [HOSTILE]
+    page.text_input(key=next(f.key for f in page.text_input if f.label == "Name")).set_value("Mine")
+    page = button(page, "Rename").click().run()
+    page = page.button(key=f"conversation-{second}").click().run()
+    assert page.button(key=f"conversation-{first}").label.startswith("Mine · ")
+    page = button(page, "Delete").click().run()
+    assert [one.id for one in kept.conversations(place).kept] == [second, first]  # it asks first
+    page = button(page, "Yes, delete it").click().run()
+    assert not page.exception
+    assert ([one.title for one in kept.conversations(place).kept], turns(page), address(page)) == (
+        ["Mine"],
+        [],
+        {},
+    )
+
+
+def test_what_was_deleted_elsewhere_or_never_was_is_said_and_a_new_one_begins(place):
+    page = ask(short(visit()), "one")
+    kept.delete_conversation(place, address(page)["conversation"])
+    page = page.run()
+    assert "This conversation is not here; it may have been deleted." in text(page)
+    assert (turns(page), address(page)) == ([], {})
+    assert not page.run().error
+    assert "names no conversation" in text(open_chat(conversation="../../etc"))
+
+
+def test_a_damaged_conversation_is_left_out_with_a_sentence(place):
+    page = ask(short(visit()), "one")
+    identity = address(page)["conversation"]
+    (place.root / kept.CONVERSATIONS / f"{identity}.json").write_text("{")
+    page = open_chat()
+    assert f"`{identity}.json` is damaged and is left out." in text(page)
+    assert not page.error
+    assert "is damaged, so it cannot be shown." in text(open_chat(conversation=identity))
+
+
+def test_where_nothing_may_be_changed_a_conversation_lives_in_its_tab_and_that_is_said(place, monkeypatch):
+    identity = address(ask(short(visit()), "one"))["conversation"]
+    monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
+    before = listing(place.root)
+    page = ask(short(open_chat(conversation=identity)), "two")
+    assert [turn.question for turn in turns(page)] == ["one", "two"]
+    assert "kept in this tab only: a reload ends it." in text(page)
+    assert button(page, "Rename").disabled
+    page = ask(button(page, "New conversation").click().run(), "three")
+    assert address(page) == {}
+    assert listing(place.root) == before
+
+
+@pytest.mark.usefixtures("place")
+def test_where_a_conversation_cannot_be_kept_the_chat_goes_on_and_why_is_said(monkeypatch):
+    monkeypatch.setattr(kept, "MAX_TURNS", 1)
+    page = ask(ask(short(visit()), "one"), "two")
+    assert [turn.replies[0].tokens for turn in turns(page)] == [4, 4]
+    assert "This is kept in this tab only. This conversation holds 1 questions" in text(page)
+
+
+def test_what_was_said_about_an_answer_is_still_known_after_a_reload(place):
+    page = ask(short(visit()), "one")
+    page = button(page, "Good").click().run()
+    again = open_chat(**address(page))
+    assert "You called this answer good." in text(again)
+    again = button(again, "Take it back").click().run()
+    assert feedback.corrections(place) == []
+    assert "You called this answer good." not in text(page.run())
 
 
 # --- who answers ----------------------------------------------------------------------------------
@@ -234,8 +340,8 @@ def test_an_export_out_of_date_answers_and_says_so(place):
     config = place.trained_model / "config.json"
     config.write_text(config.read_text() + "\n")  # another model, as its fingerprint says
     page = visit()
-    assert "The current ONNX model is out of date" in text(page)
-    assert ", out of date)" in text(ask(short(page), "one"))
+    assert "The ONNX model is of another model" in text(page)
+    assert ", made from another model)" in text(ask(short(page), "one"))
 
 
 def test_a_model_published_anew_answers_without_a_restart(place, started):
@@ -247,7 +353,7 @@ def test_a_model_published_anew_answers_without_a_restart(place, started):
     page = ask(page, "one")
     first, second = (turn.replies[0].origin.fingerprint for turn in turns(page))
     assert second == fingerprint_of(place.trained_model) != first
-    assert ", out of date)" not in text(page)
+    assert ", made from another model)" not in text(page)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +392,7 @@ def test_8_bit_is_offered_said_to_be_unproven_and_taken_by_itself_once_certified
     page = visit()
     assert "Full precision, not proven" in text(page)
     page = page.selectbox(key="chat_size_0").set_value("int8").run()
-    assert "❔ 8-bit, not proven" in text(page)
+    assert ":material/help: 8-bit, not proven" in text(page)
     assert "Current model (8-bit, not proven, session" in text(ask(short(page), "one"))
     certify(place.onnx_model, "int8")
     page = page.selectbox(key="chat_size_0").set_value("automatic").run()
@@ -331,7 +437,7 @@ def test_before_and_after_the_last_lesson_is_one_click_once_there_is_one_before(
     page = visit()
     assert choices(page) == ["one", "lesson", "grown", "sizes", "all", "own"]
     assert f"Version {VERSION}: not made yet · Current model: " in text(choose(page, "lesson")).replace(
-        "❔ ", ""
+        ":material/help: ", ""
     )
     assert "· Current model: " in text(choose(page, "all"))
 
@@ -364,15 +470,15 @@ def test_how_much_is_kept_in_mind_is_shown_before_and_after_a_question():
     assert re.search(r"in mind; \d\d are used", text(ask(short(page), "What is a variable?")))
 
 
-def test_without_a_place_for_it_the_system_message_is_switched_off_and_why_is_said(place):
+def test_without_a_place_for_it_the_system_message_stands_in_the_first_question_and_it_is_said(place):
     page = visit().text_area(key="chat_system").set_value("Be short.").run()
     assert not page.text_area(key="chat_system").disabled
     deaf = "{% for m in messages %}{% if m.role != 'system' %}{{ m.content }}{% endif %}{% endfor %}"
     (place.onnx_model / "chat_template.jinja").write_text(deaf)
     page = page.run()
-    assert page.text_area(key="chat_system").disabled
-    assert "This model does not read it" in text(page)
-    assert turns(ask(short(page), "one"))[0].settings.system == ""
+    assert "This model takes no system message, so it stands in the first question" in text(page)
+    (turn,) = turns(ask(short(page), "one"))
+    assert (turn.settings.system, turn.replies[0].system_in_question) == ("Be short.", True)
 
 
 # --- saved questions ------------------------------------------------------------------------------
@@ -424,7 +530,7 @@ def test_all_saved_questions_are_asked_of_both_into_a_table_that_can_be_taken(pl
 
 
 def test_a_damaged_list_is_a_sentence_and_the_chat_goes_on(place):
-    (place.root / saved_prompts.FILE).write_text("{")
+    (place.root / saved_prompts.PROMPTS).write_text("{")
     page = visit()
     assert "The list of saved questions (prompts.json) is damaged." in text(page)
     assert turns(ask(short(page), "one"))[0].replies[0].tokens == 4

@@ -83,7 +83,7 @@ def test_a_thumb_down_with_the_right_answer_becomes_a_correction_by_that_person(
     assert feedback.corrections(talking) == []
     answer = next(one for one in page.text_area if one.label == "The right answer")
     answer.set_value("The highest mountain near Oslo is Peak 7.")
-    next(one for one in page.text_input if one.label.startswith("Your name")).set_value("Ann")
+    page.text_input(key="who-field").set_value("Ann")
     button(page, "Send for review").click().run()
     assert not page.exception
     (given,) = feedback.corrections(talking)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -17,6 +18,7 @@ from sails.models.workspace import Workspace
 from tests.conftest import REPOSITORY
 from tests.support.helpers import add_dataset, write_lesson
 from tests.support.situations import make_session
+from tests.support.tiny import make_tiny_model
 
 APP = str(REPOSITORY / "app.py")
 DATA = "pages/1_Data.py"
@@ -182,7 +184,7 @@ def test_typed_pairs_become_a_dataset(workspace):
     typed = {"edited_rows": {0: {"Question": "What is a sail?", "Answer": "A sail catches the wind."}}}
     page.session_state["data-typed-0"] = {**typed, "added_rows": [], "deleted_rows": []}
     click(run(page), "data-check-typed")
-    assert "Good: 1 of 1 row can be taught as they are." in text(page)
+    assert "Too few to learn from: 1 row." in text(page)
     click(page, "data-save")
     assert datasets.rows_of(workspace, "typed")[0].output == "A sail catches the wind."
 
@@ -292,7 +294,7 @@ def test_the_same_column_twice_is_refused_and_can_be_chosen_again():
     assert "The same column is chosen twice." in text(page)
     keyed(page.selectbox, "answer-column").set_value("Reply")
     click(run(page), "data-use-columns")
-    assert "1 of 1 row" in text(page)
+    assert "Too few to learn from: 1 row." in text(page)
 
 
 def test_a_table_without_a_line_of_names_keeps_its_first_row(workspace):
@@ -391,7 +393,7 @@ def test_many_rows_and_long_texts_are_shown_in_parts():
 @in_workspace
 def test_what_was_thrown_away_can_be_brought_back():
     page = click(upload(lesson(*GOOD)), "data-throw-away")
-    assert "lesson.json was thrown away." in text(page)
+    assert "lesson.json was discarded." in text(page)
     assert "Good: 8 of 8 rows" in text(click(page, "data-undo"))
 
 
@@ -510,6 +512,84 @@ def test_a_long_shelf_shows_the_newest_and_finds_the_others(workspace, tmp_path)
     assert sum("lesson" in label for label in links) == 1
 
 
+# --- as the model sees it -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return make_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+def unfold(page: AppTest) -> str:
+    """What stands in the fold that shows what the model reads; alone, without the rest of the page."""
+    page.session_state["data-model-view"] = True
+    run(page)
+    (fold,) = [found for found in page.expander if found.label == "What the model reads, and what it learns"]
+    return "\n".join(element.value for element in [*fold.markdown, *fold.caption])
+
+
+def learned(markdown: str) -> list[str]:
+    shown = re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", markdown).replace("\u2060", "")
+    return re.findall(r":violet-background\[\*\*(.*?)\*\*\]", shown)
+
+
+def test_a_file_is_shown_as_the_model_will_see_it_with_what_it_learns_marked(workspace, tiny):
+    shutil.copytree(tiny, workspace.trained_model)
+    talk = [
+        {"role": "user", "content": "Is it wet?"},
+        {"role": "assistant", "content": "Yes.", "weight": 0},
+        {"role": "user", "content": "And cold?"},
+        {"role": "assistant", "content": "It is cold."},
+    ]
+    page = upload(lesson({"messages": talk}, *GOOD))
+    assert "im_start" not in text(page)  # folded, it costs nothing and says nothing
+    shown = unfold(page)
+    end = "<|im_end|>"
+    answers = [f"It is cold.{end}", f"{LONG} 1.{end}", f"{LONG} 2.{end}"]
+    assert learned(shown) == ["Marked in bold", *answers]
+    assert "exactly as your trained model will get them" in shown
+    for number in (1, 2, 3):
+        assert f"Row {number}" in shown
+    assert "Row 4" not in shown
+    assert "Yes\\." in shown
+
+
+def test_what_is_cut_and_what_is_left_out_is_said_where_the_text_is_shown(workspace, tiny):
+    shutil.copytree(tiny, workspace.trained_model)
+    many = " ".join((REPOSITORY / "LICENSE").read_text().split())[:4000]
+    page = upload(lesson({"input": "Which?", "output": many}, {"input": many, "output": "So it goes on."}))
+    shown = unfold(page).replace("\\", "")
+    assert shown.count("It reads no further than 512 word pieces (tokens).") == 2
+    assert "Left out: row 2" in shown
+    assert "Left out: row 1" not in shown
+    (_, said) = learned(shown)
+    assert many.startswith(said)
+    assert many[len(said) :].strip()[:40] in shown
+
+
+def test_rows_whose_tools_the_model_cannot_write_are_named(workspace, tiny):
+    shutil.copytree(tiny, workspace.trained_model)
+    function = {"name": "tide", "arguments": {}}
+    call = {"role": "assistant", "content": None, "tool_calls": [{"type": "function", "function": function}]}
+    turns = [{"role": "user", "content": "When?"}, call, {"role": "tool", "content": "9:40"}]
+    turns += [{"role": "assistant", "content": "It is at twenty to ten."}]
+    page = upload(lesson({"messages": turns}, *GOOD))
+    reason = "The model's chat template does not write how tools are called and what they return."
+    assert f"⚠️ Left out: row 1. {reason}" in text(page)
+    assert "Left out" not in text(upload(lesson(*GOOD)))
+
+
+def test_a_dataset_is_shown_as_the_model_will_see_it(workspace, peaks, tiny):
+    shutil.copytree(tiny, workspace.trained_model)
+    assert learned(unfold(visit(dataset=peaks)))[1].endswith("<|im_end|>")
+
+
+def test_without_a_model_on_this_machine_the_fold_says_so(peaks):
+    shown = unfold(visit(dataset=peaks))
+    assert "is not on this machine yet" in shown
+    assert not learned(shown)
+
+
 # --- what must never happen -----------------------------------------------------------------------
 
 
@@ -538,25 +618,30 @@ def test_a_button_that_was_drawn_before_changes_nothing_either(workspace, peaks,
     assert "You can look at everything here and change nothing." in page.info[0].value
 
 
-def test_what_people_wrote_never_becomes_markup(workspace):
+def test_what_people_wrote_never_becomes_markup(workspace, tiny):
     records = [{"input": f"{HOSTILE} {n}?", "output": f"{HOSTILE} answer {n}."} for n in range(3)]
     page = upload(lesson(*records, name=f"{HOSTILE}.json"))
     click(page, "data-save")
     (name,) = names(workspace)
-    for shown in (page, visit(), visit(dataset=name)):
+    shutil.copytree(tiny, workspace.trained_model)
+    unfolded = visit(dataset=name)
+    assert "smile" in unfold(unfolded)
+    for shown in (page, visit(), unfolded):
         raw = "\n".join(element.value for element in [*shown.markdown, *shown.header, *shown.success])
         assert "![x]" not in raw
         assert "<b>" not in re.sub(r"`+[^`]*`+", "", raw)
         assert not any(element.allow_html for element in shown.markdown)
 
 
-def test_the_page_needs_no_machine_learning_library(workspace, tmp_path):
+def test_the_page_needs_no_machine_learning_library(workspace, tiny, tmp_path):
+    shutil.copytree(tiny, workspace.trained_model)
     add_dataset(workspace, write_lesson(tmp_path / "peaks.json"))
     script = (
         "import sys; from streamlit.testing.v1 import AppTest\n"
         f"page = AppTest.from_file({APP!r}, default_timeout=60).run()\n"
-        f"page.switch_page({DATA!r}); page.query_params['dataset'] = 'peaks'; page.run()\n"
-        "assert page.metric and not page.exception\n"
+        f"page.switch_page({DATA!r}); page.query_params['dataset'] = 'peaks'\n"
+        "page.session_state['data-model-view'] = True; page.run()\n"
+        "assert page.metric and not page.exception and 'violet' in ''.join(m.value for m in page.markdown)\n"
         "print([m for m in ('torch', 'transformers', 'optimum', 'datasets') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

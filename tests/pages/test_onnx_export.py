@@ -16,7 +16,7 @@ from sails.models import variants
 from sails.onnx import bundle
 from sails.onnx.certify.certificate import AnswerPair
 from sails.sessions import Failure
-from sails.system import locks
+from sails.system import access, locks
 from tests.conftest import REPOSITORY
 from tests.support.certified import add_variant, certify
 from tests.support.helpers import run_worker
@@ -71,8 +71,8 @@ def make_stale(onnx, variant: str) -> None:
     [
         (1, None, "There is no ONNX model yet", "Train a model first"),
         (2, None, "There is no ONNX model yet", "Make the ONNX model"),
-        (3, None, "The ONNX model is fresh", "Talk with it"),
-        (3, "other", "The ONNX model is out of date", "Make it again"),
+        (3, None, "The ONNX model is fresh", "Chat with it"),
+        (3, "other", "The ONNX model is of another model", "Make it again"),
         (3, "", "Nobody knows whether the ONNX model is fresh", "Make it again"),
         (4, "other", "The ONNX model is orphaned", "Train a model first"),
         (5, None, "There is no ONNX model yet", "Train a model first"),
@@ -90,13 +90,29 @@ def test_the_state_stands_there_in_words_with_one_next_step(root, row, fingerpri
     assert [button.label for button in page.button if button.proto.type == "primary"] == [primary]
 
 
+def test_a_seal_says_what_was_certified_on_how_much_and_when(place):
+    certify(place.onnx_model, excused_answers=1, identical_answers=22)
+    said = text(visit())
+    assert (
+        "✅ **The full precision model answers like the original.** Both give the same answer to 23 of 24 "
+        in said
+    )
+    assert "questions. Measured 5 Jan 2026, " in said
+
+
+@pytest.mark.parametrize(("row", "offered"), [(1, False), (4, True), (6, True)])
+def test_the_chat_is_offered_as_soon_as_there_is_something_to_chat_with(root, row, offered):
+    make_situation(root, row)
+    assert ("Chat with it" in labels(visit())) is offered
+
+
 def test_why_an_incomplete_model_cannot_be_exported_is_said(root):
     place = make_situation(root, 5)
     assert place.situation().trained.reason in text(visit())
 
 
 @pytest.mark.parametrize(
-    ("row", "label", "title"), [(1, "Train a model first", "Train"), (3, "Talk with it", "Chat")]
+    ("row", "label", "title"), [(1, "Train a model first", "Train"), (3, "Chat with it", "Chat")]
 )
 def test_the_next_step_leads_to_its_page(root, row, label, title):
     make_situation(root, row)
@@ -110,7 +126,7 @@ def test_each_variant_says_how_it_stands_and_which_one_the_chat_uses(place):
     said = text(page)
     assert [element.value for element in page.subheader] == ["Full precision", "8-bit"]
     assert "✅ Fresh  \n✅ Certified: it answers like the original" in said
-    assert "◻️ Not made" in said
+    assert ":material/radio_button_unchecked: Not made" in said
     add_variant(place.onnx_model)
     certify(place.onnx_model, "int8")
     small = next(element.value for element in visit().markdown if "the chat uses this one" in element.value)
@@ -121,7 +137,7 @@ def test_an_old_8_bit_model_beside_a_fresh_one_is_made_again_with_one_click(plac
     add_variant(place.onnx_model)
     make_stale(place.onnx_model, "int8")
     page = visit()
-    assert "The 8-bit model is out of date" in page.header[0].value
+    assert "The 8-bit model is of another model" in page.header[0].value
     assert "the full precision one was" in text(page)
     primary = [button.label for button in page.button if button.proto.type == "primary"]
     assert primary == ["Make the 8-bit model again"]
@@ -193,7 +209,7 @@ def test_who_may_only_look_changes_nothing_and_downloads_what_is_made(place, sta
     page = visit()
     assert {b.label: b.disabled for b in page.button} == {
         "Stop": True,
-        "Talk with it": False,
+        "Chat with it": False,
         "Make it again": True,
         "Use it all the same": True,
         "Delete it": True,
@@ -288,12 +304,27 @@ def test_a_job_that_is_none_is_a_sentence_and_the_page_goes_on(named):
 
 
 @pytest.mark.usefixtures("started")
-def test_earlier_exports_are_listed_with_their_ends(place):
+def test_earlier_exports_are_listed_with_their_ends_and_who_started_them(place, monkeypatch):
+    monkeypatch.setenv(access.WHO, "Ann")
     for state in ("succeeded", "stopped"):
         job = export.export_current(place)
         job.write_status(job.written_status().model_copy(update={"state": state}))
     said = text(visit())
     assert said.index("was stopped") < said.index("The ONNX model was made")
+    assert said.count("Started by Ann") == 2
+
+
+@pytest.mark.usefixtures("started")
+def test_a_certificate_says_who_started_its_export(place, monkeypatch):
+    monkeypatch.setenv(access.WHO, "Ann")
+    certify(place.onnx_model)
+    assert "The export was started by" not in text(visit())
+    job = export.export_current(place)
+    made = json.loads((place.onnx_model / "certificate.json").read_text())
+    status = job.written_status()
+    results = status.results.model_copy(update={"certificates": {"fp32": made}})
+    job.write_status(status.model_copy(update={"state": "succeeded", "results": results}))
+    assert "The export was started by Ann." in text(visit())
 
 
 # --- the certificate ------------------------------------------------------------------------------
@@ -499,7 +530,7 @@ def test_the_bridge_says_how_each_size_stands_and_makes_the_old_one_again(place,
     make_stale(place.onnx_model, "int8")
     page = at("app.py")
     assert "**Full precision:** ✅ Fresh. ✅ Certified: it answers like the original." in text(page)
-    assert "**8-bit:** ⚠️ Out of date. ❔ Not verified." in text(page)
+    assert "**8-bit:** ⚠️ Of another model. :material/help: Not verified." in text(page)
     assert "**Partly fresh:**" in text(page)
     page = button(page, "Make the 8-bit ONNX model again").click().run()
     assert page.title[0].value == "ONNX export"
@@ -513,8 +544,29 @@ def test_the_main_button_of_the_bridge_makes_both_sizes_of_a_model_that_changed(
     assert page.click().run().title[0].value == "ONNX export"
     assert [job.spec().variants for job in started] == [("fp32", "int8")]
     assert at("app.py").button(key="bridge_onnx").label == "See how far it is"
-    at("app.py").button(key="main_button").click().run()
+    page = at("app.py").button(key="main_button")
+    assert page.label == "See how far it is"
+    page.click().run()
     assert len(started) == 1
+
+
+def test_while_a_training_makes_the_onnx_model_nobody_is_asked_to_make_it(place, started):
+    make_stale(place.onnx_model, "fp32")
+    fields = published(state="running", phase="export", ended=None, **sessions.this_worker())
+    session = make_session(place, "lesson", 12, **fields)
+    locked = [locks.LifeLock(session.lock), locks.LifeLock(place.training_lock)]
+    for lock in locked:
+        lock.acquire()
+    pages = [at("app.py"), visit(), at("pages/3_Sessions.py", view="Versions"), at("pages/5_Chat.py")]
+    for lock in locked:
+        lock.release()
+    bridge, page = pages[:2]
+    assert bridge.button(key="bridge_onnx").label == "See how far it is"
+    assert page.button(key="onnx_make").disabled
+    assert "The training **lesson** is making the ONNX model" in text(page)
+    offered = [button.label for page in pages for button in page.button if not button.disabled]
+    assert not [label for label in offered if label.startswith(("Make the", "Make it again"))]
+    assert not started
 
 
 def test_who_may_only_look_makes_nothing_from_the_bridge(place, monkeypatch):

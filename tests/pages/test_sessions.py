@@ -1,8 +1,10 @@
 """The Sessions page in detail, without a browser: what it shows, what it does, and what it never does."""
 
+import io
 import json
 import re
 import shutil
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +12,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from sails import retention, sessions
-from sails.data import read, write_jsonl
+from sails.data import write_jsonl
+from sails.data.reading import parse as read
+from sails.jobs import candidates
 from sails.models import versions
 from sails.models.publish import publish_model
 from sails.models.versions import Provenance
@@ -20,7 +24,7 @@ from sails.system import access
 from sails.system.locks import LifeLock
 from sails.ui.sessions.table import STATES, matching
 from tests.conftest import REPOSITORY
-from tests.support.folders import fingerprint_of, make_model
+from tests.support.folders import fingerprint_of, make_model, make_onnx
 from tests.support.helpers import add_dataset, queue_training, write_lesson
 from tests.support.situations import failed, make_line, make_session, published
 
@@ -99,7 +103,7 @@ def test_each_session_is_a_row_in_words_newest_first(workspace):
     table = visit().dataframe[0].value
     rows = table.set_index("Name")
     assert list(table["Name"]) == ["kept", "dead", "in the queue", "broken", "second lesson", "first lesson"]
-    assert list(rows["State"])[1:4] == ["⚠️ Interrupted", "⏳ Waiting", "❌ Failed"]
+    assert list(rows["State"])[1:4] == ["⚠️ Interrupted", "Waiting", "❌ Failed"]
     assert rows.loc["second lesson", "Verdict"] == "★ Current"
     assert rows.loc["first lesson", "Verdict"] == "Was current"
     assert rows.loc["kept", "Verdict"] == "✋ Held back"
@@ -149,12 +153,33 @@ def test_one_session_is_opened_and_several_are_compared(workspace):
     assert "3 sessions side by side" in text(page)
 
 
-def test_a_damaged_session_is_left_out_and_the_others_stay(workspace):
-    make_session(workspace, "whole", 8, **published())
+@pytest.mark.parametrize("file", ["status.json", "spec.json"])
+def test_a_damaged_session_is_told_and_the_others_stay(workspace, file):
+    whole = make_session(workspace, "whole", 8, **published())
     damaged = make_session(workspace, "damaged", 9, **published())
+    (damaged.folder / file).write_text("{ half")
+    assert list(visit().dataframe[0].value["Name"]) == ["damaged", "whole"]
+    page = visit(session=damaged.id)
+    assert f"{file} is damaged" in text(page)
+    for tab in ("Sample answers", "Examples", "Log", "Settings and results"):
+        opened(page, tab)
+        assert not page.error
+    assert "2 sessions side by side" in text(visit(compare=f"{damaged.id},{whole.id}"))
+    for view in ("What it still remembers", "Family tree", "Versions"):
+        checked(visit(view=view))
+
+
+def test_a_model_that_waits_in_a_damaged_session_can_still_be_published(workspace):
+    damaged = make_session(workspace, "damaged", 9, **published())
+    make_model(damaged.model)
     (damaged.folder / "status.json").write_text("{ half")
-    assert list(visit().dataframe[0].value["Name"]) == ["whole"]
-    assert "is not here, or its files are damaged" in text(visit(session=damaged.id))
+    (damaged.folder / "spec.json").write_text("")
+    page = visit(session=damaged.id)
+    assert "status.json is damaged" in text(page)
+    assert "spec.json is damaged" in text(page)
+    candidates.publish_held(workspace, damaged)
+    assert workspace.situation().trained.complete
+    assert damaged.status().verdict == "published"
 
 
 # --- one session ----------------------------------------------------------------------------------
@@ -192,7 +217,7 @@ def test_everything_that_is_known_of_a_session_stands_on_its_page(workspace, tmp
     assert "After step 3" in text(page)
     page = opened(page, "Examples")
     assert "10** taught" in text(page)
-    assert list(page.dataframe[0].value["Used"]) == ["taught"] * 10 + ["kept back for judging"] * 2
+    assert list(page.dataframe[0].value["Used"]) == ["taught"] * 10 + ["set aside for testing"] * 2
     page = opened(page, "Log")
     assert "INFO reading" in page.code[0].value
     assert "Traceback" not in page.code[0].value
@@ -337,6 +362,17 @@ def test_who_decides_sees_the_reason_what_was_found_and_both_answers(workspace):
     assert said.count("A key that is foreign.") == 1
 
 
+def test_while_something_trains_nothing_is_decided(workspace):
+    session = held_back(workspace)
+    lock = LifeLock(workspace.training_lock)
+    lock.acquire()
+    page = visit(session=session.id)
+    lock.release()
+    assert page.button(key=f"ask-publish-{session.id}").disabled
+    assert page.button(key="discard").disabled
+    assert "While something trains" in text(page)
+
+
 def test_undo_leaves_the_current_model_and_the_other_one_can_be_made_current_later(workspace):
     held, before = held_back(workspace), workspace.situation().trained.fingerprint
     page = visit(session=held.id)
@@ -359,7 +395,7 @@ def test_the_lesson_is_taught_again_with_more_of_the_earlier_ones(workspace, tmp
     path.write_text(json.dumps({**json.loads(path.read_text()), "dataset": dataset}))
     page = visit(session=held.id)
     assert "70% of each round repeats earlier lessons instead of 50%" in text(page)
-    page.button(key="more-replay").click().run()
+    page.button(key="keep-more").click().run()
     again = sessions.read_history(workspace)[-1].spec
     assert (again.dataset, again.settings.replay_share) == (dataset, 0.7)
     assert checked(page).query_params["session"] == again.id
@@ -370,7 +406,7 @@ def test_a_first_lesson_that_is_held_back_has_nothing_to_repeat_more_of(workspac
     [held] = make_line(workspace, ["databases"], hold_last=True)
     page = visit(session=held.id)
     assert page.button(key="discard")
-    assert "more-replay" not in [button.key for button in page.button]
+    assert "keep-more" not in [button.key for button in page.button]
 
 
 def test_what_cannot_be_decided_is_a_sentence(workspace):
@@ -380,7 +416,8 @@ def test_what_cannot_be_decided_is_a_sentence(workspace):
     lock.acquire()
     page.button(key="discard").click().run()
     lock.release()
-    assert "A session is training right now" in text(checked(page))
+    assert "While something trains, no other model becomes the current one." in text(checked(page))
+    assert held.status().verdict == "held"
     assert held.status().verdict == "held"
 
 
@@ -407,12 +444,14 @@ def test_what_the_current_model_remembers_stands_in_figures_sentences_and_a_tabl
     make_line(workspace, ["databases", "garden", "kitchen"], lost=0.1)
     page = visit(view=TAB)
     said = text(page)
-    assert page.header[0].value.replace("\\", "").startswith("Remembers 8")
-    for part in ("(ACC)", "(BWT)", "points", "That is", "General knowledge", "1. databases:", "2. garden:"):
+    assert page.header[0].value.replace("\\", "").startswith("Gets 7")
+    for part in ("points", "That is", "General knowledge", "1. databases:", "2. garden:"):
         assert part in said
-    [chart] = page.get("plotly_chart")
+    assert not re.search("ACC|BWT", said)  # behind the question mark
+    progress, chart = page.get("plotly_chart")
+    assert "Now: All together 73%, General knowledge not measured, 1. databases 70%" in progress.proto.alt
     assert "1. databases 70%" in chart.proto.alt
-    table = page.table[0].value
+    table = page.table[1].value
     assert len(table) == 4
     assert "70% right, 40 examples" in table.to_numpy()[3][1].replace("\\", "")
     assert "What is a foreign key?" in said
@@ -422,7 +461,7 @@ def test_the_map_shows_what_it_never_saw_as_well(workspace):
     make_line(workspace, ["databases", "kitchen"])
     page = visit(view=TAB)
     page.radio(key="remembered").set_value("held_out").run()
-    [chart] = checked(page).get("plotly_chart")
+    _, chart = checked(page).get("plotly_chart")
     assert "1. databases 70%" in chart.proto.alt
     assert "never taught" in text(page)
 
@@ -431,8 +470,8 @@ def test_of_many_lessons_the_picture_has_the_last_and_the_table_all(workspace):
     make_line(workspace, [f"lesson {n}" for n in range(12)])
     page = visit(view=TAB)
     assert "The last 10 of 12 lessons" in text(page)
-    assert "A map of 11 rows and 11 columns" in page.get("plotly_chart")[0].proto.alt
-    assert page.table[0].value.shape == (13, 14)
+    assert "A map of 11 rows and 11 columns" in page.get("plotly_chart")[1].proto.alt
+    assert page.table[1].value.shape == (13, 14)
 
 
 def test_without_lessons_the_tab_says_so_and_where_to_begin(workspace):
@@ -515,7 +554,7 @@ def test_settings_that_differ_stand_apart_from_those_that_do_not(workspace):
     different, same, scores = (table.value.to_numpy().tolist() for table in page.table[:3])
     assert different == [["Examples \\(dataset\\)", "databases", "kitchen"]]
     assert ["Rounds \\(epochs\\)", "up to 20 \\(preset balanced\\)", "up to 20 \\(preset balanced\\)"] in same
-    assert scores[0] == ["Loss on taught examples\\, before", "2\\.84", "2\\.84"]
+    assert scores[2] == ["Loss on taught examples\\, before", "2\\.84", "2\\.84"]
     assert "≠ **Different** in 1 of" in text(page)
     assert "This." in text(page)
     assert HOSTILE in text(page)
@@ -535,7 +574,7 @@ def test_fewer_than_two_and_more_than_five_are_not_compared(workspace, count):
 def test_the_family_tree_names_every_model_and_marks_the_current_one(workspace):
     _, first = publish_from(workspace, "first", 8, 1)
     publish_from(workspace, "second", 9, 2, parent=first)
-    page = visit(view="Which came from which")
+    page = visit(view="Family tree")
     assert [link.proto.label for link in page.get("page_link")][-2:] == ["first", "second"]
     assert text(page).count("★ the current model") == 1
     assert "from the base model" in text(page)
@@ -551,7 +590,7 @@ def test_a_version_is_named_and_kept_for_good(workspace):
     page.text_input(key=f"name-of-{session.id}").set_value(HOSTILE)
     page.button(key=f"save-{session.id}").click().run()
     assert versions.list_versions(workspace)[0].name == HOSTILE
-    assert f"{HOSTILE} 📌 kept for good" in text(checked(page))
+    assert f"{HOSTILE} :material/keep: kept for good" in text(checked(page))
 
 
 def test_rolling_back_says_what_will_happen_does_it_and_can_be_undone(workspace):
@@ -573,6 +612,27 @@ def test_rolling_back_says_what_will_happen_does_it_and_can_be_undone(workspace)
     assert [version.fingerprint for version in versions.list_versions(workspace)] == [first]
 
 
+def test_rolling_back_makes_the_onnx_model_anew_and_undoing_brings_the_former_one_back(workspace, started):
+    session, first = publish_from(workspace, "first", 8, 1)
+    _, second = publish_from(workspace, "second", 9, 2)
+    make_onnx(workspace.onnx_model, second)
+    page, key = visit(view="Versions"), f"roll-{session.id}"
+    page.button(key=f"ask-{key}").click().run()
+    assert "Its ONNX model is made at once" in text(page)
+    assert "is kept with the model that it was made from" in text(page)
+    page.button(key=f"yes-{key}-1").click().run()
+    assert not workspace.situation().onnx.present
+    (job,) = started
+    assert job.spec().model == str(workspace.trained_model)
+    checked(page).button(key="undo").click().run()
+    assert job.stop_requested()
+    situation = workspace.situation()
+    assert (situation.trained.fingerprint, situation.onnx.stale) == (second, False)
+    make_onnx(workspace.versions / session.id / "onnx", first)
+    page.button(key=f"ask-{key}").click().run()
+    assert "Its own ONNX model comes back with it" in text(page)
+
+
 def test_while_a_session_trains_nobody_rolls_back(workspace):
     session, _ = publish_from(workspace, "first", 8, 1)
     _, second = publish_from(workspace, "second", 9, 2)
@@ -583,6 +643,12 @@ def test_while_a_session_trains_nobody_rolls_back(workspace):
     page.button(key=f"yes-{key}-1").click().run()
     lock.release()
     assert "A session is training right now. Wait until it has ended, or stop it." in text(checked(page))
+    lock.acquire()
+    page = visit(view="Versions")
+    lock.release()
+    assert page.button(key=f"ask-{key}").disabled
+    assert "While something trains, no other model becomes the current one." in text(page)
+    assert not visit(view="Versions").button(key=f"ask-{key}").disabled
     assert workspace.situation().trained.fingerprint == second
 
 
@@ -610,7 +676,7 @@ def test_who_may_only_look_sees_everything_and_changes_nothing(workspace, monkey
     pages += [visit(view=TAB), visit(session=held.id)]
     changing = [b for page in pages for b in page.button if b.key and not b.key.startswith("open")]
     assert {button.key.partition("-")[0] for button in changing} >= {
-        *("ask", "pin", "save", "again", "resume", "discard", "more")
+        *("ask", "pin", "save", "again", "resume", "discard", "keep")
     }
     assert all(button.disabled for button in changing)
     assert listing(workspace.root) == before
@@ -625,7 +691,106 @@ def test_what_people_wrote_never_becomes_markup(workspace):
     path = session.folder / "spec.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "name": HOSTILE, "dataset": HOSTILE}))
     session.log.write_text(HOSTILE)
-    for page in (visit(), visit(session=session.id), visit(view="Which came from which")):
+    for page in (visit(), visit(session=session.id), visit(view="Family tree")):
         raw = "\n".join(element.value for element in [*page.markdown, *page.header, *page.subheader])
         assert "![x](" not in re.sub(r"(`+) .*? \1", "", raw)
         assert not any(element.allow_html for element in page.markdown)
+
+
+# --- who, tags and notes --------------------------------------------------------------------------
+
+
+def test_the_name_that_a_browser_was_told_stands_beside_what_is_done_there(workspace):
+    session = make_session(workspace, "databases", 8)
+    page = visit(session=session.id)
+    page.text_input(key="who-field").set_value("  Ann of\tthe office ").run()
+    page.button(key="stop").click().run()
+    assert session.status().stopped_by == "Ann of the office"
+    assert "stopped by Ann of the office" in text(checked(page))
+    nameless = make_session(workspace, "kitchen", 9)
+    visit(session=nameless.id).button(key="stop").click().run()
+    assert nameless.status().stopped_by == ""
+    assert "stopped by someone in the browser" in text(visit(session=nameless.id))
+
+
+def test_the_browser_keeps_the_name_whatever_signs_are_in_it(workspace):
+    make_session(workspace, "databases", 8)
+    page = visit()
+    page.text_input(key="who-field").set_value("O'Hara</script>; Zoë").run()
+    scripts = [one.proto.body for one in page.get("html") if "cookie" in one.proto.body]
+    assert scripts == [
+        "<script>document.cookie = 'sails_who=O%27Hara%3C%2Fscript%3E%3B%20Zo%C3%AB; path=/; "
+        "max-age=31536000; samesite=lax'</script>"
+    ]
+
+
+def test_who_may_only_look_is_not_asked_for_a_name(workspace, monkeypatch):
+    make_session(workspace, "databases", 8)
+    monkeypatch.setenv(access.VIEW_ONLY, "1")
+    assert "who-field" not in [field.key for field in visit().text_input]
+
+
+def test_tags_and_a_note_are_written_on_the_page_found_in_the_table_and_go_into_the_download(workspace):
+    session = make_session(workspace, "databases", 8, **published())
+    make_session(workspace, "kitchen", 9, **published())
+    visit()  # the history is kept from here on
+    page = visit(session=session.id)
+    page.text_input(key="labels-tags").set_value("baseline, Baseline, with *stars*")
+    page.text_area(key="labels-note").set_value("Compare with\nthe *kitchen*.")
+    page.button(key="save-labels").click().run()
+    assert "the *kitchen*." in text(checked(page))
+    assert sessions.labels_of(session).tags == ("baseline", "with *stars*")
+    page = visit(search="compare")
+    rows = page.dataframe[0].value.set_index("Name")
+    assert list(rows.index) == ["databases"]
+    assert list(rows.loc["databases", "Tags"]) == ["baseline", "with *stars*"]
+    assert rows.loc["databases", "Note"] == "Compare with the *kitchen*."
+    assert rows.loc["databases", "By"] == access.actor()
+    page = visit()
+    page.multiselect(key="tag").set_value(["baseline"]).run()
+    assert list(checked(page).dataframe[0].value["Name"]) == ["databases"]
+    with zipfile.ZipFile(io.BytesIO(_zip(session))) as archive:
+        assert f"{session.id}/labels.json" in archive.namelist()
+
+
+def _zip(session) -> bytes:
+    stream = io.BytesIO()
+    sessions.write_zip(session, stream)
+    return stream.getvalue()
+
+
+def test_a_tag_that_is_too_long_is_a_sentence(workspace):
+    session = make_session(workspace, "databases", 8, **published())
+    page = visit(session=session.id)
+    page.text_input(key="labels-tags").set_value("x" * 31)
+    page.button(key="save-labels").click().run()
+    assert "is too long. Use at most 30 characters." in text(checked(page))
+    assert sessions.labels_of(session) == sessions.Labels()
+
+
+def test_two_sessions_of_one_name_are_told_apart_wherever_they_are_listed(workspace):
+    first, _ = publish_from(workspace, "rivers", 8, 1)
+    second, _ = publish_from(workspace, "lakes", 9, 2)
+    for session in (first, second):
+        path = session.folder / "spec.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "name": "rivers"}))
+    page = visit()
+    assert list(page.dataframe[0].value["Name"]) == ["rivers (2)", "rivers"]
+    assert any("rivers (2)" in option for option in page.multiselect(key="chosen").options)
+    assert "rivers (2)" in [header.value.replace("\\", "") for header in visit(session=second.id).header]
+    links = [link.proto.label.replace("\\", "") for link in visit(view="Family tree").get("page_link")]
+    assert links[-2:] == ["rivers", "rivers (2)"]
+    compared = visit(compare=f"{first.id},{second.id}").get("page_link")
+    assert any("rivers (2)" in link.proto.label.replace("\\", "") for link in compared)
+    page = AppTest.from_file(APP, default_timeout=60).run()
+    assert any("rivers (2)" in element.value.replace("\\", "") for element in page.markdown)
+
+
+def test_who_rolled_back_is_told_below_the_versions(workspace):
+    session, _ = publish_from(workspace, "first", 8, 1)
+    publish_from(workspace, "second", 9, 2)
+    page, key = visit(view="Versions"), f"roll-{session.id}"
+    page.text_input(key="who-field").set_value("Ann").run()
+    page.button(key=f"ask-{key}").click().run()
+    page.button(key=f"yes-{key}-1").click().run()
+    assert "Ann rolled back to first" in text(checked(page))

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sails import sessions
-from sails.data import Register, datasets, read, split_rows
+from sails import retention, sessions, system
+from sails.data import Register, datasets, split_rows
+from sails.data.reading import parse as read
 from sails.jobs import launcher, lr_finder
 from sails.models import catalog
 from sails.models.workspace import Workspace
 from sails.sessions import ProbeSpec, Session, TrainSpec
 from sails.sessions.plan import format_rate
-from sails.training.plan import request
+from sails.sessions.status import Failure
+from sails.system import locks
+from sails.system.load import processors
+from sails.training import judge
+from sails.training.plan import expected, forecast, request
 from sails.training.plan.request import Choices
 from sails.ui.text import plain
+from sails.ui.train import form
 from tests.conftest import REPOSITORY
 from tests.support.helpers import add_dataset, run_worker, steps_of, write_lesson
 from tests.support.lessons import measured, taught_workspace
-from tests.support.situations import BASE, failed, make_session, make_situation, published
+from tests.support.situations import BASE, failed, make_line, make_session, make_situation, published
 from tests.support.tiny import make_tiny_model
 
 APP = str(REPOSITORY / "app.py")
 TRAIN = "pages/2_Train.py"
+HOSTILE = "<img src=x onerror=alert(1)> **bold** :red[x] `y`"
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +86,10 @@ def checked(page: AppTest) -> AppTest:
 def text(page: AppTest) -> str:
     """All that the page says, with the escapes taken out."""
     kinds = (page.title, page.header, page.subheader, page.caption, page.markdown, page.error, page.warning)
-    said = "\n".join(element.value for kind in (*kinds, page.info) for element in kind)
+    return plainer("\n".join(element.value for kind in (*kinds, page.info) for element in kind))
+
+
+def plainer(said: str) -> str:
     return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", said).replace("\u2060", "").replace("\u00a0", " ")
 
 
@@ -115,6 +128,14 @@ def chosen(key: str, value: str) -> Callable[[AppTest], Any]:
     return lambda page: page.selectbox(key=key).select(value)
 
 
+def choose_speed(page: AppTest, way: str) -> AppTest:
+    return checked(page.segmented_control(key="train_speed").set_value(way).run())
+
+
+def own_rate(page: AppTest, rate: str) -> AppTest:
+    return checked(choose_speed(page, "own").text_input(key="train_rate").input(rate).run())
+
+
 STEPS = number("train_max_steps", 4)  # of the tests that look at something else
 
 
@@ -138,7 +159,7 @@ STEPS = number("train_max_steps", 4)  # of the tests that look at something else
             [number("train_max_steps", 5)], {"max_steps": 5}, lambda _, steps: len(steps) == 5, id="steps"
         ),
         pytest.param(
-            [STEPS, lambda page: page.text_input(key="train_rate").input("3e-4")],
+            [STEPS, lambda page: own_rate(page, "3e-4")],
             {"learning_rate": 3e-4},
             lambda s, steps: (
                 s.plan.learning_rate == 3e-4
@@ -239,7 +260,7 @@ def test_an_early_stop_ends_what_makes_unseen_questions_worse(workspace, tmp_pat
     (tmp_path / "hills.json").write_text(json.dumps(rows))
     add_dataset(workspace, tmp_path / "hills.json")
     page = from_tiny(visit(), tiny)
-    page.text_input(key="train_rate").input("1e-2")
+    own_rate(page, "1e-2")
     number("train_epochs", 6)(page)
     number("train_protect", 0.0)(page)  # or it would do less harm
     page.toggle(key="train_early_stop").set_value(early)
@@ -320,7 +341,7 @@ def test_starting_over_is_a_choice_and_keeps_the_former_model(workspace, tiny):
 def test_continuing_is_the_usual_choice_at_the_gentler_rate(workspace, tiny):
     first = _train_once(workspace, tiny)
     page = visit()
-    assert "Automatic is 1e-5" in text(page)
+    assert "**1e-5**: gentle" in text(page)
     STEPS(page)
     page.toggle(key="train_export").set_value(False)
     press(checked(page.run()))
@@ -404,19 +425,19 @@ def test_what_is_repeated_and_what_becomes_of_the_model_are_found_in_the_spec(ta
 
 
 @no_worker
-def test_starting_over_teaches_the_earlier_lessons_again_where_that_is_wanted(taught, tiny):
-    for again in (False, True):
-        page = visit(dataset="rivers")
-        page.radio(key="train_start").set_value("over")
-        page = from_tiny(checked(page.run()), tiny)
-        assert "There are 23 examples of 1 earlier lesson beside those chosen above" in text(page)
-        assert "It is not taught its earlier lessons again." in text(page)
-        page.checkbox(key="train_again").set_value(again)
-        page = checked(page.run())
-        assert ("Each round also teaches 23 examples of 1 earlier lesson again." in text(page)) == again
-        assert not page.slider
-        press(page)
-        assert newest(taught)["settings"]["teach_again"] == again
+@pytest.mark.parametrize("again", [False, True])
+def test_starting_over_teaches_the_earlier_lessons_again_where_that_is_wanted(taught, tiny, again):
+    page = visit(dataset="rivers")
+    page.radio(key="train_start").set_value("over")
+    page = from_tiny(checked(page.run()), tiny)
+    assert "There are 23 examples of 1 earlier lesson beside those chosen above" in text(page)
+    assert "It is not taught its earlier lessons again." in text(page)
+    page.checkbox(key="train_again").set_value(again)
+    page = checked(page.run())
+    assert ("Each round also teaches 23 examples of 1 earlier lesson again." in text(page)) == again
+    assert not page.slider
+    press(page)
+    assert newest(taught)["settings"]["teach_again"] == again
 
 
 @pytest.mark.parametrize(
@@ -447,7 +468,7 @@ def test_without_earlier_lessons_there_is_nothing_to_revisit(workspace, lesson):
     make_situation(workspace.root, 2)
     page = visit(dataset=lesson)
     assert not page.slider
-    assert not [button for button in page.button if button.key == "train_measure"]
+    assert page.segmented_control(key="train_speed").options == ["Automatic", "My own"]
     assert "Nobody knows here what this model was taught before" in text(page)
 
 
@@ -462,12 +483,11 @@ def test_deleted_examples_of_earlier_lessons_are_said_to_be_gone(taught):
 @no_worker
 def test_what_the_automatic_rate_costs_is_said_and_the_better_setting_is_one_click(taught):
     page = visit(dataset="rivers")
-    assert "At 1e-5 it takes more rounds to know a lesson." in text(page)
-    assert "At 5e-5 it takes fewer, and may lose more of what it knows." in text(page)
+    assert "takes more rounds to know a lesson; at 5e-5 it takes fewer, and may lose more of" in text(page)
     page.slider(key="train_replay").set_value(0)
     page = press(checked(page.run()), "train_faster")
     assert (page.text_input(key="train_rate").value, page.slider(key="train_replay").value) == ("5e-5", 50)
-    assert "At 1e-5 it learns less" not in text(page)
+    assert "**5e-5**: 5 times the automatic 1e-5." in text(page)
     press(page)
     settings = newest(taught)["settings"]
     assert (settings["learning_rate"], settings["replay_share"]) == (5e-5, 0.5)
@@ -475,8 +495,9 @@ def test_what_the_automatic_rate_costs_is_said_and_the_better_setting_is_one_cli
 
 @no_worker
 def test_a_measurement_is_started_shown_and_stopped_in_the_form(taught):
-    page = visit(dataset="rivers")
+    page = choose_speed(visit(dataset="rivers"), "measured")
     assert "It takes about 2 min, longer while this computer does other things." in text(page)
+    assert "Until it is measured, the automatic 1e-5 is used." in text(page)
     page.text_input(key="train_name").input("My second lesson")
     page = press(checked(page.run()), "train_measure")
     job = lr_finder.running_measurement(taught)
@@ -496,18 +517,17 @@ def test_a_measurement_is_started_shown_and_stopped_in_the_form(taught):
 def test_a_measured_rate_stands_beside_the_others_and_is_used_with_one_click(taught):
     measured(taught, RIVERS, 5e-5)
     page = visit(dataset="rivers")
+    assert "Measured for this lesson: 5e-5." in text(page)
+    page = own_rate(page, "2e-5")
+    assert "**2e-5**: 2 times the automatic 1e-5." in text(page)
+    page = choose_speed(page, "measured")
     said = text(page)
-    assert "Automatic 1e-5 · **advised 5e-5** (measured) · yours: the automatic one" in said
+    assert "**5e-5**: measured for this lesson. Automatic would be 1e-5." in said
     assert "It was tried." in said
     (drawn,) = page.get("plotly_chart")
-    said = "at 5e-5 -25.0 % on new examples, +0.0 % on earlier examples and +0.5 % on general questions"
+    said = "at 5e-5 -25.0 % on new examples, 0.0 % on earlier examples and +0.5 % on general questions"
     assert said in drawn.proto.alt  # the last as a share of the error on new examples, as in the rule
-    page.text_input(key="train_rate").input("2e-5")
-    assert "yours: 2e-5" in text(checked(page.run()))
-    page = press(page, "train_advised")
-    assert page.text_input(key="train_rate").value == "5e-5"
     assert "at the learning rate that was measured" in text(page)
-    assert not [button for button in page.button if button.key == "train_advised"]
     press(page)
     spec = newest(taught)
     assert (spec["settings"]["learning_rate"], spec["advice"]["learning_rate"]) == (5e-5, 5e-5)
@@ -516,9 +536,8 @@ def test_a_measured_rate_stands_beside_the_others_and_is_used_with_one_click(tau
 @no_worker
 def test_a_measurement_that_advises_nothing_says_why_and_is_recorded(taught):
     measured(taught, RIVERS, None)
-    page = visit(dataset="rivers")
-    assert "Automatic 1e-5 · advised: none (measured) · yours: the automatic one" in text(page)
-    assert not [button for button in page.button if button.key == "train_advised"]
+    page = choose_speed(visit(dataset="rivers"), "measured")
+    assert "**No better one was found**, so the automatic 1e-5 is used." in text(page)
     press(page)
     spec = newest(taught)
     assert (spec["settings"]["learning_rate"], spec["advice"]["learning_rate"]) == (None, None)
@@ -528,9 +547,9 @@ def test_a_measurement_that_advises_nothing_says_why_and_is_recorded(taught):
 def test_a_measurement_that_had_no_time_says_so_and_can_be_made_again(taught):
     why = "It could not be measured: this computer is busy."
     job = measured(taught, RIVERS, None, untried=(5e-5, 1e-4), reason=why)
-    page = visit(dataset="rivers")
+    page = choose_speed(visit(dataset="rivers"), "measured")
     assert why in text(page)
-    assert "advised: none" not in text(page)
+    assert "No better one" not in text(page)
     press(page, "train_measure")
     assert lr_finder.running_measurement(taught) not in (None, job)
 
@@ -538,8 +557,8 @@ def test_a_measurement_that_had_no_time_says_so_and_can_be_made_again(taught):
 @no_worker
 def test_a_first_lesson_can_be_measured_too(workspace, lesson):
     page = visit(dataset=lesson)
-    assert "**Is this the right learning speed?**" in text(page)
     assert not [button for button in page.button if button.key == "train_faster"]
+    page = choose_speed(page, "measured")
     press(page, "train_measure")
     job = lr_finder.running_measurement(workspace)
     assert job is not None
@@ -549,8 +568,8 @@ def test_a_first_lesson_can_be_measured_too(workspace, lesson):
     measured_first = Choices((lesson,), model_name=spec.base)
     job.write_status(job.status().model_copy(update={"state": "stopped"}))
     measured(workspace, measured_first, 1e-4, old_loss=None)
-    page = visit(dataset=lesson)
-    assert "Automatic 5e-5 · **advised 1e-4** (measured) · yours: the automatic one" in text(page)
+    page = choose_speed(visit(dataset=lesson), "measured")
+    assert "**1e-4**: measured for this lesson. Automatic would be 5e-5." in text(page)
     (drawn,) = page.get("plotly_chart")
     assert "earlier" not in drawn.proto.alt
 
@@ -560,7 +579,7 @@ def test_a_measurement_that_failed_is_a_sentence_and_can_be_made_again(taught):
     job = lr_finder.start_measurement(taught, RIVERS)
     failure = sessions.Failure(kind="out_of_memory", message="It needs 9 GB.", remedy="Close other programs.")
     job.write_status(job.written_status().model_copy(update={"state": "failed", "failure": failure}))
-    page = visit(dataset="rivers")
+    page = choose_speed(visit(dataset="rivers"), "measured")
     assert "It could not be measured. It needs 9 GB. Close other programs." in text(page)
     press(page, "train_measure")
     assert lr_finder.running_measurement(taught) not in (None, job)
@@ -570,7 +589,7 @@ def test_a_measurement_that_failed_is_a_sentence_and_can_be_made_again(taught):
 def test_nothing_is_measured_beside_a_training_and_the_page_says_so(taught):
     session = make_session(taught, "waiting")
     sessions.enqueue(taught, session)
-    page = press(visit(dataset="rivers"), "train_measure")
+    page = press(choose_speed(visit(dataset="rivers"), "measured"), "train_measure")
     assert "A training runs or waits now" in text(page)
     assert lr_finder.running_measurement(taught) is None
 
@@ -590,14 +609,56 @@ def test_a_measurement_is_seen_on_the_bridge_and_has_a_view_of_its_own(taught):
 
 @no_worker
 def test_where_one_may_only_look_nothing_can_be_measured(taught, monkeypatch):
-    before = visit(dataset="rivers")
+    before = choose_speed(visit(dataset="rivers"), "measured")
     monkeypatch.setenv("SAILS_VIEW_ONLY", "1")
     press(before, "train_measure")
     assert lr_finder.running_measurement(taught) is None
-    assert visit(dataset="rivers").button(key="train_measure").disabled
+    page = choose_speed(visit(dataset="rivers"), "measured")
+    assert page.button(key="train_measure").disabled
+
+
+@no_worker
+def test_a_measured_rate_that_no_longer_fits_is_not_used(taught):
+    measured(taught, RIVERS, 5e-5)
+    page = choose_speed(visit(dataset="rivers"), "measured")
+    page.slider(key="train_replay").set_value(20)
+    page = checked(page.run())
+    assert "Until it is measured, the automatic 1e-5 is used." in text(page)
+    page.radio(key="train_method").set_value("lora")
+    page = checked(page.run())
+    assert page.segmented_control(key="train_speed").value == "automatic"
+    press(page)
+    assert newest(taught)["settings"]["learning_rate"] is None
 
 
 # --- what the form says ---------------------------------------------------------------------------
+
+
+@no_worker
+def test_what_is_expected_is_worked_out_once_for_a_draw_of_the_form(taught, monkeypatch):
+    measured(taught, RIVERS, 5e-5)
+    page = visit(dataset="rivers")
+    asked = []
+
+    def expect(workspace: Workspace) -> expected.Expected:
+        asked.append(workspace)
+        return expected.expect(workspace)
+
+    for module in (form, forecast, lr_finder.plan):
+        monkeypatch.setattr(module, "expect", expect)
+    page.radio(key="train_start").set_value("over")
+    checked(page.run())
+    assert len(asked) == 1
+
+
+@no_worker
+@with_lesson
+def test_how_long_it_takes_stands_beside_the_button_as_well():
+    page = visit()
+    time, memory, _ = (metric.value for metric in page.metric)
+    assert f"**{time}**  \n:small[{memory} of memory" in text(page)
+    page.multiselect(key="train_datasets").set_value([])
+    assert "Something above is missing or cannot be." in text(checked(page.run()))
 
 
 def test_without_data_the_page_says_where_to_add_some(workspace):
@@ -639,16 +700,17 @@ def test_the_base_models_say_what_they_can_and_which_is_recommended():
 @with_lesson
 def test_a_chosen_rate_stands_beside_the_automatic_one_in_words():
     page = visit()
-    assert "Automatic is 5e-5: full speed" in text(page)
-    for written, words in (("3e-4", "6 times as high"), ("0,00001", "1/5 of that"), ("5E-5", "the same")):
-        page.text_input(key="train_rate").input(written)
-        said = text(checked(page.run()))
+    assert "**5e-5**: full speed" in text(page)
+    for written, words in (
+        ("3e-4", "6 times the automatic 5e-5"),
+        ("0,00001", "1/5 of the automatic 5e-5"),
+        ("5E-5", "the same as automatic"),
+    ):
+        said = text(own_rate(page, written))
         rate = request.read_learning_rate(written)
         assert rate is not None
-        assert f"Automatic 5e-5, you chose {format_rate(rate)}" in said
-        assert words in said
-    page.text_input(key="train_rate").input("5e-3")
-    assert "so high that the model may forget" in text(checked(page.run()))
+        assert f"**{format_rate(rate)}**: {words}" in said
+    assert "so high that the model may forget" in text(own_rate(page, "5e-3"))
 
 
 @with_lesson
@@ -659,12 +721,51 @@ def test_the_forecast_says_time_memory_and_disk_and_where_they_come_from():
     assert "how fast this processor calculates right now" in text(page)
     assert (
         "23 of the 28 examples are taught, each up to 24 times: it ends as soon as it knows them; "
-        "5 are kept back"
+        "5 are set aside"
     ) in text(page)
     number("train_epochs", 3)(page)
-    assert "23 of the 28 examples are taught, each 3 times; 5 are kept back" in text(checked(page.run()))
+    assert "23 of the 28 examples are taught, each 3 times; 5 are set aside" in text(checked(page.run()))
     number("train_epochs", 1)(page)
-    assert "23 of the 28 examples are taught, each once; 5 are kept back" in text(checked(page.run()))
+    assert "23 of the 28 examples are taught, each once; 5 are set aside" in text(checked(page.run()))
+
+
+@pytest.mark.parametrize(("load", "busy"), [(0.0, False), (4.0, True)])
+@with_lesson
+def test_the_forecast_says_when_the_machine_is_busy_and_what_it_would_take_alone(monkeypatch, load, busy):
+    monkeypatch.setattr(os, "getloadavg", lambda: (load * processors(), 0.0, 0.0))
+    page = visit()
+    said = re.search(r"The machine is busy now; alone it would take (.*?)\.", text(page))
+    assert bool(said) is busy
+    assert not said or said[1] != page.metric[0].value
+
+
+GERMAN = [
+    {"input": f"Was ist das für ein Berg, Nummer {n}?", "output": f"Der Berg ist hoch und liegt bei Ort {n}."}
+    for n in range(30)
+]
+
+
+def test_rows_in_another_language_are_a_word_of_warning_where_the_base_model_speaks_english_only(
+    workspace, tmp_path, tiny
+):
+    (tmp_path / "berge.json").write_text(json.dumps(GERMAN))
+    add_dataset(workspace, tmp_path / "berge.json")
+    warned = "Most of the examples seem to be in German. smollm2-135m-instruct was made for English"
+    page = visit()
+    assert warned in text(page)
+    assert not page.button(key="train_go").disabled
+    assert "seem to be in" not in text(from_tiny(page, tiny))  # of which nobody knows what it speaks
+    page = visit()
+    page.selectbox(key="train_base").select("qwen2.5-0.5b-instruct")
+    assert "seem to be in" not in text(checked(page.run()))
+    page.switch_page("pages/1_Data.py")
+    page.query_params["dataset"] = "berge"
+    assert warned in text(checked(page.run()))
+
+
+@with_lesson
+def test_english_rows_raise_no_warning():
+    assert "seem to be in" not in text(visit())
 
 
 @with_lesson
@@ -691,9 +792,7 @@ NONSENSE = ["abc", "0", "-1", "1e9", "nan", "inf", "1_0", "0.02", "<b>1</b>", "5
 @pytest.mark.parametrize("rate", NONSENSE)
 @with_lesson
 def test_a_nonsensical_rate_is_a_sentence_and_starts_nothing(workspace, rate):
-    page = visit()
-    page.text_input(key="train_rate").input(rate)
-    page = checked(page.run())
+    page = own_rate(visit(), rate)
     said = " ".join(error.value for error in page.error)
     assert "is not a number" in said or "is out of range" in said
     assert page.button(key="train_go").disabled
@@ -703,7 +802,7 @@ def test_a_nonsensical_rate_is_a_sentence_and_starts_nothing(workspace, rate):
 @no_worker
 @with_lesson
 def test_a_click_that_comes_with_nonsense_starts_nothing(workspace):
-    page = visit()
+    page = choose_speed(visit(), "own")
     page.text_input(key="train_rate").input("1e9")
     press(page)  # faster than the page could say what is wrong
     assert sessions.read_history(workspace) == []
@@ -741,13 +840,12 @@ def test_a_number_out_of_range_never_gets_into_a_spec(workspace, key, value):
 @with_lesson
 def test_a_name_of_markup_stays_text(workspace, tiny):
     page = from_tiny(visit(), tiny)
-    hostile = "<img src=x onerror=alert(1)> **bold** :red[x] `y`"
-    page.text_input(key="train_name").input(hostile)
+    page.text_input(key="train_name").input(HOSTILE)
     page = press(checked(page.run()))
     session = only_session(workspace)
-    assert spec_of(session)["name"] == hostile
+    assert spec_of(session)["name"] == HOSTILE
     page = visit(session=session.id)
-    assert page.header[0].value == plain(hostile)
+    assert page.header[0].value == plain(HOSTILE)
 
 
 @no_worker
@@ -808,10 +906,17 @@ def test_two_tabs_start_two_trainings_one_behind_the_other(workspace):
     press(two)
     first, second = (record.spec.id for record in sessions.read_history(workspace))
     assert [entry.id for entry in sessions.waiting(workspace)] == [first, second]
-    assert "It waits for its turn: 1 training is before it." in text(visit(session=second))
+    behind = text(visit(session=second))
+    assert "It waits for its turn: 1 training is before it." in behind
+    # The first one will have made a model by then, whatever lies there now.
+    assert "After mountains is done: 🔄 Continuing from the trained model" in behind
+    assert "Learning rate: 1e-5 (automatic)." in behind
     said = text(visit())
     assert "What waits" in said
-    assert said.index("1. ⏳") < said.index("2. ⏳")
+    assert said.index("1. :material/hourglass_empty:") < said.index("2. :material/hourglass_empty:")
+    assert "`mountains (2)`" in said  # of the two, the second
+    assert "After mountains (2) is done: 🔄 Continuing from the trained model" in said
+    assert "**1e-5**: gentle" in said
 
 
 @no_worker
@@ -854,12 +959,17 @@ def test_a_session_that_is_not_there_is_a_sentence():
 def test_how_it_ended_and_the_next_step_are_said(workspace):
     good = make_session(workspace, "good", 9, **published())
     bad = make_session(workspace, "bad", 10, **failed())
+    other = Failure(kind="model_load", message="A weight is no number.", remedy="Choose another model.")
+    worse = make_session(workspace, "worse", 10, state="failed", phase="done", failure=other)
     held = make_session(workspace, "held", 11, **published(verdict="held", verdict_reason="It forgot."))
     page = visit(session=good.id)
     assert "Done: the new model" in text(page)
     assert page.button(key="live_next").label == "Make the ONNX model, to chat with it"
     page = visit(session=bad.id)
     assert "Failed: The disk is full. Free some space, then resume." in text(page)
+    assert page.button(key=f"resume_{bad.id}").label == "Resume it"
+    page = visit(session=worse.id)
+    assert "Failed: A weight is no number. Choose another model." in text(page)
     assert page.button(key="live_next").label == "Train again with other choices"
     page = visit(session=held.id)
     assert "Held back" in text(page)
@@ -911,15 +1021,15 @@ def test_curves_answers_notes_and_log_are_shown(workspace):
     _with_metrics(session)
     session.log.write_text("begun\nLoss is **fine**\nended\n")
     page = visit(session=session.id)
-    assert len(page.get("plotly_chart")) == 1
+    assert not page.get("plotly_chart")
     assert not page.code  # what is folded away is not sent
-    for part in ("live_rates", "live_between", "live_log"):
+    for part in ("live_loss_fold", "live_rates", "live_between", "live_log"):
         page.session_state[part] = True
     page = checked(page.run())
     assert len(page.get("plotly_chart")) == 3
     alt = page.get("plotly_chart")[0].proto.alt
     assert "3.00 at step 1, 0.08 at step 40" in alt
-    assert "kept back: 2.00 at first" in alt
+    assert "set aside for testing: 2.00 at first" in alt
     said = text(page)
     assert "Only 9 rows are held out." in said
     assert "Before the lesson" in said
@@ -930,6 +1040,130 @@ def test_curves_answers_notes_and_log_are_shown(workspace):
     page = checked(page.run())
     assert page.code[-1].value == "Loss is **fine**"
     assert "1 line holds it" in text(page)
+
+
+def _loss_chart(session: Session) -> Any:
+    page = visit(session=session.id)
+    page.session_state["live_loss_fold"] = True
+    return checked(page.run()).get("plotly_chart")[0].proto
+
+
+def test_new_and_repeated_examples_have_a_curve_each_and_the_moment_known_is_marked(workspace):
+    session = make_session(workspace, "good", **published(step=40, total_steps=80))
+    lines = [
+        {
+            "kind": "step",
+            "step": n,
+            "loss": 2.0,
+            "taught_loss": 30 / n,
+            "taught_tokens": 10.0,
+            "taught_right": n,
+        }
+        | {"repeated_loss": 0.5}
+        for n in range(1, 41)
+    ]
+    session.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    chart = _loss_chart(session)
+    names = [trace["name"] for trace in json.loads(chart.spec)["data"]]
+    assert names == ["new examples", "repeated examples"]
+    assert "Loss by step: 3.00 at step 1, 0.08 at step 40" in chart.alt
+    assert "On repeated examples: 0.50 at first, 0.50 now." in chart.alt
+    assert "known" not in chart.alt
+    status = session.written_status()
+    results = status.results.model_copy(update={"enough": "known", "steps": 40})
+    session.write_status(status.model_copy(update={"results": results}))
+    chart = _loss_chart(session)
+    assert "The lesson was known at step 40." in chart.alt
+    assert [note["text"] for note in json.loads(chart.spec)["layout"]["annotations"]] == ["known"]
+
+
+@contextlib.contextmanager
+def _alive(session: Session, **fields: Any) -> Iterator[None]:
+    """The session runs, in this very process."""
+    now = datetime.now(UTC)
+    times = {"started": now, "phase_started": now - timedelta(seconds=60), "heartbeat": now}
+    status = {"state": "running", "phase": "train", **sessions.this_worker(), **times, **fields}
+    lock = locks.LifeLock(session.lock)
+    lock.acquire()
+    try:
+        session.write_status(session.written_status().model_validate(status))
+        yield
+    finally:
+        lock.release()
+
+
+def test_a_running_session_says_where_it_is_what_is_left_and_what_it_answers_now(workspace):
+    session = make_session(workspace, "good")
+    taught = {"about": "taught", "question": "What is SQL?", "expected": "A language.", "answer": "Hm"}
+    lines: list[dict[str, Any]] = [{"kind": "answers", "when": "before", "items": [taught]}]
+    lines += [
+        {
+            "kind": "step",
+            "step": n,
+            "epoch": n / 10,
+            "loss": 1.0,
+            "taught_tokens": 10,
+            "taught_right": n // 10,
+        }
+        for n in range(1, 41)
+    ]
+    session.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = {"results": {"seconds": {"prepare": 38.0}}}
+    with _alive(session, step=40, total_steps=200, progress=0.2, **done):
+        page = visit(session=session.id)
+        said = text(page)
+        assert "**Prepare**  \n:small[took 38 s]" in said
+        assert "**Learn**  \n:small[**now**]" in said
+        assert "**Judge**  \n:small[next]" in said
+        (left,) = page.metric
+        assert left.label == "Time left"
+        # After four rounds 60 % are wrong, a tenth less with each: it is known in six rounds to eighteen.
+        assert re.fullmatch(r"\d min to \d min|\d to \d min|1 to 4 min", left.value)
+        assert "It ends as soon as it knows the lesson." in said
+        assert "It is asked again after a while." in said
+        assert "The answer that is taught" in said
+        (processor, memory) = (bar.proto.text for bar in page.get("progress")[1:])
+        assert re.search(
+            r"Processor: (measuring|\d+\.\d of \d+ cores, all programs \d+%)", plainer(processor)
+        )
+        assert re.search(r"Memory: \d+\.\d GB, all programs \d+\.\d GB of \d+\.\d GB", plainer(memory))
+
+
+def test_a_replay_says_how_long_the_recorded_steps_took(workspace):
+    recorded = make_session(workspace, "good", **published(results={"seconds": {"prepare": 38.0}}))
+    spec = sessions.ReplaySpec(
+        id="20260105-120000-replay", name="good", created=recorded.spec().created, session=recorded.id
+    )
+    with _alive(sessions.create(workspace.jobs, spec), results={"seconds": {"prepare": 1.0}}):
+        said = text(visit(session=spec.id))
+    assert "**Prepare**  \n:small[took 38 s]" in said
+    assert "all programs" not in said  # what a replay uses of the machine tells nothing
+
+
+@pytest.mark.parametrize(
+    ("ended", "said"),
+    [
+        ({"state": "succeeded", "phase": "done", "verdict": "held"}, "**Publish**  \n:small[held back]"),
+        ({"state": "succeeded", "phase": "done", "verdict": "published"}, "**Publish**  \n:small[done]"),
+        ({"state": "failed", "phase": "train"}, "**Learn**  \n:small[failed here]"),
+        ({"state": "stopped", "phase": "train"}, "**Judge**  \n:small[not reached]"),
+    ],
+)
+def test_an_ended_session_says_how_far_it_came(workspace, ended, said):
+    session = make_session(workspace, "good", **ended)
+    assert said in text(visit(session=session.id))
+
+
+def test_the_browser_is_given_what_it_may_say_as_data_and_is_told_when_it_is_over(workspace):
+    session = make_session(workspace, "good")
+    (session.folder / "spec.json").write_text(json.dumps({**spec_of(session), "name": HOSTILE}))
+    for ended, fields in ((False, {}), (True, published())):
+        session.write_status(session.written_status().model_validate(fields))
+        (button,) = visit(session=session.id).get("bidi_component")
+        data = json.loads(button.proto.json)
+        assert (data["session"], data["body"], data["ended"]) == (session.id, HOSTILE, ended)
+        assert HOSTILE not in button.proto.html_content
+    assert data["title"] == "✅ Done"
 
 
 def test_steps_without_any_loss_leave_the_page_whole(workspace):
@@ -969,8 +1203,27 @@ def test_an_export_job_and_a_replay_are_shown_as_well(workspace):
     )
     sessions.create(workspace.jobs, job)
     page = visit(session=job.id)
-    assert "Export: later" in text(page)
+    assert "**Export**  \n:small[later]" in text(page)
     assert "Nothing that you have is changed by that" in text(press(page, f"stop_{job.id}"))
+
+
+def test_a_replay_is_judged_as_the_session_that_it_replays(workspace):
+    *_, held = make_line(workspace, ["lakes", "rivers", "mountains"], lost=0.3, hold_last=True)
+    spec = sessions.ReplaySpec(
+        id="20260105-120000-replay", name="mountains", created=held.spec().created, session=held.id
+    )
+    replay = sessions.create(workspace.jobs, spec)
+    replay.write_status(replay.written_status().model_validate(published()))
+    judged = judge(held.status(), retention.read_retention(held))
+    said = text(visit(session=spec.id))
+    assert judged.outcome == "forgot"
+    assert judged.sentence in said
+    assert held.status().verdict_reason in said
+    assert "Learned well:" not in said
+    record = sessions.record(held)
+    assert f"took {system.duration(record.seconds)}" in said
+    shutil.rmtree(held.folder)
+    assert "Did it work?" not in text(visit(session=spec.id))
 
 
 @pytest.mark.parametrize("state", ["stopped", "interrupted"])
@@ -1000,3 +1253,11 @@ def test_a_session_that_is_deleted_while_it_is_watched_is_told(workspace):
     page = visit(session=session.id)
     shutil.rmtree(session.folder)
     assert "There is no session" in text(checked(page.run()))
+
+
+@with_lesson
+@pytest.mark.parametrize("model", ["sessions", "versions", "datasets", "."])
+def test_a_folder_of_the_workspaces_data_is_no_model_to_train(model):
+    page = visit(model=f"workspace/{model}")
+    assert "Choose a folder" in text(page)
+    assert not [button for button in page.button if button.key == "train_go"]

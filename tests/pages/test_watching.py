@@ -56,7 +56,7 @@ def button(page, label):
 
 def test_one_click_watches_the_corrections_and_survives_a_reload(workspace, processes):
     page = visit()
-    assert "◻️ It is switched off." in text(page)
+    assert ":material/radio_button_unchecked: It is switched off." in text(page)
     page = button(page, "Switch it on").click().run()
     now = watch.watch_state(workspace)
     assert (now.on, now.order.source) == (True, CORRECTIONS)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         standing,
         to_teach,
     )
-    from sails.chat.feedback.events import corrections, find
+    from sails.chat.feedback.events import corrections, find, log_file, log_lock
     from sails.chat.feedback.exchange import as_json, import_file
     from sails.chat.feedback.review import Review, as_json_lines, load_review
 

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import get_args
 
-from sails import sessions, system
+from sails import system
 from sails.chat.conversation import Origin
 from sails.chat.feedback.correction import (
     LONGEST_TEXT,
@@ -25,6 +25,7 @@ from sails.models import Workspace
 from sails.system import one_line, shorten
 
 
+@system.changes("judge an answer")
 def give(
     workspace: Workspace,
     *,
@@ -42,7 +43,6 @@ def give(
     must write it. *never*: it must never say this; `correction` is what to say instead, a plain refusal when
     empty. Raises `RequestError` for texts that are empty or too long, and for one that changes nothing.
     """
-    system.require_changes()
     if kind not in get_args(Kind):
         problem = f"There is no feedback of the kind {str(kind)[:40]!r}."
         raise RequestError(problem, "Choose one that there is.")
@@ -58,7 +58,7 @@ def give(
         "accepted": kind == "good",
         "kind": kind,
         "correction": "" if kind == "good" else correction or (REFUSAL if kind == "never" else ""),
-        "who": checked_name(who),
+        "who": checked_name(who or system.actor()),
         "version": {
             "title": origin.title,
             "fingerprint": origin.fingerprint,
@@ -79,13 +79,16 @@ def give(
     return find(workspace, identity)
 
 
+@system.changes("withdraw a correction", what="identity")
 def withdraw(workspace: Workspace, identity: str) -> None:
     """Take a correction back, as if it had never been given. Raises `RequestError` when it was taught."""
     with log_lock(workspace):
         correction = _open(workspace, identity)
-        write(workspace, [{"event": "withdrawn", "id": correction.id, "timestamp": utc_now()}])
+        said = {"who": checked_name(system.actor()), "timestamp": utc_now()}
+        write(workspace, [{"event": "withdrawn", "id": correction.id, **said}])
 
 
+@system.changes("edit a correction", what="identity")
 def edit(
     workspace: Workspace,
     identity: str,
@@ -105,10 +108,11 @@ def edit(
         if not question:
             raise RequestError("The question is empty.", "Write a question, or reject the correction.")
         event = {"event": "edited", "id": identity, "input": question, "correction": answer}
-        write(workspace, [event | {"who": checked_name(who), "timestamp": utc_now()}])
+        write(workspace, [event | {"who": checked_name(who or system.actor()), "timestamp": utc_now()}])
     return find(workspace, identity)
 
 
+@system.changes("approve corrections", what="identities")
 def approve(workspace: Workspace, *identities: str, who: str = "") -> list[Correction]:
     """Let these be taught. Raises `RequestError`, and approves none, when one of them cannot be.
 
@@ -142,16 +146,18 @@ def why_not_teachable(correction: Correction, held: Collection[str]) -> str:
     if correction.kind == "never" and same_words(correction.taught, correction.answer):
         return "This is the very answer that the model must never give."
     if correction.row.input_fingerprint in held:
-        return "This question is kept back as an exam of an earlier lesson, so it is never taught."
+        return "This question is set aside for testing an earlier lesson, so it is never taught."
     return ""
 
 
+@system.changes("reject corrections", what="identities")
 def reject(workspace: Workspace, *identities: str, who: str = "") -> None:
     """Never teach these; they stay in the list. Raises `RequestError` for one that was taught."""
     with log_lock(workspace):
         _decide(workspace, "rejected", _open_all(workspace, identities), who)
 
 
+@system.changes("reopen corrections", what="identities")
 def reopen(workspace: Workspace, *identities: str, who: str = "") -> None:
     """Let these wait for a review again. Raises `RequestError` for one that was taught."""
     with log_lock(workspace):
@@ -159,7 +165,7 @@ def reopen(workspace: Workspace, *identities: str, who: str = "") -> None:
 
 
 def _decide(workspace: Workspace, what: str, wanted: Iterable[Correction], who: str) -> None:
-    said = {"who": checked_name(who), "timestamp": utc_now()}
+    said = {"who": checked_name(who or system.actor()), "timestamp": utc_now()}
     write(workspace, [{"event": what, "id": correction.id, **said} for correction in wanted])
 
 
@@ -171,7 +177,7 @@ def _open(workspace: Workspace, identity: str) -> Correction:
     """A correction that nothing has been taught from; raises `RequestError`."""
     correction = find(workspace, identity)
     record = sessions_by_dataset(workspace).get(correction.dataset or "")
-    if record and record.status.state in sessions.RESUMABLE and not record.status.verdict:
+    if record and record.status.resumable and not record.status.verdict:
         raise RequestError(
             f"“{_short(correction.question)}” is in session {record.spec.id}, which can still be resumed.",
             "Resume that session, or delete it to decide anew.",

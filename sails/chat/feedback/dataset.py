@@ -48,9 +48,7 @@ def _taught_names(workspace: Workspace) -> dict[str, SessionRecord]:
     parts = _parts(workspace)
     sessions_by_name: dict[str, SessionRecord] = {}
     # The first session of each; one that was only stopped or interrupted counts where there is no other.
-    for record in sorted(
-        sessions.read_history(workspace), key=lambda record: record.status.state in sessions.RESUMABLE
-    ):
+    for record in sorted(sessions.read_history(workspace), key=lambda record: record.status.resumable):
         if isinstance(record.spec, TrainSpec) and record.status.claims:
             for name in parts.get(record.spec.dataset, {record.spec.dataset}):
                 sessions_by_name.setdefault(name, record)
@@ -101,13 +99,13 @@ def standing(correction: Correction, used: Mapping[str, SessionRecord]) -> Stand
     return "taught" if correction.dataset in used else correction.state
 
 
+@system.changes("make a dataset of corrections")
 def as_dataset(workspace: Workspace) -> DatasetReport:
     """Put those that `to_teach` gives into the library, as `corrections`, `corrections-2` and so on.
 
     Raises `BadDataError` when there is none. Which of them went into it is noted, so that those of a session
     that failed may be put into another one.
     """
-    system.require_changes()
     with log_lock(workspace):
         chosen = to_teach(workspace)
         if not chosen:

@@ -17,6 +17,7 @@ from sails.models import Workspace
 _COLUMNS = ColumnMapping("input", "output", system=NO_COLUMN, history=NO_COLUMN)
 
 
+@system.changes("import corrections", what="path")
 def import_file(workspace: Workspace, path: Path, content: bytes | None = None) -> int:
     """Take the judged answers of a file into the list, where they wait; returns how many had not been there.
 
@@ -24,7 +25,6 @@ def import_file(workspace: Workspace, path: Path, content: bytes | None = None) 
     `kind` and `who`; with `content`, its bytes, nothing needs to lie at `path`. Rows that nobody judged are
     passed over. Raises `ConversationFileError` when all are.
     """
-    system.require_changes()
     # Answers that are not accepted were judged, too, and what was said before is no part of a question.
     reading = read(path, _COLUMNS, content=content, keep_marked=True)
     imported = [event for row in reading.conversations if (event := _imported(row))]
@@ -41,12 +41,15 @@ def import_file(workspace: Workspace, path: Path, content: bytes | None = None) 
 
 
 def _imported(row: Conversation) -> dict[str, Any] | None:
-    """A row of a file as an event; None when nobody judged it. The same row always gets the same id."""
+    """A row of a file as an event, the same row always with the same id; None without a judgement.
+
+    A row that calls tools counts as one without: the chat, where answers are judged, calls none.
+    """
     accepted = row.extra.get("accepted")
     if isinstance(accepted, str):
         words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
         accepted = words.get(accepted.strip().casefold())
-    if accepted not in (True, False):
+    if accepted not in (True, False) or row.calls_tools:
         return None
     correction = checked_text(str(row.extra.get("correction") or ""), f"The correction in row {row.row}")
     kind = row.extra.get("kind")

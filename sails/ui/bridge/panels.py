@@ -1,4 +1,4 @@
-"""The parts of the bridge, each drawn from what the workspace says; they decide nothing."""
+"""The parts of the page Home, each drawn from what the workspace says; they decide nothing."""
 
 from __future__ import annotations
 
@@ -10,44 +10,83 @@ import streamlit as st
 from sails import sessions, system
 from sails.jobs import freshness, to_refresh
 from sails.models import FRESHNESS, FoundFile, ModelState, Situation, Workspace
-from sails.sessions import Plan, SessionRecord, describe_learning_rate, format_rate
+from sails.sessions import Plan, Session, SessionRecord, describe_learning_rate, format_rate
 from sails.training.plan import BASE_LEARNING_RATE, MATRIX, MatrixRow
 from sails.ui import onnx_status, text
 from sails.ui.bridge.next_step import NextStep
 from sails.ui.frame import link, stop_on_error
+from sails.ui.retention import retention_headline
 from sails.ui.text import code, plain
+from sails.ui.train import time_left_in_words, why_waiting
 from sails.ui.widgets import table
 
 REFRESH_SECONDS = 2
 STATES = {
     "complete": "✅ complete",
     "present": "✅ present",
-    "missing": "◻️ missing",
+    "missing": ":material/radio_button_unchecked: missing",
     "incomplete": "⚠️ incomplete",
 }
 
-# --- what happens next ----------------------------------------------------------------------------
+# --- where the model stands, and what happens next ------------------------------------------------
+
+TRAINED = {
+    "complete": "A trained model is here.",
+    "missing": "No trained model is here yet.",
+    "incomplete": "The trained model cannot be used: it is incomplete.",
+}
 
 
-def next_training(plan: Plan, situation: Situation) -> None:
-    """Draw what the next training will do, why, and how fast it will learn."""
-    row = MATRIX[plan.row - 1]
+def status_card(workspace: Workspace, situation: Situation, step: NextStep | None) -> bool:
+    """Draw how the model stands, what it remembers, what runs now and the next step, if there is one.
+
+    Returns whether the main button was clicked.
+    """
+    words = FRESHNESS[freshness(workspace, situation)]
     with st.container(border=True, gap="xsmall"):
-        st.caption("What the next training will do")
-        st.header(row.headline, anchor=False)
-        st.markdown(_why(row, plan, situation.trained))
-        how_fast = "Full speed: a new model holds nothing of yours yet that this could damage."
-        if plan.start_from != "base":
-            how_fast = (
-                f"Lower than the {format_rate(BASE_LEARNING_RATE)} from base: it takes more rounds to learn, "
-                "and forgets less of what it knows."
-            )
-        st.markdown(f"**Learning speed (learning rate): {describe_learning_rate(plan)}.** {how_fast}")
+        st.caption("Your model")
+        st.markdown(f"**{TRAINED[situation.trained.state]}** {text.symbol(words.sign)} {words.headline()}.")
+        retention_headline(workspace)
+        running_now(workspace)
+        if step is None:
+            return False
+        st.caption("Next step")
+        return main_button(step)
+
+
+def next_training(plan: Plan) -> None:
+    """Draw what the next training will do, and how fast it will learn."""
+    after = f" after {code(plan.after)} is done" if plan.after else ""
+    with st.container(border=True, gap="xsmall"):
+        st.caption(f"The next training{after}")
+        st.markdown(f"**{MATRIX[plan.row - 1].headline}**")
+        st.markdown(f"Learning speed (learning rate): {describe_learning_rate(plan)}.")
         for warning in plan.warnings:
             st.warning(plain(warning))
 
 
+def how_decided(plan: Plan, situation: Situation) -> None:
+    """Draw why the next training does what it does and how fast it learns, and the whole table."""
+    row = MATRIX[plan.row - 1]
+    how_fast = "Full speed: a new model holds nothing of yours yet that this could damage."
+    if plan.start_from != "base":
+        how_fast = (
+            f"{format_rate(plan.learning_rate)} is lower than the {format_rate(BASE_LEARNING_RATE)} from "
+            "base: it takes more rounds to learn, and forgets less of what it knows."
+        )
+    st.markdown(f"{_why(row, plan, situation.trained)} {how_fast}")
+    st.markdown(
+        "Two models decide what a training does: the trained model, which learns, and the ONNX model made "
+        "from it, which answers in the chat. The marked line applies now."
+    )
+
+
 def _why(row: MatrixRow, plan: Plan, trained: ModelState) -> str:
+    if plan.after and plan.start_from == "trained":
+        return (
+            "It builds on the model that is here then. If that turns out otherwise, because a training fails "
+            "or is held back, the plan is made anew at its start."
+        )
     base = f"the base model {code(plan.model)}, which can talk but knows nothing of your examples"
     if row.trained == "complete":
         return "A complete trained model is here, so the next training builds on it instead of starting over."
@@ -66,11 +105,13 @@ def _why(row: MatrixRow, plan: Plan, trained: ModelState) -> str:
 
 BUTTONS = {
     "watch": ("Watch it learn", ":material/visibility:"),
+    "wait": ("Look at what waits", ":material/hourglass_empty:"),
     "decide": ("Look at it and decide", ":material/balance:"),
     "resume": ("See where it stopped", ":material/play_circle:"),
     "example": ("Load an example", ":material/library_add:"),
     "train": ("Train", ":material/school:"),
     "export": ("Make the ONNX model", ":material/package_2:"),
+    "exporting": ("See how far it is", ":material/visibility:"),
     "chat": ("Chat with it", ":material/chat:"),
 }
 
@@ -83,29 +124,7 @@ def main_button(step: NextStep) -> bool:
     return st.button(label, type="primary", icon=icon, key="main_button", disabled=changes)
 
 
-# --- the behavior matrix --------------------------------------------------------------------------
-
-
-def behavior_matrix(current: int) -> None:
-    """Draw all six rows of the behavior matrix; a sign and words mark the one that applies."""
-    columns = ["Trained model", "ONNX model", "Training starts from", "Learning rate"]
-    rows = []
-    for row in MATRIX:
-        start = "base model" if row.start_from == "base" else "trained model"
-        cells = [row.trained, row.onnx, start, sessions.format_rate(row.learning_rate)]
-        if row.number == current:
-            cells = [f"**{cell}**" for cell in cells]
-            # In the first column, which no screen is too narrow for.
-            cells[0] += " :primary-badge[◀\u00a0this\u00a0one]"
-        rows.append(cells)
-    table(
-        columns,
-        rows,
-        f"The behavior matrix: six situations and what training does in each. Row {current} applies now.",
-    )
-
-
-# --- what was found on disk -----------------------------------------------------------------------
+# --- the models on disk ---------------------------------------------------------------------------
 
 
 def found_on_disk(workspace: Workspace, situation: Situation) -> None:
@@ -140,7 +159,7 @@ def _onnx_model(workspace: Workspace, situation: Situation) -> None:
     model = situation.onnx
     st.subheader("ONNX model", anchor=False)
     st.markdown(f"**{STATES[model.state]}**")
-    state = freshness(situation)
+    state = freshness(workspace, situation)
     origin = FRESHNESS[state].origin
     if state == "fresh" and to_refresh(situation.trained, onnx_status.variant_states(workspace, situation)):
         st.markdown("**Partly fresh:** not all of its sizes were made from the trained model beside it.")
@@ -174,26 +193,47 @@ def _files(files: Sequence[FoundFile], what: str) -> None:
 
 
 def running_now(workspace: Workspace) -> None:
-    """Draw what trains and runs beside it, with progress; refreshes itself only while anything runs."""
-    active = sessions.running(workspace) is not None or bool(sessions.running_jobs(workspace))
-    st.fragment(_running_now, run_every=REFRESH_SECONDS if active else None)(workspace, active)
+    """Draw what trains, runs beside it and waits; refreshes itself only while there is any of that."""
+    before = _at_work(workspace)
+    st.fragment(_running_now, run_every=REFRESH_SECONDS if any(before) else None)(workspace, before)
 
 
-def _running_now(workspace: Workspace, was_active: bool) -> None:
+def _at_work(workspace: Workspace) -> tuple[str | None, tuple[str, ...], tuple[str, ...]]:
+    """The ids of the training that runs, of the jobs beside it, and of the trainings that wait."""
+    training = sessions.running(workspace)
+    beside = tuple(job.spec.id for job in sessions.running_jobs(workspace))
+    return (
+        training.spec.id if training else None,
+        beside,
+        tuple(entry.id for entry in sessions.waiting(workspace)),
+    )
+
+
+def _running_now(workspace: Workspace, before: tuple[str | None, tuple[str, ...], tuple[str, ...]]) -> None:
     with stop_on_error():
+        if _at_work(workspace) != before:
+            st.rerun()  # everything else on the page may be different now
         training = sessions.running(workspace)
         jobs = sessions.running_jobs(workspace)
-        queued = len(sessions.waiting(workspace))
-        if was_active and not training and not jobs:
-            st.rerun()  # it has ended: everything else on the page may be different now
-        for record in [*filter(None, [training]), *jobs]:
-            status = record.status
-            st.markdown(f"▶️ **{plain(record.spec.name)}** {KINDS[record.spec.kind]}.")
-            st.progress(min(max(status.progress, 0.0), 1.0), plain(text.progress(status)))
-        if not training and not jobs:
-            st.markdown("Nothing is running.")
-        if queued:
-            st.markdown("One more session waits." if queued == 1 else f"{queued} more sessions wait.")
+        waiting = [Session(workspace.sessions / identity) for identity in before[2]]
+        with st.container(gap="xsmall"):
+            if any(before):
+                st.caption("Now")
+            active = [*filter(None, [training]), *jobs]
+            for record in active:
+                status = record.status
+                left = time_left_in_words(workspace, record)
+                called = plain(sessions.title(workspace, record.session))
+                st.markdown(f":material/play_circle: **{called}** {KINDS[record.spec.kind]}. {left}")
+                st.progress(min(max(status.progress, 0.0), 1.0), plain(text.progress(status)))
+            if waiting and not training:
+                called = plain(sessions.title(workspace, waiting.pop(0)))
+                st.markdown(f":material/hourglass_empty: **{called}** waits. {why_waiting(workspace)}")
+            if waiting:
+                more = (
+                    "One more training waits" if len(waiting) == 1 else f"{len(waiting)} more trainings wait"
+                )
+                st.markdown(f"{more} behind it.")
 
 
 KINDS = {
@@ -205,15 +245,18 @@ KINDS = {
 }
 
 
-def last_sessions(records: Sequence[SessionRecord]) -> None:
-    """Draw the given sessions, newest first, each with how it ended in words."""
-    if not records:
-        st.markdown("There has been no training yet.")
-    for record in reversed(records):
+def last_sessions(
+    ended: Sequence[SessionRecord], records: Sequence[SessionRecord], trained: ModelState
+) -> None:
+    """Draw the ended sessions, newest first, each with how it ended in words; `records` are all there are."""
+    called = sessions.titles(records)
+    lines = st.container(gap="xsmall")
+    for record in reversed(ended):
         sign, sentence = text.outcome(record)
+        sentence = f"{sentence} {text.afterwards(record, trained, records)}".strip()
         when = text.moment(record.spec.created, st.context.timezone)
-        details = ", ".join(filter(None, [when, plain(text.describe_learning(record))]))
-        with st.container(border=True, horizontal=True, vertical_alignment="center"):
-            what = f"**{plain(record.spec.name)}**  \n{sign} {plain(sentence)}  \n:small[{details}]"
+        took = f", took {system.duration(record.seconds)}" if record.seconds is not None else ""
+        with lines, st.container(horizontal=True, vertical_alignment="center", wrap=False):
+            what = f"{sign} **{plain(called[record.session.id])}** :small[{when}{took}]  \n{plain(sentence)}"
             st.markdown(what, width="stretch")
             link("Sessions", "Look at it", session=record.spec.id)

@@ -18,21 +18,30 @@ from sails.ui.widgets import change_button, choice
 
 REFRESH_SECONDS = 3
 CORRECTIONS, FILE = "Approved corrections from the chat", "A file of conversations"
-SIGNS = {"watching": "👀", "starting": "⏳", "ended": "⚠️", "stopped": "⏹️", "off": "◻️"}
+SIGNS = {
+    "watching": ":material/visibility:",
+    "starting": ":material/hourglass_empty:",
+    "ended": "⚠️",
+    "stopped": "⏹️",
+    "off": ":material/radio_button_unchecked:",
+}
 
 
 def watch_panel(workspace: Workspace) -> None:
     """Draw the switch, what is watched and what it did last; what a living watch does appears by itself."""
-    st.markdown(
-        "Switched on, it teaches by itself: as soon as enough approved examples have come together, a "
-        "training is queued, and the model is checked, published and exported. A model that forgot something "
-        "is held back, and you decide."
-    )
     with show_errors():
         state = watch.watch_state(workspace)
-        refresh = REFRESH_SECONDS if state.on else None
-        st.fragment(_standing, run_every=refresh)(workspace, _looks(workspace))
-        with st.expander("What it watches, and how it teaches", icon=":material/tune:"):
+        # As it was when the page was opened: else switching would open and close it under the mouse.
+        opened = st.session_state.setdefault("watch_opened", state.on)
+        with st.expander("Automatic training", icon=":material/autorenew:", expanded=opened):
+            st.markdown(
+                "Switched on, it trains without being asked: as soon as enough approved examples have come "
+                "together, a training is queued, and the model is checked, published and exported. A model "
+                "that forgot something is held back, and you decide."
+            )
+            refresh = REFRESH_SECONDS if state.on else None
+            st.fragment(_standing, run_every=refresh)(workspace, _looks(workspace))
+            st.subheader("What it watches, and how it teaches", anchor=False)
             _order(workspace, state)
 
 
@@ -86,7 +95,10 @@ def _batches(workspace: Workspace) -> None:
         sign, sentence = watch.what_became(batch, record)
         with st.container(horizontal=True, vertical_alignment="center"):
             when = text.moment(batch.begun, st.context.timezone)
-            st.markdown(f"{sign} {plain(sentence)}  \n:small[Batch {number}, {plain(when)}]", width="stretch")
+            st.markdown(
+                f"{text.symbol(sign)} {plain(sentence)}  \n:small[Batch {number}, {plain(when)}]",
+                width="stretch",
+            )
             if record:
                 link("Sessions", "Look at it", session=record.spec.id)
 
@@ -97,7 +109,7 @@ def _batches(workspace: Workspace) -> None:
 def _order(workspace: Workspace, state: WatchState) -> None:
     """What to watch and how to teach; a living watch takes it over, else it is switched on with it."""
     current, view_only = state.order, system.view_only()
-    root = system.allowed_root(Workspace.open().root)
+    root = system.allowed_root(Workspace.usual_root())
     with st.form("watch-order", border=False):
         source = st.radio(
             "What it watches", [CORRECTIONS, FILE], index=0 if current.file is None else 1, disabled=view_only
@@ -121,7 +133,7 @@ def _order(workspace: Workspace, state: WatchState) -> None:
             disabled=view_only,
         )
         every = right.number_input(
-            "Seconds between two looks", 1, 86_400, max(1, round(current.every)), disabled=view_only
+            "Check every (seconds)", 1, 86_400, max(1, round(current.every)), disabled=view_only
         )
         with left:
             preset = choice(

@@ -1,4 +1,4 @@
-"""👍 and 👎 below an answer in the chat: right as it was, what it should have said, or never this.
+"""*Good* and *Correct it* below an answer in the chat: what it should have said, or never this.
 
 What is sent goes to the review list on the page Data (`sails.ui.data.review`) and can be taken back from
 here.
@@ -12,12 +12,13 @@ from typing import cast
 
 import streamlit as st
 
-from sails.chat import ChatHistory, Reply, feedback
+from sails.chat import ChatHistory, ChatTurn, Reply, feedback
 from sails.chat.feedback import REFUSAL, Correction, Kind
 from sails.errors import RequestError, SailsError
 from sails.models import Workspace
+from sails.ui.chat.state import ChatState
 from sails.ui.frame import link, show_error, show_errors
-from sails.ui.widgets import WHO, change_button, who_field
+from sails.ui.widgets import change_button
 
 CORRECT, NEVER = "corrected", "never"
 CHOICES = {CORRECT: "What it should have said", NEVER: "Never to say this again"}
@@ -26,9 +27,9 @@ CORRECTION_HELP = {
     NEVER: "A reviewer can still change this.",
 }
 SAID = {
-    "good": "👍 You called this answer good.",
-    "corrected": "👎 You corrected this answer.",
-    "never": "👎 You said that it must never say this.",
+    "good": ":material/thumb_up: You called this answer good.",
+    "corrected": ":material/thumb_down: You corrected this answer.",
+    "never": ":material/thumb_down: You said that it must never say this.",
 }
 BECOMES = {
     "waiting": "Once somebody has approved it, it can be taught.",
@@ -38,26 +39,27 @@ BECOMES = {
 }
 
 
-def feedback_buttons(workspace: Workspace, conversation: ChatHistory, turn: int, index: int) -> None:
-    """Draw the two buttons below one answer, the form behind 👎, or what became of what was sent.
+def feedback_buttons(workspace: Workspace, state: ChatState, turn: int, index: int) -> None:
+    """Draw the two buttons below one answer, the form behind the second, or what became of what was sent.
 
     `turn` is the number of the question in the conversation, `index` that of the answer, both from 0.
     """
-    asked = conversation.turns[turn]
+    asked = state.conversation.turns[turn]
     reply = asked.replies[index]
     if reply.problem or (not reply.text and reply.stopped_by == "interrupted"):
         return  # there is no answer to judge
-    key = f"feedback-{asked.asked}-{turn}-{index}"
+    key = f"feedback-{asked.id}-{index}"
     with show_errors():
-        identity = st.session_state.get(key)  # of what was sent from here, unless it was taken back
-        corrections = feedback.corrections(workspace) if identity else ()
-        sent = next((correction for correction in corrections if correction.id == identity), None)
+        # What was sent from here, unless it was taken back.
+        corrections = feedback.corrections(workspace) if reply.correction else ()
+        sent = next((correction for correction in corrections if correction.id == reply.correction), None)
+        send = partial(_send, workspace, state, turn, index, key)
         if sent is not None:
-            _what_became(workspace, sent, key)
+            _what_became(workspace, sent, key, partial(_take_back, workspace, state, asked, reply))
         elif st.session_state.get(f"{key}-opened"):
-            _form(reply, key, partial(_send, workspace, conversation, turn, index, key))
+            _form(reply, key, send)
         else:
-            _thumbs(reply, key, partial(_send, workspace, conversation, turn, index, key))
+            _thumbs(reply, key, send)
         if problem := st.session_state.pop(f"{key}-problem", ""):
             show_error(problem)
 
@@ -105,10 +107,8 @@ def _form(reply: Reply, key: str, send: Callable[[Kind, str], None]) -> None:
             max_chars=feedback.LONGEST_TEXT,
             help=CORRECTION_HELP[kind],
         )
-        who = who_field(f"{key}-who")
         with st.container(horizontal=True):
             if change_button("Send for review", "send", f"{key}-send", type="primary"):
-                st.session_state[WHO] = who
                 if never and text.strip() == REFUSAL:
                     text = ""  # nobody wrote it, so that a reviewer still has to confirm it
                 send(cast(Kind, kind), text)
@@ -117,10 +117,10 @@ def _form(reply: Reply, key: str, send: Callable[[Kind, str], None]) -> None:
 
 
 def _send(
-    workspace: Workspace, conversation: ChatHistory, turn: int, index: int, key: str, kind: Kind, text: str
+    workspace: Workspace, state: ChatState, turn: int, index: int, key: str, kind: Kind, text: str
 ) -> None:
     """Take it down; what goes wrong is shown below the answer."""
-    asked = conversation.turns[turn]
+    asked = state.conversation.turns[turn]
     reply = asked.replies[index]
     try:
         if kind == "corrected" and not text.strip():
@@ -131,31 +131,31 @@ def _send(
             answer=reply.text,
             kind=kind,
             correction=text,
-            who=st.session_state.get(WHO, ""),
             origin=reply.origin,
-            context=ChatHistory(conversation.turns[: turn + 1]).messages(index)[:-1],
+            context=ChatHistory(state.conversation.turns[: turn + 1]).messages(index)[:-1],
         )
     except SailsError as error:
         st.session_state[f"{key}-problem"] = error.sentence
         return
-    st.session_state[key] = given.id
+    reply.correction = given.id
+    state.keep(workspace, asked)
     _set_open(key, False)
 
 
 # --- afterwards -----------------------------------------------------------------------------------
 
 
-def _what_became(workspace: Workspace, sent: Correction, key: str) -> None:
+def _what_became(workspace: Workspace, sent: Correction, key: str, take_back: Callable[[], None]) -> None:
     standing = feedback.standing(sent, feedback.sessions_by_dataset(workspace))
     st.markdown(f":small[{SAID[sent.kind]} {BECOMES[standing]}]")
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         link("Data", "Review list", icon=":material/rate_review:", corrections=standing)
         if standing != "taught":
-            take_back = partial(_take_back, workspace, sent.id, key)
             change_button("Take it back", "undo", f"{key}-back", type="tertiary", on_click=take_back)
 
 
-def _take_back(workspace: Workspace, identity: str, key: str) -> None:
+def _take_back(workspace: Workspace, state: ChatState, turn: ChatTurn, reply: Reply) -> None:
     with show_errors():
-        feedback.withdraw(workspace, identity)
-        st.session_state.pop(key, None)
+        feedback.withdraw(workspace, reply.correction)
+        reply.correction = ""
+        state.keep(workspace, turn)

@@ -1,4 +1,4 @@
-"""The saved questions below the chat: the list, one asked at a click, and all of them asked of all models."""
+"""The saved questions: the list, one asked at a click, and all of them asked of all models."""
 
 from __future__ import annotations
 
@@ -24,31 +24,49 @@ from sails.ui.widgets import change_button, download_button
 REDRAWN_SECONDS = 0.2  # the table while it grows
 
 
-def saved_prompts_panel(
-    workspace: Workspace,
-    state: ChatState,
-    chosen: Sequence[ChatModel],
-    settings: GenerationSettings,
-    possible: bool,
-    marking: bool,
+def saved_prompts_menu(
+    workspace: Workspace, state: ChatState, chosen: Sequence[ChatModel], possible: bool
 ) -> None:
-    """Draw the list, and below it the table of what was answered."""
-    st.header("Saved questions", anchor=False)
-    with show_errors():
+    """Draw the list, folded: to ask one at a click, all of them, and to change them."""
+    icon = ":material/bookmarks:"
+    with st.popover("Saved questions", icon=icon, key="chat_saved", on_change="rerun"), show_errors():
         prompts = chat.prompts(workspace)
         about = "There are none yet. Keep the questions that you ask again and again here."
         if prompts:
             again = "that you ask again and again, to show a model or to compare two."
             about = f"{count(len(prompts), 'question')} {again}"
         st.markdown(about)
-        with st.expander("The list", icon=":material/format_list_bulleted:"):
-            for index, prompt in enumerate(prompts):
-                _entry(workspace, state, prompt, possible, first=index == 0, last=index == len(prompts) - 1)
-            _add(workspace, state, prompts)
+        for index, prompt in enumerate(prompts):
+            _entry(workspace, state, prompt, possible, first=index == 0, last=index == len(prompts) - 1)
         if prompts:
-            _ask_all(state, prompts, chosen, settings, possible)
-        if state.table and state.table.rows:
-            _shown(state, state.table, marking)
+            whom = {1: "", 2: "both models "}.get(len(chosen), f"all {len(chosen)} models ")
+            st.button(
+                f"Ask {whom}all of these",
+                key="prompt-all",
+                icon=":material/playlist_play:",
+                disabled=not possible,
+                on_click=state.ask_all_next,
+            )
+        _add(workspace, state, prompts)
+
+
+def prompt_table(
+    workspace: Workspace,
+    state: ChatState,
+    chosen: Sequence[ChatModel],
+    settings: GenerationSettings,
+    marking: bool,
+) -> None:
+    """Ask all saved questions, where that is wanted, and draw the table of what was answered."""
+    asks_all, state.asks_all = state.asks_all, False
+    if asks_all:
+        state.table = PromptTable([model.origin for model in chosen], settings)
+        with show_errors() as failed:
+            _fill(state.table, chat.prompts(workspace), chosen)
+        if not failed:
+            st.rerun()
+    if state.table and state.table.rows:
+        _shown(state, state.table, marking)
 
 
 # --- the list -------------------------------------------------------------------------------------
@@ -134,23 +152,6 @@ def _add(workspace: Workspace, state: ChatState, prompts: Sequence[SavedPrompt])
 
 
 # --- all of them, asked of all --------------------------------------------------------------------
-
-
-def _ask_all(
-    state: ChatState,
-    prompts: Sequence[SavedPrompt],
-    chosen: Sequence[ChatModel],
-    settings: GenerationSettings,
-    possible: bool,
-) -> None:
-    whom = {1: "", 2: "both models "}.get(len(chosen), f"all {len(chosen)} models ")
-    label = f"Ask {whom}all of these"
-    if st.button(label, key="prompt-all", icon=":material/playlist_play:", disabled=not possible):
-        state.table = PromptTable([model.origin for model in chosen], settings)
-        with show_errors() as failed:
-            _fill(state.table, prompts, chosen)
-        if not failed:
-            st.rerun()
 
 
 def _fill(table: PromptTable, prompts: Sequence[SavedPrompt], chosen: Sequence[ChatModel]) -> None:

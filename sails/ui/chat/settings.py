@@ -20,7 +20,7 @@ def chat_settings(state: ChatState, chosen: Sequence[ChatModel]) -> GenerationSe
     """Ask how to answer; what is out of bounds is said when a question is asked."""
     defaults = GenerationSettings()
     without_system = [model for model in chosen if not _takes_system(model)]
-    with st.expander("Settings", icon=":material/tune:"):
+    with st.popover("Settings", icon=":material/tune:"):
         values: dict[str, Any] = {}
         for name, option in sampling_options().items():
             kind: Any = float if option.step else int
@@ -37,20 +37,14 @@ def chat_settings(state: ChatState, chosen: Sequence[ChatModel]) -> GenerationSe
             "What the model is told before the conversation (system message)",
             key=remembered(state, "chat_system", defaults.system),
             placeholder="For example: You answer in one short sentence.",
-            disabled=bool(chosen) and len(without_system) == len(chosen),
         )
         if without_system:
             titles = list(dict.fromkeys(plain(model.title) for model in without_system))
-            does = "does" if len(without_system) == 1 else "do"
-            who = "This model does" if len(chosen) == 1 else f"{listed(titles)} {does}"
-            st.caption(
-                f"{who} not read it: the text that a conversation is turned into (chat template) has no "
-                "place for a system message."
-            )
+            take = "takes" if len(without_system) == 1 else "take"
+            who = "This model" if len(chosen) == 1 else listed(titles)
+            st.caption(f"{who} {take} no system message, so it stands in the first question, as in training.")
     for name, value in values.items():
         state.chosen[f"chat_{name}"] = value
-    if without_system and len(without_system) == len(chosen):
-        values["system"] = ""
     return GenerationSettings(**values)
 
 

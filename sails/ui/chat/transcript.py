@@ -6,10 +6,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from sails import chat
-from sails.chat import ChatHistory, ChatTurn, Reply
+from sails.chat import ChatTurn, Reply
 from sails.models import Workspace
 from sails.system import seconds, shorten
 from sails.ui.chat import feedback
+from sails.ui.chat.state import ChatState
 from sails.ui.frame import show_error
 from sails.ui.text import literal, plain
 
@@ -18,12 +19,12 @@ SIGNS = {"same": "=", "similar": "≈", "other": "≠"}
 LEGEND = "**Bold** stands only here, ~~struck through~~ only in the first answer."
 
 
-def show_conversation(workspace: Workspace, conversation: ChatHistory, marking: bool) -> None:
+def show_conversation(workspace: Workspace, state: ChatState, marking: bool) -> None:
     """Draw all questions and answers, exactly as they were written, each answer to be judged.
 
     With `marking`, words in which an answer differs from the first one beside it are marked.
     """
-    for number, turn in enumerate(conversation.turns):
+    for number, turn in enumerate(state.conversation.turns):
         show_question(turn)
         for side, (slot, reply) in enumerate(zip(reply_slots(turn), turn.replies, strict=True)):
             with slot:
@@ -36,7 +37,7 @@ def show_conversation(workspace: Workspace, conversation: ChatHistory, marking: 
                         legend = f" {LEGEND}" if likeness == "similar" else ""
                         st.caption(f"{SIGNS[likeness]} {chat.SENTENCES[likeness]}{legend}")
                 _about(reply, alone=len(turn.replies) == 1)
-                feedback.feedback_buttons(workspace, conversation, number, side)
+                feedback.feedback_buttons(workspace, state, number, side)
 
 
 def show_question(turn: ChatTurn) -> None:
@@ -68,7 +69,11 @@ def _about(reply: Reply, alone: bool) -> None:
     if reply.problem:
         show_error(reply.problem)
     for note in chat.notes(reply):
-        st.markdown(f"{'⏹️' if reply.stopped_by == 'interrupted' else 'ℹ️'} {plain(note)}")
+        symbol = "stop_circle" if reply.stopped_by == "interrupted" else "info"
+        st.markdown(f":material/{symbol}: {plain(note)}")
+    if reply.origin.recorded:
+        st.caption(f"{plain(reply.origin.title)} · recorded answer" if alone else "Recorded answer")
+        return
     took = seconds(reply.seconds, 1) if reply.seconds >= 0.1 else "under 0.1 s"  # side by side, that of all
     origin = chat.describe(reply.origin) if alone else chat.details(reply.origin)
     st.caption(" · ".join(filter(None, [plain(origin), took if reply.text and alone else ""])))

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
         dataset_list,
         measure_lengths,
         rename_and_delete,
+        show_left_out,
         show_lengths,
         show_novelty,
     )
+    from sails.ui.data.model_view import show_model_view
     from sails.ui.data.pending import offer_undo, pending_uploads, show_messages
     from sails.ui.data.review import corrections_on_bridge, corrections_on_data_page, review_list
     from sails.ui.data.upload import (

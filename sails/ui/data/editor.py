@@ -29,13 +29,13 @@ WHICH = {"problems": "Rows to look at", "all": "All rows"}
 # --- quality --------------------------------------------------------------------------------------
 
 
-def draft_quality(uploads: PendingUploads) -> None:
+def draft_quality(uploads: PendingUploads, lengths: Lengths) -> None:
     """Draw the quality of a draft in words, and one click to drop what is wrong."""
     draft = uploads.draft
     for note in filter(None, (draft.reading.understood, *draft.reading.notes)):
         st.caption(plain(note))
     with st.container(border=True):
-        st.markdown(text.quality(draft.report))
+        st.markdown(text.quality(draft.report, len(lengths.refused)))
         if draft.wrong:
             st.markdown("Rows with errors are not saved. Correct them in the grid below, or drop them here.")
         with st.container(horizontal=True):
@@ -95,7 +95,7 @@ def _columns_used(uploads: PendingUploads) -> None:
 
 
 def save_panel(workspace: Workspace, uploads: PendingUploads, lengths: Lengths) -> None:
-    """Draw the field for its name, and the buttons that save it or throw it away."""
+    """Draw the field for its name, and the buttons that save it or discard it."""
     draft = uploads.draft
     typed = st.text_input(
         "Name in your library",

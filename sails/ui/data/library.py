@@ -9,10 +9,11 @@ import streamlit as st
 
 from sails import data, retention, system, training
 from sails.data import Conversation, DatasetReport
-from sails.models import Workspace
+from sails.models import DEFAULT_BASE_MODEL, Workspace
 from sails.system import count, shorten
-from sails.training import Lengths
+from sails.training import Lengths, plan
 from sails.ui.data import text as data_words
+from sails.ui.data.model_view import show_model_view
 from sails.ui.data.pending import PendingUploads, show_dataset
 from sails.ui.data.text import facts, histogram, how_measured, quality
 from sails.ui.data.upload import MAX_CELL_LENGTH, ROW_COLUMN, TEXT_COLUMNS
@@ -89,13 +90,16 @@ def dataset_contents(workspace: Workspace, report: DatasetReport) -> None:
         rows = _read(workspace, f"{workspace.root} {report.name} {report.fingerprint}", report.name)
     show_novelty(workspace, rows)
     st.header("Quality", anchor=False)
+    lengths = measure_lengths(workspace, rows)
     if checked := report.assessment():
-        st.markdown(quality(checked))
+        st.markdown(quality(checked, len(lengths.refused)))
     else:
         st.markdown("Its check is not here any more. **Correct a copy** checks the rows anew.")
     if gone := report.left_out + report.refused:
         st.caption(f"{count(gone, 'row')} of the source {'was' if gone == 1 else 'were'} left out.")
-    show_lengths(measure_lengths(workspace, rows))
+    show_left_out(lengths)
+    show_model_view(workspace, rows)
+    show_lengths(lengths)
     st.header("The rows", anchor=False)
     _preview(rows)
 
@@ -179,8 +183,11 @@ def show_novelty(workspace: Workspace, rows: Sequence[Conversation]) -> None:
     new, before, held = st.columns(3)
     new.metric("New to the model", f"{counts.new:,}", border=True)
     before.metric("Taught before", f"{counts.taught_before:,}", border=True)
-    held.metric("Kept back as its exam", f"{counts.held_out:,}", border=True)
+    held.metric("Set aside for testing", f"{counts.held_out:,}", border=True)
     st.markdown(data_words.novelty(counts))
+    base = workspace.situation().trained.base or DEFAULT_BASE_MODEL
+    if said := plan.describe_foreign(base, data.foreign_rows(rows)):
+        st.warning(plain(said), icon=":material/translate:")
 
 
 def measure_lengths(workspace: Workspace, rows: Sequence[Conversation], draft: str = "") -> Lengths:
@@ -199,6 +206,12 @@ def measure_lengths(workspace: Workspace, rows: Sequence[Conversation], draft: s
         slot.empty()
         cached = st.session_state["data-lengths"] = (folder, rows, sampled_draft, lengths)
     return cached[3]
+
+
+def show_left_out(measured: Lengths) -> None:
+    """Say which rows the model cannot be taught, and why."""
+    for sentence in training.describe_left_out(measured.refused):
+        st.markdown(plain(sentence))
 
 
 def show_lengths(measured: Lengths) -> None:

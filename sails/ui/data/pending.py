@@ -90,10 +90,10 @@ def draw_messages(messages: Iterable[tuple[str, str]]) -> None:
 
 
 def offer_undo(uploads: PendingUploads) -> None:
-    """Bring back what was thrown away last."""
+    """Bring back what was discarded last."""
     if uploads.discarded:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{plain(uploads.discarded.file)} was thrown away.", width="content")
+            st.markdown(f"{plain(uploads.discarded.file)} was discarded.", width="content")
             if st.button("Bring it back", icon=":material/undo:", key="data-undo"):
                 uploads.add(uploads.discarded)
                 uploads.chosen = len(uploads.waiting) - 1
@@ -103,7 +103,7 @@ def offer_undo(uploads: PendingUploads) -> None:
 
 def discard_button(uploads: PendingUploads) -> None:
     """Draw the button that discards the current file."""
-    if st.button("Throw away", icon=":material/close:", key="data-throw-away"):
+    if st.button("Discard", icon=":material/close:", key="data-throw-away"):
         uploads.discarded = uploads.remove()
         st.rerun()
 

@@ -13,7 +13,7 @@ from typing import get_args
 
 import streamlit as st
 
-from sails import chat, data, system
+from sails import chat, data, sessions, system
 from sails.chat import Origin, feedback
 from sails.chat.feedback import Correction, Review, Standing
 from sails.errors import SailsError
@@ -24,12 +24,16 @@ from sails.ui import text
 from sails.ui.data.pending import draw_messages
 from sails.ui.frame import go, link, show_errors
 from sails.ui.text import literal, plain
-from sails.ui.widgets import WHO, change_button, download_button, show_part, who_field
+from sails.ui.widgets import change_button, download_button, show_part
 
 PART_LENGTH = 10  # corrections on the screen at a time
 MAX_ANSWER_LENGTH = 1_000  # characters of the model's own answer that are shown
 MESSAGES = "review-messages"  # of the last action, under this key of the browser tab
-KINDS = {"good": "👍 Called good", "corrected": "👎 Corrected", "never": "🚫 Must never be said"}
+KINDS = {
+    "good": ":material/thumb_up: Called good",
+    "corrected": ":material/thumb_down: Corrected",
+    "never": ":material/block: Must never be said",
+}
 STANDINGS: dict[Standing, tuple[str, str]] = {
     "waiting": ("Waiting", ":material/hourglass_empty:"),
     "approved": ("Approved", ":material/check:"),
@@ -69,8 +73,8 @@ def corrections_on_data_page(workspace: Workspace) -> None:
     counts = feedback.counts(workspace)
     st.header("Corrections from the chat", anchor=False)
     st.markdown(
-        "Below each answer in the chat stand 👍 and 👎. What is sent there waits here until you approve it, "
-        "and then it can be taught."
+        "Below each answer in the chat stand *Good* and *Correct it*. What is sent there waits here until "
+        "you approve it, and then it can be taught."
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         label = f"Review list: {counts.waiting:,} waiting, {counts.approved:,} approved"
@@ -114,8 +118,6 @@ def review_list(workspace: Workspace, wanted: str) -> None:
     draw_messages(st.session_state.pop(MESSAGES, []))
     if chosen == "approved":
         train_button(workspace, len(corrections))
-    if corrections and chosen != "taught":
-        st.session_state[WHO] = who_field("review-who")
     clean = [correction.id for correction in review.without_findings()] if chosen == "waiting" else []
     if clean:
         label = f"Approve {'the one' if len(clean) == 1 else f'all {len(clean):,}'} without findings"
@@ -157,11 +159,13 @@ def _card(workspace: Workspace, review: Review, correction: Correction, standing
         st.markdown(f"The model said: {literal(answer) if answer else '(nothing)'}")
     keys = _texts(workspace, correction, open_)
     for trouble in review.troubles(correction):
-        sign = "⛔" if trouble.stops else "ℹ️" if trouble.finding == "known" else "⚠️"
+        hint = ":material/info:" if trouble.finding == "known" else "⚠️"
+        sign = ":material/block:" if trouble.stops else hint
         st.markdown(f"{sign} {plain(trouble.sentence)}")
     if record := review.session_of(correction):
         sign, sentence = text.outcome(record)
-        st.markdown(f"In the session **{plain(record.spec.name)}**: {sign} {plain(sentence)}")
+        called = plain(sessions.title(workspace, record.session))
+        st.markdown(f"In the session **{called}**: {sign} {plain(sentence)}")
         link("Sessions", "Look at it", session=record.spec.id)
     if open_:
         _buttons(workspace, correction, standing, keys)
@@ -225,8 +229,7 @@ def _keep(workspace: Workspace, identity: str, keys: tuple[str, str], *, approve
         known = (correction.question, correction.taught)
         question, answer = (st.session_state.get(k, text) for k, text in zip(keys, known, strict=True))
         if (question.strip(), answer.strip()) != known:
-            who = st.session_state.get(WHO, "")
-            feedback.edit(workspace, identity, question=question, answer=answer, who=who)
+            feedback.edit(workspace, identity, question=question, answer=answer)
             if correction.state != "waiting":
                 _say("done", "Changed. As it has other words, it waits for a review again.")
     except SailsError as error:
@@ -243,7 +246,7 @@ def _approve(workspace: Workspace, identities: list[str]) -> None:
 
 def _act(action: Callable[..., object], workspace: Workspace, identities: list[str], done: str) -> None:
     try:
-        action(workspace, *identities, who=st.session_state.get(WHO, ""))
+        action(workspace, *identities)
         _say("done", done)
     except SailsError as error:
         _say("failed", plain(error.sentence))

@@ -28,12 +28,19 @@ CHECKED = {  # what each check found
 # --- quality --------------------------------------------------------------------------------------
 
 
-def quality(report: QualityReport) -> str:
-    """Say how good the rows are, in a sentence, and below it what was found how often."""
+def quality(report: QualityReport, not_taught: int = 0) -> str:
+    """Say how good the rows are, in a sentence, and below it what was found how often.
+
+    `not_taught` is how many good rows the model cannot be taught, whatever they are worth.
+    """
     sign, grade = GRADES[report.grade]
-    lines = [
-        f"{sign} **{grade}: {report.valid:,} of {count(report.total, 'row')} can be taught as they are.**"
-    ]
+    valid = max(0, report.valid - not_taught)
+    lines = [f"{sign} **{grade}: {valid:,} of {count(report.total, 'row')} can be taught as they are.**"]
+    if report.too_few:
+        lines = [
+            f"⚠️ **Too few to learn from: {count(report.valid, 'row')}.** See whether this is what you meant "
+            "to teach; a model needs more examples."
+        ]
     if report.grade == "critical":
         lines.append("A model takes over the faults of its examples: correct these rows, or leave them out.")
     findings = [
@@ -41,6 +48,8 @@ def quality(report: QualityReport) -> str:
     ]
     if unread := sum(problem.check == "refused" for problem in report.problems):
         findings.append(f"- {count(unread, 'row')}: cannot be read")
+    if not_taught:
+        findings.append(f"- {count(not_taught, 'row')}: cannot be taught to this model")
     if report.duplicates:
         findings.append(f"- {count(report.duplicates, 'row')}: the same as an earlier one; each is kept once")
     return "\n\n".join([*lines, "\n".join(findings)])
@@ -75,15 +84,16 @@ def novelty(counts: Novelty) -> str:
         return "⚠️ The model was taught all of this before; once more refreshes what it may have forgotten."
     if not counts.held_out:
         return (
-            f"⚠️ None is kept back, which takes {ENOUGH_ROWS} new questions. The model can learn these, but "
-            "nothing is left to test whether it can answer what it was not taught."
+            f"⚠️ None is set aside for testing, which takes {ENOUGH_ROWS} new questions. The model can learn "
+            "these, but nothing is left to test whether it can answer what it was not taught."
         )
+    exam = count(counts.held_out, "question")
     if counts.held_out < ENOUGH_TO_JUDGE:
         return (
-            f"👍 Enough to begin. An exam of {counts.held_out} questions gives a first impression; with "
-            f"{ENOUGH_TO_JUDGE} (about {JUDGED} examples) its result can be trusted."
+            f":material/thumb_up: Enough to begin. An exam of {exam} gives a first "
+            f"impression; with {ENOUGH_TO_JUDGE} (about {JUDGED} examples) its result can be trusted."
         )
-    return f"✅ With {counts.held_out} questions in the exam, its result can be trusted."
+    return f"✅ With {exam} in the exam, its result can be trusted."
 
 
 # --- lengths --------------------------------------------------------------------------------------

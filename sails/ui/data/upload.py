@@ -5,7 +5,8 @@ Whatever comes of it waits to be saved; an example goes into the library at once
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
@@ -16,7 +17,7 @@ from sails import data, system
 from sails.data import ENOUGH_ROWS, ENOUGH_TO_JUDGE, NO_COLUMN, ColumnMapping, Draft, Unassigned, Unmapped
 from sails.models import Workspace
 from sails.sessions import DEFAULT_PRESET, PRESET_ROWS, PRESETS
-from sails.system import count
+from sails.system import Progress, count
 from sails.ui.data.pending import PendingUploads, discard_button, show_dataset
 from sails.ui.data.text import JUDGED, file_label
 from sails.ui.frame import show_errors
@@ -76,10 +77,23 @@ def _upload(uploads: PendingUploads) -> None:
         system.require_changes()
         for file in files:
             name, content = file.name, file.getvalue()
-            with st.spinner(f"Reading and checking {code(data.file_name(name))} …"):
-                _add(uploads, data.from_file, name, content)
+            with reading(code(data.file_name(name))) as progress:
+                _add(uploads, data.from_file, name, content, progress=progress)
         uploads.reset_widgets()
         st.rerun()
+
+
+@contextmanager
+def reading(file: str = "") -> Iterator[Progress]:
+    """Show that a file is read, and how far it is once that takes a while; `file` is Markdown."""
+    with st.spinner(f"Reading and checking {file} …" if file else "Reading and checking …"):
+        place = st.empty()
+
+        def report(fraction: float, *words: str) -> None:
+            place.progress(fraction, " ".join(words).capitalize())
+
+        yield report
+        place.empty()
 
 
 def _paste(uploads: PendingUploads) -> None:
@@ -92,8 +106,8 @@ def _paste(uploads: PendingUploads) -> None:
     )
     st.caption("Copied from Excel or another spreadsheet, as CSV, or as JSON.")
     if change_button("Check the table", key="data-check-paste", type="primary"):
-        with st.spinner("Reading and checking …"):
-            _add(uploads, data.from_text, text)
+        with reading() as progress:
+            _add(uploads, data.from_text, text, progress=progress)
         st.rerun()
 
 
@@ -136,12 +150,15 @@ def _example(workspace: Workspace) -> None:
 
 
 def _add(
-    uploads: PendingUploads, make: Callable[..., Draft | Unmapped | Unassigned], *arguments: Any
+    uploads: PendingUploads,
+    make: Callable[..., Draft | Unmapped | Unassigned],
+    *arguments: Any,
+    **options: Any,
 ) -> bool:
     """Let what `make` gives wait to be saved, or else the sentence of why it cannot be used."""
     uploads.discarded = None
     with show_errors() as failed:
-        uploads.add(make(*arguments))
+        uploads.add(make(*arguments, **options))
     for sentence in failed:
         uploads.add_message("failed", plain(sentence))
     return not failed
@@ -161,12 +178,12 @@ Begin with what you have: you can teach more at any time, and the model builds o
 
 - **Fewer than {ENOUGH_ROWS}** are enough to see that it works. All of them are taught, so none is left
   to test whether the model can also answer what it was not taught.
-- **From {ENOUGH_ROWS} new questions on**, one in ten, at least {data.MIN_HELD_OUT}, is kept back. The model
-  never learns from those; they are its exam.
-- **From about {JUDGED}**, at least {ENOUGH_TO_JUDGE} are kept back, and the result of the exam can be
-  trusted.
-- **Thousands** make it better still, as long as they are good. Never more than {data.MAX_HELD_OUT} are kept
-  back.
+- **From {ENOUGH_ROWS} new questions on**, one in ten, at least {data.MIN_HELD_OUT}, is set aside for
+  testing. The model never learns from those; they are its exam.
+- **From about {JUDGED}**, at least {ENOUGH_TO_JUDGE} are set aside for testing, and the result of the exam
+  can be trusted.
+- **Thousands** make it better still, as long as they are good. Never more than {data.MAX_HELD_OUT} are set
+  aside.
 
 Good examples help more than many: answer in whole sentences, in the tone that you would like to read, and
 ask the same thing in several ways. Few examples are repeated more often: up to {PRESET_ROWS[0].rows} are gone
@@ -224,8 +241,9 @@ def ask_for_columns(uploads: PendingUploads, unmapped: Unmapped) -> None:
     )
     with st.container(horizontal=True):
         if change_button("Use these columns", key="data-use-columns", type="primary"):
-            with show_errors() as failed, st.spinner("Reading and checking …"):
-                uploads.replace_current(unmapped.mapped(mapping, first_row_taught=no_names))
+            with show_errors() as failed, reading() as progress:
+                chosen = unmapped.mapped(mapping, first_row_taught=no_names, progress=progress)
+                uploads.replace_current(chosen)
             if not failed:
                 st.rerun()
         discard_button(uploads)
@@ -248,8 +266,8 @@ def ask_for_assistant(uploads: PendingUploads, unassigned: Unassigned) -> None:
         if change_button(
             "Read the chat", key="data-use-assistant", type="primary", disabled=assistant is None
         ):
-            with show_errors() as failed, st.spinner("Reading and checking …"):
-                uploads.replace_current(unassigned.assigned(assistant or ""))
+            with show_errors() as failed, reading() as progress:
+                uploads.replace_current(unassigned.assigned(assistant or "", progress=progress))
             if not failed:
                 st.rerun()
         discard_button(uploads)

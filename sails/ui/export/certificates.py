@@ -9,12 +9,12 @@ from typing import Any
 
 import streamlit as st
 
-from sails import models, system
+from sails import jobs, models, system
 from sails.models import VARIANT_TITLES, Variant, VariantState, Workspace, resolve
 from sails.onnx import certify
 from sails.onnx.certify import Certificate, Speed, read_certificate
 from sails.ui import charts, confirm, text
-from sails.ui.text import code, literal, plain
+from sails.ui.text import literal, plain
 from sails.ui.widgets import download_button, table
 
 GOOD = {True: "✅ Good.", False: "❌ Not good.", None: ""}
@@ -27,47 +27,80 @@ def matching_certificate(state: VariantState) -> Certificate | None:
     return read_certificate(resolve(state.path)) if state.certified is not None else None
 
 
-def certificate_tabs(states: Mapping[Variant, VariantState]) -> None:
-    """Draw the certificates of the variants that are there, each on a tab of its own."""
-    present = [state for state in states.values() if state.present]
-    titles = [_capital(state.variant) for state in present]
-    tabs: Sequence[Any] = st.tabs(titles) if len(present) > 1 else [st.container()]
-    for tab, state in zip(tabs, present, strict=True):
-        with tab:
-            _of_one(state)
+def seal(workspace: Workspace, states: Mapping[Variant, VariantState]) -> None:
+    """Say of each variant that is there what was certified, on how much, when and by whom, or what is not."""
+    for state in states.values():
+        if not state.present:
+            continue
+        certificate = read_certificate(resolve(state.path))
+        if certificate is None:
+            st.markdown(
+                f":material/help: **Not verified.** The {VARIANT_TITLES[state.variant]} model was never "
+                "compared with the model that it was made from. Make it again with the comparison "
+                "switched on (under Options)."
+            )
+        elif state.certified is None:
+            st.markdown(
+                f"⚠️ **The certificate belongs to another model.** The {VARIANT_TITLES[state.variant]} model "
+                "that lies here was not measured. Make it again."
+            )
+        else:
+            by = jobs.exporter_of(workspace, certificate)
+            by = f" The export was started by {plain(by)}." if by else ""
+            st.markdown(f"{_verdict(certificate)} {_on_how_much(certificate)}{by}")
 
 
-def _of_one(state: VariantState) -> None:
-    folder = resolve(state.path)
-    certificate = read_certificate(folder)
-    if certificate is None:
-        st.markdown(
-            f"❔ **Not verified.** Nobody has compared the {VARIANT_TITLES[state.variant]} model with the "
-            "model that it was made from. Make it again with the comparison switched on (under Options)."
-        )
+def _verdict(certificate: Certificate) -> str:
+    return f"{'✅' if certificate.passed else '❌'} **{plain(certify.certificate_title(certificate))}**"
+
+
+def _on_how_much(certificate: Certificate) -> str:
+    same = certificate.identical_answers + certificate.excused_answers
+    questions = system.count(certificate.prompts, "question")
+    return f"Both give the same answer to {same} of {questions}. {_measured_when(certificate)}."
+
+
+def _measured_when(certificate: Certificate) -> str:
+    when = certificate.created
+    with contextlib.suppress(ValueError):
+        when = text.moment(datetime.fromisoformat(when), st.context.timezone)
+    return f"Measured {plain(when)}"
+
+
+def certificate_figures(states: Mapping[Variant, VariantState]) -> None:
+    """Draw the certificates of the variants that are there in figures, folded, each on a tab of its own."""
+    measured = [
+        (state, certificate)
+        for state in states.values()
+        if state.present and (certificate := matching_certificate(state))
+    ]
+    if not measured:
         return
-    if state.certified is None:
-        st.markdown(
-            "⚠️ **The certificate belongs to another model.** What lies in this folder was measured on "
-            f"the one made from {code(certificate.source_fingerprint or 'an unknown model')}. Make it again."
-        )
-        return
-    show_certificate(certificate)
-    page = folder / certify.CERTIFICATE_PAGE
-    if page.is_file():
-        download_button(
-            "Download the certificate as a page",
-            page.read_bytes(),
-            f"certificate-{state.variant}.html",
-            "text/html",
-            f"certificate-{state.variant}",
-            icon="verified",
-        )
+    with st.expander("What was compared, in figures", icon=":material/verified:"):
+        titles = [_capital(state.variant) for state, _ in measured]
+        tabs: Sequence[Any] = st.tabs(titles) if len(measured) > 1 else [st.container()]
+        for tab, (state, certificate) in zip(tabs, measured, strict=True):
+            with tab:
+                _figures(certificate)
+                page = resolve(state.path) / certify.CERTIFICATE_PAGE
+                if page.is_file():
+                    download_button(
+                        "Download the certificate as a page",
+                        page.read_bytes(),
+                        f"certificate-{state.variant}.html",
+                        "text/html",
+                        f"certificate-{state.variant}",
+                        icon="verified",
+                    )
 
 
 def show_certificate(certificate: Certificate) -> None:
     """Draw the verdict, its reasons, each figure with whether it is good, and the answers of both."""
-    st.markdown(f"{'✅' if certificate.passed else '❌'} **{plain(certify.certificate_title(certificate))}**")
+    st.markdown(_verdict(certificate))
+    _figures(certificate)
+
+
+def _figures(certificate: Certificate) -> None:
     for reason in certificate.reasons:
         st.markdown(f"- {plain(reason)}")
     judged = [check for check in certify.certificate_checks(certificate) if check.good is not None]
@@ -76,13 +109,11 @@ def show_certificate(certificate: Certificate) -> None:
             with column, st.container(border=True, height="stretch", gap="xsmall"):
                 st.metric(plain(check.name), plain(check.value))
                 st.markdown(f"{GOOD[check.good]} {plain(check.sentence)}".strip())
-    own_prompts, when = certificate.own_prompts, certificate.created
-    with contextlib.suppress(ValueError):
-        when = text.moment(datetime.fromisoformat(when), st.context.timezone)
+    own_prompts = certificate.own_prompts
     asked = f": {own_prompts} of your own examples, the rest never change" if own_prompts else ""
     st.caption(
-        f"Measured {plain(when)} in {system.duration(certificate.seconds)}, on "
-        f"{certificate.prompts} questions{asked}."
+        f"{_measured_when(certificate)} in {system.duration(certificate.seconds)}, on "
+        f"{system.count(certificate.prompts, 'question')}{asked}."
     )
     with st.expander("Answers side by side", icon=":material/compare_arrows:"):
         if not certificate.examples:
@@ -104,7 +135,7 @@ def _capital(variant: Variant) -> str:
 
 
 def speed_table(states: Mapping[Variant, VariantState]) -> None:
-    """Draw how fast each variant is beside PyTorch, and what it takes; nothing where nothing was measured."""
+    """Say how fast each variant is beside PyTorch, the figures folded; nothing where nothing was measured."""
     measured = [
         certificate
         for state in states.values()
@@ -112,7 +143,6 @@ def speed_table(states: Mapping[Variant, VariantState]) -> None:
     ]
     if not measured:
         return
-    st.header("How fast is it?", anchor=False)
     with_original = [certificate for certificate in measured if certificate.original_speed]
     newest = max(with_original, key=lambda certificate: certificate.created, default=None)
     rows: list[tuple[str, Speed, float | None, int]] = []
@@ -125,20 +155,21 @@ def speed_table(states: Mapping[Variant, VariantState]) -> None:
     st.markdown(_in_words(measured))
     rates = [row[1].tokens_per_second for row in rows]
     figures = "; ".join(f"{name}: {rate:,.1f}" for (name, *_), rate in zip(rows, rates, strict=True))
-    charts.draw(
-        charts.bars([row[0] for row in rows], rates, "", "Word pieces a second", height=220),
-        "onnx_speed",
-        f"Word pieces that each writes in a second. {figures}.",
-    )
-    table(
-        ["", "First word after", "Word pieces a second", "Times PyTorch", "Memory", "Size"],
-        [_line(*row) for row in rows],
-        "Speed, memory and size of each form of the model",
-    )
-    st.caption(
-        "Measured on this machine with the same questions, one form after the other in turns. Memory is what "
-        "a program takes that loads the model and answers, with the libraries that it needs."
-    )
+    with st.expander("Speed, memory and size", icon=":material/speed:"):
+        charts.draw(
+            charts.bars([row[0] for row in rows], rates, "", "Word pieces (tokens) a second", height=220),
+            "onnx_speed",
+            f"Word pieces (tokens) that each writes in a second. {figures}.",
+        )
+        table(
+            ["", "First word after", "Word pieces a second", "Times PyTorch", "Memory", "Size"],
+            [_line(*row) for row in rows],
+            "Speed, memory and size of each form of the model",
+        )
+        st.caption(
+            "Measured on this machine with the same questions, one form after the other in turns. Memory is "
+            "what a program takes that loads the model and answers, with the libraries that it needs."
+        )
 
 
 def _times(certificate: Certificate) -> float | None:
@@ -186,7 +217,8 @@ def failed_variants(workspace: Workspace, failed: Mapping[Variant, VariantState]
             for reason in certificate.reasons if certificate else ():
                 st.markdown(f"- {plain(reason)}")
             if state.stale:
-                st.markdown("It was made from an earlier model.")
+                trained = workspace.situation().trained
+                st.markdown(models.FRESHNESS[jobs.freshness_of(workspace, state, trained)].sentence)
             if certificate:
                 with st.expander("What was compared", icon=":material/compare_arrows:"):
                     show_certificate(certificate)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import io
 import mmap
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from sails import models, onnx, system
+from sails import jobs, models, onnx, system
 from sails.models import CERTIFIED, FRESHNESS, VARIANT_TITLES, VARIANTS, Variant, VariantState, Workspace
-from sails.system import Progress
+from sails.ui.export.panels import made_from
 from sails.ui.frame import show_errors
-from sails.ui.text import code, plain
-from sails.ui.widgets import change_button, download_button, table
+from sails.ui.text import code, symbol
+from sails.ui.widgets import change_button, download_button, progress_bar, table
 
 # --- a zip file that runs by itself ---------------------------------------------------------------
 
@@ -34,7 +33,8 @@ def bundle_panel(workspace: Workspace, states: Mapping[Variant, VariantState]) -
         label = f"Hand the {VARIANT_TITLES[state.variant]} model over although it {why}"
         allowed = st.checkbox(label, key=f"onnx_insist_{state.variant}")
     if state.stale:
-        st.markdown("⚠️ It was made from an earlier model. Make it again first if it shall know all.")
+        words = FRESHNESS[jobs.freshness_of(workspace, state, workspace.situation().trained)]
+        st.markdown(f"{symbol(words.sign)} {words.sentence}")
     with show_errors():
         file = onnx.download_of(workspace, state)
         if not allowed:
@@ -42,7 +42,7 @@ def bundle_panel(workspace: Workspace, states: Mapping[Variant, VariantState]) -
         if file.exists():
             _download(file, state.variant)
         elif change_button("Make the zip file", "folder_zip", "onnx_zip"):
-            with _bar() as report:
+            with progress_bar("Packing") as report:
                 onnx.make_download(
                     workspace, state.variant, allow_failed=state.certified is not True, progress=report
                 )
@@ -76,23 +76,6 @@ def _choice(states: Mapping[Variant, VariantState]) -> VariantState:
 def _facts(state: VariantState) -> str:
     proven = CERTIFIED[state.certified].phrase
     return f"{system.size(state.size)}, {proven}" + (f", {FRESHNESS['stale'].fact}" if state.stale else "")
-
-
-@contextmanager
-def _bar() -> Iterator[Progress]:
-    """A progress bar that is sent to the browser only when it moves."""
-    bar, shown = st.progress(0.0, "Packing"), -1
-
-    def report(fraction: float, *words: str) -> None:
-        nonlocal shown
-        if int(fraction * 50) != shown:
-            shown = int(fraction * 50)
-            bar.progress(min(fraction, 1.0), plain(": ".join(words).capitalize()))
-
-    try:
-        yield report
-    finally:
-        bar.empty()
 
 
 def _download(file: Path, variant: Variant) -> None:
@@ -136,4 +119,5 @@ def model_files(workspace: Workspace, states: Mapping[Variant, VariantState]) ->
             for file in state.files
         ]
         table(["File", "Of", "Size"], rows, "The files of the ONNX model with their sizes")
+        made_from(states)
         st.caption("To load it with Hugging Face's classes: `sails bundle --format folder --output DIR`")

@@ -9,11 +9,11 @@ from typing import Literal
 
 import streamlit as st
 
-from sails import jobs, models, system
+from sails import jobs, models, sessions, system
 from sails.jobs import Job
 from sails.models import VARIANT_TITLES, VARIANTS, Situation, Variant, VariantState, Workspace
 from sails.onnx.certify import Certificate, read_content
-from sails.sessions import Phase, Status
+from sails.sessions import Phase, SessionRecord, Status
 from sails.ui import onnx_status, text
 from sails.ui.export import certificates
 from sails.ui.frame import go, link, show_errors, stop_on_error
@@ -26,20 +26,27 @@ MAX_EARLIER = 10  # exports
 # --- how it stands --------------------------------------------------------------------------------
 
 
-def export_state(
+def export_state(workspace: Workspace, situation: Situation, states: Mapping[Variant, VariantState]) -> None:
+    """Say how the ONNX model stands to the trained one, and what was certified."""
+    sign, headline, sentence = _as_a_whole(workspace, situation, states)
+    with st.container(border=True, gap="small"):
+        st.header(f"{text.symbol(sign)} {headline}", anchor=False)
+        st.markdown(sentence)
+        with show_errors():
+            certificates.seal(workspace, states)
+
+
+def export_variants(
     workspace: Workspace,
     situation: Situation,
     states: Mapping[Variant, VariantState],
     failed: Mapping[Variant, VariantState],
     busy: bool,
 ) -> None:
-    """Say how the ONNX model stands to the trained one, as a whole and each of its variants.
+    """Draw what each variant is for, how it stands, and its size; nothing where there is none.
 
     `failed` are the variants whose certificate failed.
     """
-    sign, headline, sentence = _as_a_whole(situation, states)
-    st.header(f"{sign} {headline}", anchor=False)
-    st.markdown(sentence)
     if not any(state.present for state in states.values()):
         return
     chatting = models.preferred_variant(states)
@@ -50,15 +57,18 @@ def export_state(
                 st.markdown("❌ One that failed its certificate is kept apart, see below.")
 
 
-def _as_a_whole(situation: Situation, states: Mapping[Variant, VariantState]) -> tuple[str, str, str]:
-    freshness = jobs.freshness(situation)
+def _as_a_whole(
+    workspace: Workspace, situation: Situation, states: Mapping[Variant, VariantState]
+) -> tuple[str, str, str]:
+    freshness = jobs.freshness(workspace, situation)
     old = [v for v in jobs.to_refresh(situation.trained, states) if states[v].present]
     if freshness == "fresh" and old:
-        fresh = [v for v in states if jobs.freshness_of(states[v], situation.trained) == "fresh"]
+        fresh = [v for v in states if jobs.freshness_of(workspace, states[v], situation.trained) == "fresh"]
         these, others = (system.listed([VARIANT_TITLES[v] for v in several]) for several in (old, fresh))
+        words = models.FRESHNESS[jobs.freshness_of(workspace, states[old[0]], situation.trained)]
         return (
-            models.FRESHNESS["stale"].sign,
-            models.FRESHNESS["stale"].headline(f"{these} model"),
+            words.sign,
+            words.headline(f"{these} model"),
             f"It was not made from the trained model that is here now, and the {others} one was.",
         )
     words = models.FRESHNESS[freshness]
@@ -76,17 +86,27 @@ def _variant(
 ) -> None:
     st.subheader(VARIANT_TITLES[state.variant].capitalize(), anchor=False)
     st.markdown(models.VARIANT_TABLE[state.variant].description)
-    freshness = jobs.freshness_of(state, situation.trained)
+    freshness = jobs.freshness_of(workspace, state, situation.trained)
     lines = [onnx_status.freshness_label(freshness)]
     if state.present:
         lines.append(onnx_status.certificate_label(state.certified))
         lines.append(f"{system.size(state.size)}{', the chat uses this one' if chatting else ''}")
     st.markdown("  \n".join(lines))
-    if state.present:
-        st.caption(_made(state))
-    if state.present and freshness != "fresh" and not busy and jobs.freshness(situation) == "fresh":
+    if (
+        state.present
+        and freshness != "fresh"
+        and not busy
+        and jobs.freshness(workspace, situation) == "fresh"
+    ):
         label = f"Make the {VARIANT_TITLES[state.variant]} model again"
         onnx_status.export_button(workspace, (state.variant,), label, f"again_{state.variant}", primary=True)
+
+
+def made_from(states: Mapping[Variant, VariantState]) -> None:
+    """Say when and how each variant was made, as far as it is known."""
+    for state in states.values():
+        if state.present:
+            st.caption(f"{VARIANT_TITLES[state.variant].capitalize()}: {_made(state)}")
 
 
 def _made(state: VariantState) -> str:
@@ -108,23 +128,29 @@ def _made(state: VariantState) -> str:
 def next_step(
     workspace: Workspace, situation: Situation, states: Mapping[Variant, VariantState], busy: bool
 ) -> None:
-    """Draw the one next step: train, make the ONNX model, or talk with it; making it again stays possible."""
+    """Draw the one next step: train, make the ONNX model, or chat with it; making it again stays possible.
+
+    There is a way to the chat as soon as there is something to chat with.
+    """
     trained = situation.trained
-    if not trained.complete:
-        why = f"it cannot be used: {trained.reason}" if trained.state == "incomplete" else "there is none yet"
-        st.markdown(f"An ONNX model is made from the trained model, and {plain(why)}.")
-        if st.button("Train a model first", type="primary", icon=":material/school:"):
-            go("Train")
-        return
-    fresh = jobs.freshness(situation) == "fresh"
+    fresh = jobs.freshness(workspace, situation) == "fresh"
     all_fresh = fresh and not jobs.to_refresh(trained, states)
     buttons = st.container(horizontal=True)
+    if not trained.complete:
+        why = "there is none yet"
+        if trained.state == "incomplete":
+            why = f"it cannot be used: {trained.reason}"
+        elif sessions.is_demo(workspace):
+            why = "the recorded ones are not in this demo"
+        st.markdown(f"An ONNX model is made from a trained model, and {plain(why)}.")
+        with buttons:
+            if st.button("Train a model first", type="primary", icon=":material/school:"):
+                go("Train")
+            _chat_button(situation)
+        return
     variants, verify, opset = _options()
     with buttons:
-        if fresh and st.button(
-            "Talk with it", type="primary" if all_fresh else "secondary", icon=":material/chat:"
-        ):
-            go("Chat")
+        _chat_button(situation, "primary" if all_fresh else "secondary")
         label = "Make it again" if situation.onnx.present else "Make the ONNX model"
         kind: Literal["primary", "secondary"] = "secondary" if fresh else "primary"
         clicked = change_button(label, "package_2", "onnx_make", type=kind, disabled=busy)
@@ -135,15 +161,20 @@ def next_step(
             st.rerun()
 
 
+def _chat_button(situation: Situation, kind: Literal["primary", "secondary"] = "secondary") -> None:
+    if situation.onnx.present and st.button("Chat with it", type=kind, icon=":material/chat:"):
+        go("Chat")
+
+
 def _options() -> tuple[tuple[Variant, ...], bool, int | None]:
-    with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
-        st.markdown("What to make:", width="content")
-        wanted = []
-        for variant in VARIANTS:
-            title, about = VARIANT_TITLES[variant].capitalize(), models.VARIANT_TABLE[variant].description
-            if st.checkbox(title, value=True, key=f"onnx_make_{variant}", help=about):
-                wanted.append(variant)
     with st.expander("Options", icon=":material/tune:"):
+        with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
+            st.markdown("What to make:", width="content")
+            wanted = []
+            for variant in VARIANTS:
+                title, about = VARIANT_TITLES[variant].capitalize(), models.VARIANT_TABLE[variant].description
+                if st.checkbox(title, value=True, key=f"onnx_make_{variant}", help=about):
+                    wanted.append(variant)
         about = "Asks both the same questions and compares the answers. Takes about as long as making it."
         label = "Prove that it answers like the original"
         verify = st.checkbox(label, value=True, key="onnx_verify", help=about)
@@ -177,6 +208,16 @@ def follow_job(workspace: Workspace, job: Job) -> None:
     st.fragment(_follow, run_every=refresh)(workspace, job)
 
 
+def made_by_training(workspace: Workspace, record: SessionRecord) -> None:
+    """Say that a training makes the ONNX model at its end, and where that can be watched."""
+    with st.container(border=True):
+        called = plain(sessions.title(workspace, record.session))
+        st.markdown(
+            f":material/play_circle: The training **{called}** is making the ONNX model of its model."
+        )
+        link("Train", "Watch it live", session=record.session.id)
+
+
 def _follow(workspace: Workspace, before: Job) -> None:
     with stop_on_error():
         job = jobs.read_job(before.session)
@@ -193,7 +234,7 @@ def _at_work(workspace: Workspace, job: Job) -> None:
     status = job.status
     where = _PHASES.get(status.phase, "At work")
     message = f"{where}: {status.message}" if status.message else where
-    st.markdown(f"▶️ {_what(job)} is being made.")
+    st.markdown(f":material/play_circle: {_what(job)} is being made.")
     st.progress(min(max(status.progress, 0.0), 1.0), plain(message))
     stopping = job.session.stop_requested()
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -202,7 +243,7 @@ def _at_work(workspace: Workspace, job: Job) -> None:
         spent = f"For {system.duration(job.seconds)} now. " if job.seconds is not None else ""
         st.caption(f"{spent}It goes on when you leave this page.")
     if stopping:
-        st.markdown("⏹️ It stops after the piece of work that it is in.")
+        st.markdown(":material/stop_circle: It stops after the piece of work that it is in.")
 
 
 def _stop(workspace: Workspace, job: Job) -> None:
@@ -258,11 +299,12 @@ def earlier_exports(jobs: Sequence[Job]) -> None:
     """List the last exports, newest first: what, when, how long and how it ended."""
     ended = [job for job in jobs if not job.at_work]
     if not ended:
-        st.markdown("None yet. What a training made for itself stands with its session.")
+        st.markdown("None yet. A model that a training made is listed with its session.")
     for job in ended[:MAX_EARLIER]:
         status = job.status
         when = text.moment(job.spec.created, st.context.timezone)
         details = [when, *([system.duration(job.seconds)] if job.seconds is not None else [])]
+        details += filter(None, [text.describe_people(job)])
         st.markdown(f"{_one_line(job)}  \n:small[{plain(', '.join(details))}, {code(job.spec.onnx_output)}]")
         if status.state != "succeeded":
             link("ONNX export", "See why", icon=":material/info:", job=job.session.id)

@@ -11,6 +11,7 @@ from sails import jobs, sessions, system
 from sails.models import Workspace
 from sails.retention import Retention
 from sails.sessions import Plan, Session, SessionRecord, TrainSpec, format_rate
+from sails.system import listed
 from sails.training import plan as planning
 from sails.training.plan import BASE_LEARNING_RATE, CONTINUE_LEARNING_RATE
 from sails.ui import confirm, retention
@@ -18,10 +19,22 @@ from sails.ui.frame import go, link, show_errors
 from sails.ui.text import code, plain
 from sails.ui.widgets import change_button, choice, download_button, number
 
+KEEPS = {
+    "replay_share": "of each round repeats earlier lessons",
+    "protect": "of each step protects general knowledge",
+}
+
 
 def start(plan: Plan) -> str:
     """Name the model that a training starts from."""
     return "the trained model" if plan.start_from == "trained" else f"the base model {code(plan.model)}"
+
+
+def why_not_now(workspace: Workspace) -> str:
+    """Say why no other model can become the current one now; empty when one can."""
+    if system.is_held(workspace.training_lock):
+        return "While something trains, no other model becomes the current one. Wait, or stop it."
+    return ""
 
 
 # --- a model that was held back -------------------------------------------------------------------
@@ -34,8 +47,11 @@ def decide(workspace: Workspace, record: SessionRecord, retained: Retention | No
         st.markdown(f"**Why you are asked:** {plain(record.status.verdict_reason or 'It was held back.')}")
         if retained:
             retention.findings(retained)
-        _choices(own_workspace(workspace, record), record)
-        _publish(own_workspace(workspace, record), record)
+        if sessions.is_recorded_candidate(workspace, record.session):
+            _recorded_choices(workspace, record)
+        else:
+            _choices(own_workspace(workspace, record), record)
+            _publish(own_workspace(workspace, record), record)
         if retained and retained.changed:
             st.markdown("Read these first: what the model answered before, and what the new one answers.")
             retention.changed_answers(retained)
@@ -43,71 +59,107 @@ def decide(workspace: Workspace, record: SessionRecord, retained: Retention | No
 
 def _choices(workspace: Workspace, record: SessionRecord) -> None:
     """Keep it, undo it, or teach the lesson again; no primary button, for the person is to weigh them."""
+    busy = why_not_now(workspace)
+    if busy:
+        st.caption(busy)
     keep, undo, again = st.columns(3)
+    trained = workspace.situation().trained.complete
     with keep:
-        confirm.ask_button("Keep it", "check", f"publish-{record.session.id}")
-        st.caption("The new model becomes the current one; the one before is kept as a version.")
+        confirm.ask_button("Keep it", "check", f"publish-{record.session.id}", disabled=bool(busy))
+        kept = "; the one before is kept as a version" if trained else ""
+        st.caption(f"The new model becomes the current one{kept}.")
     with undo:
-        if change_button("Undo", "undo", "discard"):
+        if change_button("Undo", "undo", "discard", disabled=bool(busy)):
             jobs.discard(workspace, record.session)
             st.rerun()
+        stays = "The current model stays." if trained else "There is still no trained model."
         st.caption(
-            "The current model stays. The new one is put aside with this session, and can still be made "
-            "current later."
+            f"{stays} The new one is put aside with this session, and can still be made current later."
         )
     with again:
-        _again_with_more(workspace, record)
+        _again_keeping_more(workspace, record)
 
 
-def _again_with_more(workspace: Workspace, record: SessionRecord) -> None:
-    if not isinstance(record.spec, TrainSpec) or record.status.lessons == ():
-        return  # there is no earlier lesson that could be repeated
-    now = record.spec.settings.replay_share
-    more = jobs.share_to_try(workspace, record)
-    label = "Train again with more of the earlier lessons"
-    if change_button(label, "replay", "more-replay", disabled=more is None):
-        go("Train", session=jobs.train_again(workspace, record).id)
+def _recorded_choices(workspace: Workspace, record: SessionRecord) -> None:
+    """In the demo: discard it, and take that back as often as one likes."""
+    if record.status.verdict == "discarded":
+        st.markdown(":material/undo: You discarded it, so the model before it stays.")
+        if change_button("Decide again", "restart_alt", "reset-demo"):
+            sessions.reset_demo(workspace)
+            st.rerun()
+        return
+    if change_button("Undo", "undo", "discard"):
+        sessions.discard_recorded(workspace, record.session)
+        st.rerun()
     st.caption(
-        f"A new session teaches the same examples, and {more:.0%} of each round repeats earlier lessons "
-        f"instead of {now:.0%}. This one can still be decided afterwards."
+        "The model before it stays. Keeping the new one cannot be tried here, nor training again from it: "
+        "this demo holds what was measured and answered, not the models."
+    )
+
+
+def _again_keeping_more(workspace: Workspace, record: SessionRecord) -> None:
+    if not isinstance(record.spec, TrainSpec):
+        return
+    more = jobs.settings_to_try(workspace, record)
+    if not more and record.status.lessons == ():
+        return  # there is no earlier lesson that could be repeated
+    label = "Train again, keeping more of what it knew"
+    if change_button(label, "replay", "keep-more", disabled=not more):
+        go("Train", session=jobs.train_again(workspace, record).id)
+    settings = record.spec.settings
+    changed = [
+        f"{share:.0%} {KEEPS[name]} instead of {getattr(settings, name):.0%}" for name, share in more.items()
+    ]
+    st.caption(
+        f"A new session teaches the same examples, and {listed(changed)}. This one can still be decided "
+        "afterwards."
         if more
-        else "It repeats all that it can of the earlier lessons already; a lower learning speed may help."
+        else "It repeats and protects all that it can already; a lower learning speed may help."
     )
 
 
 # --- what can be done -----------------------------------------------------------------------------
 
 
-def actions(workspace: Workspace, record: SessionRecord) -> None:
-    """Offer what can be done with a session: stop, resume, make current, download, delete, run again."""
+def next_actions(workspace: Workspace, record: SessionRecord) -> None:
+    """Offer what a session waits for: watch it, stop it, resume it, make its model the current one."""
     state, key, own = record.status.state, record.session.id, own_workspace(workspace, record)
-    why_kept = sessions.why_not_deletable(workspace, record)
     discarded = record.status.verdict == "discarded" and record.session.model.exists()
     if discarded:
-        st.markdown("Its model is still here and can be made the current one; until then, nothing changes.")
+        when = why_not_now(own) or "Until then, nothing changes."
+        st.markdown(f"Its model is still here and can be made the current one. {when}")
     with st.container(horizontal=True):
         if state in ("running", "queued"):
             link("Train", "Watch it", session=key)
             if change_button("Stop", "stop", "stop"):
                 jobs.launcher_for(record.session).stop(workspace, record.session)
                 st.rerun()
-        if state in sessions.RESUMABLE and change_button("Resume", "play_arrow", "resume", type="primary"):
+        if record.status.resumable and change_button("Resume", "play_arrow", "resume", type="primary"):
             sessions.resume(own, record.session)
             jobs.dispatch(own)
             go("Train", session=key)
         if discarded:
-            confirm.ask_button("Make it the current model", "check", f"publish-{key}")
+            confirm.ask_button(
+                "Make it the current model", "check", f"publish-{key}", disabled=bool(why_not_now(own))
+            )
+    if discarded:
+        _publish(own, record)
+
+
+def other_actions(workspace: Workspace, record: SessionRecord) -> None:
+    """Offer to run it again, to download it and to delete it."""
+    key = record.session.id
+    why_kept = sessions.why_not_deletable(workspace, record)
+    if record.status.state not in ("running", "queued"):
+        _run_again(workspace, record)
+    with st.container(horizontal=True):
         about = "What was asked, taught, measured and answered, as a zip file; without the model."
         packed = partial(_packed, record.session)
         download_button("Download", packed, f"{key}.zip", "application/zip", help=about)
         confirm.ask_button("Delete", "delete", f"delete-{key}", disabled=why_kept is not None)
     if why_kept:
         st.caption(f"It cannot be deleted. {plain(why_kept)}")
-    if discarded:
-        _publish(own, record)
     _delete(workspace, record)
-    if state not in ("running", "queued"):
-        _run_again(workspace, record)
 
 
 def own_workspace(workspace: Workspace, record: SessionRecord) -> Workspace:
@@ -124,10 +176,12 @@ def _packed(session: Session) -> bytes:
 
 
 def _publish(workspace: Workspace, record: SessionRecord) -> None:
-    sentences = [
-        "**The model that this session made becomes the current one.** The model that is current now is kept "
-        "as a version, to which you can roll back. The ONNX model goes out of date; a button makes it again."
-    ]
+    sentences = ["**The model that this session made becomes the current one.**"]
+    if workspace.situation().trained.complete:
+        sentences[0] += (
+            " The model that is current now is kept as a version, to which you can roll back. An ONNX model "
+            "that is here stays and says that it is of another model; a button makes it again."
+        )
     if since := jobs.taught_since(workspace, record):
         names = ", ".join(map(code, since))
         sentences.append(f"⚠️ **The current model was taught more, and this one was not:** {names}.")
@@ -138,8 +192,9 @@ def _publish(workspace: Workspace, record: SessionRecord) -> None:
 
 
 def _delete(workspace: Workspace, record: SessionRecord) -> None:
+    called = code(sessions.title(workspace, record.session))
     sentences = [
-        f"**This deletes the session {code(record.spec.name)}:** what was asked, measured and answered, its "
+        f"**This deletes the session {called}:** what was asked, measured and answered, its "
         "log, and its copy of the examples. The dataset in the library stays."
     ]
     if record.status.verdict in ("held", "discarded") and record.session.model.exists():
@@ -160,10 +215,15 @@ def _run_again(workspace: Workspace, record: SessionRecord) -> None:
     spec = record.spec
     with st.expander("Run it again", icon=":material/replay:", key="run-again"), show_errors():
         plan = planning.plan_training(
-            workspace, start=spec.start, model_name=spec.model_name, learning_rate=spec.settings.learning_rate
+            workspace,
+            start=spec.start,
+            model_name=spec.model_name,
+            learning_rate=spec.settings.learning_rate,
+            expected=planning.expect(workspace),
         )
+        after = f"After {code(plan.after)} is done, it" if plan.after else "It"
         st.markdown(
-            f"A new session teaches the same examples, {code(spec.dataset)}. It would start from "
+            f"A new session teaches the same examples, {code(spec.dataset)}. {after} would start from "
             f"{start(plan)}, at the learning rate {plain(sessions.describe_learning_rate(plan))}."
         )
         if change_button("Run again with the same settings", key="again"):

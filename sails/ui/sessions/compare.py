@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from sails import sessions
 from sails.errors import RequestError
 from sails.models import Workspace
 from sails.sessions import SessionMonitor, SessionRecord, monitor_of
@@ -21,7 +22,7 @@ from sails.ui.widgets import table
 DIFFERS = "≠ **Different**"
 CURVES = {
     "loss": "How wrong it is on what it learns (loss)",
-    "held_out_loss": "How wrong it is on examples kept back (loss)",
+    "held_out_loss": "How wrong it is on examples set aside for testing (loss)",
 }
 
 
@@ -36,15 +37,16 @@ def sessions_to_compare(workspace: Workspace, wanted: str) -> list[SessionRecord
     return [find_session(workspace, identity) for identity in ids]
 
 
-def compare_sessions(records: Sequence[SessionRecord]) -> None:
+def compare_sessions(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
     """Draw everything in which the sessions may differ."""
+    called = sessions.titles(sessions.read_history(workspace))
     letters = string.ascii_uppercase[: len(records)]
     st.header(f"{len(records)} sessions side by side", anchor=False)
     for letter, record in zip(letters, records, strict=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{letter}**", width="content")
             when = text.moment(record.spec.created, st.context.timezone)
-            link("Sessions", f"{plain(record.spec.name)}, {when}", session=record.session.id)
+            link("Sessions", f"{plain(called[record.session.id])}, {when}", session=record.session.id)
     with st.spinner("Reading what was measured …"):
         monitors = [monitor_of(record.session) for record in records]
         for monitor in monitors:
@@ -54,11 +56,13 @@ def compare_sessions(records: Sequence[SessionRecord]) -> None:
     _settings(letters, comparison.compare_settings(records))
     st.header("How well each did", anchor=False)
     st.markdown(
-        "Loss, how wrong the answers are: lower is better. Word pieces (tokens) right: higher is better."
+        "Loss, how wrong the answers are: lower is better. Share of the answers right: higher is better. "
+        "★ marks the best of those that were taught the same examples and are not held back."
     )
     _table(letters, comparison.compare_scores(records), "What each session measured")
     st.header("What each answers", anchor=False)
-    _answers(letters, comparison.same_questions([comparison.last_answers(monitor) for monitor in monitors]))
+    answered, taught = [*map(comparison.last_answers, monitors)], comparison.taught_answers(monitors)
+    _answers(letters, comparison.same_questions(answered, taught))
 
 
 def _curves(letters: str, monitors: Sequence[SessionMonitor]) -> None:
@@ -106,6 +110,9 @@ def _answers(letters: str, questions: Sequence[ComparedQuestion]) -> None:
     for question in questions:
         with st.container(border=True, gap="xsmall"):
             st.markdown(f"**{plain(question.text)}**")
+            if question.expected:
+                st.caption("The answer that was taught")
+                st.markdown(text.answer(question.expected))
             for letter, column, answer in zip(
                 letters, st.columns(len(letters)), question.answers, strict=True
             ):

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sails import sessions
+from sails import retention, sessions
+from sails.retention import Retention
 from sails.sessions import Scores, SessionMonitor, SessionRecord, Settings, TrainSpec, format_rate, option
 from sails.training.plan import resolve_schedule
 
@@ -59,9 +60,9 @@ def _rounds(record: SessionRecord) -> str:
     if asked.epochs:
         return f"{asked.epochs} (chosen)"
     if results.epochs and not results.most_epochs:  # an earlier release went through all rounds of the preset
-        return f"{results.epochs:g} (preset {asked.preset})"
+        return f"{round(results.epochs, 1):g} (preset {asked.preset})"
     most = results.most_epochs or resolve_schedule(asked, results.rows_taught or record.spec.rows).epochs
-    done = f"{results.epochs:g} of " if results.epochs else ""
+    done = f"{round(results.epochs, 1):g} of " if results.epochs else ""
     return f"{done}up to {most} (preset {asked.preset})"
 
 
@@ -135,7 +136,7 @@ def _lines() -> dict[str, Callable[[SessionRecord], str]]:
             record.spec.dataset if isinstance(record.spec, TrainSpec) else NOTHING
         ),
         "Examples taught": _rows,
-        "Examples kept back": lambda record: str(record.status.results.rows_held_out or NOTHING),
+        "Examples set aside for testing": lambda record: str(record.status.results.rows_held_out or NOTHING),
         "Earlier lessons of its model": lambda record: (
             NOTHING if record.status.lessons is None else str(len(record.status.lessons))
         ),
@@ -158,39 +159,87 @@ def _lines() -> dict[str, Callable[[SessionRecord], str]]:
 
 
 def compare_scores(records: Sequence[SessionRecord]) -> list[ComparedLine]:
-    """Return what each session measured; the best after the lesson is marked where they can be told apart."""
+    """Return what each session kept of what was known before it, and what it learned.
+
+    The best after the lesson is marked where they can be told apart: among sessions that were taught the same
+    examples, and never one whose model the gate holds back for what it lost.
+    """
     results = [record.status.results for record in records]
+    retained = [retention.retention_if_readable(record.session) for record in records]
+    same_lesson = (
+        len(
+            {
+                (record.spec.dataset, record.spec.rows)
+                for record in records
+                if isinstance(record.spec, TrainSpec)
+            }
+        )
+        == 1
+    )
+    may_win = [same_lesson and _may_win(record, one) for record, one in zip(records, retained, strict=True)]
     before_taught, after_taught = [r.taught_before for r in results], [r.taught_after for r in results]
     before_unseen, after_unseen = [r.held_out_before for r in results], [r.held_out_after for r in results]
+    nobody = [False] * len(records)
     return [
-        _losses("Loss on taught examples, before", before_taught),
-        _losses("Loss on taught examples, after", after_taught, mark=True),
-        _shares("Word pieces right on taught examples, after", after_taught),
-        _losses("Loss on examples kept back, before", before_unseen),
-        _losses("Loss on examples kept back, after", after_unseen, mark=True),
-        _shares("Word pieces right on examples kept back, after", after_unseen),
+        ComparedLine("Earlier lessons, share of the answers right", tuple(map(_earlier_lessons, retained))),
+        ComparedLine("General knowledge, questions right", tuple(map(_general_knowledge, retained))),
+        _losses("Loss on taught examples, before", before_taught, nobody),
+        _losses("Loss on taught examples, after", after_taught, may_win),
+        _shares("Share right on taught examples, after", after_taught, may_win),
+        _losses("Loss on examples set aside for testing, before", before_unseen, nobody),
+        _losses("Loss on examples set aside for testing, after", after_unseen, may_win),
+        _shares("Share right on examples set aside for testing, after", after_unseen, may_win),
         ComparedLine("Steps", tuple(str(r.steps or NOTHING) for r in results)),
     ]
 
 
-def _losses(label: str, scores: Sequence[Scores | None], *, mark: bool = False) -> ComparedLine:
+def _may_win(record: SessionRecord, retained: Retention | None) -> bool:
+    held = retained is not None and retained.decision is not None and retained.decision.held
+    return not held and record.status.verdict not in ("held", "discarded")
+
+
+def _earlier_lessons(retained: Retention | None) -> str:
+    """The score on all earlier lessons together, before and after; on the only one, where there is one."""
+    found = [one for one in retention.findings(retained) if not one.is_general]
+    if not found:
+        return NOTHING
+    whole = next((one for one in found if one.everything), found[0])
+    too_much = ": it lost too much" if any(one.lost for one in found) else ""
+    return f"{whole.before:.0f}% → {whole.after:.0f}%{too_much}"
+
+
+def _general_knowledge(retained: Retention | None) -> str:
+    found = [one for one in retention.findings(retained) if one.is_general]
+    if not found:
+        return NOTHING
+    right = round(found[0].after / 100 * found[0].rows)
+    return f"{right} of {found[0].rows}{': it lost too much' if found[0].lost else ''}"
+
+
+def _losses(label: str, scores: Sequence[Scores | None], may_win: Sequence[bool]) -> ComparedLine:
     """Losses, of which the lowest is the best."""
-    values = [score.loss if score else None for score in scores]
-    return _line(label, values, "{:.2f}", min if mark else None)
+    return _line(label, [score.loss if score else None for score in scores], "{:.2f}", min, may_win)
 
 
-def _shares(label: str, scores: Sequence[Scores | None]) -> ComparedLine:
-    return _line(label, [score.accuracy if score else None for score in scores], "{:.0%}", max)
+def _shares(label: str, scores: Sequence[Scores | None], may_win: Sequence[bool]) -> ComparedLine:
+    return _line(label, [score.accuracy if score else None for score in scores], "{:.0%}", max, may_win)
 
 
 def _line(
-    label: str, values: Sequence[float | None], form: str, best: Callable[[list[float]], float] | None
+    label: str,
+    values: Sequence[float | None],
+    form: str,
+    best: Callable[[list[float]], float],
+    may_win: Sequence[bool],
 ) -> ComparedLine:
-    measured = [value for value in values if value is not None]
     texts = [NOTHING if value is None else form.format(value) for value in values]
-    if best and len(measured) > 1 and len({text for text in texts if text != NOTHING}) > 1:
-        winner = form.format(best(measured))
-        texts = [f"{text} {BEST} best" if text == winner else text for text in texts]
+    rivals = [value for value, may in zip(values, may_win, strict=True) if may and value is not None]
+    if rivals and len({text for text in texts if text != NOTHING}) > 1:
+        winner = form.format(best(rivals))
+        texts = [
+            f"{text} {BEST} best" if may and text == winner else text
+            for text, may in zip(texts, may_win, strict=True)
+        ]
     return ComparedLine(label, tuple(texts))
 
 
@@ -199,10 +248,24 @@ def _line(
 
 @dataclass(frozen=True)
 class ComparedQuestion:
-    """One question, and what each session's model answered after its lesson; None: it was not asked."""
+    """One question, and what each session's model answered after its lesson; None: it was not asked.
+
+    `expected` is the answer that was taught, None where none was or the sessions were taught different ones.
+    """
 
     text: str
     answers: tuple[str | None, ...]
+    expected: str | None = None
+
+
+def taught_answers(monitors: Sequence[SessionMonitor]) -> dict[str, str]:
+    """Return the answer that was taught, by question, where all sessions that were asked it agree on it."""
+    taught: dict[str, set[str]] = {}
+    for monitor in monitors:
+        for item in monitor.answers.get("after", ()):
+            if item.expected is not None:
+                taught.setdefault(item.question, set()).add(item.expected)
+    return {question: expected.pop() for question, expected in taught.items() if len(expected) == 1}
 
 
 def last_answers(monitor: SessionMonitor) -> dict[str, str]:
@@ -213,11 +276,13 @@ def last_answers(monitor: SessionMonitor) -> dict[str, str]:
     return answers | {item.question: item.answer for item in monitor.answers.get("after", ())}
 
 
-def same_questions(answered: Sequence[Mapping[str, str]]) -> list[ComparedQuestion]:
+def same_questions(
+    answered: Sequence[Mapping[str, str]], taught: Mapping[str, str]
+) -> list[ComparedQuestion]:
     """Return the questions that at least two were asked, those that most were asked first."""
     counts: dict[str, int] = {}
     for answers in answered:
         for question in answers:
             counts[question] = counts.get(question, 0) + 1
     common = sorted((q for q, count in counts.items() if count > 1), key=lambda q: -counts[q])
-    return [ComparedQuestion(q, tuple(answers.get(q) for answers in answered)) for q in common]
+    return [ComparedQuestion(q, tuple(answers.get(q) for answers in answered), taught.get(q)) for q in common]

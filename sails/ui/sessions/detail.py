@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import pandas as pd
@@ -12,15 +13,15 @@ import streamlit as st
 from sails import sessions, system
 from sails.data import read_jsonl
 from sails.errors import WorkspaceError
-from sails.models import Workspace
+from sails.models import Workspace, describe_act, list_acts
 from sails.retention import Retention, read_retention
 from sails.sessions import SessionMonitor, SessionRecord, TrainSpec, describe_learning_rate, monitor_of
 from sails.ui import charts, onnx_status, text
 from sails.ui.frame import show_errors
 from sails.ui.outcome import did_it_work
-from sails.ui.retention import session_retention
+from sails.ui.retention import RETENTION_TAB, session_retention
 from sails.ui.sessions import comparison
-from sails.ui.sessions.actions import actions, decide, own_workspace, start
+from sails.ui.sessions.actions import decide, next_actions, other_actions, own_workspace, start
 from sails.ui.text import code, plain
 from sails.ui.widgets import table
 
@@ -42,62 +43,123 @@ def find_session(workspace: Workspace, identity: str) -> SessionRecord:
 
 
 def session_page(workspace: Workspace, record: SessionRecord) -> None:
-    """Draw the whole page of one session."""
-    _head(record)
+    """Draw the whole page of one session: what came of it and what to decide first, figures last."""
+    is_recorded = sessions.is_recorded_candidate(workspace, record.session)
+    undecided = record.status.verdict == "held" and (is_recorded or record.session.model.exists())
+    records = sessions.read_history(workspace)
+    situation = own_workspace(workspace, record).situation()
+    afterwards = text.afterwards(record, situation.trained, records)
+    _head(record, records, undecided=undecided)
+    if afterwards:
+        st.markdown(plain(f"{afterwards} {_who_went_back(workspace, record, records)}".strip()))
     retained: Retention | None = None
     with show_errors():
         retained = read_retention(record.session)
-    undecided = record.status.verdict == "held" and record.session.model.exists()
-    if undecided:
+    if undecided or is_recorded:
         with show_errors():
             decide(workspace, record, retained)
-    actions(workspace, record)
-    with show_errors():
-        _onnx(own_workspace(workspace, record), record)
+    next_actions(workspace, record)
     with st.spinner("Reading what was measured …"):
         monitor = monitor_of(record.session)
         monitor.wait()
     with show_errors():
-        did_it_work(record, retained)
+        over = bool(afterwards) or (record.status.verdict in ("held", "discarded") and not undecided)
+        did_it_work(record, retained, is_over=over)
+    _how_it_was_made(workspace, record)
+    with show_errors():
+        _labels(record)
+    parts: dict[str, Callable[[], None]] = {}
     if retained and retained.after:
-        with show_errors():
-            session_retention(retained, decided=not undecided)
-    st.header("More about this session", anchor=False)
-    parts: dict[str, Callable[[], None]] = {
+        measured = retained
+        parts[RETENTION_TAB] = lambda: session_retention(measured, decided=not undecided)
+    parts |= {
         "Curves": lambda: _curves(monitor),
         "Sample answers": lambda: _samples(monitor),
         "Examples": lambda: _examples(record),
         "Log": lambda: _log(monitor),
         "Settings and results": lambda: _everything_asked(record),
     }
-    tabs = st.tabs(list(parts), key="part", on_change="rerun")
-    for tab, part in zip(tabs, parts.values(), strict=True):
-        if tab.open:  # the others are drawn once somebody opens them
-            with tab, show_errors():
-                part()
+    with st.expander("More about this session", icon=":material/insights:"):
+        tabs = st.tabs(list(parts), key="part", on_change="rerun")
+        for tab, part in zip(tabs, parts.values(), strict=True):
+            if tab.open:  # the others are drawn once somebody opens them
+                with tab, show_errors():
+                    part()
+    with show_errors():
+        other_actions(workspace, record)
 
 
 # --- what came of it ------------------------------------------------------------------------------
 
 
-def _head(record: SessionRecord) -> None:
-    sign, sentence = text.outcome(record)
-    st.header(plain(record.spec.name), anchor=False)
-    st.markdown(f"{sign} {plain(sentence)}")
-    facts = [f"Begun: {text.moment(record.spec.created, st.context.timezone)}"]
-    if isinstance(record.spec, TrainSpec):
-        facts.append(f"Examples: {code(record.spec.dataset)}")
-    if record.status.plan:
-        facts.append(f"Started from: {start(record.status.plan)}")
-        facts.append(f"Learning speed (learning rate): {plain(describe_learning_rate(record.status.plan))}")
+def _head(record: SessionRecord, records: Sequence[SessionRecord], *, undecided: bool) -> None:
+    """The name, how it ended, when and by whom; what is to be known of it; what somebody wrote beside it."""
+    # Why it was held back stands where a person decides.
+    status = record.status.model_copy(update={"verdict_reason": ""}) if undecided else record.status
+    sign, sentence = text.outcome(replace(record, status=status))
+    called = sessions.titles(records).get(record.session.id, record.spec.name)
+    st.header(plain(called), anchor=False)
+    st.markdown(f"{sign} **{plain(sentence)}**")
+    facts = [text.moment(record.spec.created, st.context.timezone)]
     if record.seconds is not None:
-        facts.append(f"{'Took' if record.status.ended else 'So far'}: {system.duration(record.seconds)}")
-    facts.append(f"Folder: {code(record.session.id)}")
-    st.markdown("  \n".join(facts))
+        facts.append(f"{'took' if record.status.ended else 'so far'} {system.duration(record.seconds)}")
+    facts += filter(None, [text.describe_people(record)])
+    st.caption(plain(". ".join(f"{fact[0].upper()}{fact[1:]}" for fact in facts)))
     reason = record.status.verdict_reason
     for note in record.status.notes:
-        if not reason or reason not in note:  # that stands above already
+        if note.startswith("⚠️") and not (reason and reason in note):  # that stands above already
             st.markdown(f"- {plain(note)}")
+    if record.labels.tags:
+        st.markdown(" ".join(f":gray-badge[{plain(tag)}]" for tag in record.labels.tags))
+    if record.labels.note:
+        st.markdown(text.literal(record.labels.note))
+
+
+def _who_went_back(workspace: Workspace, record: SessionRecord, records: Sequence[SessionRecord]) -> str:
+    """The last roll back that left the session's model, if one did: Ann rolled back to rivers."""
+    made = record.status.fingerprint
+    for act in reversed(list_acts(workspace)):
+        if act.act == "roll back" and made is not None and act.left == made:
+            return f"{describe_act(act, sessions.titles(records).get(act.what, act.what))}."
+    return ""
+
+
+def _how_it_was_made(workspace: Workspace, record: SessionRecord) -> None:
+    with st.expander("How it was made", icon=":material/build:"), show_errors():
+        facts = []
+        if isinstance(record.spec, TrainSpec):
+            facts.append(f"Examples: {code(record.spec.dataset)}")
+        if plan := record.status.plan:
+            facts.append(f"Started from: {start(plan)}")
+            facts.append(f"Learning speed (learning rate): {plain(describe_learning_rate(plan))}")
+        facts.append(f"Folder: {code(record.session.id)}")
+        st.markdown("  \n".join(facts))
+        for note in record.status.notes:
+            if not note.startswith("⚠️"):
+                st.markdown(f"- {plain(note)}")
+        _onnx(own_workspace(workspace, record), record)
+
+
+def _labels(record: SessionRecord) -> None:
+    """Where tags and a note are written."""
+    labels = record.labels
+    title = "Change tags and note" if labels != sessions.Labels() else "Add tags or a note"
+    with (
+        st.expander(title, icon=":material/sell:", key="labels"),
+        st.form("labels-form", border=False),
+        show_errors(),
+    ):
+        tags = st.text_input(
+            "Tags",
+            ", ".join(labels.tags),
+            key="labels-tags",
+            placeholder="baseline, kitchen",
+            help=f"At most {sessions.MAX_TAGS}, with commas between them. They can be searched and filtered.",
+        )
+        note = st.text_area("Note", labels.note, max_chars=sessions.LONGEST_NOTE, key="labels-note")
+        if st.form_submit_button("Save", key="save-labels", disabled=system.view_only()):
+            sessions.label(record.session, tags=tags.split(","), note=note)
+            st.rerun()
 
 
 def _onnx(workspace: Workspace, record: SessionRecord) -> None:
@@ -117,9 +179,13 @@ CURVES = (
     (
         "How wrong it is (loss)",
         "Loss",
-        {"loss": "on the examples that it learns", "held_out_loss": "on examples kept back"},
+        {"loss": "on the examples that it learns", "held_out_loss": "on examples set aside for testing"},
     ),
-    ("Word pieces right on examples kept back", "Share right", {"held_out_accuracy": "examples kept back"}),
+    (
+        "Share right on examples set aside for testing",
+        "Share right",
+        {"held_out_accuracy": "set aside for testing"},
+    ),
     ("Learning speed (learning rate)", "Learning rate", {"learning_rate": "learning rate"}),
     ("Speed of computing", "Word pieces (tokens) a second", {"tokens_per_second": "tokens a second"}),
 )
@@ -129,7 +195,9 @@ def _curves(monitor: SessionMonitor) -> None:
     if not monitor.rows:
         st.markdown("Nothing was measured: the session ended before its first step.")
         return
-    st.markdown("The loss should fall. Where it rises on the examples kept back, it learns by heart.")
+    st.markdown(
+        "The loss should fall. Where it rises on the examples set aside for testing, it learns by heart."
+    )
     for title, axis, names in CURVES:
         lines = [
             charts.Series(label, curve.x, curve.y, points=name.startswith("held_out"))
@@ -161,7 +229,7 @@ def _samples(monitor: SessionMonitor) -> None:
 
 FILES = {
     "train.jsonl": "taught",
-    "heldout.jsonl": "kept back for judging",
+    "heldout.jsonl": "set aside for testing",
     "replay.jsonl": "repeated from before",
 }
 
@@ -172,18 +240,18 @@ def _examples(record: SessionRecord) -> None:
         path = record.session.data / name
         rows[use] = [(row.input, row.output) for row in read_jsonl(path)] if path.exists() else []
     if not any(rows.values()):
-        st.markdown("It ended before its examples were sorted into taught and kept back.")
+        st.markdown("It ended before its examples were sorted into taught and set aside for testing.")
         return
     counts = [f"**{len(rows_used):,}** {use}" for use, rows_used in rows.items() if rows_used]
     st.markdown(
-        f"Examples: {', '.join(counts)}. What is kept back is never taught, so it shows what was understood."
+        f"Examples: {', '.join(counts)}. What is set aside is never taught, so it shows what was understood."
     )
     shown = [(use, *pair) for use, rows_used in rows.items() for pair in rows_used[:MAX_ROWS]]
     st.dataframe(
         pd.DataFrame(shown, columns=["Used", "Question", "Answer"]),
         hide_index=True,
         height="auto" if len(shown) <= 10 else 400,
-        alt=f"The first {len(shown)} examples, with how they were used",
+        alt=f"{system.count(len(shown), 'example')} from the beginning, with how they were used",
     )
     if any(len(rows_used) > MAX_ROWS for rows_used in rows.values()):
         st.caption(f"The first {MAX_ROWS} of each; the download holds all of them.")

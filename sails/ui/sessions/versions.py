@@ -1,4 +1,4 @@
-"""Earlier models: which came from which, what they are called, which are kept, and going back to one."""
+"""Earlier models: what they are called, which are kept, and going back to one."""
 
 from __future__ import annotations
 
@@ -6,57 +6,16 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from sails import models, sessions, system
+from sails import jobs, models, sessions, system
 from sails.models import MAX_NAME_LENGTH, VERSIONS_KEPT, Version, Workspace
-from sails.sessions import Branch, SessionRecord, TrainSpec
+from sails.sessions import SessionRecord, TrainSpec
 from sails.ui import confirm, onnx_status, text
-from sails.ui.frame import link, show_errors
+from sails.ui.frame import show_errors
+from sails.ui.sessions.actions import why_not_now
 from sails.ui.text import code, plain
 from sails.ui.widgets import change_button
 
-MAX_LINES = 100  # of the tree; the rest is older
-FATES = {
-    "current": "★ the current model",
-    "version": "kept as a version",
-    "held": "✋ held back",
-    "discarded": "↩️ discarded",
-    "gone": "no longer kept",
-}
-ORIGINS = {"base": "from the base model", "unknown": "from a model whose session is not here", "session": ""}
-INDENT = "\u2003"  # as wide as a letter, and no space that a browser would swallow
-
-# --- which came from which ------------------------------------------------------------------------
-
-
-def family_tree(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
-    """Draw the sessions that made a model, each below the one that it continued."""
-    lines = sessions.tree(workspace, records)
-    if not lines:
-        st.markdown("No session has made a model yet.")
-        return
-    st.markdown(
-        "Each model grew from the one above it. One that is indented branched off there, and the line "
-        "went on without it."
-    )
-    if len(lines) > MAX_LINES:
-        st.caption(f"The last {MAX_LINES} of {len(lines):,} models.")
-    for line in lines[-MAX_LINES:]:
-        _line(line)
-
-
-def _line(line: Branch) -> None:
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        if line.depth:
-            st.markdown(f"{2 * INDENT * line.depth}└", width="content")
-        link("Sessions", plain(line.record.spec.name), session=line.record.session.id)
-        fate = f"{FATES[line.fate]} {plain(line.version.name if line.version else '')}".strip()
-        details = [
-            text.moment(line.record.spec.created, st.context.timezone),
-            f"**{fate}**" if line.fate == "current" else fate,
-            ORIGINS[line.origin],
-        ]
-        st.markdown(f":small[{', '.join(filter(None, details))}]", width="content")
-
+MAX_ACTS = 50  # of those that were noted
 
 # --- earlier models -------------------------------------------------------------------------------
 
@@ -68,7 +27,8 @@ def versions_panel(workspace: Workspace, records: Sequence[SessionRecord]) -> No
     with st.container(border=True, gap="xsmall"):
         st.subheader("★ The current model", anchor=False)
         if current.complete:
-            st.markdown(_made_by(records, current.session, current.fingerprint))
+            details = _details(current.session, current.fingerprint)
+            st.markdown(_made_by(records, current.session), help=details)
             for line in onnx_status.describe_variants(workspace, workspace.situation()):
                 st.markdown(f"ONNX model, {line}")
             onnx_status.offer_refresh(workspace, "versions_onnx")
@@ -79,38 +39,63 @@ def versions_panel(workspace: Workspace, records: Sequence[SessionRecord]) -> No
         st.markdown(
             "There are no earlier models yet. When a new one takes over, the one before is kept here."
         )
-        return
+    else:
+        _versions(workspace, records, versions)
+    _acts(workspace, records)
+
+
+def _versions(workspace: Workspace, records: Sequence[SessionRecord], versions: Sequence[Version]) -> None:
     st.markdown(
         f"The {VERSIONS_KEPT} newest earlier models are kept. Older ones go, except those you keep for good."
     )
+    busy = why_not_now(workspace)
+    if not busy and onnx_status.making_onnx(workspace):
+        busy = (
+            "While the ONNX model of the current model is being made, nobody can roll back. Wait, or stop it."
+        )
+    if busy:
+        st.caption(busy)
     for version in versions:
         with st.container(border=True, gap="small"), show_errors():
-            _version(workspace, records, version)
+            _version(workspace, records, version, bool(busy))
 
 
-def _title(version: Version, records: Sequence[SessionRecord]) -> str:
-    made = next((r for r in records if r.session.id == version.id), None)
-    return version.name or (made.spec.name if made else version.id)
+def _title(workspace: Workspace, records: Sequence[SessionRecord], version: Version) -> str:
+    """What people call a version, else the session that made it."""
+    made = models.provenance_of(workspace.versions / version.id)
+    called = sessions.titles(records)
+    return version.name or called.get((made and made.session) or version.id, version.id)
 
 
-def _made_by(records: Sequence[SessionRecord], session: str | None, fingerprint: str | None) -> str:
+def _made_by(records: Sequence[SessionRecord], session: str | None) -> str:
     made = next((r for r in records if r.session.id == session), None)
-    facts = [f"Made by the session {code(session)}" if session else "Made elsewhere"]
+    called = sessions.titles(records).get(session or "", session)
+    facts = [f"Made by the session {code(called)}" if session else "Made elsewhere"]
     if made and isinstance(made.spec, TrainSpec):
         facts.append(f"Taught last: {code(made.spec.dataset)}")
-    return "  \n".join([*facts, f"Fingerprint {code(fingerprint)}"])
+    return "  \n".join(facts)
 
 
-def _version(workspace: Workspace, records: Sequence[SessionRecord], version: Version) -> None:
+def _details(session: str | None, fingerprint: str | None) -> str:
+    """What only a programmer asks for, behind a question mark."""
+    return (
+        f"Session {code(session)}, fingerprint {code(fingerprint)}"
+        if session
+        else f"Fingerprint {code(fingerprint)}"
+    )
+
+
+def _version(workspace: Workspace, records: Sequence[SessionRecord], version: Version, busy: bool) -> None:
     key = version.id
-    kept = " 📌 kept for good" if version.pinned else ""
-    st.subheader(f"{plain(_title(version, records))}{kept}", anchor=False)
+    kept = " :material/keep: kept for good" if version.pinned else ""
+    st.subheader(f"{plain(_title(workspace, records, version))}{kept}", anchor=False)
     provenance = models.provenance_of(workspace.versions / version.id)
     replaced = text.moment(version.retired, st.context.timezone)
-    made_by = _made_by(records, provenance.session if provenance else None, version.fingerprint)
-    st.markdown(f"Replaced on {replaced}  \n{made_by}")
+    session = provenance.session if provenance else None
+    details = _details(session, version.fingerprint)
+    st.markdown(f"Replaced on {replaced}  \n{_made_by(records, session)}", help=details)
     with st.container(horizontal=True):
-        confirm.ask_button("Roll back to it", "undo", f"roll-{key}")
+        confirm.ask_button("Roll back to it", "undo", f"roll-{key}", disabled=busy)
         label = "No longer keep it for good" if version.pinned else "Keep it for good"
         if change_button(label, "keep", f"pin-{key}"):
             models.pin(workspace, version.id, pinned=not version.pinned)
@@ -122,7 +107,23 @@ def _version(workspace: Workspace, records: Sequence[SessionRecord], version: Ve
                 models.name_version(workspace, key, name)
                 st.rerun()
     if confirm.confirmed(f"roll-{key}", _what_happens(workspace, records, version), "Yes, roll back"):
-        _roll_back(workspace, version.id, _title(version, records))
+        _roll_back(workspace, version.id, _title(workspace, records, version))
+
+
+def _acts(workspace: Workspace, records: Sequence[SessionRecord]) -> None:
+    acts = models.list_acts(workspace)[::-1]
+    if not acts:
+        return
+    called = sessions.titles(records)
+    lines = [
+        f"- {text.moment(act.when, st.context.timezone)}: "
+        f"{plain(models.describe_act(act, called.get(act.what, act.what)))}"
+        for act in acts[:MAX_ACTS]
+    ]
+    with st.expander("Who rolled back and deleted", icon=":material/history:"):
+        st.markdown("\n".join(lines))
+        if len(acts) > MAX_ACTS:
+            st.caption(f"The last {MAX_ACTS} of {len(acts):,}.")
 
 
 # --- going back -----------------------------------------------------------------------------------
@@ -132,34 +133,40 @@ def _what_happens(workspace: Workspace, records: Sequence[SessionRecord], versio
     if not st.session_state.get(f"asked-roll-{version.id}"):
         return []
     prospect = models.prospect(workspace, version.id)
-    title = plain(_title(version, records))
+    title = plain(_title(workspace, records, version))
     replaced = "There is no current model now, so nothing makes room for it."
     if prospect.current.complete:
         replaced = "The model that is current now is kept as a version, so nothing is lost."
     elif prospect.current.state == "incomplete":
         replaced = "What lies in the folder of the current model is incomplete; it is set aside, not deleted."
-    if not prospect.onnx.present:
-        onnx = "There is no ONNX model; to chat with it, make one afterwards."
-    elif prospect.refreshes_onnx:
-        onnx = "The ONNX model that is here was made from it, so it fits again."
-    else:
-        onnx = (
-            "The ONNX model that is here was made from another model, so it goes out of date. A button "
-            "beside the current model makes it again."
+    kept = " The one that is here is kept with the model that it was made from." if prospect.leaves else ""
+    answers = {
+        "here": "The ONNX model that is here was made from it, so the chat answers from it at once.",
+        "kept": f"Its own ONNX model comes back with it, so the chat answers from it at once.{kept}",
+        "none": "There is no ONNX model of it; to chat with it, make one afterwards.",
+        "other": "There is no ONNX model of it. The one that is here was made from another model; the chat "
+        "answers from that one, and says so, until you make it again.",
+    }[prospect.onnx]
+    if prospect.onnx == "none" and workspace.situation().onnx.present:
+        answers = (
+            "Its ONNX model is made at once, which takes a minute or two for a small model; until then it "
+            f"cannot answer in the chat.{kept}"
         )
     return [
         f"**{title} becomes the current model again** ({system.size(prospect.size)} are copied).",
         replaced,
-        onnx,
+        answers,
         "The next training continues from it. Afterwards you can undo this.",
     ]
 
 
 def _roll_back(workspace: Workspace, version: str, title: str) -> None:
-    before = workspace.situation().trained.fingerprint
+    before = workspace.situation()
     with st.spinner("Putting the model in place; this copies the whole model …"):
         models.roll_back(workspace, version)
-    former = models.version_with(workspace, before)
+    if before.onnx.present and not workspace.situation().onnx.present:
+        jobs.export_current(workspace)
+    former = models.version_with(workspace, before.trained.fingerprint)
     st.session_state[_undo_key(workspace)] = (former.id if former else "", title)
     st.rerun()
 
@@ -171,7 +178,9 @@ def _undo(workspace: Workspace) -> None:
         return
     st.success(f"{plain(now)} is the current model again.", icon=":material/check_circle:")
     is_kept = any(version.id == former for version in models.list_versions(workspace))
-    if is_kept and change_button("Undo", "redo", "undo"):
+    if is_kept and change_button("Undo", "redo", "undo", disabled=bool(why_not_now(workspace))):
+        if job := jobs.running_export(workspace, workspace.onnx_model):
+            jobs.launcher_for(job.session).stop(workspace, job.session)
         with st.spinner("Putting the former model back in place …"):
             models.roll_back(workspace, former)
         del st.session_state[_undo_key(workspace)]

@@ -10,10 +10,10 @@ import streamlit as st
 from sails import models, system
 from sails.data import report_of, reports
 from sails.errors import RequestError
-from sails.models import Situation, Workspace
-from sails.sessions import MAX_ROWS_FEW, PRESETS, Plan, Settings, Start, format_rate, option
+from sails.models import Workspace
+from sails.sessions import MAX_ROWS_FEW, PRESETS, Settings, Start, option
 from sails.training import plan
-from sails.training.plan import Offer, check_learning_rate, read_learning_rate, resolve_schedule
+from sails.training.plan import Expected, Offer, resolve_schedule
 from sails.ui.frame import show_errors
 from sails.ui.text import plain
 from sails.ui.train import lr_advice
@@ -23,7 +23,7 @@ CONTINUE, START_OVER = "continue", "over"
 # Where the settings stand: asked in parts of their own, or among the advanced ones. A new one is drawn at the
 # end of the right column by itself.
 ELSEWHERE = ("preset", "learning_rate", "method", "replay_share", "teach_again")
-LEFT, RIGHT = ("epochs", "batch_size", "max_steps", "early_stop"), ("max_length", "seed", "device")
+LEFT, RIGHT = ("epochs", "batch_size", "max_steps", "early_stop"), ("protect", "max_length", "seed", "device")
 WIDE = ("publish",)
 METHODS = {
     "full": "It can learn the most; its weights, how they change and a copy of them all lie in memory.",
@@ -50,7 +50,7 @@ def datasets(workspace: Workspace, wanted: str | None) -> tuple[str, ...]:
     names = st.multiselect(
         "Datasets",
         list(by_name),
-        format_func=lambda name: f"{name} ({by_name[name].rows:,} examples)",
+        format_func=lambda name: f"{name} ({system.count(by_name[name].rows, 'example')})",
         key="train_datasets",
         placeholder="Choose one or more",
         help="The conversations that the model will learn. The page Data adds more.",
@@ -67,13 +67,14 @@ def datasets(workspace: Workspace, wanted: str | None) -> tuple[str, ...]:
 
 
 def starting_point(
-    workspace: Workspace, situation: Situation, names: Sequence[str]
+    workspace: Workspace, expected: Expected, names: Sequence[str]
 ) -> tuple[Start, str | None, bool]:
     """Ask to continue or start over, from which base model (None: none), and whether to teach all again."""
+    situation = expected.situation
     if situation.trained.complete:
         grown = f" (it grew from {situation.trained.base})" if situation.trained.base else ""
         chosen = st.radio(
-            "What should it build on?",
+            "What it builds on",
             [CONTINUE, START_OVER],
             format_func={CONTINUE: "Continue from the trained model", START_OVER: "Start over"}.__getitem__,
             captions=[
@@ -81,7 +82,6 @@ def starting_point(
                 "A base model learns these examples, and earlier ones only if you say so.",
             ],
             key="train_start",
-            label_visibility="collapsed",  # the heading says it; a screen reader still hears it
         )
         if chosen == CONTINUE:
             return "auto", None, False
@@ -90,7 +90,7 @@ def starting_point(
             "and you can go back to it on the page Sessions.",
             icon=":material/undo:",
         )
-        teach_again = _teach_again(workspace, names)
+        teach_again = _teach_again(workspace, names, expected)
         return "base", _base_model(), teach_again
     if situation.trained.state == "incomplete":
         st.warning(
@@ -101,9 +101,9 @@ def starting_point(
     return "auto", _base_model(), False
 
 
-def _teach_again(workspace: Workspace, names: Sequence[str]) -> bool:
+def _teach_again(workspace: Workspace, names: Sequence[str], expected: Expected) -> bool:
     """Whether the base model is taught the earlier lessons as well; asked only where there are any."""
-    earlier = plan.earlier_lessons(workspace, names) if names else plan.Earlier()
+    earlier = plan.earlier_lessons(workspace, names, expected) if names else plan.Earlier()
     if not earlier.rows:
         return False
     teach_again = st.checkbox(option("teach_again").title, key="train_again")
@@ -157,7 +157,7 @@ def _offer_facts(offer: Offer) -> str:
     return f"{plain(model.note)} {plain(need)} {plain(where)}"
 
 
-# --- how long and how fast ------------------------------------------------------------------------
+# --- how long, and all that can be set ------------------------------------------------------------
 
 
 def preset(taught: int) -> str:
@@ -174,7 +174,7 @@ def preset(taught: int) -> str:
         index=list(PRESETS).index(Settings().preset),
         key="train_preset",
         help="A round (epoch) goes once through all examples. It ends as soon as it knows the lesson: when "
-        "in a whole round that share of the answers' word pieces was right.",
+        "in a whole round that share of the answers' text was right.",
     )
     if 0 < taught <= MAX_ROWS_FEW:
         st.caption(
@@ -184,70 +184,25 @@ def preset(taught: int) -> str:
     return chosen
 
 
-def method() -> str:
-    """Ask what is trained."""
-    about = option("method")
-    chosen: str = st.radio(
-        about.title,
-        list(about.choices),
-        format_func=about.choices.__getitem__,
-        captions=[METHODS[name] for name in about.choices],
-        key="train_method",
-    )
-    return chosen
-
-
-def learning_rate(plan: Plan) -> float | None:
-    """Ask for the rate; None is the automatic one of `plan`. Raises `RequestError` for nonsense."""
-    automatic = format_rate(plan.automatic_learning_rate)
-    text = st.text_input(
-        option("learning_rate").title,
-        key="train_rate",
-        placeholder=f"automatic: {automatic}",
-        max_chars=40,
-        help="Leave it empty unless you have a reason. You may write 3e-5 or 0.00003.",
-    )
-    why = "full speed, because a base model holds nothing of yours yet that this could damage."
-    if plan.start_from != "base":
-        why = "lower than from base, so that the model keeps what it was taught before."
-    st.caption(f"Automatic is {automatic}: {why}")
-    st.caption(
-        "Higher learns faster, and sooner damages what the model knows already; "
-        "lower is gentler, and needs more rounds to learn the same."
-    )
-    st.caption(
-        "Unless “Protect general knowledge” below is 0, each step also repeats general answers, is "
-        "turned away from what they rest on, and is made longer instead, most at low learning speeds."
-    )
-    rate = read_learning_rate(text)
-    if rate is not None:
-        warnings = check_learning_rate(rate)  # raises for what no training can use
-        st.markdown(f"**Automatic {automatic}, you chose {format_rate(rate)}**: {_how_much(rate, plan)}")
-        for warning in warnings:
-            st.warning(plain(warning))
-    return rate
-
-
-def _how_much(rate: float, plan: Plan) -> str:
-    times = rate / plan.automatic_learning_rate
-    if abs(times - 1) < 0.01:
-        return "the same."
-    if times > 1:
-        keep = "" if plan.start_from == "base" else " and may lose more of what it knows"
-        return f"{times:.3g} times as high. It learns these examples sooner{keep}."
-    return f"1/{1 / times:.3g} of that. It disturbs less, and needs more rounds."
-
-
 def advanced(taught: int, chosen: str) -> dict[str, Any]:
     """Ask for what most people leave as it is, folded away; None where the preset chooses."""
     usual = resolve_schedule(Settings(preset=chosen), taught)
+    about = option("method")
     with st.expander("Advanced settings", icon=":material/tune:"):
+        values: dict[str, Any] = {
+            "method": st.radio(
+                about.title,
+                list(about.choices),
+                format_func=about.choices.__getitem__,
+                captions=[METHODS[name] for name in about.choices],
+                key="train_method",
+            )
+        }
         placeholders = {
             "epochs": f"automatic: up to {usual.epochs}",
             "batch_size": f"automatic: about {usual.token_budget} word pieces",
         }
         others = [name for name in Settings.model_fields if name not in (*ELSEWHERE, *LEFT, *RIGHT, *WIDE)]
-        values: dict[str, Any] = {}
         columns = (*st.columns(2), st.container())
         for column, names in zip(columns, (LEFT, (*RIGHT, *others), WIDE), strict=True):
             with column:

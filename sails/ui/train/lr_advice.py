@@ -1,24 +1,31 @@
 """Of the form of a training: earlier lessons that it repeats, and which learning speed suits it.
 
-What the automatic speed costs a model that continues is said, the better setting is one click away, and so is
-measuring it, with the figures that it rests on.
+It is the automatic one, one that was measured, with the figures that it rests on, or a person's own; what
+each costs is said below it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 
 import plotly.graph_objects as go
 import streamlit as st
 
-from sails import jobs, sessions
+from sails import jobs
 from sails.models import Workspace
 from sails.retention import replay_count
-from sails.sessions import Advice, Session, format_rate, option
-from sails.system import count, duration, listed
-from sails.training.plan import BASE_LEARNING_RATE, Choices, Earlier, TrainingForecast
+from sails.sessions import Advice, Plan, Session, checked_settings, format_rate, option
+from sails.system import count, duration, listed, signed
+from sails.training.plan import (
+    BASE_LEARNING_RATE,
+    Choices,
+    Earlier,
+    Expected,
+    TrainingForecast,
+    check_learning_rate,
+    read_learning_rate,
+)
 from sails.ui import charts
 from sails.ui.charts import Series
 from sails.ui.frame import show_errors, stop_on_error
@@ -98,66 +105,140 @@ def describe_replay(forecast: TrainingForecast) -> str:
 
 # --- the learning speed ---------------------------------------------------------------------------
 
-
-def lr_finder_panel(workspace: Workspace, choices: Choices, forecast: TrainingForecast) -> Advice | None:
-    """Draw what the automatic speed costs, the better setting, and what was measured; returns the latter."""
-    if choices.settings.method == "lora" or jobs.why_not(forecast):
-        return None
-    advice = jobs.advice_for(workspace, choices)
-    with st.container(border=True):
-        if job := jobs.running_measurement(workspace):
-            st.fragment(_measuring, run_every=REFRESH_SECONDS)(workspace, job)
-        elif advice:
-            _measured(choices, forecast, advice)
-        else:
-            _not_measured(workspace, choices, forecast)
-    return advice
+AUTOMATIC, MEASURED, OWN = "automatic", "measured", "own"
+WAYS = {AUTOMATIC: "Automatic", MEASURED: "Measured", OWN: "My own"}
 
 
-def _not_measured(workspace: Workspace, choices: Choices, forecast: TrainingForecast) -> None:
-    automatic, faster = format_rate(forecast.plan.automatic_learning_rate), format_rate(BASE_LEARNING_RATE)
-    offers_faster = choices.settings.learning_rate is None and automatic != faster
-    if offers_faster:
-        st.markdown(
-            f"**At {automatic} it takes more rounds to know a lesson.** At {faster} it takes fewer, and may "
-            "lose more of what it knows. What suits this lesson can be measured."
-        )
+def learning_rate(
+    workspace: Workspace, choices: Choices, forecast: TrainingForecast, expected: Expected
+) -> Choices:
+    """Ask how fast it may learn, and return `choices` with that rate and with what was measured for them.
+
+    Raises `RequestError` for nonsense.
+    """
+    measurable = choices.settings.method != "lora" and not jobs.why_not(forecast)
+    ways = [way for way in WAYS if measurable or way != MEASURED]
+    if st.session_state.get("train_speed") not in ways:
+        st.session_state["train_speed"] = AUTOMATIC
+    way = st.segmented_control(
+        option("learning_rate").title,
+        ways,
+        required=True,
+        format_func=WAYS.__getitem__,
+        key="train_speed",
+        help="How big each step of learning is. Higher learns faster and forgets more.",
+    )
+    advice = jobs.advice_for(workspace, choices, expected) if measurable else None
+    rate = None
+    if way == MEASURED:
+        _measured_rate(workspace, choices, forecast, expected, advice)
+        rate = advice.learning_rate if advice else None
+    elif way == OWN:
+        rate = _own_rate(forecast.plan)
     else:
-        st.markdown("**Is this the right learning speed?** How fast it may learn can be measured.")
-    latest = jobs.latest_measurement(workspace, choices)
+        _automatic_rate(forecast, advice)
+    return replace(choices, settings=checked_settings(choices.settings, learning_rate=rate), advice=advice)
+
+
+def _automatic_rate(forecast: TrainingForecast, advice: Advice | None) -> None:
+    automatic, faster = format_rate(forecast.plan.automatic_learning_rate), format_rate(BASE_LEARNING_RATE)
+    if forecast.plan.start_from == "base":
+        st.markdown(f"**{automatic}**: full speed. A base model holds nothing of yours that could suffer.")
+    else:
+        st.markdown(
+            f"**{automatic}**: gentle, so that the model keeps what it was taught before. It takes more "
+            f"rounds to know a lesson; at {faster} it takes fewer, and may lose more of what it knows."
+        )
+    if advice and advice.learning_rate:
+        st.caption(f"Measured for this lesson: {format_rate(advice.learning_rate)}.")
+    elif automatic != faster and forecast.earlier.rows:
+        st.button(
+            f"Use {faster} and repeat earlier lessons",
+            key="train_faster",
+            icon=":material/bolt:",
+            on_click=_use_faster,
+        )
+
+
+def _use_faster() -> None:
+    # From a callback only: once a field is drawn, Streamlit lets nobody set its value in that run.
+    st.session_state["train_speed"] = OWN
+    st.session_state["train_rate"] = format_rate(BASE_LEARNING_RATE)
+    st.session_state["train_replay"] = DEFAULT_SHARE
+
+
+def _own_rate(plan: Plan) -> float | None:
+    automatic = format_rate(plan.automatic_learning_rate)
+    text = st.text_input(
+        "Your learning rate",
+        key="train_rate",
+        placeholder=f"for example 3e-5; empty: automatic, {automatic}",
+        max_chars=40,
+    )
+    rate = read_learning_rate(text)
+    if rate is None:
+        st.caption(f"Until you write one, the automatic {automatic} is used. You may write 3e-5 or 0.00003.")
+        return None
+    warnings = check_learning_rate(rate)  # raises for what no training can use
+    st.markdown(f"**{format_rate(rate)}**: {_how_much(rate, plan)}")
+    for warning in warnings:
+        st.warning(plain(warning))
+    return rate
+
+
+def _how_much(rate: float, plan: Plan) -> str:
+    automatic, times = format_rate(plan.automatic_learning_rate), rate / plan.automatic_learning_rate
+    if abs(times - 1) < 0.01:
+        return "the same as automatic."
+    if times > 1:
+        keep = "" if plan.start_from == "base" else ", and may lose more of what it knows"
+        return f"{times:.3g} times the automatic {automatic}. It learns these examples sooner{keep}."
+    return f"1/{1 / times:.3g} of the automatic {automatic}. It disturbs less, and needs more rounds."
+
+
+def _measured_rate(
+    workspace: Workspace,
+    choices: Choices,
+    forecast: TrainingForecast,
+    expected: Expected,
+    advice: Advice | None,
+) -> None:
+    automatic = format_rate(forecast.plan.automatic_learning_rate)
+    if job := jobs.running_measurement(workspace):
+        st.fragment(_measuring, run_every=REFRESH_SECONDS)(workspace, job)
+    elif advice is None:
+        _not_measured(workspace, choices, forecast, expected)
+    elif advice.learning_rate is None:
+        st.markdown(f"**No better one was found**, so the automatic {automatic} is used.")
+    else:
+        rate = format_rate(advice.learning_rate)
+        st.markdown(f"**{rate}**: measured for this lesson. Automatic would be {automatic}.")
+    if advice:
+        st.markdown(plain(advice.reason))
+        _trials(advice)
+    else:
+        st.caption(f"Until it is measured, the automatic {automatic} is used.")
+
+
+def _not_measured(
+    workspace: Workspace, choices: Choices, forecast: TrainingForecast, expected: Expected
+) -> None:
+    latest = jobs.latest_measurement(workspace, choices, expected)
     if latest and (failure := latest.status.failure):
         st.warning(plain(f"It could not be measured. {failure.message} {failure.remedy}"))
     elif latest and (advice := latest.status.results.advice):
         st.warning(plain(advice.reason))  # it could not be measured
-    elif latest and latest.status.state in sessions.RESUMABLE:
+    elif latest and latest.status.resumable:
         st.caption("The last measurement was stopped before its end.")
-    with st.container(horizontal=True):
-        if offers_faster:
-            st.button(
-                f"Use {faster} and repeat earlier lessons",
-                key="train_faster",
-                icon=":material/bolt:",
-                on_click=partial(_use, BASE_LEARNING_RATE, DEFAULT_SHARE),
-            )
-        measure = change_button("Measure the best learning speed", "speed", "train_measure")
-    st.caption(
-        "Measuring tries several learning speeds on a copy of the model. It takes about "
-        f"{duration(jobs.seconds_for(forecast))}, longer while this computer does other things. "
-        "Your model stays as it is."
+    st.markdown(
+        "Several learning speeds are tried on a copy of the model; your model stays as it is. It takes about "
+        f"{duration(jobs.seconds_for(forecast))}, longer while this computer does other things."
     )
-    if measure:
+    if change_button("Measure the best learning speed", "speed", "train_measure"):
         with show_errors() as failed:
             jobs.start_measurement(workspace, choices)
         if not failed:
             st.rerun()
-
-
-def _use(rate: float, share: int | None = None) -> None:
-    """Fill the fields of the form."""
-    # From a callback only: once a field is drawn, Streamlit lets nobody set its value in that run.
-    st.session_state["train_rate"] = format_rate(rate)
-    if share is not None:
-        st.session_state["train_replay"] = share
 
 
 def _measuring(workspace: Workspace, job: Session) -> None:
@@ -175,27 +256,15 @@ def _measuring(workspace: Workspace, job: Session) -> None:
             st.rerun()
 
 
-def _measured(choices: Choices, forecast: TrainingForecast, advice: Advice) -> None:
-    used, advised = choices.settings.learning_rate, advice.learning_rate
-    automatic = forecast.plan.automatic_learning_rate
-    best = f"**advised {format_rate(advised)}** (measured)" if advised else "advised: none (measured)"
-    yours = "the automatic one" if used is None else format_rate(used)
-    st.markdown(f"Automatic {format_rate(automatic)} · {best} · yours: {yours}")
-    st.markdown(plain(advice.reason))
-    if advised and not math.isclose(advised, used or automatic, rel_tol=1e-6):
-        st.button(
-            f"Use {format_rate(advised)}",
-            key="train_advised",
-            type="primary" if used is None else "secondary",
-            icon=":material/check:",
-            on_click=partial(_use, advised),
-        )
+def _trials(advice: Advice) -> None:
+    """Draw what was measured, at each speed that was tried."""
     if not advice.trials:
         return
     rates = [trial.learning_rate for trial in advice.trials]
     curves = _curves(advice)
     said = (
-        f"at {format_rate(rate)} {listed([f'{changes[n]:+.1f} % on {on}' for on, changes in curves.items()])}"
+        f"at {format_rate(rate)} "
+        + listed([f"{signed(changes[n], 1)} % on {on}" for on, changes in curves.items()])
         for n, rate in enumerate(rates)
     )
     alt = f"Change of the error by learning speed: {'; '.join(said)}."

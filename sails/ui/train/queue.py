@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import streamlit as st
 
-from sails import jobs, sessions
-from sails.errors import SailsError
+from sails import jobs, sessions, system
 from sails.models import Workspace
 from sails.sessions import Session
 from sails.ui import text
@@ -19,14 +16,27 @@ REFRESH_SECONDS = 1.0
 
 
 def queue_position(workspace: Workspace, session: Session) -> str:
-    """Say how many trainings are before it."""
+    """Say how many trainings are before it, or what else it waits for."""
     ids = [entry.id for entry in sessions.waiting(workspace)]
-    if session.id not in ids:
-        return "It is about to start."
-    ahead = ids.index(session.id) + (sessions.running(workspace) is not None)
+    ahead = ids.index(session.id) if session.id in ids else 0
+    ahead += sessions.running(workspace) is not None
     if ahead == 0:
-        return "It is about to start."
+        return why_waiting(workspace)
     return f"It waits for its turn: {ahead} {'training is' if ahead == 1 else 'trainings are'} before it."
+
+
+def why_waiting(workspace: Workspace) -> str:
+    """Say what the first in the queue waits for while no training runs."""
+    first = next((Session(workspace.sessions / entry.id) for entry in sessions.waiting(workspace)), None)
+    if first and system.is_held(first.lock):
+        return "It is about to start."
+    if jobs.running_measurement(workspace):
+        return "It starts when the best learning speed is measured."
+    if system.is_held(workspace.training_lock):
+        return "It starts when the models are free: another program is changing them now."
+    if system.view_only():
+        return "It starts as soon as somebody looks who may change things."
+    return "It is about to start."
 
 
 def running_and_waiting(workspace: Workspace) -> None:
@@ -44,7 +54,8 @@ def _now(workspace: Workspace, before: tuple[str | None, tuple[str, ...]]) -> No
             st.rerun()
         if running:
             with st.container(border=True):
-                st.markdown(f"▶️ **{plain(running.spec.name)}** is running.")
+                called = plain(sessions.title(workspace, running.session))
+                st.markdown(f":material/play_circle: **{called}** is running.")
                 st.progress(min(max(running.status.progress, 0.0), 1.0), plain(text.progress(running.status)))
                 link("Train", "Watch it live", session=running.spec.id)
         queue(workspace)
@@ -57,13 +68,14 @@ def queue(workspace: Workspace, but: str = "") -> None:
     if not others:
         return
     (st.subheader if but else st.header)("What waits", anchor=False)
+    is_first_next = sessions.running(workspace) is None
     for session_id in others:
         session = Session(workspace.sessions / session_id)
-        name = session.id
-        with contextlib.suppress(SailsError):
-            name = session.spec().name
+        name = sessions.title(workspace, session)
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{waiting.index(session_id) + 1}. ⏳ {code(name)}", width="stretch")
+            number = waiting.index(session_id) + 1
+            why = f"  \n:small[{why_waiting(workspace)}]" if number == 1 and is_first_next else ""
+            st.markdown(f"{number}. :material/hourglass_empty: {code(name)}{why}", width="stretch")
             if change_button("Cancel", key=f"cancel_{session_id}"):
                 with show_errors():
                     jobs.launcher_for(session).stop(workspace, session)

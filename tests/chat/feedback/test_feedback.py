@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sails import sessions
+from sails import sessions, system
 from sails.chat import feedback
 from sails.chat.conversation import Origin
 from sails.chat.feedback import dataset, events
@@ -78,7 +78,7 @@ def test_a_good_answer_teaches_itself_and_one_never_to_be_said_a_refusal(workspa
     never = correct(workspace, 2, kind="never", correction="", who="")
     assert good.taught == good.answer
     assert never.taught == feedback.REFUSAL
-    assert never.who == feedback.SOMEBODY
+    assert never.who == system.actor()
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_two_answers_to_one_question_are_never_approved_together(workspace):
 def test_a_question_of_an_exam_cannot_be_approved(workspace):
     given = correct(workspace)
     Register.load(workspace.register).record(held=[given.row.input_fingerprint], taught=[], session="x")
-    with pytest.raises(RequestError, match="kept back"):
+    with pytest.raises(RequestError, match="set aside for testing"):
         feedback.approve(workspace, given.id)
 
 

@@ -33,10 +33,24 @@ def report(**changes: object) -> DatasetReport:
 # --- quality --------------------------------------------------------------------------------------
 
 
+def test_rows_that_the_model_cannot_be_taught_are_not_counted_as_good():
+    said = text.quality(assess(rows_of(*GOOD)), 2)
+    assert f"{len(GOOD) - 2} of {len(GOOD)} rows can be taught as they are." in said
+    assert "- 2 rows: cannot be taught to this model" in said
+
+
 def test_good_rows_are_said_to_be_good_and_nothing_else():
     assert text.quality(assess(rows_of(*GOOD))).strip() == (
         "✅ **Good: 9 of 9 rows can be taught as they are.**"
     )
+
+
+@pytest.mark.parametrize(("rows", "few"), [(1, "1 row."), (4, "4 rows."), (5, "")])
+def test_a_handful_of_rows_is_not_called_good(rows, few):
+    said = text.quality(assess(rows_of(*GOOD[:rows])))
+    assert ("✅" in said) is (few == "")
+    assert ("Too few to learn from" in said) is (few != "")
+    assert few in said
 
 
 def test_each_kind_of_problem_is_counted_in_words():
@@ -86,7 +100,7 @@ def test_a_dataset_in_one_line(changes, words):
     [
         ((0, 0, 30), "Nothing is left to teach"),
         ((0, 80, 9), "was taught all of this before"),
-        ((19, 0, 0), "None is kept back, which takes 20 new questions"),
+        ((19, 0, 0), "None is set aside for testing, which takes 20 new questions"),
         ((81, 0, 9), "An exam of 9 questions gives a first impression; with 20 (about 200 examples)"),
         ((180, 0, 20), "With 20 questions in the exam, its result can be trusted"),
     ],

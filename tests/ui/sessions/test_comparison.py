@@ -16,7 +16,7 @@ from sails.ui.sessions.comparison import (
     last_answers,
     same_questions,
 )
-from tests.support.situations import make_session, published
+from tests.support.situations import make_line, make_session, published
 
 
 @pytest.fixture
@@ -123,8 +123,34 @@ def test_the_best_is_marked_where_they_can_be_told_apart(workspace):
     one, two, three = measured("a", 8, 0.601, 0.8), measured("b", 9, 0.5, 0.8), measured("c", 10, 0.499, 0.8)
     lines = compare_scores([one, two, three])
     assert found(lines, "Loss on taught examples, after").values == ("0.60", "0.50 ★ best", "0.50 ★ best")
-    assert found(lines, "Word pieces right on taught").values == ("80%",) * 3
+    assert found(lines, "Share right on taught").values == ("80%",) * 3
     assert found(lines, "Loss on taught examples, before").values == (NOTHING,) * 3
+
+
+def scored(session, loss):
+    """The record of a session whose lesson ended with this loss, and that was taught the same as others."""
+    spec = json.loads((session.folder / "spec.json").read_text()) | {"dataset": "rivers", "rows": 50}
+    (session.folder / "spec.json").write_text(json.dumps(spec))
+    status = session.status()
+    after = Scores(loss=loss, accuracy=0.8, rows=9)
+    results = status.results.model_copy(update={"taught_after": after})
+    session.write_status(status.model_copy(update={"results": results}))
+    return sessions.record(session)
+
+
+def test_no_star_for_what_forgot_and_what_was_kept_stands_first(workspace):
+    _, kept, held = make_line(workspace, ["lakes", "rivers", "mountains"], lost=0.3, hold_last=True)
+    lines = compare_scores([scored(kept, 0.5), scored(held, 0.1)])
+    assert lines[0].label == "Earlier lessons, share of the answers right"
+    assert lines[0].values == ("80% → 80%", "80% → 50%: it lost too much")
+    assert lines[1].label == "General knowledge, questions right"
+    assert found(lines, "Loss on taught examples, after").values == ("0.50 ★ best", "0.10")
+
+
+def test_no_star_between_sessions_that_were_taught_other_examples(workspace):
+    one, two = make_line(workspace, ["lakes", "rivers"])
+    lines = compare_scores([scored(one, 0.5), sessions.record(two)])
+    assert all("★" not in value for line in lines for value in line.values)
 
 
 def test_the_last_answers_are_those_after_the_lesson(workspace):
@@ -143,10 +169,10 @@ def test_the_last_answers_are_those_after_the_lesson(workspace):
 
 def test_questions_that_only_one_was_asked_are_left_out_and_the_most_common_come_first():
     answered = [{"a": "1", "b": "2", "only": "3"}, {"a": "4", "c": "5"}, {"b": "6", "c": "7", "a": "8"}]
-    questions = same_questions(answered)
-    assert [(q.text, q.answers) for q in questions] == [
-        ("a", ("1", "4", "8")),
-        ("b", ("2", None, "6")),
-        ("c", (None, "5", "7")),
+    questions = same_questions(answered, {"a": "one"})
+    assert [(q.text, q.answers, q.expected) for q in questions] == [
+        ("a", ("1", "4", "8"), "one"),
+        ("b", ("2", None, "6"), None),
+        ("c", (None, "5", "7"), None),
     ]
-    assert same_questions([{"a": "1"}, {"b": "1"}]) == []
+    assert same_questions([{"a": "1"}, {"b": "1"}], {}) == []
