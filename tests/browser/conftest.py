@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -35,7 +35,7 @@ from playwright.sync_api import (
 from tests.conftest import REPOSITORY
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-PATIENCE = 30.0  # seconds; a busy machine draws a page slowly
+PATIENCE = 60.0  # seconds; a busy machine draws a page slowly
 expect.set_options(timeout=PATIENCE * 1000)
 # Chromium has nothing to ask anybody, and in a container no sandbox.
 ARGUMENTS = (
@@ -116,6 +116,45 @@ def settled(page: Page) -> None:
         quiet = quiet + 1 if still else 0
 
 
+# How an element and what it stands in look; where the focus is, that must look otherwise.
+LOOK = """element => {
+    let look = "";
+    for (let part = element, up = 0; part && up < 4; part = part.parentElement, up++) {
+        const style = getComputedStyle(part);
+        look += [style.boxShadow, style.outline, style.borderColor, style.backgroundColor].join();
+    }
+    return look;
+}"""
+
+
+def tab_to(page: Page, target: Locator) -> None:
+    """Go to a part of the page with the key Tab alone, and see where the focus is."""
+    expect(target).to_be_enabled()
+    settled(page)
+    plain = target.evaluate(LOOK)
+    for _ in range(150):
+        if target.evaluate("element => element === document.activeElement"):
+            break
+        page.keyboard.press("Tab")
+    else:
+        pytest.fail(f"The key Tab does not lead to {target}.")
+    page.wait_for_timeout(300)  # it fades in
+    assert target.evaluate(LOOK) != plain, f"Nobody sees that the focus is on {target}."
+
+
+def press(page: Page, target: Locator) -> None:
+    """Press a button as who has no mouse."""
+    tab_to(page, target)
+    page.keyboard.press("Enter")
+
+
+def type_into(page: Page, field: Locator, text: str) -> None:
+    """Write into a field, in place of what is there, as who has no mouse."""
+    tab_to(page, field)
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type(text)
+
+
 def in_each_theme(page: Page) -> Iterator[str]:
     """Let the system prefer one theme after the other; the page, drawn already, follows."""
     for theme, background in THEMES.items():
@@ -140,14 +179,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
         yield dashboard
 
 
-@contextmanager
-def start_dashboard(folder: Path, **environment: str) -> Iterator[Dashboard]:
-    """A dashboard of its own, whose workspace lies in `folder`; it is ended with the block."""
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def start_dashboard(
+    folder: Path, port: int | None = None, program: Sequence[str] = ("-m", "sails.ui"), **environment: str
+) -> Iterator[Dashboard]:
+    """A dashboard of its own, whose workspace lies in `folder`; it is ended with the block."""
+    port = port or free_port()
     dashboard = Dashboard(f"http://127.0.0.1:{port}", folder / "workspace", folder / "log")
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}"]
+    command = [sys.executable, *program, "run", "app.py", f"--server.port={port}"]
     command.append("--server.headless=true")
     all_variables = {**os.environ, "SAILS_WORKSPACE": str(dashboard.workspace), **environment}
     with open(dashboard.log, "ab") as log:
@@ -187,6 +232,8 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     """One profile for all tests, so that Streamlit's own files come out of the cache."""
     profile = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
     profile.add_init_script(NO_SLIDING)
+    # Who has been asked for a name and gave none; the first act of another profile asks.
+    profile.add_cookies([{"name": "sails_who", "value": "", "domain": "127.0.0.1", "path": "/"}])
     yield profile
     profile.close()
 
@@ -195,5 +242,6 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 def page(context: BrowserContext) -> Iterator[Page]:
     """A tab of its own, at the size of a laptop, in the light theme."""
     tab = context.new_page()
+    tab.set_default_timeout(PATIENCE * 1000)
     yield tab
     tab.close()

@@ -13,9 +13,9 @@ from sails.chat import feedback
 from sails.chat.conversation import Origin
 from sails.chat.feedback import dataset
 from sails.models.workspace import Workspace
-from tests.browser.conftest import in_each_theme, settled, start_dashboard
+from tests.browser.conftest import in_each_theme, press, settled, start_dashboard, tab_to, type_into
 from tests.browser.test_bridge import ACROSS
-from tests.browser.test_train import PATIENT, fill
+from tests.browser.test_train import PATIENT
 from tests.support.exported import make_talking
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -26,7 +26,7 @@ RIGHT = "The mountain near Oslo is called Peak 7."
 
 
 def main(page: Page) -> Locator:
-    return page.get_by_test_id("stMain")
+    return page.get_by_role("main")
 
 
 def go(page: Page, name: str) -> None:
@@ -49,34 +49,41 @@ def ask(page: Page, question: str, turn: int) -> Locator:
     return messages.last
 
 
-def test_a_thumb_down_with_a_correction_becomes_the_answer_of_the_next_model(page, tmp_path):
+def test_a_correction_becomes_the_answer_of_the_next_model_with_the_keyboard_alone(page, tmp_path):
     workspace = make_talking(tmp_path / "workspace")
     with start_dashboard(tmp_path, SAILS_CACHE=str(tmp_path / "cache")) as dashboard:
         page.goto(f"{dashboard.address}/Chat")
+        press(page, page.get_by_role("button", name="You"))
+        type_into(page, page.get_by_role("textbox", name="Your name"), "Ann")
+        page.keyboard.press("Enter")
+        page.keyboard.press("Escape")
         answer = ask(page, QUESTION, 1)
         expect(answer).not_to_contain_text("Peak 7")
-        answer.get_by_role("button", name="Correct it").press("Enter")  # by the keyboard
-        page.get_by_role("textbox", name="The right answer").fill(RIGHT)
-        page.get_by_role("textbox", name="Your name (may stay empty)").fill("Ann")
-        page.get_by_role("button", name="Send for review").click()
+        press(page, answer.get_by_role("button", name="Correct it"))
+        type_into(page, page.get_by_role("textbox", name="The right answer"), RIGHT)
+        press(page, page.get_by_role("button", name="Send for review"))
         expect(answer).to_contain_text("You corrected this answer.")
 
-        answer.get_by_role("link", name="Review list").click()
+        press(page, answer.get_by_role("link", name="Review list"))
         expect(page.get_by_text("by Ann")).to_be_visible()
-        page.get_by_role("button", name="Approve", exact=True).click()
+        press(page, page.get_by_role("button", name="Approve", exact=True))
         expect(page.get_by_text("Approved: ready to be taught.")).to_be_visible()
 
-        go(page, "Bridge")
-        page.get_by_role("button", name="1 approved correction since the last session: train on it").click()
+        go(page, "Home")
+        lesson = page.get_by_role("button", name="1 approved correction since the last session: train on it")
+        press(page, lesson)
         expect(page.get_by_role("heading", name="Train", exact=True, level=1)).to_be_visible()
         expect(
             page.get_by_text("corrections (1 examples)").or_(page.get_by_text("corrections (1 example)"))
         ).to_be_visible()
-        fill(page.get_by_role("textbox", name="Learning speed (learning rate)"), "5e-3")
-        expect(page.get_by_text("you chose 5e-3")).to_be_visible()
-        button = page.get_by_role("button", name=re.compile("Start "))
-        expect(button).to_be_enabled()
-        button.click()
+        tab_to(page, page.get_by_role("radio", name="Automatic"))
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        type_into(page, page.get_by_role("textbox", name="Your learning rate"), "5e-3")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text(re.compile(r"5e-3: \d+ times the automatic"))).to_be_visible()
+        press(page, page.get_by_role("button", name=re.compile("Start ")))
         expect(page.get_by_role("heading", name="Did it work?")).to_be_visible(timeout=PATIENT)
         (record,) = sessions.read_history(workspace)
         assert record.status.verdict == "published"
@@ -87,7 +94,7 @@ def test_a_thumb_down_with_a_correction_becomes_the_answer_of_the_next_model(pag
         expect(answer).to_contain_text(record.session.id)
         expect(main(page)).to_contain_text("It was put into a training.")
 
-        go(page, "Bridge")
+        go(page, "Home")
         expect(page.get_by_role("button", name=re.compile("approved correction"))).to_have_count(0)
         assert feedback.counts(workspace) == dataset.Counts(taught=1)
         assert "Traceback" not in dashboard.log.read_text(encoding="utf-8", errors="replace")

@@ -246,7 +246,7 @@ def test_what_people_wrote_is_shown_as_they_wrote_it(page, dashboard, tmp_path):
     ]
     upload(page, write(tmp_path / f"{HOSTILE[:9].replace('/', '')}.json", *rows))
     page.get_by_role("button", name="Use these columns").click()
-    expect(page.get_by_text("3 of 3 rows")).to_be_visible()
+    expect(page.get_by_text("Too few to learn from: 3 rows.")).to_be_visible()
     settled(page)
     page.get_by_role("button", name="Save 3 examples").click()
     expect(page.get_by_role("button", name="Teach this")).to_be_visible()

@@ -12,14 +12,14 @@ from playwright.sync_api import Page, expect
 from sails import sessions
 from sails.models import catalog
 from sails.models.workspace import Workspace
-from tests.browser.conftest import Dashboard, start_dashboard
+from tests.browser.conftest import Dashboard, press, start_dashboard, type_into
 from tests.browser.test_train import PATIENT, choose_tiny, fill, start
 from tests.support.tiny import make_tiny_model
 
 
 def load_an_example(page: Page, dashboard: Dashboard) -> None:
     page.goto(dashboard.address)
-    page.get_by_role("button", name="Load an example").click()
+    press(page, page.get_by_role("button", name="Load an example"))
     expect(page.get_by_role("heading", name="Train", exact=True, level=1)).to_be_visible()
     expect(page.get_by_text("programming-basics (90 examples)").first).to_be_visible()
 
@@ -27,16 +27,17 @@ def load_an_example(page: Page, dashboard: Dashboard) -> None:
 def settings(page: Page, **numbers: str) -> None:
     page.get_by_text("Advanced settings").click()
     for name, value in numbers.items():
-        fill(page.get_by_role("spinbutton", name=name), value)
+        type_into(page, page.get_by_role("spinbutton", name=name), value)
+        page.keyboard.press("Enter")
 
 
 def ask(page: Page, question: str) -> None:
     box = page.get_by_role("textbox", name=re.compile("Ask something"))
     expect(box).to_be_enabled(timeout=PATIENT)
-    box.fill(question)
-    box.press("Enter")
+    type_into(page, box, question)
+    page.keyboard.press("Enter")
     expect(page.get_by_test_id("stChatMessage")).to_have_count(2, timeout=PATIENT)
-    expect(page.get_by_role("button", name="Save as text")).to_be_visible(timeout=PATIENT)
+    expect(page.get_by_role("button", name="Good")).to_be_visible(timeout=PATIENT)
 
 
 def test_from_nothing_to_an_answer_while_the_dashboard_is_restarted(page, tmp_path):
@@ -45,10 +46,11 @@ def test_from_nothing_to_an_answer_while_the_dashboard_is_restarted(page, tmp_pa
         workspace = Workspace.open(dashboard.workspace)
         load_an_example(page, dashboard)
         choose_tiny(page, tiny)
-        fill(page.get_by_role("textbox", name="Learning speed (learning rate)"), "3e-3")
-        settings(page, **{"Rounds (epochs)": "30", "At most so many steps": "200"})
+        page.get_by_role("radio", name="My own").click()
+        fill(page.get_by_role("textbox", name="Your learning rate"), "3e-3")
+        settings(page, **{"Rounds (epochs)": "30", "Step limit": "200"})
         start(page)
-        expect(page.get_by_text("Learn: now")).to_be_visible(timeout=PATIENT)
+        expect(page.get_by_text(re.compile(r"Learn\s*now"))).to_be_visible(timeout=PATIENT)
         query = page.url.partition("?")[2]
     (record,) = sessions.read_history(workspace)
     assert record.status.state == "running"  # the dashboard is gone, and the training goes on
@@ -63,7 +65,7 @@ def test_from_nothing_to_an_answer_while_the_dashboard_is_restarted(page, tmp_pa
         assert status.results.certificates["fp32"]["passed"]
 
         page.goto(dashboard.address)
-        page.get_by_role("button", name="Chat with it").click()
+        press(page, page.get_by_role("button", name="Chat with it"))
         expect(page.get_by_role("heading", name="Chat", exact=True, level=1)).to_be_visible()
         ask(page, "What is a variable in programming?")
         assert "Traceback" not in page.content()

@@ -28,7 +28,7 @@ from tests.support.tiny import make_tiny_model
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 PATIENT = 120_000  # milliseconds; a worker loads torch on a machine that does other things too
-ACROSS = "document.querySelector('[data-testid=stMain]').scrollWidth - window.innerWidth"
+ACROSS = "document.querySelector('main').scrollWidth - window.innerWidth"
 HOSTILE = "<b>bold</b>![x](http://127.0.0.1:9/x):red[x]" + "very-long" * 20
 
 
@@ -53,7 +53,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def main(page: Page) -> Locator:
-    return page.get_by_test_id("stMain")
+    return page.get_by_role("main")
 
 
 def ask(page: Page, question: str, turn: int = 1) -> None:
@@ -62,7 +62,7 @@ def ask(page: Page, question: str, turn: int = 1) -> None:
     box.fill(question)
     box.press("Enter")
     expect(page.get_by_test_id("stChatMessage").filter(has_text=question[:20])).to_have_count(turn)
-    expect(main(page).get_by_role("button", name="Save as text")).to_be_visible()
+    expect(main(page).get_by_role("button", name="This conversation")).to_be_visible()
     expect(main(page).get_by_role("button", name="Stop")).to_have_count(0)
 
 
@@ -79,7 +79,6 @@ def test_a_taught_model_is_made_proven_downloaded_and_talked_with(page, tmp_path
         page.reload()  # the job is found again
         expect(page.get_by_role("heading", name="The ONNX model is fresh")).to_be_visible(timeout=PATIENT)
         expect(page.get_by_text("The full precision model answers like the original.")).to_be_visible()
-        page.get_by_role("tab", name="8-bit").click()
         expect(page.get_by_text("The 8-bit model answers like the original.")).to_be_visible()
         expect(page.get_by_text("the chat uses this one")).to_be_visible()
 
@@ -91,11 +90,13 @@ def test_a_taught_model_is_made_proven_downloaded_and_talked_with(page, tmp_path
         assert archive.testzip() is None
         model = (workspace.onnx_model / "int8" / "model.onnx").read_bytes()
         assert archive.read("model-int8/model/model.onnx") == model
+        page.get_by_text("What was compared, in figures").click()
+        page.get_by_role("tab", name="8-bit").click()
         with page.expect_download() as download:
             page.get_by_role("button", name="Download the certificate as a page").last.click()
         assert download.value.suggested_filename == "certificate-int8.html"
 
-        page.get_by_role("button", name="Talk with it").click()
+        page.get_by_role("button", name="Chat with it").click()
         expect(page.get_by_role("heading", name="Chat", exact=True, level=1)).to_be_visible()
         ask(page, "Which mountain stands near Paris number 0?")
         expect(page.get_by_test_id("stChatMessage").last).to_contain_text("The mountain near")
@@ -104,7 +105,9 @@ def test_a_taught_model_is_made_proven_downloaded_and_talked_with(page, tmp_path
 
 def test_base_and_current_answer_side_by_side_and_the_conversation_is_kept(page, place, tmp_path):
     place.open(page, "Chat")
+    page.get_by_role("button", name="Compare").click()
     page.get_by_text("Base and current", exact=True).click()
+    page.keyboard.press("Escape")
     expect(page.get_by_text("must be made ready once")).to_be_visible()
     page.get_by_role("button", name="Make it ready").click()
     expect(page.get_by_placeholder("Ask something")).to_be_enabled(timeout=PATIENT)
@@ -112,12 +115,13 @@ def test_base_and_current_answer_side_by_side_and_the_conversation_is_kept(page,
     expect(page.get_by_test_id("stChatMessage")).to_have_count(3)
     names = main(page).locator("strong").all_inner_texts()
     assert {"Base model base", "Current model"} <= set(names)
-    expect(page.get_by_text("Quite another answer.")).to_be_visible()
+    expect(page.get_by_text("A completely different answer.")).to_be_visible()
     expect(page.get_by_text("about 512 word pieces in mind").first).to_be_visible()
     said = page.get_by_test_id("stChatMessage").first.inner_text().replace("\u2060", "")
     assert f"{HOSTILE} one" in said
     assert main(page).locator("[data-testid=stChatMessage] :is(img, b)").count() == 0
 
+    page.get_by_role("button", name="This conversation").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Save as JSON").click()
     download.value.save_as(tmp_path / "conversation.json")
@@ -127,7 +131,8 @@ def test_base_and_current_answer_side_by_side_and_the_conversation_is_kept(page,
     assert base["text"] != current["text"]
     assert current["origin"]["fingerprint"] == fingerprint_of(place.workspace.trained_model)
 
-    page.get_by_text("The list", exact=True).click()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Saved questions").click()
     page.get_by_role("button", name="Save the last question").click()
     expect(page.get_by_text("1 question that you ask")).to_be_visible()
     page.get_by_role("button", name="Ask both models all of these").click()
@@ -137,9 +142,17 @@ def test_base_and_current_answer_side_by_side_and_the_conversation_is_kept(page,
     (row,) = csv.DictReader(io.StringIO((tmp_path / "table.csv").read_text(encoding="utf-8-sig")))
     assert (row["question"], row["Current model"]) == (f"{HOSTILE} one", current["text"])
 
-    page.get_by_role("link", name="Bridge").click()
+    page.get_by_role("link", name="Home").click()
     expect(page.get_by_role("heading", name="Chat", exact=True, level=1)).to_have_count(0)
     page.get_by_role("link", name="Chat").click()
+    expect(page.get_by_test_id("stChatMessage")).to_have_count(3)
+    page.reload()
+    expect(page.get_by_test_id("stChatMessage")).to_have_count(3)
+    place.open(page, "Chat")  # by an address that names none
+    expect(page.get_by_test_id("stChatMessage")).to_have_count(0)
+    page.get_by_role("button", name="Conversations", exact=True).click()
+    page.get_by_test_id("stPopoverBody").get_by_role("button", name="very-long").click()
+    expect(page.get_by_test_id("stPopoverBody")).to_have_count(0)
     expect(page.get_by_test_id("stChatMessage")).to_have_count(3)
     page.get_by_role("button", name="New conversation").click()
     expect(page.get_by_test_id("stChatMessage")).to_have_count(0)
@@ -155,7 +168,7 @@ def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     workspace = Workspace.open(folder / "workspace")
     make_tiny_model(workspace.trained_model)
     config = AutoConfig.from_pretrained(workspace.trained_model)
-    config.update({"num_hidden_layers": 40, "max_position_embeddings": 100_000, "eos_token_id": 1})
+    config.update({"num_hidden_layers": 80, "max_position_embeddings": 100_000, "eos_token_id": 1})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         model = AutoModelForCausalLM.from_config(config)
@@ -206,7 +219,7 @@ def test_two_people_chat_at_once_and_one_who_leaves_finds_what_was_said(page, en
         theirs = begin_long_answer(other, endless)
         assert len(theirs.inner_text()) > 0
         expect(main(page).get_by_role("button", name="Stop")).to_be_visible()  # ours still goes on
-        page.get_by_role("link", name="Bridge").click()
+        page.get_by_role("link", name="Home").click()
         expect(page.get_by_role("heading", name="Chat", exact=True, level=1)).to_have_count(0)
         page.get_by_role("link", name="Chat").click()
         expect(answer).to_contain_text("Stopped here.")
@@ -214,6 +227,19 @@ def test_two_people_chat_at_once_and_one_who_leaves_finds_what_was_said(page, en
         expect(theirs).to_contain_text("Stopped here.")
     finally:
         visitor.close()
+
+
+def test_the_chat_offers_by_itself_what_another_page_made(page, place):
+    aside = place.workspace.root / "aside"
+    place.workspace.onnx_model.rename(aside)
+    try:
+        place.open(page, "Chat")
+        make = main(page).get_by_role("button", name="Make the ONNX model")
+        expect(make).to_be_visible()
+    finally:
+        aside.rename(place.workspace.onnx_model)
+    expect(make).to_have_count(0)
+    expect(page.get_by_placeholder("Ask something")).to_be_enabled()
 
 
 def test_a_job_whose_worker_is_killed_is_told_and_can_be_started_again(page, place):
@@ -245,9 +271,21 @@ def test_with_all_opened_both_pages_fit_a_phone_and_have_no_serious_barrier(page
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     expect(page.locator("[data-stale=true]")).to_have_count(0)  # what is faded is about to be drawn anew
     for _ in in_each_theme(page):
-        found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-        serious = [one for one in found if one["impact"] in ("serious", "critical")]
-        assert [(one["id"], node["html"][:200]) for one in serious for node in one["nodes"]] == []
+        assert barriers(page) == []
+    unfolding = page.get_by_role("main").get_by_test_id("stPopoverButton")
+    for number in range(unfolding.count()):
+        unfolding.nth(number).click()
+        expect(page.get_by_test_id("stPopoverBody")).to_be_visible()
+        assert barriers(page) == []
+        page.keyboard.press("Escape")
+        expect(page.get_by_test_id("stPopoverBody")).to_have_count(0)
+
+
+def barriers(page: Page) -> list[tuple[str, str]]:
+    """What keeps people from using the page who see little, or use no mouse."""
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    serious = [one for one in found if one["impact"] in ("serious", "critical")]
+    return [(one["id"], node["html"][:200]) for one in serious for node in one["nodes"]]
 
 
 def add_version_once(workspace: Workspace) -> None:

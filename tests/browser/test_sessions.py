@@ -82,14 +82,33 @@ def test_two_sessions_marked_in_the_table_are_compared_and_one_is_opened(page, d
     page.get_by_role("link", name=re.compile("First")).click()
     expect(page.get_by_role("heading", name="First", exact=True)).to_be_visible()
     expect(page.get_by_role("heading", name="Did it work?")).to_be_visible()
+    page.get_by_text("More about this session").click()
     page.get_by_role("tab", name="Examples").click()
-    expect(page.get_by_text("kept back for judging")).to_be_visible()
+    expect(page.get_by_text("Examples: 23 taught, 5 set aside for testing")).to_be_visible()
     expect(page).to_have_url(re.compile(f"session={first.id}$"))
     page.get_by_role("link", name="All sessions").click()
     expect(page.get_by_text("3 sessions, newest first.")).to_be_visible()
     expect(page).to_have_url(re.compile("/Sessions$"))
     page.go_back(wait_until="commit")
     expect(page.get_by_role("heading", name="First", exact=True)).to_be_visible()
+
+
+def test_a_click_on_a_name_in_the_table_opens_its_session_and_the_way_back_leads_to_the_table(
+    page, dashboard
+):
+    workspace = Workspace.open(dashboard.workspace)
+    make_session(workspace, "earlier", 8, **failed())
+    make_session(workspace, "later", 9, **failed())
+    visit(page, dashboard)
+    expect(page.get_by_test_id("data-grid-canvas")).to_be_visible()
+    box = page.get_by_test_id("stDataFrame").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 60, box["y"] + ROW * 2.5)
+    expect(page.get_by_role("heading", name="earlier", exact=True)).to_be_visible()
+    page.get_by_role("link", name="All sessions").click()
+    expect(page.get_by_text("2 sessions, newest first.")).to_be_visible()
+    mark(page, 0)
+    expect(page.get_by_role("button", name="Open the session")).to_be_enabled()
 
 
 @pytest.mark.usefixtures("trained")
@@ -131,7 +150,7 @@ def test_rolling_back_is_asked_done_and_undone(page, dashboard):
     page.get_by_role("button", name="Yes, roll back").click()
     expect(page.get_by_text("First is the current model again.")).to_be_visible()
     assert workspace.situation().trained.fingerprint == before
-    page.get_by_role("tab", name="Which came from which").click()
+    page.get_by_role("tab", name="Family tree").click()
     expect(page.get_by_text("★ the current model")).to_have_count(1)
     page.get_by_role("tab", name="Versions").click()
     page.get_by_role("button", name="Undo").click()
@@ -208,7 +227,7 @@ def held(dashboard: Dashboard) -> Session:
 @pytest.mark.usefixtures("held")
 def test_what_is_still_remembered_is_shown_for_what_it_was_taught_and_never_saw(page, dashboard):
     visit(page, dashboard, "?view=What+it+still+remembers")
-    expect(page.get_by_role("heading", name=re.compile("Remembers 100%"))).to_be_visible()
+    expect(page.get_by_role("heading", name=re.compile("its earlier lessons lost nothing"))).to_be_visible()
     chart = page.get_by_test_id("stPlotlyChart")
     expect(chart.get_by_text("20%").first).to_be_visible()
     expect(chart.get_by_text("2. <b>tools")).not_to_have_count(0)
@@ -224,7 +243,7 @@ def test_a_person_decides_about_a_model_that_was_held_back(page, dashboard, held
     expect(page.get_by_role("heading", name="✋ Decide")).to_be_visible()
     expect(page.get_by_text("Why you are asked:")).to_be_visible()
     expect(page.get_by_text("A key that is foreign.")).to_be_visible()
-    expect(page.get_by_role("button", name="Train again with more of the earlier lessons")).to_be_enabled()
+    expect(page.get_by_role("button", name="Train again, keeping more of what it knew")).to_be_enabled()
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("Discarded: the old model stays.")).to_be_visible()
     assert held.status().verdict == "discarded"
