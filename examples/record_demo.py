@@ -6,7 +6,7 @@
     sails train --data-file examples/web_development.json --name "Web development again" \\
         --preset quick --learning-rate 5e-5
     sails train --data-file examples/databases.json --name "Databases in a hurry" --preset quick \\
-        --learning-rate 3e-4 --replay-share 0
+        --learning-rate 3e-4 --replay-share 0 --protect 0
     sails pipeline --data-file examples/databases.json --name "Databases" --preset quick \\
         --learning-rate 5e-5
     sails train --data-file examples/programming_basics.json --name "Programming once more" --detach
