@@ -26,6 +26,7 @@ import time
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
@@ -64,7 +65,8 @@ TOOLS = {
     "quick": [LINT, FORMAT_CHECK, TYPES, f"{BOTH_CORES} {QUICK}"],
     "test": [LINT, FORMAT_CHECK, TYPES, BOTH_CORES],
 }
-COMMANDS = ("run", "demo", "setup", *TOOLS, "demo-matrix", "clean")
+COMMANDS = ("run", "demo", "setup", *TOOLS, "audit", "demo-matrix", "clean")
+ACCEPTED = ROOT / "audit-accepted.txt"  # known vulnerabilities that do not touch this program, and why
 
 
 class SetupError(Exception):
@@ -88,6 +90,9 @@ def main(arguments: Sequence[str]) -> int:
         if options.command == "demo-matrix":
             set_up(options.torch)
             return run(PYTHON, "examples/demo_continuous_training.py", *extra)
+        if options.command == "audit":
+            set_up(options.torch, tools=True)
+            return audit()
         if options.command in TOOLS:
             set_up(options.torch, tools=True)
             if options.command == "test":
@@ -133,7 +138,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def open_dashboard(options: argparse.Namespace, extra: Sequence[str]) -> int:
-    command = [str(PYTHON), "-m", "streamlit", "run", "app.py"]
+    command = [str(PYTHON), "-m", "sails.ui", "run", "app.py"]
     if options.port:
         command.append(f"--server.port={options.port}")
     if options.no_browser:
@@ -156,6 +161,51 @@ def check(commands: Sequence[str], extra: Sequence[str]) -> int:
         if code:
             print(f"✗ {command} failed (exit code {code})")
     return next((code for code in codes.values() if code), 0)
+
+
+def audit() -> int:
+    """Look up every installed package among the known vulnerabilities; needs the network."""
+    command = [str(PYTHON), "-m", "pip_audit", "--format=json", "--progress-spinner=off", "--skip-editable"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    try:
+        packages = json.loads(done.stdout)["dependencies"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SetupError("✗ The known vulnerabilities could not be looked up.") from error
+    lines, is_clean = judge(packages, accepted(ACCEPTED.read_text(encoding="utf-8")))
+    print("\n".join(lines))
+    return 0 if is_clean else 1
+
+
+def accepted(text: str) -> dict[str, str]:
+    """Known vulnerabilities by id, each with the reason why it does not touch this program."""
+    reasons = {}
+    for line in text.splitlines():
+        identity, _, reason = map(str.strip, line.partition("#"))
+        if identity and not reason:
+            raise SetupError(f"✗ {ACCEPTED.name} accepts {identity} and does not say why.")
+        if identity:
+            reasons[identity] = reason
+    return reasons
+
+
+def judge(packages: Sequence[dict[str, Any]], reasons: dict[str, str]) -> tuple[list[str], bool]:
+    """What to print of what was looked up, and whether nothing was found that is not accepted."""
+    looked_up = [package for package in packages if "vulns" in package]
+    found = [(package, known) for package in looked_up for known in package["vulns"]]
+    ids = {(p["name"], k["id"]): {k["id"], *k.get("aliases", ())} & reasons.keys() for p, k in found}
+    lines = []
+    for package, known in found:
+        what = f"{package['name']} {package['version']}: {known['id']}"
+        if ids[package["name"], known["id"]]:
+            lines.append(f"✓ {what} is accepted: {reasons[min(ids[package['name'], known['id']])]}")
+        else:
+            versions = ", ".join(known.get("fix_versions", ())) or "no version yet"
+            lines.append(f"✗ {what}, mended in {versions}")
+    for needless in sorted(reasons.keys() - set().union(*ids.values())):
+        lines.append(f"! {needless} is accepted and was not found; take it out of {ACCEPTED.name}.")
+    others = len(packages) - len(looked_up)
+    lines.append(f"{len(looked_up)} packages looked up, {others} not found where they are listed.")
+    return lines, bool(looked_up) and all(ids.values())
 
 
 def clean() -> int:

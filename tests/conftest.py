@@ -92,7 +92,7 @@ def _isolated(request, monkeypatch, tmp_path_factory, shared_cache):
     away = tmp_path_factory.mktemp("away")
     (away / "here").mkdir()
     monkeypatch.chdir(away / "here")  # so that the default ./workspace is not in the repository
-    for name in ("SAILS_WORKSPACE", "SAILS_VIEW_ONLY", "SAILS_ROOT"):
+    for name in ("SAILS_WORKSPACE", "SAILS_VIEW_ONLY", "SAILS_ROOT", "SAILS_WHO", "SAILS_INSECURE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     if request.node.get_closest_marker("embedded") is None:

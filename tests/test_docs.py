@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 import typer.main
 
-from sails.chat import saved_prompts
+from sails.chat import kept, saved_prompts
 from sails.chat.feedback.events import log_file
 from sails.cli import app
 from sails.data import column_names, quality, split
@@ -18,6 +18,7 @@ from sails.errors import JobError, SailsError
 from sails.jobs import export
 from sails.jobs.watch.state import path_of
 from sails.models import catalog, versions
+from sails.models.acts import ACTS
 from sails.models.variants import VARIANT_TABLE, failed_folder
 from sails.models.workspace import Workspace
 from sails.onnx import quantize
@@ -208,7 +209,7 @@ FULL, SMALL = VARIANT_TABLE["fp32"].thresholds, VARIANT_TABLE["int8"].thresholds
 @pytest.mark.parametrize(
     "sentence",
     [
-        f"in a whole round {PRESETS['balanced'].known_share * 100:g} % of the answers' word pieces were "
+        f"in a whole round {PRESETS['balanced'].known_share * 100:g} % of the answers' tokens were "
         f"right (`quick`: {PRESETS['quick'].known_share * 100:g} %; "
         f"`thorough`: {PRESETS['thorough'].known_share * 100:g} %, twice in a row), "
         f"or when {IN_WORDS[known.PATIENCE]} rounds brought nothing more",
@@ -248,8 +249,9 @@ def test_the_readme_lists_what_lies_in_a_workspace(tmp_path):
     folders = {
         place.trained_model, place.onnx_model, place.datasets, place.sessions, place.jobs, place.versions,
         place.set_aside, log_file(place).parent, failed_folder(place.onnx_model, "int8").parent,
+        place.root / kept.CONVERSATIONS,
     }  # fmt: skip
-    files = {place.register.name, place.queue.name, saved_prompts.FILE, path_of(place).name}
+    files = {place.register.name, place.queue.name, saved_prompts.PROMPTS, path_of(place).name, ACTS}
     listed = re.findall(r"^    ([\w.]+/?) {2,}\w", text_of(README), re.MULTILINE)
     assert set(listed) == {f"{folder.name}/" for folder in folders} | files
 

@@ -30,6 +30,7 @@ ROOMS = (
     ("training",),
     ("chat",),
     ("jobs",),
+    ("doctor",),
     ("cli", "ui"),
     ("app", "pages"),
 )
@@ -77,7 +78,7 @@ def housed() -> dict[str, frozenset[str]]:
     return {m: names for m, names in imports().items() if m not in outside and not m.startswith(FORMER)}
 
 
-def test_there_are_twelve_rooms():
+def test_there_are_thirteen_rooms():
     at_top = {path.stem for path in REPOSITORY.glob("sails/*") if path.stem[:2] != "__"}
     assert at_top - {name.partition(".")[2] for name in FORMER} == {r for rooms in ROOMS[:-1] for r in rooms}
 
@@ -205,6 +206,16 @@ def test_a_light_module_loads_fast_and_nothing_heavy(module):
     if seconds >= SECONDS:  # the first import on a fresh machine also compiles
         seconds, _ = import_alone(module)
     assert seconds < SECONDS
+
+
+def test_the_door_of_the_pages_loads_whole_what_two_visitors_would_load_at_once():
+    code = "import sails.ui, sys; print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    loaded = {*subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout.split()}
+    assert {"pandas", "pyarrow", "numpy", "plotly.io", "plotly.graph_objs._figure"} <= loaded
+    assert not {name.partition(".")[0] for name in loaded} & HEAVY
+    for page in (REPOSITORY / "app.py", *(REPOSITORY / "pages").glob("*.py")):
+        assert any(name.startswith("sails.ui") for name in _imported(page)), page
 
 
 def test_a_chat_in_the_terminal_starts_without_what_it_does_not_need():

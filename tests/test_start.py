@@ -93,6 +93,8 @@ def fresh(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     (root / "sails/__main__.py").write_text(
         TELL.format(name="sails") + "import os; sys.exit(os.path.exists('offline'))\n"
     )
+    (root / "sails/ui").mkdir()
+    (root / "sails/ui/__main__.py").write_text(TELL.format(name="sails.ui"))
     for name in ("ruff", "mypy", "pytest"):
         (root / f"{name}.py").write_text(TELL.format(name=name) + f"sys.exit({5 if name == 'mypy' else 0})\n")
     return root, start(
@@ -119,19 +121,19 @@ def test_the_first_run_sets_up_fetches_the_base_model_and_opens_the_dashboard(fr
         "✓ Installing the libraries",
         "✓ Installing MTN Sails",
         "sails base fetch",
-        "streamlit run app.py --server.port=8600 -x",
+        "sails.ui run app.py --server.port=8600 -x",
     ]
 
 
 def test_the_second_run_installs_nothing(project):
     again = start(project)
-    assert again.stdout.splitlines() == ["sails base fetch", "streamlit run app.py"]
+    assert again.stdout.splitlines() == ["sails base fetch", "sails.ui run app.py"]
 
 
 def test_a_demo_opens_the_dashboard_on_a_workspace_of_its_own(project):
     lines = start(project, "demo").stdout.splitlines()
     made = f"sails demo --workspace {project / 'demo_workspace'}"
-    assert lines == ["sails base fetch", made, "streamlit run app.py"]
+    assert lines == ["sails base fetch", made, "sails.ui run app.py"]
 
 
 # --- what changed, and what was interrupted -------------------------------------------------------
@@ -149,7 +151,7 @@ def test_a_package_that_an_interrupted_run_left_half_installed_is_repaired(proje
     half = module(project, "streamlit") / "__main__.py"
     half.write_text("prin")
     forget(project, "libraries")
-    assert "streamlit run app.py" in start(project).stdout
+    assert "sails.ui run app.py" in start(project).stdout
     assert half.read_text() == TELL.format(name="streamlit")
 
 
@@ -160,7 +162,7 @@ def test_a_suitable_pytorch_is_kept_and_an_old_one_is_not(project):
     assert stamp(project)["torch"] == "torch==2.13.0"
     make_wheel(project, "torch", {"torch/__init__.py": "__version__ = '2.5.1'\n"}, "2.5.1")
     old = start(project, "--torch=./torch-2.5.1-py3-none-any.whl")
-    assert (old.returncode, old.stdout.count("streamlit")) == (1, 0)
+    assert (old.returncode, old.stdout.count("sails.ui")) == (1, 0)
     assert "older than 2.6" in old.stderr
     assert "torch" not in stamp(project)
     assert start(project, "setup", "--torch=./torch-2.13.0-py3-none-any.whl").returncode == 0
@@ -176,7 +178,7 @@ def test_a_failing_pip_shows_its_last_lines_and_is_tried_again(project):
     assert "no-such-package-anywhere" in failed.stderr
     assert "Installing the libraries failed; the lines above say why." in failed.stderr
     assert "Traceback" not in failed.stderr
-    assert "streamlit" not in failed.stdout
+    assert "sails.ui" not in failed.stdout
     assert "libraries" not in stamp(project)
     requirements.write_text(good)
     assert start(project, "setup").returncode == 0
@@ -187,7 +189,7 @@ def test_without_the_base_model_the_dashboard_opens_all_the_same(project):
     opened = start(project)
     (project / "offline").unlink()
     assert "! The base model could not be fetched now" in opened.stdout
-    assert opened.stdout.splitlines()[-1] == "streamlit run app.py"
+    assert opened.stdout.splitlines()[-1] == "sails.ui run app.py"
 
 
 # --- the other commands ---------------------------------------------------------------------------
