@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from sails.jobs import export
 from sails.models.workspace import Workspace
 from sails.onnx.export import export_model
-from tests.browser.conftest import Dashboard, in_each_theme, start_dashboard
+from tests.browser.conftest import Dashboard, in_each_theme, settled, start_dashboard
 from tests.support.exported import add_version, make_talking
 from tests.support.folders import fingerprint_of
 from tests.support.helpers import add_dataset, queue_training, run_worker, write_lesson
@@ -40,6 +40,7 @@ class Place:
     def open(self, page: Page, name: str) -> None:
         page.goto(f"{self.dashboard.address}/{name}")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
+        settled(page)
 
 
 @pytest.fixture(scope="module")

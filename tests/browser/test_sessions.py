@@ -52,7 +52,7 @@ def visit(page: Page, dashboard: Dashboard, query: str = "") -> None:
 def drawn(page: Page) -> None:
     """Wait until the page is drawn to its end."""
     expect(page.get_by_role("heading", name="Sessions", exact=True, level=1)).to_be_visible()
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    settled(page)
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     expect(page.get_by_test_id("stException")).to_have_count(0)
 

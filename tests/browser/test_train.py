@@ -20,7 +20,7 @@ from sails.sessions import Session
 from sails.sessions.plan import format_rate
 from sails.system import locks
 from sails.training.plan.request import Choices
-from tests.browser.conftest import Dashboard, in_each_theme
+from tests.browser.conftest import Dashboard, in_each_theme, settled
 from tests.browser.test_bridge import ACROSS
 from tests.support.helpers import add_dataset, write_lesson
 from tests.support.lessons import taught_workspace
@@ -58,6 +58,7 @@ def visit(page: Page, dashboard: Dashboard, **query: str) -> None:
     parameters = "&".join(f"{name}={value}" for name, value in query.items())
     page.goto(f"{dashboard.address}/Train?{parameters}")
     expect(page.get_by_role("heading", name="Train", exact=True)).to_be_visible()
+    settled(page)
 
 
 def fill(field: Locator, text: str) -> None:
