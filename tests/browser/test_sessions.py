@@ -14,7 +14,7 @@ from sails import sessions
 from sails.models import versions
 from sails.models.workspace import Workspace
 from sails.sessions import Session
-from tests.browser.conftest import Dashboard, in_each_theme
+from tests.browser.conftest import Dashboard, in_each_theme, settled
 from tests.support.helpers import add_dataset, queue_training, run_worker, write_lesson
 from tests.support.situations import failed, make_line, make_session
 from tests.support.tiny import make_tiny_model
