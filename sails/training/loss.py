@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from sails.errors import DivergedError
 from sails.sessions import Scores
+from sails.training.attention import implementation
 from sails.training.dataloader import IGNORED, Example, collate
 from sails.training.model import Precision
 from sails.training.packing import Batch, Inputs, packed, padded
@@ -49,7 +50,7 @@ class AnswerLogits:
         """
         new = cls(model)
         config = {**model.config.to_dict(), "_name_or_path": ""}
-        new._kind = (type(model), str(config), model.config._attn_implementation)
+        new._kind = (type(model), str(config), implementation(model))
         if known := cls._found.get(new._kind):
             new._checked = True
             alone, new.packs = known
@@ -133,7 +134,7 @@ def _two_rows(batch: Batch) -> Batch:
 
 def _packed(model: Any, batch: Batch) -> Inputs:
     inputs = packed(batch)
-    if model.config._attn_implementation != "sdpa":  # others add their mask
+    if implementation(model) != "sdpa":  # others add their mask
         seen = inputs.tensors["attention_mask"]
         lowest = torch.finfo(torch.float32).min
         inputs.tensors["attention_mask"] = torch.zeros_like(seen, dtype=torch.float32).masked_fill(

@@ -79,8 +79,8 @@ class Projection:
             with self._precision.autocast():
                 projected = (moved @ matrix).float()
             length = self._stretch * moved.norm() / projected.norm().clamp_min(1e-12)
-            weight.copy_(kept + length * projected)
-        self.restart()
+            weight.copy_(kept.add_(length * projected))
+        self._steps = 0
 
     @torch.no_grad()
     def restart(self) -> None:

@@ -1,0 +1,71 @@
+"""Attention of training steps on a processor: plain matrix products where sequences are short.
+
+    use_short_attention(model)
+
+PyTorch's own (`scaled_dot_product_attention`) never holds all scores at once, which long sequences need. For
+some hundred tokens its backward pass takes up to six times as long as plain products. Without gradients, on
+other devices and for longer sequences the model uses PyTorch's as before.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+NAME = "short"
+MAX_SCORES = 2**20  # of a layer at once; all layers keep theirs until the backward pass
+
+
+def implementation(model: Any) -> str:
+    """Return transformers' name of what the model calculates its attention with, short sequences aside."""
+    named: str = model.config._attn_implementation
+    return "sdpa" if named == NAME else named
+
+
+def use_short_attention(model: Any) -> None:
+    """Let `model` calculate so from now on, if it lets others calculate its attention."""
+    if model.config._attn_implementation == "sdpa" and model._supports_attention_backend:
+        model.set_attn_implementation(NAME)
+
+
+def attend(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **more: Any,
+) -> tuple[torch.Tensor, None]:
+    """Return what the tokens see, (rows, tokens, heads, width of a head); as transformers calls it.
+
+    `query`, `key` and `value` are of shape (rows, heads, tokens, width of a head), with fewer heads in the
+    last two where several queries share one; `attention_mask` is true where a token (third) sees another
+    (last).
+    """
+    rows, heads, tokens, width = query.shape
+    keys = key.shape[2]
+    mask = attention_mask
+    if mask is None and tokens == keys and getattr(module, "is_causal", True):
+        mask = torch.ones(tokens, keys, dtype=torch.bool, device=query.device).tril()
+    trains = torch.is_grad_enabled() and query.requires_grad and query.device.type == "cpu"
+    few = rows * heads * tokens * keys <= MAX_SCORES
+    if mask is None or mask.dtype != torch.bool or dropout or not (trains and few):
+        options = {"dropout": dropout, "scaling": scaling, **more}
+        seen: torch.Tensor = sdpa_attention_forward(module, query, key, value, attention_mask, **options)[0]
+        return seen, None
+    key, value = (repeat_kv(part, heads // key.shape[1]) for part in (key, value))
+    scores = (query * (scaling or width**-0.5)) @ key.transpose(2, 3)
+    scores = scores.masked_fill(~mask[..., :keys], torch.finfo(scores.dtype).min)
+    with torch.autocast("cpu", enabled=False):  # which would make them fp32 for no more than a rounding
+        shares = scores.softmax(-1)
+    return (shares @ value).transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(NAME, attend)
+AttentionMaskInterface.register(NAME, sdpa_mask)
