@@ -1,6 +1,6 @@
-"""The bytes of a text file as text: UTF-8, UTF-16 or UTF-32 with or without a mark, a Windows code page.
+"""The bytes of a text file as text: UTF-8, UTF-16 or UTF-32 with or without a mark, an older encoding.
 
-What is none of these is refused rather than guessed at: a wrong guess reads without an error and
+What is not clearly one of these is refused rather than guessed at: a wrong guess reads without an error and
 teaches a model nonsense.
 """
 
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from sails.data.formats.legacy_encoding import legacy_encoding
 from sails.errors import ConversationFileError
 
 _MARKS = (  # longest first: UTF-32's begins with UTF-16's
@@ -68,6 +69,9 @@ def _decoded(raw: bytes, name: str) -> Decoded:
         return Decoded(text, "utf-8", _twice_encoded(text))
     except UnicodeDecodeError:
         text = raw.decode("utf-8", "surrogateescape")
+    if legacy := legacy_encoding(raw):
+        note = f"The file is not UTF-8; it was read as {legacy.title}. Check that its letters look right."
+        return Decoded(raw.decode(legacy.codec), legacy.title.replace(" ", "").casefold(), (note,))
     broken, beyond_ascii = len(_BROKEN_BYTES.findall(text)), len(_BEYOND_ASCII.findall(text))
     # `beyond_ascii` counts the broken bytes too. Other encodings hardly ever look like UTF-8 by chance.
     valid = beyond_ascii - broken

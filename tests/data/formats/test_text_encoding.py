@@ -52,6 +52,48 @@ def test_a_code_page_is_known_by_its_letters(encoding, text):
     assert title in decoded.notes[0].casefold()
 
 
+CYRILLIC = "вопрос;ответ\nГде ключ?;Он лежит в ящике под бумагами.\nЧто это такое?;Это ключ от дома.\n"
+CHINESE = "question,answer\n学习,你好\n什么是鹪鹩？,鹪鹩是一种小鸟，常见于森林和花园。\n"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "title", "text"),
+    [
+        ("gb18030", "gb18030", CHINESE),
+        ("big5", "big5", "問題,答案\n什麼是鷦鷯？,鷦鷯是一種小鳥，常見於森林和花園，身體很小。\n"),
+        ("cp932", "shift-jis", "質問,回答\nミソサザイとは何ですか？,小さな鳥です。森に住んでいます。\n"),
+        ("cp949", "euc-kr", "질문,답변\n굴뚝새가 무엇입니까?,숲에 사는 작은 새입니다. 들쥐와 다릅니다.\n"),
+        ("cp1251", "windows-1251", CYRILLIC),
+        ("koi8_r", "koi8", CYRILLIC),
+        ("cp866", "cp866", CYRILLIC),
+    ],
+)
+def test_other_scripts_are_known_by_their_common_characters(encoding, title, text):
+    decoded = decode(text.encode(encoding), "old.csv")
+    assert (decoded.text, decoded.encoding) == (text, title)
+    assert "it was read as" in decoded.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("gb18030", "question,answer\n学习,是\n你好,好\n"),  # too little to tell
+        ("gb18030", "question,answer\n" + "龘靐齉爩鱻麤龗灪吁龖厵滟爨癵籱饢驫鲡鹂鸾" * 3),  # rare
+        ("euc_jp", "質問,回答\nミソサザイとは何ですか？,小さな鳥です。森に住んでいます。\n"),  # or Big5
+        (
+            "cp949",
+            "사과,red\n포도,red\n감귤,red\n자두,red\n수박,red\n참외,red\n호박,red\n당근,red\n배추,red\n양파,red\n",
+        ),
+        ("cp1253", "Καλημέρα, πού είναι το κλειδί; Είναι στο συρτάρι, κάτω από τα χαρτιά και τα βιβλία.\n"),
+        ("cp1255", "איפה המפתח הוא נמצא במגירה מתחת לניירות ולספרים של סבא שלי והוא גדול מאוד\n"),
+        ("cp1256", "أين المفتاح إنه في الدرج تحت الأوراق والكتب الخاصة بجدي وهو كبير جدا\n"),
+    ],
+)
+def test_other_old_encodings_are_refused(encoding, text):
+    with pytest.raises(ConversationFileError, match="encoding"):
+        decode(text.encode(encoding), "old.csv")
+
+
 @pytest.mark.parametrize("encoding", ["mac_roman", "cp850"])
 def test_letters_that_fit_no_code_page_are_refused(encoding):
     text = "Frage;Antwort\nWo ist das Café?;Gleich über der Straße.\nUnd morgen?;Früh um fünf, und Grüße.\n"
