@@ -76,6 +76,8 @@ def system_of(fields: dict[str, Any], keys: Beside, remarks: set[Remark]) -> lis
 def _system_text(value: Any, name: str) -> str:
     if isinstance(value, dict):
         value = value.get("parts", value.get("content", value.get("text", value)))
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        value = "\n".join(value)
     if isinstance(value, list) and all(isinstance(part, str | dict) for part in value):
         texts = [part.get("text") if isinstance(part, dict) else part for part in value]
         value = "".join(map(str, texts)) if all(isinstance(text, str) for text in texts) else value

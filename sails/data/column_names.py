@@ -18,12 +18,15 @@ entrada pergunta perguntas questao questoes domanda domande quesito richiesta py
 vraag vragen otazka otazky sporgsmal sporsmal fraga fragor kysymys kerdes intrebare soru pitanje вопрос
 вопросы питання 题目 問い合わせ dotaz ask kundenfrage kundenanfrage nutzerfrage nutzeranfrage
 benutzerfrage beispielfrage testfrage quizfrage prufungsfrage お問い合わせ お問い合わせ内容 質問内容
-问题内容 問題內容 用户问题 問合せ 问题描述 问句 문의 질문내용 问题 問題 提问 提問 问 問 输入 輸入 质问
+问题内容 問題內容 用户问题
+用户输入 запитання spurning pyetje tanong сұрақ sual հարց კითხვა கேள்வி
+問合せ 问题描述 问句 문의 질문내용 问题 問題 提问 提問 问 問 输入 輸入 质问
 質問 質問文 問い 入力 질문 ερωτηση cau hoi pertanyaan soalan kusimus jautajums klausimas vprasanje
 въпрос питање پرسش প্রশ্ন คำถาม swali سؤال السؤال שאלה प्रश्न
 """
 ANSWER = """
 answer answers truth musterantwort beispielantwort 回答内容 回答例 回覆內容 回复内容 标准答案 参考答案
+模型输出 pergjigje sagot жауап cavab պատասխան პასუხი பதில்
 模範解答 응답 답 response responses reply replies completion completions output outputs solution antwort
 antworten ausgabe losung reponse reponses sortie respuesta respuestas contestacion salida resposta
 respostas saida risposta risposte odpowiedz odpowiedzi antwoord antwoorden uitvoer odpoved odpovedi svar
@@ -53,10 +56,9 @@ PAIRS = (
         "traduccion definicao traducao definizione significato traduzione definicja znaczenie "
         "tlumaczenie definitie betekenis vertaling 定义 定義 意思 释义 解释 翻译 意味 説明 訳",
     ),
-    (
-        "source original",
-        "target",
-    ),
+    ("source original src", "target tgt"),
+    ("issue concern complaint symptom anliegen beschwerde", "resolution fix remedy abhilfe"),
+    ("article document dialogue dialog story passage text", "summary highlights zusammenfassung"),
 )
 INSTRUCTION = """
 instruction instructions directive anweisung anweisungen aufgabe instruktion consigne instruccion
@@ -73,6 +75,8 @@ SYSTEM = """
 system sys systemprompt systemmessage systemnachricht systemanweisung developer sysprompt systeme sistema
 systemowy systemprompts 系统 系統 系统提示 系统提示词 系統提示 系统消息 システム システムプロンプト
 """
+# Whom the assistant plays: instructions, where no column is called so.
+PERSONA = "persona personas personality character 人设 角色设定 人格 ペルソナ キャラクター設定"
 HISTORY = (
     "history verlauf historique historial historico storico historia 历史 历史对话 対話履歴 会話履歴 履歴"
 )

@@ -125,12 +125,15 @@ def recognise(columns: Iterable[str]) -> Recognition:
     for role, (text, other) in _NAMES.items():
         found[role] = [column for column in rest if is_named(column, text, other)]
         rest = [column for column in rest if column not in found[role]]
+    personas = [column for column in rest if is_named(column, column_names.PERSONA)]
+    found["system"] = found["system"] or (personas if len(personas) == 1 else [])
     known = {column.strip().casefold(): column for column in rest}
     if not found["answer"] and {"chosen", "rejected"} <= known.keys():
         found["answer"] = [known["chosen"]]  # the preferred one of two
     asks = found["question"] or found["instruction"]
     if not asks or not found["answer"]:
-        questions, answers = _pair(rest, bool(asks), bool(found["answer"]))
+        questions, answers = _pair(rest + found["context"], bool(asks), bool(found["answer"]))
+        found["context"] = [column for column in found["context"] if column not in questions]
         found["answer"] = found["answer"] or answers
         if not asks and not questions:  # the only one that can ask
             questions, found["context"] = found["context"], []
@@ -174,9 +177,12 @@ def chat_column(columns: Iterable[str]) -> str | None:
     return next((spelling[name] for name in column_names.CHAT.split() if name in spelling), None)
 
 
-def named_as(role: str, columns: Iterable[str]) -> tuple[str, ...]:
+def named_as(role: str, columns: Sequence[str]) -> tuple[str, ...]:
     """Return the columns whose names are those of a role."""
-    return tuple(column for column in columns if is_named(column, *_NAMES[role]))
+    found = tuple(column for column in columns if is_named(column, *_NAMES[role]))
+    if role == "system" and not found:
+        return tuple(column for column in columns if is_named(column, column_names.PERSONA))
+    return found
 
 
 def understood(roles: Mapping[str, Sequence[str]], unused: Sequence[str]) -> str:

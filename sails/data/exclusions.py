@@ -1,7 +1,8 @@
-"""Rows that a file itself marks as not to be learned: deleted, switched off, of weight 0, rated bad, wrong.
+"""Rows that a file itself marks as not to be learned: deleted, switched off, of weight 0, rated bad, wrong,
+or set apart for testing.
 
-Only clear marks count. Whether 0 is “no” or the first of many labels, and whether 2 is a bad rating, is
-seen when all rows were read; those rows are named then.
+Only clear marks count. Whether 0 is “no” or the first of many labels, whether 2 is a bad rating, and whether
+rows to test with stand beside others to train with, is seen when all rows were read; they are named then.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ hilfreich note_qualite calificacion
 """
 _LABELS = "label labels good kto_tag"
 _SCORES = "score user_rating reward votes upvotes"  # of no known scale: one below nothing leaves a row out
+_SPLITS = "split data_split dataset_split partition subset set usage phase teilmenge"
 _NOT_EXCLUDED = "is_archived"  # a chat that was put aside
 _NO = _set("false no n 0 0.0 f nein non nie off falsch faux falso não nao")
 _YES = _set("true yes y 1 1.0 t x ja oui si sí sim tak on wahr vrai")
@@ -69,10 +71,15 @@ _KINDS = {
         ("rating", _RATINGS),
         ("label", _LABELS),
         ("score", _SCORES),
+        ("split", _SPLITS),
         ("", _NOT_EXCLUDED),
     )
     for name in text.split()
 }
+_TRAINING = _set("train training trainset train_set")
+_TESTING = _set("""
+test testing testset test_set valid validation val dev development eval evaluation holdout held_out heldout
+""")
 _LOWEST_GOOD = 3  # of five
 
 
@@ -129,6 +136,7 @@ class Exclusions:
         self._labels: dict[str, set[str]] = {}
         self._rated: dict[str, dict[int, float]] = {}
         self._scores: dict[str, set[str]] = {}
+        self._splits: dict[str, dict[int, str]] = {}
 
     @staticmethod
     def columns(names: Iterable[str], used: Iterable[str]) -> dict[str, str]:
@@ -151,6 +159,8 @@ class Exclusions:
                     self._zeros.setdefault(name, []).append(row)
             elif kind == "rating":
                 self._rate(name, row, word)
+            elif kind == "split":
+                self._splits.setdefault(name, {})[row] = word.replace(" ", "_").replace("-", "_")
             elif kind == "score":
                 self._scores.setdefault(name, set()).add(word)
         return ""
@@ -184,6 +194,14 @@ class Exclusions:
         for name in self._rated:
             low = self._low(name) or {}
             reasons |= {row: f"is rated low (“{name}” is {value:g})" for row, value in low.items()}
+        for name, words in self._splits.items():
+            used = set(words.values())
+            if used & _TRAINING and used <= _TRAINING | _TESTING:
+                reasons |= {
+                    row: f"is there to test with (“{name}” is {word})"
+                    for row, word in words.items()
+                    if word in _TESTING
+                }
         return reasons
 
     def _low(self, name: str) -> dict[int, float] | None:

@@ -1,5 +1,7 @@
 """Tables in every shape of `table_shapes`: each turn, system turn and blank kept, or a sentence why not."""
 
+import json
+
 import pytest
 
 from sails.data import ColumnMapping, assess
@@ -79,6 +81,8 @@ def test_a_table_is_kept_and_warned_of(file, check, rows):
         ("helpful", "yes", "no"),
         ("like", "👍", "👎"),
         ("reward", "1", "-1"),
+        ("split", "train", "test"),
+        ("partition", "Training", "validation"),
     ],
 )
 def test_rows_are_left_out_by_marks_in_other_words(column, kept, left_out):
@@ -88,6 +92,29 @@ def test_rows_are_left_out_by_marks_in_other_words(column, kept, left_out):
     assert [(one.row, f"(“{column}” is {left_out.casefold()})" in one.reason) for one in reading.refused] == [
         (2, True)
     ]
+
+
+def test_rows_to_test_with_are_kept_where_the_file_has_no_others():
+    content = b"question,answer,split\nIs it open?,It is.,test\nIs it far?,It is not.,validation\n"
+    reading = read("test.csv", content=content)
+    assert len(reading.conversations) == 2
+    assert reading.understood.endswith("not taught: split")
+
+
+@pytest.mark.parametrize(
+    ("columns", "first"), [("persona", "s: A pirate."), ("system,persona", "s: Be brief.")]
+)
+def test_a_persona_is_the_system_turn_where_there_is_no_other(columns, first):
+    cells = "Be brief.,A pirate." if "," in columns else "A pirate."
+    reading = read("x.csv", content=f"{columns},question,answer\n{cells},Is it far?,Arr.\n".encode())
+    assert turns(reading.conversations[0]) == (first, "u: Is it far?", "a: Arr.")
+
+
+def test_a_persona_in_several_sentences_is_the_system_turn_of_a_chat():
+    chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Arr."}]
+    row = {"personality": ["I am a pirate.", "I sail."], "messages": chat}
+    reading = read("x.jsonl", content=json.dumps(row).encode())
+    assert turns(reading.conversations[0])[0] == "s: I am a pirate.\nI sail."
 
 
 def test_a_column_of_yes_and_no_that_is_not_known_is_named():
@@ -134,6 +161,10 @@ def test_of_two_columns_that_could_be_one_is_asked(columns):
         "patterns,response",
         "question,ground_truth",
         "question,correct_answer",
+        "Запитання,Відповідь",
+        "Issue,Resolution",
+        "article,summary",
+        "src,tgt",
     ],
 )
 def test_more_names_are_known(columns):
