@@ -108,6 +108,12 @@ def source_of_table(
             body = body[1:]
         if unnamed_row != "no" and _is_unnamed(body, only_sentences=unnamed_row == "sentence"):
             note = "The file names no columns: the first was taken as the question, the second as the answer."
+            asks, answers = (str(cell).strip() for cell in body[0][:2])
+            if not (_is_sentence(asks) or _is_sentence(answers)):
+                names = listed_names((asks, answers))
+                note += (
+                    f" If its first row ({names}) names them, write “question” and “answer” there instead."
+                )
             if any(_filled(row) for row in first[:header] if not isinstance(row, str)):
                 note += f" What stands above line {header + 1} was not read."
             return unnamed(kind, chain(body, rows), note)

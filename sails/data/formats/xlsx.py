@@ -12,6 +12,7 @@ Damaged files raise whatever they happen to raise; `failing_as` turns it into a 
 from __future__ import annotations
 
 import io
+import operator
 import posixpath
 import re
 import zipfile
@@ -54,6 +55,7 @@ class Sheet(NamedTuple):
     rows: list[list[str | None]]
     hidden_rows: int = 0
     merged: bool = False  # cells that span several rows have their text in each of them
+    headed: bool = False  # its first row looks unlike the next one, or is set up to sort or filter by
 
 
 class Workbook:
@@ -87,8 +89,12 @@ class Workbook:
 
     def _sheet(self, title: str, path: str) -> Sheet:
         rows: list[list[str | None]] = []
-        hidden, filled, merged = 0, 0, False
-        for row in self._elements(path, "row", "mergeCell"):
+        hidden, filled, merged, headed = 0, 0, False, False
+        looks: list[list[str]] = []
+        for row in self._elements(path, "row", "mergeCell", "autoFilter", "tablePart"):
+            if row.tag.endswith(("}autoFilter", "}tablePart")):
+                headed = True
+                continue
             if row.tag.endswith("}mergeCell"):  # these come after all rows
                 merged |= _fill_down(rows, row.get("ref", ""))
                 continue
@@ -98,10 +104,13 @@ class Workbook:
             rows += [[] for _ in range(number - 1 - len(rows))]
             rows.append(self._values(row))
             filled += bool(rows[-1])
+            if rows[-1] and len(looks) < 2:
+                looks.append([cell.get("s", "0") for cell in row])
             if filled > MAX_ROWS + SAMPLE:
                 raise too_many_rows(self._name)
             hidden += row.get("hidden") in ("1", "true") and bool(rows[-1])
-        return Sheet(title, rows, hidden, merged)
+        headed |= len(looks) > 1 and not any(map(operator.eq, *looks))
+        return Sheet(title, rows, hidden, merged, headed)
 
     def _values(self, row: Element) -> list[str | None]:
         values: list[str | None] = []
@@ -238,7 +247,7 @@ def read_excel(raw: bytes, name: str) -> Source:
     if sheet.hidden_rows:
         hidden = count(sheet.hidden_rows, "row")
         notes.append(f"The sheet hides {hidden} of those that were read.")
-    source = source_of_table("xlsx", rows, name, unnamed_row="any")
+    source = source_of_table("xlsx", rows, name, unnamed_row="sentence" if sheet.headed else "any")
     return replace(source, notes=(*notes, *source.notes), size=len(rows))
 
 

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+from openpyxl.styles import Font
 
 from sails.data.formats.source import Unshown
 from sails.data.formats.xlsx import Sheet, Workbook
+from sails.data.reading import UnknownColumns
 from sails.data.reading import parse as read
 
 TEXTS = st.text(max_size=20).filter(lambda text: not ILLEGAL_CHARACTERS_RE.search(text) and text[:1] != "=")
@@ -164,6 +166,15 @@ def test_two_columns_of_single_words_without_names_are_question_and_answer():
     assert (reading.conversations[0].input, reading.conversations[0].output) == ("Haus", "house")
     assert len(reading.conversations) == 3
     assert any("The file names no columns" in note for note in reading.notes)
+
+
+def test_single_words_that_look_like_names_are_asked_about():
+    book = book_of(["Begriffe", "Info"], ["Haus", "house"], ["Hund", "dog"])
+    assert "If its first row (“Begriffe”, “Info”) names them" in read("a.xlsx", content=saved(book)).notes[0]
+    for cell in book.active[1]:
+        cell.font = Font(bold=True)
+    with pytest.raises(UnknownColumns, match="Begriffe"):
+        read("a.xlsx", content=saved(book))
 
 
 def test_a_title_above_columns_without_names_is_named_as_not_read():
