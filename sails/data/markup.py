@@ -44,7 +44,7 @@ class _Names(NamedTuple):
 
 
 NAMES = (
-    _Names("q|question", "a|answer|ans"),
+    _Names("q|question", "a|answer|ans|correct answer"),
     _Names("f|frage", "a|antwort"),
     _Names("q|question", "r|réponse|reponse"),
     _Names("p|pregunta|pergunta", "r|respuesta|resposta"),
@@ -110,7 +110,7 @@ def _asks_for_answer(names: _Names, text: str) -> bool:
 def _of_template(text: str) -> list[dict[str, Any]] | None:
     rest = _BEGINS.sub("", text)
     for begin, end in _TEMPLATES:
-        found = list(begin.finditer(rest))
+        found = [mark for mark in begin.finditer(rest) if _begins_turn(mark, end, rest)]
         # Only DeepSeek's instructions stand before the first sign; elsewhere a text may just name one.
         if not found or (found[0].start() and "｜" not in begin.pattern):
             continue
@@ -118,11 +118,25 @@ def _of_template(text: str) -> list[dict[str, Any]] | None:
         turns = [{"role": "system", "content": before}] if before else []
         for number, mark in enumerate(found):
             until = found[number + 1].start() if number + 1 < len(found) else len(rest)
-            content = end.split(rest[mark.end() : until], maxsplit=1)[0]
-            turns.append({"role": mark[1], "content": _without_signs(content)})
+            content = _without_signs(rest[mark.end() : until])
+            last = list(end.finditer(content))[-1:]
+            if last and last[0].end() == len(content):  # elsewhere a text just names it
+                content = _without_signs(content[: last[0].start()])
+            turns.append({"role": mark[1], "content": content})
         if all(role_of(turn["role"]) for turn in turns) and _has_both(turns):
             return turns
     return None
+
+
+def _begins_turn(mark: re.Match[str], end: re.Pattern[str], text: str) -> bool:
+    """Tell whether a turn may begin here: at the start, in a new line or behind the end of another turn.
+
+    Within a line a text just names the sign.
+    """
+    before = text[: mark.start()].rstrip(" \t")
+    if not before or before[-1] == "\n" or "｜" in mark.re.pattern:
+        return True
+    return any(sign.end() == len(before) for sign in end.finditer(before, max(0, len(before) - 40)))
 
 
 def _of_instructions(text: str) -> list[dict[str, Any]] | None:

@@ -50,12 +50,14 @@ def _read_text(text: str, name: str) -> Source:
         return source
     if text.lstrip()[:1] in ("[", "{"):
         return read_json_text(text, name)
-    if name.lower().endswith((".md", ".markdown")):
+    is_table = not name.lower().endswith((".md", ".markdown"))
+    source = read_csv(text, name) if is_table else None
+    if source is None or (len(source.columns) == 1 and " " in source.columns[0]):
         raise ConversationFileError(
             f"{name} is a text without questions and answers that can be told apart.",
             "Write “Q:” before each question and “A:” before each answer, or ask in the headings.",
         )
-    return read_csv(text, name)
+    return source
 
 
 # A new format is a module with its reader, and a line here. Text like none of them is read as CSV.

@@ -14,7 +14,7 @@ from typing import Any
 
 from sails.data import markup
 from sails.data.formats import messengers
-from sails.data.formats.source import Record, Source, listed_names, source_of_table
+from sails.data.formats.source import Record, Refusal, Source, listed_names, source_of_table
 from sails.data.speakers import role_of
 from sails.system import listed
 
@@ -24,6 +24,14 @@ _NEW_CHAT = re.compile(
 _TEMPLATE_BEGINS = re.compile(r"(?=<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)|<\|endoftext\|>")
 _HEADING = re.compile(r"^(#{1,6})[^\S\n]+(.+?)[^\S\n]*#*[^\S\n]*$", re.MULTILINE)
 _BOLD_QUESTION = re.compile(r"^(?:\d+[.)][^\S\n]+)?(\*\*|__)(.+?[?？])\1[^\S\n]*$", re.MULTILINE)
+_SECOND_CHOICE = re.compile(
+    r"[^\n]*\n\s*(?:[-*+]\s+)?\(?B\)?[:：.)]\s", re.IGNORECASE
+)  # behind what follows an “A:”
+_RIGHT_CHOICE = re.compile(
+    r"\n[^\S\n]*(?:the )?(?:correct|right|richtige?|korrekte?|lösung|solution|correct[ao]|corrett[ao]|bonne)"
+    r"(?: (?:answer|choice|option|antwort|respuesta|resposta|risposta|réponse))?[^\S\n]*[:：]\s*(.+)\s*\Z",
+    re.IGNORECASE,
+)
 _TABLE_RULE = re.compile(r"\|?[\s:|-]*-[\s:|-]*\|?")
 
 
@@ -79,19 +87,36 @@ def _of_names(text: str) -> Source | None:
     return Source("text", rows, notes=(note, *left_out, *within))
 
 
-def _questions(text: str, names: Any, found: list[re.Match[str]]) -> Iterator[Record]:
+def _questions(text: str, names: Any, found: list[re.Match[str]]) -> Iterator[Record | Refusal]:
     turns: list[dict[str, Any]] = []
-    row, ends = 0, _line_ends(text)
+    row, choices, ends = 0, False, _line_ends(text)
     for number, mark in enumerate(found):
         role = markup.speaker(names, mark)
         if role == "user" and any(turn["role"] == "assistant" for turn in turns):
-            yield row, {"messages": turns}
+            yield _question(row, turns, choices)
             turns = []
         if not turns:
             row = _line(ends, mark.start())
+            choices = False
         until = found[number + 1].start() if number + 1 < len(found) else len(text)
         turns.append({"role": role, "content": _body(markup.said_between(mark, text, until))})
-    yield row, {"messages": turns}
+        if mark.groupdict().get("name", "").casefold() == "a" and _SECOND_CHOICE.match(turns[-1]["content"]):
+            choices = True
+    yield _question(row, turns, choices)
+
+
+def _question(row: int, turns: list[dict[str, Any]], has_choices: bool) -> Record | Refusal:
+    """A question with its answer; of one with choices, `A:` is the first of them and no answer."""
+    if not has_choices:
+        return row, {"messages": turns}
+    at = next(n for n, turn in enumerate(turns) if turn["role"] == "assistant")
+    choices, right = turns[at]["content"].strip(), turns[at + 1 :]
+    if right == [] and (said := _RIGHT_CHOICE.search(choices)):
+        choices, right = choices[: said.start()].rstrip(), [{"role": "assistant", "content": said[1]}]
+    if not right:
+        return Refusal(row, "lists choices (A, B, …) and does not say which one is right")
+    asked = "\n".join(turn["content"].strip() for turn in turns[:at])
+    return row, {"messages": [{"role": "user", "content": f"{asked}\n\nA: {choices}"}, *right]}
 
 
 def _chats(text: str, names: Any) -> Iterator[Record]:

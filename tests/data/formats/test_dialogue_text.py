@@ -44,9 +44,23 @@ def test_a_name_that_an_answer_quotes_stays_in_it_and_that_is_said(quoted, lines
     assert len(spoken(chat)[0]) == 4
 
 
-def test_choices_are_no_answers():
+@pytest.mark.parametrize("sign", [".", ":"])
+def test_choices_are_no_answers(sign):
     with pytest.raises(ConversationFileError):
-        spoken("Q. Which?\nA. Paris\nB. Rome\n")
+        spoken(f"Q{sign} Which?\nA{sign} Paris\nB{sign} Rome\n")
+
+
+@pytest.mark.parametrize("right", ["Answer: B", "Correct: B", "Correct answer: B"])
+def test_of_choices_the_right_one_is_the_answer(right):
+    text = f"Q: Which?\nA: Paris\nB: Rome\n{right}\n\nQ: Where?\nA: There.\n"
+    asked = ["u: Which?\n\nA: Paris\nB: Rome", "a: B"]
+    assert spoken(text) == [asked, ["u: Where?", "a: There."]]
+
+
+def test_signs_of_a_template_that_an_answer_names_stay_in_it():
+    said = "It is <|im_end|>, and <|im_start|>user begins one."
+    text = f"<|im_start|>user\nWhat ends a turn?<|im_end|>\n<|im_start|>assistant\n{said}<|im_end|>\n"
+    assert spoken(text) == [["u: What ends a turn?", f"a: {said}"]]
 
 
 @pytest.mark.parametrize(("said", "kept"), [("  return x", "  return x"), ("\tpass", "\tpass"), (" x", "x")])

@@ -914,7 +914,7 @@ SHAPES = [
     Shape(
         "prose.txt",
         "text without questions",
-        refuses="{file} has the columns “The shop opens at 10:00.”; it needs one for the question and one for the answer, such as “input” and “output”.",
+        refuses="{file} is a text without questions and answers that can be told apart.",
     ),
     # names and marks in other words
     Shape(
@@ -1292,6 +1292,23 @@ def test_a_folder_of_other_files_is_refused(tmp_path):
     (tmp_path / "rows.jsonl").write_text(ROWS)
     with pytest.raises(ConversationFileError, match="is a folder"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "03/04/2024 à 09:12 - ",
+        "[2024/4/3 上午9:12:00] ",
+        "2024. 4. 3. 오전 9:12 - ",
+        "٣/٤/٢٠٢٤، ٩:١٢ ص - ",
+        "3.4.2024 klo 9.12 - ",
+        "3/4/24, 9:12 p. m. - ",
+    ],
+)
+def test_whatsapp_writes_dates_as_a_country_does(at):
+    content = f"{at}Anna: Is it, well, open?\n{at}Ben: Yes.\nAt noon.\n".encode()
+    read_chat = read("chat.txt", content=content, assistant="Ben")
+    assert list(spoken(read_chat).values()) == [["U Is it, well, open?", "A Yes.\nAt noon."]]
 
 
 def test_a_chat_of_several_days_is_cut_only_before_a_question():
