@@ -231,8 +231,8 @@ def generate(
     for prompt, tokens in zip(asked, output[:, longest:].tolist(), strict=True):
         end = next((place for place, token in enumerate(tokens) if token in ends), None)
         text = tokenizer.decode(tokens[:end], skip_special_tokens=True)
-        said, sign, _ = text.partition(encoder.end_text) if encoder.end_text else (text, "", "")
-        ended = end is not None or bool(sign)
+        said, is_signed = encoder.without_end(text)
+        ended = end is not None or is_signed
         answers.append(SampledAnswer(answer_in(said, prompt.text, by_itself=ended).strip(), ended))
     return answers
 

@@ -127,6 +127,32 @@ class ChatEncoder:
         """What ends a turn in a template that has no token for it; mostly empty. No part of an answer."""
         return "" if self._end.endswith(tuple(self._added)) else self._end.strip()
 
+    def ends_turn(self, behind: str) -> bool | None:
+        """Tell whether `end_text` ends a turn with this text behind it; None while it is too early to tell.
+
+        An answer may name that text. Where its turn ends, the end-of-text token or the next turn follows.
+        """
+        if self._eos is None or (self._next_turn and behind.lstrip().startswith(self._next_turn)):
+            return True
+        return None if self._next_turn.startswith(behind.strip()) else False
+
+    def without_end(self, said: str) -> tuple[str, bool]:
+        """Return a whole answer without the text that ends its turn, and whether it had one."""
+        for sign in re.finditer(re.escape(self.end_text), said) if self.end_text else ():
+            if self.ends_turn(said[sign.end() :]) is not False:
+                return said[: sign.start()], True
+        return said, False
+
+    @cached_property
+    def _next_turn(self) -> str:
+        """What a template writes between the end of an answer and the next question."""
+        try:
+            chat = [_QUESTION, _answer(_marked("Yes")), {"role": "user", "content": _SYSTEM}]
+            rest = _parts(self._template.render(chat, False))[2]
+        except RequestError:
+            return ""
+        return rest.partition(_SYSTEM)[0].strip().removeprefix(self.end_text).strip()
+
     @cached_property
     def _drops_thoughts(self) -> bool:
         """Whether an answer that begins with a thought is not written as it stands behind its prompt."""

@@ -164,8 +164,9 @@ class Stream(Iterator[str]):
         )
 
     def _run(self) -> Pieces[str, None, None]:
-        end = self._generator.reader.end_text
-        words, stops = _Words(self._generator.decode), _Stops((*self._sampling.stop, *filter(None, [end])))
+        reader = self._generator.reader
+        end = reader.end_text
+        words, stops = _Words(self._generator.decode), _Stops(self._sampling.stop, end, reader.ends_turn)
         thoughts = ThoughtFilter(self._in_thought)
         for token in self._tokens():
             text, stopped = stops.add(thoughts.add(words.add(token)))
@@ -175,9 +176,10 @@ class Stream(Iterator[str]):
                 return
         text = thoughts.add(words.end()) + thoughts.end(by_itself=self._stopped_by == "end")
         text, stopped = stops.add(text)
-        if stopped:
-            self._stopped_by = "end" if stopped == end else "stop"
-        yield from self._show(text if stopped else text + stops.end())
+        held, is_end = stops.end()
+        if stopped or is_end:
+            self._stopped_by = "end" if is_end or stopped == end else "stop"
+        yield from self._show(text if stopped else text + held)
 
     def _show(self, text: str) -> Iterator[str]:
         if text and self._skip_space:
@@ -241,26 +243,48 @@ class _Words:
 
 
 class _Stops:
-    """Finds stop strings that are split over pieces: holds back what could be the beginning of one."""
+    """Finds stop strings that are split over pieces: holds back what could be the beginning of one.
 
-    def __init__(self, stops: Sequence[str]) -> None:
-        self._stops = stops
+    `end` ends a turn where `ends_turn` says so of what stands behind it; else it is a part of the answer.
+    """
+
+    def __init__(self, stops: Sequence[str], end: str, ends_turn: Callable[[str], bool | None]) -> None:
+        self._stops, self._end, self._ends_turn = stops, end, ends_turn
         self._held = ""
+        self._may_have_ended = False
 
     def add(self, piece: str) -> tuple[str, str]:
         """Return the text that may be shown now, and the stop string that was found, else an empty text."""
         text = self._held + piece
         found = [(text.index(stop), stop) for stop in self._stops if stop in text]
+        place, has_ended = self._find_end(text)
+        if has_ended:
+            found.append((place, self._end))
+        self._may_have_ended = place >= 0 and not found
         if found:
+            self._held = ""
             place, stop = min(found)
             return text[:place], stop
-        starts = [stop[:length] for stop in self._stops for length in range(1, len(stop))]
-        held = max((len(start) for start in starts if text.endswith(start)), default=0)
-        self._held = text[len(text) - held :]
-        return text[: len(text) - held], ""
+        if not self._may_have_ended:
+            every = (*self._stops, self._end)
+            starts = [stop[:length] for stop in every for length in range(1, len(stop))]
+            place = len(text) - max((len(start) for start in starts if text.endswith(start)), default=0)
+        self._held = text[place:]
+        return text[:place], ""
 
-    def end(self) -> str:
-        return self._held
+    def end(self) -> tuple[str, bool]:
+        """Return what was held back and may be shown, and whether it ended the turn."""
+        return ("", True) if self._may_have_ended else (self._held, False)
+
+    def _find_end(self, text: str) -> tuple[int, bool]:
+        """Where a turn ends or may end, and whether it does; -1 where it goes on."""
+        place = text.find(self._end) if self._end else -1
+        while place >= 0:
+            verdict = self._ends_turn(text[place + len(self._end) :])
+            if verdict is not False:
+                return place, bool(verdict)
+            place = text.find(self._end, place + len(self._end))
+        return -1, False
 
 
 def _onnx_file(folder: Path, export: ExportRecord) -> Path:

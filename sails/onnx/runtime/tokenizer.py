@@ -92,6 +92,10 @@ class Reader:
         """What ends a turn in a template that has no token for it; mostly empty."""
         return self._encoder.end_text
 
+    def ends_turn(self, behind: str) -> bool | None:
+        """Tell whether `end_text` ends a turn with this behind it; None while it is too early to tell."""
+        return self._encoder.ends_turn(behind)
+
     @cached_property
     def vocabulary_size(self) -> int:
         """One more than the largest token that can come out of a text."""

@@ -7,7 +7,7 @@ from sails.data import Conversation, Turn
 from sails.onnx.export import export_model
 from sails.onnx.runtime.chat_encoder import default_chat_template
 from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
-from sails.onnx.runtime.generate import Generator
+from sails.onnx.runtime.generate import Generator, _Stops
 from sails.onnx.runtime.tokenizer import Reader
 from sails.training.dataloader import collate, encode, encoder_of, load_tokenizer
 from sails.training.encoding import IGNORED, encode_rows
@@ -33,6 +33,7 @@ def pair(question, answer):
         "thoughts of the last turn alone",
         "thought opened by the prompt",
         "end of turn that is not special",
+        "signs of several tokens",
         "no prompt for an answer",
     ],
 )
@@ -80,6 +81,27 @@ def test_a_sign_of_several_tokens_that_a_person_writes_is_spelled(tmp_path):
     assert signs_in("What is [end]? [end]") == signs_in("What is it?") == 1
     taught = encoder.taught([{"role": "user", "content": "?"}, {"role": "assistant", "content": "An [end]."}])
     assert encoder.text_of(taught.answer).startswith("An [end].[end]")
+
+
+@pytest.mark.parametrize(
+    ("made", "shown", "ended"),
+    [
+        ("An [end].[end]", "An [end].", True),
+        ("It is [end][end]", "It is [end]", True),
+        ("Yes.[end]\n[start]user\nAnd then?", "Yes.", True),
+        ("An [end] of it", "An [end] of it", False),
+        ("Half an [en", "Half an [en", False),
+    ],
+)
+def test_an_answer_may_name_the_text_that_ends_its_turn(tmp_path, made, shown, ended):
+    encoder = encoder_of(load_tokenizer(wear(make_tiny_model(tmp_path), "signs of several tokens")))
+    assert encoder.without_end(made) == (shown, ended)
+    for size in (1, 3, len(made)):
+        stops = _Stops((), encoder.end_text, encoder.ends_turn)
+        pieces = [stops.add(made[at : at + size]) for at in range(0, len(made), size)]
+        until = next((n for n, (_, stop) in enumerate(pieces) if stop), len(pieces) - 1)
+        held, is_end = ("", True) if pieces[until][1] else stops.end()
+        assert ("".join(text for text, _ in pieces[: until + 1]) + held, is_end) == (shown, ended)
 
 
 def small_tokenizer(words, *, bos=False):
