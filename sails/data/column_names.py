@@ -90,6 +90,7 @@ role from speaker sender author who participant username rolle sprecher absender
 orador oratore роль автор отправитель 角色 说话人 发言人 役割 話者
 """
 PERSON = "name nom nombre nome naam imie 名前 名字"  # where a table tells conversations apart
+LOGGED = "user nick nickname nutzer benutzer utilisateur usuario utente 用户"  # where a log says when it was
 SAID = """
 content text message value parts body utterance msg inhalt nachricht contenu texte mensaje contenido texto
 conteudo mensagem текст сообщение testo messaggio contenuto tresc wiadomosc tekst inhoud bericht

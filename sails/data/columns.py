@@ -177,8 +177,9 @@ def chat_column(columns: Iterable[str]) -> str | None:
     return next((spelling[name] for name in column_names.CHAT.split() if name in spelling), None)
 
 
-def named_as(role: str, columns: Sequence[str]) -> tuple[str, ...]:
+def named_as(role: str, columns: Iterable[str]) -> tuple[str, ...]:
     """Return the columns whose names are those of a role."""
+    columns = tuple(columns)
     found = tuple(column for column in columns if is_named(column, *_NAMES[role]))
     if role == "system" and not found:
         return tuple(column for column in columns if is_named(column, column_names.PERSONA))
@@ -225,6 +226,8 @@ def turn_columns(columns: Iterable[str]) -> TurnColumns | None:
     speaker = _first(rest, column_names.SPEAKER, _is_speaker)
     if speaker is None and _first(rest, column_names.DIALOGUE, is_marked):
         speaker = _first(rest, column_names.PERSON, is_named)
+    if speaker is None and _first(rest, column_names.ORDER, is_marked):
+        speaker = _first(rest, column_names.LOGGED, is_named)
     said = _first([column for column in rest if column != speaker], column_names.SAID, is_named)
     if speaker is None or said is None:
         return None

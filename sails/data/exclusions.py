@@ -76,8 +76,8 @@ _KINDS = {
     )
     for name in text.split()
 }
-_TRAINING = _set("train training trainset train_set")
-_TESTING = _set("""
+TRAINING = _set("train training trainset train_set")
+TESTING = _set("""
 test testing testset test_set valid validation val dev development eval evaluation holdout held_out heldout
 """)
 _LOWEST_GOOD = 3  # of five
@@ -196,11 +196,11 @@ class Exclusions:
             reasons |= {row: f"is rated low (“{name}” is {value:g})" for row, value in low.items()}
         for name, words in self._splits.items():
             used = set(words.values())
-            if used & _TRAINING and used <= _TRAINING | _TESTING:
+            if used & TRAINING and used <= TRAINING | TESTING:
                 reasons |= {
                     row: f"is there to test with (“{name}” is {word})"
                     for row, word in words.items()
-                    if word in _TESTING
+                    if word in TESTING
                 }
         return reasons
 

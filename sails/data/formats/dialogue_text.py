@@ -71,6 +71,7 @@ def _of_names(text: str) -> Source | None:
     if names is None:
         return None
     found = markup.find_marks(names, text)
+    rows: list[Record | Refusal]
     if names.is_chat:
         rows = list(_chats(text, names))
         note = "Names before a colon tell who speaks; a ruler or two empty lines begin a new conversation."

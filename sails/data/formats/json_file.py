@@ -112,7 +112,10 @@ def _json_lines(text: str) -> Iterator[Record | Refusal]:
         try:
             yield number, _JSON.decode(line)
         except json.JSONDecodeError as error:
-            yield Refusal(number, f"the line is not whole JSON (see character {error.colno})")
+            try:  # the comma of a list that the lines were cut from
+                yield number, _JSON.decode(line.rstrip().removesuffix(","))
+            except ValueError:
+                yield Refusal(number, f"the line is not whole JSON (see character {error.colno})")
         except _NameTwice as error:
             yield Refusal(number, str(error))
         except (ValueError, RecursionError):

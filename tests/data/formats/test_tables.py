@@ -7,7 +7,7 @@ import pytest
 from sails.data import ColumnMapping, assess
 from sails.data.columns import recognise
 from sails.data.reading import parse as read
-from sails.errors import ConversationFileError
+from sails.errors import AssistantNeededError, ConversationFileError
 from tests.data.formats.table_shapes import FOLDER, SHAPES, Shape
 
 
@@ -221,3 +221,23 @@ def test_turns_come_in_the_order_of_their_moments(column, moments):
     )
     (row,) = read("moments.csv", content=content.encode()).conversations
     assert turns(row) == ("s: Be brief.", "u: Hi", "a: Hello")
+
+
+def test_the_users_of_a_log_are_asked_about():
+    content = b"time,user,message\n09:00,Anna,Is it far?\n09:01,Ben,No.\n09:02,Anna,Open?\n09:03,Ben,Yes.\n"
+    with pytest.raises(AssistantNeededError, match="“Anna” and “Ben” speak"):
+        read("log.csv", content=content)
+    (row,) = read("log.csv", content=content, assistant="Ben").conversations
+    assert turns(row) == ("u: Is it far?", "a: No.", "u: Open?", "a: Yes.")
+
+
+def test_a_list_to_test_with_is_left_out_beside_one_to_train_with():
+    pair, other = {"question": "Is it far?", "answer": "No."}, {"question": "Open?", "answer": "Yes."}
+    reading = read("both.json", content=json.dumps({"train": [pair], "test": [other]}).encode())
+    assert turns(reading.conversations[0]) == ("u: Is it far?", "a: No.")
+    assert "“test” is there to test with, and was not read." in reading.notes[0]
+
+
+def test_lines_of_json_may_end_with_a_comma():
+    content = b'{"question": "Is it far?", "answer": "No."},\n{"question": "Open?", "answer": "Yes."}\n'
+    assert len(read("lines.jsonl", content=content).conversations) == 2
