@@ -88,6 +88,17 @@ def _system_text(value: Any, name: str) -> str:
     return value.strip()
 
 
+def without_records(keys: Beside, fields: dict[str, Any]) -> Beside:
+    """Return the keys without those of a persona that is a record: it has a name and more, and is no text."""
+    if not any(isinstance(fields.get(name), dict) for name in keys.system):
+        return keys
+    is_record = {
+        name: isinstance(fields.get(name), dict) and is_named(name, column_names.PERSONA)
+        for name in keys.system
+    }
+    return keys._replace(system=tuple(name for name in keys.system if not is_record[name]))
+
+
 def history_of(
     fields: dict[str, Any], keys: Beside, remarks: set[Remark]
 ) -> list[Any] | tuple[Turn, ...] | None:

@@ -44,7 +44,7 @@ class _Names(NamedTuple):
 
 
 NAMES = (
-    _Names("q|question", "a|answer|ans|correct answer"),
+    _Names("q|question|ｑ", "a|answer|ans|correct answer|ａ"),
     _Names("f|frage", "a|antwort"),
     _Names("q|question", "r|réponse|reponse"),
     _Names("p|pregunta|pergunta", "r|respuesta|resposta"),

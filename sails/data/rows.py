@@ -22,6 +22,7 @@ from sails.data.beside import (
     is_numbers,
     part_of,
     system_of,
+    without_records,
 )
 from sails.data.columns import ColumnMapping, Recognition, TurnColumns, chat_column, recognise, understood
 from sails.data.conversation import ANSWERS, ONLY_LAST, RESERVED, TOOLS, Conversation, Turn
@@ -220,7 +221,7 @@ class Rows:
         self, items: Sequence[Any], roles: Used, fields: dict[str, Any], shape: _Shape, remarks: set[Remark]
     ) -> tuple[tuple[Turn, ...], Used]:
         taken = {*roles, shape.mapping.input} if shape.mapping else roles  # a question is no instruction
-        keys = beside_chat(shape.columns, frozenset(taken))
+        keys = without_records(beside_chat(shape.columns, frozenset(taken)), fields)
         used = {} if self._of_turns else roles
         used = used | {name: "system" for name in keys.system if name in fields}
         system = system_of(fields, keys, remarks)
@@ -240,7 +241,10 @@ class Rows:
         self, fields: dict[str, Any], mapping: ColumnMapping, shape: _Shape, remarks: set[Remark]
     ) -> tuple[tuple[Turn, ...], Used]:
         question, answer = fields.get(mapping.input), fields.get(mapping.output)
-        keys, used = shape.beside_pair, shape.used
+        keys = without_records(shape.beside_pair, fields)
+        used = shape.used
+        if keys is not shape.beside_pair:
+            used = {column: role for column, role in used.items() if role != "system"}
         if isinstance(answer, list | dict) and plain_name(mapping.output) == "answers":
             answer = first_answer(answer, remarks)
             fields = fields | {mapping.output: answer}

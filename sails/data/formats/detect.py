@@ -10,12 +10,14 @@ counted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from sails.data import shapes
 from sails.data.formats import archive, arrow
 from sails.data.formats.arrow import read_arrow
 from sails.data.formats.csv_file import read_csv
@@ -43,16 +45,23 @@ class Format(NamedTuple):
     opening: str = ""  # such a text begins with one of these characters
 
 
+_JSON_BEGINS = re.compile(r"\s*(?:\{\s*[\"'/}]|\[\s*[\[{\"\]/])")
+
+
+def _may_hold_chats(columns: tuple[str, ...]) -> bool:
+    return bool(shapes.chat_readers(columns) or shapes.text_readers(columns))
+
+
 def _read_text(text: str, name: str) -> Source:
     """Questions and answers in a text; else a table that is called so."""
     source = read_dialogue(text, name)
     if source is not None:
         return source
-    if text.lstrip()[:1] in ("[", "{"):
+    if _JSON_BEGINS.match(text):
         return read_json_text(text, name)
     is_table = not name.lower().endswith((".md", ".markdown"))
     source = read_csv(text, name) if is_table else None
-    if source is None or (len(source.columns) == 1 and " " in source.columns[0]):
+    if source is None or (len(source.columns) == 1 and not _may_hold_chats(source.columns)):
         raise ConversationFileError(
             f"{name} is a text without questions and answers that can be told apart.",
             "Write “Q:” before each question and “A:” before each answer, or ask in the headings.",

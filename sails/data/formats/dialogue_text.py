@@ -10,11 +10,13 @@ import re
 import textwrap
 from bisect import bisect, bisect_left
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 from sails.data import markup
 from sails.data.formats import messengers
-from sails.data.formats.source import Record, Refusal, Source, listed_names, source_of_table
+from sails.data.formats.source import Record, Refusal, Source, header_row, listed_names, source_of_table
 from sails.data.speakers import role_of
 from sails.system import listed
 
@@ -192,17 +194,24 @@ def _line(ends: list[int], position: int) -> int:
 
 
 def _of_table(text: str, name: str) -> Source | None:
-    """The first table of a Markdown text."""
+    """The tables of a Markdown text that have the names of the first one that has known names."""
     lines = text.split("\n")
+    tables: list[list[list[str]]] = []
     for number, line in enumerate(lines[1:], 1):
         if "|" in line and _TABLE_RULE.fullmatch(line.strip()) and "|" in lines[number - 1]:
-            rows = [_cells(lines[number - 1])]
-            for row in lines[number + 1 :]:
-                if "|" not in row:
-                    break
-                rows.append(_cells(row))
-            return source_of_table("text", rows, name)
-    return None
+            rows = takewhile(lambda row: "|" in row, lines[number + 1 :])
+            tables.append([_cells(lines[number - 1]), *map(_cells, rows)])
+    if not tables:
+        return None
+    names = next((table[0] for table in tables if header_row(table[:1]) is not None), tables[0][0])
+    same = [table for table in tables if table[0] == names]
+    source = source_of_table("text", [names, *(row for table in same for row in table[1:])], name)
+    notes = []
+    if len(same) < len(tables):
+        notes.append(f"Tables with other names than {listed_names(names)} were not read.")
+    if any(line.strip() and "|" not in line and not line.startswith("#") for line in lines):
+        notes.append("The text beside the table was not read.")
+    return replace(source, notes=(*source.notes, *notes))
 
 
 def _cells(line: str) -> list[str]:

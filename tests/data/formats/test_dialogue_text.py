@@ -57,6 +57,26 @@ def test_of_choices_the_right_one_is_the_answer(right):
     assert spoken(text) == [asked, ["u: Where?", "a: There."]]
 
 
+def test_all_tables_of_one_kind_are_read_and_what_is_beside_them_is_named():
+    table = "| Question | Answer |\n|---|---|\n| {} | Yes. |\n"
+    others = "| Name | Age |\n|---|---|\n| Ann | 5 |\n"
+    text = f"# FAQ\n\n{table.format('Here?')}\nMore:\n\n{table.format('There?')}\n{others}"
+    assert spoken(text, "faq.md") == [["u: Here?", "a: Yes."], ["u: There?", "a: Yes."]]
+    assert read("faq.md", content=text.encode()).notes == (
+        "Tables with other names than “Question”, “Answer” were not read.",
+        "The text beside the table was not read.",
+    )
+
+
+def test_wide_letters_begin_a_turn():
+    assert spoken("Ｑ：Where?\nＡ：There.\n") == [["u: Where?", "a: There."]]
+
+
+def test_a_text_that_begins_with_a_bracket_is_no_json():
+    with pytest.raises(ConversationFileError, match="a text without questions and answers"):
+        spoken("[09:00] Nobody is here.\n")
+
+
 def test_signs_of_a_template_that_an_answer_names_stay_in_it():
     said = "It is <|im_end|>, and <|im_start|>user begins one."
     text = f"<|im_start|>user\nWhat ends a turn?<|im_end|>\n<|im_start|>assistant\n{said}<|im_end|>\n"

@@ -117,6 +117,13 @@ def test_a_persona_in_several_sentences_is_the_system_turn_of_a_chat():
     assert turns(reading.conversations[0])[0] == "s: I am a pirate.\nI sail."
 
 
+def test_a_persona_that_is_a_record_is_named_as_not_taught():
+    row = {"character": {"name": "Ann"}, "question": "Is it far?", "answer": "No."}
+    reading = read("x.jsonl", content=json.dumps(row).encode())
+    assert turns(reading.conversations[0]) == ("u: Is it far?", "a: No.")
+    assert reading.understood == "question = question, answer = answer; not taught: character"
+
+
 def test_a_column_of_yes_and_no_that_is_not_known_is_named():
     content = b"question,answer,toxic,number\nIs it open?,It is.,no,0\nIs it far?,It is not.,yes,1\n"
     reading = read("marks.csv", content=content)
