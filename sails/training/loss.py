@@ -21,6 +21,7 @@ from sails.training.packing import Batch, Inputs, packed, padded
 START_AGAIN = "Choose a lower learning rate, or start over from base; the model that you had is untouched."
 TOLERANCE = 1e-4  # of the largest logit, between ways to compute it in fp32
 LOUD = 100.0  # see `AnswerLogits`
+MASKED_BY_PLACE = {"gpt_neo"}  # kinds of models that mask by a token's place in the sequence, whatever its row
 SCORING_TOKENS = 1024  # in a batch that is scored; 2048 are 4 % faster, with logits of twice the memory
 
 
@@ -38,7 +39,7 @@ class AnswerLogits:
     def __init__(self, model: Any) -> None:
         self._body = model.base_model if model.base_model is not model else None
         self._head = model.get_output_embeddings()
-        self.packs = True
+        self.packs = model.config.model_type not in MASKED_BY_PLACE
         self._checked = False
         self._kind: tuple[Any, ...] | None = None
 
@@ -104,7 +105,7 @@ class AnswerLogits:
             try:
                 warnings.simplefilter("ignore")  # of models that ignore the numbers of positions
                 alone = self._logits(model, padded(rows))
-                self.packs = _alike(self._logits(model, _packed(model, rows)), alone)
+                self.packs = self.packs and _alike(self._logits(model, _packed(model, rows)), alone)
             except (TypeError, ValueError, RuntimeError, AttributeError):
                 self.packs = False
         model.train(was_training)

@@ -30,6 +30,15 @@ PACK = {
     "GPTNeoX": SIZE,
 }
 DO_NOT = {
+    "GPTNeo": {
+        "hidden_size": 32,
+        "num_layers": 2,
+        "num_heads": 4,
+        "attention_types": [[["global", "local"], 1]],
+        "window_size": 16,  # more than the two rows have that are tried, and less than all
+        "vocab_size": 64,
+        "initializer_range": 0.3,
+    },
     "Bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 4, "vocab_size": 64, "initializer_range": 0.3},
     "Mamba": {"hidden_size": 32, "num_hidden_layers": 2, "vocab_size": 64, "state_size": 8},
 }
