@@ -208,11 +208,13 @@ def generate(
     asked = [encoder.prompt(messages) for messages in prompts]
     begun = _common_beginning([prompt.token_ids for prompt in asked])
     longest = max(len(prompt.token_ids) for prompt in asked)
+    last = {prompt.token_ids[-1] for prompt in asked}
+    filler = min({*range(len(last) + 1)} - last)  # masked; one that ends a prompt is taken for right padding
     padded, mask = [], []
     for prompt in asked:
         own = prompt.token_ids[len(begun) :]
         padding = longest - len(prompt.token_ids)
-        padded.append([*begun, *[tokenizer.pad_token_id] * padding, *own])
+        padded.append([*begun, *[filler] * padding, *own])
         mask.append([*[1] * len(begun), *[0] * padding, *[1] * len(own)])
     ends = {tokenizer.eos_token_id, *encoder.end_token_ids}
     with _weights_reused(model):
@@ -224,7 +226,7 @@ def generate(
             do_sample=temperature is not None,
             temperature=temperature,
             eos_token_id=sorted(ends),
-            pad_token_id=tokenizer.pad_token_id,
+            pad_token_id=filler,
         )
     model.train(was_training)
     answers = []

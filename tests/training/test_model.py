@@ -1,5 +1,6 @@
 """A model in training: its loss at label positions, the scores of its rows, and its folder."""
 
+import logging
 import math
 
 import pytest
@@ -78,6 +79,15 @@ def test_what_all_prompts_begin_with_is_read_once(tiny):
     hook.remove()
     assert together == alone
     assert read < 0.75 * sum(tokens)
+
+
+def test_prompts_that_end_with_the_padding_token_are_not_taken_for_padded_ones(tiny, monkeypatch, caplog):
+    folder, tokenizer = tiny
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)  # to `caplog`
+    asked = [[{"role": "user", "content": text}] for text in ("Why?", "What is a variable?")]
+    generate(load_model(folder, "cpu"), tokenizer, asked, 1)
+    assert tokenizer.pad_token_id == tokenizer.eos_token_id  # which ends a turn, and so the prompt
+    assert not caplog.records
 
 
 def test_weights_that_are_not_trained_are_trainable_only_while_it_answers(tiny):
