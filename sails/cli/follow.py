@@ -148,7 +148,7 @@ def _words(session: Session, status: Status, workspace: Workspace | None) -> tup
     if status.state == "queued" and workspace is not None:
         ids = [entry.id for entry in sessions.waiting(workspace)]
         ahead = ids.index(session.id) if session.id in ids else 0
-        busy = system.is_held(workspace.training_lock)
+        busy = system.is_held(workspace.training_lock) and not system.is_held(session.lock)  # by another
         return ("waiting", f"{ahead + 1 if busy else ahead} before it") if ahead or busy else ("starting",)
     return (PHASES[status.phase], status.message) if status.message else (PHASES[status.phase],)
 

@@ -21,7 +21,7 @@ from sails.training.packing import Batch, Inputs, packed, padded
 START_AGAIN = "Choose a lower learning rate, or start over from base; the model that you had is untouched."
 TOLERANCE = 1e-4  # of the largest logit, between ways to compute it in fp32
 LOUD = 100.0  # see `AnswerLogits`
-MASKED_BY_PLACE = {"gpt_neo"}  # kinds of models that mask by a token's place in the sequence, whatever its row
+MASKED_BY_PLACE = {"gpt_neo"}  # kinds of models that mask by a token's place in the sequence, not in its row
 SCORING_TOKENS = 1024  # in a batch that is scored; 2048 are 4 % faster, with logits of twice the memory
 
 

@@ -12,12 +12,13 @@ import zipfile
 import pytest
 
 from sails import sessions
-from sails.cli import app
+from sails.cli import app, follow
 from sails.jobs import launcher
 from sails.models import publish
 from sails.models.workspace import Workspace
 from sails.sessions import Settings
 from sails.system import processes
+from sails.system.locks import LifeLock
 from tests.support.helpers import add_dataset, steps_of, write_lesson
 from tests.support.situations import failed, make_line, make_session, make_situation
 from tests.support.tiny import make_tiny_model
@@ -414,6 +415,18 @@ def test_who_did_it_and_what_was_written_beside_a_session_are_told(run, place, m
     make_situation(place.root, 3)
     publish.unpublish(place)
     assert "Ben took the current model away" in run("sessions", "versions")[1]
+
+
+def test_what_its_own_worker_holds_is_no_training_before_it(place):
+    session = make_session(place, "first", state="queued")
+    sessions.enqueue(place, session)
+    training, own = LifeLock(place.training_lock), LifeLock(session.lock)
+    training.acquire()
+    assert follow._words(session, session.status(), place) == ("waiting", "1 before it")
+    own.acquire()
+    assert follow._words(session, session.status(), place) == ("starting",)
+    own.release()
+    training.release()
 
 
 def test_what_is_remembered_is_told_in_words_and_as_json(run, place):
