@@ -17,6 +17,7 @@ from sails.models import Workspace
 from sails.retention import Part
 from sails.sessions import format_rate
 from sails.system import seconds
+from sails.training import judge
 
 sessions_app = typer.Typer(
     help="The history: list, show, stop, resume, decide, what is still remembered, versions, roll back.",
@@ -76,7 +77,10 @@ def sessions_show(
         say(f"{'failure':24} {record.status.failure.message} {record.status.failure.remedy}")
     for note in record.status.notes:
         say(f"· {note}")
-    if measured := retention.read_retention(record.session):
+    measured = retention.read_retention(record.session)
+    if judged := judge(record.status, measured):
+        say(f"{'did it work':24} {judged.sentence}")
+    if measured:
         for finding in retention.findings(measured):
             say(f"{'compared':24} {retention.describe_finding(measured, finding)}")
 

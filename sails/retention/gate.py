@@ -31,6 +31,7 @@ MAX_GRADUAL_MEAN_LOSS_POINTS = 4.0
 RISK = 0.05  # that all intervals together miss a true value
 
 EVERYTHING = "all earlier lessons together"
+NOTHING_LOST = "On balance it lost nothing of what it knew, as far as that was measured."
 FIRST_LESSON = "It is the first lesson, so there was no earlier one that it could have lost."
 
 
@@ -191,8 +192,10 @@ def _reason(findings: Sequence[GateFinding], names: dict[str, str]) -> list[str]
     if lost:
         return reasons
     worst = max(findings, key=lambda finding: finding.before - finding.after)
-    if rounded_points(worst.before, worst.after) <= 0:
-        return ["It lost nothing of what it knew."]
+    if worst.before <= worst.after:
+        return [NOTHING_LOST]
+    if rounded_points(worst.before, worst.after) == 0:
+        return ["It kept what it knew; as far as that was measured, it lost less than a point anywhere."]
     most = _words(worst, worst.before, names, full=True)
     if worst.before - worst.after > MAX_LOSS_POINTS:
         return [f"It lost {most}, which may well be chance."]

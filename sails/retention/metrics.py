@@ -175,9 +175,11 @@ def _headline(
 def _change(bwt: Estimate) -> str:
     """What became of the earlier lessons since each was taught, and how sure that is."""
     lost, points = "lost" if bwt.value < 0 else "gained", abs(round(bwt.value))
-    amount = f"{lost} {count(points, 'point')}" if points else "lost nothing"
+    amount = f"{lost} {count(points, 'point')}"
+    if not points:
+        amount = "lost less than a point" if bwt.value < 0 else "lost nothing"
     sure = "from too few examples to be sure" if math.isinf(bwt.high) else f"± {(bwt.high - bwt.low) / 2:.0f}"
-    return f"its earlier lessons {amount} ({sure})"
+    return f"its earlier lessons {amount} on average ({sure})"
 
 
 # --- for programs ---------------------------------------------------------------------------------

@@ -143,8 +143,9 @@ def _in_short(retention: Retention, lesson: Lesson, *, new: bool, lost: str) -> 
         return lesson.missing or "Not measured."
     gained = 100 * (after.accuracy - before.accuracy)
     if new:
-        learned = gained >= MAX_LOSS_POINTS or 100 * after.accuracy >= GOOD
-        return f"Taught in this session: {'learned' if learned else 'learned little'}."
+        if 100 * after.accuracy >= GOOD:
+            return "Taught in this session: learned."
+        return f"Taught in this session: learned {'a part' if gained >= MAX_LOSS_POINTS else 'little'}."
     if lost == "too much" or (lost and gained < 0):
         return f"Lost {lost}."
     if gained >= 0:

@@ -14,6 +14,7 @@ from sails import retention
 from sails.data import ENOUGH_TO_JUDGE
 from sails.retention import Retention
 from sails.sessions import PRESETS, Plan, Results, Scores, Status, format_rate
+from sails.system import count
 from sails.training.plan import BASE_LEARNING_RATE
 
 Learned = Literal["well", "partly", "little", "nothing", "by heart"]
@@ -27,7 +28,7 @@ _VERDICTS: Mapping[Learned, str] = {
 }
 
 LITTLE = 0.05  # gain of the share of answer tokens right
-WELL = 0.8  # share of answer tokens right after the lesson
+WELL = 0.95  # share of answer tokens right after the lesson
 WORSE = 0.1  # share by which the loss on unseen rows may rise
 NOT_HERE = "Its model is not here, so there is none to chat with: train it yourself to try it."
 DECIDE = "Read its answers, then decide whether it becomes the current model."  # of one that is held back
@@ -55,15 +56,16 @@ def judge(
 ) -> Judgement | None:
     """Return the judgement on a session that was scored before and after; None for any other.
 
-    `measured` is what the session measured of earlier lessons: who lost one is not praised. Without a model
-    that is here, as in a demo, nobody is sent to the chat.
+    `measured` is what the session measured: how many examples are right as a whole, and what it lost, for who
+    lost an earlier lesson is not praised. Without a model that is here, as in a demo, nobody is sent to the
+    chat.
     """
     before, after = status.results.taught_before, status.results.taught_after
     if before is None or after is None:
         return None
     learned = _learned(status, before, after)
     verdict = _VERDICTS[learned]
-    shares = f"{before.accuracy:.0%} → {after.accuracy:.0%} of the answers' text right"
+    shares = f"{before.accuracy:.0%} → {after.accuracy:.0%} of the answers' text right{_whole(measured)}"
     if learned == "by heart":
         shares += ", but it does worse on questions that it never saw"
     next_step = _next_step(learned, status, model_is_here)
@@ -103,6 +105,15 @@ def describe_blend(results: Results) -> str:
     return f"It kept {results.blend:.0%} of the change: almost all of the lesson, less change elsewhere."
 
 
+def _whole(measured: Retention | None) -> str:
+    """How many of the taught examples that were scored are right as a whole; empty where none was."""
+    cell = measured.after.cell(measured.lessons[-1].session) if measured and measured.after else None
+    if cell is None:
+        return ""
+    whole = sum(right == tokens for right, tokens in zip(cell.right, cell.tokens, strict=True))
+    return f", {whole} of {count(len(cell.rows), 'example')} word for word"
+
+
 def _learned(status: Status, before: Scores, after: Scores) -> Learned:
     """What became of the lesson alone."""
     if after.loss >= before.loss:
@@ -119,8 +130,8 @@ def _learned(status: Status, before: Scores, after: Scores) -> Learned:
 def _after_a_loss(status: Status, model_is_here: bool) -> str:
     if status.verdict != "published":
         return DECIDE if model_is_here else NOT_HERE
-    from_base = status.plan is not None and status.plan.start_from == "base"
-    return PUBLISHED + (START_OVER if from_base else GO_BACK)
+    first = status.plan is not None and status.plan.start_from == "base" and status.replaces is None
+    return PUBLISHED + (START_OVER if first else GO_BACK)
 
 
 def _next_step(learned: Learned, status: Status, model_is_here: bool) -> str:

@@ -74,7 +74,7 @@ def test_an_interval_without_spread_is_the_figure_itself_and_one_row_gives_none(
 def test_the_headline_says_what_is_right_now_beside_what_was_lost_and_learned():
     headline = measure(matrix(THREE)).headline
     assert headline == (
-        "Gets 78% of all that it was taught right; its earlier lessons lost 15 points (± 0); "
+        "Gets 78% of all that it was taught right; its earlier lessons lost 15 points on average (± 0); "
         "new lesson 25 → 95%."
     )
 
@@ -96,13 +96,13 @@ def test_the_headline_says_what_is_right_now_beside_what_was_lost_and_learned():
         (
             [[12, 9], [70, 10], [70, None]],
             None,
-            "Gets 70% of all that it was taught right; its earlier lessons lost nothing (± 0); "
+            "Gets 70% of all that it was taught right; its earlier lessons lost nothing on average (± 0); "
             "the new lesson was not measured.",
         ),
         (
             [[12, 9], [70, 10], [74, 80]],
             None,
-            "Gets 77% of all that it was taught right; its earlier lessons gained 4 points (± 2); "
+            "Gets 77% of all that it was taught right; its earlier lessons gained 4 points on average (± 2); "
             "new lesson 10 → 80%.",
         ),
     ],
@@ -113,7 +113,7 @@ def test_the_headline_of_little(points, taught, headline):
 
 def test_a_headline_from_single_rows_says_that_it_is_not_sure():
     headline = measure(matrix([[0, 0], [80, 0], [70, 50]], rows=1)).headline
-    assert "its earlier lessons lost 10 points (from too few examples to be sure)" in headline
+    assert "its earlier lessons lost 10 points on average (from too few examples to be sure)" in headline
 
 
 def test_everything_as_json_has_nulls_where_nothing_was_measured():
@@ -147,7 +147,7 @@ def test_an_interval_without_ends_is_still_json():
         ),
         (
             THREE,
-            "Gets 78% of all that it was taught right; its earlier lessons lost 15 points (± 0); "
+            "Gets 78% of all that it was taught right; its earlier lessons lost 15 points on average (± 0); "
             "new lesson 25 → 95%; "
             "90% of its general knowledge is still there.",
         ),

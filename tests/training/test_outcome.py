@@ -6,6 +6,7 @@ from sails.retention.schema import GENERAL, Decision, GateFinding, Lesson, Measu
 from sails.sessions import Results, Scores, Status
 from sails.sessions.plan import Plan
 from sails.training.outcome import describe_end, judge
+from tests.support.cells import cell
 
 
 def status(before, after, *, held=None, rate=1e-5, start="trained"):
@@ -37,6 +38,7 @@ def status(before, after, *, held=None, rate=1e-5, start="trained"):
         ((3.0, 0.40), (3.1, 0.40), "nothing"),
         ((3.0, 0.40), (2.8, 0.43), "little"),
         ((3.0, 0.40), (1.5, 0.65), "partly"),
+        ((3.0, 0.40), (0.5, 0.90), "partly"),  # a word in ten is wrong, and that may be the one that matters
         ((3.0, 0.40), (0.3, 0.95), "well"),
         ((0.3, 0.95), (0.2, 0.97), "well"),  # it knew nearly all of it already
     ],
@@ -90,6 +92,7 @@ LOST = Retention(
         findings=(GateFinding(lessons=("a",), rows=40, before=81, after=58, low=-28, high=-18, lost=True),),
     ),
 )
+KEPT = LOST.model_copy(update={"decision": Decision(held=False, reason="")})
 
 
 @pytest.mark.parametrize(
@@ -108,8 +111,22 @@ def test_who_lost_an_earlier_lesson_is_not_praised(after, said):
     assert "decide" in judged.next_step
 
 
+def test_examples_that_are_right_word_for_word_are_counted():
+    after = Measured(cells=(cell("b", [9, 10, 10]),))
+    judged = judge(status((3.0, 0.40), (0.3, 0.97)), KEPT.model_copy(update={"after": after}))
+    assert judged.sentence == (
+        "Learned well: 40% → 97% of the answers' text right, 2 of 3 examples word for word."
+    )
+
+
 def test_who_lost_and_was_published_all_the_same_is_shown_the_way_back():
     done = status((3.0, 0.40), (0.3, 0.95)).model_copy(update={"verdict": "published"})
+    assert "leads back to the one before" in judge(done, LOST).next_step
+
+
+def test_who_started_over_is_shown_the_way_back_too():
+    done = status((3.0, 0.40), (0.3, 0.95), start="base")
+    done = done.model_copy(update={"verdict": "published", "replaces": "f"})
     assert "leads back to the one before" in judge(done, LOST).next_step
 
 
@@ -143,9 +160,8 @@ def test_who_got_no_better_is_not_told_of_more_rounds(rate, said, after):
 
 
 def test_who_lost_nothing_is_judged_as_ever():
-    kept = LOST.model_copy(update={"decision": Decision(held=False, reason="")})
     done = status((3.0, 0.40), (0.3, 0.95))
-    assert judge(done, kept) == judge(done)
+    assert judge(done, KEPT) == judge(done)
 
 
 # --- general knowledge ----------------------------------------------------------------------------
