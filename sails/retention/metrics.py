@@ -101,7 +101,7 @@ def measure(matrix: Matrix) -> Measures:
         remembered=remembered,
         newest=scores,
         general=general,
-        headline=_headline(acc, bwt, scores, len(earlier), len(newest), general),
+        headline=_headline(acc, bwt, scores, len(earlier), len(newest), drift.known if drift else None),
     )
 
 
@@ -153,10 +153,12 @@ def _headline(
     newest: tuple[float | None, float | None],
     earlier: int,
     newly: int,
-    general: Estimate | None,
+    known: Cell | None,
 ) -> str:
     """One sentence. What was kept never stands alone: who learns nothing forgets nothing."""
-    beside = "" if general is None else f"; {general.value:.0f}% of its general knowledge is still there"
+    beside = ""
+    if known is not None:
+        beside = f"; {sum(known.right)} of {count(len(known.rows), 'general question')} still right"
     before, after = newest
     if acc is not None and bwt is not None:
         new = "the new lesson was not measured"

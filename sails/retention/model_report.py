@@ -225,8 +225,10 @@ def bwt_sentence(measures: Measures) -> str:
     if bwt is None:
         return "What became of earlier lessons shows once two lessons are taught and measured."
     change = "lost" if bwt.value < 0 else "gained"
-    average = points(bwt.value, bwt.low, bwt.high)
-    said = f"Since each was taught, the earlier lessons {change} {average} on average."
+    average = f"{change} {points(bwt.value, bwt.low, bwt.high)}"
+    if round(bwt.value) == 0:
+        average = f"changed by less than a point ({spread(bwt.low, bwt.high)})"
+    said = f"Since each was taught, the earlier lessons {average} on average."
     if _tells_nothing(bwt):
         return f"{said} From so few examples nobody can tell whether that is good."
     if bwt.low <= 0 <= bwt.high:
@@ -264,7 +266,8 @@ def general_sentence(memory: Memory) -> str:
         return f"{GENERAL} is not measured: the base model is not known, or not here."
     same = f"it would still choose {drift.agreement:.0%} of the text of the base model's answers"
     if drift.known is None or general is None:
-        return f"{GENERAL}: {same}. Whether they are still right was not asked; the next session asks it."
+        why = "its base model surely knows none of the questions, or an earlier release did not ask them"
+        return f"{GENERAL}: {same}. Whether they are still right was not counted: {why}."
     asked = count(len(drift.known.rows), "question")
     said = (
         f"{GENERAL}: of {asked} that its base model surely knows, it still "

@@ -74,9 +74,12 @@ def describe_finding(retention: Retention, finding: GateFinding) -> str:
     if finding.everything:
         names = names.capitalize()
     what = "gained" if change > 0 else "lost"
-    examples = "questions" if finding.is_general else "examples"
+    examples = count(finding.rows, "question" if finding.is_general else "example")
+    if finding.rows == 1:
+        score = f"{finding.before:.0f}% → {finding.after:.0f}% right"
+        return f"{names}, {examples}: {score}. From one alone nobody can tell."
     said = (
-        f"{names}, {finding.rows} {examples}: {finding.before:.0f}% → "
+        f"{names}, {examples}: {finding.before:.0f}% → "
         f"{finding.after:.0f}% right, {points(change, finding.low, finding.high)} {what}."
     )
     if finding.lost and _reference(finding) != finding.before:

@@ -149,9 +149,10 @@ def _map(memory: Memory) -> None:
         "Show", list(PARTS), format_func=PARTS.__getitem__, key="remembered", horizontal=True, help=HELP
     )
     part = part or "recall"
+    counted = all(drift is None or drift.known for drift in memory.matrix.general)
+    general = "of general questions still answered right" if counted else "of general knowledge"
     st.markdown(
-        f"{ABOUT[part]} The figures are the share of the answers' text right; in the last column, of "
-        "general questions still answered right."
+        f"{ABOUT[part]} The figures are the share of the answers' text right; in the last column, {general}."
     )
     whole = retention.retention_map(memory.matrix, part)
     shown = _newest(whole)

@@ -143,13 +143,13 @@ def test_an_interval_without_ends_is_still_json():
     [
         (
             [[12], [71]],
-            "Gets 71% of its first lesson right (12% before); 90% of its general knowledge is still there.",
+            "Gets 71% of its first lesson right (12% before); 90 of 100 general questions still right.",
         ),
         (
             THREE,
             "Gets 78% of all that it was taught right; its earlier lessons lost 15 points on average (± 0); "
             "new lesson 25 → 95%; "
-            "90% of its general knowledge is still there.",
+            "90 of 100 general questions still right.",
         ),
         ([[12], [None]], "What this model remembers was not measured."),
     ],

@@ -43,6 +43,12 @@ def finding(before, after, low, high, *, best=None, lost=False, lessons="0", eve
     )
 
 
+def test_nothing_is_called_good_that_rests_on_one_example(workspace):
+    found = found_in(workspace, finding(100, 100, -100, 100, rows=1))
+    sentence = session_report.describe_finding(found, found.decision.findings[0])
+    assert sentence == "databases, 1 example: 100% → 100% right. From one alone nobody can tell."
+
+
 @pytest.mark.parametrize(
     ("one", "said"),
     [
