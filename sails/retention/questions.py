@@ -41,7 +41,8 @@ class ProbeAnswer(ProbeQuestion):
 def questions_for(lesson: Sequence[Conversation], known: Sequence[str] = ()) -> list[ProbeQuestion]:
     """The questions for the rows of a lesson; with fewer than five short rows, as many as there are.
 
-    `known` are general questions that the base model answers right: two of them are asked.
+    `known` are general questions that the base model answers right: two of them are asked, before the one
+    that nobody knows whether it does.
     """
     asked_alone = (row for row in lesson if not row.calls_tools)
     short = [row for row in asked_alone if 0 < len(row.input) <= MAX_QUESTION_LENGTH]
@@ -55,7 +56,7 @@ def questions_for(lesson: Sequence[Conversation], known: Sequence[str] = ()) -> 
     others = [question for question in known if question not in elsewhere]
     general = random.Random(len(lesson)).sample(others, min(GENERAL_QUESTIONS - 1, len(others)))
     asked = [UNRELATED] if UNRELATED not in {row.input for row in lesson} else []
-    unrelated = [ProbeQuestion(about="unrelated", question=question) for question in (*asked, *general)]
+    unrelated = [ProbeQuestion(about="unrelated", question=question) for question in (*general, *asked)]
     return [*taught, *reworded, *unrelated]
 
 

@@ -10,11 +10,13 @@ import re
 from collections.abc import Callable, Sequence
 
 from sails.data import ENOUGH_TO_JUDGE
+from sails.retention.bootstrap import paired
 from sails.retention.gate import EVERYTHING, MAX_LOSS_POINTS, losses, lost_at_once, rounded_points
 from sails.retention.schema import GENERAL, Changed, GateFinding, Lesson, Part, Retention
 from sails.system import count, listed
 
 NOTHING = "–"
+MAX_WRONG = 3  # general questions that are named
 GOOD = 80.0  # points: share of the answers' text right
 
 
@@ -83,14 +85,29 @@ def describe_finding(retention: Retention, finding: GateFinding) -> str:
         f"{finding.after:.0f}% right, {points(change, finding.low, finding.high)} {what}."
     )
     if finding.lost and _reference(finding) != finding.before:
-        return f"{said} Its best was {finding.best:.0f}%. That is too much to let pass."
-    if finding.lost:
-        return f"{said} That is too much to let pass."
-    if change >= 0:
-        return f"{said} That is good."
-    if finding.high >= 0:
-        return f"{said} That may as well be chance."
-    return f"{said} That is little enough to let pass."
+        verdict = f"Its best was {finding.best:.0f}%. That is too much to let pass."
+    elif finding.lost:
+        verdict = "That is too much to let pass."
+    elif change >= 0:
+        verdict = "That is good."
+    elif finding.high >= 0:
+        verdict = "That may as well be chance."
+    else:
+        verdict = "That is little enough to let pass."
+    return f"{said} {verdict}{_turned_wrong(retention, finding)}"
+
+
+def _turned_wrong(retention: Retention, finding: GateFinding) -> str:
+    """Which general questions are not answered right any more; empty where that is not told."""
+    before = retention.before.cell(GENERAL)
+    after = retention.after.cell(GENERAL) if retention.after else None
+    pair = paired(before, after) if finding.is_general and before and after else None
+    if pair is None or finding.before != 100 * pair[0].accuracy:  # it is compared with another model
+        return ""
+    answered = zip(pair[0].rows, pair[0].right, pair[1].right, strict=True)
+    wrong = [f"“{question}”" for question, was, now in answered if was > now]
+    more = f" and {len(wrong) - MAX_WRONG} more" if len(wrong) > MAX_WRONG else ""
+    return f" Not answered right any more: {', '.join(wrong[:MAX_WRONG])}{more}." if wrong else ""
 
 
 def _reference(finding: GateFinding) -> float:

@@ -24,8 +24,8 @@ def test_two_general_questions_that_the_base_model_answers_right_are_asked_as_we
     known = ["What is 2 + 2?", UNRELATED, "Who wrote Hamlet?", "Why 3?", "Which planet is red?"]
     asked = questions_for(rows, known)
     assert [question.about for question in asked[TAUGHT:]] == ["reworded", *["unrelated"] * 3]
-    assert asked[TAUGHT + 1].question == UNRELATED
-    others = {question.question for question in asked[TAUGHT + 2 :]}
+    assert asked[-1].question == UNRELATED  # which it may never have known
+    others = {question.question for question in asked[TAUGHT + 1 : -1]}
     assert len(others) == 2
     assert others <= {
         "What is 2 + 2?",

@@ -8,6 +8,7 @@ from sails import retention
 from sails.models.workspace import Workspace
 from sails.retention import session_report
 from sails.retention.schema import GENERAL, Changed, Decision, GateFinding
+from tests.support.cells import knows
 from tests.support.situations import make_line, make_session, remembered
 
 
@@ -223,6 +224,17 @@ def test_general_knowledge_is_told_in_words(workspace, one, lost, beside, line, 
     said = session_report.describe_finding(found, one)
     assert said.startswith(f"General knowledge, 100 questions: {line[0].split(' (')[0]} right")
     assert said.endswith(sentence)
+
+
+def test_general_questions_that_are_not_answered_right_any_more_are_named(workspace):
+    found = found_in(workspace, knowledge(96, -8, -1))
+    before = found.before.model_copy(update={"general": knows(100)})
+    after = found.after.model_copy(update={"general": knows(96)})
+    found = found.model_copy(update={"before": before, "after": after})
+    said = session_report.describe_finding(found, found.decision.findings[0])
+    assert said.endswith(
+        " Not answered right any more: “question 96”, “question 97”, “question 98” and 1 more."
+    )
 
 
 @pytest.mark.parametrize("first", [0, 1])
