@@ -48,8 +48,8 @@ class Tally:
     problems: list[str] = field(default_factory=list)
 
 
-def torment(root: Path, base: Path, kills: int, seed: int = 0) -> Tally:
-    """Kill workers `kills` times in a workspace at `root`, training the model in `base`."""
+def torment(root: Path, base: Path, kills: int, seed: int = 0, until: float = float("inf")) -> Tally:
+    """Kill workers `kills` times, or until then, in a workspace at `root`, training the model in `base`."""
     import_everything()
     launcher.start_worker = lambda _: None  # type: ignore[assignment] # this program forks
     chance, tally = random.Random(seed), Tally()
@@ -60,7 +60,7 @@ def torment(root: Path, base: Path, kills: int, seed: int = 0) -> Tally:
     lengths = first.status().results.seconds
     published = [workspace.situation().trained.fingerprint]
     session, count = _submit(workspace, dataset, None), 2
-    while tally.kills < kills:
+    while tally.kills < kills and time.monotonic() < until:
         phase = chance.choice([*lengths, None])
         _one_life(session, (phase, chance.uniform(0, lengths[phase])) if phase else None, tally)
         _check(workspace, published, count, tally)
@@ -159,11 +159,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="end after so long")
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         base = in_a_child(lambda: make_tiny_model(Path(folder) / "base", "gpt2"), Path(folder) / "base")
         began = time.monotonic()
-        tally = torment(Path(folder) / "workspace", base, wanted.kills, wanted.seed)
+        tally = torment(Path(folder) / "workspace", base, wanted.kills, wanted.seed, began + wanted.seconds)
         _load(Workspace.open(Path(folder) / "workspace"))
     print(f"{tally.kills} kills in {time.monotonic() - began:.0f} s, {tally.finished} sessions finished")
     print("killed in: " + ", ".join(f"{phase} {number}" for phase, number in tally.killed_in.most_common()))
