@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from sails.data.formats import arrow, messengers, training_sets
-from sails.data.formats.source import MAX_BYTES, SPLIT, Source
+from sails.data.formats.source import MAX_BYTES, Source
 from sails.data.formats.text_encoding import decode, printable
 from sails.data.formats.yaml_file import documents_of
 from sails.errors import ConversationFileError
@@ -105,7 +105,8 @@ def _too_large(name: str) -> ConversationFileError:
 def check_size(expanded: int, name: str, limit: int = MAX_BYTES) -> None:
     """Raise ConversationFileError for too many bytes; no part of a zip expands to more than it says."""
     if expanded > limit:
-        raise ConversationFileError(f"{name} expands to more than {size(limit)}.", SPLIT)
+        problem = f"{name} expands to more than {size(limit)}."
+        raise ConversationFileError(problem, "Save what it says as CSV or plain text, and bring that.")
 
 
 def _is_ignored(path: str) -> bool:
