@@ -50,7 +50,7 @@ class Workspace:
                 raise WorkspaceError(f"{path} is a link that leads back to itself.", "Remove it.")
             if path.exists() and not path.is_dir():
                 raise WorkspaceError(f"{path} is a file, not a folder.", "Choose another folder.")
-            system.require_role("viewer", path)
+            system.require_look(path, folder)
         _refuse_overlap(onnx, (folder, trained))
         _refuse_data(onnx, folder)
         return cls(folder, trained, onnx)
@@ -160,6 +160,20 @@ def _refuse_data(model: Path, root: Path) -> None:
                     f"{model} lies in {folder}, where a workspace keeps its own data.",
                     "Choose a folder outside of it.",
                 )
+
+
+def check_output(path: Path) -> None:
+    """Raise `WorkspaceError` for a file or folder to be written that lies among the data of a workspace.
+
+    Directly in the workspace's folder, a new one may lie, and a zip file in the place of another.
+    """
+    place = Path(os.path.realpath(path))
+    root = next(filter(_is_workspace, place.parents), None)
+    if root is None or (place.parent == root and (place.suffix == ".zip" or not place.exists())):
+        return
+    raise WorkspaceError(
+        f"{path} lies among the data of the workspace {root}.", "Choose a place outside of it."
+    )
 
 
 def _is_workspace(folder: Path) -> bool:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         keep_private,
         name_of,
         require_changes,
+        require_look,
         require_role,
         view_only,
         visitor,

@@ -105,6 +105,22 @@ def require_role(role: Role, folder: Path | None = None) -> None:
         raise AccessError(f"Only an {role} may do this.", "Ask one.")
 
 
+def require_look(folder: Path, root: Path | None = None) -> None:
+    """Raise `AccessError` where this person may not even look, and write that down.
+
+    `root` is the workspace, where none with roles of its own is meant; without it, one that keeps a log.
+    """
+    try:
+        require_role("viewer", folder)
+    except AccessError as error:
+        who = visitor()
+        if who and who.rules and who.signed_in:
+            kept = (place for place in (folder, *folder.parents) if (place / AUDIT).exists())
+            if root := who.rules.workspace_of(folder) or root or next(kept, None):
+                _note("open the workspace", root, "", "refused", error)
+        raise
+
+
 _in_act: ContextVar[bool] = ContextVar("in_act", default=False)
 
 
@@ -157,7 +173,8 @@ def acting(
     try:
         yield
     except (SailsError, OSError) as error:
-        _note(act, root, what, "failed", error)
+        is_refused = isinstance(error, AccessError | ViewOnlyError)
+        _note(act, root, what, "refused" if is_refused else "failed", error)
         raise
     finally:
         _in_act.reset(token)
@@ -179,6 +196,8 @@ def _note(act: str, root: Path, what: Any, outcome: str, error: Exception | None
         begins, address, role = False, "", None
     else:
         begins, address, role = True, who.address, who.role_in(root)
+        if not root.is_dir() and who.workspace:  # what was not made cannot keep it
+            root = who.workspace
     named = getattr(what, "id", what)
     line = AuditLine(
         act=act,
@@ -217,7 +236,7 @@ def inside(root: Path, name: str) -> Path:
         raise RequestError(
             f"The folder {wanted[:200] or '(empty)'} does not lie in {root}.", "Choose a folder inside of it."
         )
-    require_role("viewer", path)
+    require_look(path)
     return path
 
 

@@ -13,6 +13,7 @@ Nobody has a role who is not named. Who is named for several has the highest.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,11 +67,16 @@ class Rules:
         held = [role for role in ROLES if any(own & table.get(role, frozenset()) for table in tables)]
         return held[-1] if held else None
 
+    def workspace_of(self, folder: Path) -> Path | None:
+        """Return the workspace with a table of its own in which a folder lies."""
+        name = self._listed(folder)
+        return None if name is None else self.root / name
+
     def _listed(self, folder: Path | None) -> str | None:
-        """The workspace with a table of its own in which a folder lies."""
-        if folder is None or not folder.is_relative_to(self.root):
+        place = folder and Path(os.path.realpath(folder))  # whatever links and dots it was reached by
+        if place is None or not place.is_relative_to(self.root):
             return None
-        inside = folder.relative_to(self.root).parts
+        inside = place.relative_to(self.root).parts
         names = ("/".join(inside[:length]) for length in range(len(inside), 0, -1))
         return next((name for name in names if name in self.workspaces), None)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sails import data, sessions
+from sails import data, doctor, sessions
 from sails.chat import ChatHistory
 from sails.data import datasets
 from sails.errors import AccessError, RequestError, ViewOnlyError
@@ -255,6 +255,52 @@ def test_a_workspace_of_others_is_not_opened_nor_a_model_or_a_file_in_it(tmp_pat
     (tmp_path / "link").symlink_to(tmp_path / "rivers")
     with pytest.raises(AccessError):
         Workspace.open(tmp_path / "link")
+
+
+def test_who_tries_to_open_what_is_not_theirs_is_written_down_there(place, tmp_path, monkeypatch):
+    rivers = place.root.rename(tmp_path / "rivers")
+    usual = make_situation(tmp_path / "workspace", 3).root
+    tries = [
+        ("bob@example.org", lambda: Workspace.open(rivers), rivers),
+        ("bob@example.org", lambda: access.inside(tmp_path, "rivers/sessions"), rivers),
+        ("bob@example.org", lambda: Workspace.open(usual, output_dir=rivers / "trained_model"), rivers),
+        ("dan@evil.example", lambda: Workspace.open(usual), usual),
+        ("dan@evil.example", lambda: access.inside(tmp_path, "workspace/sessions"), usual),
+    ]
+    for who, attempt, noted in tries:
+        before = len(read_audit(noted))
+        visit(monkeypatch, tmp_path, who, workspace=usual)
+        with pytest.raises(AccessError):
+            attempt()
+        assert len(read_audit(noted)) == before + 1
+        line = read_audit(noted)[-1]
+        assert (line.act, line.who, line.outcome) == ("open the workspace", who, "refused")
+    assert sorted(path.parent for path in tmp_path.rglob(AUDIT)) == [rivers, usual]
+
+
+RIVERS_ADMIN = {"roles": {"viewer": ["@example.org"]}, "workspaces": {"rivers": {"roles": {}}}}
+RIVERS_ADMIN["workspaces"]["rivers"]["roles"]["admin"] = ["eve@example.org"]
+
+
+def test_an_admin_of_one_workspace_is_none_of_what_lies_beside_it(place, tmp_path, monkeypatch):
+    rivers = make_situation(tmp_path / "rivers", 3).root
+    doctor.back_up(place, tmp_path / "b.zip")
+    (rivers / "out").symlink_to(tmp_path)
+    monkeypatch.setitem(ROLES, "workspaces", RIVERS_ADMIN["workspaces"])
+    monkeypatch.setitem(ROLES, "roles", RIVERS_ADMIN["roles"])
+    visit(monkeypatch, tmp_path, "eve@example.org", workspace=rivers)
+    for attempt in (
+        lambda: doctor.restore(tmp_path / "b.zip", rivers / "copy"),  # which holds the work of others
+        lambda: doctor.restore(tmp_path / "b.zip", rivers / "../copy"),
+        lambda: create_workspace(tmp_path, "rivers/../new"),
+        lambda: create_workspace(tmp_path, "rivers/out/new"),
+    ):
+        with pytest.raises(AccessError):
+            attempt()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["rivers", "workspace"]
+    assert not (rivers / "copy").exists()
+    assert {line.outcome for line in read_audit(rivers)} == {"refused"}
+    assert len(read_audit(rivers)) == 4
 
 
 def test_who_may_only_look_at_a_workspace_changes_nothing_there(place, tmp_path, monkeypatch):
