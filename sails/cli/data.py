@@ -62,6 +62,7 @@ def validate(
     target = output or data_file.with_name(f"{data_file.stem}_filtered.json")
     good = clean(reading.conversations, report)
     if keep_good:
+        models.check_output(target)
         if target.suffix == ".jsonl":
             write_jsonl(target, good)
         else:  # a list, written whole or not at all

@@ -109,6 +109,7 @@ def bundle(
     if wanted is None:
         raise RequestError(f"There is no ONNX model in {onnx}.", "Make one first: sails convert --verify")
     target = (output or Path(f"model-{wanted}{'.zip' if shape == 'zip' else ''}")).expanduser().absolute()
+    models.check_output(target)
     chosen = choose_for_bundle(onnx, wanted, allow_failed=allow_uncertified)
     if model_path is None and trained is not None and chosen.fingerprint != trained:
         freshness = jobs.freshness_of(workspace, chosen, workspace.situation().trained)

@@ -11,6 +11,7 @@ import typer
 
 from sails import system
 from sails.errors import WorkspaceError
+from sails.models import check_output
 
 EXIT_FAILED, EXIT_WRONG = 1, 2
 WorkspaceOption = Annotated[
@@ -34,6 +35,7 @@ def warn(text: str) -> None:
 def write_file(path: Path, text: str) -> None:
     """Write a text to a file that a person named; raises `WorkspaceError` when it cannot be written."""
     system.require_changes()
+    check_output(path)
     try:
         # Without a translation of line ends: CSV brings its own.
         path.write_text(text, encoding="utf-8", newline="")

@@ -166,6 +166,7 @@ def sessions_save(
     """Save everything about a session but its model as a zip file."""
     chosen = sessions.find(Workspace.open(workspace), session)
     target = output or Path(f"{chosen.id}.zip")
+    models.check_output(target)
     with open(target, "wb") as file:
         sessions.write_zip(chosen, file)
     say(f"✅ {chosen.id} is saved in {target}.")

@@ -28,7 +28,7 @@ from pydantic import BaseModel, Field, ValidationError
 from sails import __version__, system
 from sails.doctor.snapshot import Snapshot, is_safe, snapshot
 from sails.errors import RequestError, SailsError, WorkspaceError
-from sails.models import Workspace, inspect_model
+from sails.models import Workspace, check_output, inspect_model
 from sails.system import PIECE, Progress, silent
 
 CONTENTS = "sails-backup.json"
@@ -53,6 +53,7 @@ class Contents(BaseModel, frozen=True):
     kind: Literal["mtn-sails-backup"] = "mtn-sails-backup"
     format: Literal[1] = 1
     workspace: str  # the name of its folder
+    place: str = ""  # a digest of where that lay, which tells workspaces of one name apart
     made: datetime
     release: str
     fingerprint: str | None = None  # of the current model
@@ -81,9 +82,9 @@ class Backup:
 def back_up(workspace: Workspace, output: Path, progress: Progress | None = None) -> Backup:
     """Write the whole workspace into the file `output`, verified, all at once.
 
-    An earlier backup of that name is replaced at the end. Raises `WorkspaceError` where there is no workspace
-    or nothing can be written, `RequestError` for a place inside of it and for a file that is no backup,
-    `BusyError`, and `DiskFullError`.
+    An earlier backup of this workspace is replaced at the end. Raises `WorkspaceError` where there is no
+    workspace or nothing can be written, and for a place among the data of any, `RequestError` for a file that
+    is no backup, or that of another workspace, `BusyError`, and `DiskFullError`.
     """
     output = Path(os.path.abspath(os.path.expanduser(output)))
     _check_output(workspace, output)
@@ -111,12 +112,20 @@ def _check_output(workspace: Workspace, output: Path) -> None:
             f"{output} lies in the workspace itself, and would be lost with it.",
             "Choose a place outside of it.",
         )
+    check_output(output)
     if os.path.lexists(output):
         try:
-            read_backup(output)
+            earlier = read_backup(output).contents
         except SailsError as error:
             problem = f"{output} is there already and is no backup."
             raise RequestError(problem, "Choose another name.") from error
+        if earlier.place != _place(workspace):
+            problem = f"{output} is a backup of {earlier.workspace}, a workspace that lies elsewhere."
+            raise RequestError(problem, "Choose another name.")
+
+
+def _place(workspace: Workspace) -> str:
+    return hashlib.sha256(os.fsencode(os.path.realpath(workspace.root))).hexdigest()[:16]
 
 
 @contextmanager
@@ -152,6 +161,7 @@ def _write(
                 )
             contents = Contents(
                 workspace=workspace.root.name,
+                place=_place(workspace),
                 made=datetime.now(UTC),
                 release=__version__,
                 fingerprint=_fingerprint(taken),
@@ -317,10 +327,12 @@ def _checked(archive: zipfile.ZipFile, name: str, file: SavedFile) -> Iterator[b
 def restore(path: Path, target: Path, progress: Progress | None = None) -> Backup:
     """Unpack a backup into the new folder `target`, verified, all at once.
 
-    What was there when it was made may still be there: the restored workspace touches none of it. Raises
-    `RequestError` when `target` holds anything, `WorkspaceError` for a file that is no backup, or damaged,
-    and where nothing can be written, and `DiskFullError`. Then nothing was written.
+    What was there when it was made may still be there: the restored workspace touches none of it. It takes an
+    admin of where the file lies as well, as anybody's workspace may be in it. Raises `RequestError` when
+    `target` holds anything, `WorkspaceError` for a file that is no backup, or damaged, and where nothing can
+    be written, and `DiskFullError`. Then nothing was written.
     """
+    system.require_role("admin", path)
     target = Path(os.path.abspath(os.path.expanduser(target)))
     is_empty = target.is_dir() and not target.is_symlink() and not any(target.iterdir())
     if os.path.lexists(target) and not is_empty:

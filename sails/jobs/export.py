@@ -90,6 +90,7 @@ def export_base(
     `BusyError` as `export_current`.
     """
     models.find_base_model(name)
+    Workspace.open(workspace.root, onnx_output=target)  # refuses a place that is not for it
     return _start(
         workspace,
         "baseline",

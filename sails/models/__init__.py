@@ -84,6 +84,6 @@ if TYPE_CHECKING:
         version_with,
         versions_unlisted,
     )
-    from sails.models.workspace import Workspace, create_workspace, new_id, workspaces_in
+    from sails.models.workspace import Workspace, check_output, create_workspace, new_id, workspaces_in
 
 __getattr__, __all__ = lazy_exports(__name__)

@@ -395,6 +395,23 @@ def test_a_session_is_saved_and_deleted_and_a_version_is_named(run, place, tmp_p
     assert "before summer" in run("sessions", "versions")[1]
 
 
+def test_nothing_that_a_command_writes_takes_the_place_of_the_workspaces_own(run, place, tmp_path):
+    session = make_session(place, "mountains")
+    place.datasets.mkdir(exist_ok=True)
+    own = session.folder / "spec.json"
+    for words in (
+        ("sessions", "save", "last", "--output", own),
+        ("corrections", "export", "--output", own),
+        ("bundle", "--variant", "fp32", "--output", own),
+        ("baseline", "--baseline-output", place.sessions),
+        ("validate", "--data-file", write_lesson(tmp_path / "rows.json"), "--filter", "--output", own),
+    ):
+        code, _, error = run(*words)
+        assert code == 2, words
+        assert "among the data" in error or "would take the place" in error
+        assert own.read_bytes().startswith(b"{")
+
+
 def test_who_did_it_and_what_was_written_beside_a_session_are_told(run, place, monkeypatch):
     monkeypatch.setenv("SAILS_WHO", "Ann")
     session = make_session(place, "rivers")

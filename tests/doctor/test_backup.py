@@ -95,6 +95,26 @@ def test_an_earlier_backup_is_replaced_and_any_other_file_is_not(workspace, tmp_
     assert (tmp_path / "thesis.docx").read_text() == "years of work"
 
 
+def test_a_backup_of_another_workspace_is_not_replaced_even_of_one_with_the_same_name(workspace, tmp_path):
+    back_up(workspace, tmp_path / "b.zip")
+    (tmp_path / "team").mkdir()
+    shutil.copytree(workspace.root, tmp_path / "team" / workspace.root.name)
+    before = (tmp_path / "b.zip").read_bytes()
+    with pytest.raises(RequestError, match="a workspace that lies elsewhere"):
+        back_up(Workspace.open(tmp_path / "team" / workspace.root.name), tmp_path / "b.zip")
+    assert (tmp_path / "b.zip").read_bytes() == before
+
+
+def test_a_backup_among_the_data_of_another_workspace_is_refused(workspace, tmp_path):
+    shutil.copytree(workspace.root, tmp_path / "other")
+    (tmp_path / "other/queue.json").touch()
+    before = listing(tmp_path / "other")
+    for place in ("other/sessions/b.zip", "other/queue.json"):
+        with pytest.raises(WorkspaceError, match="among the data"):
+            back_up(workspace, tmp_path / place)
+    assert listing(tmp_path / "other") == before
+
+
 def test_a_place_in_the_workspace_itself_a_folder_and_no_workspace_are_refused(workspace, tmp_path):
     (tmp_path / "door").symlink_to(workspace.root)
     for wrong in (

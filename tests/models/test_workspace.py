@@ -18,7 +18,7 @@ from sails.errors import WorkspaceError
 from sails.models.folder import inspect_model, inspect_onnx
 from sails.models.journal import journal_of, resolve
 from sails.models.variants import inspect_variants
-from sails.models.workspace import Workspace, new_id
+from sails.models.workspace import Workspace, check_output, new_id
 from sails.system.files import read_json
 from sails.training.plan import behavior
 from tests.support.folders import (
@@ -694,3 +694,31 @@ def test_another_tokenizer_or_chat_template_makes_the_onnx_model_stale(tmp_path)
         make_model(tmp_path / name)
         shutil.copy(tmp_path / name / "tokenizer.json", place.trained_model)
         assert place.situation().onnx.stale is False
+
+
+@pytest.mark.parametrize(
+    ("name", "is_free"),
+    [
+        ("sessions/one.zip", False),
+        ("trained_model/config.json", False),
+        ("datasets/new.csv", False),
+        ("queue.json", False),
+        ("new.csv", True),
+        ("model.zip", True),
+        ("../model.zip", True),
+        ("door/queue.json", False),
+    ],
+)
+def test_a_file_that_a_person_names_takes_the_place_of_nothing_in_a_workspace(tmp_path, name, is_free):
+    workspace = Workspace.open(tmp_path / "w")
+    make_model(workspace.trained_model)
+    for folder in (workspace.sessions, workspace.datasets):
+        folder.mkdir()
+    (workspace.root / "queue.json").touch()
+    (workspace.root / "model.zip").touch()
+    (workspace.root / "door").symlink_to(workspace.root)
+    if is_free:
+        check_output(workspace.root / name)
+    else:
+        with pytest.raises(WorkspaceError, match="among the data"):
+            check_output(workspace.root / name)

@@ -7,12 +7,14 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import NoReturn
 
 import streamlit as st
 
 from sails import doctor, sessions, system
 from sails.doctor import KINDS, Finding, Report
+from sails.errors import RequestError
 from sails.models import Workspace
 from sails.sessions import Session
 from sails.system import count, size
@@ -24,6 +26,7 @@ from sails.ui.widgets import change_button, download_button, progress_bar, table
 QUICK_SECONDS = 10  # for which a quick look is kept
 MOST_SHOWN = 3  # sentences on the card
 ON_DISK = "Your models on disk, health and backup"  # the part of the page that all of it stands in
+ENDING = ".backup.zip"
 CARE = "Health, disk space and backup"
 
 # --- the card -------------------------------------------------------------------------------------
@@ -160,13 +163,13 @@ def _back_up(workspace: Workspace) -> None:
         "**Backup.** The whole workspace in one file, read once more when it is written. A training may go "
         f"on meanwhile. It lies on the computer on which this runs, in {code(root)}; copy it to another disk."
     )
-    usual = f"{workspace.root.name}-{datetime.now(UTC):%Y%m%d}.backup.zip"
+    usual = f"{workspace.root.name}-{datetime.now(UTC):%Y%m%d}{ENDING}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input("Name of the file", usual, key="backup-name")
         wanted = change_button("Save a backup", "save", "backup")
     if wanted:
         with progress_bar("Saving") as report:
-            made = doctor.back_up(workspace, system.inside(root, name), report)
+            made = doctor.back_up(workspace, _file_named(root, name), report)
         st.success(
             f"The workspace is saved in {code(made.path)}: {count(len(made.contents.files), 'file')}, "
             f"{size(made.size)}, read once more and whole.",
@@ -176,16 +179,28 @@ def _back_up(workspace: Workspace) -> None:
             st.warning(f"{code(left_out)} is a link to something else, so it is not in it.")
 
 
+def _file_named(root: Path, name: str) -> Path:
+    """Beside the workspaces, where each may save its own; who may restore one is another matter."""
+    name = name.strip()
+    if Path(name).name != name or not name.endswith(ENDING):
+        raise RequestError(
+            f"{name or '(empty)'} is no name of a backup.", f"Choose one that ends in {ENDING}."
+        )
+    return root / name
+
+
 def _restore() -> None:
     root = system.allowed_root(Workspace.usual_root())
-    files = sorted(path.name for path in root.glob("[!.]*.backup.zip")) if root.is_dir() else []
+    person = system.visitor()
+    may = person is None or person.role_in(root) == "admin"  # anybody's workspace may be in one
+    files = sorted(path.name for path in root.glob(f"[!.]*{ENDING}")) if may and root.is_dir() else []
     st.markdown("**Restore.** A backup becomes a workspace of its own; this one stays as it is.")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox(
             "Backup", files, None, key="restore-file", accept_new_options=True, placeholder="a file"
         )
         name = st.text_input("Name of the new workspace", key="restore-name", placeholder="its name")
-        ready = bool(chosen and name.strip())
+        ready = may and bool(chosen and name.strip())
         wanted = change_button("Restore it", "settings_backup_restore", "restore", disabled=not ready)
     if wanted and chosen:
         target = system.inside(root, name)
