@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 from sails import data, sessions, system
 from sails.jobs import launcher
-from sails.models import VARIANTS, Variant, Workspace, workspaces_in
+from sails.models import VARIANTS, Variant, Workspace
 from sails.sessions import Advice, Session, Settings, Start, TrainSpec
 from sails.training.plan import Choices, check_device, checked_name, expect, plan_training
 
@@ -31,7 +30,7 @@ def submit_training(
 
     With `export` it also makes these `variants` of the ONNX model, once its model is published.
     """
-    system.check_trainings(lambda: _started_by(system.actor(), workspace))
+    sessions.check_started(workspace)
     system.check_room(workspace.root)
     check_device(settings.device)
     workspace.check_publishable()
@@ -70,17 +69,6 @@ def submit_training(
     sessions.enqueue(workspace, session)
     launcher.dispatch(workspace)
     return session
-
-
-def _started_by(who: str, workspace: Workspace) -> int:
-    """How many trainings of this person wait or run, here and in the workspaces beside."""
-    roots = {workspace.root, *workspaces_in(system.allowed_root(Workspace.usual_root()))}
-    return sum(_unfinished(who, root) for root in roots)
-
-
-def _unfinished(who: str, root: Path) -> int:
-    records = sessions.read_history(Workspace(root, root / "trained_model", root / "onnx_model"))
-    return sum(not record.ended and record.spec.started_by == who for record in records)
 
 
 @system.changes("start a training")

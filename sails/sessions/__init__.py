@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     )
     from sails.sessions.history import (
         SessionRecord,
-        active,
         find,
         read_history,
         record,
@@ -48,6 +47,8 @@ if TYPE_CHECKING:
     )
     from sails.sessions.presets import DEFAULT_PRESET, MAX_ROWS_FEW, PRESET_ROWS, PRESETS, Preset, size_for
     from sails.sessions.queue import (
+        active,
+        check_started,
         dequeue,
         enqueue,
         may_be_starting,

@@ -24,7 +24,6 @@ from sails.errors import SailsError, WorkspaceError
 from sails.models import Workspace
 from sails.sessions import damage
 from sails.sessions.labels import NONE, Labels, labels_of
-from sails.sessions.queue import waiting
 from sails.sessions.session import Session
 from sails.sessions.spec import AnySpec, ReplaySpec, read_spec
 from sails.sessions.status import Status
@@ -303,10 +302,3 @@ def running(workspace: Workspace) -> SessionRecord | None:
 def running_jobs(workspace: Workspace) -> list[SessionRecord]:
     """Return the exports and replays that run now or are just starting, oldest first."""
     return [r for r in _index(workspace.jobs).records() if r.status.state in ("queued", "running")]
-
-
-def active(workspace: Workspace) -> str | None:
-    """Return the id of the session that trains now, else of the first that waits."""
-    if record := running(workspace):
-        return record.spec.id
-    return next((entry.id for entry in waiting(workspace)), None)

@@ -11,8 +11,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from sails import system
 from sails.errors import RequestError, WorkspaceError
-from sails.models import Workspace
+from sails.models import Workspace, workspaces_in
 from sails.sessions import damage
+from sails.sessions.history import read_history, running
 from sails.sessions.session import Session
 from sails.sessions.status import Failure
 from sails.system import read_json
@@ -62,6 +63,30 @@ def _as_sessions_tell(workspace: Workspace) -> list[Waiting]:
             if status.state == "queued" and not system.is_held(session.lock):
                 since[session.id] = str(status.queued)
     return [Waiting(id=name) for name in sorted(since, key=lambda name: (since[name], name))]
+
+
+def active(workspace: Workspace) -> str | None:
+    """Return the id of the session that trains now, else of the first that waits."""
+    if record := running(workspace):
+        return record.spec.id
+    return next((entry.id for entry in waiting(workspace)), None)
+
+
+def check_started(workspace: Workspace) -> None:
+    """Raise `RequestError` where this person started or resumed as many trainings as one may at a time."""
+    system.check_trainings(lambda: _started_by(system.actor(), workspace))
+
+
+def _started_by(who: str, workspace: Workspace) -> int:
+    """How many trainings of this person wait or run, here and in the workspaces beside."""
+    roots = {workspace.root, *workspaces_in(system.allowed_root(Workspace.usual_root()))}
+    return sum(_unfinished(who, root) for root in roots)
+
+
+def _unfinished(who: str, root: Path) -> int:
+    records = read_history(Workspace(root, root / "trained_model", root / "onnx_model"))
+    going = [record for record in records if record.status.state in ("queued", "running")]
+    return sum(who == (record.status.resumed_by or record.spec.started_by) for record in going)
 
 
 def queue_is_damaged(workspace: Workspace) -> bool:
@@ -166,6 +191,7 @@ def resume(workspace: Workspace, session: Session) -> None:
         )
     if damage.is_from_rest(session.written_spec()):
         raise WorkspaceError(f"{session.id} cannot be resumed. {damage.LOST_SPEC}", damage.REMEDY)
+    check_started(workspace)
     session.check_place()
     session.clear_stop()
     changes = {"state": "queued", "queued": datetime.now(UTC), "ended": None, "pid": None, "message": ""}

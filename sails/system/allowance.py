@@ -1,7 +1,7 @@
 """How much one person may do at once, from whoever runs the dashboard; nothing is limited for an admin.
 
     [access.limits]
-    trainings = 2        that somebody started and that wait or run, in all workspaces together
+    trainings = 2        that somebody started or resumed and that wait or run, in all workspaces together
     questions = 50       in one conversation of the chat
     upload_mb = 20       in one file that is brought
     workspace_gb = 50    that a workspace takes when something is added to it

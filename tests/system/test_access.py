@@ -342,6 +342,26 @@ def test_what_is_limited_is_refused_in_a_sentence_and_not_to_an_admin(place, tmp
             step()
 
 
+def test_a_training_that_is_resumed_counts_and_one_that_was_taken_out_of_the_queue_does_not(
+    place, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(launcher, "start_worker", lambda _: None)
+    monkeypatch.setenv("SAILS_WORKSPACE", str(place.root))
+    visit(monkeypatch, tmp_path, "ann@example.org", workspace=place.root)
+    first = submit.submit_training(place, "lesson", Settings())
+    sessions.stop(place, first)
+    second = submit.submit_training(place, "lesson", Settings())
+    with pytest.raises(RequestError, match="You may have 1 training"):
+        sessions.resume(place, first)
+    visit(monkeypatch, tmp_path, "cleo@example.org", workspace=place.root)
+    sessions.stop(place, second)
+    sessions.resume(place, second)  # from now on it is Cleo's
+    visit(monkeypatch, tmp_path, "ann@example.org", workspace=place.root)
+    sessions.resume(place, first)
+    with pytest.raises(RequestError, match="You may have 1 training"):
+        submit.submit_training(place, "lesson", Settings())
+
+
 @pytest.mark.parametrize("act", ["train", "reset", "export", "roll back"])
 def test_a_model_of_a_workspace_that_one_may_only_look_at_is_not_changed_from_another(
     place, tmp_path, monkeypatch, act
