@@ -129,6 +129,7 @@ def follow(session: Session, workspace: Workspace | None = None) -> Status:
                 if status.state not in ("queued", "running"):
                     return status
                 report(status.progress, *_words(session, status, workspace))
+                sessions.end_if_stuck(session)
                 if workspace is not None:
                     jobs.dispatch(workspace)
                 elif status.state == "queued" and launcher.state(session) == "absent":

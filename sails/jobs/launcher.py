@@ -1,8 +1,8 @@
 """Who runs sessions and jobs: what a launcher must do, the one of this machine, and how the queue moves.
 
-A worker outlives whoever started it. Stopping one is a request in its folder (`sails.sessions.stop`), so
-nobody ever signals a process that might be somebody else's. Another launcher (a cluster's, say) is a class
-with the methods of `Launcher` in a module of its own, and a line in `launcher_for`.
+A worker outlives whoever started it. Stopping one is a request in its folder (`sails.sessions.stop`); only
+one that hangs is ended from outside, by its id and the time it was created. Another launcher (a cluster's,
+say) is a class with the methods of `Launcher` in a module of its own, and a line in `launcher_for`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,11 @@ def launcher_for(_: Session) -> Launcher:
 
 def dispatch(workspace: Workspace) -> None:
     """Start the first in the queue if nothing trains. Anybody may call this at any time."""
-    if system.view_only() or not sessions.waiting(workspace) or system.is_held(workspace.training_lock):
+    if system.view_only() or not sessions.waiting(workspace):
+        return
+    if system.is_held(workspace.training_lock):
+        if trains := sessions.running(workspace):
+            sessions.end_if_stuck(trains.session)
         return
     try:
         if session := sessions.next_to_start(workspace):

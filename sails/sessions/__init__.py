@@ -60,7 +60,7 @@ if TYPE_CHECKING:
         waiting,
     )
     from sails.sessions.repair import damaged_files, repair_session
-    from sails.sessions.reporter import Reporter, Stopped, live
+    from sails.sessions.reporter import Reporter, Stopped, end_if_stuck, live
     from sails.sessions.session import CHECKPOINT_COMPLETE, Session, create, free_id, this_worker
     from sails.sessions.settings import Method, Settings, checked_settings, flag, option
     from sails.sessions.spec import Advice, AnySpec, ExportSpec, ProbeSpec, ReplaySpec, TrainSpec, Trial

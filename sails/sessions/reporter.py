@@ -17,14 +17,15 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sails import system
-from sails.errors import DiskFullError, SailsError, UnknownError, classify
+from sails.errors import BusyError, DiskFullError, SailsError, UnknownError, classify
 from sails.sessions import session
 from sails.sessions.metrics import MetricsWriter
 from sails.sessions.session import Session
-from sails.sessions.status import Failure
+from sails.sessions.status import Failure, Status
 
 HEARTBEAT_SECONDS = 5.0
 STOP_SECONDS = 120.0  # after which work that does not look whether it should stop is ended
@@ -82,15 +83,9 @@ class Reporter:
     def _give_up(self) -> None:
         """End this process, for the work in it does not stop; whatever it was doing survives that."""
         log.warning("It did not react to being stopped, so it is ended.")
-        sentence = f"⚠️ It did not react to being stopped for {STOP_SECONDS:.0f} seconds, so it was ended."
-        message = "Ended, for it did not react; it can be resumed"
+        patience = SAVING_SECONDS if self._noticed else STOP_SECONDS
         try:
-            self.end(
-                "stopped",
-                message=message,
-                stopped_by=self.session.stop_requested_by(),
-                notes=(*self.status.notes, sentence),
-            )
+            self.end("stopped", **_given_up(self.session, self.status, patience))
             self._leave()
         finally:
             os._exit(1)
@@ -179,6 +174,54 @@ class Reporter:
         self._ended.set()
         with suppress(OSError):  # what did not fit on the disk
             self._metrics.close()
+
+
+def _given_up(session: Session, status: Status, patience: float) -> dict[str, Any]:
+    """What changes in the status of a session whose worker is ended because it does not stop."""
+    sentence = f"⚠️ It did not react to being stopped for {patience:.0f} seconds, so it was ended."
+    return {
+        "message": "Ended, for it did not react; it can be resumed",
+        "stopped_by": session.stop_requested_by(),
+        "notes": (*status.notes, sentence),
+    }
+
+
+_silent: dict[Path, tuple[datetime | None, float]] = {}  # the last heartbeat, and since when it is the last
+
+
+def end_if_stuck(session: Session) -> None:
+    """End a worker that should stop and hangs so that it cannot even end itself; for whoever looks, often.
+
+    One that says nothing for SAVING_SECONDS, by a clock that nobody sets, is ended if it is the very process
+    that wrote the status, on this machine.
+    """
+    status = session.written_status()
+    if system.view_only() or status.state != "running" or not session.stop_requested():
+        _silent.pop(session.folder, None)
+        return
+    heartbeat, since = _silent.setdefault(session.folder, (status.heartbeat, time.monotonic()))
+    if heartbeat != status.heartbeat:
+        del _silent[session.folder]
+    elif time.monotonic() - since > SAVING_SECONDS and status.pid and status.pid_created:
+        del _silent[session.folder]
+        worker = system.ProcessIdentity(status.pid, status.pid_created, status.host)
+        if system.end_process(worker):
+            _write_down_the_end(session, worker)
+
+
+def _write_down_the_end(session: Session, worker: system.ProcessIdentity) -> None:
+    """Say that it was ended, unless somebody was faster, or it goes on already."""
+    own = system.LifeLock(session.lock)
+    with suppress(BusyError):
+        own.acquire(timeout=1.0)
+        try:
+            status = session.written_status()
+            if (status.state, status.pid, status.pid_created) == ("running", worker.pid, worker.created):
+                said = _given_up(session, status, SAVING_SECONDS)
+                now = {"state": "stopped", "ended": datetime.now(UTC), **said}
+                session.write_status(status.model_copy(update=now))
+        finally:
+            own.release()
 
 
 def live(session: Session, work: Callable[[Reporter], None], leave: Callable[[], None] = lambda: None) -> int:

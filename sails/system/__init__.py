@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from sails.system.memory import available_memory, give_back_memory, peak_memory
     from sails.system.processes import (
         ProcessIdentity,
+        end_process,
         is_alive,
         module_environment,
         on_termination,

@@ -36,12 +36,32 @@ def is_alive(identity: ProcessIdentity) -> bool:
     if identity.host != socket.gethostname():
         return True
     try:
-        process = psutil.Process(identity.pid)
-        # Creation times are rebuilt from the boot time, which clock corrections move by a little.
-        same = abs(process.create_time() - identity.created) < 1.0
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        process = _process(identity)
+        return process is not None and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def end_process(identity: ProcessIdentity, timeout: float = 10.0) -> bool:
+    """End that very process at once; False where it still runs, or is not on this machine."""
+    if identity.host != socket.gethostname():
+        return False
+    try:
+        if process := _process(identity):
+            process.kill()  # which looks once more whether its id went to another one
+            process.wait(timeout)
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.AccessDenied, psutil.TimeoutExpired):
+        return False
+    return True
+
+
+def _process(identity: ProcessIdentity) -> psutil.Process | None:
+    """The process with that id, if it is the same one. Raises `psutil.NoSuchProcess` where there is none."""
+    process = psutil.Process(identity.pid)
+    # Creation times are rebuilt from the boot time, which clock corrections move by a little.
+    return process if abs(process.create_time() - identity.created) < 1.0 else None
 
 
 def module_environment() -> dict[str, str]:

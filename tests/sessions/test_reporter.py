@@ -8,18 +8,20 @@ import time
 import pytest
 
 from sails.models.workspace import Workspace
-from sails.sessions import Session
+from sails.sessions import Session, reporter
 from sails.sessions.reporter import RESERVE
 from tests.support.situations import make_session
 
 DEAF = """
-import sys, time
+import ctypes, sys, time
 from pathlib import Path
 from sails import sessions
 from sails.sessions import Session, reporter
 reporter.HEARTBEAT_SECONDS, reporter.STOP_SECONDS = 0.1, 0.5
 def work(says):
     print("works", flush=True)
+    if sys.argv[2] == "hangs":
+        ctypes.PyDLL(None).sleep(600)  # a library that lets no other thread of Python run
     if sys.argv[2] == "saves":
         while not says.should_stop():
             time.sleep(0.05)
@@ -67,6 +69,32 @@ def test_a_worker_that_saves_what_it_has_is_waited_for(session, sign):
     assert stopped(session, "saves", sign) == (0, "")
     status = session.written_status()
     assert (status.state, status.notes) == ("stopped", ())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such library")
+@pytest.mark.parametrize("same", [True, False])
+def test_a_worker_that_hangs_is_ended_from_outside_if_it_is_that_very_process(session, monkeypatch, same):
+    monkeypatch.setattr(reporter, "SAVING_SECONDS", 0.5)
+    command = [sys.executable, "-c", DEAF, str(session.folder), "hangs"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as worker:
+        try:
+            assert worker.stdout.readline() == "works\n"
+            reporter.end_if_stuck(session)  # nobody asked it to stop
+            session.request_stop()
+            if not same:  # its id went to another process
+                status = session.written_status()
+                session.write_status(status.model_copy(update={"pid_created": status.pid_created - 60}))
+            end = time.monotonic() + (30 if same else 1.5)
+            while worker.poll() is None and time.monotonic() < end:
+                reporter.end_if_stuck(session)
+                time.sleep(0.05)
+            assert (worker.poll() is not None) == same
+        finally:
+            worker.kill()
+    status = session.status()
+    assert status.resumable
+    assert status.state == ("stopped" if same else "interrupted")
+    assert ("did not react" in "".join(status.notes)) == same
 
 
 FAILS = """
