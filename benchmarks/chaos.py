@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import kill9
-from sails import data, jobs, models, sessions
+from sails import data, doctor, jobs, models, sessions
 from sails.chat import feedback
 from sails.errors import SailsError
 from sails.jobs import launcher, watch
@@ -57,6 +57,7 @@ from tests.support.tiny import make_tiny_model
 from tests.support.watched import Clock, settle
 
 HELD, DONE = "20260103-000000-held", "20260102-000000-second"
+EARLIER, SAVED, RESTORED = "earlier.backup.zip", "saved.backup.zip", "restored"  # beside the workspace
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def prepare(root: Path) -> Workspace:
     )
     feedback.approve(workspace, given.id)
     feedback.give(workspace, question="What else?", answer="Nothing.", kind="corrected", correction="All.")
+    doctor.back_up(workspace, root.parent / EARLIER)
     return workspace
 
 
@@ -136,6 +138,10 @@ def look(workspace: Workspace) -> Seen:
     for name in reports:
         assert data.rows_of(workspace, name), f"the rows of {name} are gone"
     watch.watch_state(workspace)
+    for file in workspace.root.parent.glob("[!.]*.backup.zip"):
+        doctor.read_backup(file)
+    restored = workspace.root.parent / RESTORED
+    assert not restored.exists() or models.inspect_model(restored / "trained_model").complete
     return Seen(
         trained.fingerprint,
         frozenset(filter(None, found)),
@@ -195,6 +201,25 @@ def _correct(workspace: Workspace) -> None:
     feedback.as_dataset(workspace)
 
 
+def _back_up(workspace: Workspace) -> None:
+    """Into a new file, and in the place of that."""
+    for _ in range(2):
+        doctor.back_up(workspace, workspace.root.parent / SAVED)
+
+
+def _is_saved(workspace: Workspace, before: Seen) -> bool:
+    return doctor.read_backup(workspace.root.parent / SAVED).contents.fingerprint == before.current
+
+
+def _restore(workspace: Workspace) -> None:
+    beside = workspace.root.parent
+    doctor.restore(beside / EARLIER, beside / RESTORED)
+
+
+def _is_restored(workspace: Workspace, before: Seen) -> bool:
+    return look(Workspace.open(workspace.root.parent / RESTORED)) == before
+
+
 def _watch(workspace: Workspace) -> None:
     """Switched on, it teaches the approved correction."""
     if not watch.watch_state(workspace).on:
@@ -248,6 +273,8 @@ OPERATIONS: dict[str, Operation] = {
     "corrections": Operation(
         _correct, lambda workspace, _: any(name.startswith("correction") for name in look(workspace).datasets)
     ),
+    "back up": Operation(_back_up, _is_saved),
+    "restore": Operation(_restore, _is_restored),
     "queue": Operation(_hand_over, lambda workspace, _: len(_queued(workspace)) == 1),
     "watch": Operation(_watch, lambda workspace, _: len(_queued(workspace)) == 1),
 }
