@@ -167,6 +167,7 @@ def _lost_in_no_queue(workspace: Workspace, waiting: list[str]) -> Iterator[str]
 
 
 def _new_queue(workspace: Workspace) -> None:
+    system.require_changes()
     if sessions.queue_is_damaged(workspace):
         with sessions.queue_at_rest(workspace):
             models.put_aside(workspace, workspace.queue, keep=True)

@@ -219,6 +219,7 @@ def _carry_out(journal: _Journal, target: Path) -> None:
 
 def clear_leftovers(target: Path) -> None:
     """Remove what dead processes left beside `target`; what a living one builds there is spared."""
+    system.require_changes()
     with write_lock(target):
         sweep(target)
 

@@ -104,6 +104,7 @@ def _change(workspace: Workspace, version: str, **changes: Any) -> None:
 
 def prune_versions(workspace: Workspace, kept: int = VERSIONS_KEPT) -> None:
     """Delete versions beyond the newest `kept`; pinned ones stay and do not count."""
+    system.require_changes()
     for version in [v for v in list_versions(workspace) if not v.pinned][kept:]:
         discard_version(workspace.versions / version.id)
     for half_deleted in workspace.versions.glob(".*.deleted"):
@@ -112,6 +113,7 @@ def prune_versions(workspace: Workspace, kept: int = VERSIONS_KEPT) -> None:
 
 def discard_version(version: Path) -> None:
     """Delete a version, which is never seen half deleted."""
+    system.require_changes()
     system.remove_at_once(version)
 
 

@@ -174,4 +174,5 @@ def retention_if_readable(session: Session) -> Retention | None:
 
 def write_retention(session: Session, retention: Retention) -> None:
     """Write what a session measured into its folder, whole or not at all."""
+    system.require_changes()
     system.write_atomic(session.folder / RETENTION_FILE, retention.model_dump_json())

@@ -145,6 +145,7 @@ def write_down_verdicts(workspace: Workspace) -> None:
 
     Until then it is told by the model's fingerprint, which is gone one day with the oldest version.
     """
+    system.require_changes()
     for record in read_history(workspace):
         if record.status.verdict != "published":
             continue

@@ -124,6 +124,7 @@ def enqueue(workspace: Workspace, session: Session) -> None:
 
 def dequeue(workspace: Workspace, session_id: str) -> bool:
     """Take a session out of the queue; False when it was not in it."""
+    system.require_changes()
     with system.short_lock(_queue_lock(workspace)):
         entries = waiting(workspace)
         left = [entry for entry in entries if entry.id != session_id]
@@ -137,6 +138,7 @@ def next_to_start(workspace: Workspace) -> Session | None:
 
     One that never comes up is failed and passed over.
     """
+    system.require_changes()
     with system.short_lock(_queue_lock(workspace)):
         entries = waiting(workspace)
         while entries:
