@@ -43,16 +43,16 @@ def is_alive(identity: ProcessIdentity) -> bool:
 
 
 def end_process(identity: ProcessIdentity, timeout: float = 10.0) -> bool:
-    """End that very process at once; False where it still runs, or is not on this machine."""
+    """End that very process at once; False where it was gone, still runs, or is not on this machine."""
     if identity.host != socket.gethostname():
         return False
     try:
-        if process := _process(identity):
-            process.kill()  # which looks once more whether its id went to another one
-            process.wait(timeout)
-    except psutil.NoSuchProcess:
-        return True
-    except (psutil.AccessDenied, psutil.TimeoutExpired):
+        process = _process(identity)
+        if process is None:
+            return False
+        process.kill()  # which looks once more whether its id went to another one
+        process.wait(timeout)
+    except psutil.Error:
         return False
     return True
 

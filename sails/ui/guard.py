@@ -1,7 +1,8 @@
 """What the dashboard asks of every request, and says with every answer.
 
 It answers by its own names alone (`server.allowedHosts`), opens a connection only for a page of its own, on
-its own port, lets no other page frame it, and lets none of its pages load or send anything elsewhere.
+its own port, lets no other page frame it, and lets none of its pages load or send anything elsewhere. Where
+people sign in, it takes files from those alone who may change something.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
+from sails.ui import sign_in
+
+UPLOADS = "/_stcore/upload_file"
 # Inline scripts and styles are Streamlit's own way; whatever they are, they reach nobody outside.
 POLICY = {
     "default-src": "'self'",
@@ -60,7 +65,11 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        if is_host_allowed(headers.get("host")):
+        brings = UPLOADS in scope["path"] and scope["method"] not in ("GET", "HEAD", "OPTIONS")
+        if brings and not sign_in.may_bring_files(cookie_parser(headers.get("cookie", ""))):
+            refusal = PlainTextResponse("Only who may change something here can bring files.", 403)
+            await refusal(scope, receive, send_with_headers)
+        elif is_host_allowed(headers.get("host")):
             await self.app(scope, receive, send_with_headers)
         else:
             refusal = PlainTextResponse("This dashboard does not answer by that name.", 403)

@@ -8,8 +8,10 @@ anything. Imported by the frame, so that `system.visitor()` asks here, in a call
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +19,8 @@ import streamlit as st
 from streamlit import auth_util, config, runtime
 from streamlit.errors import StreamlitSecretNotFoundError
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
+from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks
 
 from sails import system
 from sails.errors import RequestError, SailsError
@@ -84,17 +88,36 @@ def visitor() -> Visitor | None:
         rules = Rules(Workspace.usual_root().parent)
     if not in_page:
         return Visitor("", rules=rules) if runtime.exists() else None
-    claims = st.user.to_dict() if st.user.get("is_logged_in") else {}
+    person = _person(st.user.to_dict() if st.user.get("is_logged_in") else {}, rules)
+    return replace(person, address=_address(), workspace=who.workspace_in_address())
+
+
+def may_bring_files(cookies: dict[str, str]) -> bool:
+    """Tell whether files are taken in from a browser with these cookies: who changes nothing brings none."""
+    try:
+        if not is_on():
+            return True
+        signed = _get_signed_cookie_with_chunks(cookies, USER_COOKIE_NAME)
+        claims, rules = json.loads(signed) if signed else {}, _rules()
+    except (SailsError, ValueError):
+        return False
+    if not claims.get("is_logged_in"):
+        return False
+    person = _person(claims, rules)
+    places = (None, *(rules.root / name for name in rules.workspaces))
+    return any(person.role_in(place) in ("trainer", "admin") for place in places)
+
+
+def _person(claims: Mapping[str, Any], rules: Rules) -> Visitor:
+    """Who says that, by a cookie that nobody else can make; nobody without claims."""
     email = str(claims.get("email") or "") if claims.get("email_verified", True) in (True, "true") else ""
     groups: Any = claims.get(rules.groups_claim) or ()
     return Visitor(
         email or str(claims.get("sub") or ""),
-        _address(),
-        email,
-        frozenset([groups] if isinstance(groups, str) else map(str, groups)),
-        bool(claims),
-        rules,
-        who.workspace_in_address(),
+        email=email,
+        groups=frozenset([groups] if isinstance(groups, str) else map(str, groups)),
+        signed_in=bool(claims),
+        rules=rules,
     )
 
 

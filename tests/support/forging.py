@@ -3,6 +3,7 @@
     with Forger(address, email="ann@example.org", groups=["guests"]) as forger:
         widgets = forger.visit("Data", "dataset=lesson")
         forger.visit("Data", "dataset=lesson", [pressed(widget) for widget in widgets])
+        forger.visit("Data", "", [forger.uploaded(widget, "rows.csv", content)])
 
 It signs in with the dashboard's own secret, which nobody else has, in place of a provider.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
@@ -85,6 +87,7 @@ class Forger:
                 **claims,
             }
             cookie += f"; {USER}={create_signed_value(secret, USER, json.dumps(content)).decode()}"
+        self._address, self._headers = address, {"Cookie": cookie, "X-Xsrftoken": token}
         self._connection = connect(
             address.replace("http", "ws", 1) + "/_stcore/stream",
             origin=address,
@@ -113,7 +116,9 @@ class Forger:
         while True:
             answer = ForwardMsg.FromString(self._socket.recv(PATIENCE))
             kind = answer.WhichOneof("type")
-            if kind == "script_finished":
+            if kind == "new_session":
+                self._session = answer.new_session.initialize.session_id
+            elif kind == "script_finished":
                 if answer.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
                     return list({widget.id: widget for widget in widgets}.values())
                 if answer.script_finished == ForwardMsg.FINISHED_WITH_COMPILE_ERROR:
@@ -130,6 +135,18 @@ class Forger:
             if not closed:
                 return widgets
             opened |= {widget.id: pressed(widget) for widget in closed}
+
+    def uploaded(self, widget: Widget, name: str, content: bytes) -> WidgetState:
+        """Send a file, drawn or not, and return the message that it is there; raises `HTTPError`."""
+        state, file = WidgetState(id=widget.id), str(uuid.uuid4())
+        url = f"{self._address}/_stcore/upload_file/{self._session}/{file}"
+        part = f'--part\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode()
+        headers = {**self._headers, "Content-Type": "multipart/form-data; boundary=part"}
+        body = part + content + b"\r\n--part--\r\n"
+        request = urllib.request.Request(url, body, headers, method="PUT")
+        urllib.request.urlopen(request, timeout=PATIENCE).close()
+        state.file_uploader_state_value.uploaded_file_info.add(file_id=file, name=name, size=len(content))
+        return state
 
     def _read(self, delta: Any) -> list[Widget]:
         part = delta.new_element if delta.WhichOneof("type") == "new_element" else delta.add_block

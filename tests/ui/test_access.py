@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
+from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from sails import sessions
 from sails.chat import feedback, saved_prompts
@@ -106,30 +108,48 @@ def draw(dashboard: Dashboard, who: str, page: str, query: str) -> list[Widget]:
 def press(
     dashboard: Dashboard, who: str, page: str, query: str, drawn: list[Widget], presses: list[Widget]
 ) -> list[str]:
-    """Open all, type the dataset's name everywhere, and press each of these, one after another."""
+    """Open all, type the dataset's name everywhere, press each of these, and say yes where that asks."""
     typed = [pressed(w, "rivers") for w in drawn if w.opens or w.kind in ("text_input", "text_area")]
     said = []
     with Forger(dashboard.address, who) as forger:
         forger.visit_opened(page, query)
         for widget in presses:
-            forger.visit(page, query, [*typed, pressed(widget, "rivers")])
+            drawn = forger.visit(page, query, [*typed, _used(forger, widget)])
             said += forger.said
+            for asked in [one for one in drawn if "-yes-" in one.id]:
+                forger.visit(page, query, [*typed, pressed(asked)])
+                said += forger.said
     return said
+
+
+def _used(forger: Forger, widget: Widget) -> WidgetState:
+    if widget.kind != "file_uploader":
+        return pressed(widget, "rivers")
+    try:
+        return forger.uploaded(widget, "brought.csv", TABLE)
+    except HTTPError as error:  # it was not taken in, so that there is nothing of it to be told
+        if error.code != 403:
+            raise
+        return pressed(widget)
 
 
 def changing(widgets: list[Widget]) -> list[Widget]:
     """What may be pressed and is not the way out."""
-    kinds = ("button", "checkbox", "selectbox", "dataframe", "download_button", "chat_input")
+    kinds = ("file_uploader", "button", "checkbox", "selectbox", "dataframe", "download_button", "chat_input")
     found = [widget for widget in widgets if widget.kind in kinds and widget.label != "Sign out"]
     return sorted(found, key=lambda widget: kinds.index(widget.kind))  # what begins an answer comes last
 
 
+NOWHERE = Widget("drawn-nowhere", "file_uploader", "", None)
+TABLE = b"question,answer\nWhich river is long?,The Nile is.\nWhich is wide?,The Amazon is.\n"
 REFUSED = {
+    "approve corrections",
     "delete a dataset",
     "discard a held model",
     "keep a version",
     "make the ONNX model",
     "rename a dataset",
+    "roll back",
     "save a question",
     "start a training",
     "switch automatic training on",
@@ -141,6 +161,8 @@ CONTROL = [
     ("Data", "dataset=rivers", "Rename"),
     ("Data", "dataset=rivers", "Delete for good"),
     ("Sessions", "session=", "Save"),
+    ("Sessions", "view=Versions", "Roll back to it"),
+    ("Data", "corrections=waiting", "Approve"),
     ("Chat", "", "Add it to the list"),
 ]
 
@@ -166,12 +188,32 @@ def test_forged_messages_change_something_for_a_trainer_alone(request, dashboard
     assert {line.act for line in refused} >= (REFUSED if forgetful else set())
 
     for (page, query), drawn in known.items():
-        for _, _, label in (c for c in CONTROL if (page, query.split("=")[0]) == (c[0], c[1].split("=")[0])):
+        for _, _, label in (c for c in CONTROL if c[0] == page and query.startswith(c[1])):
             here = listing(workspace.root)
             presses = [widget for widget in drawn if widget.label == label]
             press(dashboard, TRAINER, page, query, drawn, presses)
             assert listing(workspace.root) != here, label
             assert read_audit(workspace.root)[-1].who == TRAINER
+    assert bring(dashboard, TRAINER) == 204
+    assert (workspace.datasets / "brought").exists()
+
+
+def bring(dashboard: Dashboard, who: str) -> int:
+    """Upload a table and save it as a dataset; returns how the server answered to the upload."""
+    with Forger(dashboard.address, who) as forger:
+        drawn = [widget for widget in forger.visit_opened("Data") if widget.kind == "file_uploader"]
+        try:
+            brought = forger.uploaded((drawn or [NOWHERE])[0], "brought.csv", TABLE)
+        except HTTPError as error:
+            return error.code
+        drawn = forger.visit("Data", "", [brought])
+        forger.visit("Data", "", [pressed(w) for w in drawn if w.id.endswith("data-save")])
+        return 204
+
+
+def test_files_are_taken_in_from_who_may_change_something_alone(dashboard, workspace):
+    assert [bring(dashboard, who) for who in ("", VIEWER, "eve@evil.example")] == [403, 403, 403]
+    assert not (workspace.datasets / "brought").exists()
 
 
 def test_who_has_not_signed_in_is_shown_nothing(dashboard, workspace):
