@@ -30,14 +30,17 @@ def change_button(
     help: str | None = None,
     on_click: Callable[[], None] | None = None,
     by_name: bool = True,
+    in_form: bool = False,
 ) -> bool:
     """Draw a button that changes something; who may only look cannot press it.
 
-    `icon` is the name of a Material symbol. The first press in a browser asks for the name, then goes on; not
-    where it does not matter who pressed it: not `by_name`.
+    `icon` is the name of a Material symbol; `in_form`: it sends what stands in the form around it. The first
+    press in a browser asks for the name, then goes on; not where it does not matter who pressed it: not
+    `by_name`.
     """
     act, asks = key or label, by_name and who.is_to_ask()
-    clicked = st.button(
+    draw = st.form_submit_button if in_form else st.button
+    clicked = draw(
         label,
         key=key,
         help=help,

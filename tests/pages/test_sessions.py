@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from sails import retention, sessions
@@ -757,6 +758,20 @@ def _zip(session) -> bytes:
     stream = io.BytesIO()
     sessions.write_zip(session, stream)
     return stream.getvalue()
+
+
+def test_a_form_asks_for_the_name_first_and_then_sends_what_was_written(workspace, monkeypatch):
+    cookies = property(lambda _: {"another": "1"})  # of a browser that keeps them and gave no name yet
+    monkeypatch.setattr(type(st.context), "cookies", cookies)
+    session = make_session(workspace, "databases", 8, **published())
+    page = visit(session=session.id)
+    page.text_input(key="labels-tags").set_value("baseline")
+    page.button(key="save-labels").click().run()
+    assert sessions.labels_of(session) == sessions.Labels()
+    page.text_input(key="who-answer").set_value("Ann")
+    next(button for button in page.button if button.label == "Go on").click().run()
+    assert sessions.labels_of(session).tags == ("baseline",)
+    assert "who-answer" not in [field.key for field in checked(page).text_input]
 
 
 def test_a_tag_that_is_too_long_is_a_sentence(workspace):

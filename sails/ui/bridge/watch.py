@@ -155,9 +155,8 @@ def _order(workspace: Workspace, state: WatchState) -> None:
             format="percent",
             disabled=view_only,
         )
-        wanted = st.form_submit_button(
-            "Watch this from now on" if state.on else "Switch it on with this", disabled=view_only
-        )
+        label = "Watch this from now on" if state.on else "Switch it on with this"
+        wanted = change_button(label, key="watch-order-send", in_form=True)
     if wanted:
         with show_errors() as failed:
             path = None

@@ -18,7 +18,7 @@ from sails.ui import confirm
 from sails.ui.chat.state import ADDRESS, ONLY_HERE, ChatState, fold_up, name_in_address
 from sails.ui.frame import show_error, show_errors
 from sails.ui.text import code, moment, plain
-from sails.ui.widgets import download_button, show_part
+from sails.ui.widgets import change_button, download_button, show_part
 
 SHOWN = 20  # conversations in the list at once
 
@@ -104,7 +104,7 @@ def _this_one(workspace: Workspace, state: ChatState) -> None:
                 max_chars=LONGEST_CONVERSATION_NAME,
                 disabled=system.view_only(),
             )
-            if st.form_submit_button("Rename", icon=":material/edit:", disabled=system.view_only()):
+            if change_button("Rename", "edit", f"conversation-rename-{key}", in_form=True):
                 chat.rename_conversation(workspace, key, name)
                 st.rerun()
     file = f"conversation-{key}"

@@ -10,7 +10,7 @@ from functools import partial
 
 import streamlit as st
 
-from sails import chat, system
+from sails import chat
 from sails.chat import ChatModel, GenerationSettings, PromptRow, PromptTable, SavedPrompt
 from sails.errors import SailsError
 from sails.models import Workspace
@@ -22,6 +22,7 @@ from sails.ui.text import literal, plain
 from sails.ui.widgets import change_button, download_button
 
 REDRAWN_SECONDS = 0.2  # the table while it grows
+NEW = "prompt-new"  # the fields of a question that is not saved yet
 
 
 def saved_prompts_menu(
@@ -90,7 +91,9 @@ def _entry(
             on_click=partial(state.ask_next, prompt.question),
         )
         change = partial(_set, editing, True)
-        change_button("Change", "edit", f"prompt-change-{prompt.id}", type="tertiary", on_click=change)
+        change_button(
+            "Change", "edit", f"prompt-change-{prompt.id}", type="tertiary", on_click=change, by_name=False
+        )
 
 
 def _set(key: str, value: bool) -> None:
@@ -123,6 +126,13 @@ def _fields(key: str, name: str, question: str) -> tuple[str, str]:
     )
 
 
+def _add_written(workspace: Workspace) -> None:
+    """Add what stands in the fields of a new question, and empty them; not before it is added."""
+    name, question = f"{NEW}-name", f"{NEW}-question"
+    chat.add(workspace, st.session_state[question], st.session_state[name])
+    st.session_state[name] = st.session_state[question] = ""
+
+
 def _quietly(change: Callable[[], object]) -> None:
     """Carry out a change before the page is drawn; what went wrong is told at the next field."""
     try:
@@ -139,14 +149,10 @@ def _add(workspace: Workspace, state: ChatState, prompts: Sequence[SavedPrompt])
             "bookmark_add",
             on_click=partial(_quietly, lambda: chat.add(workspace, asked[-1])),
         )
-    with st.form("prompt-add", clear_on_submit=True, border=False):
-        name, question = _fields("prompt-new", "", "")
-        sent = st.form_submit_button("Add it to the list", icon=":material/add:", disabled=system.view_only())
-    if sent:
-        with show_errors() as failed:
-            chat.add(workspace, question, name)
-        if not failed:
-            st.rerun()
+    with st.form("prompt-add", border=False):
+        _fields(NEW, "", "")
+        add = partial(_quietly, partial(_add_written, workspace))
+        change_button("Add it to the list", "add", in_form=True, on_click=add)
     if problem := st.session_state.pop("prompt-problem", ""):
         show_error(problem)
 

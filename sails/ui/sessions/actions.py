@@ -252,6 +252,6 @@ def _changed_run(workspace: Workspace, record: SessionRecord, spec: TrainSpec) -
             f"At most {planning.HIGHEST_LEARNING_RATE:g}. Usual: {format_rate(BASE_LEARNING_RATE)} from "
             f"base, {format_rate(CONTINUE_LEARNING_RATE)} when it continues."
         )
-        if st.form_submit_button("Run with these settings", key="again-changed", disabled=system.view_only()):
+        if change_button("Run with these settings", key="again-changed", in_form=True):
             changes = {"preset": preset, "epochs": epochs, "learning_rate": rate}
             go("Train", session=jobs.run_again(workspace, record, **changes).id)

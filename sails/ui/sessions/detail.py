@@ -23,7 +23,7 @@ from sails.ui.retention import RETENTION_TAB, session_retention
 from sails.ui.sessions import comparison
 from sails.ui.sessions.actions import decide, next_actions, other_actions, own_workspace, start
 from sails.ui.text import code, plain
-from sails.ui.widgets import table
+from sails.ui.widgets import change_button, table
 
 MAX_SAMPLES = 4  # answers to each question
 MAX_ROWS = 500  # of the conversations
@@ -157,7 +157,7 @@ def _labels(record: SessionRecord) -> None:
             help=f"At most {sessions.MAX_TAGS}, with commas between them. They can be searched and filtered.",
         )
         note = st.text_area("Note", labels.note, max_chars=sessions.LONGEST_NOTE, key="labels-note")
-        if st.form_submit_button("Save", key="save-labels", disabled=system.view_only()):
+        if change_button("Save", key="save-labels", in_form=True):
             sessions.label(record.session, tags=tags.split(","), note=note)
             st.rerun()
 

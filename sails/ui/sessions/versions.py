@@ -103,7 +103,7 @@ def _version(workspace: Workspace, records: Sequence[SessionRecord], version: Ve
         naming = st.popover("Name it", icon=":material/edit:", disabled=system.view_only())
         with naming, st.form(f"name-{key}", border=False):
             name = st.text_input("Name of this version", version.name, MAX_NAME_LENGTH, key=f"name-of-{key}")
-            if st.form_submit_button("Save", key=f"save-{key}", disabled=system.view_only()):
+            if change_button("Save", key=f"save-{key}", in_form=True):
                 models.name_version(workspace, key, name)
                 st.rerun()
     if confirm.confirmed(f"roll-{key}", _what_happens(workspace, records, version), "Yes, roll back"):
