@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         answers,
         context_usage,
         describe,
+        describe_ids,
         details,
         notes,
     )

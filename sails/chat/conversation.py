@@ -157,24 +157,30 @@ def _spoken(turns: Sequence[ChatTurn], index: int) -> Messages:
     return messages
 
 
-def describe(origin: Origin) -> str:
+def describe(origin: Origin, *, ids: bool = True) -> str:
     """Say which model it was, in one line: Current model (8-bit, session 2026…, made from another model)."""
-    facts = details(origin)
+    facts = details(origin, ids=ids)
     return f"{origin.title} ({facts})" if facts else origin.title
 
 
-def details(origin: Origin) -> str:
-    """Say what is known of a model besides its title."""
+def details(origin: Origin, *, ids: bool = True) -> str:
+    """Say what is known of a model besides its title; with `ids`, also what only a programmer asks for."""
+    lesson = "" if origin.title.endswith(f" {origin.lesson}") else origin.lesson
     facts = [
         VARIANT_TITLES[origin.variant] if origin.variant else "",
         CERTIFIED[origin.certified].doubt if origin.variant else "",
-        f"after {origin.lesson}" if origin.lesson else "",
-        f"session {origin.session}" if origin.session else "",
-        f"fingerprint {origin.fingerprint}" if origin.fingerprint else "",
+        f"after {lesson}" if lesson else "",
+        describe_ids(origin) if ids else "",
         {True: FRESHNESS["stale"], None: FRESHNESS["unknown"], False: FRESHNESS["fresh"]}[origin.stale].fact,
         "recorded" if origin.recorded else "",
     ]
     return ", ".join(filter(None, facts))
+
+
+def describe_ids(origin: Origin) -> str:
+    """Say exactly which model it was: session 2026…, fingerprint 1a2b…; empty where nobody knows."""
+    known = {"session": origin.session, "fingerprint": origin.fingerprint}
+    return ", ".join(f"{name} {value}" for name, value in known.items() if value)
 
 
 def notes(reply: Reply) -> list[str]:

@@ -120,10 +120,15 @@ def _with_readiness(model: ChatModel) -> ChatModel:
 def chat_models(workspace: Workspace) -> list[ChatModel]:
     """All that can be chatted with: the current model first, then the base, then versions from new to old."""
     trained = workspace.situation().trained
+    versions = [(version.id, _version(workspace, version)) for version in models.list_versions(workspace)]
+    titles = [model.title for _, model in versions]
     return [
         current_chat_model(workspace, trained),
         _base(trained),
-        *(_version(workspace, version) for version in models.list_versions(workspace)),
+        *(
+            model if titles.count(model.title) == 1 else replace(model, title=f"{model.title} ({name})")
+            for name, model in versions
+        ),
     ]
 
 
@@ -196,14 +201,15 @@ def chat_model_in(folder: Path) -> ChatModel:
 def _version(workspace: Workspace, version: Any) -> ChatModel:
     folder = workspace.versions / version.id
     model = inspect_model(folder)
+    lesson = _lesson(workspace, model.session)
     return _chat_model(
         key=f"{VERSION}/{version.id}",
-        title=f"Version {version.name} ({version.id})" if version.name else f"Version {version.id}",
+        title=f"Version {version.name or lesson or version.id}",
         model=str(folder),
         onnx=folder / models.VERSION_ONNX,
         trained=model.fingerprint,
         trained_session=model.session,
-        trained_lesson=_lesson(workspace, model.session),
+        trained_lesson=lesson,
         exportable=model.complete,
         answers=model.complete,
     )

@@ -20,11 +20,14 @@ MAX_WRONG = 3  # general questions that are named
 GOOD = 80.0  # points: share of the answers' text right
 
 
-def points(change: float, low: float, high: float) -> str:
-    """Say how much a change amounts to, whatever its direction: −3 (−5 to −1) is 3 points (1 to 5)."""
+def points(change: float, low: float, high: float, amount: int | None = None) -> str:
+    """Say how much a change amounts to, whatever its direction: −3 (−5 to −1) is 3 points (1 to 5).
+
+    `amount` is the change as it is to be shown, where the two shares stand beside it.
+    """
     if change < 0:
         change, low, high = -change, -high, -low
-    count = f"{change:.0f}"
+    count = f"{change if amount is None else abs(amount):.0f}"
     return f"{count} {'point' if count == '1' else 'points'} ({spread(low, high)})"
 
 
@@ -80,9 +83,10 @@ def describe_finding(retention: Retention, finding: GateFinding) -> str:
     if finding.rows == 1:
         score = f"{finding.before:.0f}% → {finding.after:.0f}% right"
         return f"{names}, {examples}: {score}. From one alone nobody can tell."
+    shown = rounded_points(finding.before, finding.after)
     said = (
-        f"{names}, {examples}: {finding.before:.0f}% → "
-        f"{finding.after:.0f}% right, {points(change, finding.low, finding.high)} {what}."
+        f"{names}, {examples}: {finding.before:.0f}% → {finding.after:.0f}% right, "
+        f"{points(change, finding.low, finding.high, shown)} {what}."
     )
     if finding.lost and _reference(finding) != finding.before:
         verdict = f"Its best was {finding.best:.0f}%. That is too much to let pass."

@@ -216,6 +216,20 @@ def make_version(place, identity, seed, name=""):
     return folder
 
 
+def test_a_version_is_called_by_its_name_or_lesson_and_by_its_id_where_another_one_is_called_alike(tmp_path):
+    place = make_situation(tmp_path / "w", 3)
+    rivers = make_version(place, "20260101-091500-rivers", 2)
+    (rivers / PROVENANCE).write_text(json.dumps({"session": "20260101-091500-rivers"}))
+    lesson = place.sessions / "20260101-091500-rivers"
+    lesson.mkdir(parents=True)
+    (lesson / "spec.json").write_text(json.dumps({"name": "Rivers"}))
+    first, second = "20260102-091500-a", "20260103-091500-a"
+    make_version(place, first, 3, name="The good one")
+    make_version(place, second, 4, name="The good one")
+    titles = {model.title for model in chat_models(place)[2:]}
+    assert titles == {"Version Rivers", f"Version The good one ({first})", f"Version The good one ({second})"}
+
+
 def test_before_the_last_lesson_is_the_model_that_it_continued(tmp_path):
     place = make_situation(tmp_path / "w", 3)
     assert previous_chat_model(place, chat_models(place)) is None
@@ -228,6 +242,6 @@ def test_before_the_last_lesson_is_the_model_that_it_continued(tmp_path):
     (place.trained_model / PROVENANCE).write_text(json.dumps(record))
     found = previous_chat_model(place, chat_models(place))
     assert found is not None
-    assert found.title == "Version The good one (20260103-091500-a)"
+    assert found.title == "Version The good one"
     (place.trained_model / PROVENANCE).write_text(json.dumps({**record, "parent": "gone"}))
     assert previous_chat_model(place, chat_models(place)) is None

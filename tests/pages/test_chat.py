@@ -86,10 +86,9 @@ def test_a_question_gets_an_answer_that_says_from_which_model(place):
     assert turn.replies[0].tokens == 4
     assert [message.name for message in page.chat_message] == ["user", "assistant"]
     fingerprint = fingerprint_of(place.trained_model)
-    assert (
-        f"Current model (full precision, not proven, session {SESSION}, fingerprint {fingerprint})"
-        in text(page)
-    )
+    (about,) = (one for one in page.caption if one.value.startswith("Current model"))
+    assert about.value.replace("\\", "").startswith("Current model (full precision, not proven) · ")
+    assert about.proto.help.replace("\\", "") == f"Session {SESSION}, fingerprint {fingerprint}"
     assert "Cut off at the longest answer" in text(page)
 
 

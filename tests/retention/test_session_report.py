@@ -56,6 +56,11 @@ def test_nothing_is_called_good_that_rests_on_one_example(workspace):
         (finding(81, 58, -28, -18, lost=True), "23 points (18 to 28) lost. That is too much to let pass."),
         (finding(81, 80, -4, 2), "1 point (−2 to 4) lost. That may as well be chance."),
         (finding(81, 79, -3, -1), "2 points (1 to 3) lost. That is little enough to let pass."),
+        (
+            finding(96.1, 54.6, -58, -24, lost=True),
+            "41 points (24 to 58) lost. That is too much to let pass.",
+        ),
+        (finding(81.4, 80.6, -2, 1), "0 points (−1 to 2) lost. That may as well be chance."),
         (finding(81, 85, 1, 7), "4 points (1 to 7) gained. That is good."),
         (finding(70, 67, -5, 1, best=80, lost=True), "Its best was 80%. That is too much to let pass."),
     ],

@@ -75,8 +75,10 @@ def _about(reply: Reply, alone: bool) -> None:
         st.caption(f"{plain(reply.origin.title)} · recorded answer" if alone else "Recorded answer")
         return
     took = seconds(reply.seconds, 1) if reply.seconds >= 0.1 else "under 0.1 s"  # side by side, that of all
-    origin = chat.describe(reply.origin) if alone else chat.details(reply.origin)
-    st.caption(" · ".join(filter(None, [plain(origin), took if reply.text and alone else ""])))
+    origin = (chat.describe if alone else chat.details)(reply.origin, ids=False)
+    said = " · ".join(filter(None, [plain(origin), took if reply.text and alone else ""]))
+    ids = plain(chat.describe_ids(reply.origin))
+    st.caption(said, help=ids[:1].upper() + ids[1:] or None)
 
 
 # --- differences ----------------------------------------------------------------------------------

@@ -180,7 +180,8 @@ def _whence(correction: Correction) -> str:
     if correction.when.year > 1970:
         when = text.moment(correction.when, st.context.timezone)
     reviewer = f", reviewed by {correction.reviewer}" if correction.reviewer else ""
-    return plain(f"by {correction.who}, {when}, about an answer of {chat.describe(origin)}{reviewer}")
+    answerer = chat.describe(origin, ids=False)
+    return plain(f"by {correction.who}, {when}, about an answer of {answerer}{reviewer}")
 
 
 def _texts(workspace: Workspace, correction: Correction, open_: bool) -> tuple[str, str]:
