@@ -12,7 +12,7 @@ from typing import Literal
 
 from sails import models
 from sails.models import ModelState, Version, Workspace, inspect_model, resolve
-from sails.sessions.history import SessionRecord, read_history
+from sails.sessions.history import SessionRecord, read_history, titles
 from sails.sessions.spec import TrainSpec
 
 Fate = Literal["current", "version", "held", "discarded", "gone"]
@@ -139,7 +139,8 @@ def needed(workspace: Workspace, records: Sequence[SessionRecord]) -> dict[str, 
     by_fingerprint = {r.status.fingerprint: r for r in records if r.status.fingerprint}
     needs: dict[str, NeededFor] = {}
     walked: set[str | None] = set()
-    for model in _models(workspace, records):
+    called = titles(records)
+    for model in _models(workspace, records, called):
         if model.session is not None:
             needs.setdefault(model.session, NeededFor(model.name, itself=True))
         fingerprint = model.fingerprint
@@ -153,7 +154,7 @@ def needed(workspace: Workspace, records: Sequence[SessionRecord]) -> dict[str, 
             fingerprint = record.status.parent
     for record in filter(_can_come, records):
         for lesson in record.status.lessons or ():
-            needs.setdefault(lesson, NeededFor(f"the session {record.session.id}", itself=False))
+            needs.setdefault(lesson, NeededFor(f"the session {called[record.session.id]}", itself=False))
     return needs
 
 
@@ -173,7 +174,9 @@ class _KnownModel:
     here: bool = True
 
 
-def _models(workspace: Workspace, records: Sequence[SessionRecord]) -> Iterator[_KnownModel]:
+def _models(
+    workspace: Workspace, records: Sequence[SessionRecord], called: Mapping[str, str]
+) -> Iterator[_KnownModel]:
     folders = {r.spec.trained_model for r in records if isinstance(r.spec, TrainSpec)}
     for folder in (workspace.trained_model, *sorted(folders - {workspace.trained_model})):
         model = inspect_model(resolve(folder))
@@ -181,10 +184,11 @@ def _models(workspace: Workspace, records: Sequence[SessionRecord]) -> Iterator[
         yield _KnownModel(name, model.fingerprint, model.session)
     for version in models.list_versions(workspace):
         made = models.provenance_of(workspace.versions / version.id)
-        name = f"the version {version.name or version.id}"
-        yield _KnownModel(name, version.fingerprint, made.session if made else None)
+        session = made.session if made else None
+        name = f"the version {version.name or called.get(session or version.id, version.id)}"
+        yield _KnownModel(name, version.fingerprint, session)
     for record in filter(_can_come, records):  # its candidate goes with it, so only its parents count
-        yield _KnownModel(f"the session {record.session.id}", record.status.parent, here=False)
+        yield _KnownModel(f"the session {called[record.session.id]}", record.status.parent, here=False)
 
 
 def why_needed(need: NeededFor) -> str:

@@ -22,10 +22,12 @@ def processors() -> int:
 def slowdown() -> float:
     """How many times as long a calculation on all processors takes now as on an idle machine, 1.0 at least.
 
-    From the mean number of programs that wanted a processor in the last minute; 1.0 where nobody counts it.
+    From the mean number of programs that wanted a processor in the last minute, or in the last five where
+    that is less: what has just begun, as the dashboard itself, may be over soon, and what is over is no load.
+    1.0 where nobody counts it.
     """
     try:
-        running = os.getloadavg()[0] / processors()
+        running = min(os.getloadavg()[:2]) / processors()
     except (AttributeError, OSError):
         return 1.0
     return 1.0 + running if running > IDLE else 1.0

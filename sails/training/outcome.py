@@ -79,11 +79,10 @@ def judge(
         return Judgement(learned, f"{verdict}: {shares}.", next_step)
     joined = "and it" if learned in ("nothing", "little") else "but"
     if not lost:
-        sentence = f"{verdict}, {joined} forgot {general}: {shares}."
+        sentence = f"{verdict} ({shares}), {joined} forgot {general}."
         return Judgement("forgot", sentence, f"That little is let pass. {next_step}")
-    return Judgement(
-        "forgot", f"{verdict}, {joined} lost {lost}: {shares}.", _after_a_loss(status, model_is_here)
-    )
+    sentence = f"{verdict} ({shares}), {joined} lost {lost}."
+    return Judgement("forgot", sentence, _after_a_loss(status, model_is_here))
 
 
 def describe_end(results: Results) -> str:

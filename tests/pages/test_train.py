@@ -732,7 +732,7 @@ def test_the_forecast_says_time_memory_and_disk_and_where_they_come_from():
 @pytest.mark.parametrize(("load", "busy"), [(0.0, False), (4.0, True)])
 @with_lesson
 def test_the_forecast_says_when_the_machine_is_busy_and_what_it_would_take_alone(monkeypatch, load, busy):
-    monkeypatch.setattr(os, "getloadavg", lambda: (load * processors(), 0.0, 0.0))
+    monkeypatch.setattr(os, "getloadavg", lambda: (load * processors(), load * processors(), 0.0))
     page = visit()
     said = re.search(r"The machine is busy now; alone it would take (.*?)\.", text(page))
     assert bool(said) is busy

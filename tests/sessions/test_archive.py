@@ -149,7 +149,7 @@ def test_the_session_of_a_version_stays_until_the_version_is_gone(workspace):
     first, second = make_session(workspace, "first", 8), make_session(workspace, "second", 9)
     publish_from(workspace, first, 1)
     publish_from(workspace, second, 2)
-    with pytest.raises(RequestError, match=f"This session made the version {first.id}"):
+    with pytest.raises(RequestError, match="This session made the version first"):
         delete(workspace, first)
     prune_versions(workspace, kept=0)
     assert list_versions(workspace) == []

@@ -52,8 +52,16 @@ def test_where_nobody_counts_it_both_are_the_same(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("running", "slower"), [(0.0, 1.0), (0.2, 1.0), (1.0, 2.0), (3.0, 4.0)])
 def test_a_machine_is_as_many_times_slower_as_programs_share_each_processor(monkeypatch, running, slower):
-    monkeypatch.setattr(os, "getloadavg", lambda: (running * load.processors(), 0.0, 0.0))
+    counted = running * load.processors()
+    monkeypatch.setattr(os, "getloadavg", lambda: (counted, counted, 0.0))
     assert system.slowdown() == pytest.approx(slower)
+
+
+@pytest.mark.parametrize("minutes", [(1.5, 0.2), (0.2, 1.5)], ids=["has just begun", "is over"])
+def test_a_machine_is_not_called_busy_for_what_has_just_begun_or_is_over(monkeypatch, minutes):
+    counted = tuple(running * load.processors() for running in minutes)
+    monkeypatch.setattr(os, "getloadavg", lambda: (*counted, 0.0))
+    assert system.slowdown() == 1.0
 
 
 def test_where_no_load_is_known_the_machine_counts_as_idle(monkeypatch):
