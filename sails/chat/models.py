@@ -244,7 +244,7 @@ def _chat_model(
 
 
 def describe_variant(model: ChatModel) -> str:
-    """Say what a person should know before choosing this size: 8-bit, not proven."""
+    """Say what a person should know before choosing this size: 8-bit, not verified."""
     variant = model.variant
     if variant is None:
         return ""

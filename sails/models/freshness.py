@@ -82,7 +82,7 @@ FRESHNESS: Mapping[Freshness, FreshnessWords] = {
         phrase="made from another model",
         fact="made from another model",
         origin="it was made from another model.",
-        sentence="It was made from another model than the one that is current now, and may answer otherwise.",
+        sentence="It was made from a model other than the current one, and may answer differently.",
     ),
     "unknown": FreshnessWords(
         sign="❔",
@@ -125,5 +125,5 @@ class ProofWords:
 CERTIFIED: Mapping[bool | None, ProofWords] = {
     True: ProofWords("✅", "Certified: it answers like the original", "certified", ""),
     False: ProofWords("❌", "Its certificate failed", "its certificate failed", "failed its certificate"),
-    None: ProofWords("❔", "Not verified", "not verified", "not proven"),
+    None: ProofWords("❔", "Not verified", "not verified", "not verified"),
 }

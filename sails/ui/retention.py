@@ -89,7 +89,7 @@ def _progress(memory: Memory) -> None:
         return
     st.header("Progress over the sessions", anchor=False)
     st.markdown(
-        "What it got right after each session that led to the current model. Lessons and all together: share "
+        "What it got right after each session that led to this model. Lessons and all together: share "
         "of the answers' text right. General knowledge: share of the questions right that the base model "
         "surely knows."
     )

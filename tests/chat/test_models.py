@@ -123,7 +123,7 @@ def test_full_precision_answers_until_8_bit_is_certified(tmp_path):
     place = with_both(tmp_path)
     one = chat_models(place)[0]
     assert (one.variant, one.answering, one.certified) == ("fp32", place.onnx_model, None)
-    assert describe_variant(one.with_variant("int8")) == "8-bit, not proven"
+    assert describe_variant(one.with_variant("int8")) == "8-bit, not verified"
     certify(place.onnx_model, "int8")
     one = chat_models(place)[0]
     assert (one.variant, one.answering, one.certified) == ("int8", place.onnx_model / "int8", True)

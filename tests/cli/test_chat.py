@@ -57,7 +57,7 @@ def test_one_question_prints_the_answer_alone_and_says_elsewhere_from_whom(chat,
     assert out.strip()
     assert out.endswith("\n")
     fingerprint = fingerprint_of(place.trained_model)
-    who = f"Current model (full precision, not proven, session {SESSION}, fingerprint {fingerprint})"
+    who = f"Current model (full precision, not verified, session {SESSION}, fingerprint {fingerprint})"
     assert f"Answering: {who}" in err
     assert "Cut off at the longest answer" in err
     assert chat("--prompt", "What is a variable?")[1] == out
@@ -128,11 +128,11 @@ def test_a_damaged_model_is_one_sentence_and_exit_1(chat, place, damage):
 
 def test_a_size_can_be_named_and_a_certified_one_answers_by_itself(chat, place):
     add_variant(place.onnx_model, "int8")
-    assert "(full precision, not proven" in chat("--prompt", "one")[2]
-    assert "(8-bit, not proven" in chat("--prompt", "one", "--variant", "int8")[2]
+    assert "(full precision, not verified" in chat("--prompt", "one")[2]
+    assert "(8-bit, not verified" in chat("--prompt", "one", "--variant", "int8")[2]
     certify(place.onnx_model, "int8")
     assert "(8-bit, session" in chat("--prompt", "one")[2]
-    assert "(full precision, not proven" in chat("--prompt", "one", "--variant", "fp32")[2]
+    assert "(full precision, not verified" in chat("--prompt", "one", "--variant", "fp32")[2]
     assert "(8-bit" in chat("--prompt", "one", "--model-path", place.onnx_model / "int8")[2]
 
 

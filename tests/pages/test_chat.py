@@ -87,7 +87,7 @@ def test_a_question_gets_an_answer_that_says_from_which_model(place):
     assert [message.name for message in page.chat_message] == ["user", "assistant"]
     fingerprint = fingerprint_of(place.trained_model)
     (about,) = (one for one in page.caption if one.value.startswith("Current model"))
-    assert about.value.replace("\\", "").startswith("Current model (full precision, not proven) · ")
+    assert about.value.replace("\\", "").startswith("Current model (full precision, not verified) · ")
     assert about.proto.help.replace("\\", "") == f"Session {SESSION}, fingerprint {fingerprint}"
     assert "Cut off at the longest answer" in text(page)
 
@@ -389,10 +389,10 @@ def test_who_may_only_look_can_talk_and_changes_nothing(place, started, monkeypa
 def test_8_bit_is_offered_said_to_be_unproven_and_taken_by_itself_once_certified(place):
     add_variant(place.onnx_model, "int8")
     page = visit()
-    assert "Full precision, not proven" in text(page)
+    assert "Full precision, not verified" in text(page)
     page = page.selectbox(key="chat_size_0").set_value("int8").run()
-    assert ":material/help: 8-bit, not proven" in text(page)
-    assert "Current model (8-bit, not proven, session" in text(ask(short(page), "one"))
+    assert ":material/help: 8-bit, not verified" in text(page)
+    assert "Current model (8-bit, not verified)" in text(ask(short(page), "one"))
     certify(place.onnx_model, "int8")
     page = page.selectbox(key="chat_size_0").set_value("automatic").run()
     assert "✅ 8-bit" in text(page)

@@ -87,7 +87,7 @@ def _judged(certificate: Certificate) -> Iterator[Check]:
         if known:
             about = f"On the right answers to {count(known, 'question')}"
         yield Check(
-            "Prediction error (loss)",
+            "More prediction error (loss)",
             signed(difference, 4),
             difference <= needed.loss,
             f"{about}, {certificate.loss:.3f} against {certificate.original_loss:.3f} of the original; "

@@ -127,7 +127,7 @@ def _pick(
         st.caption("⚠️ The model that was chosen is no longer here, so the current one answers.")
     model = chat.find_chat_model(chat_models, chosen).with_variant(wanted if wanted in VARIANTS else None)
     if marks := _marks(model):
-        st.caption(marks)
+        st.caption(marks[:1].upper() + marks[1:])
     return model
 
 

@@ -162,7 +162,7 @@ def compare_scores(records: Sequence[SessionRecord]) -> list[ComparedLine]:
     """Return what each session kept of what was known before it, and what it learned.
 
     The best after the lesson is marked where they can be told apart: among sessions that were taught the same
-    examples, and never one whose model the gate holds back for what it lost.
+    examples, and never one whose model the gate holds back for what it lost. Who has no rival is not best.
     """
     results = [record.status.results for record in records]
     retained = [retention.retention_if_readable(record.session) for record in records]
@@ -234,7 +234,7 @@ def _line(
 ) -> ComparedLine:
     texts = [NOTHING if value is None else form.format(value) for value in values]
     rivals = [value for value, may in zip(values, may_win, strict=True) if may and value is not None]
-    if rivals and len({text for text in texts if text != NOTHING}) > 1:
+    if len({form.format(value) for value in rivals}) > 1:
         winner = form.format(best(rivals))
         texts = [
             f"{text} {BEST} best" if may and text == winner else text

@@ -396,6 +396,7 @@ def _log(session: Session, monitor: SessionMonitor) -> None:
         st.caption("The newest line stands at the top.")
         newest = "\n".join(reversed(lines[-MAX_LINES:]))
         st.code(newest or "(nothing)", language=None, wrap_lines=True)
+        st.caption(f"Session {code(session.id)}")
 
 
 # --- how it ended ---------------------------------------------------------------------------------
@@ -416,12 +417,11 @@ def _ended(workspace: Workspace, record: sessions.SessionRecord) -> None:
         with st.expander("The last lines of its log", icon=":material/article:"):
             st.code("\n".join(status.failure.log_tail), language=None, wrap_lines=True)
     if facts := text.describe_learning(shown):
-        st.caption(plain(facts))
+        st.caption(plain(facts[:1].upper() + facts[1:]))
     with st.container(horizontal=True, vertical_alignment="center"):
         _next_step(workspace, record)
     if shown.session != record.session or not isinstance(record.spec, ReplaySpec):
         did_it_work(shown)
-    st.caption(f"Session {code(record.session.id)}")
 
 
 def _next_step(workspace: Workspace, record: sessions.SessionRecord) -> None:

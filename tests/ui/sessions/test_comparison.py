@@ -144,7 +144,10 @@ def test_no_star_for_what_forgot_and_what_was_kept_stands_first(workspace):
     assert lines[0].label == "Earlier lessons, share of the answers right"
     assert lines[0].values == ("80% → 80%", "80% → 50%: it lost too much")
     assert lines[1].label == "General knowledge, questions right"
-    assert found(lines, "Loss on taught examples, after").values == ("0.50 ★ best", "0.10")
+    assert found(lines, "Loss on taught examples, after").values == ("0.50", "0.10")
+    again = scored(make_session(workspace, "rivers again", 12, **published()), 0.4)
+    lines = compare_scores([scored(kept, 0.5), scored(held, 0.1), again])
+    assert found(lines, "Loss on taught examples, after").values == ("0.50", "0.10", "0.40 ★ best")
 
 
 def test_no_star_between_sessions_that_were_taught_other_examples(workspace):
