@@ -60,7 +60,9 @@ STYLE = """<style>
 @media (max-width: 640px) {
   .st-key-frame { flex-wrap: nowrap; gap: 0.25rem; padding-right: 2.5rem; }
   .st-key-frame strong { display: none; }
-  .st-key-workspace p { max-width: 5rem; overflow: hidden; text-overflow: ellipsis; }
+  :is(.st-key-workspace, .st-key-who-popover, .st-key-person) p {
+    max-width: 4rem; overflow: hidden; text-overflow: ellipsis;
+  }
 }
 /* The bar that starts a training stays in view; a field reached by the keyboard is not left below it. */
 [data-testid="stLayoutWrapper"]:has(> .st-key-start_bar) { position: sticky; bottom: 0; z-index: 50; }

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from sails import sessions
+from sails import jobs, sessions
 from sails.data import datasets
 from sails.jobs import launcher
 from sails.models.folder import PROVENANCE
@@ -281,6 +282,17 @@ def test_a_running_session_shows_its_phase_step_and_progress(root):
     assert text(page).count("**databases**") == 1
     assert not visit().get("progress")  # its locks are free now, so it is interrupted
     assert "Interrupted before its end" in text(visit())
+
+
+@pytest.mark.usefixtures("patient_worker")
+def test_an_export_is_said_to_be_made_until_its_worker_has_not_come(root):
+    job = jobs.export_current(make_situation(root, 2))
+    assert "**An ONNX model** is being made." in text(visit())
+    queued = datetime(2026, 1, 5, tzinfo=UTC)
+    job.write_status(job.written_status().model_copy(update={"queued": queued}))
+    page = visit()
+    assert "is being made" not in text(page)
+    assert main_button(page).label == "Make the ONNX model"
 
 
 @pytest.mark.usefixtures("patient_worker")

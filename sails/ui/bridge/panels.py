@@ -8,7 +8,7 @@ from datetime import datetime
 import streamlit as st
 
 from sails import sessions, system
-from sails.jobs import freshness, to_refresh
+from sails.jobs import freshness, launcher_for, to_refresh
 from sails.models import FRESHNESS, FoundFile, ModelState, Situation, Workspace
 from sails.sessions import Plan, Session, SessionRecord, describe_learning_rate, format_rate
 from sails.training.plan import BASE_LEARNING_RATE, MATRIX, MatrixRow
@@ -201,7 +201,7 @@ def running_now(workspace: Workspace) -> None:
 def _at_work(workspace: Workspace) -> tuple[str | None, tuple[str, ...], tuple[str, ...]]:
     """The ids of the training that runs, of the jobs beside it, and of the trainings that wait."""
     training = sessions.running(workspace)
-    beside = tuple(job.spec.id for job in sessions.running_jobs(workspace))
+    beside = tuple(job.spec.id for job in _beside(workspace))
     return (
         training.spec.id if training else None,
         beside,
@@ -209,12 +209,18 @@ def _at_work(workspace: Workspace) -> tuple[str | None, tuple[str, ...], tuple[s
     )
 
 
+def _beside(workspace: Workspace) -> list[SessionRecord]:
+    """Exports, replays and measurements; not one that waits and whose worker never came."""
+    jobs = sessions.running_jobs(workspace)
+    return [job for job in jobs if launcher_for(job.session).state(job.session) != "absent"]
+
+
 def _running_now(workspace: Workspace, before: tuple[str | None, tuple[str, ...], tuple[str, ...]]) -> None:
     with stop_on_error():
         if _at_work(workspace) != before:
             st.rerun()  # everything else on the page may be different now
         training = sessions.running(workspace)
-        jobs = sessions.running_jobs(workspace)
+        jobs = _beside(workspace)
         waiting = [Session(workspace.sessions / identity) for identity in before[2]]
         with st.container(gap="xsmall"):
             if any(before):
@@ -224,7 +230,7 @@ def _running_now(workspace: Workspace, before: tuple[str | None, tuple[str, ...]
                 status = record.status
                 left = time_left_in_words(workspace, record)
                 called = plain(sessions.title(workspace, record.session))
-                st.markdown(f":material/play_circle: **{called}** {KINDS[record.spec.kind]}. {left}")
+                st.markdown(f":material/play_circle: {KINDS[record.spec.kind].format(called)} {left}")
                 st.progress(min(max(status.progress, 0.0), 1.0), plain(text.progress(status)))
             if waiting and not training:
                 called = plain(sessions.title(workspace, waiting.pop(0)))
@@ -237,11 +243,11 @@ def _running_now(workspace: Workspace, before: tuple[str | None, tuple[str, ...]
 
 
 KINDS = {
-    "train": "is running",
-    "export": "is being made into an ONNX model",
-    "baseline": "is being made into an ONNX model, untrained",
-    "replay": "is being replayed; nothing is trained",
-    "probe": "is not taught yet: its best learning speed is being measured",
+    "train": "**{}** is running.",
+    "export": "**An ONNX model** is being made.",
+    "baseline": "**The ONNX model of a base model** is being made.",
+    "replay": "**{}** is being replayed; nothing is trained.",
+    "probe": "**{}** is not taught yet: its best learning speed is being measured.",
 }
 
 

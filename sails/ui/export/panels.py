@@ -299,13 +299,14 @@ def earlier_exports(jobs: Sequence[Job]) -> None:
     """List the last exports, newest first: what, when, how long and how it ended."""
     ended = [job for job in jobs if not job.at_work]
     if not ended:
-        st.markdown("None yet. A model that a training made is listed with its session.")
+        st.markdown("None yet. An ONNX model that a training made is listed with that training.")
     for job in ended[:MAX_EARLIER]:
         status = job.status
         when = text.moment(job.spec.created, st.context.timezone)
-        details = [when, *([system.duration(job.seconds)] if job.seconds is not None else [])]
-        details += filter(None, [text.describe_people(job)])
-        st.markdown(f"{_one_line(job)}  \n:small[{plain(', '.join(details))}, {code(job.spec.onnx_output)}]")
+        took = f", took {system.duration(job.seconds)}" if job.seconds is not None else ""
+        details = ". ".join(filter(None, [f"{when}{took}", text.describe_people(job)]))
+        where = f"In the folder {code(job.spec.onnx_output)}"
+        st.markdown(f"{_one_line(job)}  \n:small[{plain(details)}]", help=where)
         if status.state != "succeeded":
             link("ONNX export", "See why", icon=":material/info:", job=job.session.id)
 
