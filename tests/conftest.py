@@ -17,6 +17,12 @@ from sails.jobs.launcher import PATIENT_THREADS
 for _name, _value in {**PATIENT_THREADS, "OMP_NUM_THREADS": "1"}.items():
     os.environ.setdefault(_name, _value)
 
+# Or each process that a test starts would compile this package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# No test pulls the plug, and to wait for the disk took as long as all else that small tests do.
+os.fsync = lambda fd: None
+
 # How long an example takes says how busy the disk is, and nothing of what is tested.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
@@ -66,10 +72,15 @@ def embedded(tmp_path_factory) -> tuple[Path, str]:
 def shared_cache(tmp_path_factory):
     """A cache for what is made before a test begins; what models answer in general is kept for all tests.
 
-    A tiny model takes seconds for its five hundred answers, and each is asked in many tests.
+    A tiny model takes seconds for its five hundred answers, and each is asked in many tests, on both cores.
     """
-    cache = tmp_path_factory.mktemp("cache")
-    (cache / "general").mkdir()
+    cache, run = tmp_path_factory.mktemp("cache"), tmp_path_factory.getbasetemp()
+    general = (run.parent if "PYTEST_XDIST_WORKER" in os.environ else run) / "general"
+    general.mkdir(exist_ok=True)
+    try:
+        (cache / "general").symlink_to(general, target_is_directory=True)
+    except OSError:  # not everybody may make links on Windows
+        (cache / "general").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAILS_CACHE", str(cache))
         yield cache

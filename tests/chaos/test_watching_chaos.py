@@ -10,8 +10,9 @@ from sails import sessions
 from sails.chat import feedback
 from sails.chat.feedback import dataset, events
 from sails.data import datasets
+from sails.data.reading import parse
 from sails.jobs import launcher, submit
-from sails.jobs.watch import loop, state, watch_state
+from sails.jobs.watch import loop, source, state, watch_state
 from sails.jobs.watch.loop import Watch
 from sails.models.workspace import Workspace
 from sails.sessions import queue, session
@@ -71,7 +72,9 @@ class Stage:
 
 @pytest.fixture(autouse=True)
 def _no_workers(monkeypatch):
+    """And no process for each file that is read: it changes no disk, and takes most of the time."""
     monkeypatch.setattr(launcher, "start_worker", lambda _: None)
+    monkeypatch.setattr(source, "read", parse)
 
 
 @pytest.fixture

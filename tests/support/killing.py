@@ -9,14 +9,13 @@ SIGKILL; at the lines between, a death would leave the same disk. The last round
 is the same each time, so a failure names the line to look at.
 """
 
-import itertools
 import json
 import os
 import re
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,21 +66,38 @@ class _Watch:
     """Writes the numbers of the lines before which the folders looked different from the line before."""
 
     def __init__(self, folders: tuple[Path, ...]) -> None:
-        self.folders, self.before, self.changes = folders, None, [1]
+        self.folders, self.changes = folders, [1]
+        self.files: dict[str, bytes] = {}
+        self.before: dict[bytes, bytes] | None = None
 
     def __call__(self, count: int, _frame: FrameType, _tell: int) -> None:
-        now = {}
-        for parent, folders, names in itertools.chain.from_iterable(map(os.walk, self.folders)):
-            for name in (*folders, *names):
-                path = os.path.join(parent, name)
-                content = b"" if name in folders else Path(path).read_bytes()
-                now[_without_numbers(path.encode())] = _without_numbers(content)
+        files = dict(_contents(self.folders))
+        if self.before is not None and files == self.files:
+            return
+        self.files = files
+        now = {_without_numbers(path.encode()): _without_numbers(text) for path, text in files.items()}
         if self.before is not None and now != self.before:
             self.changes.append(count)
         self.before = now
 
     def end(self, tell: int) -> None:
         os.write(tell, json.dumps(self.changes).encode())
+
+
+def _contents(folders: Iterable[str | Path]) -> Iterator[tuple[str, bytes]]:
+    """Whatever lies there, and what it holds; a folder holds nothing itself. Called before every line."""
+    for folder in folders:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    yield entry.path, b""
+                    yield from _contents([entry.path])
+                else:
+                    file = os.open(entry.path, os.O_RDONLY)
+                    try:
+                        yield entry.path, os.read(file, entry.stat().st_size)
+                    finally:
+                        os.close(file)
 
 
 def _without_numbers(text: bytes) -> bytes:
