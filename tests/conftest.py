@@ -21,7 +21,7 @@ for _name, _value in {**PATIENT_THREADS, "OMP_NUM_THREADS": "1"}.items():
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # No test pulls the plug, and to wait for the disk took as long as all else that small tests do.
-os.fsync = lambda fd: None
+os.fsync = lambda _: None
 
 # How long an example takes says how busy the disk is, and nothing of what is tested.
 hypothesis.settings.register_profile("untimed", deadline=None)
