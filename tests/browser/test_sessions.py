@@ -254,9 +254,9 @@ def test_a_person_decides_about_a_model_that_was_held_back(page, dashboard, held
 
 def test_remembering_and_deciding_have_no_serious_barrier_and_fit_a_phone(page, dashboard, held):
     for query in ("?view=What+it+still+remembers", f"?session={held.id}"):
+        visit(page, dashboard, query)
         for width in (1440, 390):
             page.set_viewport_size({"width": width, "height": 900})
-            visit(page, dashboard, query)
             for _ in in_each_theme(page):
                 violations = Axe().run(page).response["violations"]
                 serious = [v for v in violations if v["impact"] in SERIOUS]
