@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
+from transformers.masking_utils import causal_mask_function, sdpa_mask
 
 NAME = "short"
 MAX_SCORES = 2**20  # of a layer at once; all layers keep theirs until the backward pass
@@ -67,5 +67,30 @@ def attend(
     return (shares @ value).transpose(1, 2).contiguous(), None
 
 
+def padded_causal_mask(
+    batch_size: int,
+    cache_position: torch.Tensor,
+    kv_length: int,
+    kv_offset: int = 0,
+    mask_function: Any = causal_mask_function,
+    attention_mask: torch.Tensor | None = None,
+    **options: Any,
+) -> torch.Tensor | None:
+    """Return what `sdpa_mask` does, and at once for a padded batch: there it takes longer than a small model.
+
+    Shape (rows, 1, new tokens, all tokens); True where a token is seen.
+    """
+    whole = attention_mask is not None and attention_mask.shape[-1] == kv_length and not kv_offset
+    if whole and mask_function is causal_mask_function:
+        assert attention_mask is not None
+        if not attention_mask.all():
+            places = torch.arange(kv_length, device=cache_position.device)
+            return attention_mask[:, None, None, :] & (places <= cache_position[:, None])
+    mask: torch.Tensor | None = sdpa_mask(
+        batch_size, cache_position, kv_length, kv_offset, mask_function, attention_mask, **options
+    )
+    return mask
+
+
 AttentionInterface.register(NAME, attend)
-AttentionMaskInterface.register(NAME, sdpa_mask)
+AttentionMaskInterface.register(NAME, padded_causal_mask)

@@ -21,11 +21,12 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, causal_mask_function, sdpa_mask
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from sails import models, system
 from sails.errors import ModelLoadError, SailsError, classify
 from sails.onnx import Messages, answer_in
+from sails.training.attention import padded_causal_mask
 from sails.training.dataloader import encoder_of
 
 ANSWERED = 40  # prompts at once
@@ -239,31 +240,6 @@ def generate(
         ended = end is not None or is_signed
         answers.append(SampledAnswer(answer_in(said, prompt.text, by_itself=ended).strip(), ended))
     return answers
-
-
-def padded_causal_mask(
-    batch_size: int,
-    cache_position: torch.Tensor,
-    kv_length: int,
-    kv_offset: int = 0,
-    mask_function: Any = causal_mask_function,
-    attention_mask: torch.Tensor | None = None,
-    **options: Any,
-) -> torch.Tensor | None:
-    """Return what `sdpa_mask` does, and at once for a padded batch: there it takes longer than a small model.
-
-    Shape (rows, 1, new tokens, all tokens); True where a token is seen.
-    """
-    whole = attention_mask is not None and attention_mask.shape[-1] == kv_length and not kv_offset
-    if whole and mask_function is causal_mask_function:
-        assert attention_mask is not None
-        if not attention_mask.all():
-            places = torch.arange(kv_length, device=cache_position.device)
-            return attention_mask[:, None, None, :] & (places <= cache_position[:, None])
-    mask: torch.Tensor | None = sdpa_mask(
-        batch_size, cache_position, kv_length, kv_offset, mask_function, attention_mask, **options
-    )
-    return mask
 
 
 def _common_beginning(prompts: Sequence[Sequence[int]]) -> list[int]:

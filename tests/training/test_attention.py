@@ -6,9 +6,17 @@ import pytest
 import torch
 from torch import nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 from sails.training import Precision, load_model
-from sails.training.attention import MAX_SCORES, NAME, attend, implementation, use_short_attention
+from sails.training.attention import (
+    MAX_SCORES,
+    NAME,
+    attend,
+    implementation,
+    padded_causal_mask,
+    use_short_attention,
+)
 from tests.support.tiny import make_tiny_model
 
 LOWER = torch.ones(6, 6, dtype=torch.bool).tril()
@@ -67,3 +75,19 @@ def test_a_model_in_training_uses_it_and_is_saved_as_it_was(tmp_path):
     assert implementation(model) == "sdpa"
     model.save_pretrained(tmp_path / "saved")
     assert NAME not in (tmp_path / "saved" / "config.json").read_text().replace('"', " ").split()
+
+
+@pytest.mark.parametrize("new", [6, 2, 1], ids=lambda new: f"the last {new}")
+@pytest.mark.parametrize("padding", ["none", "before", "between"])
+def test_the_mask_of_a_padded_batch_is_that_of_transformers(new, padding):
+    seen = torch.ones(3, 6, dtype=torch.bool)
+    if padding != "none":
+        seen[1, :2] = seen[2, 1:4] = False
+    if padding == "between":
+        seen[:, 0] = True
+    for allow_is_causal_skip in (True, False):
+        asked = {"batch_size": 3, "cache_position": torch.arange(6 - new, 6), "kv_length": 6}
+        asked |= {"attention_mask": seen, "allow_is_causal_skip": allow_is_causal_skip}
+        ours, theirs = padded_causal_mask(**asked), sdpa_mask(**asked)
+        assert (ours is None) == (theirs is None)
+        assert ours is None or torch.equal(ours, theirs)

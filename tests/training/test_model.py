@@ -14,7 +14,7 @@ from sails.training import loss as training
 from sails.training import model
 from sails.training.dataloader import IGNORED, collate, encode, load_tokenizer
 from sails.training.loss import AnswerLogits, evaluate, score_rows
-from sails.training.model import Precision, generate, load_model, padded_causal_mask
+from sails.training.model import Precision, generate, load_model
 from tests.support.families import SHAPES, make_family
 from tests.support.helpers import write_lesson
 from tests.support.tiny import make_tiny_model
@@ -89,22 +89,6 @@ def test_prompts_that_end_with_the_padding_token_are_not_taken_for_padded_ones(t
     generate(load_model(folder, "cpu"), tokenizer, asked, 1)
     assert tokenizer.pad_token_id == tokenizer.eos_token_id  # which ends a turn, and so the prompt
     assert not caplog.records
-
-
-@pytest.mark.parametrize("new", [6, 2, 1], ids=lambda new: f"the last {new}")
-@pytest.mark.parametrize("padding", ["none", "before", "between"])
-def test_the_mask_of_a_padded_batch_is_that_of_transformers(new, padding):
-    seen = torch.ones(3, 6, dtype=torch.bool)
-    if padding != "none":
-        seen[1, :2] = seen[2, 1:4] = False
-    if padding == "between":
-        seen[:, 0] = True
-    for allow_is_causal_skip in (True, False):
-        asked = {"batch_size": 3, "cache_position": torch.arange(6 - new, 6), "kv_length": 6}
-        asked |= {"attention_mask": seen, "allow_is_causal_skip": allow_is_causal_skip}
-        ours, theirs = padded_causal_mask(**asked), sdpa_mask(**asked)
-        assert (ours is None) == (theirs is None)
-        assert ours is None or torch.equal(ours, theirs)
 
 
 def test_weights_that_are_not_trained_are_trainable_only_while_it_answers(tiny):
