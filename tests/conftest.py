@@ -31,23 +31,34 @@ REPOSITORY = Path(__file__).parent.parent
 REAL_CACHE = os.environ.get("SAILS_CACHE")  # None: that of the user
 
 
+LIGHT = {"data", "retention", "sessions", "system", "ui"}  # whose files take seconds each, not minutes
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests run on two cores: a file stays together, and all browser tests are one after another.
 
-    So do those of the real base model, which is trained once for all of them. The longest go first, so that
-    both cores end at about the same time.
+    So are those of the real base model, which is trained once for all of them, beside the browser. The
+    longest go first and the light ones last, so that both cores end at about the same time.
     """
     here = Path(__file__).parent
+    first = ["browser", "embedded"]
 
     def group(item: pytest.Item) -> str:
         inside = item.path.relative_to(here)
-        together = inside.parts[0] == "browser" or item.get_closest_marker("embedded")
-        return "browser" if together else str(inside)
+        if item.get_closest_marker("embedded"):
+            return "embedded"
+        return "browser" if inside.parts[0] == "browser" else str(inside)
+
+    def turn(item: pytest.Item) -> int:
+        name = group(item)
+        if name in first:
+            return first.index(name)
+        return len(first) + (name.partition(os.sep)[0] in LIGHT)
 
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: (group(item) != "browser", item.get_closest_marker("embedded") is None))
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session")

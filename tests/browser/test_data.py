@@ -187,23 +187,24 @@ def test_deleting_a_dataset_asks_for_its_name(page, dashboard, workspace, tmp_pa
     assert datasets.reports(workspace) == []
 
 
-@pytest.mark.parametrize("theme", THEMES)
-def test_each_view_fits_a_phone_in_both_themes(page, dashboard, workspace, tmp_path, theme):
+def test_each_view_fits_a_phone_in_both_themes(page, dashboard, workspace, tmp_path):
     name = add_dataset(workspace, write_lesson(tmp_path / "peaks.json"))
     page.set_viewport_size({"width": 390, "height": 844})
-    page.emulate_media(color_scheme=theme)
+    page.emulate_media(color_scheme="dark")
     visit(page, dashboard)
-    expect(page.get_by_test_id("stApp")).to_have_css("background-color", THEMES[theme])
+    expect(page.get_by_test_id("stApp")).to_have_css("background-color", THEMES["dark"])
     for way in ("Paste a table", "Type them", "Use an example", "Upload files"):
         page.get_by_role("radio", name=way).click()
         assert page.evaluate(ACROSS) <= 0, way
     upload(page, write(tmp_path / f"{'long' * 15}.json", *GOOD, EMPTY))
     expect(page.get_by_text("together they have")).to_be_visible()
-    assert page.evaluate(ACROSS) <= 0
+    for theme in in_each_theme(page):
+        assert page.evaluate(ACROSS) <= 0, theme
     visit(page, dashboard, name)
     for summary in page.locator("summary").all():
         summary.click()
-    assert page.evaluate(ACROSS) <= 0
+    for theme in in_each_theme(page):
+        assert page.evaluate(ACROSS) <= 0, theme
 
 
 def test_no_view_has_a_serious_barrier(page, dashboard, workspace, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -29,19 +30,28 @@ def tiny(tmp_path_factory) -> Path:
     return make_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
 
 
+@pytest.fixture(scope="session")
+def taught_once(server: Dashboard, tiny: Path, tmp_path_factory) -> tuple[Path, tuple[Session, Session]]:
+    """A copy of a workspace with two sessions, one behind the other, and where these lie in the workspace."""
+    folder, workspace = tmp_path_factory.mktemp("taught"), Workspace.open(server.workspace)
+    dataset = add_dataset(workspace, write_lesson(folder / "mountains.json"))
+    with pytest.MonkeyPatch.context() as patch:
+        first = queue_training(
+            workspace, dataset, tiny, monkeypatch=patch, name="First", epochs=2, learning_rate=5e-3
+        )
+        assert run_worker(first).verdict == "published"
+        second = queue_training(workspace, dataset, None, monkeypatch=patch, name="Second", epochs=1)
+        assert run_worker(second).verdict == "published"
+    return shutil.move(server.workspace, folder / "workspace"), (first, second)
+
+
 @pytest.fixture
-def trained(dashboard: Dashboard, tiny: Path, tmp_path: Path, monkeypatch) -> tuple[Session, Session]:
-    """Two sessions, one behind the other, that taught a model of two layers; and one that failed."""
-    workspace = Workspace.open(dashboard.workspace)
-    dataset = add_dataset(workspace, write_lesson(tmp_path / "mountains.json"))
-    first = queue_training(
-        workspace, dataset, tiny, monkeypatch=monkeypatch, name="First", epochs=2, learning_rate=5e-3
-    )
-    assert run_worker(first).verdict == "published"
-    second = queue_training(workspace, dataset, None, monkeypatch=monkeypatch, name="Second", epochs=1)
-    assert run_worker(second).verdict == "published"
-    make_session(workspace, "broken", 9, **failed())
-    return first, second
+def trained(dashboard: Dashboard, taught_once) -> tuple[Session, Session]:
+    """Two sessions that taught a model of two layers; and one that failed."""
+    template, sessions_of_it = taught_once
+    shutil.copytree(template, dashboard.workspace)
+    make_session(Workspace.open(dashboard.workspace), "broken", 9, **failed())
+    return sessions_of_it
 
 
 def visit(page: Page, dashboard: Dashboard, query: str = "") -> None:
@@ -212,7 +222,6 @@ def test_no_part_of_the_page_has_a_serious_barrier_and_each_fits_a_phone(page, d
                 (v["id"], v["nodes"][0]["html"][:200]) for v in violations if v["impact"] in SERIOUS
             ] == []
         page.set_viewport_size({"width": 390, "height": 844})
-        visit(page, dashboard, query)
         for _ in in_each_theme(page):
             assert page.evaluate(ACROSS) <= 0
 

@@ -6,7 +6,6 @@ import math
 import pytest
 import torch
 from torch.nn import functional
-from transformers.masking_utils import sdpa_mask
 
 from sails.data import Conversation, Turn
 from sails.errors import DivergedError, ModelLoadError
