@@ -39,6 +39,8 @@ def beside_pair(columns: Iterable[str], mapping: ColumnMapping) -> Beside:
         if column not in mapping.columns and is_named(column, column_names.CHOICES)
     ]
     labels = [(_label(column), column) for column in named]
+    answers = [column for column in columns if is_named(column, column_names.CHOICES, column_names.ANSWER)]
+    labels += [(_label(c), c) for c in answers if _label(c) and c not in (*named, *mapping.columns)]
     apart = tuple(sorted((label, column) for label, column in labels if label))
     return Beside(
         system=(mapping.system,) if mapping.system else (),
@@ -173,13 +175,19 @@ def choices_of(answer: str, fields: dict[str, Any], keys: Beside) -> tuple[list[
             if said not in {str(text).strip().casefold() for text in texts} and len(said) < 3:
                 raise _only_counted(answer)
             return [f"- {text}" for text in texts if not is_blank(text)], [key]
+        if isinstance(value, str) and said and not is_blank(value):  # “A) red B) blue”, “red; blue”
+            if re.search(rf"(?<!\w){re.escape(said)}(?!\w)", value.casefold()):
+                return [value.strip()], [key]
+            if _COUNTED.fullmatch(answer.strip()):
+                raise _only_counted(answer)
     labelled = [(label, fields.get(key)) for label, key in keys.choice_columns]
     filled = [
         (label, text)
         for label, text in labelled
         if isinstance(text, str | int | float) and not is_blank(text)
     ]
-    if said in {str(text).strip().casefold() for _, text in filled} or said in {label for label, _ in filled}:
+    names = {key.strip().casefold() for _, key in keys.choice_columns} | {label for label, _ in filled}
+    if said in {str(text).strip().casefold() for _, text in filled} or said in names:
         lines = [f"{label.upper()}) {text}" for label, text in filled]
         return lines, [key for _, key in keys.choice_columns]
     if filled and _COUNTED.fullmatch(answer.strip()):

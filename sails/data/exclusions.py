@@ -7,6 +7,7 @@ rows to test with stand beside others to train with, is seen when all rows were 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -47,8 +48,8 @@ _LABELS = "label labels good kto_tag"
 _SCORES = "score user_rating reward votes upvotes"  # of no known scale: one below nothing leaves a row out
 _SPLITS = "split data_split dataset_split partition subset set usage phase teilmenge"
 _NOT_EXCLUDED = "is_archived"  # a chat that was put aside
-_NO = _set("false no n 0 0.0 f nein non nie off falsch faux falso não nao")
-_YES = _set("true yes y 1 1.0 t x ja oui si sí sim tak on wahr vrai")
+_NO = _set("✗ ✘ ❌ ☒ false no n 0 0.0 f nein non nie off falsch faux falso não nao")
+_YES = _set("✓ ✔ ✅ ☑ true yes y 1 1.0 t x ja oui si sí sim tak on wahr vrai")
 _DISMISSED = _set("""
 deleted rejected spam removed declined discarded refused denied fail failed incorrect wrong bad invalid
 inactive obsolete outdated deprecated archived draft geloscht gelöscht abgelehnt falsch veraltet inaktiv
@@ -76,8 +77,8 @@ _KINDS = {
     )
     for name in text.split()
 }
-TRAINING = _set("train training trainset train_set")
-TESTING = _set("""
+_TRAINING = _set("train training trainset train_set")
+_TESTING = _set("""
 test testing testset test_set valid validation val dev development eval evaluation holdout held_out heldout
 """)
 _LOWEST_GOOD = 3  # of five
@@ -137,6 +138,8 @@ class Exclusions:
         self._rated: dict[str, dict[int, float]] = {}
         self._scores: dict[str, set[str]] = {}
         self._splits: dict[str, dict[int, str]] = {}
+        self._switched_on: Counter[str] = Counter()
+        self._rows = 0
 
     @staticmethod
     def columns(names: Iterable[str], used: Iterable[str]) -> dict[str, str]:
@@ -146,8 +149,10 @@ class Exclusions:
 
     def reason(self, row: int, fields: dict[str, Any], columns: dict[str, str]) -> str:
         """Return why this row is not to be learned, or nothing."""
+        self._rows += 1
         for name, kind in columns.items():
             value = fields.get(name)
+            self._switched_on[name] += kind == "switch" and value not in (None, "")
             if value is None or isinstance(value, list | dict):
                 continue
             word = str(value).strip().casefold()
@@ -178,7 +183,10 @@ class Exclusions:
         graded = {name: set(map(str, ratings.values())) for name, ratings in self._rated.items()}
         scores = {name: numbers for name, numbers in self._scores.items() if all(map(_is_number, numbers))}
         unclear = [name for name in graded if self._low(name) is None] + list(scores)
+        some = [name for name, rows in self._switched_on.items() if 0 < rows < self._rows]
         return [
+            f"“{printable(name)}” is empty in some rows; they are taught like the others." for name in some
+        ] + [
             f"“{printable(name)}” holds numbers that may grade the answers; they are not looked at. "
             "Leave out the rows that should not be taught."
             for name in unclear
@@ -196,11 +204,11 @@ class Exclusions:
             reasons |= {row: f"is rated low (“{name}” is {value:g})" for row, value in low.items()}
         for name, words in self._splits.items():
             used = set(words.values())
-            if used & TRAINING and used <= TRAINING | TESTING:
+            if used & _TRAINING and used <= _TRAINING | _TESTING:
                 reasons |= {
                     row: f"is there to test with (“{name}” is {word})"
                     for row, word in words.items()
-                    if word in TESTING
+                    if word in _TESTING
                 }
         return reasons
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from sails.data import shapes
 from sails.data.columns import chat_column, recognise
-from sails.data.exclusions import TESTING, TRAINING
 from sails.data.formats import messengers, training_sets
 from sails.data.formats.source import (
     MAX_COLUMNS,
@@ -67,13 +66,6 @@ def _inside(kind: str, document: dict[str, Any], name: str, depth: int) -> Sourc
         return Source(kind, enumerate(rows, 1), notes=(note,))
     lists = {key: value for key, value in document.items() if _is_list_of_rows(value)}
     sure = {key: value for key, value in lists.items() if any(map(_is_surely_row, value[:20]))}
-    train = [key for key in sure if str(key).casefold() in TRAINING]
-    others = [key for key in sure if key not in train]
-    if len(train) == 1 and others and all(str(key).casefold() in TESTING for key in others):
-        note = f"The conversations were taken from the list “{train[0]}”; {listed_names(others)} "
-        is_there, was = ("is", "was") if len(others) == 1 else ("are", "were")
-        note += f"{is_there} there to test with, and {was} not read."
-        return _source_of_list(kind, sure[train[0]], name, note)
     if len(sure) > 1:
         raise ConversationFileError(
             f"{name} holds several lists of rows: {listed_names(sure)}.",

@@ -905,6 +905,7 @@ SHAPES = [
         "table.md",
         "Markdown with a table",
         {1: ["U What is tin?", "A A metal."], 2: ["U What is rain?", "A Water | ice."]},
+        notes=["The text beside the table was not read."],
     ),
     Shape(
         "notes.md",

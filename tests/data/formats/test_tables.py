@@ -238,13 +238,33 @@ def test_the_users_of_a_log_are_asked_about():
     assert turns(row) == ("u: Is it far?", "a: No.", "u: Open?", "a: Yes.")
 
 
-def test_a_list_to_test_with_is_left_out_beside_one_to_train_with():
-    pair, other = {"question": "Is it far?", "answer": "No."}, {"question": "Open?", "answer": "Yes."}
-    reading = read("both.json", content=json.dumps({"train": [pair], "test": [other]}).encode())
-    assert turns(reading.conversations[0]) == ("u: Is it far?", "a: No.")
-    assert "“test” is there to test with, and was not read." in reading.notes[0]
-
-
 def test_lines_of_json_may_end_with_a_comma():
     content = b'{"question": "Is it far?", "answer": "No."},\n{"question": "Open?", "answer": "Yes."}\n'
     assert len(read("lines.jsonl", content=content).conversations) == 2
+
+
+@pytest.mark.parametrize(
+    ("columns", "cells", "asked"),
+    [
+        ("Choice A,Choice B", "red,blue", "A) red\nB) blue"),
+        ("answer_a,answer_b", "red,blue", "A) red\nB) blue"),
+        ("options", '"A) red, B) blue"', "A) red, B) blue"),
+    ],
+)
+def test_choices_are_known_in_more_columns(columns, cells, asked):
+    right = "Choice B" if "Choice" in columns else "B"
+    content = f"question,{columns},correct_answer\nWhich?,{cells},{right}\n".encode()
+    assert turns(read("x.csv", content=content).conversations[0]) == (f"u: Which?\n\n{asked}", f"a: {right}")
+
+
+def test_a_letter_that_no_choice_has_is_refused():
+    content = b"question,options,answer\nWhich?,red or blue,B\nHow?,by ship,By ship\n"
+    reading = read("x.csv", content=content)
+    assert [refusal.row for refusal in reading.refused] == [1]
+    assert turns(reading.conversations[0]) == ("u: How?\n\nby ship", "a: By ship")
+
+
+def test_a_mark_that_some_rows_lack_is_named():
+    content = b"question,answer,correct?\nIs it far?,No.,x\nOpen?,Yes.,\n"
+    notes = read("x.csv", content=content).notes
+    assert "“correct?” is empty in some rows; they are taught like the others." in notes
