@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         write_retention,
     )
     from sails.retention.session_report import (
+        WELL,
         before_and_after,
         describe_answer,
         describe_finding,

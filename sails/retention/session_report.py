@@ -17,6 +17,7 @@ from sails.system import count, listed
 
 NOTHING = "–"
 MAX_WRONG = 3  # general questions that are named
+WELL = 0.95  # share of a lesson's answer tokens right, to say that it was learned
 GOOD = 80.0  # points: share of the answers' text right
 
 
@@ -167,7 +168,7 @@ def _in_short(retention: Retention, lesson: Lesson, *, new: bool, lost: str) -> 
         return lesson.missing or "Not measured."
     gained = 100 * (after.accuracy - before.accuracy)
     if new:
-        if 100 * after.accuracy >= GOOD:
+        if after.accuracy >= WELL:
             return "Taught in this session: learned."
         return f"Taught in this session: learned {'a part' if gained >= MAX_LOSS_POINTS else 'little'}."
     if lost == "too much" or (lost and gained < 0):

@@ -12,7 +12,7 @@ from typing import Literal
 
 from sails import retention
 from sails.data import ENOUGH_TO_JUDGE
-from sails.retention import Retention
+from sails.retention import WELL, Retention
 from sails.sessions import PRESETS, Plan, Results, Scores, Status, format_rate
 from sails.system import count
 from sails.training.plan import BASE_LEARNING_RATE
@@ -28,7 +28,6 @@ _VERDICTS: Mapping[Learned, str] = {
 }
 
 LITTLE = 0.05  # gain of the share of answer tokens right
-WELL = 0.95  # share of answer tokens right after the lesson
 WORSE = 0.1  # share by which the loss on unseen rows may rise
 NOT_HERE = "Its model is not here, so there is none to chat with: train it yourself to try it."
 DECIDE = "Read its answers, then decide whether it becomes the current model."  # of one that is held back
