@@ -222,10 +222,11 @@ def allowed_root(usual_workspace: Path) -> Path:
     return Path(chosen).expanduser().resolve() if chosen else usual_workspace.parent
 
 
-def inside(root: Path, name: str) -> Path:
+def inside(root: Path, name: str, workspaces: Iterable[Path] = ()) -> Path:
     """The folder that a person named, relative to `root` or in full; raises `RequestError` outside of it.
 
-    Links are followed first, so that none leads outside.
+    Links are followed first, so that none leads outside. Who may not look there is written down in the one of
+    the `workspaces` in which it lies.
     """
     wanted = name.strip()
     try:
@@ -236,7 +237,7 @@ def inside(root: Path, name: str) -> Path:
         raise RequestError(
             f"The folder {wanted[:200] or '(empty)'} does not lie in {root}.", "Choose a folder inside of it."
         )
-    require_look(path)
+    require_look(path, next((folder for folder in workspaces if path.is_relative_to(folder)), None))
     return path
 
 

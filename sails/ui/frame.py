@@ -125,7 +125,8 @@ def page_frame(title: str) -> Iterator[Workspace]:
         root = system.allowed_root(usual)
         if not workspace_query() and not _may_open(usual):
             _open_first(root)
-        named = {name: system.inside(root, value) for name, value in workspace_query().items()}
+        query = workspace_query()
+        named = {name: system.inside(root, value, workspaces_in(root)) for name, value in query.items()}
         workspace = Workspace.open(named.get("workspace", usual), output_dir=named.get("model"))
         if workspace.root.exists():
             jobs.dispatch(workspace)  # after a crash, whoever looks keeps the queue moving

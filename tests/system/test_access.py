@@ -260,12 +260,14 @@ def test_a_workspace_of_others_is_not_opened_nor_a_model_or_a_file_in_it(tmp_pat
 def test_who_tries_to_open_what_is_not_theirs_is_written_down_there(place, tmp_path, monkeypatch):
     rivers = place.root.rename(tmp_path / "rivers")
     usual = make_situation(tmp_path / "workspace", 3).root
+    (new := tmp_path / "new").mkdir()
     tries = [
         ("bob@example.org", lambda: Workspace.open(rivers), rivers),
         ("bob@example.org", lambda: access.inside(tmp_path, "rivers/sessions"), rivers),
         ("bob@example.org", lambda: Workspace.open(usual, output_dir=rivers / "trained_model"), rivers),
         ("dan@evil.example", lambda: Workspace.open(usual), usual),
         ("dan@evil.example", lambda: access.inside(tmp_path, "workspace/sessions"), usual),
+        ("dan@evil.example", lambda: access.inside(tmp_path, "new/sessions", [new]), new),
     ]
     for who, attempt, noted in tries:
         before = len(read_audit(noted))
@@ -275,7 +277,7 @@ def test_who_tries_to_open_what_is_not_theirs_is_written_down_there(place, tmp_p
         assert len(read_audit(noted)) == before + 1
         line = read_audit(noted)[-1]
         assert (line.act, line.who, line.outcome) == ("open the workspace", who, "refused")
-    assert sorted(path.parent for path in tmp_path.rglob(AUDIT)) == [rivers, usual]
+    assert sorted(path.parent for path in tmp_path.rglob(AUDIT)) == [new, rivers, usual]
 
 
 RIVERS_ADMIN = {"roles": {"viewer": ["@example.org"]}, "workspaces": {"rivers": {"roles": {}}}}

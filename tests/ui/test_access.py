@@ -184,7 +184,9 @@ def test_forged_messages_change_something_for_a_trainer_alone(request, dashboard
     assert after == before
     assert pressings > 100
     refused = read_audit(workspace.root)
-    assert {(line.outcome, line.who) for line in refused} <= {("refused", VIEWER)}
+    assert {line.outcome for line in refused} == {"refused"}
+    assert {line.who for line in refused} <= {VIEWER, OTHER}
+    assert {line.act for line in refused if line.who == OTHER} == {"open the workspace"}
     assert {line.act for line in refused} >= (REFUSED if forgetful else set())
 
     for (page, query), drawn in known.items():
