@@ -41,7 +41,7 @@ def choose_next_step(
     whether the ONNX model is being made.
     """
     if active and not training:
-        return NextStep("wait", "No training runs now, and one waits for its turn.", active)
+        return NextStep("wait", "No training runs now; the next one waits for its turn.", active)
     if active:
         return NextStep("watch", "A training is under way; you can watch it learn.", active)
     if last and last.status.verdict == "held" and last.session.model.exists():

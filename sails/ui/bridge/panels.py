@@ -119,6 +119,8 @@ BUTTONS = {
 def main_button(step: NextStep) -> bool:
     """Draw the one obvious thing to do now; returns whether it was clicked."""
     label, icon = BUTTONS[step.kind]
+    if step.kind == "decide" and system.view_only():
+        label = "Look at it"
     st.markdown(plain(step.reason))
     changes = step.kind in ("example", "export") and system.view_only()
     return st.button(label, type="primary", icon=icon, key="main_button", disabled=changes)

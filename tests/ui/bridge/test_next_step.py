@@ -65,7 +65,7 @@ def test_what_runs_comes_first(tmp_path):
 def test_what_only_waits_is_not_said_to_be_under_way(tmp_path):
     found = step(make_situation(tmp_path / "workspace", 3), active="20260105-090000-x")
     assert (found.kind, found.target) == ("wait", "20260105-090000-x")
-    assert found.reason == "No training runs now, and one waits for its turn."
+    assert found.reason == "No training runs now; the next one waits for its turn."
 
 
 def test_a_held_model_waits_for_a_decision_until_it_is_gone(tmp_path):
