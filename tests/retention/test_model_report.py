@@ -142,10 +142,7 @@ def test_the_mean_over_all_lessons_stands_with_its_interval(workspace, acc, said
         (Estimate(-3, -5, -1), "lost 3 points (1 to 5) on average. That is acceptable."),
         (Estimate(1, -1, 3), "gained 1 point (−1 to 3) on average. That is good: it may as well"),
         (Estimate(4, 2, 6), "gained 4 points (2 to 6) on average. That is good."),
-        (
-            Estimate(-0.3, -0.6, -0.1),
-            "less than a point (−1 to 0) on average. That is acceptable.",
-        ),
+        (Estimate(-0.3, -0.6, -0.1), "less than a point (−1 to 0) on average. That is acceptable."),
         (Estimate(-2, -30, 9), "nobody can tell whether that is good"),
         (Estimate(-9, float("-inf"), float("inf")), "nobody can tell whether that is good"),
     ],
@@ -174,9 +171,8 @@ def told(general):
     [
         (None, False, "General knowledge is not measured: the base model is not known, or not here."),
         (
-            Drift(
-                divergence=0.03, agreement=0.97, prompts=24
-            ),  # of an earlier release, or a base that knows none
+            # Of an earlier release, or where the base model knows none of the questions.
+            Drift(divergence=0.03, agreement=0.97, prompts=24),
             False,
             "General knowledge: it would still choose 97% of the text of the base model's answers. "
             "Whether they are still right was not counted: its base model surely knows none of the "
