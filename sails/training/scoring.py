@@ -45,7 +45,6 @@ from sails.training.rehearsal import answers_file
 
 GENERAL_TOKENS = 24  # of each general answer
 FIRST_TOKENS = 10  # within which most right answers have said it
-WHOLE_TOKENS = 48  # of an answer that has not said it yet: it may be on its way there
 DRAWS, TEMPERATURE = 3, 0.6  # answers of the base model to each question, to tell whether it surely knows it
 MAX_CLOSED = 120  # questions with one right answer that are asked after each session
 BATCH = 8  # general answers that are scored at once
@@ -205,12 +204,9 @@ def base_knowledge(base: Any, folder: Path, tokenizer: Any, precision: Precision
 def still_right(
     model: Any, tokenizer: Any, questions: Sequence[ClosedQuestion], precision: Precision
 ) -> Cell | None:
-    """Ask the model again: all for a few words, then for more where these were not the right ones.
-
-    An answer is not wrong because it is cut off sooner than where somebody reads it.
-    """
+    """Ask the model again: all for a few words, then for more where these were not the right ones."""
     right = [0] * len(questions)
-    for words in (FIRST_TOKENS, GENERAL_TOKENS, WHOLE_TOKENS):
+    for words in (FIRST_TOKENS, GENERAL_TOKENS):
         left = [number for number, found in enumerate(right) if not found]
         asked = [questions[number].question for number in left]
         for number, answer in zip(left, answer_all(model, tokenizer, asked, words, precision), strict=True):
