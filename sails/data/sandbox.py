@@ -90,11 +90,11 @@ def read(
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    with process.stdout, system.watched(process, limits) as watch:
+    with process.stdout, system.watched(process, limits) as watch, contextlib.ExitStack() as rows_come:
         with contextlib.suppress(OSError), process.stdin as pipe:  # it has ended already
             pipe.write(json.dumps(request).encode() + b"\n")
             pipe.write(content or b"")
-        reading = _received(process.stdout, path.name, progress)
+        reading = _received(process.stdout, path.name, progress, rows_come)
     if reading is not None:
         return reading
     if watch.exceeded == "time":
@@ -135,13 +135,17 @@ class _PlainData(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name}")
 
 
-def _received(pipe: IO[bytes], name: str, progress: Progress) -> Reading | None:
+def _received(
+    pipe: IO[bytes], name: str, progress: Progress, rows_come: contextlib.ExitStack
+) -> Reading | None:
     """The reading, as it comes; None when it breaks off. Raises the error that comes in its place."""
     conversations: list[Conversation] = []
     for kind, body in _frames(pipe):
         if kind == "progress":
             progress(body[0], *body[1:])
         elif kind == "rows":
+            if not conversations:
+                rows_come.enter_context(system.no_collection())
             conversations += map(_conversation, body)
         elif kind == "error":
             raise _error(body)

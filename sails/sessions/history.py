@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -179,7 +178,7 @@ class _Index:
     def records(self) -> list[SessionRecord]:
         with self._guard:
             names = _names(self.folder)
-            with _no_collection(len(names) - len(self._entries)):
+            with system.no_collection(len(names) - len(self._entries)):
                 entries = {name: entry for name in names if (entry := self._entry(name))}
             self._entries = entries  # a new one, so that what was deleted is forgotten
         found = (entry.record for entry in entries.values())
@@ -231,19 +230,6 @@ def _damaged(session: Session) -> SessionRecord | None:
     with contextlib.suppress(SailsError, OSError):
         return record(session)
     return None
-
-
-@contextlib.contextmanager
-def _no_collection(new: int) -> Iterator[None]:
-    """Reading thousands of sessions makes no garbage, and looking for it takes as long as the reading."""
-    pause = new > 500 and gc.isenabled()
-    if pause:
-        gc.disable()
-    try:
-        yield
-    finally:
-        if pause:
-            gc.enable()
 
 
 def _is_settled(written: int, now: int) -> bool:

@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from sails.system.limits import Limits, limit_this_process, watched
     from sails.system.load import processors, slowdown, stopwatch
     from sails.system.locks import LifeLock, is_held, short_lock
-    from sails.system.memory import available_memory, give_back_memory, peak_memory
+    from sails.system.memory import available_memory, give_back_memory, no_collection, peak_memory
     from sails.system.processes import (
         ProcessIdentity,
         end_process,

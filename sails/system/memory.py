@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -34,6 +35,19 @@ def give_back_memory() -> None:
 
         with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
             ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+@contextlib.contextmanager
+def no_collection(new: int = 1000) -> Iterator[None]:
+    """Look for no garbage while so many `new` things come: they are none, and all others wait meanwhile."""
+    pause = new > 500 and gc.isenabled()
+    if pause:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if pause:
+            gc.enable()
 
 
 def peak_memory() -> int:

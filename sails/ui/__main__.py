@@ -3,6 +3,7 @@
 python -m sails.ui run app.py        (options as for `streamlit run`, and --insecure)
 """
 
+import gc
 import os
 import sys
 
@@ -44,6 +45,8 @@ if __name__ == "__main__":
     for door in (bridge, chat, data, export, sessions, train):
         for name in door.__all__:
             getattr(door, name)
+    gc.collect()
+    gc.freeze()  # what is loaded stays; to look through it for garbage would hold up everybody
     system.keep_private()
     starlette_server.create_starlette_app = _make_server  # type: ignore[attr-defined]
     main(prog_name="streamlit")

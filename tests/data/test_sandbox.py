@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import os
@@ -107,6 +108,17 @@ def test_a_small_parquet_with_one_huge_row(tmp_path):
     turns = [{"role": "user", "content": "hello"}] * 2_000_000
     pyarrow.parquet.write_table(pyarrow.table({"messages": [turns]}), path, compression="zstd")
     assert told(path) == "a.parquet takes more than 900 MB of memory to read."
+
+
+def test_while_rows_come_nobody_waits_for_a_search_for_garbage(monkeypatch):
+    """One of all that a dashboard holds took most of a second, in which it answered nobody."""
+    came = []
+    monkeypatch.setattr(sandbox, "_conversation", lambda _: came.append(gc.isenabled()))
+    content = b"question,answer\n" + b"".join(b"Why is it %d?,It is %d.\n" % (n, n) for n in range(3000))
+    read("a.csv", content=content)
+    assert len(came) == 3000
+    assert not any(came)
+    assert gc.isenabled()
 
 
 def test_a_small_workbook_with_very_wide_rows(tmp_path):
