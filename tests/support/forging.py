@@ -77,7 +77,7 @@ class Forger:
         with urllib.request.urlopen(f"{address}/_stcore/health", timeout=PATIENCE) as answer:
             cookies = SimpleCookie(answer.headers["Set-Cookie"])
         token = cookies[XSRF].value
-        cookie = f"{XSRF}={token}"
+        cookie = f"{XSRF}={token}; sails_who="  # who was asked for a name, and gave none
         if email:
             content = {
                 "email": email,
