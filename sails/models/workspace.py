@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatch
 from pathlib import Path
 
 from sails import system
@@ -17,6 +18,15 @@ from sails.models.folder import Situation, inspect_model, inspect_onnx
 from sails.models.journal import steadily
 
 VERSIONS = "versions"  # the folder of the earlier models
+OF_A_MODEL = (
+    "config.json",
+    "*.safetensors",
+    "*.bin",
+    "*.index.json",
+    "tokenizer*",
+    "checkpoint-*",
+    "adapter*",
+)
 # What a workspace keeps besides its two models; no model may be written over it, or among it.
 DATA = ("datasets", "sessions", "jobs", VERSIONS, "set_aside", "heldout", "corrections")
 
@@ -64,6 +74,8 @@ class Workspace:
         """Raise `WorkspaceError` when publishing would replace more than a model, or go among data."""
         _refuse_overlap(self.trained_model, (self.root, self.onnx_model))
         _refuse_data(self.trained_model, self.root)
+        if self.trained_model != self.root / "trained_model":
+            _refuse_foreign(self.trained_model)
 
     @property
     def datasets(self) -> Path:
@@ -160,6 +172,15 @@ def _refuse_data(model: Path, root: Path) -> None:
                     f"{model} lies in {folder}, where a workspace keeps its own data.",
                     "Choose a folder outside of it.",
                 )
+
+
+def _refuse_foreign(model: Path) -> None:
+    """A folder elsewhere that holds things, and nothing as a model has it, is somebody's for another end."""
+    names = [path.name for path in model.iterdir() if path.name[0] != "."] if model.is_dir() else []
+    if names and not any(fnmatch(name, of_model) for name in names for of_model in OF_A_MODEL):
+        raise WorkspaceError(
+            f"{model} holds other things, and no model.", "Choose a folder that is new, or empty."
+        )
 
 
 def check_output(path: Path) -> None:

@@ -722,3 +722,20 @@ def test_a_file_that_a_person_names_takes_the_place_of_nothing_in_a_workspace(tm
     else:
         with pytest.raises(WorkspaceError, match="among the data"):
             check_output(workspace.root / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_free"),
+    [("thesis.txt", False), ("sails/__init__.py", False), ("checkpoint-3/x", True), ("config.json", True)],
+)
+def test_a_folder_that_holds_other_things_than_a_model_is_no_place_for_one(tmp_path, name, is_free):
+    file = tmp_path / "documents" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("{}")
+    workspace = Workspace.open(tmp_path / "w", output_dir=tmp_path / "documents")
+    if is_free:
+        workspace.check_publishable()
+    else:
+        with pytest.raises(WorkspaceError, match="holds other things"):
+            workspace.check_publishable()
+    Workspace.open(tmp_path / "w", output_dir=tmp_path / "new").check_publishable()
