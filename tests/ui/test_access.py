@@ -91,6 +91,7 @@ def pages(workspace: Workspace) -> list[tuple[str, str]]:
         ("Data", ""),
         ("Data", "dataset=rivers"),
         ("Data", "corrections=waiting"),
+        ("Data", UNTOUCHED),
         ("Train", ""),
         ("Train", "dataset=rivers"),
         *(("Sessions", view) for view in views),
@@ -109,7 +110,8 @@ def press(
     dashboard: Dashboard, who: str, page: str, query: str, drawn: list[Widget], presses: list[Widget]
 ) -> list[str]:
     """Open all, type the dataset's name everywhere, press each of these, and say yes where that asks."""
-    typed = [pressed(w, "rivers") for w in drawn if w.opens or w.kind in ("text_input", "text_area")]
+    fields = () if query.endswith(UNTOUCHED) else ("text_input", "text_area")
+    typed = [pressed(w, "rivers") for w in drawn if w.opens or w.kind in fields]
     said = []
     with Forger(dashboard.address, who) as forger:
         forger.visit_opened(page, query)
@@ -140,12 +142,14 @@ def changing(widgets: list[Widget]) -> list[Widget]:
     return sorted(found, key=lambda widget: kinds.index(widget.kind))  # what begins an answer comes last
 
 
+UNTOUCHED = "corrections=untouched"  # the same list; what is typed there would be refused before an approval
 NOWHERE = Widget("drawn-nowhere", "file_uploader", "", None)
 TABLE = b"question,answer\nWhich river is long?,The Nile is.\nWhich is wide?,The Amazon is.\n"
 REFUSED = {
     "approve corrections",
     "delete a dataset",
     "discard a held model",
+    "edit a correction",
     "keep a version",
     "make the ONNX model",
     "rename a dataset",
@@ -162,7 +166,7 @@ CONTROL = [
     ("Data", "dataset=rivers", "Delete for good"),
     ("Sessions", "session=", "Save"),
     ("Sessions", "view=Versions", "Roll back to it"),
-    ("Data", "corrections=waiting", "Approve"),
+    ("Data", UNTOUCHED, "Approve"),
     ("Chat", "", "Add it to the list"),
 ]
 
