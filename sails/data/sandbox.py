@@ -38,7 +38,7 @@ from sails.system import Limits, Progress, silent
 
 COMMAND = ("-P", "-m", "sails.data.sandbox")
 MAX_MEMORY = 900_000_000  # bytes
-MIN_SECONDS, SECONDS_A_MB = 6.0, 0.5  # of processor time: 100,000 rows take half of it on a slow machine
+MIN_SECONDS, SECONDS_A_MB = 6.0, 2.0  # of processor time: short rows take a second a MB on a busy machine
 PATIENCE = 10  # times as long by the clock: other programs want the processor, too
 MAX_RESULT = 400_000_000  # bytes that come back; few bytes of some formats stand for many rows alike
 ROWS_A_FRAME = 500
