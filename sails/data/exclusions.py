@@ -46,7 +46,7 @@ hilfreich note_qualite calificacion
 """
 _LABELS = "label labels good kto_tag"
 _SCORES = "score user_rating reward votes upvotes"  # of no known scale: one below nothing leaves a row out
-_SPLITS = "split data_split dataset_split partition subset set usage phase teilmenge"
+_SPLITS = "split data_split dataset_split partition subset set"
 _NOT_EXCLUDED = "is_archived"  # a chat that was put aside
 _NO = _set("✗ ✘ ❌ ☒ false no n 0 0.0 f nein non nie off falsch faux falso não nao")
 _YES = _set("✓ ✔ ✅ ☑ true yes y 1 1.0 t x ja oui si sí sim tak on wahr vrai")
@@ -138,8 +138,7 @@ class Exclusions:
         self._rated: dict[str, dict[int, float]] = {}
         self._scores: dict[str, set[str]] = {}
         self._splits: dict[str, dict[int, str]] = {}
-        self._switched_on: Counter[str] = Counter()
-        self._rows = 0
+        self._switched: Counter[tuple[str, bool]] = Counter()  # rows by switch, and whether it says anything
 
     @staticmethod
     def columns(names: Iterable[str], used: Iterable[str]) -> dict[str, str]:
@@ -149,10 +148,10 @@ class Exclusions:
 
     def reason(self, row: int, fields: dict[str, Any], columns: dict[str, str]) -> str:
         """Return why this row is not to be learned, or nothing."""
-        self._rows += 1
         for name, kind in columns.items():
             value = fields.get(name)
-            self._switched_on[name] += kind == "switch" and value not in (None, "")
+            if kind == "switch":
+                self._switched[name, value not in (None, "")] += 1
             if value is None or isinstance(value, list | dict):
                 continue
             word = str(value).strip().casefold()
@@ -183,10 +182,8 @@ class Exclusions:
         graded = {name: set(map(str, ratings.values())) for name, ratings in self._rated.items()}
         scores = {name: numbers for name, numbers in self._scores.items() if all(map(_is_number, numbers))}
         unclear = [name for name in graded if self._low(name) is None] + list(scores)
-        some = [name for name, rows in self._switched_on.items() if 0 < rows < self._rows]
-        return [
-            f"“{printable(name)}” is empty in some rows; they are taught like the others." for name in some
-        ] + [
+        some = [name for name, is_filled in self._switched if is_filled and (name, False) in self._switched]
+        return [f"“{printable(name)}” is empty in some rows; those are taught, too." for name in some] + [
             f"“{printable(name)}” holds numbers that may grade the answers; they are not looked at. "
             "Leave out the rows that should not be taught."
             for name in unclear

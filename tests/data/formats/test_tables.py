@@ -267,4 +267,6 @@ def test_a_letter_that_no_choice_has_is_refused():
 def test_a_mark_that_some_rows_lack_is_named():
     content = b"question,answer,correct?\nIs it far?,No.,x\nOpen?,Yes.,\n"
     notes = read("x.csv", content=content).notes
-    assert "“correct?” is empty in some rows; they are taught like the others." in notes
+    assert "“correct?” is empty in some rows; those are taught, too." in notes
+    content = b"question,answer,deleted,approved\nIs it far?,No.,no,yes\nOpen?,Yes.,yes,yes\n"
+    assert not read("x.csv", content=content).notes
