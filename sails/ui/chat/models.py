@@ -126,7 +126,8 @@ def _pick(
     if state.chosen.get(f"{model_key}_gone"):
         st.caption("⚠️ The model that was chosen is no longer here, so the current one answers.")
     model = chat.find_chat_model(chat_models, chosen).with_variant(wanted if wanted in VARIANTS else None)
-    if marks := _marks(model):
+    marks = _marks(model)
+    if marks and (model.answers or index):  # what the only one takes to answer is said below
         st.caption(marks[:1].upper() + marks[1:])
     return model
 
