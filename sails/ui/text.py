@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sails import sessions, system
+from sails import chat, sessions, system
+from sails.chat import Origin
 from sails.models import ModelState
 from sails.sessions import Phase, SessionRecord, Status, describe_learning_rate
 
@@ -76,6 +77,12 @@ def _unlinked(line: str) -> str:
 def answer(text: str) -> str:
     """Write what a model answered as Markdown that shows exactly that text, or that there is none."""
     return literal(text) if text.strip() else "*(no answer)*"
+
+
+def exact_model(origin: Origin) -> str | None:
+    """Say exactly which model it was, in Markdown for behind a question mark; None where nobody knows."""
+    ids = plain(chat.describe_ids(origin))
+    return ids[:1].upper() + ids[1:] or None
 
 
 # --- signs -----------------------------------------------------------------------------------------

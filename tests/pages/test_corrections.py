@@ -133,7 +133,8 @@ def test_the_list_says_who_corrected_which_model_and_what_to_look_at(workspace):
     page = open_page("pages/1_Data.py", corrections="waiting")
     said = texts(page).replace("\\", "")
     assert "by Ann" in said
-    assert "1a2b3c4d" in said
+    assert "1a2b3c4d" not in said
+    assert any("1a2b3c4d" in one.proto.help for one in page.markdown)
     assert "Ann gave another answer to this question" in said
     assert not any(one.label.startswith("Approve all") for one in page.button)
 

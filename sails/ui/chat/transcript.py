@@ -12,7 +12,7 @@ from sails.system import seconds, shorten
 from sails.ui.chat import feedback
 from sails.ui.chat.state import ChatState
 from sails.ui.frame import show_error
-from sails.ui.text import literal, plain
+from sails.ui.text import exact_model, literal, plain
 
 MAX_QUESTION_LENGTH = 2000  # characters; of a longer one the beginning is shown, and the rest on demand
 SIGNS = {"same": "=", "similar": "≈", "other": "≠"}
@@ -77,8 +77,7 @@ def _about(reply: Reply, alone: bool) -> None:
     took = seconds(reply.seconds, 1) if reply.seconds >= 0.1 else "under 0.1 s"  # side by side, that of all
     origin = (chat.describe if alone else chat.details)(reply.origin, ids=False)
     said = " · ".join(filter(None, [plain(origin), took if reply.text and alone else ""]))
-    ids = plain(chat.describe_ids(reply.origin))
-    st.caption(said, help=ids[:1].upper() + ids[1:] or None)
+    st.caption(said, help=exact_model(reply.origin))
 
 
 # --- differences ----------------------------------------------------------------------------------

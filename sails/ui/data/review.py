@@ -147,7 +147,9 @@ def _cards(workspace: Workspace, review: Review, chosen: Standing, corrections: 
 
 def _card(workspace: Workspace, review: Review, correction: Correction, standing: Standing) -> None:
     open_ = standing != "taught"
-    st.markdown(f"**{KINDS[correction.kind]}** :small[{_whence(correction)}]")
+    origin = _origin(correction)
+    about = f"**{KINDS[correction.kind]}** :small[{_whence(correction, origin)}]"
+    st.markdown(about, help=text.exact_model(origin))
     if correction.context:
         with st.expander("What was said before", icon=":material/forum:"):
             names = {"user": "Question", "assistant": "Answer", "system": "System message"}
@@ -171,11 +173,14 @@ def _card(workspace: Workspace, review: Review, correction: Correction, standing
         _buttons(workspace, correction, standing, keys)
 
 
-def _whence(correction: Correction) -> str:
+def _origin(correction: Correction) -> Origin:
     variant = correction.variant if correction.variant in VARIANTS else None
     # Whether it was proven stands where it is chosen; here it is said which one it was.
     title, certified = correction.title or "an unknown model", True if variant else None
-    origin = Origin(title, correction.fingerprint, correction.session, variant=variant, certified=certified)
+    return Origin(title, correction.fingerprint, correction.session, variant=variant, certified=certified)
+
+
+def _whence(correction: Correction, origin: Origin) -> str:
     when = "at an unknown time"
     if correction.when.year > 1970:
         when = text.moment(correction.when, st.context.timezone)
