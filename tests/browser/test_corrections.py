@@ -91,7 +91,7 @@ def test_a_correction_becomes_the_answer_of_the_next_model_with_the_keyboard_alo
         go(page, "Chat")
         answer = ask(page, QUESTION, 2)
         expect(answer).to_contain_text(RIGHT)
-        expect(answer).to_contain_text(record.session.id)
+        expect(answer).to_contain_text("after corrections")
         expect(main(page)).to_contain_text("It was put into a training.")
 
         go(page, "Home")

@@ -101,7 +101,8 @@ def test_a_taught_model_is_made_proven_downloaded_and_talked_with(page, tmp_path
         expect(page.get_by_role("heading", name="Chat", exact=True, level=1)).to_be_visible()
         ask(page, "Which mountain stands near Paris number 0?")
         expect(page.get_by_test_id("stChatMessage").last).to_contain_text("The mountain near")
-        expect(main(page)).to_contain_text(f"session {session.id}")
+        page.get_by_test_id("stChatMessage").last.get_by_role("button", name="Help").hover()
+        expect(page.get_by_test_id("stTooltipContent")).to_contain_text(f"Session {session.id}")
 
 
 def test_base_and_current_answer_side_by_side_and_the_conversation_is_kept(page, place, tmp_path):
