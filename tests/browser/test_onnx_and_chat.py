@@ -278,6 +278,7 @@ def test_with_all_opened_both_pages_fit_a_phone_and_have_no_serious_barrier(page
     for number in range(unfolding.count()):
         unfolding.nth(number).click()
         expect(page.get_by_test_id("stPopoverBody")).to_be_visible()
+        settled(page)  # some fetch what they show only when they are opened
         assert barriers(page) == []
         page.keyboard.press("Escape")
         expect(page.get_by_test_id("stPopoverBody")).to_have_count(0)
