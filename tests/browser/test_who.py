@@ -9,7 +9,7 @@ from sails import sessions
 from sails.models.workspace import Workspace
 from sails.sessions import Session
 from sails.system import LifeLock
-from tests.browser.conftest import NO_SLIDING, in_each_theme
+from tests.browser.conftest import NO_SLIDING, in_each_theme, settled
 from tests.browser.test_every_page import barriers
 from tests.support.situations import make_session
 
@@ -44,6 +44,8 @@ def test_the_first_act_asks_for_the_name_and_goes_on_with_it(browser: Browser, d
         expect(question).to_have_count(0)
         assert waiting[0].status().state == "queued"  # who closes it has not acted
         cancel.first.click()
+        expect(question.get_by_role("button", name="Go on")).to_be_visible()
+        settled(page)  # the key Enter needs the form whole
         question.get_by_role("textbox", name="Your name").fill(name)
         page.keyboard.press("Enter")
         expect(cancel).to_have_count(1)
