@@ -49,13 +49,12 @@ def attend(
     (last).
     """
     rows, heads, tokens, width = query.shape
-    keys = key.shape[2]
-    mask = attention_mask
-    if mask is None and tokens == keys and getattr(module, "is_causal", True):
-        mask = torch.ones(tokens, keys, dtype=torch.bool, device=query.device).tril()
+    keys, mask = key.shape[2], attention_mask
     trains = torch.is_grad_enabled() and query.requires_grad and query.device.type == "cpu"
-    few = rows * heads * tokens * keys <= MAX_SCORES
-    if mask is None or mask.dtype != torch.bool or dropout or not (trains and few):
+    short = trains and not dropout and rows * heads * tokens * keys <= MAX_SCORES
+    if short and mask is None and tokens == keys and getattr(module, "is_causal", True):
+        mask = torch.ones(tokens, keys, dtype=torch.bool).tril()
+    if not short or mask is None or mask.dtype != torch.bool:
         options = {"dropout": dropout, "scaling": scaling, **more}
         seen: torch.Tensor = sdpa_attention_forward(module, query, key, value, attention_mask, **options)[0]
         return seen, None
