@@ -85,13 +85,7 @@ def parse(
 ) -> Reading:
     """Read and judge a file in this process, whatever that takes; for files from outside there is `read`.
 
-    `mapping` names the columns of a file whose names are not recognised by themselves, `assistant` whoever
-    gives the answers among people who speak under their own names. `content` is what the file holds where
-    that is in memory already; nothing needs to lie at `path` then, which names it. `keep_marked` keeps rows
-    that the file marks as not to be learned.
-
-    Raises ConversationFileError when the file cannot be read or no row of it can be used, and of this kind
-    AssistantNeededError where it must be told who is the assistant.
+    Takes, returns and raises what that does, but for what is raised where a file takes too much.
     """
     path = Path(path)
     if content is None and not path.is_dir():
