@@ -21,12 +21,11 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from sails import models, system
 from sails.errors import ModelLoadError, SailsError, classify
 from sails.onnx import Messages, answer_in
-from sails.training.attention import padded_causal_mask
+from sails.training.attention import use_short_attention
 from sails.training.dataloader import encoder_of
 
 ANSWERED = 40  # prompts at once
@@ -79,6 +78,7 @@ def load_model(folder: Path, device: str) -> Any:
             folder, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
         )
     _check_weights(model, found["missing_keys"], folder)
+    use_short_attention(model)
     try:
         return model.to(device)
     except (RuntimeError, AssertionError) as error:
@@ -219,7 +219,6 @@ def generate(
         padded.append([*begun, *[filler] * padding, *own])
         mask.append([*[1] * len(begun), *[0] * padding, *[1] * len(own)])
     ends = {tokenizer.eos_token_id, *encoder.end_token_ids}
-    ALL_MASK_ATTENTION_FUNCTIONS.register("sdpa", padded_causal_mask)  # an export sets it back
     with _weights_reused(model):
         output = model.generate(
             input_ids=torch.tensor(padded, device=model.device),

@@ -40,7 +40,6 @@ from sails.data import ENOUGH_TO_JUDGE
 from sails.errors import DivergedError
 from sails.sessions import Session
 from sails.training.adapters import Adapters
-from sails.training.attention import use_short_attention
 from sails.training.checkpoint import load_checkpoint, save_checkpoint
 from sails.training.dataloader import IGNORED, collate, usual_labels
 from sails.training.divergence import Guard
@@ -284,7 +283,6 @@ class AnswerLoss(torch.nn.Module):
 
     def __init__(self, model: Any, precision: Precision, run: Run) -> None:
         super().__init__()
-        use_short_attention(model)
         self.model, self._precision = model, precision
         self._answer_logits = AnswerLogits.of(model)
         self._rehearsal, self._rehearsed_from = run.rehearsal, len(run.examples)
