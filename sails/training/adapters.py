@@ -6,8 +6,9 @@
 A layer with the weights W (outputs × inputs) answers as W + s·B·A would, with A (`RANK` × inputs) drawn by
 chance and B (outputs × `RANK`) trained from zero: only B has gradients and AdamW's averages. The rows of A
 say from which inputs a layer may learn, so where general knowledge is protected they are projected, once: all
-that is learned stays across what general answers rest on. After Hu et al., "LoRA: Low-rank adaptation of
-large language models", 2021, and Zhang et al., "LoRA-FA", 2023, which leaves A as it is; through `peft`.
+that is learned stays across what general answers rest on, and the lower layers have none. After Hu et al.,
+"LoRA: Low-rank adaptation of large language models", 2021, and Zhang et al., "LoRA-FA", 2023, which leaves A
+as it is; through `peft`.
 
 Not here: what the matrices are and where they come from (`sails.training.projection`).
 """
@@ -35,11 +36,14 @@ class Adapters:
     def __init__(self, model: Any, matrices: Matrices | None, learning_rate: float, seed: int) -> None:
         """`matrices`: what `projection_matrices` returned, where general knowledge is protected.
 
-        Raises `RequestError` for a model without a layer that is known here.
+        Then only layers that have one get adapters. Raises `RequestError` for a model without a layer that is
+        known here.
         """
         from peft import LoraConfig, LoraModel
 
         layers = adaptable_layers(model)
+        if matrices:
+            layers = {name: layer for name, layer in layers.items() if name in matrices}
         config = LoraConfig(
             r=RANK,
             lora_alpha=RANK * SCALE * (stretch(learning_rate) if matrices else 1.0),
@@ -52,7 +56,7 @@ class Adapters:
         self._model = model
         for name in layers:
             across = model.get_submodule(name).lora_A[NAME].weight.requires_grad_(False)
-            if matrices and name in matrices:  # one of several experts has none
+            if matrices:
                 projected = across @ matrices[name].to(across.device)
                 across.copy_(projected * across.norm() / projected.norm())
 

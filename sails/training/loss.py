@@ -50,8 +50,7 @@ class AnswerLogits:
         To find it out takes as long as scoring some ten rows.
         """
         new = cls(model)
-        config = {**model.config.to_dict(), "_name_or_path": ""}
-        new._kind = (type(model), str(config), implementation(model))
+        new._kind = kind_of(model)
         if known := cls._found.get(new._kind):
             new._checked = True
             alone, new.packs = known
@@ -61,7 +60,11 @@ class AnswerLogits:
     def __call__(self, model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """(logits, targets) of shape (labels, vocabulary) and (labels,), in the order of the batch."""
         targets = batch["labels"][:, 1:]
-        return self._logits(model, self.inputs(model, batch)).float(), targets[targets != IGNORED]
+        return self.of_inputs(model, self.inputs(model, batch)), targets[targets != IGNORED]
+
+    def of_inputs(self, model: Any, inputs: Inputs) -> torch.Tensor:
+        """Return the logits alone, of what `inputs` returned."""
+        return self._logits(model, inputs).float()
 
     def inputs(self, model: Any, batch: Batch) -> Inputs:
         """Return the batch in the form in which the model has least to do."""
@@ -105,7 +108,7 @@ class AnswerLogits:
             try:
                 warnings.simplefilter("ignore")  # of models that ignore the numbers of positions
                 alone = self._logits(model, padded(rows))
-                self.packs = self.packs and _alike(self._logits(model, _packed(model, rows)), alone)
+                self.packs = self.packs and alike(self._logits(model, _packed(model, rows)), alone)
             except (TypeError, ValueError, RuntimeError, AttributeError):
                 self.packs = False
         model.train(was_training)
@@ -117,7 +120,7 @@ class AnswerLogits:
         try:
             short = self._logits(model, inputs)
             self._body, body = None, self._body
-            if _alike(short, self._logits(model, inputs)):
+            if alike(short, self._logits(model, inputs)):
                 self._body = body
         finally:
             louder.remove()
@@ -144,7 +147,14 @@ def _packed(model: Any, batch: Batch) -> Inputs:
     return inputs
 
 
-def _alike(logits: torch.Tensor, others: torch.Tensor) -> bool:
+def kind_of(model: Any) -> tuple[Any, ...]:
+    """Return what models have in common that compute in the same way: class and configuration."""
+    config = {**model.config.to_dict(), "_name_or_path": ""}
+    return type(model), str(config), implementation(model)
+
+
+def alike(logits: torch.Tensor, others: torch.Tensor) -> bool:
+    """Whether they differ by no more than the ways to compute them."""
     return bool((logits - others).abs().max() <= TOLERANCE * others.abs().max())
 
 

@@ -69,6 +69,13 @@ class Precision:
         return torch.autocast(self.device, torch.bfloat16, cache_enabled=reuse)
 
 
+def blocks(model: Any) -> list[Any]:
+    """Return a model's layers from the lowest up, as many as its configuration says; none if not found."""
+    count = getattr(model.config, "num_hidden_layers", None)
+    lists = (part for part in model.modules() if isinstance(part, torch.nn.ModuleList) and len(part) == count)
+    return list(next(lists, ()))
+
+
 def load_model(folder: Path, device: str) -> Any:
     """Return the model in `folder`, in fp32. Raises `ModelLoadError`."""
     if other := models.foreign_model(folder):

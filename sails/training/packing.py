@@ -24,6 +24,7 @@ class Inputs:
     """What a model is given; its tokens are numbered row by row, padding included."""
 
     tensors: Batch
+    tokens: torch.Tensor  # for each token that it is given: its number in the batch, row by row
     places: torch.Tensor  # for each label, in the order of the batch: the token that predicts it
     counts: torch.Tensor  # for each token, how many of the batch it stands for: none if it is padding
 
@@ -44,7 +45,9 @@ def padded(batch: Batch) -> Inputs:
     """Return the batch as it is."""
     rows, columns = _predicting(batch)
     tensors = {name: batch[name] for name in ("input_ids", "attention_mask")}
-    return Inputs(tensors, rows * batch["input_ids"].shape[1] + columns, batch["attention_mask"].flatten())
+    ids = batch["input_ids"]
+    tokens = torch.arange(ids.numel(), device=ids.device)
+    return Inputs(tensors, tokens, rows * ids.shape[1] + columns, batch["attention_mask"].flatten())
 
 
 def packed(batch: Batch) -> Inputs:
@@ -63,15 +66,16 @@ def packed(batch: Batch) -> Inputs:
     positions = torch.cat([columns[0, :shared], columns[behind]])
     row = torch.cat([numbers.new_zeros(shared), numbers[behind]])  # of each token; 0: that of all
     seen = ((row[:, None] == row) | (row == 0)) & (positions <= positions[:, None])
+    tokens = torch.cat([columns[0, :shared], behind.flatten().nonzero().flatten()])
     tensors = {
-        "input_ids": torch.cat([ids[0, :shared], ids[behind]])[None],
+        "input_ids": ids.flatten()[tokens][None],
         "position_ids": positions[None],
         "attention_mask": seen[None, None],
     }
     rows, columns = _predicting(batch)
     before = (lengths - shared).cumsum(0) - (lengths - shared)  # tokens of the rows before
     places = torch.where(columns < shared, columns, before[rows] + columns)
-    return Inputs(tensors, places, torch.where(row == 0, len(ids), 1))
+    return Inputs(tensors, tokens, places, torch.where(row == 0, len(ids), 1))
 
 
 def _predicting(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

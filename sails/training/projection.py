@@ -9,8 +9,9 @@ A linear layer answers general prompts from certain directions of its inputs. Mo
 those directions change such answers; movements across them do not. So each movement is multiplied by
 (I + C/(λm))⁻¹, where C is the covariance of the layer's inputs on general prompts and m the mean of its
 diagonal, and made longer than it was before, for what is left of it does little harm. Other weights stay as
-they are. After Zeng et al., "Continual learning of context-dependent processing in neural networks", 2019,
-and Wang et al., "Training networks in null space of feature covariance", 2021: soft, where theirs cut.
+they are, and the lower half of the layers, which see each row once (`sails.training.frozen`). After Zeng et
+al., "Continual learning of context-dependent processing in neural networks", 2019, and Wang et al., "Training
+networks in null space of feature covariance", 2021: soft, where theirs cut.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ from transformers.pytorch_utils import Conv1D
 
 from sails.training.dataloader import Example, collate
 from sails.training.loss import AnswerLogits
-from sails.training.model import Precision
+from sails.training.model import Precision, blocks
 
 WINDOW = 5  # steps
-# How many times as long a projected movement is made, where it does little harm: 3 times at 5e-5, 6 times at
+# How many times as long a projected movement is made, where it does little harm: 4 times at 5e-5, 8 times at
 # 1e-5. It falls more slowly than the rate rises, so that a higher rate always moves the weights further.
-USUAL_RATE, USUAL_STRETCH, FALL, MAX_STRETCH = 5e-5, 3.0, math.log(2, 5), 6.0
+USUAL_RATE, USUAL_STRETCH, FALL, MAX_STRETCH = 5e-5, 4.0, math.log(2, 5), 8.0
+UNTOUCHED = 0.5  # of a model's blocks, from the lowest up, stay as they are
 DAMPING = 0.01  # λ: the smaller, the more is kept, and the more rounds a lesson takes
 PROJECTION_PROMPTS = 80  # general prompts whose inputs are looked at
 BATCH = 8  # of them at once
@@ -109,6 +111,13 @@ def linear_layers(model: Any) -> dict[str, Any]:
     }
 
 
+def upper_layers(model: Any) -> dict[str, Any]:
+    """Return those of them that are trained: above the share `UNTOUCHED` of the model's blocks."""
+    below = blocks(model)
+    untouched = {part for block in below[: int(UNTOUCHED * len(below))] for part in block.modules()}
+    return {name: layer for name, layer in linear_layers(model).items() if layer not in untouched}
+
+
 def _inputs(layer: Any) -> int:
     return int(layer.weight.shape[0 if isinstance(layer, Conv1D) else 1])
 
@@ -146,7 +155,7 @@ def projection_matrices(
         for batch in batches
     ]
     with ExitStack() as hooks:
-        for name, layer in linear_layers(model).items():
+        for name, layer in upper_layers(model).items():
             hook = layer.register_forward_pre_hook(lambda _, inputs, name=name: look(name, inputs[0]))
             hooks.callback(hook.remove)
         for batch in chosen:

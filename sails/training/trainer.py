@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import psutil
@@ -43,6 +44,7 @@ from sails.training.adapters import Adapters
 from sails.training.checkpoint import load_checkpoint, save_checkpoint
 from sails.training.dataloader import IGNORED, collate, usual_labels
 from sails.training.divergence import Guard
+from sails.training.frozen import FrozenStates
 from sails.training.known import LearningCurve
 from sails.training.loss import START_AGAIN, AnswerLogits, evaluate
 from sails.training.model import Precision, sample_answers
@@ -96,12 +98,15 @@ def train(
         scheduler = get_cosine_with_min_lr_schedule_with_warmup(
             optimizer, num_warmup_steps=warm_up, num_training_steps=total, min_lr_rate=LOWEST_RATE
         )
-    answer_loss = accelerator.prepare(AnswerLoss(model, precision, run)).train()
+    examples = [*run.examples, *(run.rehearsal.examples if run.rehearsal else ())]
+    own = slice(accelerator.process_index, None, accelerator.num_processes)
+    of_rows = [batch[own] for batch in run.flat]
+    frozen = FrozenStates.of(model, examples, of_rows, tokenizer.pad_token_id, precision)
+    answer_loss = accelerator.prepare(AnswerLoss(model, precision, run, frozen)).train()
 
     # Where it begins. A loader draws a random number, so it comes before the state of chance is put back.
     checkpoint = session.newest_checkpoint()
     done = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-    examples = [*run.examples, *(run.rehearsal.examples if run.rehearsal else ())]
     loader: DataLoader[Any] = DataLoader(
         range(len(examples)),  # type: ignore[arg-type]
         batch_sampler=run.flat[done:],  # type: ignore[arg-type]
@@ -149,8 +154,9 @@ def train(
         answer_tokens, rehearsed_tokens = int(labels[~rehearsed].sum()), int(labels[rehearsed].sum())
         batch_tokens = int(batch["attention_mask"].sum())
         has_rows = accelerator.process_index < len(batch["labels"])
-        own = slice(accelerator.process_index, None, accelerator.num_processes) if has_rows else slice(1)
-        rows = {key: value[own].to(accelerator.device) for key, value in batch.items()}
+        rows = {
+            key: value[own if has_rows else slice(1)].to(accelerator.device) for key, value in batch.items()
+        }
         sums = answer_loss(rows) * has_rows  # lesson, rehearsal; of what is taught: loss, tokens, right
         share = sums[0] / usual[step - 1]
         if rehearsed_tokens:
@@ -281,9 +287,9 @@ def parameter_groups(model: Any) -> list[dict[str, Any]]:
 class AnswerLoss(torch.nn.Module):
     """The loss of a batch as a module, for only a module's gradients are shared between processes."""
 
-    def __init__(self, model: Any, precision: Precision, run: Run) -> None:
+    def __init__(self, model: Any, precision: Precision, run: Run, frozen: FrozenStates | None) -> None:
         super().__init__()
-        self.model, self._precision = model, precision
+        self.model, self._precision, self._frozen = model, precision, frozen
         self._answer_logits = AnswerLogits.of(model)
         self._rehearsal, self._rehearsed_from = run.rehearsal, len(run.examples)
         self._taught = len(run.examples) if run.taught is None else run.taught
@@ -293,8 +299,11 @@ class AnswerLoss(torch.nn.Module):
 
         Losses are in nats. Only the first two have gradients.
         """
-        with self._precision.autocast():
-            logits, targets = self._answer_logits(self.model, batch)
+        inputs = self._answer_logits.inputs(self.model, batch)
+        with self._frozen.given(batch, inputs) if self._frozen else nullcontext(), self._precision.autocast():
+            logits = self._answer_logits.of_inputs(self.model, inputs)
+        targets = batch["labels"][:, 1:]
+        targets = targets[targets != IGNORED]
         counts = (batch["labels"][:, 1:] != IGNORED).sum(1)
         numbers = batch["numbers"].repeat_interleave(counts)
         lesson, taught = numbers < self._rehearsed_from, numbers < self._taught

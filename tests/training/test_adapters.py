@@ -66,7 +66,8 @@ def test_what_is_learned_across_what_general_prompts_rest_on_changes_them_less(
     tiny, model, matrices, general
 ):
     changes = []
-    for projected_by in (None, matrices):
+    as_it_is = {name: torch.eye(len(matrix)) for name, matrix in matrices.items()}
+    for projected_by in (as_it_is, matrices):
         before = logits(model, tiny, general[1::2])
         adapters = Adapters(model, projected_by, 1.0, 1)  # a rate at which nothing is made longer
         moved(model, by=1e-3)  # so little that answers change in proportion

@@ -8,17 +8,18 @@ import torch
 
 from sails.sessions import Session
 from sails.training.dataloader import collate
+from sails.training.model import blocks
 from sails.training.projection import (
     MAX_STRETCH,
     USUAL_RATE,
     USUAL_STRETCH,
     WINDOW,
     Projection,
-    linear_layers,
     load_matrices,
     projection_matrices,
     save_matrices,
     stretch,
+    upper_layers,
 )
 from sails.training.run import Before
 from tests.training.test_trainer import FP32, Notebook, run_of, same, teach, weights
@@ -31,13 +32,13 @@ def logits(model, tiny, examples):
     return out[batch["attention_mask"].bool()]
 
 
-def shake(model, tiny, matrices, examples, rate=1e-3):
+def shake(model, tiny, matrices, examples, rate=1e-2):
     """How far a random movement, projected or not, moved the model's answers, and its weights."""
     before, start = logits(model, tiny, examples), weights(model)
     projection = Projection(model, matrices, rate, FP32) if matrices else None
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for layer in linear_layers(model).values():
+        for layer in upper_layers(model).values():
             layer.weight += 1e-2 * torch.randn(layer.weight.shape, generator=generator)
     if projection:
         projection.finish()
@@ -58,9 +59,9 @@ def test_a_projected_movement_is_as_long_and_changes_general_answers_less(tiny, 
 @pytest.mark.parametrize(
     ("rate", "times"),
     [
-        (1e-3, 1),
+        (1e-3, 1.101),
         (5e-2, 1),
-        (1e-4, 2.226),
+        (1e-4, 2.968),
         (USUAL_RATE, USUAL_STRETCH),
         (1e-5, MAX_STRETCH),
         (1e-9, MAX_STRETCH),
@@ -85,6 +86,16 @@ def test_only_layers_whose_inputs_are_hidden_states_move(tiny, model, matrices, 
     moved = {name for name, value in weights(taught).items() if not torch.equal(value, before[name])}
     assert moved == {f"{name}.weight" for name in matrices}
     assert not any("embed" in name or "lm_head" in name or "norm" in name for name in moved)
+
+
+def test_the_lower_half_of_the_layers_stays_as_it_is(model, matrices):
+    below, above = (
+        {id(part) for block in some for part in block.modules()}
+        for some in (blocks(model)[:1], blocks(model)[1:])
+    )
+    assert len(blocks(model)) == 2
+    assert not {id(model.get_submodule(name)) for name in matrices} & below
+    assert {id(model.get_submodule(name)) for name in matrices} <= above
 
 
 def test_a_lesson_is_learned_and_general_answers_change_less(

@@ -31,7 +31,8 @@ def need_of(parameters: int, schedule: Schedule, max_length: int, *, export: boo
     if schedule.batch_size:
         tokens = max_length * schedule.batch_size
     tokens = round(tokens / (1 - schedule.protect))
-    memory = training_memory(parameters, tokens, lora=schedule.method == "lora")
+    lora, protected = schedule.method == "lora", schedule.protect > 0
+    memory = training_memory(parameters, tokens, lora=lora, protected=protected)
     if schedule.blend:  # three copies of the weights: before, after, and between
         memory = max(memory, 12 * parameters + 1_300_000_000)
     if export:

@@ -133,7 +133,11 @@ def test_an_estimate_takes_milliseconds_and_no_weights(tmp_path):
 )
 def test_the_memory_of_real_models_is_estimated_as_it_was_measured(parameters, measured):
     copy = 4 * parameters  # of the last good weights, which was not kept when this was measured
-    assert training_memory(int(parameters)) == pytest.approx(measured + copy, rel=0.06)
+    assert training_memory(int(parameters), protected=False) == pytest.approx(measured + copy, rel=0.06)
+
+
+def test_the_memory_of_a_protected_training_is_estimated_as_it_was_measured():
+    assert training_memory(134_515_008, 731) == pytest.approx(2.6e9, rel=0.15)
 
 
 @pytest.mark.parametrize(("parameters", "measured"), [(134_515_008, 2.23e9), (361_821_120, 4.64e9)])
