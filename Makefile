@@ -10,7 +10,7 @@ CHOICES = $(if $(TORCH),--torch='$(TORCH)') $(if $(PORT),--port=$(PORT))
 EXTRA = $(if $(ARGS),-- $(ARGS))
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo setup test quick lint format types check audit demo-matrix clean
+.PHONY: help run demo setup test quick lint format types check bench audit demo-matrix clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ types: ## mypy
 
 check: ## lint, format and types, without the tests
 	@$(START) check
+
+bench: ## measure ratios of speed, and fail where one became a fifth smaller (ARGS='--keep' to keep them)
+	@$(START) bench $(EXTRA)
 
 audit: ## look up the installed packages among the known vulnerabilities (needs the network)
 	@$(START) audit

@@ -65,7 +65,7 @@ TOOLS = {
     "quick": [LINT, FORMAT_CHECK, TYPES, f"{BOTH_CORES} {QUICK}"],
     "test": [LINT, FORMAT_CHECK, TYPES, BOTH_CORES],
 }
-COMMANDS = ("run", "demo", "setup", *TOOLS, "audit", "demo-matrix", "clean")
+COMMANDS = ("run", "demo", "setup", *TOOLS, "bench", "audit", "demo-matrix", "clean")
 ACCEPTED = ROOT / "audit-accepted.txt"  # known vulnerabilities that do not touch this program, and why
 
 
@@ -90,6 +90,10 @@ def main(arguments: Sequence[str]) -> int:
         if options.command == "demo-matrix":
             set_up(options.torch)
             return run(PYTHON, "examples/demo_continuous_training.py", *extra)
+        if options.command == "bench":
+            set_up(options.torch, tools=True)
+            fetch_base_model()
+            return run(PYTHON, "-m", "benchmarks.check", *extra)
         if options.command == "audit":
             set_up(options.torch, tools=True)
             return audit()
@@ -124,7 +128,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
         prog="start.py",
         description="Set up MTN Sails and open its dashboard in the browser.",
-        epilog="What stands after -- goes to Streamlit, or to pytest with `test`.",
+        epilog="What stands after -- goes to Streamlit, to pytest with `test`, or to the program of `bench`.",
     )
     parser.add_argument("command", nargs="?", default="run", choices=COMMANDS, help="default: run")
     parser.add_argument(

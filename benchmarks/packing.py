@@ -15,6 +15,7 @@ import argparse
 import random
 import statistics
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ from sails.retention import rehearsal_prompts
 from sails.training import Precision
 from sails.training.dataloader import Example, collate, encode
 from sails.training.loss import AnswerLogits
-from sails.training.projection import linear_layers
+from sails.training.projection import upper_layers
 from sails.training.rehearsal import rehearsal_of
 
 
@@ -56,43 +57,60 @@ def batches(folder: Path, tokenizer: object, precision: Precision) -> dict[str, 
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
-    wanted = parser.parse_args()
-    torch.set_num_threads(wanted.threads)
+@dataclass
+class Measured:
+    """Of one batch, padded and packed: tokens, losses, and CPU seconds of each round."""
+
+    tokens: dict[bool, int]
+    losses: dict[bool, float]
+    seconds: dict[bool, list[float]]
+
+
+def measured(threads: int, rounds: int) -> dict[str, Measured]:
+    """Return what each batch costs, by its name, padded (False) and packed (True) by turns."""
+    torch.set_num_threads(threads)
     folder = models.ensure_base_model(DEFAULT_BASE_MODEL, lambda *_: None)
     tokenizer, model = training.load_tokenizer(folder), training.load_model(folder, "cpu")
     precision = Precision.of("cpu")
-    trained = {id(layer.weight) for layer in linear_layers(model).values()}
+    trained = {id(layer.weight) for layer in upper_layers(model).values()}
     for parameter in model.parameters():
         parameter.requires_grad_(id(parameter) in trained)
-    print(f"| {'batch':<26} | tokens: padded | packed | seconds: padded | packed | times | losses apart |")
-    print(f"|-{'-' * 26}-|----------------|--------|-----------------|--------|-------|--------------|")
+    found = {}
     for name, examples in batches(folder, tokenizer, precision).items():
         batch = collate(examples, tokenizer.pad_token_id)
         ways = {packs: AnswerLogits(model) for packs in (False, True)}
-        seconds: dict[bool, list[float]] = {False: [], True: []}
-        losses, tokens = {}, {}
+        figures = Measured({}, {}, {packs: [] for packs in ways})
         for packs, answer_logits in ways.items():
             answer_logits.inputs(model, batch)
             answer_logits.packs &= packs
-            tokens[packs] = answer_logits.inputs(model, batch).counts.numel()
-        for _ in range(wanted.rounds + 1):  # the first one sets things up
+            figures.tokens[packs] = answer_logits.inputs(model, batch).counts.numel()
+        for number in range(rounds + 1):
             for packs, answer_logits in ways.items():
                 began = time.process_time()
                 with precision.autocast():
                     logits, targets = answer_logits(model, batch)
                 loss = functional.cross_entropy(logits, targets)
                 loss.backward()
-                seconds[packs].append(time.process_time() - began)
-                losses[packs] = loss.item()
+                if number:  # the first one sets things up
+                    figures.seconds[packs].append(time.process_time() - began)
+                figures.losses[packs] = loss.item()
                 model.zero_grad(set_to_none=False)
-        was, now = (statistics.median(seconds[packs][1:]) for packs in (False, True))
-        apart = abs(losses[True] - losses[False]) / losses[False]
+        found[name] = figures
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    wanted = parser.parse_args()
+    print(f"| {'batch':<26} | tokens: padded | packed | seconds: padded | packed | times | losses apart |")
+    print(f"|-{'-' * 26}-|----------------|--------|-----------------|--------|-------|--------------|")
+    for name, found in measured(wanted.threads, wanted.rounds).items():
+        was, now = (statistics.median(found.seconds[packs]) for packs in (False, True))
+        apart = abs(found.losses[True] - found.losses[False]) / found.losses[False]
         print(
-            f"| {name:<26} | {tokens[False]:14} | {tokens[True]:6} | {was:15.2f} | {now:6.2f} "
+            f"| {name:<26} | {found.tokens[False]:14} | {found.tokens[True]:6} | {was:15.2f} | {now:6.2f} "
             f"| {was / now:5.2f} | {apart:12.2%} |",
             flush=True,
         )
