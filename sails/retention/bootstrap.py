@@ -59,15 +59,16 @@ class BootstrapEstimate:
 def accuracy(cell: Cell, generator: np.random.Generator) -> BootstrapEstimate:
     """Return the share of answer tokens right, in points."""
     drawn = _resamples(len(cell.rows), generator)
-    return _sampled(100 * cell.accuracy, _points(cell, drawn), len(cell.rows))
+    draws = _points(np.array(cell.right), np.array(cell.tokens), drawn)
+    return _sampled(100 * cell.accuracy, draws, len(cell.rows))
 
 
 def difference(before: Cell, after: Cell, generator: np.random.Generator) -> BootstrapEstimate:
     """Return after − before, in points; both cells have the same rows in the same order."""
-    if before.rows != after.rows:
+    if (before.rows, before.tokens) != (after.rows, after.tokens):
         raise ValueError("Two models are compared on the same rows only.")
     drawn = _resamples(len(after.rows), generator)
-    draws = _points(after, drawn) - _points(before, drawn)
+    draws = _points(np.array(after.right) - np.array(before.right), np.array(after.tokens), drawn)
     return _sampled(100 * (after.accuracy - before.accuracy), draws, len(after.rows))
 
 
@@ -126,11 +127,14 @@ def _resamples(rows: int, generator: np.random.Generator) -> Places:
     return generator.integers(rows, size=(RESAMPLES, rows), dtype=np.uint32)
 
 
-def _points(cell: Cell, drawn: Places) -> Floats:
-    right, tokens = np.array(cell.right), np.array(cell.tokens)
+def _points(right: NDArray[np.int64], tokens: NDArray[np.int64], drawn: Places) -> Floats:
     # A few resamples at a time: of hundreds of rows, all at once would fill no cache.
-    blocks = np.array_split(drawn, math.ceil(drawn.size / BLOCK))
-    return np.concatenate([100 * right[some].sum(axis=1) / tokens[some].sum(axis=1) for some in blocks])
+    points = []
+    for some in np.array_split(drawn, math.ceil(drawn.size / BLOCK)):
+        rows = some.astype(np.intp)
+        right_drawn, tokens_drawn = (of.take(rows, mode="clip").sum(axis=1) for of in (right, tokens))
+        points.append(100 * right_drawn / tokens_drawn)
+    return np.concatenate(points)
 
 
 def _sampled(value: float, draws: Floats, rows: int) -> BootstrapEstimate:

@@ -131,8 +131,10 @@ def test_only_rows_that_both_have_are_compared_in_the_same_order():
     assert old.rows == new.rows == ("a/recall/2", "a/recall/3")
     assert (old.right, new.right) == ((3, 4), (7, 8))
     assert paired(before, cell("a", [5], first=9)) is None
-    with pytest.raises(ValueError, match="same rows"):
-        difference(before, after, bootstrap_generator())
+    longer = new.model_copy(update={"tokens": (10, 20)})
+    for other in (after, longer):
+        with pytest.raises(ValueError, match="same rows"):
+            difference(before if other is after else old, other, bootstrap_generator())
 
 
 def test_a_row_without_an_answer_is_not_compared():
