@@ -1,11 +1,22 @@
 """What tests of several pages stand on: a workspace of their own, and workers that wait to be called."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
+from streamlit.components.v2 import manifest_scanner
 
 from sails.jobs import launcher
 from tests.support.exported import copy_talking, make_talking
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _packages_are_searched_once():
+    """Streamlit searches all that is installed for components: for each `AppTest`, a quarter of a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        search = cache(manifest_scanner.scan_component_manifests)
+        patch.setattr(manifest_scanner, "scan_component_manifests", search)
+        yield
 
 
 @pytest.fixture
