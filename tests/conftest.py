@@ -17,6 +17,9 @@ from sails.jobs.launcher import PATIENT_THREADS
 for _name, _value in {**PATIENT_THREADS, "OMP_NUM_THREADS": "1"}.items():
     os.environ.setdefault(_name, _value)
 
+# How much memory a model takes is measured where that is tested, and with the real base model.
+os.environ["SAILS_MEASURE_MEMORY"] = "0"
+
 # Or each process that a test starts would compile this package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -70,7 +73,8 @@ def embedded(tmp_path_factory) -> tuple[Path, str]:
     command = [sys.executable, "-m", "sails", "pipeline", "--data-file", "lesson.json"]
     command += ["--workspace", "workspace", "--epochs", "2", "--preset", "quick"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    del environment["OMP_NUM_THREADS"], environment["SAILS_CACHE"]  # a real model is worth every core
+    for name in ("OMP_NUM_THREADS", "SAILS_CACHE", "SAILS_MEASURE_MEMORY"):  # it is worth every core
+        del environment[name]
     environment |= {"SAILS_CACHE": REAL_CACHE} if REAL_CACHE else {}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False

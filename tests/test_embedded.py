@@ -27,6 +27,7 @@ def test_a_lesson_becomes_a_chatting_onnx_model(embedded):
         "fp32": (False, True),
         "int8": (False, True),
     }
+    assert all(one["speed"]["memory_bytes"] > 100_000_000 for one in results.certificates.values())
     assert found["int8"].size < 0.35 * found["fp32"].size
     assert variants.preferred_variant(found) == "int8"
     for state in found.values():

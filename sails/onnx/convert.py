@@ -14,6 +14,7 @@ import contextlib
 import errno
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from sails.onnx.certify import Certificate
 
 VERIFY_SECONDS = 40.0  # against which `build_seconds` of the variants are; only how they compare counts
-MEASURES_MEMORY = True  # in processes of their own, which take some seconds
+MEASURE_MEMORY = "SAILS_MEASURE_MEMORY"  # 0: not in processes of their own, which take some seconds
 
 log = logging.getLogger(__name__)
 
@@ -187,7 +188,7 @@ def _verify(work: _Work, built: Built) -> dict[Variant, Certificate]:
             built,
             work.order.prompts,
             work.order.answers,
-            memory=MEASURES_MEMORY,
+            memory=os.environ.get(MEASURE_MEMORY) != "0",
             write=True,
             progress=report,
         )

@@ -18,7 +18,6 @@ from sails.models import publish
 from sails.models.folder import inspect_onnx
 from sails.models.variants import inspect_variants
 from sails.models.workspace import Workspace
-from sails.onnx import convert
 from sails.onnx.convert import ConversionOrder, convert_model
 from sails.sessions import queue
 from sails.sessions.reporter import Reporter
@@ -47,12 +46,6 @@ def started(monkeypatch):
     sessions_started = []
     monkeypatch.setattr(launcher, "start_worker", sessions_started.append)
     return sessions_started
-
-
-@pytest.fixture(autouse=True)
-def quickly(monkeypatch):
-    """How much memory a model takes is measured where it is tested."""
-    monkeypatch.setattr(convert, "MEASURES_MEMORY", False)
 
 
 # --- starting -------------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ from sails.jobs import candidates, export, train
 from sails.models import versions
 from sails.models.folder import inspect_model
 from sails.models.workspace import Workspace
-from sails.onnx import convert
 from sails.sessions.metrics import MetricsWriter
 from sails.system import locks
 from sails.training.plan import resources
@@ -476,8 +475,7 @@ def _resume(place, session, monkeypatch):
         sessions.resume(place, session)
 
 
-def test_export_and_verification_follow_when_asked(place, teach, monkeypatch):
-    monkeypatch.setattr(convert, "MEASURES_MEMORY", False)  # which takes processes of their own
+def test_export_and_verification_follow_when_asked(place, teach):
     _, status = teach(export=True, verify=True)
     assert status.state == "succeeded"
     assert status.results.certificates["fp32"]["passed"]

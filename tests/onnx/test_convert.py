@@ -23,7 +23,6 @@ from sails.models.variants import (
     inspect_variants,
     variant_folder,
 )
-from sails.onnx import convert
 from sails.onnx.certify.certificate import read_certificate
 from sails.onnx.certify.report import CERTIFICATE_PAGE
 from sails.onnx.convert import ConversionOrder, convert_model
@@ -49,9 +48,8 @@ def place(template, tmp_path):
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch):
-    """No worker starts by itself, and how much memory a model takes is measured where it is tested."""
+    """No worker starts by itself."""
     monkeypatch.setattr(launcher, "start_worker", lambda _: None)
-    monkeypatch.setattr(convert, "MEASURES_MEMORY", False)
 
 
 @pytest.fixture

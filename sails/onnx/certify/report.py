@@ -124,7 +124,9 @@ def _told(certificate: Certificate) -> Iterator[Check]:
                 f"{times:.1f} times as fast."
             )
         yield Check("Speed", f"{ours.tokens_per_second:,.1f} a second", None, beside)
-        beside = f"A program with PyTorch takes {size(theirs.memory_bytes)}." if theirs else ""
+    if ours and ours.memory_bytes:
+        measured = theirs and theirs.memory_bytes
+        beside = f"A program with PyTorch takes {size(measured)}." if measured else ""
         yield Check("Memory", size(ours.memory_bytes), None, f"With the libraries it needs. {beside}".strip())
     if certificate.bytes:
         beside = f"The original has {size(certificate.original_bytes)}." if certificate.original_bytes else ""
