@@ -56,6 +56,26 @@ def teach(place, base, tmp_path, monkeypatch):
     return run
 
 
+@pytest.fixture(scope="module")
+def taught_once(base, tmp_path_factory):
+    """A workspace whose model was taught about mountains, for one round."""
+    folder = tmp_path_factory.mktemp("taught")
+    workspace = Workspace.open(folder / "workspace")
+    dataset = add_dataset(workspace, write_lesson(folder / "mountain.json"))
+    with pytest.MonkeyPatch.context() as patch:
+        session = queue_training(workspace, dataset, base, monkeypatch=patch, epochs=1)
+    assert run_worker(session).verdict == "published"
+    return workspace
+
+
+@pytest.fixture
+def first(place, taught_once):
+    """What `teach()` gives, in a copy of the workspace in which it was done."""
+    shutil.copytree(taught_once.root, place.root)
+    (record,) = sessions.read_history(place)
+    return record.session, record.status
+
+
 def test_the_first_session_starts_from_base_and_is_published(place, teach, base):
     session, status = teach()
     assert (status.state, status.phase, status.verdict) == ("succeeded", "done", "published")
@@ -73,8 +93,11 @@ def test_the_first_session_starts_from_base_and_is_published(place, teach, base)
     assert all(0 <= alone[phase] <= seconds[phase] for phase in seconds)
 
 
-def test_the_next_session_continues_at_a_fifth_of_the_rate_and_keeps_the_former_model(place, teach):
-    _, first = teach("mountain")
+CHANGED = "The tokenizer or chat template of the current model was changed since its last lesson"
+
+
+def test_the_next_session_continues_at_a_fifth_of_the_rate_and_keeps_the_former_model(place, first, teach):
+    _, first = first
     _, second = teach("river")
     assert (second.plan.row, second.plan.start_from, second.plan.learning_rate) == (2, "trained", 1e-5)
     assert second.parent == first.fingerprint
@@ -83,23 +106,21 @@ def test_the_next_session_continues_at_a_fifth_of_the_rate_and_keeps_the_former_
         first.fingerprint,
         second.fingerprint,
     ]
+    assert not any(CHANGED in note for note in second.notes)
 
 
+@pytest.mark.usefixtures("first")
 def test_a_tokenizer_or_template_that_changed_since_the_last_lesson_is_noticed_at_the_start(place, teach):
-    teach("mountain")
     template = place.trained_model / "chat_template.jinja"
-    said = "The tokenizer or chat template of the current model was changed since its last lesson"
-    _, same = teach("river")
-    assert not any(said in note for note in same.notes)
     template.write_text("Now: " + template.read_text())
     _, changed = teach("lake")
-    assert any(said in note for note in changed.notes)
+    assert any(CHANGED in note for note in changed.notes)
     _, again = teach("wood")  # taught with it since
-    assert not any(said in note for note in again.notes)
+    assert not any(CHANGED in note for note in again.notes)
 
 
+@pytest.mark.usefixtures("first")
 def test_a_chosen_learning_rate_wins_also_when_continuing_and_reaches_the_optimizer(teach):
-    teach("mountain")
     session, status = teach("river", learning_rate=3e-4)
     assert status.plan.learning_rate == 3e-4
     assert status.plan.automatic_learning_rate == 1e-5
@@ -107,8 +128,8 @@ def test_a_chosen_learning_rate_wins_also_when_continuing_and_reaches_the_optimi
     assert max(m["learning_rate"] for m in steps_of(session)) == pytest.approx(3e-4)
 
 
-def test_another_base_model_starts_over_and_the_same_one_continues(place, teach, tmp_path):
-    _, first = teach()
+def test_another_base_model_starts_over_and_the_same_one_continues(place, first, teach, tmp_path):
+    _, first = first
     _, second = teach("river")
     assert second.plan.start_from == "trained"
     other = make_tiny_model(tmp_path / "other", "llama")
@@ -119,15 +140,15 @@ def test_another_base_model_starts_over_and_the_same_one_continues(place, teach,
     assert {v.fingerprint for v in versions.list_versions(place)} == {first.fingerprint, second.fingerprint}
 
 
+@pytest.mark.usefixtures("first")
 def test_starting_over_from_base_on_purpose(teach):
-    teach()
     _, status = teach("river", start="base")
     assert (status.plan.start_from, status.plan.start_chosen_by) == ("base", "person")
     assert status.plan.learning_rate == 5e-5
 
 
+@pytest.mark.usefixtures("first")
 def test_an_incomplete_model_is_set_aside_and_not_deleted(place, teach):
-    teach()
     (place.trained_model / "model.safetensors").write_bytes(b"rubbish")
     _, status = teach("river")
     assert status.plan.row == 5
@@ -198,9 +219,9 @@ def test_general_knowledge_is_protected_as_much_as_asked(protect, teach):
     assert all(drifts) == (protect == 0.5)  # a small share is less than a row of a step
 
 
-def test_what_is_rehearsed_and_what_is_repeated_do_not_count_as_known(teach):
+def test_what_is_rehearsed_and_what_is_repeated_do_not_count_as_known(first, teach):
     """The second lesson has as many rows again from the first one; its own answer tokens are counted."""
-    first, _ = teach("mountain", epochs=1)
+    first, _ = first
     second, _ = teach("river", epochs=2, replay_share=0.5, protect=0.25)
     tokens = []
     for session in (first, second):
@@ -211,8 +232,8 @@ def test_what_is_rehearsed_and_what_is_repeated_do_not_count_as_known(teach):
     assert tokens[1] == pytest.approx(tokens[0], rel=0.2)
 
 
-def test_held_out_rows_are_never_taught_later_and_taught_rows_never_held_out(teach):
-    first, _ = teach("mountain", rows=28)
+def test_held_out_rows_are_never_taught_later_and_taught_rows_never_held_out(first, teach):
+    first, _ = first
     second, status = teach("mountain", rows=60)  # the same 28 and 32 more
     taught = {name: _inputs(name.data / "train.jsonl") for name in (first, second)}
     held = {name: _inputs(name.data / "heldout.jsonl") for name in (first, second)}
@@ -429,9 +450,9 @@ def test_a_session_whose_models_lie_outside_of_its_workspace_does_not_go_on_in_a
 
 
 def test_a_candidate_is_held_when_another_model_became_current_meanwhile(
-    place, teach, base, tmp_path, monkeypatch
+    place, first, teach, base, tmp_path, monkeypatch
 ):
-    _, first = teach("mountain")
+    _, first = first
     dataset = add_dataset(place, write_lesson(tmp_path / "river.json", topic="river"))
     session = queue_training(place, dataset, base, monkeypatch=monkeypatch, epochs=10)
     stopper = threading.Thread(target=_stop_after, args=(session, 3))
@@ -499,8 +520,8 @@ def test_a_dataset_that_is_gone_fails_the_session_with_a_remedy(place, base, tmp
     assert status.failure.remedy
 
 
+@pytest.mark.usefixtures("first")
 def test_a_model_that_cannot_be_loaded_fails_the_session_and_stays_as_it_is(place, teach):
-    teach()
     (place.trained_model / "tokenizer.json").write_text("{}")
     before = place.situation().trained.fingerprint
     _, status = teach("river")
@@ -532,8 +553,8 @@ def test_a_training_that_cannot_fit_is_refused_with_the_numbers(what, kind, teac
     assert status.step == 0
 
 
-def test_a_worker_leaves_a_session_alone_that_has_already_ended(teach):
-    session, status = teach()
+def test_a_worker_leaves_a_session_alone_that_has_already_ended(first):
+    session, status = first
     assert run_worker(session) == status
 
 
