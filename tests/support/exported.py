@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from sails.models import versions
@@ -19,17 +22,26 @@ VERSION = "20260104-091500-mountains"
 
 def make_talking(root: Path) -> Workspace:
     """Untaught, so its answers are noise. The base model lies in `base` beside the workspace."""
+    base = root.parent / "base"
+    shutil.copytree(_template() / "base", base)
+    shutil.copytree(_template() / "workspace", root)
     workspace = Workspace.open(root)
-    base = make_tiny_model(root.parent / "base", seed=1)
-    make_tiny_model(workspace.trained_model)
     record = {"base": str(base), "session": SESSION}
     (workspace.trained_model / PROVENANCE).write_text(json.dumps(record))
-    export_model(
-        workspace.trained_model,
-        workspace.onnx_model,
-        source_fingerprint=fingerprint_of(workspace.trained_model),
-    )
     return workspace
+
+
+@cache
+def _template() -> Path:
+    """The folders of `make_talking`, made once in each process of tests."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    make_tiny_model(folder / "base", seed=1)
+    workspace = Workspace.open(folder / "workspace")
+    make_tiny_model(workspace.trained_model)
+    fingerprint = fingerprint_of(workspace.trained_model)
+    export_model(workspace.trained_model, workspace.onnx_model, source_fingerprint=fingerprint)
+    return folder
 
 
 def add_version(workspace: Workspace, seed: int = 2) -> Path:
