@@ -6,6 +6,7 @@ goes into the session's folder. What is done lies in the module of its kind.
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from collections.abc import Callable
@@ -60,4 +61,5 @@ def run_worker(folder: str) -> int:
 
 if __name__ == "__main__":
     system.keep_private()
+    gc.set_threshold(100_000)  # what loading the libraries makes stays: it is looked through less often
     sys.exit(run_worker(sys.argv[1]))
