@@ -155,12 +155,28 @@ def open_dashboard(options: argparse.Namespace, extra: Sequence[str]) -> int:
 
 
 def check(commands: Sequence[str], extra: Sequence[str]) -> int:
-    """Run every tool, also after one has failed; the first failure's exit code."""
-    codes = {}
+    """Run every tool, also after one has failed; the first failure's exit code.
+
+    Types are checked beside the tests that follow, and what was found stands behind what these print.
+    """
+    codes: dict[str, int] = {}
+    beside = None
+    if TYPES in commands[:-1]:
+        print("Types are checked beside the tests; what is found comes at the end.", flush=True)
+        beside = subprocess.Popen(
+            [str(PYTHON), "-m", TYPES], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
     for command in commands:
+        if command == TYPES and beside:
+            codes[TYPES] = 0  # it has its place among the failures
+            continue
         chosen = command.startswith("pytest") and extra  # in one process then, so that its output is plain
         tool = "pytest" if chosen else command
         codes[tool] = run(PYTHON, "-m", *tool.split(), *(extra if chosen else ()))
+    if beside:
+        said, _ = beside.communicate()
+        print(said.decode(errors="replace"), end="", flush=True)
+        codes[TYPES] = beside.returncode
     for command, code in codes.items():
         if code:
             print(f"✗ {command} failed (exit code {code})")

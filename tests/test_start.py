@@ -202,8 +202,8 @@ def test_test_runs_every_tool_and_keeps_the_first_failure(project):
     assert tools == [
         "ruff check .",
         "ruff format --check .",
-        "mypy",
         "pytest -k one",
+        "mypy",  # which ran beside the tests
         "✗ mypy failed (exit code 5)",
     ]
 
