@@ -144,56 +144,51 @@ STEPS = number("train_max_steps", 4)  # of the tests that look at something else
     ("choose", "asked", "done"),
     [
         pytest.param(
-            [number("train_epochs", 2)],
-            {"epochs": 2},
-            lambda s, steps: (round(s.results.epochs), steps[-1]["total_steps"] % 2) == (2, 0),
-            id="rounds",
-        ),
-        pytest.param(
-            [number("train_batch_size", 3), number("train_epochs", 1)],
-            {"batch_size": 3},
-            lambda s, steps: len(steps) == -(-s.results.rows_taught // 3),
-            id="batch size",
-        ),
-        pytest.param(
-            [number("train_max_steps", 5)], {"max_steps": 5}, lambda _, steps: len(steps) == 5, id="steps"
-        ),
-        pytest.param(
-            [STEPS, lambda page: own_rate(page, "3e-4")],
-            {"learning_rate": 3e-4},
+            [number("train_batch_size", 3), number("train_epochs", 2)],
+            {"batch_size": 3, "epochs": 2},
             lambda s, steps: (
-                s.plan.learning_rate == 3e-4
+                round(s.results.epochs) == 2
+                and len(steps) == steps[-1]["total_steps"] == 2 * -(-s.results.rows_taught // 3)
+            ),
+            id="rounds and batch size",
+        ),
+        pytest.param(
+            [
+                number("train_max_steps", 5),
+                lambda page: own_rate(page, "3e-4"),
+                number("train_protect", 0.5),
+                number("train_max_length", 64),
+                chosen("train_device", "cpu"),
+            ],
+            {"max_steps": 5, "learning_rate": 3e-4, "protect": 0.5, "max_length": 64, "device": "cpu"},
+            lambda s, steps: (
+                len(steps) == 5
+                and s.plan.learning_rate == 3e-4
                 and s.plan.learning_rate_chosen_by == "person"
                 and max(step["learning_rate"] for step in steps) == pytest.approx(3e-4)
+                and s.results.rehearsed > 1
+                and all("drift" in step for step in steps)
+                and any("longer than 64 tokens" in note for note in s.notes)
+                and s.results.device == "cpu"
             ),
-            id="learning rate",
+            id="steps, learning rate, protection, longest conversation and device",
         ),
         pytest.param(
-            [STEPS],
-            {"learning_rate": None},
+            [STEPS, number("train_protect", 0.0)],
+            {"learning_rate": None, "protect": 0.0},
             lambda s, steps: (
                 s.plan.learning_rate_chosen_by == "automatic"
                 and max(step["learning_rate"] for step in steps) == pytest.approx(5e-5)
+                and s.results.rehearsed == 0
+                and not any("drift" in step for step in steps)
             ),
-            id="automatic learning rate",
+            id="automatic learning rate, not protected",
         ),
         pytest.param(
             [lambda page: page.radio(key="train_preset").set_value("quick")],
             {"preset": "quick"},
             lambda s, _: s.results.most_epochs == 12,
             id="quick",
-        ),
-        pytest.param(
-            [number("train_protect", 0.5), STEPS],
-            {"protect": 0.5},
-            lambda s, steps: s.results.rehearsed > 1 and all("drift" in step for step in steps),
-            id="protected",
-        ),
-        pytest.param(
-            [number("train_protect", 0.0), STEPS],
-            {"protect": 0.0},
-            lambda s, steps: s.results.rehearsed == 0 and not any("drift" in step for step in steps),
-            id="not protected",
         ),
         pytest.param(
             [lambda page: page.radio(key="train_method").set_value("lora"), STEPS],
@@ -209,16 +204,6 @@ STEPS = number("train_max_steps", 4)  # of the tests that look at something else
             {"method": "full", "blend": True},
             lambda s, _: s.results.blend is not None and any("of the change" in note for note in s.notes),
             id="blended",
-        ),
-        pytest.param(
-            [number("train_max_length", 64), STEPS],
-            {"max_length": 64},
-            lambda s, _: any("longer than 64 tokens" in note for note in s.notes),
-            id="longest conversation",
-        ),
-        pytest.param(
-            [chosen("train_device", "cpu"), STEPS], {"device": "cpu"}, lambda s, _: s.results.device == "cpu",
-            id="device",
         ),
     ],
 )  # fmt: skip
@@ -314,11 +299,9 @@ def test_the_base_model_the_name_and_the_export_reach_the_worker(workspace, tiny
 
 
 @no_worker
-@with_lesson
-def test_starting_over_is_a_choice_and_keeps_the_former_model(workspace, tiny):
-    session = _train_once(workspace, tiny)
-    first = session.status().fingerprint
-    page = visit()
+def test_starting_over_is_a_choice_and_keeps_the_former_model(taught, tiny):
+    first = taught.situation().trained.fingerprint
+    page = visit(dataset="rivers")
     assert "Continue from the trained model" in page.radio(key="train_start").options
     page.radio(key="train_start").set_value("over")
     page = from_tiny(checked(page.run()), tiny)
@@ -326,29 +309,28 @@ def test_starting_over_is_a_choice_and_keeps_the_former_model(workspace, tiny):
     STEPS(page)
     page.toggle(key="train_export").set_value(False)
     press(checked(page.run()))
-    session = sessions.read_history(workspace)[-1].session
+    session = sessions.read_history(taught)[-1].session
     assert spec_of(session)["start"] == "base"
     status = run_worker(session)
     assert status.plan is not None
     assert (status.plan.start_from, status.plan.start_chosen_by) == ("base", "person")
     assert status.parent is None
-    assert [version.name for version in workspace.versions.iterdir()]
+    assert [version.name for version in taught.versions.iterdir()]
     assert status.replaces == first
 
 
 @no_worker
-@with_lesson
-def test_continuing_is_the_usual_choice_at_the_gentler_rate(workspace, tiny):
-    first = _train_once(workspace, tiny)
-    page = visit()
+def test_continuing_is_the_usual_choice_at_the_gentler_rate(taught):
+    first = taught.situation().trained.fingerprint
+    page = visit(dataset="rivers")
     assert "**1e-5**: gentle" in text(page)
     STEPS(page)
     page.toggle(key="train_export").set_value(False)
     press(checked(page.run()))
-    session = sessions.read_history(workspace)[-1].session
+    session = sessions.read_history(taught)[-1].session
     assert spec_of(session)["model_name"] is None
     status = run_worker(session)
-    assert status.parent == first.status().fingerprint
+    assert status.parent == first
     assert max(step["learning_rate"] for step in steps_of(session)) == pytest.approx(1e-5)
 
 
@@ -369,16 +351,6 @@ def test_several_datasets_are_taught_as_one(workspace, lesson, tiny, tmp_path):
     assert spec.rows == 56
     status = run_worker(session)
     assert status.results.rows_taught + status.results.rows_held_out == 56
-
-
-def _train_once(workspace: Workspace, tiny: Path) -> Session:
-    page = from_tiny(visit(), tiny)
-    STEPS(page)
-    page.toggle(key="train_export").set_value(False)
-    press(checked(page.run()))
-    session = only_session(workspace)
-    assert run_worker(session).verdict == "published"
-    return session
 
 
 # --- earlier lessons, and which learning speed ----------------------------------------------------
