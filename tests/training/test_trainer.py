@@ -467,7 +467,7 @@ def test_a_resumed_run_remembers_that_a_guard_went_back_and_at_which_learning_ra
     assert outcome.guarded
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("rate", [RATE, RATE / 10])
 def test_no_guard_fires_on_an_ordinary_run(rate, seed, tiny, examples, tmp_path):
     run = run_of(examples, epochs=12, seed=seed, learning_rate=rate)
