@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -162,6 +163,26 @@ def in_each_theme(page: Page) -> Iterator[str]:
         expect(page.get_by_test_id("stApp")).to_have_css("background-color", background)
         settled(page)
         yield theme
+
+
+SERIOUS = ("serious", "critical")
+OF_COLORS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
+
+
+def barriers(page: Page, theme: str = "light") -> list[tuple[str, str, str]]:
+    """What keeps people from using the page who see little, or use no mouse: rule, element and why.
+
+    The themes differ in their colours alone, so all but the rules on colours are asked in the light one.
+    """
+    page.mouse.move(0, 0)  # the colours under a mouse are Streamlit's
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    options = {"resultTypes": ["violations"], **({} if theme == "light" else OF_COLORS)}
+    return [
+        (violation["id"], node["html"][:200], node["failureSummary"])
+        for violation in Axe().run(page, options=options).response["violations"]
+        if violation["impact"] in SERIOUS
+        for node in violation["nodes"]
+    ]
 
 
 @dataclass(frozen=True)

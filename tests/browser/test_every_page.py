@@ -10,13 +10,12 @@ import re
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from sails.models.workspace import Workspace
 from sails.sessions import Session, demo
 from sails.ui.frame import PAGES
-from tests.browser.conftest import Dashboard, in_each_theme
+from tests.browser.conftest import Dashboard, barriers, in_each_theme
 from tests.support.situations import make_situation
 
 ACROSS = "document.querySelector('main').scrollWidth - window.innerWidth"
@@ -33,7 +32,6 @@ WORDS_BEFORE_A_CONTROL = """main => {
     }
     return words.join(' ');
 }"""
-SERIOUS = ("serious", "critical")
 SCALE = {"32px", "22.4px", "16px", "14px"}  # of docs/DESIGN_LANGUAGE.md
 TEXT_SIZES = """() => [...document.querySelectorAll('main *')]
     .filter(element => element.checkVisibility())
@@ -53,8 +51,6 @@ VIEWS = {
     "remembering": ("Sessions", "?view=What+it+still+remembers"),
     "versions": ("Sessions", "?view=Versions"),
 }
-
-every_page = pytest.mark.parametrize("title", [page.title for page in PAGES])
 
 
 @pytest.fixture
@@ -83,37 +79,14 @@ def visit(page: Page, dashboard: Dashboard, title: str, query: str = "") -> None
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
-def barriers(page: Page) -> list[tuple[str, str, str]]:
-    """What keeps people from using the page who see little, or use no mouse: rule, element and why."""
-    return [
-        (violation["id"], node["html"][:200], node["failureSummary"])
-        for violation in Axe().run(page).response["violations"]
-        if violation["impact"] in SERIOUS
-        for node in violation["nodes"]
-    ]
-
-
-@every_page
-@pytest.mark.usefixtures("furnished")
-def test_a_deep_link_is_framed(page, dashboard, title):
-    failed = []
-    page.on("response", lambda response: failed.append(response.url) if response.status >= 400 else None)
-    visit(page, dashboard, title)
-    assert not failed
-    links = page.get_by_test_id("stPageLink")
-    for other in PAGES:
-        expect(links.filter(has_text=re.compile(f"^.*{other.title}$")).first).to_be_visible()
-    before = page.get_by_role("main").evaluate(WORDS_BEFORE_A_CONTROL).split()
-    assert len(before) <= 60, " ".join(before)
-    expect(page).to_have_title(re.compile(f"{title} · MTN Sails$"))
-
-
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.usefixtures("furnished")
-def test_no_page_has_a_serious_barrier_and_each_fits_a_phone(page, dashboard, view, tmp_path):
+def test_each_deep_link_is_framed_has_no_serious_barrier_and_fits_a_phone(page, dashboard, view, tmp_path):
     title, query = VIEWS[view]
     pictures = Path(os.environ.get("SAILS_SCREENSHOTS") or tmp_path)
     pictures.mkdir(parents=True, exist_ok=True)
+    missing = []
+    page.on("response", lambda response: missing.append(response.url) if response.status >= 400 else None)
     for name, (width, height) in SIZES.items():
         page.set_viewport_size({"width": width, "height": height})
         if name == "phone":  # to load a page takes longer than all the rest; it follows the window's size
@@ -125,9 +98,15 @@ def test_no_page_has_a_serious_barrier_and_each_fits_a_phone(page, dashboard, vi
             page.screenshot(path=file)
             assert file.stat().st_size > 10_000
             if name == "laptop":
-                assert barriers(page) == []
+                assert barriers(page, theme) == []
         before = page.get_by_role("main").evaluate(WORDS_BEFORE_A_CONTROL).split()
         assert len(before) <= 60, " ".join(before)
+    assert not missing
+    links = page.get_by_test_id("stPageLink")
+    for other in PAGES:
+        expect(links.filter(has_text=re.compile(f"^.*{other.title}$")).first).to_be_visible()
+    if not query:
+        expect(page).to_have_title(re.compile(f"{title} · MTN Sails$"))
 
 
 def test_a_recorded_session_is_replayed_live_and_marked_as_a_replay(page, dashboard, tmp_path):

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from sails.jobs import export
 from sails.models.workspace import Workspace
 from sails.onnx.export import export_model
-from tests.browser.conftest import Dashboard, in_each_theme, settled, start_dashboard
+from tests.browser.conftest import Dashboard, barriers, in_each_theme, settled, start_dashboard
 from tests.support.exported import add_version, make_talking
 from tests.support.folders import fingerprint_of
 from tests.support.helpers import add_dataset, queue_training, run_worker, write_lesson
@@ -73,7 +72,7 @@ def test_a_taught_model_is_made_proven_downloaded_and_talked_with(page, tmp_path
     base = make_tiny_model(tmp_path / "base")
     session = queue_training(workspace, dataset, base, monkeypatch=monkeypatch, epochs=30, learning_rate=5e-3)
     assert run_worker(session).verdict == "published"
-    with start_dashboard(tmp_path, SAILS_CACHE=str(tmp_path / "cache")) as dashboard:
+    with start_dashboard(tmp_path) as dashboard:
         Place(dashboard, workspace).open(page, "ONNX_export")
         page.get_by_role("button", name="Make the ONNX model").click()
         expect(page.get_by_text("The ONNX model is being made.")).to_be_visible()
@@ -272,8 +271,8 @@ def test_with_all_opened_both_pages_fit_a_phone_and_have_no_serious_barrier(page
     page.set_viewport_size({"width": 1440, "height": 900})
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     expect(page.locator("[data-stale=true]")).to_have_count(0)  # what is faded is about to be drawn anew
-    for _ in in_each_theme(page):
-        assert barriers(page) == []
+    for theme in in_each_theme(page):
+        assert barriers(page, theme) == []
     unfolding = page.get_by_role("main").get_by_test_id("stPopoverButton")
     for number in range(unfolding.count()):
         unfolding.nth(number).click()
@@ -282,13 +281,6 @@ def test_with_all_opened_both_pages_fit_a_phone_and_have_no_serious_barrier(page
         assert barriers(page) == []
         page.keyboard.press("Escape")
         expect(page.get_by_test_id("stPopoverBody")).to_have_count(0)
-
-
-def barriers(page: Page) -> list[tuple[str, str]]:
-    """What keeps people from using the page who see little, or use no mouse."""
-    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-    serious = [one for one in found if one["impact"] in ("serious", "critical")]
-    return [(one["id"], node["html"][:200]) for one in serious for node in one["nodes"]]
 
 
 def add_version_once(workspace: Workspace) -> None:

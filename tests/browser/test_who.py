@@ -9,8 +9,7 @@ from sails import sessions
 from sails.models.workspace import Workspace
 from sails.sessions import Session
 from sails.system import LifeLock
-from tests.browser.conftest import NO_SLIDING, in_each_theme, settled
-from tests.browser.test_every_page import barriers
+from tests.browser.conftest import NO_SLIDING, barriers, in_each_theme, settled
 from tests.support.situations import make_session
 
 
@@ -38,8 +37,8 @@ def test_the_first_act_asks_for_the_name_and_goes_on_with_it(browser: Browser, d
         question = page.get_by_role("dialog")
         cancel.first.click()
         expect(question).to_contain_text("You are asked only this once.")
-        for _ in in_each_theme(page):
-            assert barriers(page) == []
+        for theme in in_each_theme(page):
+            assert barriers(page, theme) == []
         page.keyboard.press("Escape")
         expect(question).to_have_count(0)
         assert waiting[0].status().state == "queued"  # who closes it has not acted
