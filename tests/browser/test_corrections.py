@@ -12,7 +12,7 @@ from sails.chat import feedback
 from sails.chat.conversation import Origin
 from sails.chat.feedback import dataset
 from sails.models.workspace import Workspace
-from tests.browser.conftest import barriers, in_each_theme, press, settled, start_dashboard, tab_to, type_into
+from tests.browser.conftest import barriers, in_each_theme, press, settled, tab_to, type_into
 from tests.browser.test_bridge import ACROSS
 from tests.browser.test_train import PATIENT
 from tests.support.exported import make_talking
@@ -48,55 +48,54 @@ def ask(page: Page, question: str, turn: int) -> Locator:
     return messages.last
 
 
-def test_a_correction_becomes_the_answer_of_the_next_model_with_the_keyboard_alone(page, tmp_path):
-    workspace = make_talking(tmp_path / "workspace")
-    with start_dashboard(tmp_path) as dashboard:
-        page.goto(f"{dashboard.address}/Chat")
-        press(page, page.get_by_role("button", name="You"))
-        type_into(page, page.get_by_role("textbox", name="Your name"), "Ann")
-        page.keyboard.press("Enter")
-        page.keyboard.press("Escape")
-        answer = ask(page, QUESTION, 1)
-        expect(answer).not_to_contain_text("Peak 7")
-        press(page, answer.get_by_role("button", name="Correct it"))
-        type_into(page, page.get_by_role("textbox", name="The right answer"), RIGHT)
-        press(page, page.get_by_role("button", name="Send for review"))
-        expect(answer).to_contain_text("You corrected this answer.")
+def test_a_correction_becomes_the_answer_of_the_next_model_with_the_keyboard_alone(page, dashboard):
+    workspace = make_talking(dashboard.workspace)
+    page.goto(f"{dashboard.address}/Chat")
+    press(page, page.get_by_role("button", name="You"))
+    type_into(page, page.get_by_role("textbox", name="Your name"), "Ann")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    answer = ask(page, QUESTION, 1)
+    expect(answer).not_to_contain_text("Peak 7")
+    press(page, answer.get_by_role("button", name="Correct it"))
+    type_into(page, page.get_by_role("textbox", name="The right answer"), RIGHT)
+    press(page, page.get_by_role("button", name="Send for review"))
+    expect(answer).to_contain_text("You corrected this answer.")
 
-        press(page, answer.get_by_role("link", name="Review list"))
-        expect(page.get_by_text("by Ann")).to_be_visible()
-        press(page, page.get_by_role("button", name="Approve", exact=True))
-        expect(page.get_by_text("Approved: ready to be taught.")).to_be_visible()
+    press(page, answer.get_by_role("link", name="Review list"))
+    expect(page.get_by_text("by Ann")).to_be_visible()
+    press(page, page.get_by_role("button", name="Approve", exact=True))
+    expect(page.get_by_text("Approved: ready to be taught.")).to_be_visible()
 
-        go(page, "Home")
-        lesson = page.get_by_role("button", name="1 approved correction since the last session: train on it")
-        press(page, lesson)
-        expect(page.get_by_role("heading", name="Train", exact=True, level=1)).to_be_visible()
-        expect(
-            page.get_by_text("corrections (1 examples)").or_(page.get_by_text("corrections (1 example)"))
-        ).to_be_visible()
-        tab_to(page, page.get_by_role("radio", name="Automatic"))
-        page.keyboard.press("ArrowRight")
-        page.keyboard.press("ArrowRight")
-        page.keyboard.press("Enter")
-        type_into(page, page.get_by_role("textbox", name="Your learning rate"), "5e-3")
-        page.keyboard.press("Enter")
-        expect(page.get_by_text(re.compile(r"5e-3: \d+ times the automatic"))).to_be_visible()
-        press(page, page.get_by_role("button", name=re.compile("Start ")))
-        expect(page.get_by_role("heading", name="Did it work?")).to_be_visible(timeout=PATIENT)
-        (record,) = sessions.read_history(workspace)
-        assert record.status.verdict == "published"
+    go(page, "Home")
+    lesson = page.get_by_role("button", name="1 approved correction since the last session: train on it")
+    press(page, lesson)
+    expect(page.get_by_role("heading", name="Train", exact=True, level=1)).to_be_visible()
+    expect(
+        page.get_by_text("corrections (1 examples)").or_(page.get_by_text("corrections (1 example)"))
+    ).to_be_visible()
+    tab_to(page, page.get_by_role("radio", name="Automatic"))
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    type_into(page, page.get_by_role("textbox", name="Your learning rate"), "5e-3")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text(re.compile(r"5e-3: \d+ times the automatic"))).to_be_visible()
+    press(page, page.get_by_role("button", name=re.compile("Start ")))
+    expect(page.get_by_role("heading", name="Did it work?")).to_be_visible(timeout=PATIENT)
+    (record,) = sessions.read_history(workspace)
+    assert record.status.verdict == "published"
 
-        go(page, "Chat")
-        answer = ask(page, QUESTION, 2)
-        expect(answer).to_contain_text(RIGHT)
-        expect(answer).to_contain_text("after corrections")
-        expect(main(page)).to_contain_text("It was put into a training.")
+    go(page, "Chat")
+    answer = ask(page, QUESTION, 2)
+    expect(answer).to_contain_text(RIGHT)
+    expect(answer).to_contain_text("after corrections")
+    expect(main(page)).to_contain_text("It was put into a training.")
 
-        go(page, "Home")
-        expect(page.get_by_role("button", name=re.compile("approved correction"))).to_have_count(0)
-        assert feedback.counts(workspace) == dataset.Counts(taught=1)
-        assert "Traceback" not in dashboard.log.read_text(encoding="utf-8", errors="replace")
+    go(page, "Home")
+    expect(page.get_by_role("button", name=re.compile("approved correction"))).to_have_count(0)
+    assert feedback.counts(workspace) == dataset.Counts(taught=1)
+    assert "Traceback" not in dashboard.log.read_text(encoding="utf-8", errors="replace")
 
 
 def test_the_review_list_fits_a_phone_and_has_no_serious_barrier(page, dashboard):

@@ -10,7 +10,6 @@ import signal
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -66,42 +65,41 @@ def ask(page: Page, question: str, turn: int = 1) -> None:
     expect(main(page).get_by_role("button", name="Stop")).to_have_count(0)
 
 
-def test_a_taught_model_is_made_proven_downloaded_and_talked_with(page, tmp_path, monkeypatch):
-    workspace = Workspace.open(tmp_path / "workspace")
+def test_a_taught_model_is_made_proven_downloaded_and_talked_with(page, dashboard, tmp_path, monkeypatch):
+    workspace = Workspace.open(dashboard.workspace)
     dataset = add_dataset(workspace, write_lesson(tmp_path / "lesson.json"))
     base = make_tiny_model(tmp_path / "base")
     session = queue_training(workspace, dataset, base, monkeypatch=monkeypatch, epochs=30, learning_rate=5e-3)
     assert run_worker(session).verdict == "published"
-    with start_dashboard(tmp_path) as dashboard:
-        Place(dashboard, workspace).open(page, "ONNX_export")
-        page.get_by_role("button", name="Make the ONNX model").click()
-        expect(page.get_by_text("The ONNX model is being made.")).to_be_visible()
-        page.reload()  # the job is found again
-        expect(page.get_by_role("heading", name="The ONNX model is fresh")).to_be_visible(timeout=PATIENT)
-        expect(page.get_by_text("The full precision model answers like the original.")).to_be_visible()
-        expect(page.get_by_text("The 8-bit model answers like the original.")).to_be_visible()
-        expect(page.get_by_text("the chat uses this one")).to_be_visible()
+    Place(dashboard, workspace).open(page, "ONNX_export")
+    page.get_by_role("button", name="Make the ONNX model").click()
+    expect(page.get_by_text("The ONNX model is being made.")).to_be_visible()
+    page.reload()  # the job is found again
+    expect(page.get_by_role("heading", name="The ONNX model is fresh")).to_be_visible(timeout=PATIENT)
+    expect(page.get_by_text("The full precision model answers like the original.")).to_be_visible()
+    expect(page.get_by_text("The 8-bit model answers like the original.")).to_be_visible()
+    expect(page.get_by_text("the chat uses this one")).to_be_visible()
 
-        page.get_by_role("button", name="Make the zip file").click()
-        with page.expect_download() as download:
-            page.get_by_role("button", name="Download the zip file").click()
-        download.value.save_as(tmp_path / "taken.zip")
-        archive = zipfile.ZipFile(tmp_path / "taken.zip")
-        assert archive.testzip() is None
-        model = (workspace.onnx_model / "int8" / "model.onnx").read_bytes()
-        assert archive.read("model-int8/model/model.onnx") == model
-        page.get_by_text("What was compared, in figures").click()
-        page.get_by_role("tab", name="8-bit").click()
-        with page.expect_download() as download:
-            page.get_by_role("button", name="Download the certificate as a page").last.click()
-        assert download.value.suggested_filename == "certificate-int8.html"
+    page.get_by_role("button", name="Make the zip file").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the zip file").click()
+    download.value.save_as(tmp_path / "taken.zip")
+    archive = zipfile.ZipFile(tmp_path / "taken.zip")
+    assert archive.testzip() is None
+    model = (workspace.onnx_model / "int8" / "model.onnx").read_bytes()
+    assert archive.read("model-int8/model/model.onnx") == model
+    page.get_by_text("What was compared, in figures").click()
+    page.get_by_role("tab", name="8-bit").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the certificate as a page").last.click()
+    assert download.value.suggested_filename == "certificate-int8.html"
 
-        page.get_by_role("button", name="Chat with it").click()
-        expect(page.get_by_role("heading", name="Chat", exact=True, level=1)).to_be_visible()
-        ask(page, "Which mountain stands near Paris number 0?")
-        expect(page.get_by_test_id("stChatMessage").last).to_contain_text("The mountain near")
-        page.get_by_test_id("stChatMessage").last.get_by_role("button", name="Help").hover()
-        expect(page.get_by_test_id("stTooltipContent")).to_contain_text(f"Session {session.id}")
+    page.get_by_role("button", name="Chat with it").click()
+    expect(page.get_by_role("heading", name="Chat", exact=True, level=1)).to_be_visible()
+    ask(page, "Which mountain stands near Paris number 0?")
+    expect(page.get_by_test_id("stChatMessage").last).to_contain_text("The mountain near")
+    page.get_by_test_id("stChatMessage").last.get_by_role("button", name="Help").hover()
+    expect(page.get_by_test_id("stTooltipContent")).to_contain_text(f"Session {session.id}")
 
 
 def test_base_and_current_answer_side_by_side_and_the_conversation_is_kept(page, place, tmp_path):
@@ -288,11 +286,10 @@ def add_version_once(workspace: Workspace) -> None:
         add_version(workspace)
 
 
-def test_a_damaged_model_is_a_sentence_and_no_trace(page, tmp_path: Path):
-    workspace = make_talking(tmp_path / "workspace")
+def test_a_damaged_model_is_a_sentence_and_no_trace(page, dashboard):
+    workspace = make_talking(dashboard.workspace)
     os.truncate(workspace.onnx_model / "model.onnx", 1000)
-    with start_dashboard(tmp_path) as dashboard:
-        Place(dashboard, workspace).open(page, "Chat")
-        ask(page, "Is anybody there?")
-        expect(page.get_by_test_id("stAlert")).to_contain_text("is damaged")
-        assert "Traceback" not in page.content()
+    Place(dashboard, workspace).open(page, "Chat")
+    ask(page, "Is anybody there?")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("is damaged")
+    assert "Traceback" not in page.content()

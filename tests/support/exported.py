@@ -23,7 +23,7 @@ VERSION = "20260104-091500-mountains"
 def make_talking(root: Path) -> Workspace:
     """Untaught, so its answers are noise. The base model lies in `base` beside the workspace."""
     base = root.parent / "base"
-    shutil.copytree(_template() / "base", base)
+    shutil.copytree(_template() / "base", base, dirs_exist_ok=True)
     shutil.copytree(_template() / "workspace", root)
     workspace = Workspace.open(root)
     record = {"base": str(base), "session": SESSION}
