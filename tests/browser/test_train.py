@@ -91,7 +91,7 @@ def test_a_training_is_started_watched_stopped_killed_and_resumed(page, context,
     expect(page.get_by_text("3e-3: 60 times the automatic 5e-5.")).to_be_visible()
     expect(page.get_by_text("so high that the model may forget")).to_be_visible()
     page.get_by_text("Advanced settings").click()
-    fill(page.get_by_role("spinbutton", name="Rounds (epochs)"), "250")
+    fill(page.get_by_role("spinbutton", name="Rounds (epochs)"), "200")
     page.get_by_text("Make the ONNX model afterwards and verify it").click()
     start(page)
 
@@ -132,7 +132,10 @@ def test_a_training_is_started_watched_stopped_killed_and_resumed(page, context,
     page.get_by_role("button", name="Resume it").click()
     expect(page.get_by_text(re.compile(r"Learn\s*now"))).to_be_visible(timeout=PATIENT)
     expect(page.get_by_text(re.compile(r"step \d+ of"))).to_be_visible(timeout=PATIENT)
-    assert session.status().step >= stopped_at
+    deadline = time.monotonic() + 120
+    while session.status().step <= stopped_at:
+        assert time.monotonic() < deadline, "it did not go on"
+        time.sleep(0.1)
     pid = session.written_status().pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
@@ -142,6 +145,7 @@ def test_a_training_is_started_watched_stopped_killed_and_resumed(page, context,
         file.write('{"kind": "step", "st')  # as a worker that is killed in the middle of a line leaves it
 
     page.get_by_role("button", name="Resume it").click()
+    expect(page.get_by_role("button", name="Resume it")).to_have_count(0)
     wait_in_the_queue(page, context.new_page(), dashboard, workspace, tiny)
     expect(page.get_by_text("Done: the new model")).to_be_visible(timeout=2 * PATIENT)
     expect(page).to_have_title(re.compile("✅ Done"))
