@@ -1,11 +1,13 @@
 """What holds for every test: it starts in an empty folder, far from this repository and from a real home."""
 
 import contextlib
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -107,16 +109,23 @@ def _interruptible():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory) -> Iterator[Path]:
+    """A folder for each test, by its number: pytest would look through those of all tests before it."""
+    away = tmp_path_factory.mktemp("away")
+    return (away / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def _isolated(request, monkeypatch, tmp_path_factory, shared_cache):
+def _isolated(request, monkeypatch, folders, shared_cache):
     """The working directory, the workspace, caches and home are empty folders of this test alone.
 
     Only what models answer in general is shared (`shared_cache`). A test marked `embedded` keeps the real
     home and cache, or it would unpack the base model every time. Commands that a test starts find this
     checkout's packages wherever they run.
     """
-    away = tmp_path_factory.mktemp("away")
-    (away / "here").mkdir()
+    away = next(folders)
+    (away / "here").mkdir(parents=True)
     monkeypatch.chdir(away / "here")  # so that the default ./workspace is not in the repository
     for name in ("SAILS_WORKSPACE", "SAILS_VIEW_ONLY", "SAILS_ROOT", "SAILS_WHO", "SAILS_INSECURE"):
         monkeypatch.delenv(name, raising=False)
