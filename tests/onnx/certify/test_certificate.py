@@ -167,6 +167,8 @@ def test_every_figure_has_a_sentence_and_speed_stands_beside_the_original() -> N
     assert "3.8 times as fast" in found["Speed"].sentence
     assert found["Size"].value == "157 MB"
     assert found["Memory"].value == "414 MB"
+    unmeasured = replace(GOOD, speed=replace(GOOD.speed, memory_bytes=0))
+    assert "Memory" not in {check.name for check in certificate_checks(unmeasured)}
     assert certificate_title(GOOD) == "The 8-bit model answers like the original."
     assert "does not answer" in certificate_title(replace(GOOD, passed=False))
 
