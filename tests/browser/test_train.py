@@ -132,10 +132,7 @@ def test_a_training_is_started_watched_stopped_killed_and_resumed(page, context,
     page.get_by_role("button", name="Resume it").click()
     expect(page.get_by_text(re.compile(r"Learn\s*now"))).to_be_visible(timeout=PATIENT)
     expect(page.get_by_text(re.compile(r"step \d+ of"))).to_be_visible(timeout=PATIENT)
-    deadline = time.monotonic() + 120
-    while session.status().step <= stopped_at:
-        assert time.monotonic() < deadline, "it did not go on"
-        time.sleep(0.1)
+    wait_for_more(session, stopped_at)
     pid = session.written_status().pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
@@ -144,9 +141,13 @@ def test_a_training_is_started_watched_stopped_killed_and_resumed(page, context,
     with open(session.metrics, "a") as file:
         file.write('{"kind": "step", "st')  # as a worker that is killed in the middle of a line leaves it
 
+    other = context.new_page()
+    other.set_default_timeout(PATIENT)
+    visit(other, dashboard)
+    choose_tiny(other, tiny)
     page.get_by_role("button", name="Resume it").click()
-    expect(page.get_by_role("button", name="Resume it")).to_have_count(0)
-    wait_in_the_queue(page, context.new_page(), dashboard, workspace, tiny)
+    wait_for_more(session, stopped_at)
+    wait_in_the_queue(page, other, dashboard, workspace)
     expect(page.get_by_text("Done: the new model")).to_be_visible(timeout=2 * PATIENT)
     expect(page).to_have_title(re.compile("✅ Done"))
     expect(page.get_by_role("heading", name="Did it work?")).to_be_visible()
@@ -158,18 +159,22 @@ def test_a_training_is_started_watched_stopped_killed_and_resumed(page, context,
     expect(page.get_by_text("Continue from the trained model")).to_be_visible()
 
 
-def wait_in_the_queue(
-    page: Page, other: Page, dashboard: Dashboard, workspace: Workspace, tiny: Path
-) -> None:
+def wait_for_more(session: Session, step: int) -> None:
+    """Until its worker runs and is behind this step."""
+    deadline = time.monotonic() + 120
+    while (status := session.status()).state != "running" or status.step <= step:
+        assert time.monotonic() < deadline, "it did not go on"
+        time.sleep(0.1)
+
+
+def wait_in_the_queue(page: Page, other: Page, dashboard: Dashboard, workspace: Workspace) -> None:
     """What `page` watches goes on while another tab starts a training, which waits and is cancelled."""
-    visit(other, dashboard)
-    expect(other.get_by_role("link", name="Watch it live")).to_be_visible()
-    choose_tiny(other, tiny)
     start(other)
     expect(other.get_by_text("It waits for its turn: 1 training is before it.")).to_be_visible()
     expect(other).to_have_title(re.compile("Waiting"))
     expect(page.get_by_role("heading", name="What waits")).to_be_visible()
     visit(other, dashboard)
+    expect(other.get_by_role("link", name="Watch it live")).to_be_visible()
     other.get_by_role("button", name="Cancel").click()
     expect(other.get_by_role("heading", name="What waits")).to_have_count(0)
     expect(page.get_by_role("heading", name="What waits")).to_have_count(0)
