@@ -105,7 +105,8 @@ def dataset_contents(workspace: Workspace, report: DatasetReport) -> None:
 
 
 # Shared and not copied, as `cache_data` would: `measure_lengths` knows the same rows by their identity.
-@st.cache_resource(max_entries=8, show_spinner=False)
+# Few, for the rows of a large one take hundreds of megabytes.
+@st.cache_resource(max_entries=2, show_spinner=False)
 def _read(_workspace: Workspace, which: str, name: str) -> tuple[Conversation, ...]:  # noqa: ARG001
     return tuple(data.rows_of(_workspace, name))
 
