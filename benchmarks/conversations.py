@@ -185,7 +185,7 @@ def to_tokens(root: Path, which: str) -> list[Figures]:
 
     def prepare() -> Any:
         def encode(rows: Any) -> Any:
-            return training.encode(rows, tokenizer, 512, workspace.jobs)
+            return training.encode(rows, tokenizer, 512, workspace.tokens)
 
         lesson = training.prepare(workspace, session, session.spec(), reporter, encode)
         return encode((*lesson.train, *lesson.repeated))

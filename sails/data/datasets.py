@@ -377,6 +377,7 @@ def delete(workspace: Workspace, name: str) -> None:
         doomed = workspace.datasets / f".{report.name}.deleted"
         system.rename(workspace.datasets / report.name, doomed)
     shutil.rmtree(doomed, ignore_errors=True)
+    shutil.rmtree(workspace.tokens, ignore_errors=True)  # its rows may be told from them
 
 
 def used_by(workspace: Workspace, report: DatasetReport) -> list[str]:

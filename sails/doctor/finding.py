@@ -9,7 +9,8 @@ from typing import Literal
 
 Kind = Literal[
     "model", "onnx", "change", "session", "job", "queue", "dataset", "register", "log", "conversation",
-    "setting", "lock", "link", "permission", "leftover", "version", "checkpoint", "bundle", "export",
+    "setting", "lock", "link", "permission", "leftover", "version", "checkpoint", "bundle", "tokens",
+    "export",
 ]  # fmt: skip
 
 # What a person reads above the findings of a kind; in this order they are mended.
@@ -32,6 +33,7 @@ KINDS: dict[Kind, str] = {
     "version": "Earlier models that nothing needs",
     "checkpoint": "Checkpoints that nothing resumes from",
     "bundle": "Zip files made for a download",
+    "tokens": "Examples cut into word pieces",
     "export": "ONNX models of earlier models",
 }
 # *wrong*: something is damaged or lost; *note*: good to know; *spare*: it may go to make room.

@@ -110,7 +110,7 @@ def _is_passing(name: PurePosixPath, path: Path) -> bool:
     parts = name.parts
     if name.suffix == ".lock" and len(parts) == 1:
         return True
-    if parts[0] == "jobs" and parts[1:2] == ("bundles",):
+    if parts[0] == "jobs" and parts[1:2] in (("bundles",), ("tokens",)):
         return True
     if parts[0] in ("sessions", "jobs"):
         if parts[2:] == (LOCK,):

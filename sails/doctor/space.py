@@ -105,6 +105,16 @@ def spare(workspace: Workspace) -> Iterator[Finding]:
             size=size,
             mend=partial(_drop_bundles, bundles),
         )
+    if size := system.folder_size(workspace.tokens):
+        yield Finding(
+            "tokens",
+            "spare",
+            "Examples that were taught are kept as word pieces (tokens), so that they need not be cut again.",
+            workspace.tokens,
+            "They are deleted; the next training makes those that it needs again.",
+            size=size,
+            mend=partial(_drop_tokens, workspace),
+        )
     for version in models.list_versions(workspace):
         home = workspace.versions / version.id / VERSION_ONNX
         if models.has_export(home.parent) and (size := system.folder_size(home)):
@@ -197,6 +207,11 @@ def _drop_bundles(folder: Path) -> None:
     with system.short_lock(folder / "lock"):
         for path in folder.glob("*.zip"):
             system.remove(path)
+
+
+def _drop_tokens(workspace: Workspace) -> None:
+    system.require_changes()
+    system.remove_at_once(workspace.tokens)
 
 
 def _drop_export(workspace: Workspace, home: Path) -> None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from statistics import mean
 from typing import Any, Literal
@@ -131,11 +131,16 @@ def prepare(workspace: Workspace, session: Session, spec: TrainSpec, reporter: R
         start = _choose_start(workspace, session, spec, reporter)
         load_tokenizer = cache(training.load_tokenizer)
 
-        def encode(rows: Sequence[Conversation]) -> training.Encoded:
+        def encode(
+            rows: Sequence[Conversation], progress: Callable[[float], object] = lambda _: None
+        ) -> training.Encoded:
             longest = min(spec.settings.max_length, training.context_length_in(start))
-            return training.encode(rows, load_tokenizer(start), longest)
+            return training.encode(rows, load_tokenizer(start), longest, workspace.tokens, progress)
 
-        lesson = training.prepare(workspace, session, spec, reporter, encode)
+        def counting(part: float) -> None:
+            reporter.progress(part / 2, "cutting the examples into word pieces")
+
+        lesson = training.prepare(workspace, session, spec, reporter, partial(encode, progress=counting))
         need = plan.estimate(start, lesson.schedule, spec.settings.max_length, export=spec.export)
         plan.refuse_if_too_big(need, workspace.root)
         reporter.check_stop()

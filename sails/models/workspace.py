@@ -90,6 +90,11 @@ class Workspace:
         return self.root / "jobs"
 
     @property
+    def tokens(self) -> Path:
+        """What is kept of rows that were encoded: never needed, and gone with any dataset or session."""
+        return self.jobs / "tokens"
+
+    @property
     def versions(self) -> Path:
         return self.root / VERSIONS
 

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from sails.onnx.export import MAX_OPSET, MIN_OPSET, export_model
     from sails.onnx.model_card import about
     from sails.onnx.quantize import quantize_model
-    from sails.onnx.runtime.chat_encoder import ChatEncoder, default_chat_template, with_whole_prompt
+    from sails.onnx.runtime.chat_encoder import (
+        ChatEncoder,
+        TaughtAnswer,
+        default_chat_template,
+        with_whole_prompt,
+    )
     from sails.onnx.runtime.chat_template import (
         DEFAULT_CHAT_TEMPLATE,
         ChatTemplate,

@@ -115,3 +115,4 @@ def delete(workspace: Workspace, session: Session) -> None:
     # Also what an earlier deletion left when it was killed.
     for half_deleted in workspace.sessions.glob(".*.deleted"):
         shutil.rmtree(half_deleted, ignore_errors=True)
+    shutil.rmtree(workspace.tokens, ignore_errors=True)  # its rows may be told from them

@@ -14,7 +14,8 @@ meaning exact and costs little.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +29,7 @@ from sails.training.encoding import IGNORED as IGNORED
 from sails.training.encoding import Encoded as Encoded
 from sails.training.encoding import Example as Example
 from sails.training.encoding import encode_rows, nothing_left
+from sails.training.token_cache import TokenCache
 
 GROUPED_BATCHES = 50  # at most so many batches are sorted by length together, and at most half of all
 # Fewer batches are not sorted: the same rows would be together in each round. Fewer than many are all sorted
@@ -105,12 +107,21 @@ def encoder_of(tokenizer: Any) -> ChatEncoder:
     return ChatEncoder(tokenizer.backend_tokenizer, template, tokenizer.eos_token_id)
 
 
-def encode(conversations: Sequence[Conversation], tokenizer: Any, max_length: int) -> Encoded:
+def encode(
+    conversations: Sequence[Conversation],
+    tokenizer: Any,
+    max_length: int,
+    tokens: Path | None = None,
+    progress: Callable[[float], object] = lambda _: None,
+) -> Encoded:
     """Tokenize conversations of at most `max_length` tokens; longer ones are cut at their end.
 
-    Raises `BadDataError` when nothing is left to learn from.
+    `tokens` is a folder in which they are kept for the next time. Raises `BadDataError` when
+    nothing is left to learn from.
     """
-    encoded = encode_rows(conversations, encoder_of(tokenizer), max_length)
+    encoder = encoder_of(tokenizer)
+    with TokenCache(tokens, encoder) if tokens else nullcontext() as cache:
+        encoded = encode_rows(conversations, encoder, max_length, cache, progress)
     if conversations and not encoded.examples:
         raise nothing_left(conversations, encoded)
     return encoded

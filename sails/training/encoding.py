@@ -10,9 +10,9 @@ training does with a row can be told before it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import compress
+from itertools import compress, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +20,16 @@ from sails.data import Conversation
 from sails.errors import BadDataError, RequestError
 from sails.onnx import ChatTemplate, special_tokens
 from sails.system import read_json
+from sails.training.token_cache import Entry
 
 if TYPE_CHECKING:
-    from sails.onnx import ChatEncoder
+    from sails.onnx import ChatEncoder, TaughtAnswer
+    from sails.training.token_cache import TokenCache
 
 IGNORED = -100  # the label that torch's cross entropy leaves out
 UNLIMITED = 10**9  # tokens
 MAX_NAMED = 10  # rows in a sentence
+TOGETHER = 200  # conversations that the chat template is asked for at a time
 
 TOO_LONG = "The answer lies beyond the longest conversation that the model is taught."
 
@@ -40,6 +43,13 @@ class Example:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    @classmethod
+    def of(cls, tokens: list[int], learned: Sequence[bool]) -> Example:
+        """Return the example of which these tokens are learned."""
+        return cls(
+            tokens, [token if known else IGNORED for token, known in zip(tokens, learned, strict=True)]
+        )
 
 
 @dataclass(frozen=True)
@@ -122,25 +132,33 @@ class Encoded:
         return notes
 
 
-def encode_rows(conversations: Sequence[Conversation], encoder: ChatEncoder, max_length: int) -> Encoded:
+def encode_rows(
+    conversations: Sequence[Conversation],
+    encoder: ChatEncoder,
+    max_length: int,
+    cache: TokenCache | None = None,
+    progress: Callable[[float], object] = lambda _: None,
+) -> Encoded:
     """Tokenize conversations of at most `max_length` tokens; longer ones are cut at their end.
 
-    What cannot be taught is left out, with the reason. Never raises for a row.
+    What cannot be taught is left out, with the reason. Never raises for a row. `cache` knows tokens already.
     """
     examples: list[Example] = []
     kept: list[int] = []
     refused: dict[int, str] = {}
     thoughtless: list[int] = []
-    for number, conversation in enumerate(conversations):
-        try:
-            whole, thought_left_out = _encode_one(conversation, encoder)
-        except RequestError as error:
-            refused[number] = str(error)
-            continue
-        if thought_left_out:
-            thoughtless.append(number)
-        examples += whole
-        kept += [number] * len(whole)
+    for start in range(0, len(conversations), TOGETHER):
+        part = conversations[start : start + TOGETHER]
+        progress(start / len(conversations))
+        for number, found in enumerate(_encode_some(part, encoder, cache), start):
+            if isinstance(found, RequestError):
+                refused[number] = str(found)
+                continue
+            whole, thought_left_out = found
+            if thought_left_out:
+                thoughtless.append(number)
+            examples += whole
+            kept += [number] * len(whole)
     moved = [n for n in dict.fromkeys(kept) if conversations[n].turns[0].role == "system"]
     return Encoded(
         tuple(examples),
@@ -202,23 +220,46 @@ def nothing_left(conversations: Sequence[Conversation], encoded: Encoded) -> Bad
     )
 
 
-def _encode_one(conversation: Conversation, encoder: ChatEncoder) -> tuple[list[Example], bool]:
-    """The examples of one conversation, and whether a thought was left out of an answer."""
-    messages = conversation.messages()
-    answers = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
-    places = list(compress(answers, conversation.learned))
-    if not places:
-        raise RequestError("It has no answer.")
+def _encode_some(
+    conversations: Sequence[Conversation], encoder: ChatEncoder, cache: TokenCache | None
+) -> Iterator[tuple[list[Example], bool] | RequestError]:
+    """The examples of each, and whether a thought was left out of an answer; or why it cannot be taught."""
+    known = cache.find(conversations) if cache else {}
+    chats = []
+    for number, conversation in enumerate(conversations):
+        messages = conversation.messages() if number not in known else []
+        answers = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
+        places = compress(answers, conversation.learned)
+        chats.append([(messages[: place + 1], conversation.tools) for place in places])
+    taught = iter(encoder.taught_all([answer for chat in chats for answer in chat]))
+    for number, (conversation, chat) in enumerate(zip(conversations, chats, strict=True)):
+        if number in known:
+            examples, thought_left_out = known[number]
+            yield [Example.of(*example) for example in examples], thought_left_out
+            continue
+        found = _examples(list(islice(taught, len(chat))))
+        if cache and not isinstance(found, RequestError):
+            whole = tuple(
+                (example.tokens, [label != IGNORED for label in example.labels]) for example in found[0]
+            )
+            cache.keep(conversation, Entry(whole, found[1]))
+        yield found
+
+
+def _examples(taught: Sequence[TaughtAnswer | RequestError]) -> tuple[list[Example], bool] | RequestError:
+    if not taught:
+        return RequestError("It has no answer.")
     examples: list[Example] = []
     thought_left_out = False
-    for place in places:
-        taught = encoder.taught(messages[: place + 1], conversation.tools)
-        thought_left_out |= taught.thought_left_out
-        labels = [IGNORED] * len(taught.prompt)
-        if examples and taught.prompt[: len(examples[-1])] == examples[-1].tokens:
+    for answer in taught:
+        if isinstance(answer, RequestError):
+            return answer
+        thought_left_out |= answer.thought_left_out
+        labels = [IGNORED] * len(answer.prompt)
+        if examples and answer.prompt[: len(examples[-1])] == examples[-1].tokens:
             earlier = examples.pop().labels
             labels[: len(earlier)] = earlier
-        examples.append(Example([*taught.prompt, *taught.answer], [*labels, *taught.answer]))
+        examples.append(Example([*answer.prompt, *answer.answer], [*labels, *answer.answer]))
     return examples, thought_left_out
 
 

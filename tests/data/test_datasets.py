@@ -227,9 +227,11 @@ def test_a_rename_that_was_killed_half_way_leaves_the_dataset_under_both_names(
 
 def test_a_deleted_dataset_is_gone_and_leaves_nothing_behind(workspace, tmp_path):
     add(workspace, tmp_path)
+    workspace.tokens.mkdir(parents=True)
     datasets.delete(workspace, "peaks")
     assert names(workspace) == []
     assert list(workspace.datasets.iterdir()) == []
+    assert not workspace.tokens.exists()
     with pytest.raises(WorkspaceError):
         datasets.delete(workspace, "peaks")
 

@@ -163,8 +163,10 @@ def test_zip_files_for_a_download_and_half_a_checkpoint_are_not_saved(workspace,
     (session.session.checkpoints / "checkpoint-1" / sessions.CHECKPOINT_COMPLETE).touch()
     (workspace.jobs / "bundles").mkdir(parents=True)
     (workspace.jobs / "bundles" / "model.zip").write_text("made again at once")
+    (workspace.jobs / "tokens").mkdir()
+    (workspace.jobs / "tokens" / "rows.sqlite").write_text("made again by the next training")
     names = back_up(workspace, tmp_path / "b.zip").contents.files
-    assert not any("bundles" in name or "checkpoint-2" in name for name in names)
+    assert not any(one in name for name in names for one in ("bundles", "tokens", "checkpoint-2"))
     assert any("checkpoint-1/weights" in name for name in names)
 
 

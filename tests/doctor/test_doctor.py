@@ -455,14 +455,17 @@ def test_what_may_go_is_told_with_its_bytes_and_nothing_else_goes(workspace):
     (resumable.checkpoints / "checkpoint-1" / "weights").write_bytes(bytes(1000))
     (workspace.jobs / "bundles").mkdir(parents=True)
     (workspace.jobs / "bundles" / "model.zip").write_bytes(bytes(500))
+    (workspace.jobs / "tokens").mkdir()
+    (workspace.jobs / "tokens" / "rows.sqlite").write_bytes(bytes(400))
     (workspace.sessions / ".gone.deleted").mkdir()
     (workspace.sessions / ".gone.deleted" / "weights").write_bytes(bytes(300))
     report = examine(workspace)
     assert report.wrong == ()
     spare = {finding.kind: finding for finding in report.spare}
-    assert set(spare) == {"version", "checkpoint", "bundle", "leftover", "export"}
+    assert set(spare) == {"version", "checkpoint", "bundle", "tokens", "leftover", "export"}
     assert spare["version"].path == twin
     assert (spare["checkpoint"].size, spare["bundle"].size, spare["leftover"].size) == (1000, 500, 300)
+    assert spare["tokens"].size == 400
     used = sum(room.size for room in report.rooms)
     outcome = repair(workspace, report.spare)
     assert outcome.failed == []

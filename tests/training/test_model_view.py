@@ -59,8 +59,8 @@ def test_each_answer_is_shown_as_learned_with_its_end(manner):
 def test_a_row_is_rendered_and_tokenized_once(manner, monkeypatch):
     _, encoder = manner
     asked = []
-    whole = encoder.taught
-    monkeypatch.setattr(encoder, "taught", lambda *given: (asked.append(1), whole(*given))[1])
+    encode = encoder.taught_all
+    monkeypatch.setattr(encoder, "taught_all", lambda chats: (asked.extend(chats), encode(chats))[1])
     view_conversation(ECHO, encoder, 20)
     assert len(asked) == 3  # answers
 

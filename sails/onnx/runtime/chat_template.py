@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import date
+from typing import Any, NamedTuple
 
 from sails.errors import ModelLoadError, RequestError
 from sails.onnx.runtime import sandbox
@@ -44,6 +46,14 @@ def special_tokens(tokenizer_config: Mapping[str, Any]) -> dict[str, str]:
     return {name: text for name, text in texts.items() if text and isinstance(text, str)}
 
 
+class Rendering(NamedTuple):
+    """What is rendered: up to where an answer begins, if one is asked for."""
+
+    messages: Messages
+    ask: bool = True
+    tools: Sequence[Mapping[str, Any]] | None = None
+
+
 class ChatTemplate:
     """A template with the model's special tokens. Raises ModelLoadError when it is no template."""
 
@@ -59,27 +69,51 @@ class ChatTemplate:
                 "The model's chat template cannot be read.", "Export the model again."
             ) from error
 
+    @property
+    def identity(self) -> str:
+        """All that decides what it renders; of one that asks for the date, that of today."""
+        today = str(date.today()) if "strftime_now" in self._text else ""
+        return json.dumps([self._text, self._values, today], sort_keys=True, default=str)
+
     def render(
         self, messages: Messages, ask: bool = True, tools: Sequence[Mapping[str, Any]] | None = None
     ) -> str:
-        """The conversation, up to where an answer begins if one is asked for; RequestError if refused.
+        """The conversation, up to where an answer begins if one is asked for; RequestError if refused."""
+        (text,) = self.render_all([Rendering(messages, ask, tools)])
+        if isinstance(text, RequestError):
+            raise text
+        return text
+
+    def render_all(self, several: Sequence[Rendering]) -> list[str | RequestError]:
+        """Several conversations, in far less time; one that is refused has its error.
 
         Where one text took more time or memory than any chat needs, every other one is refused at once.
         """
         if self._unbounded:
-            raise self._unbounded
-        values = {**self._values, "tools": tools, "add_generation_prompt": ask}
-        try:
-            return sandbox.render(self._text, {"messages": as_messages(messages), **values})
-        except sandbox.LimitError as error:
-            self._unbounded = RequestError(
+            return [self._unbounded] * len(several)
+        values = [
+            {
+                "messages": as_messages(one.messages),
+                **self._values,
+                "tools": one.tools,
+                "add_generation_prompt": one.ask,
+            }
+            for one in several
+        ]
+        return [
+            self._error(text) if isinstance(text, sandbox.TemplateError) else text
+            for text in sandbox.render(self._text, values)
+        ]
+
+    def _error(self, error: sandbox.TemplateError) -> RequestError:
+        if isinstance(error, sandbox.LimitError):
+            self._unbounded = self._unbounded or RequestError(
                 "The model's chat template takes more time or memory than any chat needs.",
                 "Choose another model, or mend its chat template.",
             )
-            raise self._unbounded from error
-        except sandbox.TemplateError as error:
-            reason = str(error).split("\n", 1)[0].rstrip(".")
-            raise RequestError(
-                f"The model's chat template refuses this conversation: {reason}.",
-                "Begin with a user message and let user and assistant take turns.",
-            ) from error
+            return self._unbounded
+        reason = str(error).split("\n", 1)[0].rstrip(".")
+        return RequestError(
+            f"The model's chat template refuses this conversation: {reason}.",
+            "Begin with a user message and let user and assistant take turns.",
+        )

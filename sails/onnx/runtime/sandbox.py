@@ -1,6 +1,6 @@
 """A process of its own in which chat templates are rendered: with a deadline, and little memory.
 
-    render(template, {"messages": […]})     # the text
+    render(template, [{"messages": […]}])   # the texts
     check(template)                         # raises `UnreadableTemplateError`
 
 A template is a program that came with a model. jinja2's sandbox keeps it from files and objects; this keeps
@@ -19,13 +19,14 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, BinaryIO
 
 SECONDS = 10.0  # for one text, of which a common template needs a thousandth
 MEMORY = 1 << 29  # bytes that the process may use in all
 LONGEST_TEXT = 20_000_000  # characters
+TOGETHER = 1_000_000  # characters, beyond which no more texts are made at a time
 
 
 class TemplateError(Exception):
@@ -48,33 +49,57 @@ _guard = threading.Lock()
 
 def check(template: str) -> None:
     """Compile a template; raises `UnreadableTemplateError`, or `LimitError`."""
-    _ask(template, None)
+    for reply in _ask(template, []):
+        if isinstance(reply, TemplateError):
+            raise reply
 
 
-def render(template: str, values: Mapping[str, Any]) -> str:
-    """Return what a template makes of these values. Raises `TemplateError`, or a leaf of it."""
-    return _ask(template, dict(values))
+def render(template: str, several: Sequence[Mapping[str, Any]]) -> list[str | TemplateError]:
+    """Return what a template makes of each of several values: a text, or why there is none.
+
+    Behind a `LimitError` it is asked for no more: all others have that error, too.
+    """
+    found: list[str | TemplateError] = []
+    together = len(several)
+    while len(found) < len(several):
+        some = several[len(found) : len(found) + together]
+        try:
+            found += _ask(template, some)
+        except LimitError as error:
+            if len(some) > 1:  # which of them it was, is seen one by one
+                together = 1
+                continue
+            found.append(error)
+        except UnreadableTemplateError as error:
+            found.append(error)
+        if isinstance(found[-1], LimitError):
+            found += [found[-1]] * (len(several) - len(found))
+    return found
 
 
-def _ask(template: str, values: dict[str, Any] | None) -> str:
+def _ask(template: str, several: Sequence[Mapping[str, Any]]) -> list[str | TemplateError]:
+    """The texts of the first ones, at least of one."""
     global _process
     with _guard:
         if _process is None or _process.poll() is not None:
             _end()
             _process = _start()
         try:
-            _send(_process.stdin, pickle.dumps((template, values)))
-            reply = json.loads(_receive(_process.stdout))
+            _send(_process.stdin, pickle.dumps((template, [dict(values) for values in several])))
+            replies = json.loads(_receive(_process.stdout))
         except BaseException as error:  # also when a person interrupts: an answer may still be on its way
             _end()
             if isinstance(error, OSError | EOFError):  # it ended itself
                 raise LimitError from error
             raise
-    if "text" in reply:
-        return str(reply["text"])
-    kinds = {"refused": TemplateError, "unreadable": UnreadableTemplateError, "limit": LimitError}
-    [(kind, reason)] = reply.items()
-    raise kinds[kind](reason)
+    kinds = {"refused": TemplateError, "limit": LimitError}
+    found: list[str | TemplateError] = []
+    for reply in replies:
+        [(kind, said)] = reply.items()
+        if kind == "unreadable":
+            raise UnreadableTemplateError(said)
+        found.append(said if kind == "text" else kinds[kind](said))
+    return found
 
 
 def _start() -> subprocess.Popen[bytes]:
@@ -152,12 +177,21 @@ def serve() -> None:
     _limit_memory()
     with contextlib.suppress(EOFError):
         while True:
-            content = _receive(requests)
-            # By a thread that needs no turn of the interpreter; it ends the process.
-            faulthandler.dump_traceback_later(SECONDS, exit=True, file=nowhere)
-            reply = _reply(content)
+            template, several = pickle.loads(_receive(requests))
+            said: list[dict[str, str]] = []
+            length = 0
+            for values in several or [None]:
+                # By a thread that needs no turn of the interpreter; it ends the process.
+                faulthandler.dump_traceback_later(SECONDS, exit=True, file=nowhere)
+                reply = _reply(template, values)
+                if "limit" in reply and said:
+                    break  # the others may have had the memory that it needs
+                said.append(reply)
+                length += len(reply.get("text", ""))
+                if "limit" in reply or length > TOGETHER:
+                    break
             faulthandler.cancel_dump_traceback_later()
-            _send(replies, json.dumps(reply).encode())
+            _send(replies, json.dumps(said).encode())
 
 
 def _limit_memory() -> None:
@@ -168,11 +202,11 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
-def _reply(content: bytes) -> dict[str, str]:
+def _reply(template: str, values: dict[str, Any] | None) -> dict[str, str]:
+    """What comes of one request; without values, the template is only compiled."""
     import jinja2
 
     try:
-        template, values = pickle.loads(content)
         try:
             compiled = _compile(template)
         except jinja2.TemplateError as error:

@@ -11,7 +11,7 @@ import pytest
 
 from sails.errors import RequestError
 from sails.onnx.runtime import sandbox
-from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
+from sails.onnx.runtime.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate, Rendering
 from sails.system import peak_memory
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
@@ -143,3 +143,42 @@ def test_the_process_ends_with_whoever_started_it():
     starter.kill()
     starter.communicate()
     process.wait(timeout=10)
+
+
+LIMITS = (
+    "{% if messages[0].content == 'no' %}{{ raise_exception('No.') }}"
+    "{% elif messages[0].content == 'much' %}{{ 'x' * 3000000000 }}"
+    "{% else %}{{ messages[0].content }}{% endif %}"
+)
+
+
+def test_several_texts_at_once_are_those_that_each_gives_alone():
+    several = [*map(str, range(20)), "no", "x" * sandbox.TOGETHER, "again", "no"]
+    template = ChatTemplate(LIMITS, {})
+    together = template.render_all([Rendering(text) for text in several])
+    for text, said in zip(several, together, strict=True):
+        if text == "no":
+            with pytest.raises(RequestError) as alone:
+                template.render(text)
+            assert (str(said), said.remedy) == (str(alone.value), alone.value.remedy)
+        else:
+            assert said == text
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="memory cannot be limited there")
+def test_one_text_of_several_that_does_not_fit_takes_nothing_from_those_before_it():
+    asked = ["one", "two", "much", "three"]
+    said = ChatTemplate(LIMITS, {}).render_all([Rendering(text) for text in asked])
+    assert said[:2] == ["one", "two"]
+    assert [str(text) for text in said[2:]] == [
+        "The model's chat template takes more time or memory than any chat needs."
+    ] * 2
+
+
+@pytest.mark.usefixtures("hasty")
+def test_one_text_of_several_without_end_takes_nothing_from_those_before_it():
+    endless = "{% if messages[0].content == 'end' %}" + ENDLESS["loops"] + "{% endif %}"
+    template = endless + "{{ messages[0].content }}"
+    said = ChatTemplate(template, {}).render_all([Rendering(text) for text in ("one", "end", "two")])
+    assert said[0] == "one"
+    assert all(isinstance(text, RequestError) for text in said[1:])
