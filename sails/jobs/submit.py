@@ -30,8 +30,6 @@ def submit_training(
 
     With `export` it also makes these `variants` of the ONNX model, once its model is published.
     """
-    sessions.check_started(workspace)
-    system.check_room(workspace.root)
     check_device(settings.device)
     workspace.check_publishable()
     expected = expect(workspace)  # looked at first: what changes then is seen
@@ -45,7 +43,8 @@ def submit_training(
     )
     report = data.report_of(workspace, dataset)
     title = name or dataset
-    with system.short_lock(workspace.root / "sessions.lock"):
+    with sessions.one_more_training(workspace), system.short_lock(workspace.root / "sessions.lock"):
+        system.check_room(workspace.root)
         spec = TrainSpec(
             id=sessions.free_id(workspace.sessions, title),
             name=title,
@@ -66,7 +65,7 @@ def submit_training(
             onnx_model=workspace.onnx_model,
         )
         session = sessions.create(workspace.sessions, spec)
-    sessions.enqueue(workspace, session)
+        sessions.enqueue(workspace, session)
     launcher.dispatch(workspace)
     return session
 

@@ -48,11 +48,11 @@ if TYPE_CHECKING:
     from sails.sessions.presets import DEFAULT_PRESET, MAX_ROWS_FEW, PRESET_ROWS, PRESETS, Preset, size_for
     from sails.sessions.queue import (
         active,
-        check_started,
         dequeue,
         enqueue,
         may_be_starting,
         next_to_start,
+        one_more_training,
         queue_at_rest,
         queue_is_damaged,
         resume,

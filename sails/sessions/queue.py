@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -72,15 +73,20 @@ def active(workspace: Workspace) -> str | None:
     return next((entry.id for entry in waiting(workspace)), None)
 
 
-def check_started(workspace: Workspace) -> None:
-    """Raise `RequestError` where this person started or resumed as many trainings as one may at a time."""
-    system.check_trainings(lambda: _started_by(system.actor(), workspace))
+@contextlib.contextmanager
+def one_more_training(workspace: Workspace) -> Iterator[None]:
+    """Queue a training inside; `RequestError` where this person started or resumed as many as one may.
 
-
-def _started_by(who: str, workspace: Workspace) -> int:
-    """How many trainings of this person wait or run, here and in the workspaces beside."""
-    roots = {workspace.root, *workspaces_in(system.allowed_root(Workspace.usual_root()))}
-    return sum(_unfinished(who, root) for root in roots)
+    Those in the workspaces beside count as well, so no two that are counted are queued at the same moment.
+    """
+    if system.limit("trainings") is None:
+        yield
+        return
+    beside = system.allowed_root(Workspace.usual_root())
+    with system.short_lock(beside / ".trainings.lock"):
+        roots = {workspace.root, *workspaces_in(beside)}
+        system.check_trainings(sum(_unfinished(system.actor(), root) for root in roots))
+        yield
 
 
 def _unfinished(who: str, root: Path) -> int:
@@ -193,10 +199,10 @@ def resume(workspace: Workspace, session: Session) -> None:
         )
     if damage.is_from_rest(session.written_spec()):
         raise WorkspaceError(f"{session.id} cannot be resumed. {damage.LOST_SPEC}", damage.REMEDY)
-    check_started(workspace)
     session.check_place()
-    session.clear_stop()
-    changes = {"state": "queued", "queued": datetime.now(UTC), "ended": None, "pid": None, "message": ""}
-    who = {"stopped_by": None, "resumed_by": system.actor(), "failure": None}
-    session.write_status(status.model_copy(update={**changes, **who}))
-    enqueue(workspace, session)
+    with one_more_training(workspace):
+        session.clear_stop()
+        changes = {"state": "queued", "queued": datetime.now(UTC), "ended": None, "pid": None, "message": ""}
+        who = {"stopped_by": None, "resumed_by": system.actor(), "failure": None}
+        session.write_status(status.model_copy(update={**changes, **who}))
+        enqueue(workspace, session)

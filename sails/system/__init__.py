@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         view_only,
         visitor,
     )
-    from sails.system.allowance import check_questions, check_room, check_trainings, check_upload
+    from sails.system.allowance import check_questions, check_room, check_trainings, check_upload, limit
     from sails.system.audit import AUDIT, COMMAND_LINE, AuditLine, read_audit
     from sails.system.files import (
         append_lines,

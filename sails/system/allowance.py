@@ -11,7 +11,6 @@ What is not named is not limited. Each check raises `RequestError` where the lim
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from sails.errors import RequestError
@@ -29,10 +28,10 @@ def limit(name: Limit) -> float | None:
     return who.rules.limits.get(name)
 
 
-def check_trainings(started: Callable[[], int]) -> None:
-    """Refuse one more training to who started that many which have not ended; asked only where it counts."""
+def check_trainings(started: int) -> None:
+    """Refuse one more training to who started that many which have not ended."""
     most = limit("trainings")
-    if most is not None and started() >= most:
+    if most is not None and started >= most:
         raise RequestError(
             f"You may have {count(int(most), 'training')} waiting or running at a time.",
             "Wait until one has ended, or stop one.",

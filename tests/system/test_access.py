@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sails import data, doctor, sessions
+from sails import data, doctor, models, sessions
 from sails.chat import ChatHistory
 from sails.data import datasets
 from sails.errors import AccessError, RequestError, ViewOnlyError
@@ -362,6 +364,25 @@ def test_a_training_that_is_resumed_counts_and_one_that_was_taken_out_of_the_que
     sessions.resume(place, first)
     with pytest.raises(RequestError, match="You may have 1 training"):
         submit.submit_training(place, "lesson", Settings())
+
+
+def test_of_trainings_that_one_person_starts_at_once_no_more_begin_than_may(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(launcher, "start_worker", lambda _: None)
+    monkeypatch.setenv("SAILS_WORKSPACE", str(place.root))
+    visit(monkeypatch, tmp_path, "ann@example.org", workspace=place.root)
+    beside = make_situation(tmp_path / "beside", 3)
+    add_dataset(beside, tmp_path / "lesson.json")
+    both = threading.Barrier(4)
+
+    def start(workspace: Workspace) -> int:
+        both.wait()
+        try:
+            return bool(submit.submit_training(workspace, "lesson", Settings()))
+        except RequestError:
+            return False
+
+    with ThreadPoolExecutor() as pool:
+        assert sum(pool.map(start, [place, beside, place, beside])) == 1
 
 
 @pytest.mark.parametrize("act", ["train", "reset", "export", "roll back"])
