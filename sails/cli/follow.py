@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from rich.console import Console
@@ -19,7 +19,7 @@ from rich.text import Text
 
 from sails import jobs, models, retention, sessions, system
 from sails.cli.output import say, warn
-from sails.errors import JobError
+from sails.errors import JobError, RequestError
 from sails.models import VARIANT_TITLES, Workspace
 from sails.onnx.certify import certificate_checks, certificate_title, read_content
 from sails.sessions import Plan, Session, Status, TrainSpec, describe_learning_rate, describe_plan
@@ -129,7 +129,6 @@ def follow(session: Session, workspace: Workspace | None = None) -> Status:
                 if status.state not in ("queued", "running"):
                     return status
                 report(status.progress, *_words(session, status, workspace))
-                sessions.end_if_stuck(session)
                 if workspace is not None:
                     jobs.dispatch(workspace)
                 elif status.state == "queued" and launcher.state(session) == "absent":
@@ -140,9 +139,8 @@ def follow(session: Session, workspace: Workspace | None = None) -> Status:
                 if interrupts > 1:
                     raise
                 screen.print("Stopping within a few steps… (Ctrl-C again does not wait for it)")
-                session.request_stop()
-                if workspace is not None and session.status().state == "queued":
-                    launcher.stop(workspace, session)
+                with suppress(RequestError):  # it has just ended
+                    launcher.stop(workspace or Workspace.open(session.folder.parent.parent), session)
 
 
 def _words(session: Session, status: Status, workspace: Workspace | None) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """Who runs sessions and jobs: what a launcher must do, the one of this machine, and how the queue moves.
 
 A worker outlives whoever started it. Stopping one is a request in its folder (`sails.sessions.stop`); only
-one that hangs is ended from outside, by its id and the time it was created. Another launcher (a cluster's,
-say) is a class with the methods of `Launcher` in a module of its own, and a line in `launcher_for`.
+one that hangs is ended from outside, by its id and the time it was created (`sails.jobs.watchdog`). Another
+launcher (a cluster's, say) is a class with the methods of `Launcher` in a module of its own, and a line in
+`launcher_for`.
 """
 
 from __future__ import annotations
@@ -63,6 +64,11 @@ class LocalLauncher:
 
     def stop(self, workspace: Workspace, session: Session) -> None:
         sessions.stop(workspace, session)
+        if system.is_held(session.lock):
+            try:
+                start_module("sails.jobs.watchdog", [str(session.folder)], session.log)
+            except OSError as error:  # it was asked; only one that hangs would go on
+                log.warning("nobody sees to it that %s stops: %s", session.id, error)
 
     def logs(self, session: Session, lines: int = 20) -> tuple[str, ...]:
         return session.log_tail(lines)
@@ -78,11 +84,7 @@ def launcher_for(_: Session) -> Launcher:
 
 def dispatch(workspace: Workspace) -> None:
     """Start the first in the queue if nothing trains. Anybody may call this at any time."""
-    if system.view_only() or not sessions.waiting(workspace):
-        return
-    if system.is_held(workspace.training_lock):
-        if trains := sessions.running(workspace):
-            sessions.end_if_stuck(trains.session)
+    if system.view_only() or not sessions.waiting(workspace) or system.is_held(workspace.training_lock):
         return
     try:
         if session := sessions.next_to_start(workspace):

@@ -17,7 +17,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from sails import system
@@ -186,27 +185,24 @@ def _given_up(session: Session, status: Status, patience: float) -> dict[str, An
     }
 
 
-_silent: dict[Path, tuple[datetime | None, float]] = {}  # the last heartbeat, and since when it is the last
-
-
-def end_if_stuck(session: Session) -> None:
-    """End a worker that should stop and hangs so that it cannot even end itself; for whoever looks, often.
+def end_if_stuck(session: Session) -> bool:
+    """Wait until a worker that was asked to stop has; end one that hangs so that it cannot even end itself.
 
     One that says nothing for SAVING_SECONDS, by a clock that nobody sets, is ended if it is the very process
-    that wrote the status, on this machine.
+    that wrote the status, on this machine. Tells whether it was.
     """
-    status = session.written_status()
-    if system.view_only() or status.state != "running" or not session.stop_requested():
-        _silent.pop(session.folder, None)
-        return
-    heartbeat, since = _silent.setdefault(session.folder, (status.heartbeat, time.monotonic()))
-    if heartbeat != status.heartbeat:
-        del _silent[session.folder]
-    elif time.monotonic() - since > SAVING_SECONDS and status.pid and status.pid_created:
-        del _silent[session.folder]
-        worker = system.ProcessIdentity(status.pid, status.pid_created, status.host)
-        if system.end_process(worker):
-            _write_down_the_end(session, worker)
+    heartbeat, since = None, time.monotonic()
+    while session.stop_requested() and system.is_held(session.lock):
+        status = session.written_status()
+        if status.heartbeat != heartbeat:
+            heartbeat, since = status.heartbeat, time.monotonic()
+        elif time.monotonic() - since > SAVING_SECONDS and status.pid and status.pid_created:
+            worker = system.ProcessIdentity(status.pid, status.pid_created, status.host)
+            if is_ended := system.end_process(worker):
+                _write_down_the_end(session, worker)
+            return is_ended
+        time.sleep(HEARTBEAT_SECONDS)
+    return False
 
 
 def _write_down_the_end(session: Session, worker: system.ProcessIdentity) -> None:

@@ -1,14 +1,17 @@
 """Launchers: what the one of this machine says of a worker, and that another one can take its place."""
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
+import psutil
 import pytest
 
 from sails import jobs, sessions
-from sails.jobs import launcher, playback
+from sails.jobs import launcher, playback, watchdog
 from sails.models.workspace import Workspace
-from sails.sessions import Settings, queue
+from sails.sessions import Settings, queue, reporter
 from sails.system.locks import LifeLock
 from tests.support.helpers import add_dataset, run_worker, write_lesson
 from tests.support.situations import make_session, published
@@ -89,3 +92,39 @@ def test_another_launcher_is_handed_trainings_and_jobs_alike(workspace, recorded
     assert jobs.launcher_for(job).state(job) == "ended"
     jobs.launcher_for(session).stop(workspace, session)
     assert (session.status().state, elsewhere.handed_over) == ("stopped", [job])
+
+
+HANGS = """
+import ctypes, sys
+from pathlib import Path
+from sails.sessions import Session, live
+from sails.system import LifeLock
+session = Session(Path(sys.argv[1]))
+LifeLock(session.lock).acquire()
+def work(_):
+    print("works", flush=True)
+    ctypes.PyDLL(None).sleep(600)  # a library that lets no other thread of Python run
+live(session, work)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such library")
+def test_one_that_hangs_is_ended_where_nobody_looks_and_the_next_is_started(workspace, monkeypatch):
+    session, waits = make_session(workspace, "hangs"), make_session(workspace, "waits", hour=10)
+    sessions.enqueue(workspace, waits)
+    command = [sys.executable, "-c", HANGS, str(session.folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as worker:
+        try:
+            assert worker.stdout.readline() == b"works\n"
+            launcher.LOCAL.stop(workspace, session)
+            [left] = [p for p in psutil.Process().children() if "sails.jobs.watchdog" in p.cmdline()]
+            assert sessions.waiting(workspace)[0].starts == 0
+            monkeypatch.setattr(reporter, "HEARTBEAT_SECONDS", 0.05)
+            monkeypatch.setattr(reporter, "SAVING_SECONDS", 0.5)
+            monkeypatch.setattr(launcher, "start_worker", lambda _: None)
+            watchdog.watch(str(session.folder))  # as that one does, which has more patience
+            assert session.status().state == "stopped"
+            assert sessions.waiting(workspace)[0].starts == 1
+            left.wait(60)  # it ends with what it watched
+        finally:
+            worker.kill()

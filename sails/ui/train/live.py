@@ -297,7 +297,6 @@ def _usual_seconds(workspace: Workspace, session: Session, _phase: str) -> dict[
 def _stopping(workspace: Workspace, session: Session, spec: sessions.AnySpec, state: str) -> None:
     """Stop what runs, or cancel what waits; asks once."""
     if session.stop_requested():
-        sessions.end_if_stuck(session)
         st.markdown(
             ":material/stop_circle: It was asked to stop, and ends within a few steps; one that does "
             "not react is ended after two minutes, and one that hangs after ten."
