@@ -7,17 +7,22 @@ import gc
 import os
 import sys
 
-from starlette.applications import Starlette
-from streamlit import config
-from streamlit.runtime import Runtime
-from streamlit.web.cli import main
-from streamlit.web.server.starlette import create_starlette_app, starlette_server
+try:
+    from starlette.applications import Starlette
+    from streamlit import config
+    from streamlit.runtime import Runtime
+    from streamlit.web.cli import main
+    from streamlit.web.server.starlette import create_starlette_app, starlette_server
 
-from sails import system
-from sails.errors import SailsError
-from sails.ui import bridge, chat, data, export, exposure, sessions, train
-from sails.ui.guard import Guard
-from sails.ui.server import TellsWhereItIs
+    from sails import system
+    from sails.errors import SailsError
+    from sails.ui import bridge, chat, data, export, exposure, sessions, train
+    from sails.ui.guard import Guard
+    from sails.ui.server import TellsWhereItIs
+except ImportError as error:
+    sys.exit(
+        f"A library is missing, or not of the version that is needed: {error}. Install requirements.txt."
+    )
 
 
 def _make_server(runtime: Runtime) -> Starlette:

@@ -12,7 +12,7 @@ import os
 from streamlit import config, runtime
 
 from sails.errors import RequestError
-from sails.ui import sign_in
+from sails.ui import guard, sign_in
 
 INSECURE = "SAILS_INSECURE"
 OPTION = "--insecure"
@@ -43,9 +43,14 @@ def check_exposure() -> None:
 
 
 def check_page() -> None:
-    """Raise as `check_exposure` when a server answers with this page."""
+    """Raise as `check_exposure` when a server answers with this page; and where people sign in unguarded."""
     if runtime.exists() and type(runtime.get_instance()) is runtime.Runtime:  # no stand-in
         check_exposure()
+        if sign_in.is_on() and not guard.is_in_place():
+            raise RequestError(
+                "People sign in here, and the dashboard was started without what guards its requests.",
+                "Start it with `make run`, or with `python -m sails.ui run app.py`.",
+            )
 
 
 def is_local(address: str | None) -> bool:

@@ -41,10 +41,20 @@ HEADERS = {
 }
 
 
+_is_in_place = False
+
+
+def is_in_place() -> bool:
+    """Tell whether this server's requests go through the guard."""
+    return _is_in_place
+
+
 class Guard:
     """An ASGI middleware around all that Streamlit serves."""
 
     def __init__(self, app: ASGIApp) -> None:
+        global _is_in_place
+        _is_in_place = True
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

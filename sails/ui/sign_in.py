@@ -19,8 +19,9 @@ import streamlit as st
 from streamlit import auth_util, config, runtime
 from streamlit.errors import StreamlitSecretNotFoundError
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.web.server.server_util import get_cookie_secret
+from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
 from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
-from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks
 
 from sails import system
 from sails.errors import RequestError, SailsError
@@ -97,7 +98,10 @@ def may_bring_files(cookies: dict[str, str]) -> bool:
     try:
         if not is_on():
             return True
-        signed = _get_signed_cookie_with_chunks(cookies, USER_COOKIE_NAME)
+        secret = get_cookie_secret()
+        signed = auth_util.get_cookie_with_chunks(
+            lambda name: decode_signed_value(secret, name, cookies.get(name, "")), USER_COOKIE_NAME
+        )
         claims, rules = json.loads(signed) if signed else {}, _rules()
     except (SailsError, ValueError):
         return False

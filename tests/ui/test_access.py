@@ -282,3 +282,15 @@ def test_a_page_of_a_server_that_should_not_listen_says_so_and_nothing_else(tmp_
     with start_dashboard(tmp_path, program=("-c", EXPOSED)) as dashboard, Forger(dashboard.address) as forger:
         assert forger.visit("Data") == []
         assert "nobody has to sign in" in plainly(forger.said[0])
+
+
+def test_where_people_sign_in_a_server_without_its_guard_shows_nothing(tmp_path):
+    port = free_port()
+    with provider() as oidc:
+        secrets = tmp_path / "secrets.toml"
+        secrets.write_text(oidc.secrets_toml(f"http://127.0.0.1:{port}", ROLES))
+        files = {"STREAMLIT_SECRETS_FILES": str(secrets)}
+        server = start_dashboard(tmp_path, port, ("-m", "streamlit"), **files)
+        with server as dashboard, Forger(dashboard.address, ADMIN) as forger:
+            assert forger.visit("Data") == []
+            assert "without what guards its requests" in plainly(forger.said[0])

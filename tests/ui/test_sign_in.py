@@ -132,3 +132,19 @@ def test_the_server_ends_with_one_sentence_before_it_listens(options, environmen
 def test_where_it_listens_by_itself_is_this_computer():
     settings = (Path(REPOSITORY) / ".streamlit/config.toml").read_text()
     assert 'address = "127.0.0.1"' in settings
+
+
+OTHER_VERSION = """
+import runpy
+from streamlit.web.server import server_util
+del server_util.get_cookie_secret
+runpy.run_module("sails.ui", run_name="__main__")
+"""
+
+
+def test_with_a_streamlit_that_lacks_what_is_asked_of_it_the_server_ends_with_one_sentence():
+    done = subprocess.run([sys.executable, "-c", OTHER_VERSION], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith(" Install requirements.txt.\n")
+    assert "get_cookie_secret" in done.stderr
+    assert "Traceback" not in done.stderr
