@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         cache_dir,
         find_base_model,
         is_same_base,
+        named_base_model,
     )
     from sails.models.export_record import EXPORT_RECORD, ExportRecord
     from sails.models.families import export_limits, exportable

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import platformdirs
 
+from sails import system
 from sails.errors import RequestError
 from sails.models import download
 from sails.models.download import PinnedWheel
@@ -173,6 +174,13 @@ def find_base_model(name: str) -> BaseModelEntry:
     close = difflib.get_close_matches(spelling.lower(), _SPELLINGS, n=1)
     meant = f" Did you mean {_SPELLINGS[close[0]].name}?" if close else ""
     raise RequestError(f"There is no base model “{name[:100]}”.{meant}", _REMEDY)
+
+
+def named_base_model(name: str) -> BaseModelEntry:
+    """Return the model that a person named; `AccessError` for a folder where they may not look."""
+    if folder := _folder(_without_cache(name.strip())):
+        system.require_look(folder)
+    return find_base_model(name)
 
 
 def is_same_base(a: str, b: str) -> bool:

@@ -18,7 +18,7 @@ from sails.models import publish, versions
 from sails.models.workspace import Workspace, create_workspace
 from sails.sessions import Settings, demo
 from sails.system import AUDIT, Rules, Visitor, access, read_audit
-from sails.training.plan import Choices
+from sails.training.plan import Choices, plan_training
 from tests.support.folders import listing
 from tests.support.helpers import add_dataset, write_lesson
 from tests.support.situations import make_session, make_situation, published
@@ -257,6 +257,19 @@ def test_a_workspace_of_others_is_not_opened_nor_a_model_or_a_file_in_it(tmp_pat
     (tmp_path / "link").symlink_to(tmp_path / "rivers")
     with pytest.raises(AccessError):
         Workspace.open(tmp_path / "link")
+
+
+def test_a_model_in_the_workspace_of_others_is_no_base_model(place, tmp_path, monkeypatch):
+    theirs = make_situation(tmp_path / "rivers", 3).trained_model
+    (tmp_path / "link").symlink_to(theirs)
+    visit(monkeypatch, tmp_path, "dan@example.org", workspace=place.root)
+    for named in (theirs, tmp_path / "link", place.root / "../rivers/trained_model"):
+        with pytest.raises(AccessError):
+            models.named_base_model(str(named))
+        with pytest.raises(AccessError):
+            plan_training(place, start="base", model_name=str(named))
+    assert models.named_base_model(str(place.trained_model)).name == str(place.trained_model)
+    assert [line.act for line in read_audit(tmp_path / "rivers")] == ["open the workspace"] * 6
 
 
 def test_who_tries_to_open_what_is_not_theirs_is_written_down_there(place, tmp_path, monkeypatch):

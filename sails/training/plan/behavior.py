@@ -175,7 +175,7 @@ def plan_training(
     """
     situation = expected.situation if expected else workspace.situation()
     if model_name is not None:
-        models.find_base_model(model_name)
+        models.named_base_model(model_name)
     same = model_name is None or (
         situation.trained.base is not None and models.is_same_base(model_name, situation.trained.base)
     )

@@ -134,7 +134,7 @@ def _base_model() -> str:
         ).strip()
         if not name:
             raise RequestError("No base model was named.", "Write its name, or choose one from the list.")
-        st.markdown(plain(models.find_base_model(name).note))
+        st.markdown(plain(models.named_base_model(name).note))
     with st.expander("What each base model can and cannot do", icon=":material/help:"):
         for offer in offered.values():
             st.markdown(f"**{plain(_offer_line(offer))}**  \n{_offer_facts(offer)}")
