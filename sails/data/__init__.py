@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         from_text,
         mapped,
     )
+    from sails.data.formats.archive import BACKUP_CONTENTS
     from sails.data.formats.detect import FORMAT_TITLES
     from sails.data.formats.text_encoding import printable
     from sails.data.language import ForeignRows, foreign_rows

@@ -26,12 +26,12 @@ from typing import BinaryIO, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from sails import __version__, system
+from sails.data import BACKUP_CONTENTS
 from sails.doctor.snapshot import Snapshot, is_safe, snapshot
 from sails.errors import RequestError, SailsError, WorkspaceError
 from sails.models import Workspace, check_output, inspect_model
 from sails.system import PIECE, Progress, silent
 
-CONTENTS = "sails-backup.json"
 MAX_CONTENTS = 64_000_000  # bytes of the list of files, and of the zip file's own
 MAX_RATIO = 100  # to which all files together may unpack, of the file's bytes
 ALWAYS_ALLOWED = 100_000_000  # bytes that they may in any case
@@ -172,7 +172,7 @@ def _write(
             if len(text) > MAX_CONTENTS:
                 problem = f"{len(files):,} files are too many for a backup."
                 raise WorkspaceError(problem, "Delete some sessions.")
-            archive.writestr(_entry(CONTENTS, len(text), compress), text)
+            archive.writestr(_entry(BACKUP_CONTENTS, len(text), compress), text)
         stream.flush()
         os.fsync(stream.fileno())
     return contents
@@ -272,7 +272,7 @@ def _check_size_of_list(stream: BinaryIO, size: int) -> None:
 
 def _contents(archive: zipfile.ZipFile, path: Path, size: int) -> Contents:
     entries = {entry.filename: entry for entry in archive.infolist()}
-    listing = entries.pop(CONTENTS, None)
+    listing = entries.pop(BACKUP_CONTENTS, None)
     if listing is None or listing.file_size > MAX_CONTENTS or not _is_plain(listing):
         raise _NotABackup
     with archive.open(listing) as source:  # in pieces: what they say of their size may be wrong

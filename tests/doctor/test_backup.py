@@ -17,10 +17,17 @@ import pytest
 
 from sails import doctor, sessions, system
 from sails.cli import app
-from sails.data import datasets
+from sails.data import BACKUP_CONTENTS, datasets, read
 from sails.doctor import backup
-from sails.doctor.backup import CONTENTS, back_up, read_backup, restore
-from sails.errors import DiskFullError, RequestError, SailsError, ViewOnlyError, WorkspaceError
+from sails.doctor.backup import back_up, read_backup, restore
+from sails.errors import (
+    ConversationFileError,
+    DiskFullError,
+    RequestError,
+    SailsError,
+    ViewOnlyError,
+    WorkspaceError,
+)
 from sails.models.publish import publish_model
 from sails.models.versions import Provenance, list_versions
 from sails.models.workspace import Workspace
@@ -442,6 +449,14 @@ def raised_by(act) -> SailsError | None:
     return None
 
 
+def test_a_backup_is_no_file_of_conversations(workspace, tmp_path):
+    """It may be of a workspace that whoever brings or watches the file may not open."""
+    made = back_up(workspace, tmp_path / "b.zip")
+    assert any(name.startswith("datasets/") for name in made.contents.files)
+    with pytest.raises(ConversationFileError, match="is a backup of a workspace"):
+        read(made.path)
+
+
 # --- from the command line ------------------------------------------------------------------------
 
 
@@ -462,4 +477,4 @@ def test_the_commands_say_what_they_did_and_json_says_it_to_programs(workspace, 
 def test_a_backup_is_named_at_the_door():
     assert doctor.back_up is back_up
     assert issubclass(WorkspaceError, SailsError)
-    assert CONTENTS.endswith(".json")
+    assert BACKUP_CONTENTS.endswith(".json")

@@ -25,6 +25,7 @@ from sails.errors import ConversationFileError
 from sails.system import size
 
 GZIP, ZIP = b"\x1f\x8b", b"PK"
+BACKUP_CONTENTS = "sails-backup.json"  # the entry that says what a backup of a workspace holds
 MAX_FILES = 1000
 _IGNORED = ("__macosx", ".ds_store", "thumbs.db", "desktop.ini")
 _ABOUT = ("readme", "license", "licence", "changelog", "notice", "dataset_info", "dataset_dict", "state")
@@ -69,6 +70,10 @@ class Archive:
             raise ConversationFileError(
                 f"{name} is a damaged archive (.zip).", "Copy or export it again."
             ) from error
+        if any(info.filename == BACKUP_CONTENTS for info in found):
+            # It may be that of others; only an admin may restore it.
+            problem = f"{name} is a backup of a workspace, and no file of conversations."
+            raise ConversationFileError(problem, "Restore it, and bring a dataset out of it.")
         paths = [info for info in found if not _is_ignored(info.filename)]
         if len(paths) > MAX_FILES and not _is_slack([info.filename for info in paths]):
             raise ConversationFileError(
