@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from sails import models, system
+from sails.errors import BusyError
+from sails.models import Workspace
+
 Kind = Literal[
     "model", "onnx", "change", "session", "job", "queue", "dataset", "register", "log", "conversation",
     "setting", "lock", "link", "permission", "leftover", "version", "checkpoint", "bundle", "tokens",
@@ -62,3 +66,15 @@ class Finding:
     @property
     def can_be_repaired(self) -> bool:
         return self.mend is not None
+
+
+def set_aside(workspace: Workspace, path: Path) -> Callable[[], object]:
+    """Return what sets a file or folder aside as it is now: not one that somebody made whole meanwhile."""
+    seen = system.stamp_or_none(path)
+
+    def mend() -> None:
+        if system.stamp_or_none(path) not in (seen, None):
+            raise BusyError("It has changed since it was looked at.", "Look again.")
+        models.put_aside(workspace, path)
+
+    return mend

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from sails import models, sessions, system
-from sails.doctor.finding import Finding
+from sails.doctor.finding import Finding, set_aside
 from sails.models import EXPORT_RECORD, VARIANT_TITLES, VARIANTS, ExportRecord, Workspace, inspect_model
 from sails.sessions import TrainSpec
 
@@ -98,7 +98,7 @@ def _versions(workspace: Workspace) -> Iterator[Finding]:
             sentence = f"The earlier model {title} cannot be used: {state.reason or 'its files are gone'}."
             repair, mend = (
                 "The folder is set aside, not deleted.",
-                partial(models.put_aside, workspace, folder),
+                set_aside(workspace, folder),
             )
             yield Finding("model", "wrong", sentence, folder, repair, mend=mend)
         elif version.fingerprint and state.fingerprint != version.fingerprint:

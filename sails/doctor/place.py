@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from sails import models, system
-from sails.doctor.finding import Finding
+from sails.doctor.finding import Finding, set_aside
 from sails.models import Workspace
 
 MOST_NAMED = 5  # files in a sentence; of more, only the number is told
@@ -25,7 +25,7 @@ def links(workspace: Workspace) -> Iterator[Finding]:
         real = Path(os.path.realpath(path))
         if real.is_symlink() or not real.exists():
             sentence = f"The link {name} leads nowhere."
-            mend = partial(models.put_aside, workspace, path)
+            mend = set_aside(workspace, path)
             yield Finding("link", "wrong", sentence, path, "The link is set aside.", mend=mend)
         elif not real.is_relative_to(workspace.root):
             kept = "It is in a backup all the same."

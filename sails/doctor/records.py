@@ -13,7 +13,7 @@ from pathlib import Path
 from sails import chat, data, models, retention, sessions, system
 from sails.chat import feedback
 from sails.data import Register
-from sails.doctor.finding import Finding
+from sails.doctor.finding import Finding, set_aside
 from sails.errors import SailsError
 from sails.jobs import watch
 from sails.models import Workspace
@@ -50,7 +50,7 @@ def all_sessions(workspace: Workspace, *, thorough: bool) -> Iterator[Finding]:
     for job in _folders(workspace.jobs):
         if (job.folder / "spec.json").exists() and sessions.damaged_files(job):
             sentence = f"The note of the work {job.id} in the background is damaged."
-            repair, mend = "Its folder is set aside.", partial(models.put_aside, workspace, job.folder)
+            repair, mend = "Its folder is set aside.", set_aside(workspace, job.folder)
             yield Finding("job", "wrong", sentence, job.folder, repair, mend=mend)
 
 
@@ -75,13 +75,15 @@ def _damage(workspace: Workspace, session: Session) -> Iterator[Finding]:
     damaged = sessions.damaged_files(session)
     holds = {path.name for path in session.folder.iterdir()} - {"status.json", "lock", "labels.json"}
     if damaged and not holds:
+        if sessions.may_be_starting(session.folder.stat().st_mtime):  # its maker is about to write the rest
+            return
         yield Finding(
             "session",
             "wrong",
             f"The folder {session.id} was made for a session that never began.",
             session.folder,
             "The folder is set aside.",
-            mend=partial(models.put_aside, workspace, session.folder),
+            mend=set_aside(workspace, session.folder),
         )
         return
     if damaged:
@@ -105,7 +107,7 @@ def _damage(workspace: Workspace, session: Session) -> Iterator[Finding]:
     except SailsError:
         sentence = f"What the session {session.id} measured of earlier lessons cannot be read."
         path = session.folder / retention.RETENTION_FILE
-        mend = partial(models.put_aside, workspace, path)
+        mend = set_aside(workspace, path)
         yield Finding("session", "wrong", sentence, path, SET_ASIDE, session=session.id, mend=mend)
 
 
@@ -314,14 +316,14 @@ def small_files(workspace: Workspace) -> Iterator[Finding]:
     for name in chat.conversations(workspace).damaged:
         path = workspace.root / chat.CONVERSATIONS / name
         sentence = f"The conversation in {name} is damaged, so it cannot be shown."
-        mend = partial(models.put_aside, workspace, path)
+        mend = set_aside(workspace, path)
         yield Finding("conversation", "wrong", sentence, path, SET_ASIDE, mend=mend)
     try:
         chat.prompts(workspace)
     except SailsError:
         path = workspace.root / chat.PROMPTS
         sentence = "The list of saved questions is damaged."
-        mend = partial(models.put_aside, workspace, path)
+        mend = set_aside(workspace, path)
         yield Finding("setting", "wrong", sentence, path, f"{SET_ASIDE} The list is empty then.", mend=mend)
     try:
         state = watch.watch_state(workspace)
@@ -329,7 +331,7 @@ def small_files(workspace: Workspace) -> Iterator[Finding]:
         path = watch.path_of(workspace)
         repair = f"{SET_ASIDE} Automatic training is switched off then, and begins anew."
         sentence = "Nobody knows which rows automatic training has taught already: its file is damaged."
-        mend = partial(models.put_aside, workspace, path)
+        mend = set_aside(workspace, path)
         yield Finding("setting", "wrong", sentence, path, repair, mend=mend)
     else:
         if state.on and not watch.is_alive(workspace) and not watch.is_starting(workspace):
@@ -350,7 +352,7 @@ def misplaced(workspace: Workspace, *, thorough: bool) -> Iterator[Finding]:
         if path.is_dir() or (path in places and path.is_symlink()):
             name = path.relative_to(workspace.root)
             sentence = f"Where a {'lock' if path in places else 'file'} belongs, {name} is something else."
-            mend = partial(models.put_aside, workspace, path)
+            mend = set_aside(workspace, path)
             yield Finding("lock", "wrong", sentence, path, "It is set aside.", mend=mend)
 
 

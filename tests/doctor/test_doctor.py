@@ -335,6 +335,22 @@ def test_a_session_whose_spec_was_lost_is_never_resumed(workspace):
         sessions.resume(workspace, session)
 
 
+def test_a_session_that_is_just_being_made_is_well_and_one_that_became_whole_stays(workspace):
+    begun = workspace.sessions / "20260106-090000-begun"
+    begun.mkdir()
+    shutil.copy(newest(workspace).folder / "status.json", begun)
+    assert examine(workspace, thorough=False).wrong == ()
+    os.utime(begun, (LONG_AGO, LONG_AGO))
+    [finding] = examine(workspace, thorough=False).wrong
+    shutil.copy(newest(workspace).folder / "spec.json", begun)
+    outcome = repair(workspace, [finding])
+    assert (outcome.done, [why for _, why in outcome.failed]) == (
+        [],
+        ["It has changed since it was looked at. Look again."],
+    )
+    assert begun.exists()
+
+
 def test_a_session_that_runs_is_left_alone(workspace):
     session = make_session(workspace, "runs", 11)
     write(session.folder / "status.json", "{")
