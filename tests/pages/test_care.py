@@ -114,7 +114,10 @@ def test_a_backup_is_saved_and_comes_back_as_a_workspace_of_its_own(workspace):
 
 @pytest.mark.parametrize(
     "name",
-    ["../evil.backup.zip", "/etc/evil.backup.zip", "workspace/inside.backup.zip", "new-team", "..", ""],
+    [
+        *("../evil.backup.zip", "/etc/evil.backup.zip", "workspace/inside.backup.zip", "new-team", "..", ""),
+        ".backup.zip",  # hidden, so that nobody is offered it
+    ],
 )
 def test_a_backup_to_a_place_that_is_not_for_it_is_refused_in_a_sentence(workspace, name):
     page = with_care_open(visit())

@@ -182,9 +182,10 @@ def _back_up(workspace: Workspace) -> None:
 def _file_named(root: Path, name: str) -> Path:
     """Beside the workspaces, where each may save its own; who may restore one is another matter."""
     name = name.strip()
-    if Path(name).name != name or not name.endswith(ENDING):
+    is_plain = Path(name).name == name and name[:1] != "." and name.isprintable()
+    if not is_plain or not name.endswith(ENDING):
         raise RequestError(
-            f"{name or '(empty)'} is no name of a backup.", f"Choose one that ends in {ENDING}."
+            f"{name[:200] or '(empty)'} is no name of a backup.", f"Choose one that ends in {ENDING}."
         )
     return root / name
 
