@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sails import data, doctor, models, sessions
-from sails.chat import ChatHistory
+from sails.chat import ChatHistory, feedback
 from sails.data import datasets
 from sails.errors import AccessError, RequestError, ViewOnlyError
 from sails.jobs import export, launcher, playback, submit
@@ -330,6 +330,9 @@ def test_who_may_only_look_at_a_workspace_changes_nothing_there(place, tmp_path,
         datasets.rename(shared, "lesson", "new name")
 
 
+JUDGED = b'{"input": "Which?", "output": "That.", "accepted": true}' + b" " * 2000
+
+
 @pytest.mark.parametrize("who", ["ann@example.org", "cleo@example.org", None])
 def test_what_is_limited_is_refused_in_a_sentence_and_not_to_an_admin(place, tmp_path, monkeypatch, who):
     monkeypatch.setattr(launcher, "start_worker", lambda _: None)
@@ -343,6 +346,7 @@ def test_what_is_limited_is_refused_in_a_sentence_and_not_to_an_admin(place, tmp
         ("You may have 1 training", lambda: submit.submit_training(place, "lesson", Settings())),
         ("A conversation may have 2 questions", lambda: history.ask("Three?", [])),
         ("The file has", lambda: data.from_file("more.json", content)),
+        ("The file has", lambda: feedback.import_file(place, tmp_path / "more.json", JUDGED)),
         (
             "The workspace takes 0.2 GB, and may take 0.1 GB",
             lambda: add_dataset(place, tmp_path / "lesson.json"),

@@ -25,6 +25,7 @@ def import_file(workspace: Workspace, path: Path, content: bytes | None = None) 
     `kind` and `who`; with `content`, its bytes, nothing needs to lie at `path`. Rows that nobody judged are
     passed over. Raises `ConversationFileError` when all are.
     """
+    system.check_upload(len(content or b""))
     # Answers that are not accepted were judged, too, and what was said before is no part of a question.
     reading = read(path, _COLUMNS, content=content, keep_marked=True)
     imported = [event for row in reading.conversations if (event := _imported(row))]
