@@ -14,6 +14,7 @@ Nobody has a role who is not named. Who is named for several has the highest.
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,8 +78,17 @@ class Rules:
         if place is None or not place.is_relative_to(self.root):
             return None
         inside = place.relative_to(self.root).parts
-        names = ("/".join(inside[:length]) for length in range(len(inside), 0, -1))
-        return next((name for name in names if name in self.workspaces), None)
+        names = ["/".join(inside[:length]) for length in range(len(inside), 0, -1)]
+        return next((own for name in names for own in self.workspaces if self._is_same(name, own)), None)
+
+    def _is_same(self, name: str, other: str) -> bool:
+        """Whether both name one folder: on some disks, small and large letters do."""
+        if name == other or _folded(name) != _folded(other):
+            return name == other
+        try:
+            return os.path.samefile(self.root / name, self.root / other)
+        except OSError:  # one is not there
+            return False
 
     @staticmethod
     def _names(email: str, groups: frozenset[str]) -> frozenset[str]:
@@ -86,6 +96,10 @@ class Rules:
         is_address = "@" in email[1:] and not email.startswith(GROUP)
         addresses = {email, f"@{email.rpartition('@')[2]}"} if is_address else set()
         return frozenset({*addresses, *(GROUP + group for group in groups)})
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _people(table: Any, name: str) -> _People:

@@ -295,6 +295,15 @@ def test_who_tries_to_open_what_is_not_theirs_is_written_down_there(place, tmp_p
     assert sorted(path.parent for path in tmp_path.rglob(AUDIT)) == [new, rivers, usual]
 
 
+@pytest.mark.parametrize("name", ["Rivers", "RIVERS/sessions/one", "rivers"])
+def test_a_name_in_other_letters_is_the_same_workspace_where_the_disk_says_so(tmp_path, monkeypatch, name):
+    rules = Rules.read(ROLES, tmp_path)
+    assert rules.role_of("bob@example.org", frozenset(), tmp_path / "Rivers") == "viewer"  # here, another one
+    monkeypatch.setattr(os.path, "samefile", lambda one, other: str(one).lower() == str(other).lower())
+    assert rules.role_of("bob@example.org", frozenset(), tmp_path / name) is None
+    assert rules.role_of("bob@example.org", frozenset(), tmp_path / "rivers2") == "viewer"
+
+
 RIVERS_ADMIN = {"roles": {"viewer": ["@example.org"]}, "workspaces": {"rivers": {"roles": {}}}}
 RIVERS_ADMIN["workspaces"]["rivers"]["roles"]["admin"] = ["eve@example.org"]
 
