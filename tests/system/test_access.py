@@ -13,7 +13,7 @@ from sails import data, doctor, models, sessions
 from sails.chat import ChatHistory, feedback
 from sails.data import datasets
 from sails.errors import AccessError, RequestError, ViewOnlyError
-from sails.jobs import export, launcher, playback, submit
+from sails.jobs import export, launcher, playback, submit, watch
 from sails.models import publish, versions
 from sails.models.workspace import Workspace, create_workspace
 from sails.sessions import Settings, demo
@@ -270,6 +270,16 @@ def test_a_model_in_the_workspace_of_others_is_no_base_model(place, tmp_path, mo
             plan_training(place, start="base", model_name=str(named))
     assert models.named_base_model(str(place.trained_model)).name == str(place.trained_model)
     assert [line.act for line in read_audit(tmp_path / "rivers")] == ["open the workspace"] * 6
+
+
+def test_a_file_in_the_workspace_of_others_is_not_watched(place, tmp_path, monkeypatch):
+    monkeypatch.setitem(ROLES["workspaces"]["rivers"], "roles", {"trainer": ["group:rivers"]})
+    visit(monkeypatch, tmp_path, "ann@example.org", workspace=place.root)
+    (tmp_path / "rivers").mkdir()
+    order = watch.order_of(file=tmp_path / "rivers/a.jsonl", at_least=1, every=1, settings=Settings())
+    with pytest.raises(AccessError, match="no role in"):
+        watch.switch_on(place, order)
+    assert not watch.watch_state(place).on
 
 
 def test_who_tries_to_open_what_is_not_theirs_is_written_down_there(place, tmp_path, monkeypatch):

@@ -42,6 +42,8 @@ def switch_off(workspace: Workspace) -> None:
 def _check(workspace: Workspace, order: Order) -> None:
     system.require_changes()
     workspace.check_publishable()
+    if order.file is not None:
+        system.require_look(order.file)
     plan.plan_training(workspace, learning_rate=order.settings.learning_rate)
 
 
