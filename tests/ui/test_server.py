@@ -66,6 +66,18 @@ def test_it_answers_by_its_own_names_alone_and_no_other_page_may_frame_it(
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
+@pytest.mark.parametrize("path", ["interact", "mcp"])
+def test_no_program_drives_the_pages_without_a_browser(port: int, path: str) -> None:
+    """Streamlit has a way for that, in which nobody is signed in and no origin is asked for; it stays off."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("POST", f"/_stcore/agent/{path}", "{}", {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    said = answer.read()
+    connection.close()
+    assert answer.status >= 400
+    assert b"does not serve the agent API" in said
+
+
 def _asked_to_talk(port: int, host: str, origin: str) -> int:
     """The HTTP status that a browser gets which asks for a websocket."""
     request = (
