@@ -5,13 +5,13 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
-import psutil
 import pytest
 
 from sails import jobs, sessions
 from sails.jobs import launcher, playback, watchdog
 from sails.models.workspace import Workspace
 from sails.sessions import Settings, queue, reporter
+from sails.system import processes
 from sails.system.locks import LifeLock
 from tests.support.helpers import add_dataset, run_worker, write_lesson
 from tests.support.situations import make_session, published
@@ -117,7 +117,7 @@ def test_one_that_hangs_is_ended_where_nobody_looks_and_the_next_is_started(work
         try:
             assert worker.stdout.readline() == b"works\n"
             launcher.LOCAL.stop(workspace, session)
-            [left] = [p for p in psutil.Process().children() if "sails.jobs.watchdog" in p.cmdline()]
+            [left] = [process for process in processes._started if "sails.jobs.watchdog" in process.args]
             assert sessions.waiting(workspace)[0].starts == 0
             monkeypatch.setattr(reporter, "HEARTBEAT_SECONDS", 0.05)
             monkeypatch.setattr(reporter, "SAVING_SECONDS", 0.5)
