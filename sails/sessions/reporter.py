@@ -191,6 +191,7 @@ def end_if_stuck(session: Session) -> bool:
     One that says nothing for SAVING_SECONDS, by a clock that nobody sets, is ended if it is the very process
     that wrote the status, on this machine. Tells whether it was.
     """
+    system.require_changes()
     heartbeat, since = None, time.monotonic()
     while session.stop_requested() and system.is_held(session.lock):
         status = session.written_status()

@@ -38,6 +38,7 @@ MAY = {
     "sails.system.locks.short_lock": "a lock is no change",
     "sails.models.journal.write_lock": "a lock; whoever reads finishes what a dead process began",
     "sails.models.acts.note_act": "says what was done, after who does it was asked",
+    "sails.system.access.require_look": "notes in the audit log that a look was refused",
     "sails.models.cache.ensure_base_model": "the base models that all workspaces share",
     "sails.models.onnx_store.writing": "the same for an ONNX model",
     "sails.onnx.export.export_model": "in the worker",
