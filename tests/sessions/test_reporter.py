@@ -17,6 +17,8 @@ import ctypes, sys, time
 from pathlib import Path
 from sails import sessions
 from sails.sessions import Session, reporter
+from sails.system import LifeLock
+LifeLock(Session(Path(sys.argv[1])).lock).acquire()  # as every worker does
 reporter.HEARTBEAT_SECONDS, reporter.STOP_SECONDS = 0.1, 0.5
 def work(says):
     print("works", flush=True)
