@@ -22,6 +22,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from sails.onnx.runtime.decoder import IN_PLACE
+
 CONTRIBUTED = "com.microsoft"  # onnxruntime's own operators
 ROTARY_FAMILIES = ("llama", "mistral", "qwen2")
 
@@ -117,7 +119,18 @@ def fuse(graph: Graph, config: Mapping[str, Any]) -> int:
         _fuse_norms(graph, float(config["rms_norm_eps"]))
     fused = _fuse_attentions(graph, config)
     graph.tidy()
+    _mark_in_place(graph)
     return fused
+
+
+def _mark_in_place(graph: Graph) -> None:
+    """Say in the graph that all its attentions write behind the keys and values that they are given."""
+    makers = graph.makers()
+    presents = [makers[one.name].op_type for one in graph.proto.output if one.name.startswith("present.")]
+    if presents and {*presents} == {"GroupQueryAttention"}:
+        helper.set_model_props(
+            graph.model, {one.key: one.value for one in graph.model.metadata_props} | {IN_PLACE: "1"}
+        )
 
 
 def _plain_layers(graph: Graph) -> None:

@@ -65,6 +65,28 @@ def test_a_long_prompt_may_be_read_in_parts(family, exported):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_new_keys_and_values_are_written_behind_the_old_ones(family, exported):
+    decoder = Generator.open(exported(family).onnx).decoder
+    _, past = decoder.step([5, 6, 7, 8], decoder.empty_past(), 0)
+    first, after = decoder.step([9], past, 4)
+    assert all(after[name] is past[name] for name in past)  # nothing was copied
+    decoder.step([3, 2], past, 4)  # another way on, from the same place
+    again, _ = decoder.step([9], past, 4)
+    assert (again == first).all()
+    session = onnxruntime.InferenceSession(exported(family).onnx / "model.onnx")
+    empty = {name: array[:, :, :0] for name, array in past.items()}
+    _, copied = run(session, np.array([[5, 6, 7, 8]]), np.ones((1, 4), np.int64), np.arange(4)[None], empty)
+    one, _ = run(session, np.array([[9]]), np.ones((1, 5), np.int64), np.array([[4]]), copied)
+    assert np.abs(one[0] - first).max() < ROUNDING
+
+
+def test_a_graph_that_cannot_write_in_place_is_not_asked_to(unfused):
+    decoder = Generator.open(unfused("llama")).decoder
+    _, past = decoder.step([5, 6, 7, 8], decoder.empty_past(), 0)
+    assert {array.shape[2] for array in past.values()} == {4}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_padding_before_a_prompt_changes_nothing(family, exported):
     """As programs that answer several prompts at once ask: each prompt pushed to the right."""
     pair = exported(family)
