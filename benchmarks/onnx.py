@@ -9,9 +9,14 @@ the two variants and, where the package onnxruntime-genai and its model builder 
 family, that one on the same weights, answer the same questions by turns, on one thread and on two. Prints:
 
 - certificates: size, largest and mean difference of logits, agreement, equal answers, difference of the loss
-- speed: medians over all rounds of the time to the first token and of the tokens a second after it; how many
-  times as fast as PyTorch; and the share of the memory bandwidth that reading all weights once a token takes
+- speed: medians over all rounds of the time to the first token, of the tokens a second after it and of the
+  processor time of one; how many times as fast as PyTorch, by the clock and by processor time (which other
+  programs disturb less); and the share of the memory bandwidth that reading all weights once a token takes
   (`torch.sum` over 1 GB on as many threads is the measure)
+- operators: what share of an 8-bit token each of them takes, by onnxruntime's own profiler
+- several people: 1, 2 and 4 answers at once from one 8-bit model: their tokens a second together, the
+  processor time of one token, and how much the slowest had when the fastest was done
+- cost: processor time and peak memory of exporting, quantizing and certifying, each in a process of its own
 - cold start: from the start of a process to its first token, PyTorch beside 8-bit
 
 An answer is always as long as asked: a token that ends the turn does not end it here.
@@ -27,12 +32,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 from rich.console import Console
 from rich.table import Table
 
@@ -40,13 +48,14 @@ from sails import data, jobs, models
 from sails.data import Conversation, assess, read
 from sails.jobs import verification_rows
 from sails.models import Variant, Workspace, inspect_model
-from sails.onnx import Generator, export_model, quantize_model
+from sails.onnx import Generator, Stream, export_model, quantize_model
 from sails.onnx.certify import verify_model
 from sails.sessions import Settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LESSON = REPOSITORY / "examples" / "programming_basics.json"
 THREADS = (1, 2)
+PEOPLE = (1, 2, 4)
 QUESTIONS = (
     "What is a variable in programming?",
     "How do I write a loop?",
@@ -74,9 +83,27 @@ assert not {"torch", "transformers"} & set(sys.modules)
 """,
 }
 
-Ask = Callable[
-    [str, int], tuple[float, float]
-]  # question, tokens ► seconds to the first, tokens a second then
+# The steps of making an ONNX model.
+COSTS = {
+    "export": "export_model(model, folder / 'fp32', source_fingerprint=None)",
+    "quantize": "quantize_model(folder / 'fp32', folder / 'int8')",
+    "certify both": "verify_model(model, {'fp32': folder / 'fp32', 'int8': folder / 'int8'}, own, right)",
+}
+COST = """
+import json, sys, time
+from pathlib import Path
+from sails import system
+from sails.onnx import export_model, quantize_model
+from sails.onnx.certify import verify_model
+model, folder = Path(sys.argv[1]), Path(sys.argv[2])
+own, right = json.loads(sys.stdin.read())
+started = time.process_time()
+{step}
+print(json.dumps([time.process_time() - started, system.peak_memory()]))
+"""
+
+# Question, tokens ► seconds to the first, tokens a second then, processor seconds of each of these.
+Ask = Callable[[str, int], tuple[float, float, float]]
 
 
 @dataclass(frozen=True)
@@ -156,14 +183,16 @@ def with_torch(subject: Subject) -> Ask:
     class Watch(BaseStreamer):
         def __init__(self) -> None:
             self.times: list[float] = []
+            self.used: list[float] = []
 
         def put(self, _: object) -> None:
             self.times.append(time.perf_counter())
+            self.used.append(time.process_time())
 
         def end(self) -> None:
             pass
 
-    def ask(question: str, tokens: int) -> tuple[float, float]:
+    def ask(question: str, tokens: int) -> tuple[float, float, float]:
         chat = [{"role": "user", "content": question}]
         watch, started = Watch(), time.perf_counter()
         prompt = tokenizer.apply_chat_template(
@@ -172,8 +201,9 @@ def with_torch(subject: Subject) -> Ask:
         model.generate(
             **prompt, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False, streamer=watch
         )
-        times = watch.times[1:]  # the first is that of the prompt
-        return times[0] - started, (tokens - 1) / (times[-1] - times[0])
+        times, used = watch.times[1:], watch.used[1:]  # the first is that of the prompt
+        later = tokens - 1
+        return times[0] - started, later / (times[-1] - times[0]), (used[-1] - used[0]) / later
 
     return ask
 
@@ -182,11 +212,16 @@ def with_onnx(folder: Path, threads: int) -> Ask:
     generator = Generator.open(folder, threads=threads)
     generator.eos_token_ids = frozenset()
 
-    def ask(question: str, tokens: int) -> tuple[float, float]:
-        answer = generator.answer(question, max_new_tokens=tokens)
+    def ask(question: str, tokens: int) -> tuple[float, float, float]:
+        stream = generator.stream(question, max_new_tokens=tokens)
+        used = []
+        for _ in stream:
+            used.append((time.process_time(), len(stream.answer.token_ids)))
+        answer = stream.answer
         assert len(answer.token_ids) == tokens
         first = answer.seconds_to_first_token
-        return first, (tokens - 1) / (answer.seconds - first)
+        (began, done), (ended, all_done) = used[0], used[-1]
+        return first, (tokens - 1) / (answer.seconds - first), (ended - began) / (all_done - done)
 
     return ask
 
@@ -200,19 +235,21 @@ def with_genai(folder: Path, threads: int) -> Ask:
     model = genai.Model(str(folder))
     tokenizer = genai.Tokenizer(model)
 
-    def ask(question: str, tokens: int) -> tuple[float, float]:
+    def ask(question: str, tokens: int) -> tuple[float, float, float]:
         chat = json.dumps([{"role": "user", "content": question}])
         started = time.perf_counter()
         prompt = tokenizer.encode(tokenizer.apply_chat_template(chat, add_generation_prompt=True))
         parameters = genai.GeneratorParams(model)
         length = len(prompt) + tokens
         parameters.set_search_options(max_length=length, min_length=length, do_sample=False)
-        generator, times = genai.Generator(model, parameters), []
+        generator, times, used = genai.Generator(model, parameters), [], []
         generator.append_tokens(prompt)
         while not generator.is_done():
             generator.generate_next_token()
             times.append(time.perf_counter())
-        return times[0] - started, (len(times) - 1) / (times[-1] - times[0])
+            used.append(time.process_time())
+        later = len(times) - 1
+        return times[0] - started, later / (times[-1] - times[0]), (used[-1] - used[0]) / later
 
     return ask
 
@@ -258,7 +295,7 @@ def bandwidth(threads: int) -> float:
 
 
 def race(subject: Subject, genai: dict[str, Path], threads: int, tokens: int, rounds: int) -> dict[str, list]:
-    """For each contender all its (seconds to the first token, tokens a second), asked by turns."""
+    """For each contender all that `Ask` finds, asked by turns."""
     import torch
 
     torch.set_num_threads(threads)
@@ -275,6 +312,70 @@ def race(subject: Subject, genai: dict[str, Path], threads: int, tokens: int, ro
             if number:  # the first round is for warming up
                 measured[name].append(found)
     return measured
+
+
+def operators(folder: Path, tokens: int) -> Counter[str]:
+    """Microseconds that each kind of operator takes for so many tokens, on one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 4
+    options.enable_profiling, options.profile_file_prefix = True, str(folder / "profile")
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options)
+    past = {
+        one.name: np.zeros([1, one.shape[1], 40, one.shape[3]], np.float32)
+        for one in session.get_inputs()
+        if one.name.startswith("past")
+    }
+    one = np.ones((1, 41), np.int64)
+    for _ in range(tokens + 1):
+        session.run(
+            None, {"input_ids": one[:, :1], "attention_mask": one, "position_ids": 40 * one[:, :1]} | past
+        )
+    file = Path(session.end_profiling())
+    events = json.loads(file.read_text())
+    file.unlink()
+    warm = [event["ts"] for event in events if event["name"] == "model_run"][1]
+    spent: Counter[str] = Counter()
+    for event in events:
+        if event["name"].endswith("kernel_time") and event["ts"] > warm:
+            spent[event["args"]["op_name"]] += event["dur"]
+    return spent
+
+
+def together(generator: Generator, people: int, tokens: int) -> tuple[float, float, float]:
+    """Tokens a second of so many answers at once, processor seconds of one, and the share of the slowest."""
+    streams = [generator.stream(question, max_new_tokens=tokens) for question in QUESTIONS[:people]]
+    begun, done = threading.Barrier(people + 1), threading.Event()
+    at_first: list[int] = []
+
+    def read(stream: Stream) -> None:
+        next(stream)  # the prompt
+        begun.wait()
+        for _ in stream:
+            pass
+        if not done.is_set():
+            done.set()
+            at_first.extend(len(one.answer.token_ids) for one in streams)
+
+    threads = [threading.Thread(target=read, args=[stream]) for stream in streams]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    before = sum(len(stream.answer.token_ids) for stream in streams)
+    started, used = time.perf_counter(), time.process_time()
+    for thread in threads:
+        thread.join()
+    made = sum(len(stream.answer.token_ids) for stream in streams) - before
+    seconds, used = time.perf_counter() - started, time.process_time() - used
+    return made / seconds, used / made, min(at_first) / max(at_first)
+
+
+def cost(step: str, subject: Subject, folder: Path, rows: list[Conversation]) -> tuple[float, int]:
+    """Processor seconds and peak bytes of one step of making an ONNX model in `folder`."""
+    told = json.dumps([[row.input for row in rows], [row.output for row in rows]])
+    command = [sys.executable, "-c", COST.format(step=step), str(subject.model), str(folder)]
+    done = subprocess.run(command, input=told, stdout=subprocess.PIPE, text=True, check=True, cwd=REPOSITORY)
+    seconds, peak = json.loads(done.stdout.splitlines()[-1])
+    return seconds, peak
 
 
 def cold_start(code: str, folder: Path, times: int) -> float:
@@ -319,6 +420,8 @@ def speeds(console: Console, subject: Subject, genai: dict[str, Path], options: 
         "first token ms",
         "tokens/s",
         "times PyTorch",
+        "CPU ms a token",
+        "times PyTorch",
         "MB a token",
         "of bandwidth",
     )
@@ -331,19 +434,54 @@ def speeds(console: Console, subject: Subject, genai: dict[str, Path], options: 
         limit = bandwidth(threads)
         measured = race(subject, genai, threads, options.tokens, options.rounds)
         limit = max(limit, bandwidth(threads))
-        usual = statistics.median(speed for _, speed in measured["PyTorch"])
+        _, usual, usual_use = map(statistics.median, zip(*measured["PyTorch"], strict=True))
         for name, found in measured.items():
-            speed = statistics.median(one for _, one in found)
-            first = statistics.median(one for one, _ in found)
+            first, speed, use = map(statistics.median, zip(*found, strict=True))
             table.add_row(
                 str(threads),
                 name,
                 f"{1000 * first:.0f}",
                 f"{speed:.1f}",
                 f"{speed / usual:.2f}",
+                f"{1000 * use:.1f}",
+                f"{usual_use / use:.2f}",
                 f"{read[name] / 1e6:.0f}",
                 f"{speed * read[name] / limit:.0%} of {limit / 1e9:.0f} GB/s",
             )
+    console.print(table)
+
+
+def shares(console: Console, subject: Subject, tokens: int) -> None:
+    table = Table("operator", "ms a token", "share", title=f"8-bit, one thread: {subject.name}")
+    spent = operators(subject.small, tokens)
+    for name, microseconds in spent.most_common(8):
+        table.add_row(name, f"{microseconds / tokens / 1000:.2f}", f"{microseconds / spent.total():.1%}")
+    console.print(table)
+
+
+def crowds(console: Console, subject: Subject, options: argparse.Namespace) -> None:
+    columns = ("people", "tokens/s together", "of one", "CPU ms a token", "slowest of fastest")
+    table = Table(*columns, title=f"Several people at once, 8-bit, all cores: {subject.name}")
+    generator = Generator.open(subject.small)
+    generator.eos_token_ids = frozenset()
+    measured: dict[int, list] = defaultdict(list)
+    for _ in range(options.rounds):
+        for people in PEOPLE:
+            measured[people].append(together(generator, people, options.tokens))
+    alone = statistics.median(speed for speed, _, _ in measured[1])
+    for people, found in measured.items():
+        speed, use, share = map(statistics.median, zip(*found, strict=True))
+        table.add_row(
+            str(people), f"{speed:.1f}", f"{speed / alone:.0%}", f"{1000 * use:.1f}", f"{share:.0%}"
+        )
+    console.print(table)
+
+
+def costs(console: Console, subject: Subject, folder: Path, rows: list[Conversation]) -> None:
+    table = Table("step", "CPU s", "peak GB", title=f"Making the ONNX model: {subject.name}")
+    for name, step in COSTS.items():
+        seconds, peak = cost(step, subject, folder, rows)
+        table.add_row(name, f"{seconds:.1f}", f"{peak / 1e9:.2f}")
     console.print(table)
 
 
@@ -375,6 +513,9 @@ def main() -> None:
         certificates(console, subjects, rows)
         for one, place in zip(subjects, (embedded, shaped), strict=True):
             speeds(console, one, genai_folders(one, place), options)
+            shares(console, one, options.tokens)
+            crowds(console, one, options)
+            costs(console, one, place / "made", rows)
         table = Table(
             "process", "seconds", title="Cold start to the first token, embedded model, median of 5"
         )
