@@ -107,7 +107,7 @@ def test_a_name_is_one_line_of_a_readable_length():
     ("memory", "first", "fitting"),
     [
         (64 * 10**9, catalog.DEFAULT_BASE_MODEL, 6),
-        (5 * 10**9, catalog.DEFAULT_BASE_MODEL, 4),
+        (5 * 10**9, catalog.DEFAULT_BASE_MODEL, 5),
         (10**9, "distilgpt2", 0),
     ],
 )
