@@ -2,12 +2,11 @@
 
     quantize_model(Path("onnx_model"), staging)
 
-Every matrix is cut into blocks of 32 weights of one output, each block with a scale of its own (the format
+Every matrix is cut into blocks of 16 weights of one output, each block with a scale of its own (the format
 that onnxruntime's MatMulNBits reads, symmetric, with sums of 8-bit products), after what goes into it was
-evened out (`sails.onnx.smooth`). Blocks of 16 are off by a quarter less and take a sixth more time; blocks of
-64 are off by nearly a third more and are no faster. An embedding that is also the last matrix is stored once.
-That nothing is left out is counted: a graph whose matrices are not recognised is written just as well and
-saves nothing.
+evened out (`sails.onnx.smooth`). Blocks of 32 are a seventh to a quarter faster, and off by a third more,
+which turned answers (`benchmarks/README.md`). An embedding that is also the last matrix is stored once. That nothing is left out is counted: a graph
+whose matrices are not recognised is written just as well and saves nothing.
 
 Memory, measured: about 3.2 times the full-precision weights (1.7 GB for a model of 135M parameters).
 """
@@ -31,7 +30,7 @@ from sails.onnx.fuse import CONTRIBUTED, Graph, fuse
 from sails.onnx.smooth import smooth
 from sails.system import Progress, silent
 
-BITS, BLOCK = 8, 32
+BITS, BLOCK = 8, 16
 ACCURACY_LEVEL = 4  # of MatMulNBits: products of 8-bit numbers
 MAX_NUMBER, ZERO_POINT = 127, 128  # numbers are 1 to 255, and 128 stands for 0
 DISK_SHARE = 1.3  # of the full-precision graph, which is written once more for a moment
