@@ -122,7 +122,7 @@ def test_one_approved_correction_is_learned_with_the_usual_settings_but_a_high_r
     given = correct(place)
     feedback.approve(place, given.id)
     make_tiny_model(place.trained_model)
-    code, out, err = run("teach", "--learning-rate", "5e-3", "--no-export")
+    code, out, err = run("teach", "--learning-rate", "1e-2", "--no-export")
     assert code == 0, err
     assert "1 correction to teach, as the dataset corrections" in out
     (record,) = sessions.read_history(place)

@@ -158,7 +158,7 @@ def test_an_incomplete_model_is_set_aside_and_not_deleted(place, teach):
 
 
 def test_the_same_questions_are_answered_before_and_after_the_lesson(teach):
-    session, _ = teach(epochs=30, learning_rate=5e-3)
+    session, _ = teach(epochs=30, learning_rate=5e-3, protect=0.0)
     metrics = sessions.MetricsReader(session.metrics).read_metrics()
     before, after = [m for m in metrics if m["kind"] == "answers"]
     assert (before["when"], after["when"]) == ("before", "after")
