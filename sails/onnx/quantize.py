@@ -5,8 +5,9 @@
 Every matrix is cut into blocks of 16 weights of one output, each block with a scale of its own (the format
 that onnxruntime's MatMulNBits reads, symmetric, with sums of 8-bit products), after what goes into it was
 evened out (`sails.onnx.smooth`). Blocks of 32 are a seventh to a quarter faster, and off by a third more,
-which turned answers (`benchmarks/README.md`). An embedding that is also the last matrix is stored once. That nothing is left out is counted: a graph
-whose matrices are not recognised is written just as well and saves nothing.
+which turned answers (`benchmarks/README.md`). An embedding that is also the last matrix is stored once. That
+nothing is left out is counted: a graph whose matrices are not recognised is written just as well and saves
+nothing.
 
 Memory, measured: about 3.2 times the full-precision weights (1.7 GB for a model of 135M parameters).
 """
