@@ -25,6 +25,7 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks import conversations, history, onnx, packing
 from benchmarks import training as steps
@@ -52,27 +53,20 @@ def training(folder: Path) -> float:
 
 
 def packed(folder: Path) -> float:
-    file = folder / "packing.json"
-
-    def work() -> None:
+    def medians() -> list[float]:
         found = packing.measured(1, TIMES)["10 short rows, 4 rehearsed"]
-        file.write_text(json.dumps([statistics.median(seconds) for seconds in found.seconds.values()]))
+        return [statistics.median(found.seconds[packs]) for packs in (False, True)]
 
-    in_a_child(work, folder)
-    padded, in_one = json.loads(file.read_text())
+    padded, in_one = _of_a_child(medians, folder)
     return float(padded / in_one)
 
 
 def decoding(folder: Path) -> float:
-    file = folder / "decoding.json"
-
-    def work() -> None:
+    def medians() -> list[float]:
         found = onnx.race(onnx.subject("base", _base(), folder), {}, 1, 48, TIMES)
-        speeds = [statistics.median(speed for _, speed, *_ in found[name]) for name in ("8-bit", "PyTorch")]
-        file.write_text(json.dumps(speeds))
+        return [statistics.median(speed for _, speed, *_ in found[name]) for name in ("8-bit", "PyTorch")]
 
-    in_a_child(work, folder)
-    small, plain = json.loads(file.read_text())
+    small, plain = _of_a_child(medians, folder)
     return float(small / plain)
 
 
@@ -90,21 +84,26 @@ def reading(folder: Path) -> float:
 def sessions(folder: Path) -> float:
     workspace = Workspace.open(folder)
     history.make_sessions(workspace, SESSIONS)
-    file = folder / "history.json"
     cold_beside_warm = []
-
-    def write() -> None:
-        file.write_text(json.dumps(history.index(workspace)))
-
     for _ in range(TIMES):
-        in_a_child(write, folder)
-        found = {name: busy for name, (_, busy) in json.loads(file.read_text())}
+        found = {name: busy for name, (_, busy) in _of_a_child(lambda: history.index(workspace), folder)}
         cold_beside_warm.append(found["history, cold"] / found["history, warm"])
     return statistics.median(cold_beside_warm)
 
 
 def _base() -> Path:
     return models.ensure_base_model(models.DEFAULT_BASE_MODEL, lambda *_: None)
+
+
+def _of_a_child(work: Callable[[], object], folder: Path) -> Any:
+    """What the work finds in a process of its own, as JSON tells it."""
+    file = folder / "found.json"
+
+    def write() -> None:
+        file.write_text(json.dumps(work()))
+
+    in_a_child(write, folder)
+    return json.loads(file.read_text())
 
 
 def _by_turns(folder: Path, plain: Callable[[], object], ours: Callable[[], object]) -> float:

@@ -59,8 +59,7 @@ class AnswerLogits:
 
     def __call__(self, model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """(logits, targets) of shape (labels, vocabulary) and (labels,), in the order of the batch."""
-        targets = batch["labels"][:, 1:]
-        return self.of_inputs(model, self.inputs(model, batch)), targets[targets != IGNORED]
+        return self.of_inputs(model, self.inputs(model, batch)), targets_of(batch)
 
     def of_inputs(self, model: Any, inputs: Inputs) -> torch.Tensor:
         """Return the logits alone, of what `inputs` returned."""
@@ -145,6 +144,12 @@ def _packed(model: Any, batch: Batch) -> Inputs:
             ~seen, lowest
         )
     return inputs
+
+
+def targets_of(batch: Batch) -> torch.Tensor:
+    """Return the tokens to predict, (labels,), in the order of the batch."""
+    labels = batch["labels"][:, 1:]
+    return labels[labels != IGNORED]
 
 
 def kind_of(model: Any) -> tuple[Any, ...]:

@@ -46,7 +46,7 @@ from sails.training.dataloader import IGNORED, collate, usual_labels
 from sails.training.divergence import Guard
 from sails.training.frozen import FrozenStates
 from sails.training.known import LearningCurve
-from sails.training.loss import START_AGAIN, AnswerLogits, evaluate
+from sails.training.loss import START_AGAIN, AnswerLogits, evaluate, targets_of
 from sails.training.model import Precision, sample_answers
 from sails.training.projection import Projection, save_matrices
 from sails.training.rehearsal import soft_loss
@@ -302,8 +302,7 @@ class AnswerLoss(torch.nn.Module):
         inputs = self._answer_logits.inputs(self.model, batch)
         with self._frozen.given(batch, inputs) if self._frozen else nullcontext(), self._precision.autocast():
             logits = self._answer_logits.of_inputs(self.model, inputs)
-        targets = batch["labels"][:, 1:]
-        targets = targets[targets != IGNORED]
+        targets = targets_of(batch)
         counts = (batch["labels"][:, 1:] != IGNORED).sum(1)
         numbers = batch["numbers"].repeat_interleave(counts)
         lesson, taught = numbers < self._rehearsed_from, numbers < self._taught
